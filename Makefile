@@ -1,0 +1,82 @@
+# make help lists what there is. Needed beforehand: Python 3.11 or later, pip, make, bash.
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup test check quickstart
+
+VENV := .venv
+VENV_PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+LOG := $(VENV)/install.log
+
+# The first of these that is new enough makes the virtual environment.
+PYTHON := python3 python3.14 python3.13 python3.12 python3.11 python
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+
+# Processes that share the tests, and further arguments: make test ARGS="-k collators"
+WORKERS := 2
+ARGS :=
+
+help:  ## list these targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP)  ## make .venv and install TorchAssistant and its tools there
+	@:
+
+test: setup  ## run the tests (WORKERS=2, ARGS="-k name")
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+check: setup  ## lint, formatting and types
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m mypy
+
+# $(call show,COMMAND) prints the command, then runs it.
+show = @printf '\n$$ %s\n' '$(1)'; $(1)
+
+quickstart: setup  ## train, evaluate and use a network on handwritten digits
+	@if [ -e sessions/digits ]; then \
+	    echo 'Removing sessions/digits, the session of an earlier quick start.'; \
+	    rm -rf sessions/digits; \
+	fi
+	$(call show,$(VENV_PYTHON) init.py examples/digits/training.json)
+	$(call show,$(VENV_PYTHON) train.py sessions/digits)
+	$(call show,$(VENV_PYTHON) evaluate.py examples/digits/evaluation.json)
+	$(call show,$(VENV_PYTHON) infer.py examples/digits/inference.json examples/digits/digit.png)
+
+# Some systems ship Python without ensurepip; there, the system's pip fills the new environment.
+$(STAMP): setup.cfg pyproject.toml
+	@if $(VENV_PYTHON) -c '$(NEW_ENOUGH)' 2>/dev/null && $(VENV_PYTHON) -m pip --version >/dev/null 2>&1; then \
+	    exit 0; \
+	fi; \
+	for candidate in $(PYTHON); do \
+	    if "$$candidate" -c '$(NEW_ENOUGH)' 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$${python:-}" ]; then \
+	    echo 'make setup: Python 3.11 or later is needed, and none of these is: $(PYTHON)' >&2; \
+	    echo 'Name one: make setup PYTHON=/path/to/python3.11' >&2; \
+	    exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$python" --version)"; \
+	"$$python" -m venv --clear $(VENV) >/dev/null 2>&1 || { \
+	    "$$python" -m venv --clear --without-pip $(VENV) && \
+	    "$$python" -m pip --python $(VENV_PYTHON) install --quiet pip; \
+	}
+	@echo 'Installing TorchAssistant and what it needs into $(VENV).'
+	@echo 'The first time this downloads PyTorch and takes some minutes; all of it is logged in $(LOG).'
+	@set -o pipefail; \
+	$(VENV_PYTHON) -m pip install --disable-pip-version-check --progress-bar off --editable '.[dev]' 2>&1 \
+	    | tee $(LOG) \
+	    | while IFS= read -r line; do \
+	        case "$$line" in \
+	            (*Downloading*' MB)'*) echo "  $${line#"$${line%%[! ]*}"}" ;; \
+	            (*'Installing collected packages'*) echo '  Installing the packages' ;; \
+	        esac; \
+	    done || { \
+	        echo 'make setup: the installation failed; the end of $(LOG):' >&2; \
+	        tail -n 20 $(LOG) >&2; \
+	        exit 1; \
+	    }
+	@touch $@
+	@echo 'Done. Next: make quickstart, or make test.'

@@ -1,0 +1,114 @@
+"""Every error that a user can meet, and the one place that turns problems into text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the user's files something stands.
+
+    Args:
+        file: The file as the user named it; empty where there is no file.
+        line: Line, counted from 1; 0 where it is not known.
+        column: Column in characters, counted from 1.
+        path: The path in the config, as ``initialize.definitions[3].spec``.
+    """
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        position = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        return ": ".join(part for part in (position, self.path) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that the user can mend: a sentence and the place that it is about."""
+
+    message: str
+    place: Place = Place()
+
+    def __str__(self) -> str:
+        where = str(self.place)
+        return f"{where}: {self.message}" if where else self.message
+
+
+class UserError(Exception):
+    """Something that the user can mend. The commands answer it with status 2 and no traceback."""
+
+    def __init__(self, *problems: Problem | str) -> None:
+        self.problems = [Problem(p) if isinstance(p, str) else p for p in problems]
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class ConfigError(UserError):
+    """The config cannot be read, or describes something that cannot be built."""
+
+
+class SessionError(UserError):
+    """The session folder is missing, there already, or damaged."""
+
+
+class DataError(UserError):
+    """Data that does not fit what the config says of it."""
+
+
+class UserCodeError(Exception):
+    """The user's own code raised: which part of the run it was in; the cause is the original.
+
+    The commands answer it with status 1, the part, and a traceback of the user's frames.
+    """
+
+    def __init__(self, part: str) -> None:
+        self.part = part
+        super().__init__(part)
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop; the state on disk is sound.
+
+    Args:
+        signum: The number of the signal.
+        message: What was saved, and how to go on.
+    """
+
+    def __init__(self, signum: int, message: str) -> None:
+        self.signum = signum
+        super().__init__(message)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A clause that names the nearest known name, or lists the known ones.
+
+    >>> near("trian", ["train", "val"])
+    '; did you mean "train"?'
+    """
+    names = sorted(set(known))
+    matches = get_close_matches(name, names, n=1, cutoff=0.6)
+    if matches:
+        return f'; did you mean "{matches[0]}"?'
+    if not names:
+        return ""
+    return f"; there {'is' if len(names) == 1 else 'are'} {listing(names)}"
+
+
+def listing(names: Sequence[str], limit: int = 12) -> str:
+    """Names in quotes, joined by commas, cut after ``limit``."""
+    shown = ", ".join(f'"{name}"' for name in names[:limit])
+    return f"{shown}, … ({len(names)} in all)" if len(names) > limit else shown
+
+
+def shown_path(path: str | Path) -> str:
+    """A path as a person would type it: relative to the working folder where it lies below it."""
+    try:
+        return str(Path(path).resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
