@@ -1,0 +1,127 @@
+"""Fills in what a config may leave out, where there is only one choice.
+
+Nothing is guessed here: where several things fit, the gap stays, and the check reports it.
+"""
+
+from __future__ import annotations
+
+from torchassistant.config.spec import (
+    BatchGraphDefinition,
+    BatchGraphSpec,
+    BatchProcessorDefinition,
+    BatchProcessorSpec,
+    DebugPipelineSpec,
+    NodeSpec,
+    PipelineSpec,
+    Spec,
+)
+
+AnyPipeline = PipelineSpec | DebugPipelineSpec
+
+DEFAULT_PROCESSOR = "default_processor"
+DEFAULT_GRAPH = "default_graph"
+DEFAULT_PORT = "input"
+FIRST_COLUMN = "input_1"
+PREDICTION = "y_hat"
+
+
+def complete(spec: Spec) -> Spec:
+    """A copy of the spec with its gaps filled."""
+    spec = spec.model_copy(deep=True)
+    _add_processor(spec)
+    for processor in spec.group("batch_processors").values():
+        for node in processor.neural_graph or []:
+            node.name = node.node_name
+    for graph in spec.group("batch_graphs").values():
+        _complete_graph(graph)
+    for pipeline in _pipelines(spec):
+        _choose_graph(spec, pipeline)
+    graphs = spec.group("batch_graphs")
+    for pipeline in _pipelines(spec):
+        if pipeline.graph in graphs:
+            _complete_pipeline(pipeline, graphs[pipeline.graph])
+    return spec
+
+
+def _pipelines(spec: Spec) -> list[AnyPipeline]:
+    return [
+        *spec.initialize.pipelines.values(),
+        *spec.initialize.debug_pipelines.values(),
+        *(
+            p
+            for stage in spec.train.stages
+            for p in stage.debug_pipelines
+            if not isinstance(p, str)
+        ),
+    ]
+
+
+def _add_processor(spec: Spec) -> None:
+    """One model and no processor: a processor that runs the model on the first column."""
+    models, optimizers = spec.group("models"), spec.group("optimizers")
+    if spec.group("batch_processors") or spec.group("batch_graphs") or len(models) != 1:
+        return
+    (model,) = models
+    fitting = [name for name, optimizer in optimizers.items() if optimizer.model == model]
+    first = next(iter(spec.initialize.pipelines.values())).input_factories[0]
+    column = first.variable_names[0] if first.variable_names else FIRST_COLUMN
+    node = NodeSpec(
+        model_name=model,
+        inputs=[column],
+        outputs=[PREDICTION],
+        optimizer_name=fitting[0] if len(fitting) == 1 else None,
+    )
+    processor = BatchProcessorSpec(neural_graph=[node])
+    spec.initialize.definitions.append(
+        BatchProcessorDefinition(group="batch_processors", name=DEFAULT_PROCESSOR, spec=processor)
+    )
+
+
+def _complete_graph(graph: BatchGraphSpec) -> None:
+    if not graph.input_aliases:
+        sources = [s for feeders in graph.ingoing_edges.values() for s in feeders]
+        outside = dict.fromkeys(s for s in sources if s not in graph.nodes)
+        graph.input_aliases = list(outside) or [DEFAULT_PORT]
+    if not graph.ingoing_edges and len(graph.nodes) == 1:
+        graph.ingoing_edges = {graph.nodes[0]: list(graph.input_aliases)}
+
+
+def _choose_graph(spec: Spec, pipeline: AnyPipeline) -> None:
+    """The only graph; or, where none is defined, a graph of the only processor."""
+    if pipeline.graph is not None:
+        return
+    graphs = spec.group("batch_graphs")
+    written = [name for name in graphs if not name.startswith(DEFAULT_GRAPH)]
+    if written:
+        if len(graphs) == 1:
+            pipeline.graph = written[0]
+        return
+    processors = list(spec.group("batch_processors"))
+    if len(processors) != 1:
+        return
+    ports = [item.input_alias or DEFAULT_PORT for item in pipeline.input_factories]
+    for name, graph in graphs.items():
+        if graph.input_aliases == ports:
+            pipeline.graph = name
+            return
+    pipeline.graph = DEFAULT_GRAPH if not graphs else f"{DEFAULT_GRAPH}_{len(graphs) + 1}"
+    made = BatchGraphSpec(
+        nodes=processors, input_aliases=ports, ingoing_edges={processors[0]: ports}
+    )
+    spec.initialize.definitions.append(
+        BatchGraphDefinition(group="batch_graphs", name=pipeline.graph, spec=made)
+    )
+
+
+def _complete_pipeline(pipeline: AnyPipeline, graph: BatchGraphSpec) -> None:
+    if len(graph.input_aliases) == 1 and len(pipeline.input_factories) == 1:
+        item = pipeline.input_factories[0]
+        item.input_alias = item.input_alias or graph.input_aliases[0]
+    if isinstance(pipeline, PipelineSpec):
+        only = graph.nodes[0] if len(graph.nodes) == 1 else None
+        for loss in pipeline.losses:
+            loss.node_name = loss.node_name or only
+            loss.loss_display_name = loss.shown_as
+        for metric in pipeline.metrics:
+            metric.node_name = metric.node_name or only
+            metric.display_name = metric.shown_as

@@ -1,0 +1,501 @@
+"""The language of the config: one model for each block.
+
+These models are the only definition of what a config may hold. Field descriptions end up in the
+documentation, so they are written for the person who writes a config.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    model_validator,
+)
+
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[list[Name], Field(min_length=1)]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")]
+EvalSteps = Annotated[
+    PositiveInt | Annotated[float, Field(gt=0, le=1)],
+    Field(description="How many batches: a count, or a fraction (0.5 is half, 1.0 all)."),
+]
+
+
+class Block(BaseModel):
+    """A block of the config: unknown keys are errors, values are not converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
+
+
+class ObjectSpec(Block):
+    """An object: a class (or any callable) and its arguments, or a function of the session."""
+
+    class_: Name | None = Field(
+        None, alias="class", description="Dotted path, or a short name, of what is called."
+    )
+    factory_fn: Name | None = Field(
+        None, description="Dotted path of a function that is called with the session first."
+    )
+    args: list[Any] = Field([], description="Positional arguments; may hold objects.")
+    kwargs: dict[str, Any] = Field({}, description="Keyword arguments; may hold objects.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.class_ is None) == (self.factory_fn is None):
+            raise ValueError('one of "class" and "factory_fn" is needed')
+        return self
+
+    @property
+    def path(self) -> str:
+        """The dotted path or short name, whichever way it is given."""
+        return self.class_ or self.factory_fn or ""
+
+
+class DatasetSpec(Block):
+    """A dataset: an object, or a ``link`` to a dataset or slice, or a ``merge`` of several."""
+
+    class_: Name | None = Field(None, alias="class", description="Dotted path of a dataset class.")
+    factory_fn: Name | None = Field(None, description="A function that gets the session first.")
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    link: Name | None = Field(None, description="A dataset, or a slice as `split.train`.")
+    merge: Names | None = Field(None, description="Datasets or slices, one after the other.")
+    preprocessors: list[str | None] = Field(
+        [], description='The i-th is for the i-th column; "" or null leaves a column as it is.'
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [self.class_, self.factory_fn, self.link, self.merge]
+        if sum(source is not None for source in given) != 1:
+            raise ValueError('one of "class", "factory_fn", "link" and "merge" is needed')
+        if (self.link or self.merge) and (self.args or self.kwargs):
+            raise ValueError('"args" and "kwargs" belong to "class" or "factory_fn"')
+        return self
+
+    @property
+    def is_object(self) -> bool:
+        """Whether the dataset is built by a class or a function."""
+        return bool(self.class_ or self.factory_fn)
+
+
+class SplitSpec(Block):
+    """A random split of one dataset into ``name.train``, ``.val``, ``.test``, or ``name[i]``."""
+
+    dataset_name: Name
+    ratio: Annotated[list[PositiveFloat], Field(min_length=1)] = Field(
+        description="Share of each slice; they add up to 1."
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if abs(sum(self.ratio) - 1) > 1e-5:
+            raise ValueError(f"the shares must add up to 1; they add up to {sum(self.ratio):g}")
+        return self
+
+
+class PreprocessorSpec(ObjectSpec):
+    """An object with ``process(value)`` and, if it learns, ``fit(dataset)``."""
+
+    fit: Name | None = Field(None, description="The dataset or slice that it learns from.")
+
+
+class CollatorSpec(ObjectSpec):
+    """A callable: list of examples in, columns of a batch out."""
+
+
+class LoaderFactorySpec(Block):
+    """How batches are drawn from a dataset."""
+
+    dataset: Name = Field(description="A dataset, or a slice as `split.train`.")
+    collator: Name | None = Field(None, description="Left out: numbers and tensors are stacked.")
+    kwargs: dict[str, Any] = Field({}, description="Arguments of `torch.utils.data.DataLoader`.")
+
+
+class ModelSpec(ObjectSpec):
+    """A ``torch.nn.Module``."""
+
+
+class SchedulerSpec(ObjectSpec):
+    """A learning rate scheduler; it is built with the optimizer first."""
+
+    interval: Literal["epoch", "step"] = Field("epoch", description="When it steps.")
+    monitor: Name | None = Field(None, description="Display name that the scheduler listens to.")
+
+
+class OptimizerSpec(ObjectSpec):
+    """A ``torch.optim.Optimizer`` over the parameters of one model."""
+
+    model: Name
+    lr_scheduler: SchedulerSpec | None = None
+
+
+class ScoreSpec(ObjectSpec):
+    """Something computed from columns of a frame: a loss or a metric."""
+
+    inputs: Names = Field(description="Columns of the node's frame, in the order of arguments.")
+    transform: Name | ObjectSpec | None = Field(
+        None,
+        description="Turns the inputs into arguments: a function, or a class built with the "
+        "session.",
+    )
+
+
+class LossSpec(ScoreSpec):
+    """A loss: a callable from tensors to a scalar tensor."""
+
+
+class MetricSpec(ScoreSpec):
+    """A metric with ``update``, ``compute`` and ``reset``."""
+
+
+class NodeSpec(Block):
+    """One model in a neural graph."""
+
+    model_name: Name
+    inputs: list[Name] = Field(description="Names of the tensors that the model is called with.")
+    outputs: Names = Field(description="Names of the tensors that the model returns.")
+    optimizer_name: Name | None = Field(
+        None, description="Left out: this node is not changed by the pipelines of this graph."
+    )
+    name: Name | None = Field(None, description="Left out: the name of the model.")
+
+    @property
+    def node_name(self) -> str:
+        """The node's own name."""
+        return self.name or self.model_name
+
+
+class BatchProcessorSpec(Block):
+    """An input adapter, an ordered neural graph and an output adapter; or an object."""
+
+    class_: Name | None = Field(None, alias="class", description="A callable: frame to frame.")
+    factory_fn: Name | None = Field(None, description="A function that gets the session first.")
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    input_adapter: ObjectSpec | None = Field(
+        None, description="Left out: inputs are looked up by name in the frame."
+    )
+    neural_graph: Annotated[list[NodeSpec], Field(min_length=1)] | None = None
+    output_adapter: ObjectSpec | None = None
+    device: Device | None = Field(None, description="Left out: the `device` of the config.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [self.class_, self.factory_fn, self.neural_graph]
+        if sum(source is not None for source in given) != 1:
+            raise ValueError('one of "neural_graph", "class" and "factory_fn" is needed')
+        return self
+
+    @property
+    def is_object(self) -> bool:
+        """Whether the processor is the user's own object."""
+        return self.neural_graph is None
+
+
+class BatchGraphSpec(Block):
+    """Batch processors joined by edges."""
+
+    nodes: Names = Field(description="Names of batch processors.")
+    input_aliases: list[Name] = Field([], description="Names of the input ports.")
+    ingoing_edges: dict[str, Names] = Field(
+        {}, description="For each processor, the ports and processors that feed it, in order."
+    )
+
+
+class GradientClipperSpec(Block):
+    """Limits the gradients of a model, by value first and then by norm."""
+
+    model: Name
+    clip_value: PositiveFloat | None = None
+    clip_norm: PositiveFloat | None = Field(None, description="Largest L2 norm of all gradients.")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.clip_value is None and self.clip_norm is None:
+            raise ValueError('one of "clip_value" and "clip_norm" is needed')
+        return self
+
+
+class HookSpec(Block):
+    """Hooks on a model's parameters (backward) or modules (forward)."""
+
+    model: Name
+    factory_fn: Name = Field(
+        description="Function from a parameter's (a module's) name to the hook."
+    )
+
+
+class _Named(Block):
+    name: Name
+
+
+class DatasetDefinition(_Named):
+    group: Literal["datasets"]
+    spec: DatasetSpec
+
+
+class SplitDefinition(_Named):
+    group: Literal["splits"]
+    spec: SplitSpec
+
+
+class PreprocessorDefinition(_Named):
+    group: Literal["preprocessors"]
+    spec: PreprocessorSpec
+
+
+class CollatorDefinition(_Named):
+    group: Literal["collators"]
+    spec: CollatorSpec
+
+
+class LoaderFactoryDefinition(_Named):
+    group: Literal["loader_factories"]
+    spec: LoaderFactorySpec
+
+
+class ModelDefinition(_Named):
+    group: Literal["models"]
+    spec: ModelSpec
+
+
+class OptimizerDefinition(_Named):
+    group: Literal["optimizers"]
+    spec: OptimizerSpec
+
+
+class LossDefinition(_Named):
+    group: Literal["losses"]
+    spec: LossSpec
+
+
+class MetricDefinition(_Named):
+    group: Literal["metrics"]
+    spec: MetricSpec
+
+
+class BatchProcessorDefinition(_Named):
+    group: Literal["batch_processors"]
+    spec: BatchProcessorSpec
+
+
+class BatchGraphDefinition(_Named):
+    group: Literal["batch_graphs"]
+    spec: BatchGraphSpec
+
+
+class GradientClipperDefinition(_Named):
+    group: Literal["gradient_clippers"]
+    spec: GradientClipperSpec
+
+
+class BackwardHookDefinition(_Named):
+    group: Literal["backward_hooks"]
+    spec: HookSpec
+
+
+class ForwardHookDefinition(_Named):
+    group: Literal["forward_hooks"]
+    spec: HookSpec
+
+
+DEFINITIONS: dict[str, type[_Named]] = {
+    "datasets": DatasetDefinition,
+    "splits": SplitDefinition,
+    "preprocessors": PreprocessorDefinition,
+    "collators": CollatorDefinition,
+    "loader_factories": LoaderFactoryDefinition,
+    "models": ModelDefinition,
+    "optimizers": OptimizerDefinition,
+    "losses": LossDefinition,
+    "metrics": MetricDefinition,
+    "batch_processors": BatchProcessorDefinition,
+    "batch_graphs": BatchGraphDefinition,
+    "gradient_clippers": GradientClipperDefinition,
+    "backward_hooks": BackwardHookDefinition,
+    "forward_hooks": ForwardHookDefinition,
+}
+
+Definition = Annotated[
+    DatasetDefinition
+    | SplitDefinition
+    | PreprocessorDefinition
+    | CollatorDefinition
+    | LoaderFactoryDefinition
+    | ModelDefinition
+    | OptimizerDefinition
+    | LossDefinition
+    | MetricDefinition
+    | BatchProcessorDefinition
+    | BatchGraphDefinition
+    | GradientClipperDefinition
+    | BackwardHookDefinition
+    | ForwardHookDefinition,
+    Field(discriminator="group"),
+]
+
+
+class InputFactorySpec(Block):
+    """Feeds one port of the graph from a loader."""
+
+    loader_factory: Name
+    input_alias: Name | None = Field(None, description="The port; left out: the only one.")
+    variable_names: Names | None = Field(
+        None, description="Names of the columns; left out: `input_1`, `input_2`, …"
+    )
+
+
+class PipelineLossSpec(Block):
+    """A loss of a pipeline."""
+
+    loss_name: Name
+    node_name: Name | None = Field(None, description="Whose frame; left out: the only processor.")
+    loss_display_name: Name | None = Field(None, description="Left out: the loss's name.")
+    weight: float = Field(1.0, description="Factor of this loss in the sum that is minimised.")
+
+    @property
+    def shown_as(self) -> str:
+        """The name in the bar and in the history."""
+        return self.loss_display_name or self.loss_name
+
+
+class PipelineMetricSpec(Block):
+    """A metric of a pipeline."""
+
+    metric_name: Name
+    node_name: Name | None = Field(None, description="Whose frame; left out: the only processor.")
+    display_name: Name | None = Field(None, description="Left out: the metric's name.")
+
+    @property
+    def shown_as(self) -> str:
+        """The name in the bar and in the history."""
+        return self.display_name or self.metric_name
+
+
+class PipelineSpec(Block):
+    """A batch graph, the loaders that feed it, its losses and its metrics."""
+
+    graph: Name | None = Field(None, description="Left out: the only graph.")
+    input_factories: Annotated[list[InputFactorySpec], Field(min_length=1)]
+    losses: list[PipelineLossSpec] = []
+    metrics: list[PipelineMetricSpec] = []
+
+
+class DebugPipelineSpec(Block):
+    """A look at the models in the middle of training."""
+
+    graph: Name | None = Field(None, description="Left out: the only graph.")
+    input_factories: Annotated[list[InputFactorySpec], Field(min_length=1)]
+    num_iterations: PositiveInt = Field(1, description="Batches that are run each time.")
+    interval: PositiveInt = Field(1, description="Run every so many iterations.")
+    output_keys: Names = Field(["y_hat"], description="Columns that are kept.")
+    postprocessor: ObjectSpec | None = Field(None, description="Called with the kept columns.")
+    output_device: ObjectSpec | None = Field(None, description="Left out: they are printed.")
+
+
+class InitializeSpec(Block):
+    """What there is: the definitions, and the pipelines over them."""
+
+    definitions: list[Definition]
+    pipelines: Annotated[dict[str, PipelineSpec], Field(min_length=1)]
+    debug_pipelines: dict[str, DebugPipelineSpec] = {}
+
+
+class StageSpec(Block):
+    """Pipelines that are trained together until a stop condition holds."""
+
+    mode: Literal["interleave"] = "interleave"
+    training_pipelines: Names
+    validation_pipelines: list[Name] = []
+    debug_pipelines: list[
+        Annotated[
+            Annotated[Name, Tag("name")] | Annotated[DebugPipelineSpec, Tag("block")],
+            Discriminator(lambda value: "name" if isinstance(value, str) else "block"),
+        ]
+    ] = Field([], description="Debug pipelines, or names of those under `initialize`.")
+    stop_condition: ObjectSpec = Field(
+        description="Called as `condition(epoch_in_stage, history)` after each epoch."
+    )
+    eval_steps: EvalSteps | dict[str, EvalSteps] = Field(
+        1.0, description="How much of each validation pipeline is run; a table says it by name."
+    )
+
+
+class TrainSpec(Block):
+    """What is done: the stages, one after the other."""
+
+    stages: Annotated[list[StageSpec], Field(min_length=1)]
+
+
+class CheckpointsSpec(Block):
+    """When the state is saved, and how much of it is kept."""
+
+    every_epochs: PositiveInt = 1
+    keep_last: PositiveInt = 3
+
+
+class Spec(Block):
+    """A training config."""
+
+    schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    session_dir: Name | None = Field(None, description="Folder of the session.")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
+        None, description="Everything random follows from it; left out: drawn and written down."
+    )
+    device: Device = Field("auto", description="`auto` takes a GPU where there is one.")
+    checkpoints: CheckpointsSpec = CheckpointsSpec()
+    initialize: InitializeSpec
+    train: TrainSpec
+
+    def group(self, name: str) -> dict[str, Any]:
+        """The specs of one group, by name, as written."""
+        return {d.name: d.spec for d in self.initialize.definitions if d.group == name}
+
+    @property
+    def default_validation(self) -> list[str]:
+        """The validation pipelines of the last stage."""
+        return self.train.stages[-1].validation_pipelines
+
+
+class EvaluationSpec(Block):
+    """What an evaluation config says beside what it lays over the session's config."""
+
+    schema_: str | None = Field(None, alias="$schema")
+    session_dir: Name
+    validation_pipelines: Names | None = Field(
+        None, description="Left out: those of the last stage."
+    )
+    initialize: dict[str, Any] = Field({}, description="Laid over the session's `initialize`.")
+    eval_steps: EvalSteps | dict[str, EvalSteps] = 1.0
+    device: Device | None = None
+
+
+class InputMetaSpec(Block):
+    """How the text of one input becomes a value for one port."""
+
+    input_alias: Name | None = Field(None, description="The port; left out: the only one.")
+    input_converter: ObjectSpec | None = Field(None, description="Left out: the text as it is.")
+
+
+class InferenceSpec(Block):
+    """What an inference config says beside what it lays over the session's config."""
+
+    schema_: str | None = Field(None, alias="$schema")
+    session_dir: Name
+    inference_pipeline: Name | None = Field(
+        None, description="Left out: the last validation pipeline of the last stage."
+    )
+    inputs_meta: list[InputMetaSpec] = []
+    results: Names | None = Field(None, description="Columns to keep; left out: all outputs.")
+    post_processor: ObjectSpec | None = Field(None, description="Built with the session first.")
+    output_device: ObjectSpec | None = Field(None, description="Left out: results are printed.")
+    initialize: dict[str, Any] = Field({}, description="Laid over the session's `initialize`.")
+    device: Device | None = None

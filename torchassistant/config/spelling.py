@@ -1,0 +1,147 @@
+"""The later spelling of the config → ours, so that nothing behind this file knows two names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torchassistant.config.tree import Path, Row, Table, like, place_of
+from torchassistant.errors import ConfigError, Problem
+
+GROUPS = {"data_loaders": "loader_factories"}
+INPUT_KEYS = {"data_loader": "loader_factory", "input_port": "input_alias"}
+PIPELINE_KEYS = {"input_injector": "input_factories"}
+GRAPH_KEYS = {"input_ports": "input_aliases"}
+NODE_KEYS = {"alias": "name"}
+INPUT_META_KEYS = {"input_port": "input_alias", "input_adapter": "input_converter"}
+DEFINITION_SECTIONS = ("data", "computation")
+
+
+def in_our_words(tree: Any, file: str = "") -> Any:
+    """A config with every later name replaced by ours; shapes that do not fit are left alone.
+
+    Args:
+        tree: A training, evaluation or inference config, as read.
+        file: The file to name where no position is known.
+
+    Raises:
+        ConfigError: One thing is said under both of its names.
+    """
+    speller = _Speller(tree, file)
+    result = speller.config(tree)
+    if speller.problems:
+        raise ConfigError(*speller.problems)
+    return result
+
+
+class _Speller:
+    def __init__(self, root: Any, file: str) -> None:
+        self.root = root
+        self.file = file
+        self.problems: list[Problem] = []
+
+    def config(self, tree: Any) -> Any:
+        tree = self.each(tree, (), {"initialize": self.initialize, "train": self.train})
+        return self.each(tree, (), {"inputs_meta": self.rows(self.renaming(INPUT_META_KEYS))})
+
+    def initialize(self, tree: Any, path: Path) -> Any:
+        tree = self.each(tree, path, {"definitions": self.join_sections})
+        return self.each(
+            tree,
+            path,
+            {
+                "definitions": self.rows(self.definition),
+                "pipelines": self.values(self.pipeline),
+                "debug_pipelines": self.values(self.pipeline),
+            },
+        )
+
+    def train(self, tree: Any, path: Path) -> Any:
+        stage = {"debug_pipelines": self.rows(self.pipeline)}
+        return self.each(
+            tree, path, {"stages": self.rows(lambda item, at: self.each(item, at, stage))}
+        )
+
+    def join_sections(self, tree: Any, path: Path) -> Any:
+        """``{"data": [...], "computation": [...]}`` joined to one list, in order."""
+        if (
+            not isinstance(tree, Table)
+            or not tree
+            or any(k not in DEFINITION_SECTIONS for k in tree)
+        ):
+            return tree
+        joined = Row()
+        joined.mark = tree.mark
+        for section in DEFINITION_SECTIONS:
+            rows = tree.get(section, [])
+            if not isinstance(rows, list):
+                return tree
+            joined.take_all(rows)
+        return joined
+
+    def definition(self, tree: Any, path: Path) -> Any:
+        if not isinstance(tree, Table):
+            return tree
+        group = tree.get("group")
+        if isinstance(group, str) and group in GROUPS:
+            tree["group"] = group = GROUPS[group]
+        changes: dict[Any, dict[str, Callable[[Any, Path], Any]]] = {
+            "loader_factories": {"spec": self.renaming(INPUT_KEYS)},
+            "batch_graphs": {"spec": self.renaming(GRAPH_KEYS)},
+            None: {"spec": self.processor},
+            "batch_processors": {"spec": self.processor},
+        }
+        return self.each(tree, path, changes.get(group, {}))
+
+    def processor(self, tree: Any, path: Path) -> Any:
+        return self.each(tree, path, {"neural_graph": self.rows(self.renaming(NODE_KEYS))})
+
+    def pipeline(self, tree: Any, path: Path) -> Any:
+        tree = self.renaming(PIPELINE_KEYS)(tree, path)
+        return self.each(tree, path, {"input_factories": self.rows(self.renaming(INPUT_KEYS))})
+
+    # Walking
+
+    def each(self, tree: Any, path: Path, changes: dict[str, Callable[[Any, Path], Any]]) -> Any:
+        if isinstance(tree, Table):
+            for key, change in changes.items():
+                if key in tree:
+                    tree[key] = change(tree[key], (*path, key))
+        return tree
+
+    def rows(self, change: Callable[[Any, Path], Any]) -> Callable[[Any, Path], Any]:
+        """Apply ``change`` to every item of a list, or of the ``options`` of an overlay."""
+
+        def apply(tree: Any, path: Path) -> Any:
+            if isinstance(tree, Table) and isinstance(tree.get("options"), list):
+                tree["options"] = apply(tree["options"], (*path, "options"))
+            elif isinstance(tree, list):
+                tree[:] = [change(item, (*path, index)) for index, item in enumerate(tree)]
+            return tree
+
+        return apply
+
+    def values(self, change: Callable[[Any, Path], Any]) -> Callable[[Any, Path], Any]:
+        """Apply ``change`` to every value of a table."""
+
+        def apply(tree: Any, path: Path) -> Any:
+            return self.each(tree, path, dict.fromkeys(tree, change)) if tree else tree
+
+        return lambda tree, path: apply(tree, path) if isinstance(tree, Table) else tree
+
+    def renaming(self, names: dict[str, str]) -> Callable[[Any, Path], Any]:
+        def rename(tree: Any, path: Path) -> Any:
+            if not isinstance(tree, Table) or not names.keys() & tree.keys():
+                return tree
+            result = like(tree)
+            for key in tree:
+                ours = names.get(key, key)
+                if ours in result or (ours != key and ours in tree):
+                    place = place_of(self.root, (*path, key), self.file, at_key=True)
+                    self.problems.append(
+                        Problem(f'"{key}" is another name for "{ours}", which is given too', place)
+                    )
+                result.take(tree, key, as_key=ours)
+            return result
+
+        return rename

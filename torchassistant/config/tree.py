@@ -1,0 +1,126 @@
+"""The config as data that remembers where each key and value stood in the user's file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torchassistant.errors import Place
+
+Path = tuple[str | int, ...]
+
+
+class Mark(NamedTuple):
+    """A position in a file: line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+
+class Table(dict[str, Any]):
+    """A JSON object. ``key_marks`` and ``value_marks`` hold positions, where they are known."""
+
+    def __init__(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
+        super().__init__(items)
+        self.mark: Mark | None = None
+        self.key_marks: dict[str, Mark] = {}
+        self.value_marks: dict[str, Mark] = {}
+
+    def take(self, source: Mapping[str, Any], key: str, as_key: str | None = None) -> None:
+        """Set a key from another table, with its positions."""
+        name = as_key or key
+        self[name] = source[key]
+        if isinstance(source, Table):
+            for mine, theirs in (
+                (self.key_marks, source.key_marks),
+                (self.value_marks, source.value_marks),
+            ):
+                if key in theirs:
+                    mine[name] = theirs[key]
+
+
+class Row(list[Any]):
+    """A JSON array. ``marks`` holds the positions of its values, where they are known."""
+
+    def __init__(self, items: Iterable[Any] = ()) -> None:
+        super().__init__(items)
+        self.mark: Mark | None = None
+        self.marks: list[Mark | None] = [None] * len(self)
+
+    def put(self, value: Any, mark: Mark | None) -> None:
+        """Append a value with its position."""
+        self.append(value)
+        self.marks.append(mark)
+
+    def take_all(self, source: Sequence[Any]) -> None:
+        """Append every value of another row, with its position."""
+        marks = source.marks if isinstance(source, Row) else [None] * len(source)
+        for value, mark in zip(source, marks, strict=True):
+            self.put(value, mark)
+
+
+def as_tree(value: Any) -> Any:
+    """A deep copy of plain data as tables and rows; positions are kept where there are some."""
+    if isinstance(value, Mapping):
+        table = Table()
+        for key in value:
+            table.take(value, key)
+            table[key] = as_tree(value[key])
+        table.mark = getattr(value, "mark", None)
+        return table
+    if isinstance(value, (list, tuple)):
+        row = Row()
+        row.take_all(value)
+        row[:] = [as_tree(item) for item in value]
+        row.mark = getattr(value, "mark", None)
+        return row
+    return value
+
+
+def like(source: Table) -> Table:
+    """An empty table that stands where ``source`` stood."""
+    table = Table()
+    table.mark = source.mark
+    return table
+
+
+def place_of(tree: Any, path: Sequence[str | int], file: str = "", at_key: bool = False) -> Place:
+    """The place of the value at ``path``, or of the nearest thing above it that has a position.
+
+    Args:
+        tree: The root of the config.
+        path: Keys and indices from the root.
+        file: The file to name where no position is known.
+        at_key: Point at the last key of the path instead of at its value.
+    """
+    mark: Mark | None = getattr(tree, "mark", None)
+    node = tree
+    for depth, step in enumerate(path):
+        last = depth == len(path) - 1
+        found: Mark | None = None
+        if isinstance(node, Table) and isinstance(step, str):
+            marks = node.key_marks if at_key and last else node.value_marks
+            found = marks.get(step)
+        elif isinstance(node, Row) and isinstance(step, int) and step < len(node):
+            found = node.marks[step]
+        mark = found or mark
+        try:
+            node = node[step]
+        except (KeyError, IndexError, TypeError):
+            break
+    shown = path_text(path)
+    if mark is None:
+        return Place(file=file, path=shown)
+    return Place(mark.file, mark.line, mark.column, shown)
+
+
+def path_text(path: Sequence[str | int]) -> str:
+    """A path as text: ``initialize.definitions[3].spec``."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += f".{step}" if text else step
+    return text
