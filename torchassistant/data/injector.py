@@ -1,0 +1,121 @@
+"""Feeds the ports of a batch graph: loaders give batches, batches become data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from torchassistant.data.loaders import EpochLoader
+from torchassistant.errors import DataError, UserCodeError, UserError, listing
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """What feeds one port.
+
+    Args:
+        name: The name of the port.
+        loader: Gives batches.
+        columns: Names of the columns of a batch; None names them ``input_1``, ``input_2``, …
+        source: The name of the loader factory, for messages.
+    """
+
+    name: str
+    loader: EpochLoader
+    columns: tuple[str, ...] | None
+    source: str = ""
+
+
+class Injector:
+    """Frames for every port of a graph, batch after batch; the shortest loader ends the pass."""
+
+    def __init__(self, ports: Sequence[Port]) -> None:
+        self.ports = ports
+
+    def __len__(self) -> int:
+        """The number of batches in one pass.
+
+        Raises:
+            TypeError: Some dataset does not say how long it is.
+        """
+        return min(len(port.loader) for port in self.ports)
+
+    def length(self) -> int | None:
+        """The number of batches in one pass, or None where a dataset does not say."""
+        try:
+            return len(self)
+        except TypeError:
+            return None
+
+    def frames(self, epoch: int) -> Iterator[dict[str, dict[str, Any]]]:
+        """Frames by port, for each batch of one epoch."""
+        sources = [
+            (port.name, _guarded(port, port.loader, epoch), named(port.columns, port.source))
+            for port in self.ports
+        ]
+        while True:
+            result = {}
+            for name, batches, frame_of in sources:
+                batch = next(batches, _END)
+                if batch is _END:
+                    return
+                result[name] = frame_of(batch)
+            yield result
+
+
+_END = object()
+
+
+def named(columns: Sequence[str] | None, source: str) -> Callable[[Any], dict[str, Any]]:
+    """A function that names the columns of a batch.
+
+    A batch that is a mapping keeps its names, and ``columns`` chooses among them.
+    """
+
+    def frame_of(batch: Any) -> dict[str, Any]:
+        if isinstance(batch, Mapping):
+            return dict(batch) if columns is None else _chosen(batch, columns, source)
+        if isinstance(batch, torch.Tensor) or not isinstance(batch, (tuple, list)):
+            batch = (batch,)
+        if columns is None:
+            return {f"input_{i}": column for i, column in enumerate(batch, start=1)}
+        if len(columns) != len(batch):
+            raise DataError(
+                f'the batches of "{source}" have {len(batch)} columns, and variable_names gives '
+                f"{len(columns)}: {listing(columns)}"
+            )
+        return dict(zip(columns, batch, strict=True))
+
+    return frame_of
+
+
+def _chosen(batch: Mapping[str, Any], columns: Sequence[str], source: str) -> dict[str, Any]:
+    for column in columns:
+        if column not in batch:
+            raise DataError(
+                f'the batches of "{source}" have the columns {listing(list(batch))}; '
+                f'"{column}", which variable_names gives, is not among them'
+            )
+    return {column: batch[column] for column in columns}
+
+
+def _guarded(port: Port, loader: EpochLoader, epoch: int) -> Iterator[Any]:
+    """The batches of a loader; what the user's code raises says which loader it was in."""
+    try:
+        yield from loader.batches(epoch)
+    except UserError as error:
+        raise _from_worker(error) from None
+    except Exception as error:
+        raise UserCodeError(f'the data of the loader factory "{port.source}"') from error
+
+
+def _from_worker(error: UserError) -> UserError:
+    """An error of ours that crossed from a worker arrives as a traceback; its last line counts."""
+    text = str(error)
+    if "Original Traceback" not in text:
+        return error
+    last = text.rstrip().splitlines()[-1]
+    return type(error)(last.partition(": ")[2] or last)

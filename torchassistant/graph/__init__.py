@@ -1,0 +1,19 @@
+"""Neural graphs: nodes in a batch processor, batch processors in a batch graph."""
+
+from torchassistant.graph.batch_graph import BatchGraph, Plan
+from torchassistant.graph.frame import Frame, Frames, rows_of
+from torchassistant.graph.mode import evaluating
+from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor
+
+__all__ = [
+    "BatchGraph",
+    "Frame",
+    "Frames",
+    "NeuralProcessor",
+    "Node",
+    "ObjectProcessor",
+    "Plan",
+    "Processor",
+    "evaluating",
+    "rows_of",
+]

@@ -1,0 +1,142 @@
+"""Batch processors joined by edges, and the flat plan that they are lowered to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from graphlib import TopologicalSorter
+
+from torch import nn
+from torch.optim import Optimizer
+
+from torchassistant.graph.frame import Frame, Frames, merge
+from torchassistant.graph.processor import (
+    CallOf,
+    Node,
+    Processor,
+    frozen_call,
+    inference_call,
+    plain_call,
+)
+
+
+class BatchGraph:
+    """Batch processors, fed through named input ports.
+
+    Args:
+        name: The name of the definition.
+        processors: By name, as written.
+        ports: The names of the input ports.
+        edges: For each processor, the ports and processors that feed it, in order.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        processors: Mapping[str, Processor],
+        ports: Sequence[str],
+        edges: Mapping[str, Sequence[str]],
+    ) -> None:
+        self.name = name
+        self.processors = processors
+        self.ports = ports
+        self.edges = edges
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes of all processors."""
+        return [node for processor in self.processors.values() for node in processor.nodes]
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """Every module of the graph, once."""
+        return list(dict.fromkeys(m for p in self.processors.values() for m in p.modules))
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """The optimizers of the nodes, once each, in the order of the nodes."""
+        return list(dict.fromkeys(n.optimizer for n in self.nodes if n.optimizer is not None))
+
+    @property
+    def trained(self) -> list[nn.Module]:
+        """The models that a pipeline over this graph changes."""
+        return list(dict.fromkeys(n.model for n in self.nodes if n.optimizer is not None))
+
+    @property
+    def leaves(self) -> list[str]:
+        """The processors that feed no other."""
+        fed = {source for sources in self.edges.values() for source in sources}
+        return [name for name in self.processors if name not in fed]
+
+    def for_training(self) -> Plan:
+        """A plan in which the models that this graph does not train keep their buffers."""
+        trained = set(self.trained)
+
+        def call_of(node: Node) -> Callable[..., object]:
+            return node.model if node.model in trained else frozen_call(node.model)
+
+        return self._plan(call_of)
+
+    def for_evaluation(self) -> Plan:
+        """A plan in which every model is called plainly."""
+        return self._plan(plain_call)
+
+    def for_inference(self) -> Plan:
+        """A plan that uses a model's ``run_inference`` where it has one."""
+        return self._plan(inference_call)
+
+    def _plan(self, call_of: CallOf) -> Plan:
+        # A processor that stands before another in the config runs before it where both may run:
+        # user code may draw random numbers, so the order has to be settled.
+        sorter = TopologicalSorter({n: self.edges[n] for n in self.processors})
+        place = {name: index for index, name in enumerate(self.processors)}
+        sorter.prepare()
+        order: list[str] = []
+        ready: list[str] = []
+        while sorter.is_active():
+            ready = sorted([*ready, *sorter.get_ready()], key=lambda n: place.get(n, -1))
+            name, *ready = ready
+            order.append(name)
+            sorter.done(name)
+        order = [name for name in order if name in self.processors]
+        readers = Counter(source for sources in self.edges.values() for source in sources)
+        return Plan(
+            [
+                (name, list(self.edges[name]), self.processors[name].lowered(call_of))
+                for name in order
+            ],
+            shared={source for source, count in readers.items() if count > 1},
+        )
+
+
+class Plan:
+    """A batch graph as a flat list of steps; nothing is looked for while it runs.
+
+    Args:
+        steps: Name, sources and function of each processor, in the order in which they run.
+        shared: Sources that several processors read; each of them gets a frame of its own.
+    """
+
+    def __init__(
+        self, steps: Sequence[tuple[str, list[str], Callable[[Frame], Frame]]], shared: set[str]
+    ) -> None:
+        self.steps = [
+            (name, sources[0] if len(sources) == 1 else None, sources, sources[0] in shared, run)
+            for name, sources, run in steps
+        ]
+
+    def run(self, frames: Frames) -> Frames:
+        """Run every processor.
+
+        Args:
+            frames: A frame for each port; the frame of each processor is added to it.
+        """
+        for name, source, sources, shared, run in self.steps:
+            if source is None:
+                frame = merge([frames[s] for s in sources], sources, name)
+            elif shared:
+                frame = dict(frames[source])
+            else:
+                frame = frames[source]
+            frames[name] = run(frame)
+        return frames

@@ -1,0 +1,301 @@
+"""Batch processors: a frame goes in, a frame comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.optim import Optimizer
+
+from torchassistant.errors import DataError, UserCodeError, UserError, listing, near
+from torchassistant.graph.frame import Frame
+
+Adapter = Callable[[Frame], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One model in a neural graph.
+
+    Args:
+        name: Unique within its processor.
+        model: Called with the inputs, in order.
+        inputs: Names of the tensors that it is called with.
+        outputs: Names of the tensors that it returns.
+        optimizer: What trains it here; None where this graph does not change it.
+    """
+
+    name: str
+    model: nn.Module
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    optimizer: Optimizer | None = None
+
+
+class Processor(Protocol):
+    """What a batch graph is made of."""
+
+    name: str
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The nodes of the neural graph; none for an object of the user."""
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """Every module that runs here, once."""
+
+    def lowered(self, call_of: CallOf) -> Callable[[Frame], Frame]:
+        """A function that runs this processor, with everything settled that can be."""
+
+
+CallOf = Callable[[Node], Callable[..., Any]]
+"""Chooses how the model of a node is called: plainly, frozen, or for inference."""
+
+
+def plain_call(node: Node) -> Callable[..., Any]:
+    """The model itself."""
+    return node.model
+
+
+def inference_call(node: Node) -> Callable[..., Any]:
+    """The model's ``run_inference`` where it has one."""
+    return getattr(node.model, "run_inference", node.model)
+
+
+def frozen_call(model: nn.Module) -> Callable[..., Any]:
+    """A call of a model that leaves its buffers as they are, in train mode too.
+
+    A batch norm layer, for one, updates its running statistics whenever it runs in train mode.
+    The call works on copies of the buffers; gradient flows as ever.
+    """
+    if next(model.buffers(), None) is None:
+        return model
+
+    def call(*args: Any) -> Any:
+        if not model.training:
+            return model(*args)
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        return functional_call(model, buffers, args)
+
+    return call
+
+
+class NeuralProcessor:
+    """An input adapter, an ordered neural graph, and an output adapter.
+
+    The frame that comes out is the frame that went in plus the outputs of all nodes (an output
+    wins over a column of its name), through the output adapter.
+
+    Args:
+        name: The name of the definition.
+        nodes: In the order in which they run.
+        input_adapter: Frame → ``{node: {input: value}}``; None looks inputs up in the frame.
+        output_adapter: Frame → frame; None keeps everything.
+        device: Where the models are.
+        moves: Whether tensors may come from another device, and have to be moved.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        nodes: Sequence[Node],
+        input_adapter: Adapter | None = None,
+        output_adapter: Adapter | None = None,
+        device: torch.device | None = None,
+        moves: bool = False,
+    ) -> None:
+        self.name = name
+        self.nodes = nodes
+        self.input_adapter = input_adapter
+        self.output_adapter = output_adapter
+        self.device = device or torch.device("cpu")
+        self.moves = moves
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The models, once each."""
+        adapters = (
+            a for a in (self.input_adapter, self.output_adapter) if isinstance(a, nn.Module)
+        )
+        return list(dict.fromkeys([*(node.model for node in self.nodes), *adapters]))
+
+    def lowered(self, call_of: CallOf) -> Callable[[Frame], Frame]:
+        """A function that runs this processor, each model called as ``call_of`` says."""
+        return _Run(self, [call_of(node) for node in self.nodes])
+
+
+class _Run:
+    """A neural processor, lowered: where each input comes from is settled."""
+
+    def __init__(self, processor: NeuralProcessor, calls: Sequence[Callable[..., Any]]) -> None:
+        self.processor = processor
+        self.adapt_input = processor.input_adapter
+        self.adapt_output = processor.output_adapter
+        made: set[str] = set()
+        self.steps = []
+        for node, call in zip(processor.nodes, calls, strict=True):
+            inputs = [(name, name in made) for name in node.inputs]
+            self.steps.append((node.name, call, inputs, node.outputs))
+            made.update(node.outputs)
+        self.device = processor.device if processor.moves else None
+        self.checked = False
+
+    def __call__(self, frame: Frame) -> Frame:
+        given = None
+        if self.adapt_input is not None:
+            given = self.adapted_input(self.adapt_input, frame)
+        if not self.checked:
+            self.check_sources(frame, given)
+        outputs: Frame = {}
+        for name, call, inputs, names in self.steps:
+            own = frame if given is None else given.get(name, _NOTHING)
+            try:
+                args = [outputs[key] if made else own[key] for key, made in inputs]
+            except KeyError as error:
+                raise self.missing(name, error.args[0], own, given) from None
+            if self.device is not None:
+                args = [moved(value, self.device) for value in args]
+            try:
+                result = call(*args)
+            except UserError:
+                raise
+            except Exception as error:
+                raise UserCodeError(f'the node "{name}" of "{self.processor.name}"') from error
+            if isinstance(result, torch.Tensor):
+                result = (result,)
+            elif not isinstance(result, (list, tuple)):
+                raise self.no_tensors(name, result)
+            if len(result) != len(names):
+                raise self.miscounted(name, len(result), names)
+            outputs.update(zip(names, result, strict=True))
+        whole = {**frame, **outputs}
+        return whole if self.adapt_output is None else self.adapted_output(self.adapt_output, whole)
+
+    def adapted_input(self, adapter: Adapter, frame: Frame) -> dict[str, Any]:
+        try:
+            given = adapter(frame)
+        except UserError:
+            raise
+        except Exception as error:
+            part = f'the input adapter of "{self.processor.name}"'
+            raise UserCodeError(_with_columns(part, frame, error)) from error
+        nested: Any = given
+        if not isinstance(nested, dict) or not all(isinstance(v, dict) for v in nested.values()):
+            raise DataError(
+                f'the input adapter of "{self.processor.name}" must return '
+                "{node: {input: value}}; it returned " + _kind(given)
+            )
+        return given
+
+    def adapted_output(self, adapter: Adapter, frame: Frame) -> Frame:
+        try:
+            result = adapter(frame)
+        except UserError:
+            raise
+        except Exception as error:
+            part = f'the output adapter of "{self.processor.name}"'
+            raise UserCodeError(_with_columns(part, frame, error)) from error
+        if not isinstance(result, dict):
+            raise DataError(
+                f'the output adapter of "{self.processor.name}" must return a frame (a dict of '
+                f"columns); it returned {_kind(result)}"
+            )
+        return result
+
+    def check_sources(self, frame: Frame, given: dict[str, Any] | None) -> None:
+        """Two sources for one input are an error; asked once, on the first batch."""
+        for name, _, inputs, _ in self.steps:
+            own = frame if given is None else given.get(name, _NOTHING)
+            twice = sorted(key for key, made in inputs if made and key in own)
+            if twice:
+                where = "the frame" if given is None else "the input adapter"
+                raise DataError(
+                    f'the input "{twice[0]}" of the node "{name}" of "{self.processor.name}" has '
+                    f"two sources: {where}, and the output of an earlier node"
+                )
+        self.checked = True
+
+    def missing(
+        self, node: str, key: str, own: Iterable[str], given: dict[str, Any] | None
+    ) -> DataError:
+        text = f'the node "{node}" of "{self.processor.name}" needs the input "{key}", which '
+        if given is None:
+            text += "is neither a column of the frame nor an output of an earlier node"
+        elif node not in given:
+            text += f'nothing gives: the input adapter has nothing for "{node}"'
+            return DataError(text + near(node, given))
+        else:
+            text += "neither the input adapter nor an earlier node gives"
+        return DataError(text + near(key, own))
+
+    def miscounted(self, node: str, count: int, names: Sequence[str]) -> DataError:
+        return DataError(
+            f'the node "{node}" of "{self.processor.name}" names {len(names)} outputs '
+            f"({listing(names)}), and its model returned {count}"
+        )
+
+    def no_tensors(self, node: str, result: Any) -> DataError:
+        return DataError(
+            f'the model of the node "{node}" of "{self.processor.name}" must return a tensor, or '
+            f"a list or tuple of tensors; it returned {_kind(result)}"
+        )
+
+
+_NOTHING: dict[str, Any] = {}
+
+
+class ObjectProcessor:
+    """A batch processor that is an object of the user: a callable from frame to frame."""
+
+    nodes: Sequence[Node] = ()
+
+    def __init__(self, name: str, function: Callable[[Frame], Frame]) -> None:
+        self.name = name
+        self.function = function
+
+    @property
+    def modules(self) -> Sequence[nn.Module]:
+        """The object itself, where it is a module."""
+        return [self.function] if isinstance(self.function, nn.Module) else []
+
+    def lowered(self, call_of: CallOf) -> Callable[[Frame], Frame]:
+        """A function that calls the object."""
+
+        def run(frame: Frame) -> Frame:
+            try:
+                result = self.function(frame)
+            except UserError:
+                raise
+            except Exception as error:
+                raise UserCodeError(f'the batch processor "{self.name}"') from error
+            if not isinstance(result, dict):
+                raise DataError(
+                    f'the batch processor "{self.name}" must return a frame (a dict of columns); '
+                    f"it returned {_kind(result)}"
+                )
+            return result
+
+        return run
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """A tensor on the device; anything else as it is."""
+    if isinstance(value, torch.Tensor) and value.device != device:
+        return value.to(device, non_blocking=True)
+    return value
+
+
+def _with_columns(part: str, frame: Frame, error: Exception) -> str:
+    """Says which columns there are, where a lookup failed."""
+    if isinstance(error, KeyError):
+        return f"{part} (the frame has the columns {listing(list(frame))})"
+    return part
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
