@@ -211,7 +211,8 @@ class _Checker:
 
     def node(self, node: NodeSpec, path: Path, made: dict[str, str], later: Counter[str]) -> None:
         optimizer = self.spec.group("optimizers").get(node.optimizer_name or "")
-        if optimizer and optimizer.model != node.model_name:
+        known = self.spec.group("models")
+        if optimizer and optimizer.model in known and optimizer.model != node.model_name:
             self.note(
                 f'the optimizer "{node.optimizer_name}" is for the model "{optimizer.model}", '
                 f'and this node runs "{node.model_name}"',
@@ -311,9 +312,10 @@ class _Checker:
             elif item.input_alias in fed:
                 self.note(f'the port "{item.input_alias}" is fed twice', (*here, "input_alias"))
             fed.add(item.input_alias or "")
-        if all(item.input_alias for item in items):
+        used = {source for sources in graph.ingoing_edges.values() for source in sources}
+        if fed <= set(graph.input_aliases):
             for port in graph.input_aliases:
-                if port not in fed:
+                if port not in fed and port in used:
                     message = f'nothing feeds the port "{port}" of the graph'
                     self.note(message, (*path, "input_factories"))
 
