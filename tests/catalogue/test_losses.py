@@ -1,0 +1,121 @@
+"""Losses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
+
+from torchassistant.errors import DataError
+from torchassistant.losses import MaskedCrossEntropy
+
+quick = settings(deadline=None, max_examples=40)
+
+
+def batch(seed: int = 0, size: tuple[int, int, int] = (4, 6, 5)) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    predictions = torch.randn(*size, generator=generator, requires_grad=True)
+    targets = torch.randint(0, size[2], size[:2], generator=generator)
+    mask = torch.rand(size[:2], generator=generator) < 0.6
+    return predictions, targets, mask
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@given(seed=st.integers(0, 10_000))
+@quick
+def test_it_is_the_cross_entropy_of_the_positions_that_count(reduction, smoothing, seed):
+    predictions, targets, mask = batch(seed)
+    mask[0, 0] = True
+    loss = MaskedCrossEntropy(reduction=reduction, label_smoothing=smoothing)
+    found = loss(predictions, targets, mask)
+    expected = cross_entropy(
+        predictions[mask], targets[mask], reduction=reduction, label_smoothing=smoothing
+    )
+    torch.testing.assert_close(found, expected)
+    (mine,) = torch.autograd.grad(found, predictions)
+    (torchs,) = torch.autograd.grad(expected, predictions)
+    torch.testing.assert_close(mine, torchs)
+    assert not mine[~mask].any()
+
+
+def test_with_a_padding_value_it_is_torchs_cross_entropy_bit_for_bit():
+    predictions, targets, _ = batch()
+    found = MaskedCrossEntropy(padding_value=0)(predictions, targets)
+    expected = cross_entropy(predictions.flatten(0, 1), targets.flatten(), ignore_index=0)
+    assert torch.equal(found, expected)
+    (mine,) = torch.autograd.grad(found, predictions)
+    (torchs,) = torch.autograd.grad(expected, predictions)
+    assert torch.equal(mine, torchs)
+
+
+def test_without_mask_and_padding_every_position_counts():
+    predictions, targets, _ = batch()
+    found = MaskedCrossEntropy()(predictions, targets)
+    assert torch.equal(found, cross_entropy(predictions.flatten(0, 1), targets.flatten()))
+
+
+def test_a_mask_goes_before_the_padding_value():
+    predictions, targets, mask = batch()
+    mask[targets == 0] = True
+    with_both = MaskedCrossEntropy(padding_value=0)(predictions, targets, mask)
+    assert torch.equal(with_both, MaskedCrossEntropy()(predictions, targets, mask))
+
+
+def test_what_stands_at_masked_positions_does_not_matter():
+    predictions, targets, mask = batch()
+    expected = MaskedCrossEntropy()(predictions, targets, mask)
+    odd = torch.where(mask, targets, 10**6)
+    assert torch.equal(MaskedCrossEntropy()(predictions, odd, mask), expected)
+    other = torch.where(mask[..., None], predictions, 1e9)
+    assert torch.equal(MaskedCrossEntropy()(other, targets, mask), expected)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_nothing_counted_is_0_with_gradients_of_0(reduction, smoothing):
+    predictions, targets, mask = batch()
+    loss = MaskedCrossEntropy(reduction=reduction, label_smoothing=smoothing)
+    found = loss(predictions, targets, torch.zeros_like(mask))
+    found.backward()
+    assert found.item() == 0
+    assert not predictions.grad.any()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        (((2, 3), (2, 3), None), r"\(2, 3\) and \(2, 3\)"),
+        (((2, 3, 4), (3, 2), None), r"\(2, 3, 4\) and \(3, 2\)"),
+        (((2, 3, 4), (6,), None), r"\(2, 3, 4\) and \(6,\)"),
+        (((2, 3, 4), (2, 3), (2, 1)), r"\(2, 1\) and \(2, 3\)"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_both_named(shapes, said):
+    predictions, targets, mask = shapes
+    arguments = [torch.zeros(predictions), torch.zeros(targets, dtype=torch.int64)]
+    if mask:
+        arguments.append(torch.ones(mask, dtype=torch.bool))
+    with pytest.raises(DataError, match=said):
+        MaskedCrossEntropy()(*arguments)
+
+
+def test_targets_that_are_no_classes_are_refused():
+    with pytest.raises(DataError, match="found float32"):
+        MaskedCrossEntropy()(torch.zeros(2, 3, 4), torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"reduction": "none"}, {"label_smoothing": -0.1}, {"label_smoothing": 1.1}]
+)
+def test_bad_arguments_are_refused(arguments):
+    with pytest.raises(ValueError, match="must be"):
+        MaskedCrossEntropy(**arguments)
+
+
+def test_it_never_reads_from_the_device():
+    # A tensor of this device has no values: whoever asks for one raises.
+    predictions, targets, mask = (tensor.to("meta") for tensor in batch())
+    assert MaskedCrossEntropy(padding_value=0)(predictions, targets, mask).device.type == "meta"

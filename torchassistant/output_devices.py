@@ -1,0 +1,230 @@
+"""Output devices: where results of inference and of debug pipelines go. Called with the data."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchassistant.errors import DataError
+
+_PRINTED_WHOLE = 1000
+"""Tensors of more elements are described, not printed: nobody reads that many numbers."""
+
+_GAP = 2
+"""Black pixels between the images of a grid."""
+
+
+class Printer:
+    """Prints to standard output.
+
+    A dict gives one ``name: value`` a line, a list of texts one text a line. Tensors are printed as
+    lists, floating-point numbers with six significant digits; a tensor of more than a thousand
+    elements is described by its shape, dtype and range.
+    """
+
+    def __call__(self, data: Any) -> None:
+        """Print the data, whatever it is."""
+        print("\n".join(_lines(data)), flush=True)
+
+
+def _lines(data: Any) -> list[str]:
+    if isinstance(data, Mapping):
+        return [f"{name}: {_text(value)}" for name, value in data.items()]
+    if isinstance(data, list | tuple) and data and all(isinstance(item, str) for item in data):
+        return list(data)
+    return [_text(data)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Tensor):
+        return _tensor_text(value)
+    return _inner_text(value)
+
+
+def _inner_text(value: Any) -> str:
+    """A value inside a list or dict, where texts stand in quotes."""
+    if isinstance(value, Tensor):
+        return _tensor_text(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_inner_text, value)) + "]"
+    if isinstance(value, Mapping):
+        pairs = (f"{_inner_text(key)}: {_inner_text(item)}" for key, item in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value)
+
+
+def _tensor_text(tensor: Tensor) -> str:
+    tensor = tensor.detach()
+    if tensor.numel() <= _PRINTED_WHOLE:
+        return _inner_text(tensor.tolist())
+    described = f"tensor {tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+    if tensor.dtype.is_complex:
+        return described
+    low, high = (_inner_text(bound.item()) for bound in tensor.aminmax())
+    return f"{described}, {low} to {high}"
+
+
+class SaveImages:
+    """Saves images as PNG files, those of a batch in one grid.
+
+    The files are named ``000001.png`` and so on, after the highest number that is there; a dict
+    gives one file a key, ``000001-KEY.png``, all of one number. A file appears under its name only
+    when it is whole.
+
+    Args:
+        folder: Where to; made when the first image is saved. Relative to the working folder.
+        columns: How many images stand side by side in a grid.
+        prefix: What the file names start with.
+
+    Raises:
+        ValueError: ``columns`` is less than 1, or ``prefix`` contains a path separator.
+    """
+
+    def __init__(self, folder: str | Path, columns: int = 8, prefix: str = "") -> None:
+        if columns < 1:
+            raise ValueError(f"columns must be at least 1, found {columns}")
+        if re.search(r"[/\\]", prefix):
+            raise ValueError(f"prefix must not contain a path separator, found {prefix!r}")
+        self.folder = Path(folder)
+        self.columns = columns
+        self.prefix = prefix
+
+    def __call__(self, data: Tensor | Mapping[str, Tensor]) -> None:
+        """Save images.
+
+        Args:
+            data: A tensor (H, W), (C, H, W) or (B, C, H, W) with C of 1, 3 or 4, or a dict of such.
+                Floating-point values are brightness from 0 to 1, and cut off there (NaN is black);
+                uint8 values run from 0 to 255; bool is black or white.
+
+        Raises:
+            DataError: The data is something else; then nothing is saved.
+        """
+        if isinstance(data, Mapping):
+            if len({_safe(key) for key in data}) < len(data):
+                raise DataError(f"two of the names {list(data)} give the same file name")
+            grids = {f"-{_safe(key)}": self._grid(data[key], f'"{key}": ') for key in data}
+        else:
+            grids = {"": self._grid(data, "")}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        number = self._next_number()
+        for suffix, grid in grids.items():
+            self._save(grid, f"{self.prefix}{number:06d}{suffix}.png")
+
+    def _grid(self, value: Any, place: str) -> Tensor:
+        """All images of a value in one: uint8 (H, W) or (H, W, C)."""
+        images = _image_batch(value, place)
+        count, channels, height, width = images.shape
+        columns = min(self.columns, count)
+        rows = math.ceil(count / columns)
+        grid = torch.zeros(
+            channels,
+            rows * (height + _GAP) - _GAP,
+            columns * (width + _GAP) - _GAP,
+            dtype=torch.uint8,
+        )
+        for index, image in enumerate(images):
+            top = index // columns * (height + _GAP)
+            left = index % columns * (width + _GAP)
+            grid[:, top : top + height, left : left + width] = image
+        return grid[0] if channels == 1 else grid.permute(1, 2, 0).contiguous()
+
+    def _next_number(self) -> int:
+        pattern = re.compile(re.escape(self.prefix) + r"(\d{6,})(-.*)?\.png")
+        found = (pattern.fullmatch(name) for name in os.listdir(self.folder))
+        return 1 + max((int(match[1]) for match in found if match), default=0)
+
+    def _save(self, grid: Tensor, name: str) -> None:
+        from PIL import Image
+
+        aside = self.folder / f".{name}.{os.getpid()}.part"
+        try:
+            Image.fromarray(grid.numpy()).save(aside, format="PNG")
+            aside.replace(self.folder / name)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def _safe(key: str) -> str:
+    """A key as part of a file name: what may mean something to a file system becomes ``_``."""
+    return re.sub(r"[^\w.+=-]", "_", str(key))
+
+
+def _image_batch(value: Any, place: str) -> Tensor:
+    """uint8 (B, C, H, W) on the CPU."""
+    if not isinstance(value, Tensor):
+        raise DataError(f"{place}SaveImages needs a tensor, found {type(value).__name__}")
+    shape = tuple(value.shape)
+    if not (len(shape) == 2 or (len(shape) in (3, 4) and shape[-3] in (1, 3, 4))):
+        raise DataError(
+            f"{place}SaveImages needs a shape (H, W), (C, H, W) or (B, C, H, W) with 1, 3 or 4 "
+            f"channels C, found {shape}"
+        )
+    if 0 in shape:
+        raise DataError(f"{place}SaveImages was given no pixels: shape {shape}")
+    images = value.detach().cpu()
+    while images.ndim < 4:
+        images = images.unsqueeze(0)
+    if images.dtype == torch.bool:
+        return images.to(torch.uint8) * 255
+    if images.dtype.is_floating_point:
+        return images.float().nan_to_num(0.0).clamp(0, 1).mul(255).round().to(torch.uint8)
+    if images.dtype != torch.uint8:
+        raise DataError(
+            f"{place}SaveImages needs floating-point or uint8 values, "
+            f"found {str(images.dtype).removeprefix('torch.')}"
+        )
+    return images
+
+
+class JsonLines:
+    """Appends the data to a file, as JSON, one line a call, in UTF-8.
+
+    Tensors and arrays become lists, numbers that JSON does not have (NaN, infinity) become null.
+
+    Args:
+        path: The file; it and its folder are made when the first line is written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __call__(self, data: Any) -> None:
+        """Append one line.
+
+        Raises:
+            DataError: The data holds something that JSON cannot; then nothing is written.
+        """
+        line = json.dumps(_jsonable(data, "the data"), ensure_ascii=False, allow_nan=False) + "\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # One write of whole bytes: lines of several processes do not mix.
+        with self.path.open("ab", buffering=0) as file:
+            file.write(line.encode("utf-8", errors="backslashreplace"))
+
+
+def _jsonable(value: Any, place: str) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(item, f"{place}[{key!r}]") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item, f"{place}[{index}]") for index, item in enumerate(value)]
+    raise DataError(f"{place} is of type {type(value).__name__}, which cannot be written as JSON")
