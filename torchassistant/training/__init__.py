@@ -1,0 +1,33 @@
+"""Training: pipelines, one iteration, interleaving, evaluation, stages."""
+
+from torchassistant.training.debugging import DebugPipeline
+from torchassistant.training.evaluation import evaluate
+from torchassistant.training.inference import infer
+from torchassistant.training.iteration import GradientClipper, Scheduler, Trainer
+from torchassistant.training.pipeline import InputSource, Pipeline, PipelineLoss, PipelineMetric
+from torchassistant.training.progress import Progress, Row, StageHistory, StopRequest
+from torchassistant.training.reporting import Reporter
+from torchassistant.training.scoring import Loss, Metric
+from torchassistant.training.stage import Stage, train_stage
+
+__all__ = [
+    "DebugPipeline",
+    "GradientClipper",
+    "InputSource",
+    "Loss",
+    "Metric",
+    "Pipeline",
+    "PipelineLoss",
+    "PipelineMetric",
+    "Progress",
+    "Reporter",
+    "Row",
+    "Scheduler",
+    "Stage",
+    "StageHistory",
+    "StopRequest",
+    "Trainer",
+    "evaluate",
+    "infer",
+    "train_stage",
+]

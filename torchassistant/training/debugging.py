@@ -1,0 +1,63 @@
+"""A look at the models in the middle of training, which leaves no trace in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from torchassistant.data.randomness import derived, seeded
+from torchassistant.errors import UserCodeError, UserError
+from torchassistant.graph import BatchGraph, evaluating
+from torchassistant.training.inference import chosen
+from torchassistant.training.pipeline import InputSource, evaluation_data
+
+
+@dataclass(frozen=True, slots=True)
+class DebugPipeline:
+    """Runs a graph every so often, without gradient, and hands some columns to a device.
+
+    Args:
+        name: For messages, and for its random numbers.
+        graph: What is run, in eval mode.
+        inputs: What feeds each port; read from its beginning each time.
+        iterations: Batches that are run each time.
+        interval: It runs every so many iterations of training.
+        keys: The columns that are kept.
+        postprocessor: Called with the kept columns; None hands them on as they are.
+        device: Called with the result.
+        seed: What its random numbers follow from.
+    """
+
+    name: str
+    graph: BatchGraph
+    inputs: Sequence[InputSource]
+    iterations: int
+    interval: int
+    keys: Sequence[str]
+    postprocessor: Callable[[dict[str, Any]], Any] | None
+    device: Callable[[Any], Any]
+    seed: int
+
+    def run(self, step: int) -> None:
+        """Run, at a step of training; random numbers follow from the seed, the name, the step."""
+        plan = self.graph.for_evaluation()
+        data = evaluation_data(self.inputs, derived(self.seed, self.name))
+        try:
+            with (
+                seeded(derived(self.seed, "debug", self.name, step)),
+                evaluating(self.graph.modules),
+            ):
+                for frames in islice(data.frames(0), self.iterations):
+                    result: Any = chosen(plan.run(frames), self.graph, self.keys)
+                    if self.postprocessor is not None:
+                        result = self.postprocessor(result)
+                    self.device(result)
+        except UserError:
+            raise
+        except UserCodeError as error:
+            part = f'{error.part}, in the debug pipeline "{self.name}"'
+            raise UserCodeError(part) from error.__cause__
+        except Exception as error:
+            raise UserCodeError(f'the debug pipeline "{self.name}"') from error

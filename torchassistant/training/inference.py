@@ -1,0 +1,47 @@
+"""From the frames of some inputs to the columns that somebody asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torchassistant.data.randomness import derived, seeded
+from torchassistant.errors import DataError, near
+from torchassistant.graph import BatchGraph, Frame, Frames, evaluating
+from torchassistant.training.pipeline import Pipeline
+
+
+def infer(pipeline: Pipeline, frames: Frames, results: Sequence[str] | None) -> Frame:
+    """Run a pipeline's graph on frames of its ports, for a prediction.
+
+    Eval mode, no gradient; a model's ``run_inference`` is used where it has one.
+
+    Args:
+        pipeline: Whose graph.
+        frames: A frame for each port.
+        results: The columns to keep; None keeps the outputs of the nodes of the last processors.
+
+    Raises:
+        DataError: There is no such column.
+    """
+    graph = pipeline.graph
+    plan = graph.for_inference()
+    with seeded(derived(pipeline.seed, "inference")), evaluating(graph.modules):
+        return chosen(plan.run(frames), graph, results)
+
+
+def chosen(frames: Frames, graph: BatchGraph, keys: Sequence[str] | None) -> Frame:
+    """Columns of the processors' frames; a later processor wins over an earlier one."""
+    columns = {k: v for name in graph.processors for k, v in frames[name].items()}
+    columns |= {k: v for name in graph.leaves for k, v in frames[name].items()}
+    if keys is None:
+        outputs = [
+            output
+            for leaf in graph.leaves
+            for node in graph.processors[leaf].nodes
+            for output in node.outputs
+        ]
+        keys = [name for name in outputs if name in columns] or list(columns)
+    for key in keys:
+        if key not in columns:
+            raise DataError(f'the graph "{graph.name}" gives no column "{key}"{near(key, columns)}')
+    return {key: columns[key] for key in keys}

@@ -1,0 +1,106 @@
+"""A pipeline: a batch graph, what feeds it, its losses and its metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torchassistant.data import Injector, LoaderFactory, Port
+from torchassistant.data.randomness import derived
+from torchassistant.graph import BatchGraph
+from torchassistant.training.scoring import Loss, Metric
+
+
+@dataclass(frozen=True, slots=True)
+class InputSource:
+    """What feeds one port: a loader factory, and names for the columns of its batches."""
+
+    port: str
+    factory: LoaderFactory
+    columns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineLoss:
+    """A loss of a pipeline.
+
+    Args:
+        shown_as: The display name.
+        node: The processor whose frame it is computed from.
+        loss: The loss.
+        weight: Its factor in the sum that is minimised.
+    """
+
+    shown_as: str
+    node: str
+    loss: Loss
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineMetric:
+    """A metric of a pipeline: its display name, the processor whose frame it is computed from."""
+
+    shown_as: str
+    node: str
+    metric: Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A batch graph, the loaders that feed its ports, its losses and its metrics.
+
+    Args:
+        name: The name in the config.
+        graph: What is run.
+        inputs: What feeds each port.
+        losses: In the order of the config.
+        metrics: In the order of the config.
+        seed: What the order of its data follows from.
+    """
+
+    name: str
+    graph: BatchGraph
+    inputs: Sequence[InputSource]
+    losses: Sequence[PipelineLoss]
+    metrics: Sequence[PipelineMetric]
+    seed: int
+
+    @property
+    def display_names(self) -> list[str]:
+        """The display names of its losses and metrics, in the order of the config."""
+        losses = [item.shown_as for item in self.losses]
+        return losses + [item.shown_as for item in self.metrics]
+
+    def training_data(self) -> Injector:
+        """The frames of training: shuffled, unless a loader factory says otherwise."""
+        return Injector(
+            [
+                Port(
+                    source.port,
+                    source.factory.for_training(derived(self.seed, self.name, source.port)),
+                    source.columns,
+                    source.factory.name,
+                )
+                for source in self.inputs
+            ]
+        )
+
+    def evaluation_data(self) -> Injector:
+        """The frames of evaluation: every dataset once, in its own order."""
+        return evaluation_data(self.inputs, derived(self.seed, self.name))
+
+
+def evaluation_data(inputs: Sequence[InputSource], seed: int) -> Injector:
+    """Frames of every dataset in its own order."""
+    return Injector(
+        [
+            Port(
+                source.port,
+                source.factory.for_evaluation(derived(seed, source.port)),
+                source.columns,
+                source.factory.name,
+            )
+            for source in inputs
+        ]
+    )

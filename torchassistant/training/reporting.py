@@ -1,0 +1,38 @@
+"""What training tells while it runs; the default tells nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torchassistant.training.progress import Progress, Row
+
+Live = Callable[[], dict[str, float]]
+"""Gives the running losses and the metrics of the batch at hand, by display name."""
+
+
+class Reporter:
+    """Hears what happens. Override what is of interest."""
+
+    def stage_started(self, progress: Progress, stages: int, epochs: int | None) -> None:
+        """A stage begins or goes on; ``epochs`` is how many it will have, if that is known."""
+
+    def epoch_started(self, progress: Progress, iterations: int | None) -> None:
+        """An epoch begins; ``iterations`` is how many it will have, if that is known."""
+
+    def iteration_done(self, live: Live) -> None:
+        """An iteration is done. ``live`` reads values from the device: call it seldom."""
+
+    def evaluation_started(self, pipeline: str, batches: int | None) -> None:
+        """A validation pipeline begins."""
+
+    def batch_evaluated(self) -> None:
+        """A batch of a validation pipeline is done."""
+
+    def epoch_finished(self, progress: Progress, row: Row) -> None:
+        """An epoch is done, its row is written."""
+
+    def stage_finished(self, progress: Progress) -> None:
+        """The stop condition holds."""
+
+    def close(self) -> None:
+        """Nothing more will be told: clear what is left on the screen."""

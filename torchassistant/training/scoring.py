@@ -1,0 +1,226 @@
+"""Losses and metrics over the columns of a frame, and their means over an epoch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from torchassistant.errors import DataError, UserCodeError, UserError, near
+from torchassistant.graph import Frame, rows_of
+from torchassistant.graph.processor import moved
+
+Transform = Callable[..., Any]
+
+_FOLD_AT = 512
+
+
+class Score:
+    """A function of some columns of a frame.
+
+    Args:
+        name: What it is called in messages, as ``the loss "cross_entropy"``.
+        function: What is called.
+        inputs: The columns that it gets, in the order of its arguments.
+        transform: Turns those columns into arguments; None leaves them as they are.
+        device: Where its arguments have to be; None leaves them where they are.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Any,
+        inputs: Sequence[str],
+        transform: Transform | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.inputs = tuple(inputs)
+        self.transform = transform
+        self.device = device
+
+    def on(self, device: torch.device | None) -> Any:
+        """The same score for frames on a device; None is for frames that need not be moved."""
+        score = copy.copy(self)
+        score.device = device
+        if device is not None and hasattr(self.function, "to"):
+            score.function = copy.deepcopy(self.function).to(device)
+        return score
+
+    def arguments(self, frame: Frame) -> Sequence[Any]:
+        """What the function is called with."""
+        try:
+            values: Any = [frame[column] for column in self.inputs]
+        except KeyError as error:
+            column = error.args[0]
+            raise DataError(
+                f'{self.name} needs the column "{column}", which its frame lacks'
+                + near(column, frame)
+            ) from None
+        if self.device is not None:
+            values = [moved(value, self.device) for value in values]
+        if self.transform is None:
+            return values
+        try:
+            values = self.transform(*values)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserCodeError(f"the transform of {self.name}") from error
+        if not isinstance(values, (tuple, list)):
+            values = (values,)
+        if self.device is not None:
+            values = [moved(value, self.device) for value in values]
+        return values
+
+    def rows(self, frame: Frame) -> int:
+        """The number of samples that the score is over: the rows of its first column."""
+        return rows_of(frame[self.inputs[0]])
+
+
+class Loss(Score):
+    """A score that gives a scalar tensor. One that sums over its samples says so."""
+
+    def __call__(self, frame: Frame) -> torch.Tensor:
+        """The loss of one batch."""
+        arguments = self.arguments(frame)
+        try:
+            value = self.function(*arguments)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserCodeError(self.name) from error
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            found = (
+                f"a tensor of shape {tuple(value.shape)}"
+                if isinstance(value, torch.Tensor)
+                else type(value).__name__
+            )
+            raise DataError(f"{self.name} must give one number; it gave {found}")
+        return value
+
+    @property
+    def sums(self) -> bool:
+        """Whether its value is a sum over samples, so that the mean has to divide by them."""
+        return getattr(self.function, "reduction", "mean") == "sum"
+
+
+class Metric(Score):
+    """A score with ``update``, ``compute`` and ``reset``, or a plain function of a batch."""
+
+    def fresh(self) -> Metric:
+        """A metric with a state of its own."""
+        metric = copy.copy(self)
+        if hasattr(self.function, "update"):
+            metric.function = copy.deepcopy(self.function)
+            metric.function.reset()
+        else:
+            metric.function = _MeanOfBatches(self.function)
+        return metric
+
+    def update(self, frame: Frame) -> None:
+        """Take a batch into the state."""
+        arguments = self.arguments(frame)
+        try:
+            if isinstance(self.function, _MeanOfBatches):
+                self.function.rows = self.rows(frame)
+            self.function.update(*arguments)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserCodeError(self.name) from error
+
+    def result(self) -> float:
+        """The metric over all batches since the last reset, which this is too."""
+        try:
+            value = self.function.compute()
+            self.function.reset()
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserCodeError(self.name) from error
+        return as_number(value, self.name)
+
+
+class _MeanOfBatches:
+    """A plain function of a batch as a metric: the mean over samples of what it gave."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        self.mean = RunningMean()
+        self.rows = 1
+
+    def update(self, *arguments: Any) -> None:
+        self.mean.add(torch.as_tensor(self.function(*arguments)), self.rows)
+
+    def compute(self) -> float:
+        return self.mean.value()
+
+    def reset(self) -> None:
+        self.mean = RunningMean()
+
+
+def as_number(value: Any, name: str) -> float:
+    """A result as a float.
+
+    Raises:
+        DataError: It is not one number.
+    """
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return float(value.item())
+    if isinstance(value, (int, float)):
+        return float(value)
+    found = (
+        f"a tensor of shape {tuple(value.shape)}"
+        if isinstance(value, torch.Tensor)
+        else type(value).__name__
+    )
+    raise DataError(f"{name} must give one number for the history; it gave {found}")
+
+
+class RunningMean:
+    """A mean over samples of values that stay on their device until somebody asks.
+
+    Args:
+        sums: Whether each value is a sum over its samples already.
+    """
+
+    def __init__(self, sums: bool = False) -> None:
+        self.sums = sums
+        self.total = 0.0
+        self.samples = 0
+        self.values: list[torch.Tensor] = []
+        self.rows: list[int] = []
+
+    def add(self, value: torch.Tensor, rows: int) -> None:
+        """Take the value of a batch; costs no transfer from the device."""
+        self.values.append(value.detach())
+        self.rows.append(rows)
+        if len(self.values) >= _FOLD_AT:
+            self.fold()
+
+    def fold(self) -> None:
+        """Fetch the values that wait on the device, all at once."""
+        if not self.values:
+            return
+        fetched = torch.stack([value.reshape(()) for value in self.values]).tolist()
+        for value, rows in zip(fetched, self.rows, strict=True):
+            self.total += value if self.sums else value * rows
+            self.samples += rows
+        self.values.clear()
+        self.rows.clear()
+
+    def value(self) -> float:
+        """The mean so far; NaN where there was nothing."""
+        self.fold()
+        return self.total / self.samples if self.samples else float("nan")
+
+
+def set_training(modules: Sequence[nn.Module]) -> None:
+    """Train mode for every module."""
+    for module in modules:
+        module.train()

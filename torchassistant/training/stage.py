@@ -1,0 +1,239 @@
+"""A stage: pipelines that are trained together until a stop condition holds."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from torchassistant.errors import DataError, Interrupted, UserCodeError, UserError, near
+from torchassistant.training.debugging import DebugPipeline
+from torchassistant.training.evaluation import Steps, evaluate
+from torchassistant.training.iteration import GradientClipper, Scheduler, Trainer
+from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.progress import Progress, Row, StageHistory, StopRequest
+from torchassistant.training.reporting import Reporter
+from torchassistant.training.scoring import set_training
+
+StopCondition = Callable[[int, StageHistory], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What is trained together, and until when.
+
+    Args:
+        training: The training pipelines, in the order in which an iteration runs them.
+        validation: The validation pipelines, in the order in which they are run.
+        debug: The debug pipelines.
+        stop_condition: Called as ``condition(epoch_in_stage, history)`` after each epoch.
+        eval_steps: How much of each validation pipeline is run, by name.
+        order: The names of all pipelines in the order of the config, which the columns follow.
+        clippers: Of all models.
+        schedulers: Of all optimizers.
+    """
+
+    training: Sequence[Pipeline]
+    validation: Sequence[Pipeline]
+    debug: Sequence[DebugPipeline]
+    stop_condition: StopCondition
+    eval_steps: Mapping[str, Steps]
+    order: Sequence[str]
+    clippers: Sequence[GradientClipper] = ()
+    schedulers: Sequence[Scheduler] = ()
+
+    @property
+    def columns(self) -> dict[tuple[str, str], str]:
+        """The column of each (pipeline, display name) that a row holds, in the config's order.
+
+        A validation pipeline's column is its display name. So is the column of a loss that is
+        only met in training, unless another pipeline of the stage shows the same name: then
+        the pipeline's name stands before it.
+        """
+        validated = {pipeline.name: pipeline for pipeline in self.validation}
+        trained = {p.name: p for p in self.training if p.name not in validated}
+        taken = Counter(n for p in trained.values() for n in {i.shown_as for i in p.losses})
+        for pipeline in validated.values():
+            taken.update(pipeline.display_names)
+        columns: dict[tuple[str, str], str] = {}
+        for name in self.order:
+            if name in validated:
+                columns |= {(name, shown): shown for shown in validated[name].display_names}
+            elif name in trained:
+                for loss in trained[name].losses:
+                    shown = loss.shown_as
+                    columns[name, shown] = shown if taken[shown] == 1 else f"{name} {shown}"
+        return columns
+
+    @property
+    def num_epochs(self) -> int | None:
+        """How many epochs the stage will have, where its stop condition says so."""
+        count = getattr(self.stop_condition, "num_epochs", None)
+        return count if isinstance(count, int) else None
+
+
+def train_stage(
+    stage: Stage,
+    progress: Progress,
+    history: StageHistory,
+    epoch_finished: Callable[[Row], None],
+    reporter: Reporter | None = None,
+    stop: StopRequest | None = None,
+) -> None:
+    """Train until the stop condition holds.
+
+    In short::
+
+        until the stop condition holds:
+            until every training pipeline has met all of its batches:
+                for each training pipeline that has a batch left:
+                    forward, losses, backward, clippers, step
+                debug pipelines whose interval has come
+            evaluate the validation pipelines
+            a row: their results, and the losses that were only met in training
+            schedulers step; the stop condition is asked; epoch_finished(row)
+
+    Args:
+        stage: What is trained.
+        progress: Where the run is; brought forward here.
+        history: The rows of this stage so far; new ones are appended.
+        epoch_finished: Writes the row and saves the state.
+        reporter: Hears what happens.
+        stop: Ends training after the iteration at hand.
+
+    Raises:
+        Interrupted: ``stop`` asked for it.
+    """
+    reporter, stop = reporter or Reporter(), stop or StopRequest()
+    trainers = [Trainer(p, stage.clippers, stage.schedulers) for p in stage.training]
+    with _frozen(stage):
+        index = progress.stage
+        while progress.stage == index:
+            started = time.monotonic()
+            met = _train_epoch(stage, trainers, progress, reporter, stop)
+            row = _row(stage, progress, met, reporter, stop)
+            row["seconds"] = time.monotonic() - started
+            progress.epoch += 1
+            progress.stage_epoch += 1
+            history.append(row)
+            history.iterations = progress.stage_step
+            _step_schedulers(stage, row)
+            finished = _asked(stage.stop_condition, progress.stage_epoch, history)
+            if finished:
+                progress.next_stage()
+            epoch_finished(row)
+            reporter.epoch_finished(progress, row)
+    reporter.stage_finished(progress)
+
+
+def _train_epoch(
+    stage: Stage,
+    trainers: Sequence[Trainer],
+    progress: Progress,
+    reporter: Reporter,
+    stop: StopRequest,
+) -> dict[str, dict[str, float]]:
+    """One pass over the data; gives the losses of each pipeline as they were met."""
+    for trainer in trainers:
+        set_training(trainer.pipeline.graph.modules)
+        trainer.start_epoch(progress.epoch)
+    lengths = [trainer.data.length() for trainer in trainers]
+    total = None if None in lengths else max(n for n in lengths if n is not None)
+    reporter.epoch_started(progress, total)
+
+    columns = stage.columns
+
+    def live() -> dict[str, float]:
+        return {
+            columns.get((trainer.pipeline.name, name), name): value
+            for trainer in trainers
+            for name, value in trainer.live().items()
+        }
+
+    left = list(trainers)
+    try:
+        while left := [trainer for trainer in left if trainer.step()]:
+            progress.step += 1
+            progress.stage_step += 1
+            for pipeline in stage.debug:
+                if progress.step % pipeline.interval == 0:
+                    pipeline.run(progress.step)
+            reporter.iteration_done(live)
+            if stop.signum is not None:
+                raise Interrupted(stop.signum, "stopped in training")
+    except (UserCodeError, UserError):
+        # A signal to the whole process group ends the workers too; that is no fault of theirs.
+        if stop.signum is not None:
+            raise Interrupted(stop.signum, "stopped in training") from None
+        raise
+    return {trainer.pipeline.name: trainer.finish_epoch() for trainer in trainers}
+
+
+def _row(
+    stage: Stage,
+    progress: Progress,
+    met: Mapping[str, Mapping[str, float]],
+    reporter: Reporter,
+    stop: StopRequest,
+) -> Row:
+    results: dict[str, Mapping[str, float]] = dict(met)
+    for pipeline in stage.validation:
+        steps = stage.eval_steps.get(pipeline.name, 1.0)
+        results[pipeline.name] = evaluate(pipeline, steps, reporter, stop)
+    row: Row = {"epoch": progress.epoch + 1, "step": progress.step}
+    for (pipeline_name, shown_as), column in stage.columns.items():
+        row[column] = results[pipeline_name][shown_as]
+    return row
+
+
+def _step_schedulers(stage: Stage, row: Row) -> None:
+    """The schedulers of the optimizers that this stage uses, those that step with the epochs."""
+    used = {o for pipeline in stage.training for o in pipeline.graph.optimizers}
+    for item in stage.schedulers:
+        if item.interval != "epoch" or item.optimizer not in used:
+            continue
+        if item.monitor is None:
+            item.scheduler.step()
+        elif item.monitor in row:
+            item.scheduler.step(row[item.monitor])
+        else:
+            raise DataError(
+                f'the scheduler of the optimizer "{item.name}" listens to "{item.monitor}", '
+                f"which the rows of this stage lack{near(item.monitor, row)}"
+            )
+
+
+def _asked(condition: StopCondition, epoch: int, history: StageHistory) -> bool:
+    try:
+        return bool(condition(epoch, history))
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserCodeError("the stop condition") from error
+
+
+@contextmanager
+def _frozen(stage: Stage) -> Iterator[None]:
+    """No gradient is kept for parameters of models that no training pipeline of the stage trains.
+
+    Gradient still flows through those models to what stands before them.
+    """
+    trained = {model for pipeline in stage.training for model in pipeline.graph.trained}
+    nodes = [node for pipeline in stage.training for node in pipeline.graph.nodes]
+    models = list(dict.fromkeys(node.model for node in nodes if node.model not in trained))
+    kept: set[nn.Parameter] = {p for model in trained for p in model.parameters()}
+    parameters = [
+        p for model in models for p in model.parameters() if p.requires_grad and p not in kept
+    ]
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)
