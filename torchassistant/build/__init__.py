@@ -1,0 +1,20 @@
+"""From a spec to live objects: the only floor that imports what a config names."""
+
+from torchassistant.build.builder import Builder, Statics
+from torchassistant.build.devices import resolve_device
+from torchassistant.build.parts import GROUPS, Parts
+from torchassistant.build.pipelines import build_pipeline, build_pipelines, build_stages
+from torchassistant.build.predictions import InferenceInput, inference_inputs
+
+__all__ = [
+    "GROUPS",
+    "Builder",
+    "InferenceInput",
+    "Parts",
+    "Statics",
+    "build_pipeline",
+    "build_pipelines",
+    "build_stages",
+    "inference_inputs",
+    "resolve_device",
+]

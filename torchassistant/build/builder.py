@@ -1,0 +1,352 @@
+"""Builds the definitions of a config, one group after its own fashion."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from torchassistant.build.devices import Devices
+from torchassistant.build.objects import ObjectMaker, PlaceOf
+from torchassistant.build.order import build_order
+from torchassistant.build.parts import Parts
+from torchassistant.collators import DefaultCollator
+from torchassistant.config.references import Key, Reference
+from torchassistant.config.spec import ObjectSpec, ScoreSpec, Spec
+from torchassistant.config.tree import Path
+from torchassistant.data import (
+    LoaderFactory,
+    MergedDataset,
+    PreprocessedDataset,
+    Split,
+    split_indices,
+)
+from torchassistant.data.randomness import derived, seed_everything, seeded
+from torchassistant.errors import ConfigError, DataError, Problem, UserCodeError, UserError
+from torchassistant.graph import BatchGraph, NeuralProcessor, Node, ObjectProcessor
+from torchassistant.training import GradientClipper, Loss, Metric, Scheduler
+
+
+@dataclass(slots=True)
+class Statics:
+    """What is decided once, when a session is created, and stands ever after.
+
+    Args:
+        splits: For each split, one int64 tensor of indices a slice.
+        preprocessors: The state of each preprocessor that has one.
+    """
+
+    splits: dict[str, list[torch.Tensor]] = field(default_factory=dict)
+    preprocessors: dict[str, Any] = field(default_factory=dict)
+
+
+class Builder:
+    """Builds definitions into parts.
+
+    Args:
+        spec: The config, checked.
+        parts: What is filled; also what a ``factory_fn`` gets.
+        devices: Where things are.
+        statics: What was decided when the session was created.
+        place_of: Where things stand in the user's files.
+    """
+
+    def __init__(
+        self, spec: Spec, parts: Parts, devices: Devices, statics: Statics, place_of: PlaceOf
+    ) -> None:
+        self.spec = spec
+        self.parts = parts
+        self.devices = devices
+        self.statics = statics
+        self.maker = ObjectMaker(parts, place_of)
+        self.definitions: dict[Key, Any] = {
+            Key(d.group, d.name): d for d in spec.initialize.definitions
+        }
+        self.paths: dict[Key, Path] = {
+            key: ("initialize", "definitions", index, "spec")
+            for index, key in enumerate(self.definitions)
+        }
+        self.builders: dict[str, Callable[[str, Any, Path], Any]] = {
+            "datasets": self.dataset,
+            "splits": self.split,
+            "preprocessors": self.preprocessor,
+            "collators": self.collator,
+            "loader_factories": self.loader_factory,
+            "models": self.model,
+            "optimizers": self.optimizer,
+            "losses": self.loss,
+            "metrics": self.metric,
+            "batch_processors": self.batch_processor,
+            "batch_graphs": self.batch_graph,
+            "gradient_clippers": self.gradient_clipper,
+            "backward_hooks": self.backward_hooks,
+            "forward_hooks": self.forward_hooks,
+        }
+
+    def build(self, wanted: Iterable[Key] | None = None) -> None:
+        """Build all definitions, or only these and what they need.
+
+        Each is built under a seed of its own, so that one more definition changes no other.
+        """
+        with seeded(self.parts.seed):
+            for key in build_order(self.definitions, wanted, self.is_given):
+                seed_everything(derived(self.parts.seed, *key))
+                built = self.builders[key.group](
+                    key.name, self.definitions[key].spec, self.paths[key]
+                )
+                getattr(self.parts, key.group)[key.name] = built
+
+    def is_given(self, key: Key, reference: Reference) -> bool:
+        """A preprocessor that is fitted already needs no data."""
+        fitted = key.group == "preprocessors" and key.name in self.statics.preprocessors
+        return fitted and reference.path == ("spec", "fit")
+
+    # Data
+
+    def dataset(self, name: str, spec: Any, path: Path) -> Any:
+        if spec.is_object:
+            dataset = self.maker.make(spec, path, f'the dataset "{name}"')
+        elif spec.link:
+            dataset = self.parts.dataset(spec.link)
+        else:
+            dataset = MergedDataset([self.parts.dataset(part) for part in spec.merge])
+        if not any(spec.preprocessors):
+            return dataset
+        processes = [self.parts.preprocessors[p].process if p else None for p in spec.preprocessors]
+        return PreprocessedDataset(dataset, processes, name)
+
+    def split(self, name: str, spec: Any, path: Path) -> Split:
+        dataset = self.parts.dataset(spec.dataset_name)
+        count = len(dataset)
+        indices = self.statics.splits.get(name)
+        if indices is None:
+            seed = derived(self.parts.seed, "splits", name)
+            try:
+                indices = split_indices(count, spec.ratio, seed)
+            except DataError as error:
+                raise self.maker.problem(f'the split "{name}": {error}', path) from None
+        elif sum(map(len, indices)) != count:
+            raise DataError(
+                f'the split "{name}" was drawn over {sum(map(len, indices))} examples; the '
+                f'dataset "{spec.dataset_name}" has {count} now'
+            )
+        self.statics.splits[name] = indices
+        return Split(dataset, indices)
+
+    def preprocessor(self, name: str, spec: Any, path: Path) -> Any:
+        what = f'the preprocessor "{name}"'
+        preprocessor = self.maker.make(spec, path, what, "preprocessors")
+        if not callable(getattr(preprocessor, "process", None)):
+            raise self.maker.problem(f"{what} has no method process(value)", path)
+        try:
+            if name in self.statics.preprocessors:
+                _restore(preprocessor, self.statics.preprocessors[name])
+            elif spec.fit:
+                if not callable(getattr(preprocessor, "fit", None)):
+                    message = f"{what} has no method fit(dataset)"
+                    raise self.maker.problem(message, (*path, "fit"))
+                preprocessor.fit(self.parts.dataset(spec.fit))
+            if spec.fit or hasattr(preprocessor, "state_dict"):
+                self.statics.preprocessors[name] = _state(preprocessor)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserCodeError(f"fitting {what}") from error
+        return preprocessor
+
+    def collator(self, name: str, spec: Any, path: Path) -> Any:
+        return self.maker.make(spec, path, f'the collator "{name}"', "collators")
+
+    def loader_factory(self, name: str, spec: Any, path: Path) -> LoaderFactory:
+        collator = self.parts.collators[spec.collator] if spec.collator else DefaultCollator()
+        what = f'the loader factory "{name}"'
+        kwargs = self.maker.value(spec.kwargs, (*path, "kwargs"), what)
+        factory = LoaderFactory(self.parts.dataset(spec.dataset), collator, kwargs, name)
+        self.check_loader(factory, path)
+        return factory
+
+    def check_loader(self, factory: LoaderFactory, path: Path) -> None:
+        """Build a loader of each kind once, so that arguments that do not fit are found here."""
+        try:
+            factory.for_training(0)
+            factory.for_evaluation(0)
+        except Exception as error:
+            message = f'the loader factory "{factory.name}": {error}'
+            raise self.maker.problem(message, (*path, "kwargs")) from None
+
+    # Models and what trains them
+
+    def model(self, name: str, spec: Any, path: Path) -> nn.Module:
+        what = f'the model "{name}"'
+        model = self.maker.make(spec, path, what)
+        if not isinstance(model, nn.Module):
+            kind = type(model).__name__
+            raise self.maker.problem(f"{what} must be a torch.nn.Module; found {kind}", path)
+        return model.to(self.devices.models.get(name, self.devices.base))
+
+    def optimizer(self, name: str, spec: Any, path: Path) -> Optimizer:
+        what = f'the optimizer "{name}"'
+        model = self.parts.models[spec.model]
+        if not any(True for _ in model.parameters()):
+            raise self.maker.problem(f'the model "{spec.model}" has no parameters', path)
+        optimizer = self.maker.make(spec, path, what, "optimizers", [model.parameters()])
+        if not isinstance(optimizer, Optimizer):
+            kind = type(optimizer).__name__
+            raise self.maker.problem(f"{what} must be a torch.optim.Optimizer; found {kind}", path)
+        if spec.lr_scheduler:
+            here = (*path, "lr_scheduler")
+            self.parts.schedulers[name] = self.scheduler(name, spec.lr_scheduler, optimizer, here)
+        return optimizer
+
+    def scheduler(self, name: str, spec: Any, optimizer: Optimizer, path: Path) -> Scheduler:
+        def first_of(target: Any) -> Sequence[Any]:
+            # Schedulers inside a scheduler get the optimizer first too, if they take it first.
+            if inspect.isclass(target) and issubclass(target, LRScheduler):
+                parameters = list(inspect.signature(target).parameters)
+                return [optimizer] if parameters[:1] == ["optimizer"] else []
+            return []
+
+        what = f'the scheduler of the optimizer "{name}"'
+        key = "class" if spec.class_ else "factory_fn"
+        target = self.maker.find(spec.path, (*path, key), "schedulers")
+        takes = first_of(target) if _is_scheduler(target) else [optimizer]
+        scheduler = self.maker.make(
+            spec, path, what, "schedulers", takes, first_of, after_session=[optimizer]
+        )
+        if isinstance(scheduler, ReduceLROnPlateau) and spec.monitor is None:
+            message = f'{what} listens to a result, so it needs "monitor", a display name'
+            raise self.maker.problem(message, path)
+        return Scheduler(name, optimizer, scheduler, spec.interval, spec.monitor)
+
+    def gradient_clipper(self, name: str, spec: Any, path: Path) -> GradientClipper:
+        return GradientClipper(self.parts.models[spec.model], spec.clip_value, spec.clip_norm)
+
+    def backward_hooks(self, name: str, spec: Any, path: Path) -> list[Any]:
+        parameters = [
+            (own, parameter)
+            for own, parameter in self.parts.models[spec.model].named_parameters()
+            if parameter.requires_grad
+        ]
+        hooks = self.hooks(name, spec, path, [own for own, _ in parameters])
+        return [
+            parameter.register_hook(hook)
+            for (_, parameter), hook in zip(parameters, hooks, strict=True)
+            if hook is not None
+        ]
+
+    def forward_hooks(self, name: str, spec: Any, path: Path) -> list[Any]:
+        modules = list(self.parts.models[spec.model].named_modules())
+        hooks = self.hooks(name, spec, path, [own for own, _ in modules])
+        return [
+            module.register_forward_hook(hook)
+            for (_, module), hook in zip(modules, hooks, strict=True)
+            if hook is not None
+        ]
+
+    def hooks(self, name: str, spec: Any, path: Path, names: Sequence[str]) -> list[Any]:
+        factory = self.maker.find(spec.factory_fn, (*path, "factory_fn"))
+        what = f'the hooks "{name}"'
+        return [self.maker.call(factory, [own], {}, path, what) for own in names]
+
+    # Losses and metrics
+
+    def loss(self, name: str, spec: ScoreSpec, path: Path) -> Loss:
+        what = f'the loss "{name}"'
+        function = self.maker.make(spec, path, what, "losses")
+        return Loss(what, function, spec.inputs, self.transform(spec, path, what))
+
+    def metric(self, name: str, spec: ScoreSpec, path: Path) -> Metric:
+        what = f'the metric "{name}"'
+        target = self.maker.find(spec.path, (*path, "class"), "metrics")
+        if inspect.isfunction(target) and spec.class_ and not spec.args and not spec.kwargs:
+            function = target  # A plain function of a batch is the metric itself.
+        else:
+            function = self.maker.make(spec, path, what, "metrics")
+        return Metric(what, function, spec.inputs, self.transform(spec, path, what))
+
+    def transform(self, spec: ScoreSpec, path: Path, what: str) -> Callable[..., Any] | None:
+        here = (*path, "transform")
+        of_what = f"the transform of {what}"
+        if spec.transform is None:
+            return None
+        if isinstance(spec.transform, ObjectSpec):
+            made = self.maker.make(spec.transform, here, of_what, first=[self.parts])
+            return _callable(made, of_what, self.maker, here)
+        found = self.maker.find(spec.transform, here)
+        if inspect.isclass(found):
+            found = self.maker.call(found, [self.parts], {}, here, of_what)
+        return _callable(found, of_what, self.maker, here)
+
+    # Graphs
+
+    def batch_processor(self, name: str, spec: Any, path: Path) -> Any:
+        what = f'the batch processor "{name}"'
+        device = self.devices.processors[name]
+        if spec.is_object:
+            made = self.maker.make(spec, path, what, "batch_processors")
+            function = _callable(made, what, self.maker, path)
+            if isinstance(function, nn.Module):
+                function.to(device)
+            return ObjectProcessor(name, function)
+        adapters: dict[str, Any] = {}
+        for key in ("input_adapter", "output_adapter"):
+            part = getattr(spec, key)
+            if part is None:
+                adapters[key] = None
+                continue
+            here, of_what = (*path, key), f"the {key.replace('_', ' ')} of {what}"
+            made = self.maker.make(part, here, of_what, f"{key}s")
+            adapters[key] = _callable(made, of_what, self.maker, here)
+        nodes = [
+            Node(
+                node.node_name,
+                self.parts.models[node.model_name],
+                tuple(node.inputs),
+                tuple(node.outputs),
+                self.parts.optimizers[node.optimizer_name] if node.optimizer_name else None,
+            )
+            for node in spec.neural_graph
+        ]
+        return NeuralProcessor(
+            name,
+            nodes,
+            adapters["input_adapter"],
+            adapters["output_adapter"],
+            device,
+            self.devices.moves,
+        )
+
+    def batch_graph(self, name: str, spec: Any, path: Path) -> BatchGraph:
+        processors = {node: self.parts.batch_processors[node] for node in spec.nodes}
+        return BatchGraph(name, processors, spec.input_aliases, spec.ingoing_edges)
+
+
+def _is_scheduler(target: Any) -> bool:
+    return inspect.isclass(target) and issubclass(target, LRScheduler)
+
+
+def _callable(value: Any, what: str, maker: ObjectMaker, path: Path) -> Callable[..., Any]:
+    if not callable(value):
+        problem = Problem(f"{what} cannot be called", maker.place_of(path))
+        raise ConfigError(problem)
+    return value
+
+
+def _state(preprocessor: Any) -> Any:
+    """What a preprocessor has learnt: its state_dict, else its attributes."""
+    if hasattr(preprocessor, "state_dict"):
+        return preprocessor.state_dict()
+    return dict(vars(preprocessor))
+
+
+def _restore(preprocessor: Any, state: Any) -> None:
+    if hasattr(preprocessor, "load_state_dict"):
+        preprocessor.load_state_dict(state)
+    else:
+        vars(preprocessor).update(state)

@@ -1,0 +1,66 @@
+"""In which order definitions are built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torchassistant.config.references import Key, asks_the_session, references, target
+
+
+def build_order(
+    definitions: Mapping[Key, Any],
+    wanted: Iterable[Key] | None = None,
+    given: Callable[[Key, Any], bool] = lambda key, reference: False,
+) -> list[Key]:
+    """The order that the names demand; where they demand none, the order of the config.
+
+    What gets the session is built after everything written above it, as its code may look at any
+    of that; except what itself needs the definition at hand.
+
+    Args:
+        definitions: By key, in the order of the config. No circles.
+        wanted: Only these, and what they need; None is all.
+        given: Whether a definition can be built without what this reference of it names.
+    """
+    needs = {
+        key: [
+            found
+            for reference in references(definition)
+            if not given(key, reference) and (found := target(reference, definitions))
+        ]
+        for key, definition in definitions.items()
+    }
+    place = {key: index for index, key in enumerate(definitions)}
+    order: list[Key] = []
+    started: set[Key] = set()
+
+    def visit(key: Key) -> None:
+        if key in started:
+            return
+        started.add(key)
+        for needed in needs[key]:
+            visit(needed)
+        if asks_the_session(definitions[key].spec):
+            for above in definitions:
+                if place[above] < place[key] and not _reaches(needs, above, key):
+                    visit(above)
+        order.append(key)
+
+    for key in definitions if wanted is None else sorted(set(wanted), key=place.__getitem__):
+        visit(key)
+    return order
+
+
+def _reaches(needs: Mapping[Key, list[Key]], start: Key, goal: Key) -> bool:
+    """Whether ``start`` needs ``goal``, at one or several removes."""
+    stack, seen = [start], {start}
+    while stack:
+        key = stack.pop()
+        if key == goal:
+            return True
+        for needed in needs[key]:
+            if needed not in seen:
+                seen.add(needed)
+                stack.append(needed)
+    return False

@@ -1,0 +1,155 @@
+"""Pipelines and stages, from definitions that are built already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torchassistant.build.builder import Builder
+from torchassistant.build.parts import Parts
+from torchassistant.config.references import Key
+from torchassistant.config.spec import DebugPipelineSpec, InputFactorySpec, PipelineSpec, StageSpec
+from torchassistant.config.tree import Path
+from torchassistant.graph import BatchGraph
+from torchassistant.output_devices import Printer
+from torchassistant.training import (
+    DebugPipeline,
+    InputSource,
+    Pipeline,
+    PipelineLoss,
+    PipelineMetric,
+    Stage,
+)
+
+
+def wanted_by(builder: Builder, pipeline: PipelineSpec, with_data: bool = True) -> Iterator[Key]:
+    """The definitions that a pipeline names; without data, only what its graph needs."""
+    yield Key("batch_graphs", pipeline.graph or "")
+    models = {
+        node.model_name
+        for name in builder.spec.group("batch_graphs")[pipeline.graph or ""].nodes
+        for node in builder.spec.group("batch_processors")[name].neural_graph or []
+    }
+    for key, definition in builder.definitions.items():
+        if key.group == "forward_hooks" and definition.spec.model in models:
+            yield key
+    if with_data:
+        yield from (Key("loader_factories", i.loader_factory) for i in pipeline.input_factories)
+        yield from (Key("losses", item.loss_name) for item in pipeline.losses)
+        yield from (Key("metrics", item.metric_name) for item in pipeline.metrics)
+
+
+def build_pipeline(
+    builder: Builder, name: str, spec: PipelineSpec, with_data: bool = True
+) -> Pipeline:
+    """One pipeline; without data it has a graph only, and can infer."""
+    parts = builder.parts
+    graph = parts.batch_graphs[spec.graph or ""]
+    if not with_data:
+        return Pipeline(name, graph, (), (), (), parts.seed)
+    moves = builder.devices.moves
+
+    def device_of(node: str | None) -> Any:
+        return builder.devices.processors[node or ""] if moves else None
+
+    return Pipeline(
+        name,
+        graph,
+        _inputs(parts, spec.input_factories, graph),
+        [
+            PipelineLoss(
+                item.shown_as,
+                item.node_name or "",
+                parts.losses[item.loss_name].on(device_of(item.node_name)),
+                item.weight,
+            )
+            for item in spec.losses
+        ],
+        [
+            PipelineMetric(
+                item.shown_as,
+                item.node_name or "",
+                parts.metrics[item.metric_name].on(device_of(item.node_name)),
+            )
+            for item in spec.metrics
+        ],
+        parts.seed,
+    )
+
+
+def build_pipelines(builder: Builder) -> None:
+    """Every pipeline and debug pipeline of the config."""
+    initialize = builder.spec.initialize
+    for name, spec in initialize.pipelines.items():
+        builder.parts.pipelines[name] = build_pipeline(builder, name, spec)
+    for name, debug in initialize.debug_pipelines.items():
+        path: Path = ("initialize", "debug_pipelines", name)
+        builder.parts.debug_pipelines[name] = _debug(builder, name, debug, path)
+
+
+def build_stages(builder: Builder) -> None:
+    """Every stage of the config, over pipelines that are built."""
+    builder.parts.stages = [
+        _stage(builder, spec, ("train", "stages", index), index)
+        for index, spec in enumerate(builder.spec.train.stages)
+    ]
+
+
+def _inputs(parts: Parts, specs: list[InputFactorySpec], graph: BatchGraph) -> list[InputSource]:
+    return [
+        InputSource(
+            spec.input_alias or graph.ports[0],
+            parts.loader_factories[spec.loader_factory],
+            tuple(spec.variable_names) if spec.variable_names else None,
+        )
+        for spec in specs
+    ]
+
+
+def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> DebugPipeline:
+    parts, maker = builder.parts, builder.maker
+    graph = parts.batch_graphs[spec.graph or ""]
+    postprocessor, device = None, Printer()
+    if spec.postprocessor:
+        what = f'the postprocessor of "{name}"'
+        postprocessor = maker.make(spec.postprocessor, (*path, "postprocessor"), what)
+    if spec.output_device:
+        here, what = (*path, "output_device"), f'the output device of "{name}"'
+        device = maker.make(spec.output_device, here, what, "output_devices")
+    return DebugPipeline(
+        name,
+        graph,
+        _inputs(parts, spec.input_factories, graph),
+        spec.num_iterations,
+        spec.interval,
+        spec.output_keys,
+        postprocessor,
+        device,
+        parts.seed,
+    )
+
+
+def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
+    parts = builder.parts
+    what = f"the stop condition of stage {index}"
+    condition = builder.maker.make(
+        spec.stop_condition, (*path, "stop_condition"), what, "stop_conditions"
+    )
+    steps = spec.eval_steps
+    return Stage(
+        training=[parts.pipelines[name] for name in spec.training_pipelines],
+        validation=[parts.pipelines[name] for name in spec.validation_pipelines],
+        debug=[
+            parts.debug_pipelines[item]
+            if isinstance(item, str)
+            else _debug(builder, f"debug {i}", item, (*path, "debug_pipelines", i))
+            for i, item in enumerate(spec.debug_pipelines)
+        ],
+        stop_condition=condition,
+        eval_steps=steps
+        if isinstance(steps, dict)
+        else dict.fromkeys(spec.validation_pipelines, steps),
+        order=list(parts.pipelines),
+        clippers=list(parts.gradient_clippers.values()),
+        schedulers=list(parts.schedulers.values()),
+    )
