@@ -1,0 +1,226 @@
+"""The four scripts as a person runs them: status, standard output, standard error, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, Command, environment, files_of, toy_config
+
+SLOW = {"class": "toys.Points", "kwargs": {"slowness": 0.01}}
+
+
+def write(path: Path, data: Any) -> str:
+    path.write_text(json.dumps(data, indent=1))
+    return path.name
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> str:
+    """A config file in the test's folder."""
+    return write(tmp_path / "config.json", toy_config())
+
+
+def test_init_train_evaluate_infer(tmp_path: Path, command: Command, config: str) -> None:
+    made = command("init.py", config)
+    assert (made.returncode, made.stdout, made.stderr) == (0, "session run created\n", "")
+    before = files_of(tmp_path)
+    refused = command("init.py", config)
+    assert refused.returncode == 2
+    assert "the session run exists already" in refused.stderr
+    assert refused.stdout == ""
+    assert files_of(tmp_path) == before
+
+    trained = command("train.py", "run")
+    assert trained.returncode == 0, trained.stderr
+    lines = trained.stderr.splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert "val loss" in lines[0]
+    before = files_of(tmp_path)
+    again = command("train.py", "run")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "nothing is left to do" in again.stdout
+    assert files_of(tmp_path) == before
+
+    table = command("evaluate.py", "run")
+    assert table.returncode == 0
+    assert table.stdout.startswith("val loss  ")
+    write(
+        tmp_path / "evaluation.json",
+        {"session_dir": "run", "validation_pipelines": ["fit", "check"], "eval_steps": 0.5},
+    )
+    found = command("evaluate.py", "evaluation.json", "--json")
+    assert set(json.loads(found.stdout)) == {"loss", "val loss"}
+
+    write(
+        tmp_path / "inference.json",
+        {
+            "session_dir": "run",
+            "inference_pipeline": "check",
+            "inputs_meta": [{"input_converter": {"class": "toys.NumberToRow"}}],
+            "results": ["y_hat"],
+            "post_processor": {"class": "toys.Rounded"},
+            "output_device": {"class": "JsonLines", "args": ["out.jsonl"]},
+        },
+    )
+    asked = command("infer.py", "inference.json", "1,2", "3,4")
+    assert asked.returncode == 0, asked.stderr
+    answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert len(answers) == 2
+    assert answers[0] != answers[1]
+
+
+def test_inference_builds_no_dataset(tmp_path: Path, command: Command) -> None:
+    config = write(tmp_path / "config.json", toy_config(points={"class": "toys.Forbidden"}))
+    assert command("init.py", config).returncode == 0
+    (tmp_path / "forbid").touch()
+    write(
+        tmp_path / "inference.json",
+        {
+            "session_dir": "run",
+            "inputs_meta": [{"input_converter": {"class": "toys.NumberToRow"}}],
+        },
+    )
+    done = command("infer.py", "inference.json", "1,2")
+    assert done.returncode == 0, done.stderr
+    assert "y_hat" in done.stdout
+
+
+def test_an_evaluation_is_laid_over_the_session(tmp_path: Path, command: Command) -> None:
+    assert command("init.py", write(tmp_path / "c.json", toy_config())).returncode == 0
+    over = {
+        "session_dir": "run",
+        "validation_pipelines": ["check"],
+        "initialize": {
+            "definitions": [
+                {"group": "losses", "name": "mse", "spec": {"kwargs": {"reduction": "sum"}}},
+                {
+                    "group": "metrics",
+                    "name": "error",
+                    "spec": {"class": "MeanAbsoluteError", "inputs": ["y_hat", "y"]},
+                },
+            ],
+            "pipelines": {"check": {"metrics": [{"metric_name": "error"}]}},
+        },
+    }
+    done = command("evaluate.py", write(tmp_path / "e.json", over), "--json")
+    assert done.returncode == 0, done.stderr
+    assert list(json.loads(done.stdout)) == ["val loss", "error"]
+    over["initialize"]["definitions"][1]["spec"]["class"] = "MeanAbsoluteErorr"  # type: ignore[index]
+    done = command("evaluate.py", write(tmp_path / "e.json", over), "--json")
+    assert done.returncode == 2
+    assert 'did you mean "MeanAbsoluteError"' in done.stderr
+    assert "e.json:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_problems_of_the_user_are_status_2(tmp_path: Path, command: Command) -> None:
+    config = toy_config()
+    config["sed"] = 1
+    config["initialize"]["definitions"][5]["spec"]["modle"] = "net"
+    done = command("init.py", write(tmp_path / "c.json", config))
+    assert done.returncode == 2
+    assert [line.split(": ")[1].split(":")[0] for line in done.stderr.splitlines()] == [
+        "c.json"
+    ] * 2
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.json"]
+    for script, argument in (
+        ("train.py", "none"),
+        ("evaluate.py", "none.json"),
+        ("infer.py", "none"),
+        ("init.py", "none.json"),
+    ):
+        more = ["x"] if script == "infer.py" else []
+        done = command(script, argument, *more)
+        assert done.returncode == 2, script
+        assert done.stderr.startswith("error: ")
+        assert "Traceback" not in done.stderr
+
+
+def test_the_users_exception_is_status_1(tmp_path: Path, command: Command) -> None:
+    config = write(tmp_path / "c.json", toy_config(net={"class": "toys.Raising"}))
+    assert command("init.py", config).returncode == 0
+    done = command("train.py", "run")
+    assert done.returncode == 1
+    first = done.stderr.splitlines()[0]
+    assert first == (
+        'error: the node "net" of "processor", in the pipeline "fit": '
+        "ArithmeticError: no forward today"
+    )
+    assert "toys.py" in done.stderr
+    assert "torch/nn" not in done.stderr
+    assert "torchassistant/" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 0), (signal.SIGTERM, 2)]
+)
+def test_signals(tmp_path: Path, command: Command, number: signal.Signals, workers: int) -> None:
+    training = {
+        "dataset": "parts.train",
+        "kwargs": {"batch_size": 8, "num_workers": workers},
+    }
+    config = toy_config(points=SLOW, training=training)
+    config["train"]["stages"][0]["stop_condition"]["kwargs"]["num_epochs"] = 500
+    assert command("init.py", write(tmp_path / "c.json", config)).returncode == 0
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), "run"],
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    for _ in range(2):
+        process.stderr.readline()
+    time.sleep(0.1)
+    # To the whole group, as a terminal sends Ctrl-C: the workers get it too.
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    assert "goes on from there" in errors
+    assert "Traceback" not in errors
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_help_of_every_script(command: Command) -> None:
+    for script in ("init.py", "train.py", "evaluate.py", "infer.py"):
+        done = command(script, "--help")
+        assert done.returncode == 0
+        assert done.stdout.startswith(f"usage: {script} ")
+    assert command("train.py").returncode == 2
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from torchassistant.cli import main\n"
+        "try: main(['train', '--help'], 'train.py')\n"
+        "except SystemExit: pass\n"
+        "assert not {'torch', 'pydantic', 'pandas'} & set(sys.modules), 'imported'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_console_command(tmp_path: Path) -> None:
+    code = "import sys; from torchassistant.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", "none"],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: none does not exist (init.py makes one)\n"

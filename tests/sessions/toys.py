@@ -1,0 +1,167 @@
+"""Small things that the configs of these tests name. Importable from the tests and the commands."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+
+class Points:
+    """``count`` points of a plane: (x (2,) float32, target (1,) float32)."""
+
+    def __init__(self, count: int = 40, slowness: float = 0.0) -> None:
+        generator = torch.Generator().manual_seed(1)
+        self.x = torch.randn(count, 2, generator=generator)
+        self.slowness = slowness
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        time.sleep(self.slowness)
+        x = self.x[index]
+        return x, x.sum().reshape(1)
+
+
+class Jittered(Points):
+    """Points with noise from torch's global generator, as an augmentation draws it."""
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        x, target = super().__getitem__(index)
+        return x + 0.01 * torch.randn(2), target
+
+
+class Words:
+    """Pairs of a text and a number."""
+
+    texts = ("one", "two", "three", "two", "one", "nine", "four", "ten", "five", "six")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: int) -> tuple[str, int]:
+        return self.texts[index], index
+
+
+class Forbidden:
+    """A dataset that must not be built: inference needs none."""
+
+    def __init__(self) -> None:
+        if Path("forbid").exists():
+            raise RuntimeError("the dataset was built")
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.full((2,), float(index)), torch.zeros(1)
+
+
+class Broken:
+    """A dataset that raises in the middle."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if index == 5:
+            raise LookupError("example 5 is unreadable")
+        return torch.zeros(2), torch.zeros(1)
+
+
+class Net(nn.Module):
+    """(B, 2) → (B, 1), with dropout."""
+
+    def __init__(self, hidden: int = 4, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(2, hidden), nn.Tanh(), nn.Dropout(dropout), nn.Linear(hidden, 1)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+class Raising(Net):
+    """A net that cannot run."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise ArithmeticError("no forward today")
+
+
+class Inferring(Net):
+    """A net that answers otherwise when it is asked for a prediction."""
+
+    def run_inference(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.full((len(x), 1), 7.0)]
+
+
+class Sizes:
+    """A preprocessor that keeps what it has seen, and that has no state_dict."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def fit(self, dataset: Any) -> None:
+        self.seen = [dataset[i][0] for i in range(len(dataset))]
+
+    def process(self, value: str) -> torch.Tensor:
+        return torch.tensor([float(len(value)), float(value in self.seen)])
+
+
+class NumberToRow:
+    """An input converter: ``"1,2"`` → tensor (2,)."""
+
+    def __call__(self, text: str) -> torch.Tensor:
+        return torch.tensor([float(part) for part in text.split(",")])
+
+
+class Rounded:
+    """A post-processor that was built with the session."""
+
+    def __init__(self, session: Any, digits: int = 3) -> None:
+        self.models = sorted(session.models)
+        self.digits = digits
+
+    def __call__(self, columns: dict[str, torch.Tensor]) -> str:
+        numbers = [round(float(value), self.digits) for value in columns["y_hat"].flatten()]
+        return f"{self.models} {numbers}"
+
+
+class Recorder:
+    """An output device that keeps what it gets."""
+
+    got: ClassVar[list[Any]] = []
+
+    def __call__(self, data: Any) -> None:
+        Recorder.got.append(data)
+
+
+CALLS: list[str] = []
+
+
+def count_gradients(name: str) -> Any:
+    """A backward hook for the parameter of a name."""
+
+    def hook(gradient: torch.Tensor) -> None:
+        CALLS.append(f"backward {name}")
+
+    return hook
+
+
+def count_outputs(name: str) -> Any:
+    """A forward hook for the module of a name."""
+
+    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+        CALLS.append(f"forward {name}")
+
+    return hook
+
+
+def build_net(session: Any, **kwargs: Any) -> Net:
+    """A factory that looks at what is written above it."""
+    return Net(hidden=len(session.datasets["points"]) // 10, **kwargs)

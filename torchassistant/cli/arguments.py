@@ -1,0 +1,62 @@
+"""What the commands can be given."""
+
+from __future__ import annotations
+
+import argparse
+
+EPILOG = (
+    "exit status: 0 done; 2 something that you can mend; 1 your own code raised; "
+    "130 interrupted; 143 terminated"
+)
+
+SUMMARIES = {
+    "init": "Create a session from a config: build everything, fit, split, store.",
+    "train": "Train a session until its last stage is done, or go on with it.",
+    "evaluate": "Compute losses and metrics with the trained models of a session.",
+    "infer": "Make predictions with the trained models of a session.",
+}
+
+
+def parser_of(command: str, prog: str) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    parser = argparse.ArgumentParser(prog=prog, description=SUMMARIES[command], epilog=EPILOG)
+    _fill(parser, command)
+    return parser
+
+
+def whole_parser(prog: str) -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="A training run described as data: one JSON config, four commands.",
+        epilog=EPILOG,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in SUMMARIES.items():
+        _fill(commands.add_parser(name, help=summary, description=summary, epilog=EPILOG), name)
+    return parser
+
+
+def _fill(parser: argparse.ArgumentParser, command: str) -> None:
+    if command == "init":
+        parser.add_argument("config", metavar="CONFIG", help="training config (JSON)")
+    elif command == "train":
+        parser.add_argument("session", metavar="SESSION_DIR", help="folder that init made")
+    else:
+        parser.add_argument(
+            "source",
+            metavar="CONFIG_OR_SESSION_DIR",
+            help=f"{'evaluation' if command == 'evaluate' else 'inference'} config, "
+            "or a session folder",
+        )
+    if command == "evaluate":
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON object instead of a table"
+        )
+    if command == "infer":
+        parser.add_argument(
+            "inputs",
+            metavar="INPUT",
+            nargs="+",
+            help="what to predict for; several are several predictions",
+        )

@@ -1,0 +1,72 @@
+"""What each command does."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from argparse import Namespace
+
+from torchassistant.cli.outcome import DONE
+from torchassistant.cli.progress import reporter_for
+from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
+from torchassistant.errors import shown_path
+from torchassistant.session import (
+    Session,
+    create_session,
+    evaluate_config,
+    infer_config,
+    load_session,
+)
+
+
+def init(arguments: Namespace) -> int:
+    """Create a session."""
+    with stopping_at_once():
+        session = create_session(arguments.config)
+    print(f"session {shown_path(session.path)} created")
+    return DONE
+
+
+def train(arguments: Namespace) -> int:
+    """Train a session."""
+    with stopping_at_once():
+        session = load_session(arguments.session)
+    if session.finished:
+        print(f"{_described(session)} is finished; nothing is left to do")
+        return DONE
+    if session.progress.epoch:
+        print(f"going on after epoch {session.progress.epoch}", file=sys.stderr)
+    with stopping_after_iteration() as stop:
+        session.train(reporter_for(), stop)
+    print(f"{_described(session)} is finished")
+    return DONE
+
+
+def evaluate(arguments: Namespace) -> int:
+    """Print losses and metrics."""
+    with stopping_after_iteration() as stop:
+        results = evaluate_config(arguments.source, reporter_for(), stop)
+    if arguments.json:
+        finite = {name: v if math.isfinite(v) else None for name, v in results.items()}
+        print(json.dumps(finite, indent=2, ensure_ascii=False))
+        return DONE
+    width = max((len(name) for name in results), default=0)
+    for name, value in results.items():
+        print(f"{name:<{width}}  {value:.6g}")
+    return DONE
+
+
+def infer(arguments: Namespace) -> int:
+    """Hand predictions to the output device."""
+    with stopping_at_once():
+        infer_config(arguments.source, arguments.inputs)
+    return DONE
+
+
+def _described(session: Session) -> str:
+    progress, stages = session.progress, len(session.stages)
+    epochs = f"{progress.epoch} epoch{'s' if progress.epoch != 1 else ''}"
+    return (
+        f"session {shown_path(session.path)} ({stages} stage{'s' if stages != 1 else ''}, {epochs})"
+    )

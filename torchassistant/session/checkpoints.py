@@ -1,0 +1,150 @@
+"""Checkpoints: the state of a run at a step, verified whenever it is read."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from torchassistant.build import Parts
+from torchassistant.data.randomness import random_state
+from torchassistant.errors import SessionError, shown_path
+from torchassistant.session.state import read_state, write_state
+from torchassistant.session.storage import (
+    clear_aside,
+    damage,
+    new_folder,
+    read_tensors,
+    remove_folder,
+    write_manifest,
+    write_tensors,
+)
+from torchassistant.training import Progress
+
+_EXTRA = "extra state"
+
+
+class Checkpoints:
+    """The checkpoints of a session, each a folder named by its step.
+
+    Args:
+        folder: Holds them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def names(self) -> list[str]:
+        """The names of all checkpoints, the newest last."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(p.name for p in self.folder.iterdir() if p.name.isdigit() and p.is_dir())
+
+    def save(self, parts: Parts, progress: Progress, keep_last: int | None = None) -> None:
+        """Store the state as it is now; only the last few checkpoints are kept.
+
+        Raises:
+            SessionError: Some state holds what cannot be stored.
+        """
+        with new_folder(self.folder / f"{progress.step:010d}") as aside:
+            _write(aside, parts, progress)
+            write_manifest(aside)
+        for name in self.names()[: -keep_last if keep_last else 0]:
+            remove_folder(self.folder / name)
+        clear_aside(self.folder)
+
+    def newest_sound(self) -> Path:
+        """The newest checkpoint that is as it was written; damaged ones are named.
+
+        Raises:
+            SessionError: There is none; with what is wrong with each.
+        """
+        found: list[str] = []
+        for name in reversed(self.names()):
+            wrong = damage(self.folder / name)
+            if wrong is None:
+                for line in found:
+                    print(f"warning: {line}", file=sys.stderr)
+                if found:
+                    print(f"warning: going on from checkpoint {name}", file=sys.stderr)
+                return self.folder / name
+            found.append(f"{shown_path(self.folder / name)} is damaged: {wrong}")
+        raise SessionError(*(found or [f"{shown_path(self.folder)} holds no checkpoint"]))
+
+
+def _write(folder: Path, parts: Parts, progress: Progress) -> None:
+    for name, model in parts.models.items():
+        extra = _extra_state(model)
+        tensors = {k: v for k, v in model.state_dict().items() if k not in extra}
+        write_tensors(folder / "models" / f"{name}.safetensors", tensors)
+    for name, optimizer in parts.optimizers.items():
+        what = f'the optimizer "{name}"'
+        write_state(folder / "optimizers", name, optimizer.state_dict(), what)
+    state = {
+        "progress": asdict(progress),
+        "random": random_state(),
+        "schedulers": {n: item.scheduler.state_dict() for n, item in parts.schedulers.items()},
+        "stop_conditions": {
+            str(index): stage.stop_condition.state_dict()
+            for index, stage in enumerate(parts.stages)
+            if hasattr(stage.stop_condition, "state_dict")
+        },
+        _EXTRA: {name: _extra_state(model) for name, model in parts.models.items()},
+    }
+    write_state(folder, "state", state, "the session")
+
+
+def _extra_state(model: nn.Module) -> dict[str, Any]:
+    """What a state_dict holds beside tensors (torch's ``get_extra_state``)."""
+    return {k: v for k, v in model.state_dict().items() if k.endswith("_extra_state")}
+
+
+def restore(folder: Path, parts: Parts, weights_only: bool = False) -> tuple[Progress, Any]:
+    """Put the state of a checkpoint into live objects.
+
+    Args:
+        folder: A sound checkpoint.
+        parts: What is restored. Models that the checkpoint lacks stay as they are, with a
+            warning.
+        weights_only: Leave optimizers, schedulers and stop conditions alone.
+
+    Returns:
+        The progress, and the state of the random number generators.
+
+    Raises:
+        SessionError: The code of a model or an optimizer has changed, so that its state does
+            not fit.
+    """
+    state = read_state(folder, "state")
+    for name, model in parts.models.items():
+        path = folder / "models" / f"{name}.safetensors"
+        if path.exists():
+            tensors = {**read_tensors(path), **state[_EXTRA].get(name, {})}
+            _load(model, tensors, f'the model "{name}"', folder)
+        else:
+            print(f'warning: no weights of the model "{name}" are stored', file=sys.stderr)
+    if not weights_only:
+        for name, optimizer in parts.optimizers.items():
+            stored = read_state(folder / "optimizers", name)
+            _load(optimizer, stored, f'the optimizer "{name}"', folder)
+        for name, item in parts.schedulers.items():
+            _load(item.scheduler, state["schedulers"][name], f'the scheduler of "{name}"', folder)
+        for index, stored in state["stop_conditions"].items():
+            condition = parts.stages[int(index)].stop_condition
+            _load(condition, stored, f"the stop condition of stage {index}", folder)
+    return Progress(**state["progress"]), state["random"]
+
+
+def _load(target: Any, stored: Any, what: str, folder: Path) -> None:
+    try:
+        target.load_state_dict(stored)
+    except Exception as error:
+        lines = str(error).splitlines()
+        details = "; ".join(line.strip() for line in lines[1:]) or str(error)
+        reason = details if isinstance(target, nn.Module) else str(error)
+        raise SessionError(
+            f"the state of {what} in {shown_path(folder)} does not fit its code: {reason}"
+        ) from error

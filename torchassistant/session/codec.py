@@ -1,0 +1,109 @@
+"""State as JSON and tensors: what a state_dict may hold, without pickle.
+
+Plain JSON values stand for themselves. Everything else is an object with the key ``$``, which
+says what it is; a tensor is a name in a table of tensors that is stored beside the JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+_TAG = "$"
+
+
+class CodecError(Exception):
+    """A value that cannot be stored; the message says where it is and what it is."""
+
+
+def encode(value: Any) -> tuple[Any, dict[str, torch.Tensor]]:
+    """State as JSON data and a table of tensors.
+
+    Raises:
+        CodecError: It holds something that is neither data nor a tensor.
+    """
+    tensors: dict[str, torch.Tensor] = {}
+    return _encoded(value, "", tensors), tensors
+
+
+def decode(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    """The state that :func:`encode` was given."""
+    if isinstance(value, list):
+        return [decode(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if _TAG not in value:
+        return {key: decode(item, tensors) for key, item in value.items()}
+    kind = value[_TAG]
+    if kind == "float":
+        return float(value["value"])
+    if kind == "bytes":
+        return base64.b64decode(value["value"])
+    if kind == "tensor":
+        return tensors[value["name"]]
+    if kind == "ndarray":
+        return tensors[value["name"]].numpy()
+    if kind == "number":
+        return tensors[value["name"]].numpy()[()]
+    items = [decode(item, tensors) for item in value["items"]]
+    if kind in ("dict", "ordered"):
+        pairs = [(tuple(k) if isinstance(k, list) else k, v) for k, v in items]
+        return OrderedDict(pairs) if kind == "ordered" else dict(pairs)
+    if kind == "counter":
+        return Counter(dict(items))
+    if kind == "deque":
+        return deque(items, maxlen=value["maxlen"])
+    return {"tuple": tuple, "set": set, "frozenset": frozenset}[kind](items)
+
+
+def _encoded(value: Any, at: str, tensors: dict[str, torch.Tensor]) -> Any:
+    if value is None or type(value) in (bool, int, str):
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else {_TAG: "float", "value": repr(value)}
+    if isinstance(value, torch.Tensor):
+        return {_TAG: "tensor", "name": _put(value, at, tensors)}
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return {_TAG: "ndarray", "name": _put(torch.from_numpy(value.copy()), at, tensors)}
+    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+        return {_TAG: "number", "name": _put(torch.from_numpy(np.array(value)), at, tensors)}
+    if type(value) is bytes:
+        return {_TAG: "bytes", "value": base64.b64encode(value).decode()}
+    if type(value) is list:
+        return [_encoded(item, f"{at}.{i}", tensors) for i, item in enumerate(value)]
+    if type(value) in (tuple, set, frozenset, deque):
+        kind = type(value).__name__
+        ordered = sorted(value, key=repr) if kind in ("set", "frozenset") else value
+        items = [_encoded(item, f"{at}.{i}", tensors) for i, item in enumerate(ordered)]
+        extra = {"maxlen": value.maxlen} if kind == "deque" else {}
+        return {_TAG: kind, "items": items, **extra}
+    if type(value) in (dict, Counter, OrderedDict):
+        return _encoded_mapping(value, at, tensors)
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    raise CodecError(f"{at.lstrip('.') or 'the state'} is a {kind}, which cannot be stored")
+
+
+def _encoded_mapping(value: Any, at: str, tensors: dict[str, torch.Tensor]) -> Any:
+    if type(value) is dict and all(type(key) is str and key != _TAG for key in value):
+        return {key: _encoded(item, f"{at}.{key}", tensors) for key, item in value.items()}
+    kind = "counter" if type(value) is Counter else "dict"
+    kind = "ordered" if type(value) is OrderedDict else kind
+    items = [
+        [_encoded(key, f"{at}.key", tensors), _encoded(item, f"{at}.{key}", tensors)]
+        for key, item in value.items()
+    ]
+    return {_TAG: kind, "items": items}
+
+
+def _put(tensor: torch.Tensor, at: str, tensors: dict[str, torch.Tensor]) -> str:
+    name = at.lstrip(".") or "value"
+    while name in tensors:
+        name += "_"
+    tensors[name] = tensor
+    return name

@@ -1,0 +1,182 @@
+"""A session: everything that a config describes, alive, and the folder that it lives in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from torchassistant.build import Builder, Parts
+from torchassistant.config import InferenceSpec, Spec, validate
+from torchassistant.data.randomness import set_random_state
+from torchassistant.errors import ConfigError, Interrupted, near, shown_path
+from torchassistant.session.folder import SessionFolder
+from torchassistant.session.prediction import predict
+from torchassistant.training import (
+    Progress,
+    Reporter,
+    Row,
+    StageHistory,
+    StopRequest,
+    evaluate,
+    train_stage,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Session(Parts):
+    """One training run.
+
+    Its parts are mappings by name: ``models``, ``optimizers``, ``datasets``, ``splits``,
+    ``preprocessors``, ``collators``, ``loader_factories``, ``losses``, ``metrics``,
+    ``batch_processors``, ``batch_graphs``, ``gradient_clippers``, ``backward_hooks``,
+    ``forward_hooks``, ``pipelines``. ``stages`` is a list; ``progress`` says how far it has come.
+
+    Args:
+        path: The session folder.
+        spec: The config, checked and completed.
+        seed: What everything random follows from.
+        device: The device of the run.
+    """
+
+    def __init__(self, path: str | Path, spec: Spec, seed: int, device: torch.device) -> None:
+        super().__init__(seed, device)
+        self.folder = SessionFolder(path)
+        self.spec = spec
+        self.progress = Progress()
+        self.builder: Builder
+        self._random: Any = None
+        self._saved_epoch = 0
+
+    @property
+    def path(self) -> Path:
+        """The session folder."""
+        return self.folder.path
+
+    @property
+    def finished(self) -> bool:
+        """Whether every stage is done."""
+        return self.progress.stage >= len(self.spec.train.stages)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """The rows of all stages as a pandas DataFrame, with a column ``stage``."""
+        return self.folder.history.table(len(self.spec.train.stages))
+
+    def resume_from(self, progress: Progress, random: Any) -> None:
+        """Where training goes on, with which state of the random number generators."""
+        self.progress = progress
+        self._random = random
+        self._saved_epoch = progress.epoch
+
+    def train(self, reporter: Reporter | None = None, stop: StopRequest | None = None) -> None:
+        """Train until every stage is done. A finished session is left as it is.
+
+        The state is saved after every epoch, or as ``checkpoints`` in the config says.
+
+        Args:
+            reporter: Hears what happens.
+            stop: Ends training after the iteration at hand.
+
+        Raises:
+            Interrupted: ``stop`` asked for it; the last saved epoch is where training goes on.
+            UserCodeError: The user's code raised.
+            DataError: The data does not fit the config.
+        """
+        if self.finished:
+            return
+        reporter = reporter or Reporter()
+        history = self.folder.history
+        history.cut(self.progress.stage, self.progress.epoch)
+        if self._random is not None:
+            set_random_state(self._random)
+            self._random = None
+        try:
+            while not self.finished:
+                index = self.progress.stage
+                stage = self.stages[index]
+                reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
+                rows = StageHistory(history.rows(index), self.progress.stage_step)
+                train_stage(stage, self.progress, rows, self._epoch_finished(index), reporter, stop)
+        except Interrupted as error:
+            raise Interrupted(
+                error.signum,
+                f"the state after epoch {self._saved_epoch} is saved in {shown_path(self.path)}; "
+                f'"train.py {shown_path(self.path)}" goes on from there',
+            ) from None
+        finally:
+            reporter.close()
+
+    def _epoch_finished(self, stage: int) -> Any:
+        checkpoints = self.spec.checkpoints
+
+        def save(row: Row) -> None:
+            self.folder.history.append(stage, row)
+            due = self.progress.epoch % checkpoints.every_epochs == 0
+            if due or self.progress.stage != stage:
+                self.folder.checkpoints.save(self, self.progress, checkpoints.keep_last)
+                self._saved_epoch = self.progress.epoch
+
+        return save
+
+    def evaluate(
+        self,
+        pipelines: Sequence[str] | None = None,
+        eval_steps: float | dict[str, Any] = 1.0,
+        reporter: Reporter | None = None,
+        stop: StopRequest | None = None,
+    ) -> dict[str, float]:
+        """Losses and metrics of pipelines, by display name.
+
+        Args:
+            pipelines: Names; left out: the validation pipelines of the last stage.
+            eval_steps: A count of batches or a fraction of them, or a table of those by name.
+            reporter: Hears of every batch.
+            stop: Ends the evaluation early.
+
+        Raises:
+            ConfigError: There is no such pipeline.
+        """
+        names = list(self.spec.default_validation if pipelines is None else pipelines)
+        self._check_evaluation(names)
+        results: dict[str, float] = {}
+        reporter = reporter or Reporter()
+        try:
+            for name in names:
+                steps = eval_steps.get(name, 1.0) if isinstance(eval_steps, dict) else eval_steps
+                results |= evaluate(self.pipelines[name], steps, reporter, stop)
+        finally:
+            reporter.close()
+        return results
+
+    def _check_evaluation(self, names: Sequence[str]) -> None:
+        owner: dict[str, str] = {}
+        for name in names:
+            if name not in self.pipelines:
+                raise ConfigError(f'no pipeline is named "{name}"{near(name, self.pipelines)}')
+            for shown in self.pipelines[name].display_names:
+                other = owner.setdefault(shown, name)
+                if other != name:
+                    raise ConfigError(
+                        f'"{shown}" is shown by "{other}" and by "{name}"; '
+                        "give one another display name"
+                    )
+
+    def infer(self, *inputs: str, **options: Any) -> list[Any]:
+        """Predictions, one for each input (for each group of inputs, where the ports are several).
+
+        Args:
+            inputs: Texts, as on the command line.
+            options: Keys of an inference config: ``inference_pipeline``, ``inputs_meta``,
+                ``results``, ``post_processor``.
+
+        Raises:
+            ConfigError: The options do not fit the session.
+            DataError: The inputs do not fit the pipeline.
+        """
+        spec = validate(InferenceSpec, {"session_dir": str(self.path), **options})
+        return predict(self, self.builder, spec, inputs)
