@@ -73,5 +73,5 @@ def test_where_several_fit_the_choices_are_named(config: Config) -> None:
     graphs = [d for d in config["initialize"]["definitions"] if d["group"] == "batch_graphs"]
     config["initialize"]["definitions"].append({**graphs[0], "name": "second"})
     del config["initialize"]["pipelines"]["fit"]["graph"]
-    with pytest.raises(ConfigError, match='"graph" is needed.*"graph", "second"'):
+    with pytest.raises(ConfigError, match=r'"graph" is needed.*"graph", "second"'):
         language.load(config)
