@@ -63,8 +63,8 @@ class DatasetSpec(Block):
 
     class_: Name | None = Field(None, alias="class", description="Dotted path of a dataset class.")
     factory_fn: Name | None = Field(None, description="A function that gets the session first.")
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
+    args: list[Any] = Field([], description="Positional arguments; may hold objects.")
+    kwargs: dict[str, Any] = Field({}, description="Keyword arguments; may hold objects.")
     link: Name | None = Field(None, description="A dataset, or a slice as `split.train`.")
     merge: Names | None = Field(None, description="Datasets or slices, one after the other.")
     preprocessors: list[str | None] = Field(
@@ -89,7 +89,7 @@ class DatasetSpec(Block):
 class SplitSpec(Block):
     """A random split of one dataset into ``name.train``, ``.val``, ``.test``, or ``name[i]``."""
 
-    dataset_name: Name
+    dataset_name: Name = Field(description="A dataset, or a slice of another split.")
     ratio: Annotated[list[PositiveFloat], Field(min_length=1)] = Field(
         description="Share of each slice; they add up to 1."
     )
@@ -133,8 +133,8 @@ class SchedulerSpec(ObjectSpec):
 class OptimizerSpec(ObjectSpec):
     """A ``torch.optim.Optimizer`` over the parameters of one model."""
 
-    model: Name
-    lr_scheduler: SchedulerSpec | None = None
+    model: Name = Field(description="The model whose parameters it changes.")
+    lr_scheduler: SchedulerSpec | None = Field(None, description="Sets its learning rate.")
 
 
 class ScoreSpec(ObjectSpec):
@@ -159,7 +159,7 @@ class MetricSpec(ScoreSpec):
 class NodeSpec(Block):
     """One model in a neural graph."""
 
-    model_name: Name
+    model_name: Name = Field(description="The model that is called.")
     inputs: list[Name] = Field(description="Names of the tensors that the model is called with.")
     outputs: Names = Field(description="Names of the tensors that the model returns.")
     optimizer_name: Name | None = Field(
@@ -178,13 +178,18 @@ class BatchProcessorSpec(Block):
 
     class_: Name | None = Field(None, alias="class", description="A callable: frame to frame.")
     factory_fn: Name | None = Field(None, description="A function that gets the session first.")
-    args: list[Any] = []
-    kwargs: dict[str, Any] = {}
+    args: list[Any] = Field([], description="Positional arguments; may hold objects.")
+    kwargs: dict[str, Any] = Field({}, description="Keyword arguments; may hold objects.")
     input_adapter: ObjectSpec | None = Field(
-        None, description="Left out: inputs are looked up by name in the frame."
+        None,
+        description="Frame to inputs of nodes; left out: inputs are looked up by name in the frame.",
     )
-    neural_graph: Annotated[list[NodeSpec], Field(min_length=1)] | None = None
-    output_adapter: ObjectSpec | None = None
+    neural_graph: Annotated[list[NodeSpec], Field(min_length=1)] | None = Field(
+        None, description="Nodes in the order in which they run."
+    )
+    output_adapter: ObjectSpec | None = Field(
+        None, description="Frame to frame; left out: the frame stays as it is."
+    )
     device: Device | None = Field(None, description="Left out: the `device` of the config.")
 
     @model_validator(mode="after")
@@ -213,8 +218,10 @@ class BatchGraphSpec(Block):
 class GradientClipperSpec(Block):
     """Limits the gradients of a model, by value first and then by norm."""
 
-    model: Name
-    clip_value: PositiveFloat | None = None
+    model: Name = Field(description="The model whose gradients are limited.")
+    clip_value: PositiveFloat | None = Field(
+        None, description="Largest absolute value of one element."
+    )
     clip_norm: PositiveFloat | None = Field(None, description="Largest L2 norm of all gradients.")
 
     @model_validator(mode="after")
@@ -227,87 +234,89 @@ class GradientClipperSpec(Block):
 class HookSpec(Block):
     """Hooks on a model's parameters (backward) or modules (forward)."""
 
-    model: Name
+    model: Name = Field(description="The model that is watched.")
     factory_fn: Name = Field(
         description="Function from a parameter's (a module's) name to the hook."
     )
 
 
-class _Named(Block):
+class DefinitionBlock(Block):
+    """A definition: a name, the group that it is of, and what it is."""
+
     name: Name
 
 
-class DatasetDefinition(_Named):
+class DatasetDefinition(DefinitionBlock):
     group: Literal["datasets"]
     spec: DatasetSpec
 
 
-class SplitDefinition(_Named):
+class SplitDefinition(DefinitionBlock):
     group: Literal["splits"]
     spec: SplitSpec
 
 
-class PreprocessorDefinition(_Named):
+class PreprocessorDefinition(DefinitionBlock):
     group: Literal["preprocessors"]
     spec: PreprocessorSpec
 
 
-class CollatorDefinition(_Named):
+class CollatorDefinition(DefinitionBlock):
     group: Literal["collators"]
     spec: CollatorSpec
 
 
-class LoaderFactoryDefinition(_Named):
+class LoaderFactoryDefinition(DefinitionBlock):
     group: Literal["loader_factories"]
     spec: LoaderFactorySpec
 
 
-class ModelDefinition(_Named):
+class ModelDefinition(DefinitionBlock):
     group: Literal["models"]
     spec: ModelSpec
 
 
-class OptimizerDefinition(_Named):
+class OptimizerDefinition(DefinitionBlock):
     group: Literal["optimizers"]
     spec: OptimizerSpec
 
 
-class LossDefinition(_Named):
+class LossDefinition(DefinitionBlock):
     group: Literal["losses"]
     spec: LossSpec
 
 
-class MetricDefinition(_Named):
+class MetricDefinition(DefinitionBlock):
     group: Literal["metrics"]
     spec: MetricSpec
 
 
-class BatchProcessorDefinition(_Named):
+class BatchProcessorDefinition(DefinitionBlock):
     group: Literal["batch_processors"]
     spec: BatchProcessorSpec
 
 
-class BatchGraphDefinition(_Named):
+class BatchGraphDefinition(DefinitionBlock):
     group: Literal["batch_graphs"]
     spec: BatchGraphSpec
 
 
-class GradientClipperDefinition(_Named):
+class GradientClipperDefinition(DefinitionBlock):
     group: Literal["gradient_clippers"]
     spec: GradientClipperSpec
 
 
-class BackwardHookDefinition(_Named):
+class BackwardHookDefinition(DefinitionBlock):
     group: Literal["backward_hooks"]
     spec: HookSpec
 
 
-class ForwardHookDefinition(_Named):
+class ForwardHookDefinition(DefinitionBlock):
     group: Literal["forward_hooks"]
     spec: HookSpec
 
 
-DEFINITIONS: dict[str, type[_Named]] = {
+DEFINITIONS: dict[str, type[DefinitionBlock]] = {
     "datasets": DatasetDefinition,
     "splits": SplitDefinition,
     "preprocessors": PreprocessorDefinition,
@@ -346,7 +355,7 @@ Definition = Annotated[
 class InputFactorySpec(Block):
     """Feeds one port of the graph from a loader."""
 
-    loader_factory: Name
+    loader_factory: Name = Field(description="Gives the batches.")
     input_alias: Name | None = Field(None, description="The port; left out: the only one.")
     variable_names: Names | None = Field(
         None, description="Names of the columns; left out: `input_1`, `input_2`, …"
@@ -356,7 +365,7 @@ class InputFactorySpec(Block):
 class PipelineLossSpec(Block):
     """A loss of a pipeline."""
 
-    loss_name: Name
+    loss_name: Name = Field(description="A loss of the definitions.")
     node_name: Name | None = Field(None, description="Whose frame; left out: the only processor.")
     loss_display_name: Name | None = Field(None, description="Left out: the loss's name.")
     weight: float = Field(1.0, description="Factor of this loss in the sum that is minimised.")
@@ -370,7 +379,7 @@ class PipelineLossSpec(Block):
 class PipelineMetricSpec(Block):
     """A metric of a pipeline."""
 
-    metric_name: Name
+    metric_name: Name = Field(description="A metric of the definitions.")
     node_name: Name | None = Field(None, description="Whose frame; left out: the only processor.")
     display_name: Name | None = Field(None, description="Left out: the metric's name.")
 
@@ -384,16 +393,20 @@ class PipelineSpec(Block):
     """A batch graph, the loaders that feed it, its losses and its metrics."""
 
     graph: Name | None = Field(None, description="Left out: the only graph.")
-    input_factories: Annotated[list[InputFactorySpec], Field(min_length=1)]
-    losses: list[PipelineLossSpec] = []
-    metrics: list[PipelineMetricSpec] = []
+    input_factories: Annotated[list[InputFactorySpec], Field(min_length=1)] = Field(
+        description="What feeds each port."
+    )
+    losses: list[PipelineLossSpec] = Field([], description="Summed, and minimised in training.")
+    metrics: list[PipelineMetricSpec] = Field([], description="Measured in evaluation.")
 
 
 class DebugPipelineSpec(Block):
     """A look at the models in the middle of training."""
 
     graph: Name | None = Field(None, description="Left out: the only graph.")
-    input_factories: Annotated[list[InputFactorySpec], Field(min_length=1)]
+    input_factories: Annotated[list[InputFactorySpec], Field(min_length=1)] = Field(
+        description="What feeds each port."
+    )
     num_iterations: PositiveInt = Field(1, description="Batches that are run each time.")
     interval: PositiveInt = Field(1, description="Run every so many iterations.")
     output_keys: Names = Field(["y_hat"], description="Columns that are kept.")
@@ -404,17 +417,23 @@ class DebugPipelineSpec(Block):
 class InitializeSpec(Block):
     """What there is: the definitions, and the pipelines over them."""
 
-    definitions: list[Definition]
-    pipelines: Annotated[dict[str, PipelineSpec], Field(min_length=1)]
-    debug_pipelines: dict[str, DebugPipelineSpec] = {}
+    definitions: list[Definition] = Field(description="What the rest of the config names.")
+    pipelines: Annotated[dict[str, PipelineSpec], Field(min_length=1)] = Field(
+        description="By name."
+    )
+    debug_pipelines: dict[str, DebugPipelineSpec] = Field(
+        {}, description="By name; stages name them."
+    )
 
 
 class StageSpec(Block):
     """Pipelines that are trained together until a stop condition holds."""
 
-    mode: Literal["interleave"] = "interleave"
-    training_pipelines: Names
-    validation_pipelines: list[Name] = []
+    mode: Literal["interleave"] = Field(
+        "interleave", description="An iteration runs each training pipeline once."
+    )
+    training_pipelines: Names = Field(description="In the order of an iteration.")
+    validation_pipelines: list[Name] = Field([], description="Run after each epoch, in order.")
     debug_pipelines: list[
         Annotated[
             Annotated[Name, Tag("name")] | Annotated[DebugPipelineSpec, Tag("block")],
@@ -432,14 +451,18 @@ class StageSpec(Block):
 class TrainSpec(Block):
     """What is done: the stages, one after the other."""
 
-    stages: Annotated[list[StageSpec], Field(min_length=1)]
+    stages: Annotated[list[StageSpec], Field(min_length=1)] = Field(
+        description="One after the other."
+    )
 
 
 class CheckpointsSpec(Block):
     """When the state is saved, and how much of it is kept."""
 
-    every_epochs: PositiveInt = 1
-    keep_last: PositiveInt = 3
+    every_epochs: PositiveInt = Field(
+        1, description="Saved after every so many epochs, and at the end of each stage."
+    )
+    keep_last: PositiveInt = Field(3, description="Only so many are kept.")
 
 
 class Spec(Block):
@@ -451,9 +474,9 @@ class Spec(Block):
         None, description="Everything random follows from it; left out: drawn and written down."
     )
     device: Device = Field("auto", description="`auto` takes a GPU where there is one.")
-    checkpoints: CheckpointsSpec = CheckpointsSpec()
-    initialize: InitializeSpec
-    train: TrainSpec
+    checkpoints: CheckpointsSpec = Field(CheckpointsSpec(), description="When the state is saved.")
+    initialize: InitializeSpec = Field(description="What there is.")
+    train: TrainSpec = Field(description="What is done.")
 
     def group(self, name: str) -> dict[str, Any]:
         """The specs of one group, by name, as written."""
@@ -468,14 +491,16 @@ class Spec(Block):
 class EvaluationSpec(Block):
     """What an evaluation config says beside what it lays over the session's config."""
 
-    schema_: str | None = Field(None, alias="$schema")
-    session_dir: Name
+    schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    session_dir: Name = Field(description="Folder of the session.")
     validation_pipelines: Names | None = Field(
         None, description="Left out: those of the last stage."
     )
     initialize: dict[str, Any] = Field({}, description="Laid over the session's `initialize`.")
-    eval_steps: EvalSteps | dict[str, EvalSteps] = 1.0
-    device: Device | None = None
+    eval_steps: EvalSteps | dict[str, EvalSteps] = Field(
+        1.0, description="How much of each pipeline is run; a table says it by name."
+    )
+    device: Device | None = Field(None, description="Left out: as the session says.")
 
 
 class InputMetaSpec(Block):
@@ -488,14 +513,14 @@ class InputMetaSpec(Block):
 class InferenceSpec(Block):
     """What an inference config says beside what it lays over the session's config."""
 
-    schema_: str | None = Field(None, alias="$schema")
-    session_dir: Name
+    schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    session_dir: Name = Field(description="Folder of the session.")
     inference_pipeline: Name | None = Field(
         None, description="Left out: the last validation pipeline of the last stage."
     )
-    inputs_meta: list[InputMetaSpec] = []
+    inputs_meta: list[InputMetaSpec] = Field([], description="How the text of inputs is read.")
     results: Names | None = Field(None, description="Columns to keep; left out: all outputs.")
     post_processor: ObjectSpec | None = Field(None, description="Built with the session first.")
     output_device: ObjectSpec | None = Field(None, description="Left out: results are printed.")
     initialize: dict[str, Any] = Field({}, description="Laid over the session's `initialize`.")
-    device: Device | None = None
+    device: Device | None = Field(None, description="Left out: as the session says.")

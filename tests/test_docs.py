@@ -1,0 +1,59 @@
+"""The docs say what the program does."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from torchassistant.config import spec
+from torchassistant.config.reader import read_text
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("examples/*/*.md"))]
+
+
+def test_the_tables_are_those_of_the_language() -> None:
+    location = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    assert location is not None
+    assert location.loader is not None
+    tables = importlib.util.module_from_spec(location)
+    location.loader.exec_module(tables)
+    page = tables.PAGE.read_text(encoding="utf-8")
+    assert tables.with_tables(page) == page, "run: python docs/tables.py"
+
+
+def test_every_block_of_the_language_has_its_table() -> None:
+    page = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
+    for name, block in vars(spec).items():
+        abstract = name in ("Block", "ScoreSpec", "DefinitionBlock")
+        if not isinstance(block, type) or not issubclass(block, spec.Block) or abstract:
+            continue
+        if not issubclass(block, spec.DefinitionBlock):
+            assert f"<!-- {name} -->" in page, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    headings = {
+        re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in text.splitlines()
+        if line.startswith("#")
+    }
+    anchors = headings | set(re.findall(r'<a id="([^"]+)">', text))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        assert (page.parent / path).exists(), target
+        if not path:
+            assert anchor in anchors, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_json_of_the_docs_is_json(page: Path) -> None:
+    for block in re.findall(r"```json\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        read_text(block, str(page))
