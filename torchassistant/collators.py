@@ -271,11 +271,11 @@ class DefaultCollator:
 
     Tensors and arrays of NumPy of shape (...) become a tensor (B, ...) of their dtype; numbers
     become a tensor (B,), bool for bool, int64 for int, torch's default dtype for float. Strings,
-    images, lists, dicts and columns of mixed kinds stay lists. An example that is a dict gives
-    one column a key, in the order of the first example's keys.
+    images, lists and columns of mixed kinds stay lists. Where the examples are dicts, so is the
+    batch: one column a key, in the order of the first example's keys.
     """
 
-    def __call__(self, batch: Sequence[Any]) -> list[Any]:
+    def __call__(self, batch: Sequence[Any]) -> list[Any] | dict[Any, Any]:
         """Collate B examples of N columns into N tensors or lists.
 
         Raises:
@@ -292,7 +292,7 @@ class DefaultCollator:
             return _each_column(range(len(columns)), columns, [collate_column] * len(columns))
 
     @staticmethod
-    def _collate_dicts(batch: Sequence[Any]) -> list[Any]:
+    def _collate_dicts(batch: Sequence[Any]) -> dict[Any, Any]:
         keys = list(batch[0])
         try:
             columns = [[example[key] for example in batch] for key in keys]
@@ -300,7 +300,10 @@ class DefaultCollator:
             raise _different_keys(batch) from None
         if set(map(len, batch)) != {len(keys)}:
             raise _different_keys(batch)
-        return _each_column((f'"{key}"' for key in keys), columns, [collate_column] * len(keys))
+        named = (f'"{key}"' for key in keys)
+        return dict(
+            zip(keys, _each_column(named, columns, [collate_column] * len(keys)), strict=True)
+        )
 
 
 def _different_keys(batch: Sequence[Any]) -> DataError:

@@ -207,10 +207,11 @@ def test_sparse_tensors_are_refused():
         DefaultCollator()([(torch.eye(2).to_sparse(),), (torch.eye(2).to_sparse(),)])
 
 
-def test_dicts_give_a_column_a_key_in_the_order_of_the_first():
+def test_dicts_give_a_dict_with_a_column_a_key_in_the_order_of_the_first():
     columns = DefaultCollator()([{"y": 1, "x": "a"}, {"x": "b", "y": 2}])
-    assert same(columns[0], torch.tensor([1, 2]))
-    assert columns[1] == ["a", "b"]
+    assert list(columns) == ["y", "x"]
+    assert same(columns["y"], torch.tensor([1, 2]))
+    assert columns["x"] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

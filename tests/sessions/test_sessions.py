@@ -340,3 +340,37 @@ def test_the_users_code_is_blamed_with_its_place(tmp_path: Path) -> None:
         session = torchassistant.create_session(config, tmp_path / f"workers {workers}")
         with pytest.raises(UserCodeError, match='the data of the loader factory "training"'):
             session.train()
+
+
+@pytest.mark.parametrize("chosen", [None, ["x", "y"]])
+def test_datasets_of_dicts_keep_their_names(tmp_path: Path, chosen: list[str] | None) -> None:
+    config = toy_config(points={"class": "toys.Records"})
+    for spec in config["initialize"]["pipelines"].values():
+        (item,) = spec["input_factories"]
+        del item["variable_names"]
+        if chosen:
+            item["variable_names"] = chosen
+    session = torchassistant.create_session(config, tmp_path / "named")
+    session.train()
+    plain = torchassistant.create_session(toy_config(), tmp_path / "plain")
+    plain.train()
+    assert same(weights(session), weights(plain))
+
+
+def test_an_epoch_without_a_batch_is_an_error(tmp_path: Path) -> None:
+    kwargs = {"batch_size": 64, "drop_last": True}
+    config = toy_config(training={"dataset": "parts.train", "kwargs": kwargs})
+    session = torchassistant.create_session(config, tmp_path / "training")
+    with pytest.raises(DataError, match='"fit" give no batch'):
+        session.train()
+    config = toy_config(checking={"dataset": "parts.val", "kwargs": kwargs})
+    session = torchassistant.create_session(config, tmp_path / "checking")
+    with pytest.raises(DataError, match='"check" give no batch'):
+        session.train()
+
+
+def test_a_dataset_may_give_whole_batches(tmp_path: Path) -> None:
+    config = toy_config(training={"dataset": "points", "kwargs": {"batch_size": None}})
+    session = torchassistant.create_session(config, tmp_path / "run")
+    session.train()
+    assert session.progress.step == 3 * 40

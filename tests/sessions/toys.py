@@ -35,6 +35,14 @@ class Jittered(Points):
         return x + 0.01 * torch.randn(2), target
 
 
+class Records(Points):
+    """Points as dicts, with a column that nothing needs."""
+
+    def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
+        x, target = super().__getitem__(index)
+        return {"x": x, "y": target, "note": "kept as a list"}
+
+
 class Words:
     """Pairs of a text and a number."""
 

@@ -97,9 +97,11 @@ class LoaderFactory:
 
     def _build(self, kwargs: dict[str, Any], seed: int) -> EpochLoader:
         init = kwargs.pop("worker_init_fn", None)
+        # Without a batch size the dataset gives whole batches, and there is nothing to collate.
+        batched = kwargs.get("batch_size", 1) is not None
         loader: DataLoader[Any] = DataLoader(
             self.dataset,
-            collate_fn=self.collator,
+            collate_fn=self.collator if batched else None,
             generator=torch.Generator(),
             worker_init_fn=_WorkerStart(init) if kwargs.get("num_workers") else None,
             **kwargs,

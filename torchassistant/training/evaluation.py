@@ -6,7 +6,7 @@ import math
 from itertools import islice
 
 from torchassistant.data.randomness import derived, seeded
-from torchassistant.errors import Interrupted, UserCodeError
+from torchassistant.errors import DataError, Interrupted, UserCodeError
 from torchassistant.graph import evaluating
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import StopRequest
@@ -50,7 +50,8 @@ def evaluate(
             seeded(derived(pipeline.seed, "evaluation", pipeline.name)),
             evaluating(pipeline.graph.modules),
         ):
-            for frames in islice(data.frames(0), limit):
+            batches = 0
+            for batches, frames in enumerate(islice(data.frames(0), limit), start=1):
                 plan.run(frames)
                 for item, running in losses:
                     frame = frames[item.node]
@@ -60,6 +61,8 @@ def evaluate(
                 reporter.batch_evaluated()
                 if stop is not None and stop.signum is not None:
                     raise Interrupted(stop.signum, "stopped in evaluation")
+            if not batches:
+                raise DataError(f'the loaders of the pipeline "{pipeline.name}" give no batch')
             values = {item.shown_as: running.value() for item, running in losses}
             values |= {item.shown_as: metric.result() for item, metric in metrics}
     except UserCodeError as error:

@@ -89,7 +89,7 @@ class Trainer:
 
     def start_epoch(self, epoch: int) -> None:
         """Begin a pass over the data."""
-        self.batches = self.data.frames(epoch)
+        self.batches, self.frames = self.data.frames(epoch), {}
         self.running = {item.shown_as: RunningMean(item.loss.sums) for item in self.pipeline.losses}
         self.losses = [
             (item.node, item.loss, item.weight, self.running[item.shown_as])
@@ -166,6 +166,15 @@ class Trainer:
         return values
 
     def finish_epoch(self) -> dict[str, float]:
-        """The losses over the epoch, as they were met."""
+        """The losses over the epoch, as they were met.
+
+        Raises:
+            DataError: The epoch had no batch.
+        """
+        if not self.frames:
+            raise DataError(
+                f'the loaders of the pipeline "{self.pipeline.name}" give no batch; with '
+                '"drop_last" a dataset that is smaller than a batch gives none'
+            )
         self.batches, self.frames = iter(()), {}
         return {name: running.value() for name, running in self.running.items()}
