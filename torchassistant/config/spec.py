@@ -182,7 +182,7 @@ class BatchProcessorSpec(Block):
     kwargs: dict[str, Any] = Field({}, description="Keyword arguments; may hold objects.")
     input_adapter: ObjectSpec | None = Field(
         None,
-        description="Frame to inputs of nodes; left out: inputs are looked up by name in the frame.",
+        description="Frame to inputs of nodes; left out: they are looked up by name in the frame.",
     )
     neural_graph: Annotated[list[NodeSpec], Field(min_length=1)] | None = Field(
         None, description="Nodes in the order in which they run."

@@ -51,7 +51,8 @@ def evaluate(
             evaluating(pipeline.graph.modules),
         ):
             batches = 0
-            for batches, frames in enumerate(islice(data.frames(0), limit), start=1):
+            for frames in islice(data.frames(0), limit):
+                batches += 1
                 plan.run(frames)
                 for item, running in losses:
                     frame = frames[item.node]
