@@ -41,7 +41,7 @@ def test_init_train_evaluate_infer(tmp_path: Path, command: Command, config: str
     trained = command("train.py", "run")
     assert trained.returncode == 0, trained.stderr
     lines = trained.stderr.splitlines()
-    assert [line.split("  ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert [line.split("  ")[0] for line in lines] == [f"stage 1/1 epoch {n}/3" for n in (1, 2, 3)]
     assert "val loss" in lines[0]
     before = files_of(tmp_path)
     again = command("train.py", "run")
@@ -224,3 +224,14 @@ def test_the_console_command(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert done.stderr == "error: none does not exist (init.py makes one)\n"
+
+
+def test_a_folder_that_cannot_be_made_is_status_2(tmp_path: Path, command: Command) -> None:
+    config = toy_config()
+    (tmp_path / "file").touch()
+    config["session_dir"] = "file/run"
+    done = command("init.py", write(tmp_path / "c.json", config))
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "Not a directory" in done.stderr or "File exists" in done.stderr
+    assert "Traceback" not in done.stderr

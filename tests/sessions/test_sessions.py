@@ -374,3 +374,24 @@ def test_a_dataset_may_give_whole_batches(tmp_path: Path) -> None:
     session = torchassistant.create_session(config, tmp_path / "run")
     session.train()
     assert session.progress.step == 3 * 40
+
+
+def test_short_names_of_metrics(tmp_path: Path) -> None:
+    """With arguments, Accuracy is that of torchmetrics; short names are found anywhere there."""
+    flags = {"inputs": ["y_hat", "y"], "transform": "toys.signs"}
+    config = toy_config(
+        share=("metrics", {"class": "Accuracy", **flags}),
+        binary=("metrics", {"class": "Accuracy", "kwargs": {"task": "binary"}, **flags}),
+        kappa=("metrics", {"class": "BinaryCohenKappa", **flags}),
+        function=("metrics", {"class": "toys.share_of_positives", "inputs": ["y_hat"]}),
+    )
+    names = ["share", "binary", "kappa", "function"]
+    metrics = [{"metric_name": name} for name in names]
+    config["initialize"]["pipelines"]["check"]["metrics"] = metrics
+    session = torchassistant.create_session(config, tmp_path / "run")
+    result = session.evaluate()
+    assert list(result) == ["val loss", *names]
+    assert result["share"] == pytest.approx(result["binary"])
+    x = torch.stack([session.splits["parts"].val[i][0] for i in range(10)])
+    positive = session.models["net"](x) > 0
+    assert result["function"] == pytest.approx(positive.float().mean().item())

@@ -173,3 +173,13 @@ def count_outputs(name: str) -> Any:
 def build_net(session: Any, **kwargs: Any) -> Net:
     """A factory that looks at what is written above it."""
     return Net(hidden=len(session.datasets["points"]) // 10, **kwargs)
+
+
+def signs(y_hat: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A transform: which of them are positive, as integers (B, 1)."""
+    return (y_hat > 0).long(), (target > 0).long()
+
+
+def share_of_positives(y_hat: torch.Tensor) -> torch.Tensor:
+    """A plain function of a batch, as a metric."""
+    return (y_hat > 0).float().mean()

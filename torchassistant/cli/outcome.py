@@ -45,6 +45,12 @@ def status_of(run: Callable[[], int]) -> int:
         # Whoever read the output has gone; there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return USER_CODE
+    except OSError as error:
+        # The user's own code raises as a UserCodeError; this is a disk that is full, a folder that
+        # may not be written, and the like.
+        where = f"{error.filename}: " if error.filename else ""
+        _say(f"error: {where}{error.strerror or error}")
+        return USER_ERROR
 
 
 def _say(text: str) -> None:

@@ -43,9 +43,8 @@ class LineReporter(Reporter):
 
     def title(self) -> str:
         """Which stage, and which epoch of it."""
-        stage = f"stage {self.stage + 1}/{self.stages}  " if self.stages > 1 else ""
         of = f"/{self.epochs}" if self.epochs else ""
-        return f"{stage}epoch {self.stage_epoch}{of}"
+        return f"stage {self.stage + 1}/{self.stages} epoch {self.stage_epoch}{of}"
 
 
 _NOT_SHOWN = ("epoch", "step", "seconds")
