@@ -20,7 +20,9 @@ from torchassistant.session.request import chosen_pipeline, laid_over, request
 
 
 def infer_config(source: str | Path, inputs: Sequence[str]) -> None:
-    """Hand the prediction for each input to the output device. No dataset is built for it.
+    """Hand the prediction for each input to the output device.
+
+    No dataset is built for it, unless it stands above a ``factory_fn`` that may look at it.
 
     Args:
         source: An inference config, or a session folder.

@@ -1,0 +1,1 @@
+"""Examples, each a folder with a README, three configs and the code that they name."""

@@ -1,0 +1,1 @@
+"""Number words, French to English: an encoder and a decoder, trained together."""

@@ -1,0 +1,46 @@
+"""What stands between the data, the models and the person: small parts that the configs name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+
+class TeacherForcing:
+    """Input adapter: the decoder is told the true English words, each one place late."""
+
+    def __call__(self, frame: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """From the columns ``french`` (B, S) and ``english`` (B, T + 1), both int64."""
+        return {
+            "encoder": {"french": frame["french"]},
+            "decoder": {"previous_words": frame["english"][:, :-1]},
+        }
+
+
+def scores_and_targets(scores: Tensor, english: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (B, T, V), and the words (B, T) that they are to foretell: all but the start."""
+    return scores, english[:, 1:]
+
+
+def words_and_targets(scores: Tensor, english: Tensor) -> tuple[Tensor, Tensor]:
+    """The best words by the scores (B, T, V), int64 (B, T), and the true ones without the start."""
+    return scores.argmax(-1), english[:, 1:]
+
+
+class ToText:
+    """Post-processor: the text of the first row of a column of word numbers.
+
+    Args:
+        session: Has the preprocessors, fitted.
+        vocabulary: The name of the ``TextTokenizer`` that numbered the words.
+        column: The name of the column, int64 (B, T).
+    """
+
+    def __init__(self, session: Any, vocabulary: str, column: str) -> None:
+        self.tokenizer = session.preprocessors[vocabulary]
+        self.column = column
+
+    def __call__(self, columns: dict[str, Tensor]) -> str:
+        """The text, without start and end."""
+        return self.tokenizer.decode(columns[self.column][0])
