@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -71,9 +72,30 @@ class UserCodeError(Exception):
         self.part = part
         super().__init__(part)
 
+    def within(self, whole: str) -> UserCodeError:
+        """The same error, with what the part is a part of."""
+        return UserCodeError(f"{self.part}, in {whole}")
 
-class Interrupted(Exception):
+
+@contextmanager
+def blaming(part: str) -> Iterator[None]:
+    """What raises in here is the user's code, in this part of the run.
+
+    Not for what runs once an iteration: there, a plain ``try`` costs nothing.
+    """
+    try:
+        yield
+    except (UserError, UserCodeError):
+        raise
+    except Exception as error:
+        raise UserCodeError(part) from error
+
+
+class Interrupted(BaseException):
     """A signal asked the run to stop; the state on disk is sound.
+
+    Like ``KeyboardInterrupt`` this is no ``Exception``, so that code of the user that answers
+    exceptions does not answer it.
 
     Args:
         signum: The number of the signal.

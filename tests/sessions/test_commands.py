@@ -194,6 +194,25 @@ def test_signals(tmp_path: Path, command: Command, number: signal.Signals, worke
         os.killpg(process.pid, 0)
 
 
+def test_ctrl_c_in_init_leaves_nothing(tmp_path: Path) -> None:
+    config = write(tmp_path / "c.json", toy_config(points={"class": "toys.Sleepy"}))
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "init.py"), config],
+        cwd=tmp_path,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "building\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors == "interrupted: nothing was changed\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
+
+
 def test_help_of_every_script(command: Command) -> None:
     for script in ("init.py", "train.py", "evaluate.py", "infer.py"):
         done = command(script, "--help")

@@ -81,6 +81,18 @@ class Broken:
         return torch.zeros(2), torch.zeros(1)
 
 
+class Sleepy(Points):
+    """A dataset that takes its time, and answers every exception itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        print("building", flush=True)
+        try:
+            time.sleep(60)
+        except Exception:
+            self.x = self.x[:1]
+
+
 class Net(nn.Module):
     """(B, 2) → (B, 1), with dropout."""
 

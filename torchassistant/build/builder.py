@@ -28,7 +28,7 @@ from torchassistant.data import (
     split_indices,
 )
 from torchassistant.data.randomness import derived, seed_everything, seeded
-from torchassistant.errors import ConfigError, DataError, Problem, UserCodeError, UserError
+from torchassistant.errors import ConfigError, DataError, Problem, blaming
 from torchassistant.graph import BatchGraph, NeuralProcessor, Node, ObjectProcessor
 from torchassistant.training import GradientClipper, Loss, Metric, Scheduler
 
@@ -144,7 +144,7 @@ class Builder:
         preprocessor = self.maker.make(spec, path, what, "preprocessors")
         if not callable(getattr(preprocessor, "process", None)):
             raise self.maker.problem(f"{what} has no method process(value)", path)
-        try:
+        with blaming(f"fitting {what}"):
             if name in self.statics.preprocessors:
                 _restore(preprocessor, self.statics.preprocessors[name])
             elif spec.fit:
@@ -154,10 +154,6 @@ class Builder:
                 preprocessor.fit(self.parts.dataset(spec.fit))
             if spec.fit or hasattr(preprocessor, "state_dict"):
                 self.statics.preprocessors[name] = _state(preprocessor)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserCodeError(f"fitting {what}") from error
         return preprocessor
 
     def collator(self, name: str, spec: Any, path: Path) -> Any:

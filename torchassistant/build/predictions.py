@@ -13,7 +13,7 @@ from torchassistant.config.spec import InferenceSpec, InputFactorySpec, Pipeline
 from torchassistant.config.tree import Path
 from torchassistant.data import as_columns
 from torchassistant.data.injector import named
-from torchassistant.errors import ConfigError, UserCodeError, UserError, listing, near
+from torchassistant.errors import ConfigError, blaming, listing, near
 from torchassistant.graph import Frame
 
 Process = Callable[[Any], Any]
@@ -54,12 +54,8 @@ class InferenceInput:
     def _run(self, function: Process | None, value: Any, what: str) -> Any:
         if function is None:
             return value
-        try:
+        with blaming(f'{what} of the port "{self.port}"'):
             return function(value)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserCodeError(f'{what} of the port "{self.port}"') from error
 
 
 def wanted_for_inference(builder: Builder, pipeline: PipelineSpec) -> Iterator[Key]:

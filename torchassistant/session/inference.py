@@ -11,7 +11,7 @@ from torchassistant.build.predictions import wanted_for_inference
 from torchassistant.config import InferenceSpec, validate
 from torchassistant.config.references import Key
 from torchassistant.config.tree import as_tree
-from torchassistant.errors import UserCodeError, UserError
+from torchassistant.errors import blaming
 from torchassistant.output_devices import Printer
 from torchassistant.session.checkpoints import restore
 from torchassistant.session.opening import open_session
@@ -59,9 +59,5 @@ def infer_config(source: str | Path, inputs: Sequence[str]) -> None:
         maker = builder.maker
         device = maker.make(wish.output_device, ("output_device",), what, "output_devices")
     for result in predict(session, builder, wish, inputs):
-        try:
+        with blaming("the output device"):
             device(result)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserCodeError("the output device") from error

@@ -8,7 +8,7 @@ from typing import Any
 from torchassistant.build import Builder, Parts, inference_inputs
 from torchassistant.config import InferenceSpec, Spec
 from torchassistant.config.tree import Path
-from torchassistant.errors import ConfigError, DataError, UserCodeError, UserError, listing, near
+from torchassistant.errors import ConfigError, DataError, blaming, listing, near
 from torchassistant.training import infer
 
 
@@ -68,11 +68,7 @@ def _post_processor(
     process = builder.maker.make(spec.post_processor, path, "the post-processor", first=[parts])
 
     def run(columns: dict[str, Any]) -> Any:
-        try:
+        with blaming("the post-processor"):
             return process(columns)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserCodeError("the post-processor") from error
 
     return run

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from torchassistant.data.randomness import derived, seeded
-from torchassistant.errors import UserCodeError, UserError
+from torchassistant.errors import UserCodeError, blaming
 from torchassistant.graph import BatchGraph, evaluating
 from torchassistant.training.inference import chosen
 from torchassistant.training.pipeline import InputSource, evaluation_data
@@ -51,13 +51,9 @@ class DebugPipeline:
             ):
                 for frames in islice(data.frames(0), self.iterations):
                     result: Any = chosen(plan.run(frames), self.graph, self.keys)
-                    if self.postprocessor is not None:
-                        result = self.postprocessor(result)
-                    self.device(result)
-        except UserError:
-            raise
+                    with blaming("what is done with the results"):
+                        if self.postprocessor is not None:
+                            result = self.postprocessor(result)
+                        self.device(result)
         except UserCodeError as error:
-            part = f'{error.part}, in the debug pipeline "{self.name}"'
-            raise UserCodeError(part) from error.__cause__
-        except Exception as error:
-            raise UserCodeError(f'the debug pipeline "{self.name}"') from error
+            raise error.within(f'the debug pipeline "{self.name}"') from error.__cause__

@@ -67,8 +67,8 @@ def evaluate(
             values = {item.shown_as: running.value() for item, running in losses}
             values |= {item.shown_as: metric.result() for item, metric in metrics}
     except UserCodeError as error:
-        part = f'{error.part}, in the evaluation of the pipeline "{pipeline.name}"'
-        raise UserCodeError(part) from error.__cause__
+        whole = f'the evaluation of the pipeline "{pipeline.name}"'
+        raise error.within(whole) from error.__cause__
     return values
 
 

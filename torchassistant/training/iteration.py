@@ -108,8 +108,7 @@ class Trainer:
         try:
             self._train_on(frames)
         except UserCodeError as error:
-            part = f'{error.part}, in the pipeline "{self.pipeline.name}"'
-            raise UserCodeError(part) from error.__cause__
+            raise error.within(f'the pipeline "{self.pipeline.name}"') from error.__cause__
         return True
 
     def _train_on(self, frames: Frames) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from torchassistant.errors import DataError, UserCodeError, UserError, near
+from torchassistant.errors import DataError, UserCodeError, UserError, blaming, near
 from torchassistant.graph import Frame, rows_of
 from torchassistant.graph.processor import moved
 
@@ -125,24 +125,16 @@ class Metric(Score):
     def update(self, frame: Frame) -> None:
         """Take a batch into the state."""
         arguments = self.arguments(frame)
-        try:
+        with blaming(self.name):
             if isinstance(self.function, _MeanOfBatches):
                 self.function.rows = self.rows(frame)
             self.function.update(*arguments)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserCodeError(self.name) from error
 
     def result(self) -> float:
         """The metric over all batches since the last reset, which this is too."""
-        try:
+        with blaming(self.name):
             value = self.function.compute()
             self.function.reset()
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserCodeError(self.name) from error
         return as_number(value, self.name)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from torchassistant.errors import DataError, Interrupted, UserCodeError, UserError, near
+from torchassistant.errors import DataError, Interrupted, UserCodeError, UserError, blaming, near
 from torchassistant.training.debugging import DebugPipeline
 from torchassistant.training.evaluation import Steps, evaluate
 from torchassistant.training.iteration import GradientClipper, Scheduler, Trainer
@@ -123,7 +123,8 @@ def train_stage(
             history.append(row)
             history.iterations = progress.stage_step
             _step_schedulers(stage, row)
-            finished = _asked(stage.stop_condition, progress.stage_epoch, history)
+            with blaming("the stop condition"):
+                finished = bool(stage.stop_condition(progress.stage_epoch, history))
             if finished:
                 progress.next_stage()
             epoch_finished(row)
@@ -206,15 +207,6 @@ def _step_schedulers(stage: Stage, row: Row) -> None:
                 f'the scheduler of the optimizer "{item.name}" listens to "{item.monitor}", '
                 f"which the rows of this stage lack{near(item.monitor, row)}"
             )
-
-
-def _asked(condition: StopCondition, epoch: int, history: StageHistory) -> bool:
-    try:
-        return bool(condition(epoch, history))
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserCodeError("the stop condition") from error
 
 
 @contextmanager
