@@ -97,6 +97,16 @@ def test_an_existing_session_is_refused(tmp_path: Path) -> None:
         ({"points": {"class": "tois.Points"}}, ConfigError, 'no module "tois"'),
         ({"net": {"class": "toys.Net", "kwargs": {"size": 1}}}, ConfigError, "unexpected keyword"),
         ({"net": {"class": "toys.Points"}}, ConfigError, "must be a torch.nn.Module"),
+        (
+            {"net": {"class": "toys.Net", "args": [{"class": "toys.Net", "arg": []}]}},
+            ConfigError,
+            'unknown key "arg"; did you mean "args"',
+        ),
+        (
+            {"net": {"class": "toys.Net", "args": [{"class": "toys.Nett"}]}},
+            ConfigError,
+            'did you mean "Net"',
+        ),
         ({"adam": {"class": "Adm", "model": "net"}}, ConfigError, 'did you mean "Adam"'),
         (
             {"adam": {"class": "Adam", "model": "net", "kwargs": {"lr": -1.0}}},

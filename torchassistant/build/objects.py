@@ -9,6 +9,7 @@ from typing import Any
 from torchassistant.build.importing import HOMES, NotFound, find
 from torchassistant.config.spec import ObjectSpec
 from torchassistant.config.tree import Path
+from torchassistant.config.validate import validate
 from torchassistant.errors import ConfigError, Place, Problem, UserCodeError, UserError
 
 LIBRARIES = ("torch", "torchvision", "torchmetrics", "torchassistant")
@@ -96,17 +97,11 @@ class ObjectMaker:
         return self.make(spec, path, what, home, first, first_of)
 
     def checked(self, value: dict[str, Any], path: Path) -> ObjectSpec:
-        for key in value:
-            if key not in ("class", "factory_fn", "args", "kwargs"):
-                message = 'an object has "class" or "factory_fn", "args" and "kwargs"'
-                raise self.problem(f'unknown key "{key}"; {message}', (*path, key))
         try:
-            return ObjectSpec.model_validate(dict(value))
-        except ValueError as error:
-            reason = str(error).splitlines()[2].strip() if "\n" in str(error) else str(error)
-            raise ConfigError(
-                Problem(f"this is no object: {reason}", self.place_of(path))
-            ) from None
+            return validate(ObjectSpec, value)
+        except ConfigError as error:
+            problems = [Problem(p.message, self.place_of(path)) for p in error.problems]
+            raise ConfigError(*problems) from None
 
     def find(self, name: str, path: Path, home: str = "") -> Any:
         """What a dotted path or a short name means.
