@@ -97,6 +97,9 @@ class LoaderFactory:
 
     def _build(self, kwargs: dict[str, Any], seed: int) -> EpochLoader:
         init = kwargs.pop("worker_init_fn", None)
+        # Workers that outlive their epoch would go on with the random numbers of the one before,
+        # which a resumed run does not have.
+        kwargs.pop("persistent_workers", None)
         # Without a batch size the dataset gives whole batches, and there is nothing to collate.
         batched = kwargs.get("batch_size", 1) is not None
         loader: DataLoader[Any] = DataLoader(

@@ -100,6 +100,8 @@ class BatchGraph:
             sorter.done(name)
         order = [name for name in order if name in self.processors]
         readers = Counter(source for sources in self.edges.values() for source in sources)
+        # Losses and metrics may read the frame of any processor, so each counts as read twice.
+        readers.update(list(self.processors))
         return Plan(
             [
                 (name, list(self.edges[name]), self.processors[name].lowered(call_of))
@@ -114,7 +116,7 @@ class Plan:
 
     Args:
         steps: Name, sources and function of each processor, in the order in which they run.
-        shared: Sources that several processors read; each of them gets a frame of its own.
+        shared: Sources that have several readers; each of them gets a frame of its own.
     """
 
     def __init__(

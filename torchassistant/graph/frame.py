@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -65,8 +65,18 @@ def _concatenated(columns: list[Any], name: str, into: str) -> Any:
     )
 
 
-def rows_of(column: Any) -> int:
-    """The number of samples in a column; a value without a batch axis is one sample."""
-    if isinstance(column, torch.Tensor):
-        return int(column.shape[0]) if column.ndim else 1
-    return len(column) if isinstance(column, (list, tuple)) else 1
+def rows_of(frame: Frame, columns: Iterable[str]) -> int:
+    """The number of samples in a frame: the rows of the first column that has a batch axis.
+
+    Args:
+        frame: The frame.
+        columns: The columns to look at first; where none of them has a batch axis, all are.
+    """
+    for name in (*columns, *frame):
+        column = frame[name]
+        if isinstance(column, torch.Tensor):
+            if column.ndim:
+                return int(column.shape[0])
+        elif isinstance(column, (list, tuple)):
+            return len(column)
+    return 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,8 @@ def _write(folder: Path, parts: Parts, progress: Progress) -> None:
     state = {
         "progress": asdict(progress),
         "random": random_state(),
-        "schedulers": {n: item.scheduler.state_dict() for n, item in parts.schedulers.items()},
-        "stop_conditions": {
-            str(index): stage.stop_condition.state_dict()
-            for index, stage in enumerate(parts.stages)
-            if hasattr(stage.stop_condition, "state_dict")
-        },
+        "training": {what: item.state_dict() for what, item in _of_training(parts)},
+        "modules": {what: item.state_dict() for what, item in _of_modules(parts)},
         _EXTRA: {name: _extra_state(model) for name, model in parts.models.items()},
     }
     write_state(folder, "state", state, "the session")
@@ -102,6 +99,32 @@ def _extra_state(model: nn.Module) -> dict[str, Any]:
     return {k: v for k, v in model.state_dict().items() if k.endswith("_extra_state")}
 
 
+def _of_training(parts: Parts) -> Iterator[tuple[str, Any]]:
+    """What has a state that only training needs, with what it is called."""
+    for name, item in parts.schedulers.items():
+        yield f'the scheduler of "{name}"', item.scheduler
+    for index, stage in enumerate(parts.stages):
+        if hasattr(stage.stop_condition, "state_dict"):
+            yield f"the stop condition of stage {index}", stage.stop_condition
+
+
+def _of_modules(parts: Parts) -> Iterator[tuple[str, Any]]:
+    """Modules with a state that are no models: losses, processors and adapters of the user."""
+    candidates: list[tuple[str, Any]] = [
+        (f'the loss "{name}"', loss.function) for name, loss in parts.losses.items()
+    ]
+    for name, processor in parts.batch_processors.items():
+        models = {node.model for node in processor.nodes}
+        own = [module for module in processor.modules if module not in models]
+        candidates += [
+            (f'part {index} of the batch processor "{name}"', module)
+            for index, module in enumerate(own)
+        ]
+    for what, module in candidates:
+        if isinstance(module, nn.Module) and module.state_dict():
+            yield what, module
+
+
 def restore(folder: Path, parts: Parts, weights_only: bool = False) -> tuple[Progress, Any]:
     """Put the state of a checkpoint into live objects.
 
@@ -109,7 +132,8 @@ def restore(folder: Path, parts: Parts, weights_only: bool = False) -> tuple[Pro
         folder: A sound checkpoint.
         parts: What is restored. Models that the checkpoint lacks stay as they are, with a
             warning.
-        weights_only: Leave optimizers, schedulers and stop conditions alone.
+        weights_only: Leave alone what only training needs: optimizers, schedulers, stop
+            conditions.
 
     Returns:
         The progress, and the state of the random number generators.
@@ -130,11 +154,11 @@ def restore(folder: Path, parts: Parts, weights_only: bool = False) -> tuple[Pro
         for name, optimizer in parts.optimizers.items():
             stored = read_state(folder / "optimizers", name)
             _load(optimizer, stored, f'the optimizer "{name}"', folder)
-        for name, item in parts.schedulers.items():
-            _load(item.scheduler, state["schedulers"][name], f'the scheduler of "{name}"', folder)
-        for index, stored in state["stop_conditions"].items():
-            condition = parts.stages[int(index)].stop_condition
-            _load(condition, stored, f"the stop condition of stage {index}", folder)
+        for what, item in _of_training(parts):
+            _load(item, state["training"][what], what, folder)
+    for what, item in _of_modules(parts):
+        if what in state["modules"]:
+            _load(item, state["modules"][what], what, folder)
     return Progress(**state["progress"]), state["random"]
 
 

@@ -9,13 +9,12 @@ from typing import Any
 
 from torchassistant.build import Statics, build_pipelines, build_stages
 from torchassistant.config import Spec, parse, read
-from torchassistant.data.randomness import derived, random_state, seeded
+from torchassistant.data.randomness import derived, seeded
 from torchassistant.errors import ConfigError, SessionError, shown_path
 from torchassistant.session.folder import SessionFolder, write_environment
 from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
 from torchassistant.session.storage import new_folder
-from torchassistant.training import Progress
 
 
 def create_session(
@@ -50,8 +49,8 @@ def create_session(
         folder.create(spec, statics)
         write_environment(folder, spec.seed, session.device)
         with seeded(derived(spec.seed, "training")):
-            folder.checkpoints.save(session, Progress())
-            session.resume_from(Progress(), random_state())
+            folder.checkpoints.save(session, session.progress)
+    session.restore()
     return session
 
 

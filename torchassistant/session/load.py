@@ -6,7 +6,6 @@ from pathlib import Path
 
 from torchassistant.build import build_pipelines, build_stages
 from torchassistant.config import parse
-from torchassistant.session.checkpoints import restore
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
@@ -26,9 +25,8 @@ def load_session(path: str | Path, device: str | None = None) -> Session:
     folder = SessionFolder(path)
     tree = folder.read_spec()
     spec = parse(tree, str(folder.spec))
-    checkpoint = folder.checkpoints.newest_sound()
     session = open_session(folder.path, spec, tree, folder.statics(), device)
     build_pipelines(session.builder)
     build_stages(session.builder)
-    session.resume_from(*restore(checkpoint, session))
+    session.restore()
     return session

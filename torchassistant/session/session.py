@@ -12,6 +12,7 @@ from torchassistant.build import Builder, Parts
 from torchassistant.config import InferenceSpec, Spec, validate
 from torchassistant.data.randomness import set_random_state
 from torchassistant.errors import ConfigError, Interrupted, near, shown_path
+from torchassistant.session.checkpoints import restore
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.prediction import predict
 from torchassistant.training import (
@@ -50,7 +51,6 @@ class Session(Parts):
         self.progress = Progress()
         self.builder: Builder
         self._random: Any = None
-        self._saved_epoch = 0
 
     @property
     def path(self) -> Path:
@@ -67,11 +67,13 @@ class Session(Parts):
         """The rows of all stages as a pandas DataFrame, with a column ``stage``."""
         return self.folder.history.table(len(self.spec.train.stages))
 
-    def resume_from(self, progress: Progress, random: Any) -> None:
-        """Where training goes on, with which state of the random number generators."""
-        self.progress = progress
-        self._random = random
-        self._saved_epoch = progress.epoch
+    def restore(self) -> None:
+        """Put back the state of the newest sound checkpoint.
+
+        Raises:
+            SessionError: There is none, or it does not fit the code of the user any more.
+        """
+        self.progress, self._random = restore(self.folder.checkpoints.newest_sound(), self)
 
     def train(self, reporter: Reporter | None = None, stop: StopRequest | None = None) -> None:
         """Train until every stage is done. A finished session is left as it is.
@@ -102,14 +104,18 @@ class Session(Parts):
                 reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
                 rows = StageHistory(history.rows(index), self.progress.stage_step)
                 train_stage(stage, self.progress, rows, self._epoch_finished(index), reporter, stop)
-        except Interrupted as error:
+        except BaseException as error:
+            # What is alive is in the middle of an epoch; training goes on from what is saved.
+            reporter.close()
+            self.restore()
+            if not isinstance(error, Interrupted):
+                raise
             raise Interrupted(
                 error.signum,
-                f"the state after epoch {self._saved_epoch} is saved in {shown_path(self.path)}; "
-                f'"train.py {shown_path(self.path)}" goes on from there',
+                f"the state after epoch {self.progress.epoch} is saved in "
+                f'{shown_path(self.path)}; "train.py {shown_path(self.path)}" goes on from there',
             ) from None
-        finally:
-            reporter.close()
+        reporter.close()
 
     def _epoch_finished(self, stage: int) -> Any:
         checkpoints = self.spec.checkpoints
@@ -119,7 +125,6 @@ class Session(Parts):
             due = self.progress.epoch % checkpoints.every_epochs == 0
             if due or self.progress.stage != stage:
                 self.folder.checkpoints.save(self, self.progress, checkpoints.keep_last)
-                self._saved_epoch = self.progress.epoch
 
         return save
 

@@ -48,7 +48,7 @@ def evaluate(
     try:
         with (
             seeded(derived(pipeline.seed, "evaluation", pipeline.name)),
-            evaluating(pipeline.graph.modules),
+            evaluating(pipeline.modules),
         ):
             batches = 0
             for frames in islice(data.frames(0), limit):

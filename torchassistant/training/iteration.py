@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from torchassistant.data.randomness import derived, seeded
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.graph import Frames
 from torchassistant.training.pipeline import Pipeline
@@ -146,18 +147,18 @@ class Trainer:
 
     def last(self, shown_as: str) -> float:
         """A loss of the batch at hand."""
-        for item in self.pipeline.losses:
-            if item.shown_as == shown_as:
-                return float(item.loss(self.frames[item.node]).detach())
-        raise UserError(
-            f'a scheduler of the pipeline "{self.pipeline.name}" listens to "{shown_as}" after '
-            "each step; only the pipeline's own losses can be listened to so often"
-        )
+        running = self.running.get(shown_as)
+        if running is None or running.latest is None:
+            raise DataError(
+                f'a scheduler of the pipeline "{self.pipeline.name}" listens to "{shown_as}" after '
+                "each step; only the pipeline's own losses can be listened to so often"
+            )
+        return float(running.latest)
 
     def live(self) -> dict[str, float]:
         """The running losses, and the metrics of the batch at hand."""
         values = {name: running.value() for name, running in self.running.items()}
-        with torch.no_grad():
+        with torch.no_grad(), seeded(derived(self.pipeline.seed, "bar")):
             for name, node, metric in self.metrics:
                 if node in self.frames:
                     metric.update(self.frames[node])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from torch import nn
+
 from torchassistant.data import Injector, LoaderFactory, Port
 from torchassistant.data.randomness import derived
 from torchassistant.graph import BatchGraph
@@ -71,6 +73,13 @@ class Pipeline:
         """The display names of its losses and metrics, in the order of the config."""
         losses = [item.shown_as for item in self.losses]
         return losses + [item.shown_as for item in self.metrics]
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """Every module that runs in it, once: those of the graph, and losses that are modules."""
+        losses = [item.loss.function for item in self.losses]
+        parts = [*self.graph.modules, *(loss for loss in losses if isinstance(loss, nn.Module))]
+        return list(dict.fromkeys(parts))
 
     def training_data(self) -> Injector:
         """The frames of training: shuffled, unless a loader factory says otherwise."""

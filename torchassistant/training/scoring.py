@@ -48,7 +48,7 @@ class Score:
         score = copy.copy(self)
         score.device = device
         if device is not None and hasattr(self.function, "to"):
-            score.function = copy.deepcopy(self.function).to(device)
+            score.function = self.function.to(device)
         return score
 
     def arguments(self, frame: Frame) -> Sequence[Any]:
@@ -78,8 +78,8 @@ class Score:
         return values
 
     def rows(self, frame: Frame) -> int:
-        """The number of samples that the score is over: the rows of its first column."""
-        return rows_of(frame[self.inputs[0]])
+        """The number of samples that the score is over."""
+        return rows_of(frame, self.inputs)
 
 
 class Loss(Score):
@@ -187,10 +187,12 @@ class RunningMean:
         self.samples = 0
         self.values: list[torch.Tensor] = []
         self.rows: list[int] = []
+        self.latest: torch.Tensor | None = None
 
     def add(self, value: torch.Tensor, rows: int) -> None:
         """Take the value of a batch; costs no transfer from the device."""
-        self.values.append(value.detach())
+        self.latest = value.detach()
+        self.values.append(self.latest)
         self.rows.append(rows)
         if len(self.values) >= _FOLD_AT:
             self.fold()
