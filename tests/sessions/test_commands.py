@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Command, environment, files_of, toy_config
+from toy_config import ROOT, Command, environment, files_of, toy_config
 
 SLOW = {"class": "toys.Points", "kwargs": {"slowness": 0.01}}
 

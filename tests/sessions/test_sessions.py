@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import toys
-from conftest import files_of, toy_config
+from toy_config import files_of, toy_config
 
 import torchassistant
 from torchassistant.errors import (
@@ -405,3 +405,39 @@ def test_short_names_of_metrics(tmp_path: Path) -> None:
     x = torch.stack([session.splits["parts"].val[i][0] for i in range(10)])
     positive = session.models["net"](x) > 0
     assert result["function"] == pytest.approx(positive.float().mean().item())
+
+
+def test_weights_put_in_from_python_survive_an_interruption(tmp_path: Path) -> None:
+    def with_ones(name: str) -> Any:
+        session = torchassistant.create_session(toy_config(), tmp_path / name)
+        for parameter in session.models["net"].parameters():
+            torch.nn.init.ones_(parameter)
+        return session
+
+    whole = with_ones("whole")
+    whole.train()
+    cut = with_ones("cut")
+    stop = StopRequest()
+    with pytest.raises(Interrupted):
+        cut.train(StopAfter(stop, 2), stop)
+    cut.train()
+    assert same(weights(cut), weights(whole))
+
+
+def test_a_named_collator_sees_whole_batches_too(tmp_path: Path) -> None:
+    config = toy_config(
+        own=("collators", {"class": "toys.doubled"}),
+        training={"dataset": "points", "collator": "own", "kwargs": {"batch_size": None}},
+    )
+    session = torchassistant.create_session(config, tmp_path / "run")
+    frames = next(session.pipelines["fit"].evaluation_data().frames(0))
+    assert torch.equal(frames["input"]["x"], 2 * toys.Points().x[0])
+
+
+def test_a_function_may_be_a_loss(tmp_path: Path) -> None:
+    function = {"class": "torch.nn.functional.mse_loss", "inputs": ["y_hat", "y"]}
+    one = torchassistant.create_session(toy_config(mse=function), tmp_path / "one")
+    one.train()
+    two = torchassistant.create_session(toy_config(), tmp_path / "two")
+    two.train()
+    assert same(weights(one), weights(two))

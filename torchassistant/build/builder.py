@@ -157,7 +157,8 @@ class Builder:
         return preprocessor
 
     def collator(self, name: str, spec: Any, path: Path) -> Any:
-        return self.maker.make(spec, path, f'the collator "{name}"', "collators")
+        what = f'the collator "{name}"'
+        return self.maker.make(spec, path, what, "collators", or_itself=True)
 
     def loader_factory(self, name: str, spec: Any, path: Path) -> LoaderFactory:
         collator = self.parts.collators[spec.collator] if spec.collator else DefaultCollator()
@@ -254,16 +255,12 @@ class Builder:
 
     def loss(self, name: str, spec: ScoreSpec, path: Path) -> Loss:
         what = f'the loss "{name}"'
-        function = self.maker.make(spec, path, what, "losses")
+        function = self.maker.make(spec, path, what, "losses", or_itself=True)
         return Loss(what, function, spec.inputs, self.transform(spec, path, what))
 
     def metric(self, name: str, spec: ScoreSpec, path: Path) -> Metric:
         what = f'the metric "{name}"'
-        target = self.maker.find(spec.path, (*path, "class"), "metrics")
-        if inspect.isfunction(target) and spec.class_ and not spec.args and not spec.kwargs:
-            function = target  # A plain function of a batch is the metric itself.
-        else:
-            function = self.maker.make(spec, path, what, "metrics")
+        function = self.maker.make(spec, path, what, "metrics", or_itself=True)
         return Metric(what, function, spec.inputs, self.transform(spec, path, what))
 
     def transform(self, spec: ScoreSpec, path: Path, what: str) -> Callable[..., Any] | None:

@@ -39,6 +39,7 @@ class ObjectMaker:
         first: Sequence[Any] = (),
         first_of: Callable[[Any], Sequence[Any]] | None = None,
         after_session: Sequence[Any] = (),
+        or_itself: bool = False,
     ) -> Any:
         """Make one object, and the objects inside its arguments before it.
 
@@ -50,6 +51,8 @@ class ObjectMaker:
             first: Arguments that come before those of the config, for a class.
             first_of: The same for objects inside the arguments, from what is called.
             after_session: Arguments of a ``factory_fn`` between the session and the config's.
+            or_itself: A function that cannot be called without arguments, and is given none, is
+                the object itself.
 
         Raises:
             ConfigError: There is no such thing, or its arguments do not fit.
@@ -57,6 +60,8 @@ class ObjectMaker:
         """
         key = "class" if spec.class_ else "factory_fn"
         target = self.find(spec.class_ or spec.factory_fn, (*path, key), home)
+        if or_itself and spec.class_ and not spec.args and not spec.kwargs and _needs_more(target):
+            return target
         args = self.value(spec.args, (*path, "args"), what, home, first_of)
         kwargs = self.value(spec.kwargs, (*path, "kwargs"), what, home, first_of)
         before = list(first) if spec.class_ else [self.session, *after_session]
@@ -140,3 +145,14 @@ class ObjectMaker:
     def problem(self, message: str, path: Path) -> ConfigError:
         """A problem with the object at a path."""
         return ConfigError(Problem(message, self.place_of(path)))
+
+
+def _needs_more(target: Any) -> bool:
+    """Whether this is a function that cannot be called without arguments."""
+    if not inspect.isfunction(target):
+        return False
+    try:
+        inspect.signature(target).bind()
+    except TypeError:
+        return True
+    return False

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Sampler
 
+from torchassistant.collators import DefaultCollator
 from torchassistant.data.randomness import derived
 
 # In evaluation the dataset is read once, in its own order, whatever draws from it in training.
@@ -100,11 +101,11 @@ class LoaderFactory:
         # Workers that outlive their epoch would go on with the random numbers of the one before,
         # which a resumed run does not have.
         kwargs.pop("persistent_workers", None)
-        # Without a batch size the dataset gives whole batches, and there is nothing to collate.
-        batched = kwargs.get("batch_size", 1) is not None
+        # Without a batch size the dataset gives whole batches: the default has nothing to collate.
+        whole = kwargs.get("batch_size", 1) is None and isinstance(self.collator, DefaultCollator)
         loader: DataLoader[Any] = DataLoader(
             self.dataset,
-            collate_fn=self.collator if batched else None,
+            collate_fn=None if whole else self.collator,
             generator=torch.Generator(),
             worker_init_fn=_WorkerStart(init) if kwargs.get("num_workers") else None,
             **kwargs,

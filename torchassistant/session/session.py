@@ -11,7 +11,7 @@ import torch
 from torchassistant.build import Builder, Parts
 from torchassistant.config import InferenceSpec, Spec, validate
 from torchassistant.data.randomness import set_random_state
-from torchassistant.errors import ConfigError, Interrupted, near, shown_path
+from torchassistant.errors import ConfigError, Interrupted, SessionError, near, shown_path
 from torchassistant.session.checkpoints import restore
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.prediction import predict
@@ -97,6 +97,9 @@ class Session(Parts):
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
+        if self.progress.step == 0:
+            # Weights may have been put in from Python since the session was created.
+            self._save()
         try:
             while not self.finished:
                 index = self.progress.stage
@@ -107,7 +110,11 @@ class Session(Parts):
         except BaseException as error:
             # What is alive is in the middle of an epoch; training goes on from what is saved.
             reporter.close()
-            self.restore()
+            try:
+                self.restore()
+            except SessionError as failure:
+                error.add_note(f"afterwards the saved state could not be put back: {failure}")
+                raise error from None
             if not isinstance(error, Interrupted):
                 raise
             raise Interrupted(
@@ -124,9 +131,13 @@ class Session(Parts):
             self.folder.history.append(stage, row)
             due = self.progress.epoch % checkpoints.every_epochs == 0
             if due or self.progress.stage != stage:
-                self.folder.checkpoints.save(self, self.progress, checkpoints.keep_last)
+                self._save()
 
         return save
+
+    def _save(self) -> None:
+        keep_last = self.spec.checkpoints.keep_last
+        self.folder.checkpoints.save(self, self.progress, keep_last)
 
     def evaluate(
         self,

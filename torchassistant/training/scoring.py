@@ -42,13 +42,18 @@ class Score:
         self.inputs = tuple(inputs)
         self.transform = transform
         self.device = device
+        self._placed: torch.device | None = None
 
     def on(self, device: torch.device | None) -> Any:
         """The same score for frames on a device; None is for frames that need not be moved."""
         score = copy.copy(self)
         score.device = device
         if device is not None and hasattr(self.function, "to"):
-            score.function = self.function.to(device)
+            # Pipelines on one device share its state; another device needs a function of its own.
+            taken = self._placed not in (None, device)
+            function = copy.deepcopy(self.function) if taken else self.function
+            self._placed = self._placed or device
+            score.function = function.to(device)
         return score
 
     def arguments(self, frame: Frame) -> Sequence[Any]:

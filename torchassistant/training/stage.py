@@ -141,7 +141,8 @@ def _train_epoch(
 ) -> dict[str, dict[str, float]]:
     """One pass over the data; gives the losses of each pipeline as they were met."""
     for trainer in trainers:
-        set_training(trainer.pipeline.modules)
+        # Losses keep the mode that they were built in: one may hold a frozen network.
+        set_training(trainer.pipeline.graph.modules)
         trainer.start_epoch(progress.epoch)
     lengths = [trainer.data.length() for trainer in trainers]
     total = None if None in lengths else max(n for n in lengths if n is not None)
