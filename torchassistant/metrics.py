@@ -157,8 +157,7 @@ class MeanValue:
         """Take in a number, a list of numbers, or a tensor of any shape."""
         tensor = value.detach() if isinstance(value, Tensor) else torch.as_tensor(value)
         # In float64 the small values of late batches do not vanish in the sum of an epoch.
-        wide = torch.float32 if tensor.device.type == "mps" else torch.float64
-        self._sum = self._sum + tensor.sum(dtype=wide)
+        self._sum = self._sum + tensor.sum(dtype=_wide(tensor))
         self._total += tensor.numel()
 
     def compute(self) -> Tensor:
@@ -191,4 +190,10 @@ def _from_first(sequences: Tensor, value: int) -> Tensor:
 def _share(part: Tensor | float, total: int) -> Tensor:
     if not total:
         return torch.tensor(torch.nan)
-    return (torch.as_tensor(part) / total).to(torch.get_default_dtype())
+    part = torch.as_tensor(part)
+    return part.to(_wide(part)) / total
+
+
+def _wide(tensor: Tensor) -> torch.dtype:
+    """The widest float of the tensor's device: shares read as people would write them."""
+    return torch.float32 if tensor.device.type == "mps" else torch.float64

@@ -39,7 +39,7 @@ def test_it_is_the_metric_of_all_updates(make, updates, expected):
 @each
 def test_it_is_a_float_scalar_and_nan_at_the_start(make, updates, expected):
     assert torch.isnan(torch.as_tensor(make().compute()))
-    assert fed(make(), updates).compute().dtype == torch.float32
+    assert fed(make(), updates).compute().dtype == torch.float64
     assert fed(make(), updates).compute().shape == ()
 
 

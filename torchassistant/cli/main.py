@@ -27,8 +27,8 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
     else:
         arguments = whole_parser(prog).parse_args(argv)
         command = arguments.command
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    # First, so that the user's modules win over those that lie beside the scripts.
+    sys.path.insert(0, os.getcwd())
     return status_of(lambda: _runner(command)(arguments))
 
 

@@ -35,7 +35,9 @@ def evaluate_config(
     folder, whole, spec = laid_over(wish.session_dir, tree, file)
     names = wish.validation_pipelines or spec.default_validation
     if not names:
-        raise ConfigError("the last stage has no validation pipeline; name some")
+        raise ConfigError(
+            "the last stage has no validation pipeline; an evaluation config can name some"
+        )
     chosen = {name: chosen_pipeline(spec, name) for name in names}
     checkpoint = folder.checkpoints.newest_sound()
     session = open_session(
