@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -94,3 +95,20 @@ def test_nothing_was_downloaded(session: Path, raw: Path) -> None:
         "train-images-idx3-ubyte",
         "train-labels-idx1-ubyte",
     ]
+
+
+def test_the_quick_start_of_the_readme_works_as_typed(workplace: Path, raw: Path, run: Run) -> None:
+    page = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    start = page[page.index("## Quick start") : page.index("## From Python")]
+    code, config, commands = re.findall(r"```\w*\n(.*?)```", start, re.DOTALL)
+    folder = workplace / "my_examples" / "mnist"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text(code)
+    (folder / "training.json").write_text(config)
+    for line in commands.splitlines():
+        done = run(*line.removeprefix("python ").split())
+    assert "val acc" in done.stdout
+    with (workplace / "pretrained" / "metrics" / "0.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3
+    assert float(rows[-1]["val acc"]) > 0.5
