@@ -80,6 +80,21 @@ MISTAKES: dict[str, tuple[Change, str, str]] = {
         "seed",
         'expected a whole number, found "7"',
     ),
+    "what fits neither of two forms": (
+        lambda c: stage(c).update(eval_steps=-3),
+        "train.stages[0].eval_steps",
+        "expected greater than 0 or an object, found -3",
+    ),
+    "a folder's name with a null byte": (
+        lambda c: c.update(session_dir="a\0b"),
+        "session_dir",
+        "found",
+    ),
+    "a display name with a line break": (
+        lambda c: fit(c)["losses"][0].update(loss_display_name="a\nb"),
+        "initialize.pipelines.fit.losses[0].loss_display_name",
+        "a display name holds no control characters",
+    ),
     "no source": (
         lambda c: spec_of(c, "net").pop("class"),
         "initialize.definitions[5].spec",

@@ -194,6 +194,52 @@ def test_signals(tmp_path: Path, command: Command, number: signal.Signals, worke
         os.killpg(process.pid, 0)
 
 
+def test_an_exception_in_a_worker_shows_the_users_frames(tmp_path: Path, command: Command) -> None:
+    training = {"dataset": "points", "kwargs": {"num_workers": 1}}
+    config = toy_config(points={"class": "toys.Broken"}, training=training)
+    assert command("init.py", write(tmp_path / "c.json", config)).returncode == 0
+    done = command("train.py", "run")
+    assert done.returncode == 1
+    first, *_, last = done.stderr.splitlines()
+    assert first == (
+        'error: the data of the loader factory "training": LookupError: example 5 is unreadable'
+    )
+    assert last == "LookupError: example 5 is unreadable"
+    assert "toys.py" in done.stderr
+    assert "site-packages" not in done.stderr
+
+
+def test_code_that_exits_is_no_success(tmp_path: Path, command: Command) -> None:
+    config = write(tmp_path / "c.json", toy_config(points={"class": "toys.Exiting"}))
+    done = command("init.py", config)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: your code asked Python to exit (with 0)")
+    assert "toys.py" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
+
+
+def test_an_overlay_may_break_pipelines_that_are_not_run(tmp_path: Path, command: Command) -> None:
+    assert command("init.py", write(tmp_path / "c.json", toy_config())).returncode == 0
+    over: dict[str, Any] = {
+        "session_dir": "run",
+        "validation_pipelines": ["check"],
+        "initialize": {"pipelines": {"fit": {"input_factories": [{"loader_factory": "gone"}]}}},
+    }
+    done = command("evaluate.py", write(tmp_path / "e.json", over))
+    assert done.returncode == 0, done.stderr
+    over["validation_pipelines"] = ["fit", "chek"]
+    done = command("evaluate.py", write(tmp_path / "e.json", over))
+    assert done.returncode == 2
+    assert 'no loader factory is named "gone"' in done.stderr
+    del over["initialize"]
+    done = command("evaluate.py", write(tmp_path / "e.json", over))
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: e.json:5:3: validation_pipelines[1]: "
+        'no pipeline is named "chek"; did you mean "check"?\n'
+    )
+
+
 def test_ctrl_c_in_init_leaves_nothing(tmp_path: Path) -> None:
     config = write(tmp_path / "c.json", toy_config(points={"class": "toys.Sleepy"}))
     process = subprocess.Popen(

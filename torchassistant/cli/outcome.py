@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from torchassistant.errors import Interrupted, UserCodeError, UserError
 
@@ -31,8 +31,13 @@ def status_of(run: Callable[[], int]) -> int:
         return USER_ERROR
     except UserCodeError as error:
         cause = error.__cause__ or error
-        _say(f"error: {error.part}: {type(cause).__name__}: {_first_line(cause)}")
-        _say(_users_traceback(cause))
+        frames, last = _in_worker(cause) or _here(cause)
+        _say(f"error: {error.part}: {last.splitlines()[0]}")
+        _say("".join(["Traceback (your code, the last call at the end):\n", *frames, last]))
+        return USER_CODE
+    except SystemExit as error:
+        _say(f"error: your code asked Python to exit (with {error.code!r})")
+        _say("".join(_here(error)[0]).rstrip())
         return USER_CODE
     except Interrupted as error:
         what = "terminated" if error.signum == signal.SIGTERM else "interrupted"
@@ -57,23 +62,22 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else ""
+def _here(error: BaseException) -> tuple[list[str], str]:
+    """The user's frames of a traceback, formatted, and what was raised."""
+    stack = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__))
+    users = [frame for frame in stack if not _is_foreign(frame.filename)]
+    frames = traceback.StackSummary.from_list(users or list(stack)).format()
+    return frames, "".join(traceback.format_exception_only(error)).rstrip()
 
 
-def _users_traceback(error: BaseException) -> str:
-    """The traceback of an error without the frames of TorchAssistant and of what is installed."""
-    frames = traceback.StackSummary.extract(traceback.walk_tb(_traceback(error)))
-    users = [frame for frame in frames if not _is_foreign(frame.filename)]
-    chosen = traceback.StackSummary.from_list(users or list(frames))
-    lines = ["Traceback (your code, the last call at the end):\n", *chosen.format()]
-    lines += traceback.format_exception_only(error)
-    return "".join(lines).rstrip()
-
-
-def _traceback(error: BaseException) -> TracebackType | None:
-    return error.__traceback__
+def _in_worker(error: BaseException) -> tuple[list[str], str] | None:
+    """The same for what was raised in a loader's worker, which arrives as text; else None."""
+    _, found, text = str(error).partition("Original Traceback (most recent call last):\n")
+    if not found:
+        return None
+    *frames, last = re.split(r"^(?=  File )|^(?=\S)", text, flags=re.MULTILINE)[1:]
+    users = [f for f in frames if not _is_foreign(f.split('"')[1])]
+    return users or frames, last.rstrip()
 
 
 def _is_foreign(file: str) -> bool:

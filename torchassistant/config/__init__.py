@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -53,19 +53,19 @@ def load(source: str | Path | Mapping[str, Any]) -> Spec:
     return parse(read(source), "" if isinstance(source, Mapping) else str(source))
 
 
-def parse(tree: Any, file: str = "", stages: bool = True) -> Spec:
+def parse(tree: Any, file: str = "", used: Callable[[Spec], Collection[str]] | None = None) -> Spec:
     """The completed and checked spec of a tree that is in our words already.
 
     Args:
         tree: As :func:`read` gives it.
         file: The file to name where no position is known.
-        stages: Whether it is to be trained.
+        used: Where it is not to be trained: chooses the pipelines that are to be run.
 
     Raises:
         ConfigError: With every problem that was found.
     """
     spec = complete(validate(Spec, tree, file))
-    problems = check(spec, tree, file, stages)
+    problems = check(spec, tree, file, None if used is None else used(spec))
     if problems:
         raise ConfigError(*problems)
     return spec

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple
 
@@ -62,19 +63,22 @@ def _scores(
         yield _METRIC, index, metric
 
 
-def check(spec: Spec, tree: Any, file: str = "", stages: bool = True) -> list[Problem]:
+def check(
+    spec: Spec, tree: Any, file: str = "", used: Collection[str] | None = None
+) -> list[Problem]:
     """Every problem of a completed spec, in file order.
 
     Args:
         spec: The spec, completed.
         tree: What it was validated from, for the places.
         file: The file to name where no position is known.
-        stages: Whether it is to be trained; an evaluation may leave out what training needs.
+        used: The pipelines that are to be run, where it is not to be trained: others, and the
+            stages, are left alone then.
     """
     checker = _Checker(spec, tree, file)
     checker.definitions()
-    checker.pipelines()
-    if stages:
+    checker.pipelines(used)
+    if used is None:
         checker.stages()
     return in_file_order(checker.problems)
 
@@ -259,12 +263,14 @@ class _Checker:
 
     # Pipelines
 
-    def pipelines(self) -> None:
+    def pipelines(self, used: Collection[str] | None) -> None:
         initialize = self.spec.initialize
         for name, pipeline in initialize.pipelines.items():
-            self.pipeline(pipeline, ("initialize", "pipelines", name))
+            if used is None or name in used:
+                self.pipeline(pipeline, ("initialize", "pipelines", name))
         for name, debug in initialize.debug_pipelines.items():
-            self.pipeline(debug, ("initialize", "debug_pipelines", name))
+            if used is None:
+                self.pipeline(debug, ("initialize", "debug_pipelines", name))
 
     def pipeline(self, pipeline: PipelineSpec | DebugPipelineSpec, path: Path) -> None:
         graphs = self.spec.group("batch_graphs")
@@ -328,6 +334,8 @@ class _Checker:
             if score.shown_as in shown:
                 self.note(f'"{score.shown_as}" is shown twice by this pipeline', (*here, display))
             shown.add(score.shown_as)
+            if any(unicodedata.category(character) == "Cc" for character in score.shown_as):
+                self.note("a display name holds no control characters", (*here, display))
             if score.shown_as in ("epoch", "step", "seconds", "stage"):
                 message = f'"{score.shown_as}" is a column of the history already'
                 self.note(message, (*here, display))

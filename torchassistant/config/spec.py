@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 Name = Annotated[str, Field(min_length=1)]
+FolderName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Names = Annotated[list[Name], Field(min_length=1)]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")]
 EvalSteps = Annotated[
@@ -469,7 +470,7 @@ class Spec(Block):
     """A training config."""
 
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
-    session_dir: Name | None = Field(None, description="Folder of the session.")
+    session_dir: FolderName | None = Field(None, description="Folder of the session.")
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
         None, description="Everything random follows from it; left out: drawn and written down."
     )
@@ -492,7 +493,7 @@ class EvaluationSpec(Block):
     """What an evaluation config says beside what it lays over the session's config."""
 
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
-    session_dir: Name = Field(description="Folder of the session.")
+    session_dir: FolderName = Field(description="Folder of the session.")
     validation_pipelines: Names | None = Field(
         None, description="Left out: those of the last stage."
     )
@@ -514,7 +515,7 @@ class InferenceSpec(Block):
     """What an inference config says beside what it lays over the session's config."""
 
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
-    session_dir: Name = Field(description="Folder of the session.")
+    session_dir: FolderName = Field(description="Folder of the session.")
     inference_pipeline: Name | None = Field(
         None, description="Left out: the last validation pipeline of the last stage."
     )

@@ -37,13 +37,23 @@ def in_file_order(problems: list[Problem]) -> list[Problem]:
 def _problems(
     block: type[Block], tree: Any, errors: list[ErrorDetails], file: str
 ) -> list[Problem]:
-    problems = []
+    found: dict[Place, list[str]] = {}
     for details in errors:
         path = _real_path(tree, details["loc"])
         extra = details["type"] == "extra_forbidden"
-        place: Place = place_of(tree, path, file, at_key=extra)
-        problems.append(Problem(_sentence(block, tree, path, details), place))
-    return in_file_order(problems)
+        place = place_of(tree, path, file, at_key=extra)
+        found.setdefault(place, []).append(_sentence(block, tree, path, details))
+    return in_file_order([Problem(_one_of(texts), place) for place, texts in found.items()])
+
+
+def _one_of(sentences: list[str]) -> str:
+    """One sentence for a value that fits none of several forms."""
+    sentences = list(dict.fromkeys(sentences))
+    expected = [s.removeprefix("expected ").rpartition(", found ") for s in sentences]
+    if len(sentences) > 1 and all(s.startswith("expected ") for s in sentences):
+        forms = " or ".join(dict.fromkeys(form for form, _, _ in expected))
+        return f"expected {forms}, found {expected[0][2]}"
+    return "; or: ".join(sentences)
 
 
 def _real_path(tree: Any, loc: Path) -> Path:

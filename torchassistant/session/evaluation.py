@@ -7,6 +7,7 @@ from pathlib import Path
 from torchassistant.build import build_pipeline
 from torchassistant.build.pipelines import wanted_by
 from torchassistant.config import EvaluationSpec, validate
+from torchassistant.config.tree import place_of
 from torchassistant.errors import ConfigError
 from torchassistant.session.checkpoints import restore
 from torchassistant.session.opening import open_session
@@ -32,13 +33,18 @@ def evaluate_config(
     tree = request(source)
     file = str(source)
     wish = validate(EvaluationSpec, tree, file)
-    folder, whole, spec = laid_over(wish.session_dir, tree, file)
+    folder, whole, spec = laid_over(
+        wish.session_dir, tree, file, lambda s: wish.validation_pipelines or s.default_validation
+    )
     names = wish.validation_pipelines or spec.default_validation
     if not names:
         raise ConfigError(
             "the last stage has no validation pipeline; an evaluation config can name some"
         )
-    chosen = {name: chosen_pipeline(spec, name) for name in names}
+    chosen = {
+        name: chosen_pipeline(spec, name, place_of(tree, ("validation_pipelines", index), file))
+        for index, name in enumerate(names)
+    }
     checkpoint = folder.checkpoints.newest_sound()
     session = open_session(
         folder.path,

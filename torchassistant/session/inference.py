@@ -10,7 +10,7 @@ from torchassistant.build.pipelines import wanted_by
 from torchassistant.build.predictions import wanted_for_inference
 from torchassistant.config import InferenceSpec, validate
 from torchassistant.config.references import Key
-from torchassistant.config.tree import as_tree
+from torchassistant.config.tree import as_tree, place_of
 from torchassistant.errors import blaming
 from torchassistant.output_devices import Printer
 from torchassistant.session.checkpoints import restore
@@ -37,9 +37,11 @@ def infer_config(source: str | Path, inputs: Sequence[str]) -> None:
     tree = request(source)
     file = str(source)
     wish = validate(InferenceSpec, tree, file)
-    folder, whole, spec = laid_over(wish.session_dir, tree, file)
+    folder, whole, spec = laid_over(
+        wish.session_dir, tree, file, lambda spec: [default_pipeline(spec, wish)]
+    )
     name = default_pipeline(spec, wish)
-    pipeline = chosen_pipeline(spec, name)
+    pipeline = chosen_pipeline(spec, name, place_of(tree, ("inference_pipeline",), file))
 
     def wanted(builder: Builder) -> Iterator[Key]:
         yield from wanted_by(builder, pipeline, with_data=False)

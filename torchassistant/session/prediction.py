@@ -27,6 +27,8 @@ def predict(
         For each prediction the kept columns, or what the post-processor made of them.
     """
     name = default_pipeline(builder.spec, spec)
+    if name not in parts.pipelines:
+        raise ConfigError(f'no pipeline is named "{name}"{near(name, parts.pipelines)}')
     pipeline = parts.pipelines[name]
     ports = inference_inputs(builder, builder.spec.initialize.pipelines[name], spec)
     if not inputs or len(inputs) % len(ports):
@@ -45,17 +47,15 @@ def predict(
 
 
 def default_pipeline(config: Spec, spec: InferenceSpec) -> str:
-    """The pipeline of an inference config; left out: the last validation pipeline.
+    """The name of the pipeline of an inference config; left out: the last validation pipeline.
 
     Raises:
-        ConfigError: There is none of that name, or none at all.
+        ConfigError: There is no validation pipeline.
     """
-    known = config.initialize.pipelines
     name = spec.inference_pipeline or next(reversed(config.default_validation), None)
     if name is None:
-        raise ConfigError(f'"inference_pipeline" is needed; there are {listing(list(known))}')
-    if name not in known:
-        raise ConfigError(f'no pipeline is named "{name}"{near(name, known)}')
+        known = listing(list(config.initialize.pipelines))
+        raise ConfigError(f'"inference_pipeline" is needed; there are {known}')
     return name
 
 
