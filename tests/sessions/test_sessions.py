@@ -441,3 +441,13 @@ def test_a_function_may_be_a_loss(tmp_path: Path) -> None:
     two = torchassistant.create_session(toy_config(), tmp_path / "two")
     two.train()
     assert same(weights(one), weights(two))
+
+
+def test_training_leaves_the_first_checkpoint_alone(tmp_path: Path) -> None:
+    config = {**toy_config(), "checkpoints": {"keep_last": 10}}
+    session = torchassistant.create_session(config, tmp_path / "run")
+    manifest = tmp_path / "run" / "checkpoints" / "0000000000" / "manifest.json"
+    written = manifest.stat().st_ino, manifest.stat().st_mtime_ns
+    session.train()
+    assert len(list(manifest.parents[1].iterdir())) == 4
+    assert (manifest.stat().st_ino, manifest.stat().st_mtime_ns) == written

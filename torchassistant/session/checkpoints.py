@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from torchassistant.build import Parts
@@ -74,6 +75,17 @@ class Checkpoints:
                 return self.folder / name
             found.append(f"{shown_path(self.folder / name)} is damaged: {wrong}")
         raise SessionError(*(found or [f"{shown_path(self.folder)} holds no checkpoint"]))
+
+
+def holds_weights_of(checkpoints: Checkpoints, parts: Parts) -> bool:
+    """Whether the newest sound checkpoint has, bit for bit, the weights of the live models."""
+    folder = checkpoints.newest_sound() / "models"
+    for name, model in parts.models.items():
+        stored = read_tensors(folder / f"{name}.safetensors")
+        live = model.state_dict()
+        if not all(torch.equal(live[key].cpu(), tensor) for key, tensor in stored.items()):
+            return False
+    return True
 
 
 def _write(folder: Path, parts: Parts, progress: Progress) -> None:

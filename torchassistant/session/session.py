@@ -12,7 +12,7 @@ from torchassistant.build import Builder, Parts
 from torchassistant.config import InferenceSpec, Spec, validate
 from torchassistant.data.randomness import set_random_state
 from torchassistant.errors import ConfigError, Interrupted, SessionError, near, shown_path
-from torchassistant.session.checkpoints import restore
+from torchassistant.session.checkpoints import holds_weights_of, restore
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.prediction import predict
 from torchassistant.training import (
@@ -97,8 +97,8 @@ class Session(Parts):
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
-        if self.progress.step == 0:
-            # Weights may have been put in from Python since the session was created.
+        if self.progress.step == 0 and not holds_weights_of(self.folder.checkpoints, self):
+            # Weights were put in from Python since the session was created.
             self._save()
         try:
             while not self.finished:
