@@ -3,7 +3,8 @@
 A condition is called with the number of the epoch in its stage, counted from 1, and the history:
 the rows of this stage so far, each a dict with ``epoch``, ``step``, the display names of its losses
 and metrics, and ``seconds``. The conditions here keep nothing between calls, so that a stage that
-is interrupted and resumed ends where it would have ended.
+is interrupted and resumed ends where it would have ended. One of your own that does keep something
+gives it as ``state_dict()`` and takes it back in ``load_state_dict(state)``.
 """
 
 from __future__ import annotations
@@ -193,7 +194,34 @@ class TargetReached:
         return values[-1] >= self.target if self.mode == "max" else values[-1] <= self.target
 
 
-class AnyOf:
+class _Several:
+    """Several conditions that are asked together; their states are stored together too."""
+
+    def __init__(
+        self, conditions: Sequence[StopCondition] | StopCondition, *more: StopCondition
+    ) -> None:
+        self.conditions = _gathered(conditions, more)
+
+    def answers(self, epoch_in_stage: int, history: History) -> list[bool]:
+        """What each says. All are asked, always: a condition of one's own may count calls."""
+        return [bool(condition(epoch_in_stage, history)) for condition in self.conditions]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of those conditions that have one, by their place in the list."""
+        return {
+            str(place): condition.state_dict()
+            for place, condition in enumerate(self.conditions)
+            if hasattr(condition, "state_dict")
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put back what ``state_dict`` gave."""
+        for place, part in state.items():
+            condition: Any = self.conditions[int(place)]
+            condition.load_state_dict(part)
+
+
+class AnyOf(_Several):
     """Done when at least one of several conditions holds.
 
     Args:
@@ -204,18 +232,12 @@ class AnyOf:
         ValueError: There is no condition, or something else among them.
     """
 
-    def __init__(
-        self, conditions: Sequence[StopCondition] | StopCondition, *more: StopCondition
-    ) -> None:
-        self.conditions = _gathered(conditions, more)
-
     def __call__(self, epoch_in_stage: int, history: History) -> bool:
-        """Whether one holds. All are asked, always: a condition of one's own may count calls."""
-        answers = [condition(epoch_in_stage, history) for condition in self.conditions]
-        return any(answers)
+        """Whether one holds."""
+        return any(self.answers(epoch_in_stage, history))
 
 
-class AllOf:
+class AllOf(_Several):
     """Done when all of several conditions hold after the same epoch.
 
     Args:
@@ -226,15 +248,9 @@ class AllOf:
         ValueError: There is no condition, or something else among them.
     """
 
-    def __init__(
-        self, conditions: Sequence[StopCondition] | StopCondition, *more: StopCondition
-    ) -> None:
-        self.conditions = _gathered(conditions, more)
-
     def __call__(self, epoch_in_stage: int, history: History) -> bool:
-        """Whether all hold. All are asked, always: a condition of one's own may count calls."""
-        answers = [condition(epoch_in_stage, history) for condition in self.conditions]
-        return all(answers)
+        """Whether all hold."""
+        return all(self.answers(epoch_in_stage, history))
 
 
 def _gathered(

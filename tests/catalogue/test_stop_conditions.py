@@ -183,3 +183,30 @@ def test_before_the_first_epoch_nothing_stops(condition):
 def test_bad_arguments_are_refused(make):
     with pytest.raises(ValueError, match="must"):
         make()
+
+
+class CountsCalls:
+    """A condition with a state."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, epoch_in_stage, history):
+        self.calls += 1
+        return self.calls >= 3
+
+    def state_dict(self):
+        return {"calls": self.calls}
+
+    def load_state_dict(self, state):
+        self.calls = state["calls"]
+
+
+@pytest.mark.parametrize("kind", [AnyOf, AllOf])
+def test_the_state_of_inner_conditions_is_stored(kind):
+    condition = kind([EpochsCompleted(9), kind([CountsCalls()])])
+    condition(1, [])
+    condition(2, [])
+    again = kind([EpochsCompleted(9), kind([CountsCalls()])])
+    again.load_state_dict(condition.state_dict())
+    assert again.conditions[1].conditions[0].calls == 2
