@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from inspect import isclass, signature
 from typing import Any
 
 import torch
@@ -204,10 +204,8 @@ class Builder:
     def scheduler(self, name: str, spec: Any, optimizer: Optimizer, path: Path) -> Scheduler:
         def first_of(target: Any) -> Sequence[Any]:
             # Schedulers inside a scheduler get the optimizer first too, if they take it first.
-            if inspect.isclass(target) and issubclass(target, LRScheduler):
-                parameters = list(inspect.signature(target).parameters)
-                return [optimizer] if parameters[:1] == ["optimizer"] else []
-            return []
+            takes_it = _is_scheduler(target) and "optimizer" in [*signature(target).parameters][:1]
+            return [optimizer] if takes_it else []
 
         what = f'the scheduler of the optimizer "{name}"'
         key = "class" if spec.class_ else "factory_fn"
@@ -272,7 +270,7 @@ class Builder:
             made = self.maker.make(spec.transform, here, of_what, first=[self.parts])
             return _callable(made, of_what, self.maker, here)
         found = self.maker.find(spec.transform, here)
-        if inspect.isclass(found):
+        if isclass(found):
             found = self.maker.call(found, [self.parts], {}, here, of_what)
         return _callable(found, of_what, self.maker, here)
 
@@ -321,7 +319,7 @@ class Builder:
 
 
 def _is_scheduler(target: Any) -> bool:
-    return inspect.isclass(target) and issubclass(target, LRScheduler)
+    return isclass(target) and issubclass(target, LRScheduler)
 
 
 def _callable(value: Any, what: str, maker: ObjectMaker, path: Path) -> Callable[..., Any]:

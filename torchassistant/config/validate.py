@@ -42,7 +42,7 @@ def _problems(
         path = _real_path(tree, details["loc"])
         extra = details["type"] == "extra_forbidden"
         place = place_of(tree, path, file, at_key=extra)
-        found.setdefault(place, []).append(_sentence(block, tree, path, details))
+        found.setdefault(place, []).append(_sentence(block, path, details))
     return in_file_order([Problem(_one_of(texts), place) for place, texts in found.items()])
 
 
@@ -79,10 +79,10 @@ def _is_tag(step: str | int) -> bool:
     return text in (*DEFINITIONS, "str", "int", "float", "block") or any(c in text for c in "[(")
 
 
-def _sentence(block: type[Block], tree: Any, path: Path, details: ErrorDetails) -> str:
+def _sentence(block: type[Block], path: Path, details: ErrorDetails) -> str:
     kind, context = details["type"], details.get("ctx", {})
     if kind == "extra_forbidden":
-        known = _known_keys(block, tree, details["loc"][:-1])
+        known = _known_keys(block, details["loc"][:-1])
         return f'unknown key "{path[-1]}"{near(str(path[-1]), known)}'
     if kind == "missing":
         return f'the key "{details["loc"][-1]}" is missing'
@@ -117,7 +117,7 @@ def _shown(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
-def _known_keys(block: type[BaseModel], tree: Any, loc: Path) -> list[str]:
+def _known_keys(block: type[BaseModel], loc: Path) -> list[str]:
     """The keys that may stand at ``loc``; follows the fields of the blocks."""
     model: Any = block
     for step in loc:

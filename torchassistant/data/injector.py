@@ -35,18 +35,10 @@ class Injector:
     def __init__(self, ports: Sequence[Port]) -> None:
         self.ports = ports
 
-    def __len__(self) -> int:
-        """The number of batches in one pass.
-
-        Raises:
-            TypeError: Some dataset does not say how long it is.
-        """
-        return min(len(port.loader) for port in self.ports)
-
     def length(self) -> int | None:
         """The number of batches in one pass, or None where a dataset does not say."""
         try:
-            return len(self)
+            return min(len(port.loader) for port in self.ports)
         except TypeError:
             return None
 

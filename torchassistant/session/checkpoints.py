@@ -89,9 +89,12 @@ def holds_weights_of(checkpoints: Checkpoints, parts: Parts) -> bool:
 
 
 def _write(folder: Path, parts: Parts, progress: Progress) -> None:
+    extra: dict[str, dict[str, Any]] = {}
     for name, model in parts.models.items():
-        extra = _extra_state(model)
-        tensors = {k: v for k, v in model.state_dict().items() if k not in extra}
+        tensors = model.state_dict()
+        # What torch's get_extra_state gives need not be a tensor.
+        others = [key for key in tensors if key.endswith("_extra_state")]
+        extra[name] = {key: tensors.pop(key) for key in others}
         write_tensors(folder / "models" / f"{name}.safetensors", tensors)
     for name, optimizer in parts.optimizers.items():
         what = f'the optimizer "{name}"'
@@ -101,14 +104,9 @@ def _write(folder: Path, parts: Parts, progress: Progress) -> None:
         "random": random_state(),
         "training": {what: item.state_dict() for what, item in _of_training(parts)},
         "modules": {what: item.state_dict() for what, item in _of_modules(parts)},
-        _EXTRA: {name: _extra_state(model) for name, model in parts.models.items()},
+        _EXTRA: extra,
     }
     write_state(folder, "state", state, "the session")
-
-
-def _extra_state(model: nn.Module) -> dict[str, Any]:
-    """What a state_dict holds beside tensors (torch's ``get_extra_state``)."""
-    return {k: v for k, v in model.state_dict().items() if k.endswith("_extra_state")}
 
 
 def _of_training(parts: Parts) -> Iterator[tuple[str, Any]]:
