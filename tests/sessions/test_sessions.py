@@ -451,3 +451,25 @@ def test_training_leaves_the_first_checkpoint_alone(tmp_path: Path) -> None:
     session.train()
     assert len(list(manifest.parents[1].iterdir())) == 4
     assert (manifest.stat().st_ino, manifest.stat().st_mtime_ns) == written
+
+
+@pytest.mark.parametrize(
+    ("interval", "part"),
+    [
+        ("step", 'the step of its optimizers and schedulers, in the pipeline "fit"'),
+        ("epoch", 'the scheduler of the optimizer "adam"'),
+    ],
+)
+def test_a_scheduler_that_raises_is_named(tmp_path: Path, interval: str, part: str) -> None:
+    """OneCycleLR refuses to go on after its last step."""
+    scheduler = {
+        "class": "OneCycleLR",
+        "kwargs": {"max_lr": 0.1, "total_steps": 2},
+        "interval": interval,
+    }
+    config = toy_config(adam={"class": "Adam", "model": "net", "lr_scheduler": scheduler})
+    session = torchassistant.create_session(config, tmp_path / "run")
+    with pytest.raises(UserCodeError) as caught:
+        session.train()
+    assert caught.value.part == part
+    assert "Tried to step" in str(caught.value.__cause__)

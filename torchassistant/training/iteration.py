@@ -135,15 +135,20 @@ class Trainer:
                     "that it trains"
                 ) from None
             raise UserCodeError("the backward pass") from error
-        for clipper in self.clippers:
-            clipper()
-        for optimizer in self.optimizers:
-            optimizer.step()
-        for item in self.schedulers:
-            if item.monitor is None:
-                item.scheduler.step()
-            else:
-                item.scheduler.step(self.last(item.monitor))
+        try:
+            for clipper in self.clippers:
+                clipper()
+            for optimizer in self.optimizers:
+                optimizer.step()
+            for item in self.schedulers:
+                if item.monitor is None:
+                    item.scheduler.step()
+                else:
+                    item.scheduler.step(self.last(item.monitor))
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserCodeError("the step of its optimizers and schedulers") from error
 
     def last(self, shown_as: str) -> float:
         """A loss of the batch at hand."""

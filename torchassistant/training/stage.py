@@ -199,15 +199,17 @@ def _step_schedulers(stage: Stage, row: Row) -> None:
     for item in stage.schedulers:
         if item.interval != "epoch" or item.optimizer not in used:
             continue
-        if item.monitor is None:
-            item.scheduler.step()
-        elif item.monitor in row:
-            item.scheduler.step(row[item.monitor])
-        else:
+        what = f'the scheduler of the optimizer "{item.name}"'
+        if item.monitor is not None and item.monitor not in row:
             raise DataError(
-                f'the scheduler of the optimizer "{item.name}" listens to "{item.monitor}", '
-                f"which the rows of this stage lack{near(item.monitor, row)}"
+                f'{what} listens to "{item.monitor}", which the rows of this stage lack'
+                f"{near(item.monitor, row)}"
             )
+        with blaming(what):
+            if item.monitor is None:
+                item.scheduler.step()
+            else:
+                item.scheduler.step(row[item.monitor])
 
 
 @contextmanager
