@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sysconfig
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,9 +47,15 @@ class Problem:
 
 
 class UserError(Exception):
-    """Something that the user can mend. The commands answer it with status 2 and no traceback."""
+    """Something that the user can mend. The commands answer it with status 2 and no traceback.
 
-    def __init__(self, *problems: Problem | str) -> None:
+    Args:
+        problems: What is wrong, each with its place where that is known.
+        about: The processor, and the node in it, that it happened in, where they are known.
+    """
+
+    def __init__(self, *problems: Problem | str, about: tuple[str, ...] = ()) -> None:
+        self.about = about
         self.problems = [Problem(p) if isinstance(p, str) else p for p in problems]
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
@@ -66,10 +76,12 @@ class UserCodeError(Exception):
     """The user's own code raised: which part of the run it was in; the cause is the original.
 
     The commands answer it with status 1, the part, and a traceback of the user's frames.
+    ``problems`` holds what else was found by then.
     """
 
     def __init__(self, part: str) -> None:
         self.part = part
+        self.problems: list[Problem] = []
         super().__init__(part)
 
     def within(self, whole: str) -> UserCodeError:
@@ -91,6 +103,34 @@ def blaming(part: str) -> Iterator[None]:
         raise UserCodeError(part) from error
 
 
+_PACKAGE = str(Path(__file__).resolve().parent)
+_INSTALLED = tuple(
+    dict.fromkeys(
+        os.path.realpath(sysconfig.get_paths()[key]) for key in ("purelib", "platlib", "stdlib")
+    )
+)
+
+
+def is_users_file(file: str) -> bool:
+    """Whether code in this file is the user's own: neither ours nor a library's."""
+    path = os.path.realpath(file)
+    if path.startswith(_PACKAGE + os.sep) or file.startswith("<frozen"):
+        return False
+    return not any(path.startswith(folder + os.sep) for folder in _INSTALLED)
+
+
+def is_from_users_code(error: BaseException) -> bool:
+    """Whether code of the user's own was running when this was raised, here or in a worker."""
+    if _WORKERS_TRACEBACK in str(error):
+        files = re.findall(r'^  File "([^"]+)"', str(error), flags=re.MULTILINE)
+        return any(is_users_file(file) for file in files)
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(is_users_file(frame.f_code.co_filename) for frame, _ in frames)
+
+
+_WORKERS_TRACEBACK = "Original Traceback (most recent call last):\n"
+
+
 class Interrupted(BaseException):
     """A signal asked the run to stop; the state on disk is sound.
 
@@ -107,6 +147,20 @@ class Interrupted(BaseException):
         super().__init__(message)
 
 
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant, if one is near."""
+    # Comparing is dear: beyond so many names or letters nobody is helped by it.
+    names = sorted(n for n in set(known) if len(n) <= _LONGEST)[:_MOST]
+    matches = get_close_matches(name, names, n=1, cutoff=0.6) if len(name) <= _LONGEST else []
+    if matches:
+        return matches[0]
+    folded = {n.casefold(): n for n in names}
+    return folded.get(name.casefold())
+
+
+_MOST, _LONGEST = 1000, 100
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """A clause that names the nearest known name, or lists the known ones.
 
@@ -114,9 +168,9 @@ def near(name: str, known: Iterable[str]) -> str:
     '; did you mean "train"?'
     """
     names = sorted(set(known))
-    matches = get_close_matches(name, names, n=1, cutoff=0.6)
-    if matches:
-        return f'; did you mean "{matches[0]}"?'
+    meant = nearest(name, names)
+    if meant is not None:
+        return f'; did you mean "{meant}"?'
     if not names:
         return ""
     return f"; there {'is' if len(names) == 1 else 'are'} {listing(names)}"

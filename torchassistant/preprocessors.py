@@ -2,19 +2,30 @@
 
 A preprocessor has ``process(value)``; one that learns from data has ``fit(dataset)`` too, and
 ``state_dict``/``load_state_dict`` to keep what it learned. A dataset is a sequence of examples,
-each a tuple or list of columns, or a single value, which is column 0.
+each a tuple or list of columns, or a single value, which is column 0. ``NumberNormalizer`` and
+``Categories`` of ``torchassistant.tabular`` have their names here too, for configs.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from torchassistant.errors import DataError
+from torchassistant.fitting import (
+    Moments,
+    Normalizer,
+    alike,
+    check_keys,
+    checked_column,
+    column_of,
+)
+from torchassistant.tabular import Categories as Categories
+from torchassistant.tabular import NumberNormalizer as NumberNormalizer
 
 _PIXELS_AT_ONCE = 1 << 20
 """How many pixels ``ImageNormalizer.fit`` gathers before it computes: enough that the fixed cost of
@@ -69,36 +80,6 @@ def _pixels_of(image: Any) -> Tensor:
     return pixels.permute(2, 0, 1).contiguous() if pixels.ndim == 3 else pixels
 
 
-def _column_of(dataset: Any, column: int) -> Iterator[Any]:
-    """The values of one column of all examples of a dataset, in order.
-
-    Raises:
-        DataError: An example does not have the column.
-    """
-    for index, example in enumerate(_examples(dataset)):
-        columns = example if isinstance(example, tuple | list) else (example,)
-        if column >= len(columns):
-            raise DataError(
-                f"there is no column {column} to fit on: example {index} has "
-                f"{len(columns)}, counted from 0"
-            )
-        yield columns[column]
-
-
-def _examples(dataset: Any) -> Iterator[Any]:
-    # Many datasets have a length but never raise IndexError, so they cannot be iterated.
-    if hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__"):
-        yield from (dataset[index] for index in range(len(dataset)))
-    else:
-        yield from dataset
-
-
-def _checked_column(column: int) -> int:
-    if type(column) is not int or column < 0:
-        raise ValueError(f"column must be an index, counted from 0; found {column!r}")
-    return column
-
-
 class NullPreprocessor:
     """Leaves every value as it is; stands where a column needs no preprocessor."""
 
@@ -110,7 +91,7 @@ class NullPreprocessor:
 NullProcessor = NullPreprocessor
 
 
-class ImageNormalizer:
+class ImageNormalizer(Normalizer):
     """Brings images to mean 0 and standard deviation 1 in each channel, as fitted on a dataset.
 
     Args:
@@ -121,44 +102,21 @@ class ImageNormalizer:
     """
 
     def __init__(self, column: int = 0) -> None:
-        self.column = _checked_column(column)
-        self.mean: Tensor | None = None
-        self.std: Tensor | None = None
+        super().__init__(checked_column(column))
 
     def fit(self, dataset: Any) -> None:
         """Take mean and standard deviation of each channel over all pixels of all images.
 
         One pass, in float64, over images as ``process`` takes them; they may differ in size. The
-        standard deviation is that of the whole population (divided by N). Blocks of pixels are
-        joined by the update of T. F. Chan, G. H. Golub and R. J. LeVeque, "Algorithms for computing
-        the sample variance", The American Statistician 37(3), 1983, which does not lose the
-        variance of images with a large mean and little contrast.
+        standard deviation is that of the whole population (divided by N).
 
         Raises:
             DataError: The dataset is empty, lacks the column, or holds something that is no image
                 or has another number of channels.
         """
-        moments: _Moments | None = None
-        block: list[Tensor] = []
-        size = 0
-        for index, value in enumerate(_column_of(dataset, self.column)):
-            pixels = image_to_tensor(value).flatten(1)
-            if moments is None:
-                moments = _Moments(len(pixels))
-            if len(pixels) != moments.channels:
-                raise DataError(
-                    f"the images differ in channels: {moments.channels} in the first, "
-                    f"{len(pixels)} in example {index}, counted from 0"
-                )
-            block.append(pixels)
-            size += pixels.shape[1]
-            if size >= _PIXELS_AT_ONCE:
-                moments.add(torch.cat(block, dim=1))
-                block, size = [], 0
-        if moments is None:
-            raise DataError("ImageNormalizer cannot be fitted on a dataset without examples")
-        if size:
-            moments.add(torch.cat(block, dim=1))
+        found = map(image_to_tensor, column_of(dataset, self.column, "ImageNormalizer"))
+        images = alike(found, len, "the images differ in channels")
+        moments = Moments.over((image.flatten(1) for image in images), _PIXELS_AT_ONCE)
         if moments.count == 0:
             raise DataError("ImageNormalizer cannot be fitted on images without pixels")
         self._set(moments.mean, moments.std())
@@ -177,72 +135,20 @@ class ImageNormalizer:
         Raises:
             DataError: Nothing was fitted yet, it is no image, or one with other channels.
         """
-        if self.mean is None:
-            raise DataError(
-                "ImageNormalizer has no mean and standard deviation yet: "
-                'its "fit" must name the dataset to learn them from'
-            )
+        mean = self._fitted_mean()
         image = image_to_tensor(value)
-        if len(image) != len(self.mean):
+        if len(image) != len(mean):
             raise DataError(
-                f"ImageNormalizer was fitted on images with {len(self.mean)} channels, "
+                f"ImageNormalizer was fitted on images with {len(mean)} channels, "
                 f"found one with {len(image)}"
             )
         return image.sub(self._shift).div_(self._scale)
 
-    def state_dict(self) -> dict[str, Any]:
-        """``mean`` and ``std``: float64 tensors (C,), or None before ``fit``."""
-        return {"mean": self.mean, "std": self.std}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what ``state_dict`` gave.
-
-        Raises:
-            DataError: ``mean`` or ``std`` is missing.
-        """
-        _check_keys("ImageNormalizer", state, ("mean", "std"))
-        if state["mean"] is None or state["std"] is None:
-            self.mean = self.std = None
-            return
-        self._set(
-            torch.as_tensor(state["mean"], dtype=torch.float64),
-            torch.as_tensor(state["std"], dtype=torch.float64),
-        )
-
     def _set(self, mean: Tensor, std: Tensor) -> None:
-        self.mean, self.std = mean, std
+        super()._set(mean, std)
         # (C, 1, 1), so that they spread over (C, H, W) without work for each image.
         self._shift = mean.float()[:, None, None]
-        self._scale = torch.where(std == 0, 1.0, std).float()[:, None, None]
-
-
-class _Moments:
-    """Count, mean and sum of squared deviations of each channel, over blocks of pixels.
-
-    Args:
-        channels: The number of channels C.
-    """
-
-    def __init__(self, channels: int) -> None:
-        self.channels = channels
-        self.count = 0
-        self.mean = torch.zeros(channels, dtype=torch.float64)
-        self._squares = torch.zeros(channels, dtype=torch.float64)
-
-    def add(self, pixels: Tensor) -> None:
-        """Take in a block of pixels (C, N)."""
-        pixels = pixels.double()
-        new = pixels.shape[1]
-        variance, mean = torch.var_mean(pixels, dim=1, correction=0)
-        total = self.count + new
-        distance = mean - self.mean
-        self.mean = self.mean + distance * (new / total)
-        self._squares += variance * new + distance**2 * (self.count * new / total)
-        self.count = total
-
-    def std(self) -> Tensor:
-        """The standard deviations, float64 (C,)."""
-        return (self._squares / self.count).sqrt()
+        self._scale = self._scale.float()[:, None, None]
 
 
 class TextTokenizer:
@@ -282,7 +188,7 @@ class TextTokenizer:
         lowercase: bool = False,
         max_words: int | None = None,
     ) -> None:
-        self.column = _checked_column(column)
+        self.column = checked_column(column)
         self.specials = (padding, start, end, unknown)
         if len(set(self.specials)) < len(self.specials):
             raise ValueError("start, end, unknown and padding must be four different words")
@@ -313,12 +219,8 @@ class TextTokenizer:
             DataError: The dataset is empty, lacks the column, or holds something that is no text.
         """
         counts: Counter[str] = Counter()
-        examples = 0
-        for text in _column_of(dataset, self.column):
+        for text in column_of(dataset, self.column, "TextTokenizer"):
             counts.update(self._split(text))
-            examples += 1
-        if not examples:
-            raise DataError("TextTokenizer cannot be fitted on a dataset without examples")
         for special in self.specials:
             counts.pop(special, None)
         self._set(sorted(counts, key=lambda word: (-counts[word], word))[: self.max_words])
@@ -366,7 +268,7 @@ class TextTokenizer:
         Raises:
             DataError: ``words`` is missing.
         """
-        _check_keys("TextTokenizer", state, ("words",))
+        check_keys("TextTokenizer", state, ("words",))
         words = state["words"]
         self._set(None if words is None else list(words))
 
@@ -386,11 +288,3 @@ class TextTokenizer:
         if not isinstance(text, str):
             raise DataError(f"TextTokenizer needs a text, found {type(text).__name__}")
         return (text.lower() if self.lowercase else text).split()
-
-
-def _check_keys(owner: str, state: Mapping[str, Any], keys: Iterable[str]) -> None:
-    missing = [key for key in keys if key not in state]
-    if missing:
-        raise DataError(
-            f"the stored state of {owner} lacks {', '.join(missing)}; found {', '.join(state)}"
-        )

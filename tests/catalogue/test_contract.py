@@ -74,6 +74,12 @@ ARGUMENTS = {
         "TargetReached": {"monitor": "accuracy", "target": 0.97, "mode": "max"},
         "TimeElapsed": {"seconds": 1, "minutes": 2, "hours": 0.5},
     },
+    "tabular": {
+        "Categories": {"column": 1},
+        "NumberNormalizer": {"column": -1},
+    },
+    # Functions only.
+    "transforms": {},
 }
 CASES = [(module, name) for module, classes in ARGUMENTS.items() for name in classes]
 each_module = pytest.mark.parametrize("module", ARGUMENTS)
@@ -158,7 +164,11 @@ def test_every_argument_is_annotated_and_described(module, name):
 
 @each_module
 def test_a_class_is_called_or_has_the_methods_of_its_kind(module):
-    expected = {"preprocessors": ["process"], "metrics": ["update", "compute", "reset"]}
+    expected = {
+        "preprocessors": ["process"],
+        "tabular": ["process"],
+        "metrics": ["update", "compute", "reset"],
+    }
     for name in ARGUMENTS[module]:
         for method in expected.get(module, ["__call__"]):
             assert callable(getattr(make(module, name), method, None)), name

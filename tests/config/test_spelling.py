@@ -42,13 +42,15 @@ def test_node_alias_is_its_name(config: dict[str, Any]) -> None:
 
 
 def test_inputs_meta_of_inference() -> None:
-    tree = language.read(
+    findings = language.read(
         {
             "session_dir": "s",
             "inputs_meta": [{"input_port": "p", "input_adapter": {"class": "a.B"}}],
-        }
+        },
+        block=language.InferenceSpec,
     )
-    spec = language.validate(language.InferenceSpec, tree)
+    spec = language.validate(language.InferenceSpec, findings.tree, findings)
+    assert spec is not None
     assert spec.inputs_meta[0].input_alias == "p"
     assert spec.inputs_meta[0].input_converter is not None
 
@@ -71,7 +73,7 @@ def test_an_overlay_is_respelled_too() -> None:
                 "pipelines": {"fit": {"input_injector": [{"data_loader": "other"}]}},
             },
         }
-    )
+    ).tree
     options = tree["initialize"]["definitions"]["options"]
     assert options[0]["spec"] == {"input_aliases": ["p"]}
     assert tree["initialize"]["pipelines"]["fit"] == {

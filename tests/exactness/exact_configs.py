@@ -172,10 +172,11 @@ class Twin:
     Args:
         config: The config.
         folder: A folder for the session.
+        preflight: Whether a batch of every pipeline is run before.
     """
 
-    def __init__(self, config: Config, folder: Path) -> None:
-        self.session = create_session(config, session_dir=folder / "session")
+    def __init__(self, config: Config, folder: Path, preflight: bool = True) -> None:
+        self.session = create_session(config, session_dir=folder / "session", preflight=preflight)
         self.models: dict[str, nn.Module] = copy.deepcopy(dict(self.session.models))
         self.start = weights(self.models)
         reporter = RandomStart()

@@ -139,7 +139,7 @@ def test_shuffled_data(tmp_path: Path, shuffle: dict[str, bool], workers: int) -
         "loader_factories": {"batches": {"dataset": "points", "kwargs": kwargs}},
         "batch_processors": recorded("order"),
     }
-    twin = Twin(one_model(groups, stage("fit", epochs=3), columns="x y index"), tmp_path)
+    twin = Twin(one_model(groups, stage("fit", epochs=3), columns="x y index"), tmp_path, False)
 
     batches = [frame["index"].tolist() for frame in Recording.frames["order"]]
     epochs = [batches[start : start + 3] for start in (0, 3, 6)]
@@ -161,7 +161,7 @@ def test_noise_that_workers_draw(tmp_path: Path) -> None:
         "loader_factories": {"batches": loader("points", num_workers=2)},
         "batch_processors": recorded("noise"),
     }
-    twin = Twin(one_model(groups), tmp_path)
+    twin = Twin(one_model(groups), tmp_path, preflight=False)
 
     batches = [(frame["x"], frame["y"]) for frame in Recording.frames["noise"]]
     assert len(batches) == 6
@@ -234,7 +234,7 @@ def test_the_default_collator_gives_floats_the_default_dtype(tmp_path: Path) -> 
     """Torch's own gives float64, and so would be the loss."""
     error = {**made("L1Loss"), "inputs": ["y_hat", "y"], "transform": "exact_parts.flattened"}
     groups = {"datasets": {"points": part("Numbers", 10)}, "losses": {"error": error}}
-    twin = Twin(one_model(groups, columns="x y index"), tmp_path)
+    twin = Twin(one_model(groups, columns="x y index"), tmp_path, False)
     net = twin.models["net"]
     fit(
         lambda x: net(x).flatten(),

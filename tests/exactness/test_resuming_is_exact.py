@@ -323,7 +323,11 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     where: dict[str, Any] = {
         "cwd": tmp_path,
-        "env": {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        "env": {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "TORCHASSISTANT_TRUST": "exact_parts",
+        },
         "text": True,
     }
 

@@ -36,7 +36,7 @@ def two_tasks(*stages: Config, body_optimizers: tuple[str, str]) -> Config:
 
     The body has two optimizers; the names say which of them each pipeline uses.
     """
-    groups = {
+    groups: dict[str, dict[str, Config]] = {
         "datasets": {"points": part("Points", 18), "labelled": part("Classes", 8)},
         "loader_factories": {"batches": loader("points"), "labels": loader("labelled")},
         "models": {
@@ -76,6 +76,8 @@ def two_tasks(*stages: Config, body_optimizers: tuple[str, str]) -> Config:
         },
         "batch_graphs": {"to value": {"nodes": ["valuing"]}, "to class": {"nodes": ["classing"]}},
     }
+    for name in {"adam", "momentum"} - set(body_optimizers):
+        del groups["optimizers"][name]
     pipelines = {
         "values": {
             "graph": "to value",

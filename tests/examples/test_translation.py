@@ -77,7 +77,7 @@ def test_vocabularies_are_those_of_the_training_slice(run: Run, workplace: Path)
             ]
         },
     }
-    config = lay_over(read(workplace / EXAMPLE / "training.json"), few)
+    config = lay_over(read(workplace / EXAMPLE / "training.json").tree, few)
     (workplace / "few.json").write_text(json.dumps(config))
     run("init.py", "few.json")
 

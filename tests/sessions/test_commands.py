@@ -30,7 +30,8 @@ def config(tmp_path: Path) -> str:
 
 def test_init_train_evaluate_infer(tmp_path: Path, command: Command, config: str) -> None:
     made = command("init.py", config)
-    assert (made.returncode, made.stdout, made.stderr) == (0, "session run created\n", "")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert made.stdout.endswith("\nsession run created\n")
     before = files_of(tmp_path)
     refused = command("init.py", config)
     assert refused.returncode == 2
@@ -147,10 +148,14 @@ def test_problems_of_the_user_are_status_2(tmp_path: Path, command: Command) -> 
 
 def test_the_users_exception_is_status_1(tmp_path: Path, command: Command) -> None:
     config = write(tmp_path / "c.json", toy_config(net={"class": "toys.Raising"}))
-    assert command("init.py", config).returncode == 0
+    early = command("init.py", config)
+    assert early.returncode == 1
+    assert not (tmp_path / "run").exists()
+    assert command("init.py", config, "--no-preflight").returncode == 0
     done = command("train.py", "run")
     assert done.returncode == 1
     first = done.stderr.splitlines()[0]
+    assert early.stderr.splitlines()[0] == first
     assert first == (
         'error: the node "net" of "processor", in the pipeline "fit": '
         "ArithmeticError: no forward today"

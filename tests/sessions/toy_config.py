@@ -87,8 +87,9 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def environment() -> dict[str, str]:
-    """The environment of a command: the toys are importable."""
-    return {**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"}
+    """The environment of a command: the toys are importable, and trusted."""
+    toys = {"PYTHONPATH": str(HERE), "TORCHASSISTANT_TRUST": "toys"}
+    return {**os.environ, **toys, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

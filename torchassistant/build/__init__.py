@@ -2,9 +2,12 @@
 
 from torchassistant.build.builder import Builder, Statics
 from torchassistant.build.devices import resolve_device
+from torchassistant.build.order import needed_for
 from torchassistant.build.parts import GROUPS, Parts
 from torchassistant.build.pipelines import build_pipeline, build_pipelines, build_stages
 from torchassistant.build.predictions import InferenceInput, inference_inputs
+from torchassistant.build.survey import survey, survey_objects
+from torchassistant.build.trust import Trust
 
 __all__ = [
     "GROUPS",
@@ -12,9 +15,13 @@ __all__ = [
     "InferenceInput",
     "Parts",
     "Statics",
+    "Trust",
     "build_pipeline",
     "build_pipelines",
     "build_stages",
     "inference_inputs",
+    "needed_for",
     "resolve_device",
+    "survey",
+    "survey_objects",
 ]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from inspect import isclass, signature
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from torchassistant.build.devices import Devices
 from torchassistant.build.objects import ObjectMaker, PlaceOf
 from torchassistant.build.order import build_order
 from torchassistant.build.parts import Parts
+from torchassistant.build.roles import takes_optimizer_first
+from torchassistant.build.trust import Trust
 from torchassistant.collators import DefaultCollator
 from torchassistant.config.references import Key, Reference
 from torchassistant.config.spec import ObjectSpec, ScoreSpec, Spec
@@ -55,16 +56,23 @@ class Builder:
         devices: Where things are.
         statics: What was decided when the session was created.
         place_of: Where things stand in the user's files.
+        trust: Decides what may be imported.
     """
 
     def __init__(
-        self, spec: Spec, parts: Parts, devices: Devices, statics: Statics, place_of: PlaceOf
+        self,
+        spec: Spec,
+        parts: Parts,
+        devices: Devices,
+        statics: Statics,
+        place_of: PlaceOf,
+        trust: Trust,
     ) -> None:
         self.spec = spec
         self.parts = parts
         self.devices = devices
         self.statics = statics
-        self.maker = ObjectMaker(parts, place_of)
+        self.maker = ObjectMaker(parts, place_of, trust)
         self.definitions: dict[Key, Any] = {
             Key(d.group, d.name): d for d in spec.initialize.definitions
         }
@@ -111,7 +119,7 @@ class Builder:
 
     def dataset(self, name: str, spec: Any, path: Path) -> Any:
         if spec.is_object:
-            dataset = self.maker.make(spec, path, f'the dataset "{name}"')
+            dataset = self.maker.make(spec, path, f'the dataset "{name}"', "datasets")
         elif spec.link:
             dataset = self.parts.dataset(spec.link)
         else:
@@ -158,12 +166,12 @@ class Builder:
 
     def collator(self, name: str, spec: Any, path: Path) -> Any:
         what = f'the collator "{name}"'
-        return self.maker.make(spec, path, what, "collators", or_itself=True)
+        return self.maker.make(spec, path, what, "collators")
 
     def loader_factory(self, name: str, spec: Any, path: Path) -> LoaderFactory:
         collator = self.parts.collators[spec.collator] if spec.collator else DefaultCollator()
         what = f'the loader factory "{name}"'
-        kwargs = self.maker.value(spec.kwargs, (*path, "kwargs"), what)
+        kwargs = self.maker.value(spec.kwargs, (*path, "kwargs"), what, "loader_factories")
         factory = LoaderFactory(self.parts.dataset(spec.dataset), collator, kwargs, name)
         self.check_loader(factory, path)
         return factory
@@ -181,7 +189,7 @@ class Builder:
 
     def model(self, name: str, spec: Any, path: Path) -> nn.Module:
         what = f'the model "{name}"'
-        model = self.maker.make(spec, path, what)
+        model = self.maker.make(spec, path, what, "models")
         if not isinstance(model, nn.Module):
             kind = type(model).__name__
             raise self.maker.problem(f"{what} must be a torch.nn.Module; found {kind}", path)
@@ -204,16 +212,10 @@ class Builder:
     def scheduler(self, name: str, spec: Any, optimizer: Optimizer, path: Path) -> Scheduler:
         def first_of(target: Any) -> Sequence[Any]:
             # Schedulers inside a scheduler get the optimizer first too, if they take it first.
-            takes_it = _is_scheduler(target) and "optimizer" in [*signature(target).parameters][:1]
-            return [optimizer] if takes_it else []
+            return [optimizer] if takes_optimizer_first(target) else []
 
         what = f'the scheduler of the optimizer "{name}"'
-        key = "class" if spec.class_ else "factory_fn"
-        target = self.maker.find(spec.path, (*path, key), "schedulers")
-        takes = first_of(target) if _is_scheduler(target) else [optimizer]
-        scheduler = self.maker.make(
-            spec, path, what, "schedulers", takes, first_of, after_session=[optimizer]
-        )
+        scheduler = self.maker.make(spec, path, what, "lr_scheduler", [optimizer], first_of)
         if isinstance(scheduler, ReduceLROnPlateau) and spec.monitor is None:
             message = f'{what} listens to a result, so it needs "monitor", a display name'
             raise self.maker.problem(message, path)
@@ -245,7 +247,7 @@ class Builder:
         ]
 
     def hooks(self, name: str, spec: Any, path: Path, names: Sequence[str]) -> list[Any]:
-        factory = self.maker.find(spec.factory_fn, (*path, "factory_fn"))
+        factory = self.maker.find(spec.factory_fn, (*path, "factory_fn"), "forward_hooks")
         what = f'the hooks "{name}"'
         return [self.maker.call(factory, [own], {}, path, what) for own in names]
 
@@ -253,12 +255,12 @@ class Builder:
 
     def loss(self, name: str, spec: ScoreSpec, path: Path) -> Loss:
         what = f'the loss "{name}"'
-        function = self.maker.make(spec, path, what, "losses", or_itself=True)
+        function = self.maker.make(spec, path, what, "losses")
         return Loss(what, function, spec.inputs, self.transform(spec, path, what))
 
     def metric(self, name: str, spec: ScoreSpec, path: Path) -> Metric:
         what = f'the metric "{name}"'
-        function = self.maker.make(spec, path, what, "metrics", or_itself=True)
+        function = self.maker.make(spec, path, what, "metrics")
         return Metric(what, function, spec.inputs, self.transform(spec, path, what))
 
     def transform(self, spec: ScoreSpec, path: Path, what: str) -> Callable[..., Any] | None:
@@ -266,13 +268,11 @@ class Builder:
         of_what = f"the transform of {what}"
         if spec.transform is None:
             return None
-        if isinstance(spec.transform, ObjectSpec):
-            made = self.maker.make(spec.transform, here, of_what, first=[self.parts])
-            return _callable(made, of_what, self.maker, here)
-        found = self.maker.find(spec.transform, here)
-        if isclass(found):
-            found = self.maker.call(found, [self.parts], {}, here, of_what)
-        return _callable(found, of_what, self.maker, here)
+        described = spec.transform
+        if isinstance(described, str):
+            described = ObjectSpec(class_=described)
+        made = self.maker.make(described, here, of_what, "transform", [self.parts])
+        return _callable(made, of_what, self.maker, here)
 
     # Graphs
 
@@ -292,7 +292,7 @@ class Builder:
                 adapters[key] = None
                 continue
             here, of_what = (*path, key), f"the {key.replace('_', ' ')} of {what}"
-            made = self.maker.make(part, here, of_what, f"{key}s")
+            made = self.maker.make(part, here, of_what, key)
             adapters[key] = _callable(made, of_what, self.maker, here)
         nodes = [
             Node(
@@ -316,10 +316,6 @@ class Builder:
     def batch_graph(self, name: str, spec: Any, path: Path) -> BatchGraph:
         processors = {node: self.parts.batch_processors[node] for node in spec.nodes}
         return BatchGraph(name, processors, spec.input_aliases, spec.ingoing_edges)
-
-
-def _is_scheduler(target: Any) -> bool:
-    return isclass(target) and issubclass(target, LRScheduler)
 
 
 def _callable(value: Any, what: str, maker: ObjectMaker, path: Path) -> Callable[..., Any]:

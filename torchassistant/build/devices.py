@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import torch
 
+from torchassistant.build.objects import PlaceOf
 from torchassistant.config import Spec
-from torchassistant.errors import ConfigError
+from torchassistant.config.tree import Path
+from torchassistant.errors import ConfigError, Problem
+
+
+class NoDevice(Exception):
+    """This machine has no such device; the message is a sentence for the user."""
 
 
 def resolve_device(name: str) -> torch.device:
     """``auto`` is the first GPU, else the CPU.
 
     Raises:
-        ConfigError: This machine has no such device.
+        NoDevice: This machine has no such device.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -22,9 +28,9 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
-            raise ConfigError(f'the device is "{name}", and this machine has {count} CUDA devices')
+            raise NoDevice(f'the device is "{name}", and this machine has {count} CUDA devices')
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError('the device is "mps", and this machine has none')
+        raise NoDevice('the device is "mps", and this machine has none')
     return device
 
 
@@ -33,19 +39,37 @@ class Devices:
 
     Args:
         spec: The config.
+        place_of: Where things stand in the user's files.
         override: One device for everything, whatever the config says.
+
+    Raises:
+        ConfigError: This machine lacks devices that the config names; with one problem for each.
     """
 
-    def __init__(self, spec: Spec, override: str | None = None) -> None:
-        self.base = resolve_device(override or spec.device)
+    def __init__(self, spec: Spec, place_of: PlaceOf, override: str | None = None) -> None:
+        problems: list[Problem] = []
+
+        def resolved(name: str, path: Path) -> torch.device:
+            try:
+                return resolve_device(name)
+            except NoDevice as error:
+                problems.append(Problem(str(error), place_of(path)))
+                return torch.device("cpu")
+
+        self.base = resolved(override or spec.device, ("device",))
         self.processors: dict[str, torch.device] = {}
         self.models: dict[str, torch.device] = {}
-        for name, processor in spec.group("batch_processors").items():
-            own = None if override else processor.device
-            device = resolve_device(own) if own else self.base
-            self.processors[name] = device
-            for node in processor.neural_graph or []:
+        for index, definition in enumerate(spec.initialize.definitions):
+            if definition.group != "batch_processors":
+                continue
+            own = None if override else definition.spec.device
+            path: Path = ("initialize", "definitions", index, "spec", "device")
+            device = resolved(own, path) if own else self.base
+            self.processors[definition.name] = device
+            for node in definition.spec.neural_graph or []:
                 self.models[node.model_name] = device
+        if problems:
+            raise ConfigError(*problems)
 
     @property
     def moves(self) -> bool:

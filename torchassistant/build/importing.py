@@ -2,44 +2,57 @@
 
 from __future__ import annotations
 
+import os
 import pkgutil
+import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
+from torchassistant.build.roles import TORCHMETRICS
+from torchassistant.build.trust import LIBRARIES, Trust, home_of
 from torchassistant.errors import UserCodeError, near
-
-TORCHMETRICS = "torchmetrics.*"
-
-HOMES: dict[str, tuple[str, ...]] = {
-    "optimizers": ("torch.optim",),
-    "schedulers": ("torch.optim.lr_scheduler",),
-    "losses": ("torch.nn", "torchassistant.losses"),
-    "metrics": ("torchassistant.metrics", TORCHMETRICS),
-    "collators": ("torchassistant.collators",),
-    "preprocessors": ("torchassistant.preprocessors",),
-    "input_adapters": ("torchassistant.adapters",),
-    "output_adapters": ("torchassistant.output_adapters",),
-    "batch_processors": ("torchassistant.batch_processors",),
-    "stop_conditions": ("torchassistant.stop_conditions",),
-    "output_devices": ("torchassistant.output_devices",),
-    "input_converters": ("torchassistant.input_converters",),
-}
 
 
 class NotFound(Exception):
     """There is no such object; the message is a sentence for the user."""
 
 
-def find(path: str, homes: Sequence[str] = ()) -> Any:
+class Refused(NotFound):
+    """There may be such an object, and the config may not have it."""
+
+
+def find(path: str, homes: Sequence[str], trust: Trust) -> Any:
     """The object at a dotted path, or the one of a short name in the first home that has it.
+
+    Args:
+        path: As the config has it.
+        homes: Modules of which a short name may stand for an object.
+        trust: Decides what may be imported, and what of it may be used.
 
     Raises:
         NotFound: There is none; the message names the part that fails and the nearest name.
+        Refused: It may not be used. Nothing of it was called, and a module that may not be
+            imported was not.
         UserCodeError: A module of the user raised while it was imported.
     """
-    return _by_path(path) if "." in path else _by_short_name(path, homes)
+    found = _by_path(path, trust) if "." in path else _by_short_name(path, homes)
+    if not callable(found):
+        raise NotFound(f'"{path}" is a {type(found).__name__}, which cannot be called')
+    if not trust.may_use(found):
+        raise _refused(path, home_of(found))
+    return found
+
+
+def _refused(path: str, module: str) -> Refused:
+    where = f', which "{module}" defines,' if module and not path.startswith(module) else ""
+    return Refused(
+        f'"{path}"{where} may not be used: a config may name torchassistant\'s classes, the '
+        "modelling parts of torch, torchvision and torchmetrics, and modules below the working "
+        f"directory; --trust {module} on the command line allows more"
+    )
 
 
 def _by_short_name(name: str, homes: Sequence[str]) -> Any:
@@ -48,7 +61,7 @@ def _by_short_name(name: str, homes: Sequence[str]) -> Any:
         modules = _metric_modules() if home == TORCHMETRICS else [import_module(home)]
         for module in modules:
             found = getattr(module, name, None)
-            if callable(found):
+            if callable(found) and not name.startswith("_"):
                 return found
             known += [n for n in dir(module) if not n.startswith("_") and n[0].isupper()]
     if not homes:
@@ -68,26 +81,68 @@ def _metric_modules() -> list[ModuleType]:
     return [root, *(import_module(f"torchmetrics.{name}") for name in domains)]
 
 
-def _by_path(path: str) -> Any:
+def _by_path(path: str, trust: Trust) -> Any:
     parts = path.split(".")
     if not all(part.isidentifier() for part in parts):
         raise NotFound(f'"{path}" is no dotted path, as "my_package.my_module.MyClass"')
-    found: Any = _module(parts[0])
+    if any(part.startswith("__") for part in parts):
+        raise Refused(f'"{path}" may not be used: names of Python\'s own are not for configs')
+    top = parts[0]
+    if not trust.may_import(top):
+        if not _exists(top):
+            known = near(top, [*_local_modules(), *LIBRARIES])
+            raise NotFound(f'"{path}" cannot be imported: there is no module "{top}"{known}')
+        raise _refused(path, ".".join(parts[:-1]))
+    if trust.is_hidden(top):
+        message = f'a module below the working directory is named "{top}", and hides the library'
+        raise Refused(f'"{path}" may not be used: {message}')
+    found: Any = _module(top)
     if found is None:
-        raise NotFound(f'"{path}" cannot be imported: there is no module "{parts[0]}"')
+        raise NotFound(f'"{path}" cannot be imported: there is no module "{top}"')
     for end in range(1, len(parts)):
-        name, before = parts[end], ".".join(parts[:end])
-        if hasattr(found, name):
-            found = getattr(found, name)
-            continue
-        below = _module(f"{before}.{name}") if isinstance(found, ModuleType) else None
-        if below is None:
-            known = [n for n in dir(found) if not n.startswith("_")]
-            raise NotFound(f'"{before}" has no "{name}"{near(name, known)}')
-        found = below
-    if not callable(found):
-        raise NotFound(f'"{path}" is a {type(found).__name__}, which cannot be called')
+        found = _below(found, ".".join(parts[:end]), parts[end], path, trust)
     return found
+
+
+def _below(holder: Any, before: str, name: str, path: str, trust: Trust) -> Any:
+    """What ``holder``, which ``before`` names, has under a name."""
+    if name.startswith("_") and before.partition(".")[0] in LIBRARIES:
+        raise Refused(f'"{path}" may not be used: "{name}" is private to "{before}"')
+    is_module = isinstance(holder, ModuleType)
+    if is_module and name not in vars(holder) and name in _parts_of(holder):
+        module = f"{before}.{name}"
+        if not trust.may_import(module):
+            raise _refused(path, module)
+        below = _module(module)
+        if below is not None:
+            return below
+    if not hasattr(holder, name):
+        known = [n for n in dir(holder) if not n.startswith("_")]
+        known += _parts_of(holder) if is_module else []
+        raise NotFound(f'"{before}" has no "{name}"{near(name, known)}')
+    found = getattr(holder, name)
+    if isinstance(found, ModuleType) and not trust.may_import(found.__name__):
+        raise _refused(path, found.__name__)
+    return found
+
+
+def _parts_of(package: ModuleType) -> list[str]:
+    """The names of the modules of a package; none where it is a plain module."""
+    return [info.name for info in pkgutil.iter_modules(getattr(package, "__path__", []))]
+
+
+def _exists(top: str) -> bool:
+    """Whether Python has a module of this name; it is not imported."""
+    if top in sys.modules or top in sys.stdlib_module_names:
+        return True
+    try:
+        return PathFinder.find_spec(top) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _local_modules() -> list[str]:
+    return [info.name for info in pkgutil.iter_modules([os.getcwd()])]
 
 
 def _module(name: str) -> ModuleType | None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from torchassistant.build.importing import HOMES, NotFound, find
-from torchassistant.config.spec import ObjectSpec
+from torchassistant.build.arguments import misfits
+from torchassistant.build.importing import NotFound, find
+from torchassistant.build.roles import ROLES, is_itself
+from torchassistant.build.trust import LIBRARIES, Trust
+from torchassistant.config.objects import is_object, nested_in
 from torchassistant.config.tree import Path
-from torchassistant.config.validate import validate
 from torchassistant.errors import ConfigError, Place, Problem, UserCodeError, UserError
-
-LIBRARIES = ("torch", "torchvision", "torchmetrics", "torchassistant")
 
 PlaceOf = Callable[[Path], Place]
 """Where in the user's files a path of the config stands."""
+
+FirstOf = Callable[[Any], Sequence[Any]]
+"""What an object inside arguments gets before its own, from what is called."""
 
 
 class ObjectMaker:
@@ -24,22 +26,22 @@ class ObjectMaker:
     Args:
         session: What a ``factory_fn`` gets first.
         place_of: Where things stand in the user's files.
+        trust: Decides what may be imported.
     """
 
-    def __init__(self, session: Any, place_of: PlaceOf) -> None:
+    def __init__(self, session: Any, place_of: PlaceOf, trust: Trust) -> None:
         self.session = session
         self.place_of = place_of
+        self.trust = trust
 
     def make(
         self,
         spec: Any,
         path: Path,
         what: str,
-        home: str = "",
+        role: str,
         first: Sequence[Any] = (),
-        first_of: Callable[[Any], Sequence[Any]] | None = None,
-        after_session: Sequence[Any] = (),
-        or_itself: bool = False,
+        first_of: FirstOf | None = None,
     ) -> Any:
         """Make one object, and the objects inside its arguments before it.
 
@@ -47,75 +49,59 @@ class ObjectMaker:
             spec: Has ``class_`` or ``factory_fn``, ``args`` and ``kwargs``.
             path: Where it stands in the config.
             what: What it is in messages, as ``the model "encoder"``.
-            home: The group of homes that a short name is looked for in.
-            first: Arguments that come before those of the config, for a class.
+            role: What it is there for; a key of ``ROLES``.
+            first: The arguments that the role gives before those of the config.
             first_of: The same for objects inside the arguments, from what is called.
-            after_session: Arguments of a ``factory_fn`` between the session and the config's.
-            or_itself: A function that cannot be called without arguments, and is given none, is
-                the object itself.
 
         Raises:
-            ConfigError: There is no such thing, or its arguments do not fit.
+            ConfigError: There is no such thing, it is of another kind, or its arguments do not fit.
             UserCodeError: The user's code raised.
         """
         key = "class" if spec.class_ else "factory_fn"
-        target = self.find(spec.class_ or spec.factory_fn, (*path, key), home)
-        if or_itself and spec.class_ and not spec.args and not spec.kwargs and _needs_more(target):
+        target = self.find(spec.class_ or spec.factory_fn, (*path, key), role)
+        why = ROLES[role].misfit(target, from_session=spec.class_ is None)
+        if why is not None:
+            raise self.problem(f"{what}: {why}", (*path, key))
+        if is_itself(target, spec, ROLES[role]):
             return target
-        args = self.value(spec.args, (*path, "args"), what, home, first_of)
-        kwargs = self.value(spec.kwargs, (*path, "kwargs"), what, home, first_of)
-        before = list(first) if spec.class_ else [self.session, *after_session]
+        args = self.value(spec.args, (*path, "args"), what, role, first_of)
+        kwargs = self.value(spec.kwargs, (*path, "kwargs"), what, role, first_of)
+        before = list(first) if ROLES[role].takes(target) else []
+        if spec.class_ is None:
+            before = [self.session, *(first if ROLES[role].after_session else ())]
         return self.call(target, [*before, *args], kwargs, path, what)
 
     def value(
-        self,
-        value: Any,
-        path: Path,
-        what: str,
-        home: str = "",
-        first_of: Callable[[Any], Sequence[Any]] | None = None,
+        self, value: Any, path: Path, what: str, role: str, first_of: FirstOf | None = None
     ) -> Any:
         """A value of the config with the objects in it made."""
+        if is_object(value):
+            described = next(nested_in(value, path, role))
+            target = self.find(described.name, described.named_at, role)
+            spec = described.spec
+            args = self.value(spec.args, (*path, "args"), what, role, first_of)
+            kwargs = self.value(spec.kwargs, (*path, "kwargs"), what, role, first_of)
+            before: Sequence[Any] = [self.session]
+            if spec.class_ is not None:
+                before = first_of(target) if first_of else ()
+            return self.call(target, [*before, *args], kwargs, path, what)
         if isinstance(value, dict):
-            if isinstance(value.get("class") or value.get("factory_fn"), str):
-                return self.nested(value, path, what, home, first_of)
-            return {k: self.value(v, (*path, k), what, home, first_of) for k, v in value.items()}
+            return {k: self.value(v, (*path, k), what, role, first_of) for k, v in value.items()}
         if isinstance(value, list):
             return [
-                self.value(item, (*path, index), what, home, first_of)
+                self.value(item, (*path, index), what, role, first_of)
                 for index, item in enumerate(value)
             ]
         return value
 
-    def nested(
-        self,
-        value: dict[str, Any],
-        path: Path,
-        what: str,
-        home: str,
-        first_of: Callable[[Any], Sequence[Any]] | None,
-    ) -> Any:
-        spec = self.checked(value, path)
-        first: Sequence[Any] = ()
-        if first_of is not None and spec.class_:
-            first = first_of(self.find(spec.class_, (*path, "class"), home))
-        return self.make(spec, path, what, home, first, first_of)
-
-    def checked(self, value: dict[str, Any], path: Path) -> ObjectSpec:
-        try:
-            return validate(ObjectSpec, value)
-        except ConfigError as error:
-            problems = [Problem(p.message, self.place_of(path)) for p in error.problems]
-            raise ConfigError(*problems) from None
-
-    def find(self, name: str, path: Path, home: str = "") -> Any:
+    def find(self, name: str, path: Path, role: str) -> Any:
         """What a dotted path or a short name means.
 
         Raises:
-            ConfigError: It means nothing.
+            ConfigError: It means nothing, or what it means may not be used.
         """
         try:
-            return find(name, HOMES.get(home, ()))
+            return find(name, ROLES[role].homes, self.trust)
         except NotFound as error:
             raise ConfigError(Problem(str(error), self.place_of(path))) from None
 
@@ -124,15 +110,8 @@ class ObjectMaker:
     ) -> Any:
         """Call something that the config names; its arguments are checked first."""
         name = getattr(target, "__qualname__", str(target))
-        try:
-            signature = inspect.signature(target)
-        except (TypeError, ValueError):
-            signature = None
-        if signature is not None:
-            try:
-                signature.bind(*args, **kwargs)
-            except TypeError as error:
-                raise self.problem(f"{name}: {error}", path) from None
+        for misfit in misfits(target, (), args, kwargs):
+            raise self.problem(misfit.message, (*path, *misfit.path))
         try:
             return target(*args, **kwargs)
         except UserError as error:
@@ -145,14 +124,3 @@ class ObjectMaker:
     def problem(self, message: str, path: Path) -> ConfigError:
         """A problem with the object at a path."""
         return ConfigError(Problem(message, self.place_of(path)))
-
-
-def _needs_more(target: Any) -> bool:
-    """Whether this is a function that cannot be called without arguments."""
-    if not inspect.isfunction(target):
-        return False
-    try:
-        inspect.signature(target).bind()
-    except TypeError:
-        return True
-    return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from torchassistant.config import Spec
 from torchassistant.config.references import Key, asks_the_session, references, target
 
 
@@ -50,6 +51,13 @@ def build_order(
     for key in definitions if wanted is None else sorted(set(wanted), key=place.__getitem__):
         visit(key)
     return order
+
+
+def needed_for(spec: Spec, wanted: Iterable[Key]) -> list[Key]:
+    """Some definitions of a config that is checked, and what they need."""
+    definitions = {Key(d.group, d.name): d for d in spec.initialize.definitions}
+    known = [key for key in wanted if key in definitions]
+    return build_order(definitions, known)
 
 
 def _reaches(needs: Mapping[Key, list[Key]], start: Key, goal: Key) -> bool:

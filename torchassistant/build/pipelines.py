@@ -8,7 +8,13 @@ from typing import Any
 from torchassistant.build.builder import Builder
 from torchassistant.build.parts import Parts
 from torchassistant.config.references import Key
-from torchassistant.config.spec import DebugPipelineSpec, InputFactorySpec, PipelineSpec, StageSpec
+from torchassistant.config.spec import (
+    DebugPipelineSpec,
+    InputFactorySpec,
+    PipelineSpec,
+    Spec,
+    StageSpec,
+)
 from torchassistant.config.tree import Path
 from torchassistant.graph import BatchGraph
 from torchassistant.output_devices import Printer
@@ -22,17 +28,17 @@ from torchassistant.training import (
 )
 
 
-def wanted_by(builder: Builder, pipeline: PipelineSpec, with_data: bool = True) -> Iterator[Key]:
+def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Iterator[Key]:
     """The definitions that a pipeline names; without data, only what its graph needs."""
     yield Key("batch_graphs", pipeline.graph or "")
     models = {
         node.model_name
-        for name in builder.spec.group("batch_graphs")[pipeline.graph or ""].nodes
-        for node in builder.spec.group("batch_processors")[name].neural_graph or []
+        for name in spec.group("batch_graphs")[pipeline.graph or ""].nodes
+        for node in spec.group("batch_processors")[name].neural_graph or []
     }
-    for key, definition in builder.definitions.items():
-        if key.group == "forward_hooks" and definition.spec.model in models:
-            yield key
+    for name, hooks in spec.group("forward_hooks").items():
+        if hooks.model in models:
+            yield Key("forward_hooks", name)
     if with_data:
         yield from (Key("loader_factories", i.loader_factory) for i in pipeline.input_factories)
         yield from (Key("losses", item.loss_name) for item in pipeline.losses)
@@ -112,10 +118,12 @@ def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> 
     postprocessor, device = None, Printer()
     if spec.postprocessor:
         what = f'the postprocessor of "{name}"'
-        postprocessor = maker.make(spec.postprocessor, (*path, "postprocessor"), what)
+        postprocessor = maker.make(
+            spec.postprocessor, (*path, "postprocessor"), what, "postprocessor"
+        )
     if spec.output_device:
         here, what = (*path, "output_device"), f'the output device of "{name}"'
-        device = maker.make(spec.output_device, here, what, "output_devices")
+        device = maker.make(spec.output_device, here, what, "output_device")
     return DebugPipeline(
         name,
         graph,
@@ -132,9 +140,8 @@ def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> 
 def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
     parts = builder.parts
     what = f"the stop condition of stage {index}"
-    condition = builder.maker.make(
-        spec.stop_condition, (*path, "stop_condition"), what, "stop_conditions"
-    )
+    here = (*path, "stop_condition")
+    condition = builder.maker.make(spec.stop_condition, here, what, "stop_condition")
     steps = spec.eval_steps
     return Stage(
         training=[parts.pipelines[name] for name in spec.training_pipelines],

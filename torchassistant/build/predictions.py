@@ -9,7 +9,7 @@ from typing import Any
 from torchassistant.build.builder import Builder
 from torchassistant.collators import DefaultCollator
 from torchassistant.config.references import Key, as_slice
-from torchassistant.config.spec import InferenceSpec, InputFactorySpec, PipelineSpec
+from torchassistant.config.spec import InferenceSpec, InputFactorySpec, PipelineSpec, Spec
 from torchassistant.config.tree import Path
 from torchassistant.data import as_columns
 from torchassistant.data.injector import named
@@ -58,14 +58,14 @@ class InferenceInput:
             return function(value)
 
 
-def wanted_for_inference(builder: Builder, pipeline: PipelineSpec) -> Iterator[Key]:
+def wanted_for_inference(spec: Spec, pipeline: PipelineSpec) -> Iterator[Key]:
     """The collators and preprocessors of a pipeline's data; not the data."""
-    loaders = builder.spec.group("loader_factories")
+    loaders = spec.group("loader_factories")
     for item in pipeline.input_factories:
         loader = loaders[item.loader_factory]
         if loader.collator:
             yield Key("collators", loader.collator)
-        for layer in _layers(builder, loader.dataset):
+        for layer in _layers(spec, loader.dataset):
             yield from (Key("preprocessors", name) for name in layer if name)
 
 
@@ -102,13 +102,13 @@ def _input(
     if meta is not None and meta[1].input_converter is not None:
         path: Path = ("inputs_meta", meta[0], "input_converter")
         what = f'the input converter of the port "{port}"'
-        converter = builder.maker.make(meta[1].input_converter, path, what, "input_converters")
+        converter = builder.maker.make(meta[1].input_converter, path, what, "input_converter")
     return InferenceInput(
         port,
         converter,
         [
             [parts.preprocessors[name].process if name else None for name in layer]
-            for layer in _layers(builder, loader.dataset)
+            for layer in _layers(builder.spec, loader.dataset)
         ],
         parts.collators[loader.collator] if loader.collator else DefaultCollator(),
         tuple(feed.variable_names) if feed.variable_names else None,
@@ -116,14 +116,14 @@ def _input(
     )
 
 
-def _layers(builder: Builder, name: str) -> list[list[str | None]]:
+def _layers(spec: Spec, name: str) -> list[list[str | None]]:
     """The names of the preprocessors that the examples of a dataset go through, inmost first."""
-    datasets = builder.spec.group("datasets")
+    datasets = spec.group("datasets")
     if name not in datasets:
         piece = as_slice(name)
-        split = builder.spec.group("splits")[piece.split if piece else ""]
-        return _layers(builder, split.dataset_name)
-    spec = datasets[name]
-    below = spec.link or (spec.merge[0] if spec.merge else None)
-    inner = _layers(builder, below) if below else []
-    return [*inner, list(spec.preprocessors)] if any(spec.preprocessors) else inner
+        split = spec.group("splits")[piece.split if piece else ""]
+        return _layers(spec, split.dataset_name)
+    dataset = datasets[name]
+    below = dataset.link or (dataset.merge[0] if dataset.merge else None)
+    inner = _layers(spec, below) if below else []
+    return [*inner, list(dataset.preprocessors)] if any(dataset.preprocessors) else inner

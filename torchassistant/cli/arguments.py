@@ -14,6 +14,7 @@ SUMMARIES = {
     "train": "Train a session until its last stage is done, or go on with it.",
     "evaluate": "Compute losses and metrics with the trained models of a session.",
     "infer": "Make predictions with the trained models of a session.",
+    "check": "Find every mistake in a config. Nothing is created.",
 }
 
 
@@ -28,7 +29,7 @@ def whole_parser(prog: str) -> argparse.ArgumentParser:
     """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="A training run described as data: one JSON config, four commands.",
+        description="A training run described as data: one JSON config, a few commands.",
         epilog=EPILOG,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -38,7 +39,7 @@ def whole_parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _fill(parser: argparse.ArgumentParser, command: str) -> None:
-    if command == "init":
+    if command in ("init", "check"):
         parser.add_argument("config", metavar="CONFIG", help="training config (JSON)")
     elif command == "train":
         parser.add_argument("session", metavar="SESSION_DIR", help="folder that init made")
@@ -48,6 +49,22 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             metavar="CONFIG_OR_SESSION_DIR",
             help=f"{'evaluation' if command == 'evaluate' else 'inference'} config, "
             "or a session folder",
+        )
+    if command == "init":
+        parser.add_argument(
+            "--no-preflight",
+            dest="preflight",
+            action="store_false",
+            help="do not run one batch of every pipeline first",
+        )
+    if command == "check":
+        parser.add_argument(
+            "--preflight",
+            action="store_true",
+            help="also build everything and run one batch of every pipeline, as init does",
+        )
+        parser.add_argument(
+            "--complete", action="store_true", help="print the config with what it leaves out"
         )
     if command == "evaluate":
         parser.add_argument(
@@ -60,3 +77,18 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             nargs="+",
             help="what to predict for; several are several predictions",
         )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="PATH=VALUE",
+        action="append",
+        default=[],
+        help="change the config, as --set optimizer.kwargs.lr=0.001; may be given again",
+    )
+    parser.add_argument(
+        "--trust",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="let the config name what is in this module; may be given again",
+    )

@@ -6,32 +6,69 @@ import json
 import math
 import sys
 from argparse import Namespace
+from collections.abc import Iterable
+from typing import TextIO
 
 from torchassistant.cli.outcome import DONE
 from torchassistant.cli.progress import reporter_for
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
-from torchassistant.errors import shown_path
+from torchassistant.cli.tables import preflight_lines
+from torchassistant.config import as_data
+from torchassistant.errors import Problem, shown_path
 from torchassistant.session import (
+    Draft,
+    Preflight,
     Session,
-    create_session,
     evaluate_config,
     infer_config,
     load_session,
+    store,
 )
 
 
 def init(arguments: Namespace) -> int:
     """Create a session."""
     with stopping_at_once():
-        session = create_session(arguments.config)
+        draft = Draft(arguments.config, arguments.settings, arguments.trust)
+        _warn(draft.warnings)
+        session, report = store(draft, with_preflight=arguments.preflight)
+    if report is not None:
+        _show(report, sys.stdout)
     print(f"session {shown_path(session.path)} created")
     return DONE
+
+
+def check(arguments: Namespace) -> int:
+    """Find what is wrong with a config."""
+    with stopping_at_once():
+        draft = Draft(arguments.config, arguments.settings, arguments.trust)
+        _warn(draft.warnings)
+        report = draft.preflight() if arguments.preflight else None
+    if arguments.complete:
+        print(json.dumps(as_data(draft.spec), indent=2, ensure_ascii=False))
+    if report is not None:
+        _show(report, sys.stderr if arguments.complete else sys.stdout)
+    if not arguments.complete:
+        print(f"{arguments.config}: no problem found")
+    return DONE
+
+
+def _show(report: Preflight, stream: TextIO) -> None:
+    print("\n".join(preflight_lines(report)), file=stream)
+    _warn(report.warnings)
+
+
+def _warn(warnings: Iterable[Problem]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def train(arguments: Namespace) -> int:
     """Train a session."""
     with stopping_at_once():
-        session = load_session(arguments.session)
+        session = load_session(
+            arguments.session, settings=arguments.settings, trust=arguments.trust
+        )
     if session.finished:
         print(f"{_described(session)} is finished; nothing is left to do")
         return DONE
@@ -46,7 +83,13 @@ def train(arguments: Namespace) -> int:
 def evaluate(arguments: Namespace) -> int:
     """Print losses and metrics."""
     with stopping_after_iteration() as stop:
-        results = evaluate_config(arguments.source, reporter_for(), stop)
+        results = evaluate_config(
+            arguments.source,
+            reporter_for(),
+            stop,
+            settings=arguments.settings,
+            trust=arguments.trust,
+        )
     if arguments.json:
         finite = {name: v if math.isfinite(v) else None for name, v in results.items()}
         print(json.dumps(finite, indent=2, ensure_ascii=False))
@@ -60,7 +103,12 @@ def evaluate(arguments: Namespace) -> int:
 def infer(arguments: Namespace) -> int:
     """Hand predictions to the output device."""
     with stopping_at_once():
-        infer_config(arguments.source, arguments.inputs)
+        infer_config(
+            arguments.source,
+            arguments.inputs,
+            settings=arguments.settings,
+            trust=arguments.trust,
+        )
     return DONE
 
 

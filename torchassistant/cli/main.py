@@ -15,7 +15,7 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
     """Run a command.
 
     Args:
-        argv: The command (``init``, ``train``, ``evaluate``, ``infer``) and its arguments.
+        argv: The command (``init``, ``train``, …) and its arguments.
         prog: How the user called it.
 
     Returns:
@@ -29,7 +29,7 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
         command = arguments.command
     # First, so that the user's modules win over those that lie beside the scripts.
     sys.path.insert(0, os.getcwd())
-    return status_of(lambda: _runner(command)(arguments))
+    return status_of(lambda: _run(command, arguments))
 
 
 def main_console() -> int:
@@ -37,13 +37,20 @@ def main_console() -> int:
     return main(sys.argv[1:])
 
 
-def _runner(command: str) -> Callable[[Any], int]:
-    """The function behind a command; only now is the engine imported."""
+def _run(command: str, arguments: Any) -> int:
+    """Run the function behind a command; only now is the engine imported."""
+    if command in ("init", "check"):
+        # What cannot be read is told before the engine takes its second to be imported.
+        from torchassistant.config import read
+
+        read(arguments.config, arguments.settings)
     from torchassistant.cli import commands
 
-    return {
+    run: dict[str, Callable[[Any], int]] = {
         "init": commands.init,
         "train": commands.train,
         "evaluate": commands.evaluate,
         "infer": commands.infer,
-    }[command]
+        "check": commands.check,
+    }
+    return run[command](arguments)

@@ -6,19 +6,13 @@ import os
 import re
 import signal
 import sys
-import sysconfig
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 
-from torchassistant.errors import Interrupted, UserCodeError, UserError
+from torchassistant.errors import Interrupted, Problem, UserCodeError, UserError, is_users_file
 
 DONE, USER_CODE, USER_ERROR = 0, 1, 2
-
-_PACKAGE = str(Path(__file__).resolve().parents[1])
-_INSTALLED = tuple(
-    dict.fromkeys(sysconfig.get_paths()[key] for key in ("purelib", "platlib", "stdlib"))
-)
+MOST_SHOWN = 100
 
 
 def status_of(run: Callable[[], int]) -> int:
@@ -26,10 +20,10 @@ def status_of(run: Callable[[], int]) -> int:
     try:
         return run()
     except UserError as error:
-        for problem in error.problems:
-            _say(f"error: {problem}")
+        _tell(error.problems)
         return USER_ERROR
     except UserCodeError as error:
+        _tell(error.problems)
         cause = error.__cause__ or error
         frames, last = _in_worker(cause) or _here(cause)
         _say(f"error: {error.part}: {last.splitlines()[0]}")
@@ -62,10 +56,17 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def _tell(problems: list[Problem]) -> None:
+    for problem in problems[:MOST_SHOWN]:
+        _say(f"error: {problem}")
+    if len(problems) > MOST_SHOWN:
+        _say(f"… and {len(problems) - MOST_SHOWN} more")
+
+
 def _here(error: BaseException) -> tuple[list[str], str]:
     """The user's frames of a traceback, formatted, and what was raised."""
     stack = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__))
-    users = [frame for frame in stack if not _is_foreign(frame.filename)]
+    users = [frame for frame in stack if is_users_file(frame.filename)]
     frames = traceback.StackSummary.from_list(users or list(stack)).format()
     return frames, "".join(traceback.format_exception_only(error)).rstrip()
 
@@ -76,12 +77,5 @@ def _in_worker(error: BaseException) -> tuple[list[str], str] | None:
     if not found:
         return None
     *frames, last = re.split(r"^(?=  File )|^(?=\S)", text, flags=re.MULTILINE)[1:]
-    users = [f for f in frames if not _is_foreign(f.split('"')[1])]
+    users = [f for f in frames if is_users_file(f.split('"')[1])]
     return users or frames, last.rstrip()
-
-
-def _is_foreign(file: str) -> bool:
-    path = os.path.realpath(file)
-    if path.startswith(_PACKAGE + os.sep) or file.startswith("<frozen"):
-        return True
-    return any(path.startswith(os.path.realpath(folder) + os.sep) for folder in _INSTALLED)

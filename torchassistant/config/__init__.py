@@ -2,72 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import os
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from torchassistant.config.check import check
+from torchassistant.config import settings as settings_of
+from torchassistant.config.checks import check, check_sources
 from torchassistant.config.complete import complete
+from torchassistant.config.findings import Findings
 from torchassistant.config.overlay import lay_over
-from torchassistant.config.reader import read_file
+from torchassistant.config.reader import Text, read_file
 from torchassistant.config.spec import Block, EvaluationSpec, InferenceSpec, Spec
 from torchassistant.config.spelling import in_our_words
 from torchassistant.config.tree import as_tree
 from torchassistant.config.validate import validate
+from torchassistant.config.variables import substitute
 from torchassistant.errors import ConfigError, Place, Problem
 
-B = TypeVar("B", bound=Block)
-
 __all__ = [
+    "Block",
     "EvaluationSpec",
+    "Findings",
     "InferenceSpec",
     "Spec",
     "as_data",
+    "check_sources",
     "lay_over",
     "load",
-    "parse",
     "read",
+    "settings_for",
+    "spec_of",
     "validate",
 ]
 
+Source = str | Path | Mapping[str, Any]
 
-def read(source: str | Path | Mapping[str, Any], file: str = "") -> Any:
-    """A config in our words, from a file or from data that was made in Python.
+
+def read(
+    source: Source,
+    settings: Sequence[str] = (),
+    block: type[Block] = Spec,
+    variables: bool = True,
+) -> Findings:
+    """Read a config, from a file or from data that was made in Python.
+
+    Args:
+        source: The file, or the data.
+        settings: What is to be changed in it, each as ``PATH=VALUE``.
+        block: What kind of config it is.
+        variables: Whether ``${name}`` stands for a variable in its strings.
+
+    Returns:
+        The tree in our words, and what is wrong with it so far.
 
     Raises:
-        ConfigError: It cannot be read, or is no object.
+        ConfigError: It cannot be read at all, or is no object.
     """
-    name = file or ("" if isinstance(source, Mapping) else str(source))
-    tree = as_tree(source) if isinstance(source, Mapping) else read_file(source)
-    if not isinstance(tree, dict):
-        raise ConfigError(Problem("a config is one JSON object", Place(name, 1, 1)))
-    return in_our_words(tree, name)
+    from_data = isinstance(source, Mapping)
+    text = Text(as_tree(source), []) if isinstance(source, Mapping) else read_file(source)
+    findings = Findings(text.tree, "" if from_data else str(source))
+    findings.problems += text.problems
+    if not isinstance(text.tree, dict):
+        if not findings.problems:
+            place = Place(findings.file, 0 if from_data else 1, 0 if from_data else 1)
+            findings.problems.append(Problem("a config is one JSON object", place))
+        raise ConfigError(*findings.problems)
+    top = [field.alias or name for name, field in block.model_fields.items()]
+    settings_of.apply(text.tree, settings, findings.note, top)
+    if variables:
+        findings.broken |= substitute(text.tree, os.environ, findings.note)
+    in_our_words(findings)
+    return findings
 
 
-def load(source: str | Path | Mapping[str, Any]) -> Spec:
+def settings_for(block: type[Block], settings: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Settings of a config of this kind itself, and those of the training config behind it."""
+    own = {field.alias or name for name, field in block.model_fields.items()} - {"initialize"}
+    parted: tuple[list[str], list[str]] = ([], [])
+    for setting in settings:
+        first = re.split(r"[.\[=]", setting, maxsplit=1)[0]
+        parted[first not in own].append(setting)
+    return parted
+
+
+def spec_of(
+    findings: Findings,
+    used: Callable[[Spec], Collection[str]] | None = None,
+    scored: bool = True,
+) -> Spec | None:
+    """The completed spec of a training config, mended where it is wrong.
+
+    Args:
+        findings: As :func:`read` gives them; gets every problem that the config alone can show.
+        used: Where it is not to be trained: chooses the pipelines that are to be run.
+        scored: Whether losses and metrics are computed.
+    """
+    spec = validate(Spec, findings.tree, findings)
+    if spec is None:
+        return None
+    spec = complete(spec)
+    check(spec, findings, None if used is None else used(spec), scored)
+    return spec
+
+
+def load(source: Source) -> Spec:
     """A training config as a completed and checked spec.
 
     Raises:
         ConfigError: With every problem that was found.
     """
-    return parse(read(source), "" if isinstance(source, Mapping) else str(source))
-
-
-def parse(tree: Any, file: str = "", used: Callable[[Spec], Collection[str]] | None = None) -> Spec:
-    """The completed and checked spec of a tree that is in our words already.
-
-    Args:
-        tree: As :func:`read` gives it.
-        file: The file to name where no position is known.
-        used: Where it is not to be trained: chooses the pipelines that are to be run.
-
-    Raises:
-        ConfigError: With every problem that was found.
-    """
-    spec = complete(validate(Spec, tree, file))
-    problems = check(spec, tree, file, None if used is None else used(spec))
-    if problems:
-        raise ConfigError(*problems)
+    findings = read(source)
+    spec = spec_of(findings)
+    findings.raise_if_any()
+    assert spec is not None, "what is past mending has problems"
     return spec
 
 

@@ -12,8 +12,11 @@ from torchassistant.config.spec import (
     BatchProcessorSpec,
     DebugPipelineSpec,
     NodeSpec,
+    ObjectSpec,
     PipelineSpec,
     Spec,
+    StageSpec,
+    TrainSpec,
 )
 
 AnyPipeline = PipelineSpec | DebugPipelineSpec
@@ -23,6 +26,8 @@ DEFAULT_GRAPH = "default_graph"
 DEFAULT_PORT = "input"
 FIRST_COLUMN = "input_1"
 PREDICTION = "y_hat"
+NUM_EPOCHS = 20
+PATIENCE = 3
 
 
 def complete(spec: Spec) -> Spec:
@@ -40,6 +45,7 @@ def complete(spec: Spec) -> Spec:
     for pipeline in _pipelines(spec):
         if pipeline.graph in graphs:
             _complete_pipeline(pipeline, graphs[pipeline.graph])
+    _complete_stages(spec)
     return spec
 
 
@@ -63,7 +69,10 @@ def _add_processor(spec: Spec) -> None:
         return
     (model,) = models
     fitting = [name for name, optimizer in optimizers.items() if optimizer.model == model]
-    first = next(iter(spec.initialize.pipelines.values())).input_factories[0]
+    pipelines = spec.initialize.pipelines
+    if not pipelines:
+        return
+    first = next(iter(pipelines.values())).input_factories[0]
     column = first.variable_names[0] if first.variable_names else FIRST_COLUMN
     node = NodeSpec(
         model_name=model,
@@ -125,3 +134,25 @@ def _complete_pipeline(pipeline: AnyPipeline, graph: BatchGraphSpec) -> None:
         for metric in pipeline.metrics:
             metric.node_name = metric.node_name or only
             metric.display_name = metric.shown_as
+
+
+def _complete_stages(spec: Spec) -> None:
+    """One stage, where there is no choice who trains; and an end for those that name none."""
+    pipelines = list(spec.initialize.pipelines)
+    if not spec.train.stages and 1 <= len(pipelines) <= 2:
+        stage = StageSpec(training_pipelines=pipelines[:1], validation_pipelines=pipelines[1:])
+        spec.train = TrainSpec(stages=[stage])
+    for stage in spec.train.stages:
+        if stage.stop_condition is None:
+            stage.stop_condition = _stop_condition(spec, stage)
+
+
+def _stop_condition(spec: Spec, stage: StageSpec) -> ObjectSpec:
+    """Early stopping on the validation loss; where there is none, a number of epochs."""
+    pipelines = spec.initialize.pipelines
+    for name in reversed(stage.validation_pipelines):
+        if name in pipelines and name not in stage.training_pipelines and pipelines[name].losses:
+            monitor = pipelines[name].losses[0].shown_as
+            kwargs = {"monitor": monitor, "patience": PATIENCE}
+            return ObjectSpec(class_="EarlyStopping", kwargs=kwargs)
+    return ObjectSpec(class_="EpochsCompleted", kwargs={"num_epochs": NUM_EPOCHS})

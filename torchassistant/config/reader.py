@@ -8,38 +8,51 @@ from bisect import bisect_right
 from json.decoder import JSONDecodeError
 from json.decoder import scanstring as scan_string  # type: ignore[attr-defined]
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from torchassistant.config.tree import Mark, Row, Table
+from torchassistant.config.tree import UNREADABLE, Mark, Row, Table
 from torchassistant.errors import ConfigError, Place, Problem
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 100
+MAX_DIGITS = 400
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-_WORD = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
+_WORD = re.compile(r"[^\s,:\[\]{}\"/]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WORDS = {"true": True, "false": False, "null": None}
+_PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
 
 
-def read_file(path: str | Path) -> Any:
+class Text(NamedTuple):
+    """What was read from a text.
+
+    Args:
+        tree: The config; values that cannot be read are ``UNREADABLE`` in it. None where reading
+            had to end early.
+        problems: What is wrong with the text, in file order.
+    """
+
+    tree: Any
+    problems: list[Problem]
+
+
+def read_file(path: str | Path) -> Text:
     """Read a config file.
 
     Raises:
-        ConfigError: The file cannot be read, is too large, or is not JSON with comments.
+        ConfigError: The file cannot be read, is too large, or is no UTF-8 text.
     """
     file = str(path)
     try:
-        size = Path(path).stat().st_size
-        if size > MAX_BYTES:
-            raise ConfigError(
-                Problem(f"the file has {size:,} bytes; {MAX_BYTES:,} are allowed", Place(file))
-            )
-        data = Path(path).read_bytes()
-    except OSError as error:
-        reason = error.strerror or str(error)
+        with Path(path).open("rb") as stream:
+            data = stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(Problem(f"cannot read the file: {reason}", Place(file))) from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(Problem(f"the file has more than {MAX_BYTES:,} bytes", Place(file)))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -47,11 +60,21 @@ def read_file(path: str | Path) -> Any:
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         place = Place(file, line, column)
         raise ConfigError(Problem("this byte is not UTF-8 text", place)) from None
-    return read_text(text, file)
+    return scan(text, file)
+
+
+def scan(text: str, file: str = "") -> Text:
+    """Read a config from text, past what can be passed over.
+
+    Args:
+        text: JSON, in which ``//`` and ``/* */`` comments may stand between tokens.
+        file: The name under which problems are reported.
+    """
+    return _Reader(text, file).read()
 
 
 def read_text(text: str, file: str = "") -> Any:
-    """Read a config from text.
+    """Read a config from text that has to be right.
 
     Args:
         text: JSON, in which ``//`` and ``/* */`` comments may stand between tokens.
@@ -60,7 +83,10 @@ def read_text(text: str, file: str = "") -> Any:
     Raises:
         ConfigError: The text is not such JSON; every problem has line and column.
     """
-    return _Reader(text, file).read()
+    found = scan(text, file)
+    if found.problems:
+        raise ConfigError(*found.problems)
+    return found.tree
 
 
 class _Stop(Exception):
@@ -74,7 +100,8 @@ class _Reader:
         self.problems: list[Problem] = []
         self.starts = [0, *(found.end() for found in re.finditer("\n", text))]
 
-    def read(self) -> Any:
+    def read(self) -> Text:
+        value: Any = None
         try:
             start = self.blank(0)
             value, end = self.value(start, 0)
@@ -82,10 +109,8 @@ class _Reader:
             if end < len(self.text):
                 self.note("nothing may follow the end of the config", end)
         except _Stop:
-            pass
-        if self.problems:
-            raise ConfigError(*self.problems)
-        return value
+            value = None
+        return Text(value, self.problems)
 
     def mark(self, at: int) -> Mark:
         line = bisect_right(self.starts, at)
@@ -127,12 +152,24 @@ class _Reader:
             return self.string(at)
         if not character:
             raise self.fail("a value was expected, and the file ends", at)
-        word = _WORD.match(self.text, at)
-        if word and word.group() in _WORDS:
-            return _WORDS[word.group()], word.end()
-        if word:
-            raise self.fail(f'"{word.group()}" is no JSON value; strings stand in quotes', at)
-        return self.number(at)
+        found = _WORD.match(self.text, at)
+        if not found:
+            raise self.fail(f"a value was expected, found {character!r}", at)
+        return self.word(found.group(), at), found.end()
+
+    def word(self, word: str, at: int) -> Any:
+        """What a run of characters outside of quotes means."""
+        if word in _WORDS:
+            return _WORDS[word]
+        if word[0] in "-0123456789":
+            return self.number(word, at)
+        hint = _PYTHON_WORDS.get(word)
+        self.note(
+            f'"{word}" is no JSON value; '
+            + (f"JSON writes {hint}" if hint else "strings stand in quotes"),
+            at,
+        )
+        return UNREADABLE
 
     def string(self, at: int) -> tuple[str, int]:
         try:
@@ -144,19 +181,21 @@ class _Reader:
             self.note("this string holds half of a surrogate pair, which is no character", at)
         return text, end
 
-    def number(self, at: int) -> tuple[int | float, int]:
-        found = _NUMBER.match(self.text, at)
-        rest = self.text[found.end() : found.end() + 1] if found else ""
-        if not found or rest.isalnum() or rest in (".", "+", "-", "_"):
-            raise self.fail(f"a value was expected, found {self.text[at : at + 10]!r}", at)
+    def number(self, word: str, at: int) -> Any:
+        found = _NUMBER.fullmatch(word)
+        if not found:
+            self.note(f"{word[:40]!r} is no number as JSON writes it", at)
+            return UNREADABLE
         if found.group(1) is None and found.group(2) is None:
-            if found.end() - at > 4000:
-                raise self.fail("this number has too many digits", at)
-            return int(found.group()), found.end()
-        number = float(found.group())
+            if len(word) <= MAX_DIGITS:
+                return int(word)
+            self.note("this number has too many digits", at)
+            return UNREADABLE
+        number = float(word)
         if math.isinf(number):
             self.note("this number is too large", at)
-        return number, found.end()
+            return UNREADABLE
+        return number
 
     def table(self, at: int, depth: int) -> tuple[Table, int]:
         table = Table()
@@ -186,11 +225,19 @@ class _Reader:
             at = self.blank(at)
             if self.text.startswith("}", at):
                 return table, at + 1
-            if not self.text.startswith(",", at):
-                raise self.fail("a comma or a closing brace was expected", at)
-            at = self.blank(at + 1)
+            at = self.after_comma(at, '"', "a comma or a closing brace was expected")
             if self.text.startswith("}", at):
-                raise self.fail("no comma may stand before the closing brace", at)
+                self.note("no comma may stand before the closing brace", at)
+                return table, at + 1
+
+    def after_comma(self, at: int, next_ones: str, message: str) -> int:
+        """Where the next item stands; a comma that is missing before it is told, and no more."""
+        if self.text.startswith(",", at):
+            return self.blank(at + 1)
+        if not self.text.startswith(tuple(next_ones), at):
+            raise self.fail(message, at)
+        self.note(message, at)
+        return at
 
     def row(self, at: int, depth: int) -> tuple[Row, int]:
         row = Row()
@@ -205,8 +252,7 @@ class _Reader:
             at = self.blank(at)
             if self.text.startswith("]", at):
                 return row, at + 1
-            if not self.text.startswith(",", at):
-                raise self.fail("a comma or a closing bracket was expected", at)
-            at = self.blank(at + 1)
+            at = self.after_comma(at, '"{[', "a comma or a closing bracket was expected")
             if self.text.startswith("]", at):
-                raise self.fail("no comma may stand before the closing bracket", at)
+                self.note("no comma may stand before the closing bracket", at)
+                return row, at + 1

@@ -6,7 +6,7 @@ documentation, so they are written for the person who writes a config.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -16,7 +16,6 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     Tag,
-    model_validator,
 )
 
 Name = Annotated[str, Field(min_length=1)]
@@ -47,12 +46,6 @@ class ObjectSpec(Block):
     args: list[Any] = Field([], description="Positional arguments; may hold objects.")
     kwargs: dict[str, Any] = Field({}, description="Keyword arguments; may hold objects.")
 
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        if (self.class_ is None) == (self.factory_fn is None):
-            raise ValueError('one of "class" and "factory_fn" is needed')
-        return self
-
     @property
     def path(self) -> str:
         """The dotted path or short name, whichever way it is given."""
@@ -72,15 +65,6 @@ class DatasetSpec(Block):
         [], description='The i-th is for the i-th column; "" or null leaves a column as it is.'
     )
 
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        given = [self.class_, self.factory_fn, self.link, self.merge]
-        if sum(source is not None for source in given) != 1:
-            raise ValueError('one of "class", "factory_fn", "link" and "merge" is needed')
-        if (self.link or self.merge) and (self.args or self.kwargs):
-            raise ValueError('"args" and "kwargs" belong to "class" or "factory_fn"')
-        return self
-
     @property
     def is_object(self) -> bool:
         """Whether the dataset is built by a class or a function."""
@@ -94,12 +78,6 @@ class SplitSpec(Block):
     ratio: Annotated[list[PositiveFloat], Field(min_length=1)] = Field(
         description="Share of each slice; they add up to 1."
     )
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if abs(sum(self.ratio) - 1) > 1e-5:
-            raise ValueError(f"the shares must add up to 1; they add up to {sum(self.ratio):g}")
-        return self
 
 
 class PreprocessorSpec(ObjectSpec):
@@ -193,13 +171,6 @@ class BatchProcessorSpec(Block):
     )
     device: Device | None = Field(None, description="Left out: the `device` of the config.")
 
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        given = [self.class_, self.factory_fn, self.neural_graph]
-        if sum(source is not None for source in given) != 1:
-            raise ValueError('one of "neural_graph", "class" and "factory_fn" is needed')
-        return self
-
     @property
     def is_object(self) -> bool:
         """Whether the processor is the user's own object."""
@@ -224,12 +195,6 @@ class GradientClipperSpec(Block):
         None, description="Largest absolute value of one element."
     )
     clip_norm: PositiveFloat | None = Field(None, description="Largest L2 norm of all gradients.")
-
-    @model_validator(mode="after")
-    def _something(self) -> Self:
-        if self.clip_value is None and self.clip_norm is None:
-            raise ValueError('one of "clip_value" and "clip_norm" is needed')
-        return self
 
 
 class HookSpec(Block):
@@ -420,7 +385,7 @@ class InitializeSpec(Block):
 
     definitions: list[Definition] = Field(description="What the rest of the config names.")
     pipelines: Annotated[dict[str, PipelineSpec], Field(min_length=1)] = Field(
-        description="By name."
+        {}, description="By name; left out: one that trains and one that validates."
     )
     debug_pipelines: dict[str, DebugPipelineSpec] = Field(
         {}, description="By name; stages name them."
@@ -441,8 +406,10 @@ class StageSpec(Block):
             Discriminator(lambda value: "name" if isinstance(value, str) else "block"),
         ]
     ] = Field([], description="Debug pipelines, or names of those under `initialize`.")
-    stop_condition: ObjectSpec = Field(
-        description="Called as `condition(epoch_in_stage, history)` after each epoch."
+    stop_condition: ObjectSpec | None = Field(
+        None,
+        description="Called as `condition(epoch_in_stage, history)` after each epoch; left out: "
+        "early stopping on the validation loss.",
     )
     eval_steps: EvalSteps | dict[str, EvalSteps] = Field(
         1.0, description="How much of each validation pipeline is run; a table says it by name."
@@ -453,7 +420,7 @@ class TrainSpec(Block):
     """What is done: the stages, one after the other."""
 
     stages: Annotated[list[StageSpec], Field(min_length=1)] = Field(
-        description="One after the other."
+        [], description="One after the other; left out: one, over all pipelines."
     )
 
 
@@ -477,7 +444,7 @@ class Spec(Block):
     device: Device = Field("auto", description="`auto` takes a GPU where there is one.")
     checkpoints: CheckpointsSpec = Field(CheckpointsSpec(), description="When the state is saved.")
     initialize: InitializeSpec = Field(description="What there is.")
-    train: TrainSpec = Field(description="What is done.")
+    train: TrainSpec = Field(TrainSpec(), description="What is done.")
 
     def group(self, name: str) -> dict[str, Any]:
         """The specs of one group, by name, as written."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torchassistant.config.tree import Path, Row, Table, like, place_of
-from torchassistant.errors import ConfigError, Problem
+from torchassistant.config.findings import Findings
+from torchassistant.config.tree import Path, Row, Table, like
+from torchassistant.errors import near
 
 GROUPS = {"data_loaders": "loader_factories"}
 INPUT_KEYS = {"data_loader": "loader_factory", "input_port": "input_alias"}
@@ -15,34 +16,47 @@ GRAPH_KEYS = {"input_ports": "input_aliases"}
 NODE_KEYS = {"alias": "name"}
 INPUT_META_KEYS = {"input_port": "input_alias", "input_adapter": "input_converter"}
 DEFINITION_SECTIONS = ("data", "computation")
+PATHS = {
+    f"torchassistant.{later}": f"torchassistant.{ours}"
+    for later, ours in {
+        "loss_functions.MaskedCrossEntropy": "losses.MaskedCrossEntropy",
+        "collators.ColumnWiseCollator": "collators.ColumnWise",
+        "preprocessors.NullProcessor": "preprocessors.NullPreprocessor",
+        "preprocessors.ImagePreprocessor": "preprocessors.ImageNormalizer",
+        "preprocessors.TextPreprocessor": "preprocessors.TextTokenizer",
+    }.items()
+}
 
 
-def in_our_words(tree: Any, file: str = "") -> Any:
-    """A config with every later name replaced by ours; shapes that do not fit are left alone.
+def in_our_words(findings: Findings) -> None:
+    """Replace every later name by ours, in place; shapes that do not fit are left alone.
 
     Args:
-        tree: A training, evaluation or inference config, as read.
-        file: The file to name where no position is known.
-
-    Raises:
-        ConfigError: One thing is said under both of its names.
+        findings: Holds the tree of a training, evaluation or inference config; gets a problem
+            where one thing is said under both of its names.
     """
-    speller = _Speller(tree, file)
-    result = speller.config(tree)
-    if speller.problems:
-        raise ConfigError(*speller.problems)
-    return result
+    _later_paths(findings.tree)
+    _Speller(findings).config(findings.tree)
+
+
+def _later_paths(tree: Any) -> None:
+    """Classes of ours by the path that they have in later releases."""
+    if isinstance(tree, dict):
+        path = tree.get("class")
+        if isinstance(path, str) and path in PATHS:
+            tree["class"] = PATHS[path]
+    if isinstance(tree, (dict, list)):
+        for item in tree.values() if isinstance(tree, dict) else tree:
+            _later_paths(item)
 
 
 class _Speller:
-    def __init__(self, root: Any, file: str) -> None:
-        self.root = root
-        self.file = file
-        self.problems: list[Problem] = []
+    def __init__(self, findings: Findings) -> None:
+        self.findings = findings
 
-    def config(self, tree: Any) -> Any:
-        tree = self.each(tree, (), {"initialize": self.initialize, "train": self.train})
-        return self.each(tree, (), {"inputs_meta": self.rows(self.renaming(INPUT_META_KEYS))})
+    def config(self, tree: Any) -> None:
+        self.each(tree, (), {"initialize": self.initialize, "train": self.train})
+        self.each(tree, (), {"inputs_meta": self.rows(self.renaming(INPUT_META_KEYS))})
 
     def initialize(self, tree: Any, path: Path) -> Any:
         tree = self.each(tree, path, {"definitions": self.join_sections})
@@ -64,12 +78,12 @@ class _Speller:
 
     def join_sections(self, tree: Any, path: Path) -> Any:
         """``{"data": [...], "computation": [...]}`` joined to one list, in order."""
-        if (
-            not isinstance(tree, Table)
-            or not tree
-            or any(k not in DEFINITION_SECTIONS for k in tree)
-        ):
+        if not isinstance(tree, Table) or not set(DEFINITION_SECTIONS) & set(tree):
             return tree
+        for key in tree:
+            if key not in DEFINITION_SECTIONS:
+                message = f'unknown key "{key}"{near(key, DEFINITION_SECTIONS)}'
+                self.findings.note(message, (*path, key), at_key=True)
         joined = Row()
         joined.mark = tree.mark
         for section in DEFINITION_SECTIONS:
@@ -137,10 +151,8 @@ class _Speller:
             for key in tree:
                 ours = names.get(key, key)
                 if ours in result or (ours != key and ours in tree):
-                    place = place_of(self.root, (*path, key), self.file, at_key=True)
-                    self.problems.append(
-                        Problem(f'"{key}" is another name for "{ours}", which is given too', place)
-                    )
+                    message = f'"{key}" is another name for "{ours}", which is given too'
+                    self.findings.note(message, (*path, key), at_key=True)
                 result.take(tree, key, as_key=ours)
             return result
 

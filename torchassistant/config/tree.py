@@ -10,6 +10,19 @@ from torchassistant.errors import Place
 Path = tuple[str | int, ...]
 
 
+class _Unreadable:
+    """Stands in a tree for a value that the reader could not make out, and has told of."""
+
+    def __repr__(self) -> str:
+        return "UNREADABLE"
+
+    def __deepcopy__(self, memo: object) -> _Unreadable:
+        return self
+
+
+UNREADABLE = _Unreadable()
+
+
 class Mark(NamedTuple):
     """A position in a file: line and column count from 1."""
 

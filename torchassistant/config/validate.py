@@ -1,49 +1,188 @@
-"""A tree → a typed block; what pydantic finds becomes problems with places."""
+"""A tree → a typed block. What does not fit is told, mended, and marked as broken.
+
+Mending lets the later levels of the check see everything else: a key that is misspelt is taken for
+the key that was meant, and what cannot be read is replaced by a placeholder of which, as it is
+broken, nothing more is said.
+"""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import types
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from torchassistant.config.spec import DEFINITIONS, Block
-from torchassistant.config.tree import Path, place_of
-from torchassistant.errors import ConfigError, Place, Problem, listing, near
+from torchassistant.config.findings import Findings
+from torchassistant.config.spec import DEFINITIONS, Block, DefinitionBlock
+from torchassistant.config.tree import UNREADABLE, Path, Row, Table, as_tree
+from torchassistant.errors import listing, near, nearest
 
 B = TypeVar("B", bound=Block)
 
-_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
+PLACEHOLDER = "\ufffc"
+_ROUNDS = 20
+"""Mending one thing may uncover another inside it, never deeper than the language is nested."""
+
+_KINDS = {
+    "string": "a string",
+    "list": "a list",
+    "dictionary": "an object",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+}
 
 
-def validate(block: type[B], tree: Any, file: str = "") -> B:
+def validate(block: type[B], tree: Any, findings: Findings) -> B | None:
     """Check a tree against a block of the language.
 
-    Raises:
-        ConfigError: With one problem for each thing that does not fit, in file order.
+    Args:
+        block: What it should be.
+        tree: Changed in place where it is mended.
+        findings: Gets the problems, and the parts that were mended.
+
+    Returns:
+        The block, mended where it had to be; None where the tree is past mending.
     """
-    try:
-        return block.model_validate(tree)
-    except ValidationError as error:
-        problems = _problems(block, tree, error.errors(include_url=False), file)
-        raise ConfigError(*problems) from None
+    _set_aside_unreadable(tree, findings, ())
+    renamed: set[Path] = set()
+    for _ in range(_ROUNDS):
+        try:
+            return block.model_validate(tree)
+        except ValidationError as error:
+            errors = _by_path(tree, error.errors(include_url=False))
+        misspelt = {p: d for p, d in errors.items() if _is_unknown_key(d)}
+        for path, details in misspelt.items():
+            _unknown_key(block, tree, path, details[0], findings, renamed)
+        # Misspelt keys first: a key that is missing may be one of them.
+        for path, details in errors.items() if not misspelt else ():
+            _misfit(block, tree, path, details, findings, renamed)
+    return None
 
 
-def in_file_order(problems: list[Problem]) -> list[Problem]:
-    """Problems sorted by position, without repeats."""
-    return sorted(dict.fromkeys(problems), key=lambda p: (p.place.line, p.place.column))
+def _set_aside_unreadable(tree: Any, findings: Findings, path: Path) -> None:
+    """What the reader has told of already is broken; null stands in its place."""
+    items = (
+        list(tree.items())
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    )
+    for step, value in items:
+        if value is UNREADABLE:
+            tree[step] = None
+            findings.broken.add((*path, step))
+        else:
+            _set_aside_unreadable(value, findings, (*path, step))
 
 
-def _problems(
-    block: type[Block], tree: Any, errors: list[ErrorDetails], file: str
-) -> list[Problem]:
-    found: dict[Place, list[str]] = {}
+def _by_path(tree: Any, errors: list[ErrorDetails]) -> dict[Path, list[ErrorDetails]]:
+    found: dict[Path, list[ErrorDetails]] = {}
     for details in errors:
-        path = _real_path(tree, details["loc"])
-        extra = details["type"] == "extra_forbidden"
-        place = place_of(tree, path, file, at_key=extra)
-        found.setdefault(place, []).append(_sentence(block, path, details))
-    return in_file_order([Problem(_one_of(texts), place) for place, texts in found.items()])
+        found.setdefault(_real_path(tree, details), []).append(details)
+    return found
+
+
+def _real_path(tree: Any, details: ErrorDetails) -> Path:
+    """pydantic's location without the tags of unions, which are no keys of the config."""
+    path: list[str | int] = []
+    node = tree
+    for step in details["loc"]:
+        inside = (isinstance(node, dict) and step in node) or (
+            isinstance(node, list) and isinstance(step, int) and step < len(node)
+        )
+        if inside:
+            node = node[step]
+            path.append(step)
+    if details["type"] == "missing":
+        path.append(details["loc"][-1])
+    return tuple(path)
+
+
+def _is_unknown_key(details: list[ErrorDetails]) -> bool:
+    return details[0]["type"] == "extra_forbidden"
+
+
+def _unknown_key(
+    block: type[Block],
+    tree: Any,
+    path: Path,
+    details: ErrorDetails,
+    findings: Findings,
+    renamed: set[Path],
+) -> None:
+    """Tell of a key that is not in the language; take it for the one that was meant, if any."""
+    *above, key = path
+    table, fields = _at(tree, above), _fields(_annotation_at(block, tree, tuple(above)))
+    name, known = str(key), list(fields)
+    meant = nearest(name, known)
+    hint = near(name, known)
+    if meant is None and "kwargs" in known:
+        hint += '; arguments stand under "kwargs"'
+    findings.note(f'unknown key "{name}"{hint}', path, at_key=True)
+    if meant is not None and meant not in table:
+        table.take(table, name, as_key=meant)
+        renamed.add((*above, meant))
+    del table[name]
+
+
+def _misfit(
+    block: type[Block],
+    tree: Any,
+    path: Path,
+    details: list[ErrorDetails],
+    findings: Findings,
+    renamed: set[Path],
+) -> None:
+    """Tell of a value that does not fit, or is missing, and put something that fits there."""
+    kind = details[0]["type"]
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        _unknown_group(tree, path, details[0], findings)
+        return
+    if path not in renamed:
+        findings.note(_one_of([_sentence(d) for d in details]), path)
+    findings.broken.add(path)
+    if not path:
+        return
+    *above, key = path
+    holder = _at(tree, above)
+    field = _fields(_annotation_at(block, tree, tuple(above))).get(str(key))
+    if field is not None and not field.is_required():
+        holder.pop(key, None)
+        return
+    annotation = field.annotation if field else _annotation_at(block, tree, path)
+    holder[key] = _placeholder(annotation)
+
+
+def _unknown_group(tree: Any, path: Path, details: ErrorDetails, findings: Findings) -> None:
+    definition = _at(tree, path)
+    found = details.get("ctx", {}).get("tag")
+    at: Path = (*path, "group") if "group" in definition else path
+    if details["type"] == "union_tag_not_found" and "group" not in definition:
+        key = nearest("group", set(definition) - {"name", "spec"})
+        if key:
+            findings.note(f'unknown key "{key}"; did you mean "group"?', (*path, key), at_key=True)
+            definition.take(definition, key, as_key="group")
+            del definition[key]
+            return
+        message = f'the key "group" is missing; it is one of {listing(list(DEFINITIONS), 20)}'
+    else:
+        text = str(found if found is not None else definition.get("group"))
+        message = f'unknown group "{text}"{near(text, DEFINITIONS)}'
+    findings.note(message, at)
+    meant = nearest(str(found), DEFINITIONS)
+    if meant:
+        definition["group"] = meant
+        return
+    # Whatever it is, something of this name is defined.
+    name = definition.get("name")
+    findings.broken.add(path)
+    if isinstance(name, str):
+        findings.nameless.add(name)
+    _at(tree, path[:-1])[path[-1]] = _placeholder(DefinitionBlock)
 
 
 def _one_of(sentences: list[str]) -> str:
@@ -56,89 +195,111 @@ def _one_of(sentences: list[str]) -> str:
     return "; or: ".join(sentences)
 
 
-def _real_path(tree: Any, loc: Path) -> Path:
-    """pydantic's location without the tags of unions, which are no keys of the config."""
-    path: list[str | int] = []
-    node = tree
-    for index, step in enumerate(loc):
-        last = index == len(loc) - 1
-        inside = (isinstance(node, dict) and step in node) or (
-            isinstance(node, list) and isinstance(step, int) and step < len(node)
-        )
-        if inside:
-            node = node[step]
-            path.append(step)
-        elif last and isinstance(node, dict) and not _is_tag(step):
-            path.append(step)
-    return tuple(path)
-
-
-def _is_tag(step: str | int) -> bool:
-    """Whether a step of pydantic's location names a choice of a union."""
-    text = str(step)
-    return text in (*DEFINITIONS, "str", "int", "float", "block") or any(c in text for c in "[(")
-
-
-def _sentence(block: type[Block], path: Path, details: ErrorDetails) -> str:
+def _sentence(details: ErrorDetails) -> str:
     kind, context = details["type"], details.get("ctx", {})
-    if kind == "extra_forbidden":
-        known = _known_keys(block, details["loc"][:-1])
-        return f'unknown key "{path[-1]}"{near(str(path[-1]), known)}'
     if kind == "missing":
         return f'the key "{details["loc"][-1]}" is missing'
-    if kind == "union_tag_invalid":
-        found = str(context.get("tag"))
-        return f'unknown group "{found}"{near(found, DEFINITIONS)}'
-    if kind == "union_tag_not_found":
-        return f'the key "group" is missing; it is one of {listing(list(DEFINITIONS), 20)}'
-    if kind == "value_error":
-        return str(context.get("error", details["msg"]))
     if kind == "literal_error":
         return f"expected {context.get('expected')}, found {_shown(details['input'])}"
+    if kind == "too_short":
+        return "expected at least one, found none"
+    if kind == "string_too_short":
+        return "expected a string that is not empty"
+    if kind == "string_pattern_mismatch":
+        return f"expected a string of the form {context.get('pattern')}, " + (
+            f"found {_shown(details['input'])}"
+        )
     message = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    names = {
-        "string": "a string",
-        "list": "a list",
-        "dictionary": "an object",
-        "integer": "a whole number",
-        "number": "a number",
-        "boolean": "true or false",
-    }
-    return f"expected {names.get(message, message)}, found {_shown(details['input'])}"
+    if kind in ("model_type", "model_attributes_type"):
+        message = "dictionary"
+    return f"expected {_KINDS.get(message, message)}, found {_shown(details['input'])}"
 
 
 def _shown(value: Any) -> str:
     if isinstance(value, (dict, list)):
-        return f"{_KINDS[dict] if isinstance(value, dict) else _KINDS[list]} of {len(value)}"
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    text = str(value) if len(str(value)) <= 60 else f"{str(value)[:60]}…"
+    return f'"{text}"' if isinstance(value, str) else text
 
 
-def _known_keys(block: type[BaseModel], loc: Path) -> list[str]:
-    """The keys that may stand at ``loc``; follows the fields of the blocks."""
-    model: Any = block
-    for step in loc:
-        if isinstance(step, str) and step in DEFINITIONS:
-            model = DEFINITIONS[step]
-            continue
-        fields = getattr(model, "model_fields", None)
-        if fields is None or not isinstance(step, str):
-            continue
-        by_key = {field.alias or name: field for name, field in fields.items()}
-        if step in by_key:
-            model = _block_in(by_key[step].annotation) or model
-    return [field.alias or name for name, field in model.model_fields.items()]
+# What the language has where
 
 
-def _block_in(annotation: Any) -> type[BaseModel] | None:
-    """The block inside an annotation such as ``list[Annotated[Block, …]] | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+def _at(tree: Any, path: Any) -> Any:
+    for step in path:
+        tree = tree[step]
+    return tree
+
+
+def _fields(annotation: Any) -> dict[str, FieldInfo]:
+    """The fields of a block, by the key of the config; none for anything else."""
+    if not (isinstance(annotation, type) and issubclass(annotation, Block)):
+        return {}
+    return {field.alias or name: field for name, field in annotation.model_fields.items()}
+
+
+def _annotation_at(block: type[Block], tree: Any, path: Path) -> Any:
+    """The type that the language has at ``path``; None where it has none."""
+    annotation: Any = _plain(block, tree)
+    for step in path:
+        fields = _fields(annotation)
+        if step in fields:
+            annotation = fields[str(step)].annotation
+        elif get_origin(annotation) is list:
+            (annotation,) = get_args(annotation)
+        elif get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
+        else:
+            return None
+        inside = isinstance(tree, dict) or (isinstance(tree, list) and isinstance(step, int))
+        try:
+            tree = tree[step] if inside else None
+        except (KeyError, IndexError):
+            tree = None
+        annotation = _plain(annotation, tree)
+    return annotation
+
+
+def _plain(annotation: Any, value: Any) -> Any:
+    """A type without its notes; of several, the one that a value is meant to be."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) not in (Union, types.UnionType):
         return annotation
-    for part in getattr(annotation, "__args__", ()):
-        found = _block_in(part)
-        if found:
-            return found
-    return None
+    choices = [_plain(choice, value) for choice in get_args(annotation)]
+    if DEFINITIONS["models"] in choices:
+        group = value.get("group") if isinstance(value, dict) else None
+        return DEFINITIONS.get(group, DefinitionBlock) if isinstance(group, str) else None
+    choices = [choice for choice in choices if choice is not type(None)]
+    for choice in choices:
+        if isinstance(value, dict) and (_fields(choice) or get_origin(choice) is dict):
+            return choice
+        if isinstance(value, list) and get_origin(choice) is list:
+            return choice
+    return choices[0]
+
+
+def _placeholder(annotation: Any) -> Any:
+    """The least that fits a type."""
+    annotation = _plain(annotation, None)
+    if annotation in (None, DefinitionBlock):
+        return as_tree({"group": "collators", "name": PLACEHOLDER, "spec": {"class": PLACEHOLDER}})
+    if annotation is str:
+        return PLACEHOLDER
+    if get_origin(annotation) is list:
+        return Row([_placeholder(get_args(annotation)[0])])
+    if get_origin(annotation) is dict:
+        return Table({PLACEHOLDER: _placeholder(get_args(annotation)[1])})
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)[0]
+    if annotation in (int, float):
+        return annotation(1)
+    fields = _fields(annotation)
+    table = Table({k: _placeholder(f.annotation) for k, f in fields.items() if f.is_required()})
+    if "class" in fields and not table.get("neural_graph"):
+        table["class"] = PLACEHOLDER
+    return table

@@ -14,6 +14,14 @@ from torchassistant.data.randomness import derived
 
 # In evaluation the dataset is read once, in its own order, whatever draws from it in training.
 _TRAINING_ONLY = ("shuffle", "sampler", "batch_sampler")
+_WORKERS_ONLY = (
+    "num_workers",
+    "prefetch_factor",
+    "timeout",
+    "multiprocessing_context",
+    "worker_init_fn",
+    "persistent_workers",
+)
 
 
 class EpochSampler(Sampler[int]):
@@ -81,6 +89,11 @@ class LoaderFactory:
         self.collator = collator
         self.kwargs = dict(kwargs)
         self.name = name
+
+    def in_process(self) -> LoaderFactory:
+        """The same without workers, for who wants a batch or two."""
+        kwargs = {key: value for key, value in self.kwargs.items() if key not in _WORKERS_ONLY}
+        return LoaderFactory(self.dataset, self.collator, kwargs, self.name)
 
     def for_training(self, seed: int) -> EpochLoader:
         """A loader that shuffles, unless the config says otherwise."""

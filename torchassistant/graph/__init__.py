@@ -2,6 +2,7 @@
 
 from torchassistant.graph.batch_graph import BatchGraph, Plan
 from torchassistant.graph.frame import Frame, Frames, rows_of
+from torchassistant.graph.keeping import kept
 from torchassistant.graph.mode import evaluating
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor
 
@@ -15,5 +16,6 @@ __all__ = [
     "Plan",
     "Processor",
     "evaluating",
+    "kept",
     "rows_of",
 ]

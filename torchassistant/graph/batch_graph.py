@@ -19,6 +19,9 @@ from torchassistant.graph.processor import (
     plain_call,
 )
 
+Watched = Callable[[Node, Callable[..., object]], Callable[..., object]]
+"""From a node and the call of its model to a call that somebody looks on at."""
+
 
 class BatchGraph:
     """Batch processors, fed through named input ports.
@@ -68,18 +71,26 @@ class BatchGraph:
         fed = {source for sources in self.edges.values() for source in sources}
         return [name for name in self.processors if name not in fed]
 
-    def for_training(self) -> Plan:
-        """A plan in which the models that this graph does not train keep their buffers."""
+    def for_training(self, watched: Watched | None = None) -> Plan:
+        """A plan in which the models that this graph does not train keep their buffers.
+
+        Args:
+            watched: Puts something around the call of each model, for who wants to look on.
+        """
         trained = set(self.trained)
 
         def call_of(node: Node) -> Callable[..., object]:
             return node.model if node.model in trained else frozen_call(node.model)
 
-        return self._plan(call_of)
+        return self._plan(_watched(call_of, watched))
 
-    def for_evaluation(self) -> Plan:
-        """A plan in which every model is called plainly."""
-        return self._plan(plain_call)
+    def for_evaluation(self, watched: Watched | None = None) -> Plan:
+        """A plan in which every model is called plainly.
+
+        Args:
+            watched: Puts something around the call of each model, for who wants to look on.
+        """
+        return self._plan(_watched(plain_call, watched))
 
     def for_inference(self) -> Plan:
         """A plan that uses a model's ``run_inference`` where it has one."""
@@ -109,6 +120,10 @@ class BatchGraph:
             ],
             shared={source for source, count in readers.items() if count > 1},
         )
+
+
+def _watched(call_of: CallOf, watched: Watched | None) -> CallOf:
+    return call_of if watched is None else lambda node: watched(node, call_of(node))
 
 
 class Plan:

@@ -40,7 +40,8 @@ def merge(frames: Sequence[Frame], sources: Sequence[str], into: str) -> Frame:
             raise DataError(
                 f'the frames that lead into "{into}" share the columns {listing(shared)}, but not '
                 f'all ("{source}" has {listing(sorted(frame))}); they must be all the same, to be '
-                "concatenated, or all different, to be united"
+                "concatenated, or all different, to be united",
+                about=(into,),
             )
         united.update(frame)
     return united
@@ -55,13 +56,16 @@ def _concatenated(columns: list[Any], name: str, into: str) -> Any:
             reason = str(error).splitlines()[0]
             raise DataError(
                 f'the column "{name}" of the frames that lead into "{into}" cannot be '
-                f"concatenated: shapes {shapes} ({reason})"
+                f"concatenated: shapes {shapes} ({reason})",
+                about=(into,),
             ) from None
     if all(isinstance(column, (list, tuple)) for column in columns):
         return [value for column in columns for value in column]
     kinds = " and ".join(type(column).__name__ for column in columns)
     raise DataError(
-        f'the column "{name}" of the frames that lead into "{into}" cannot be concatenated: {kinds}'
+        f'the column "{name}" of the frames that lead into "{into}" cannot be concatenated: '
+        f"{kinds}",
+        about=(into,),
     )
 
 

@@ -216,7 +216,8 @@ class _Run:
                 where = "the frame" if given is None else "the input adapter"
                 raise DataError(
                     f'the input "{twice[0]}" of the node "{name}" of "{self.processor.name}" has '
-                    f"two sources: {where}, and the output of an earlier node"
+                    f"two sources: {where}, and the output of an earlier node",
+                    about=(self.processor.name, name),
                 )
         self.checked = True
 
@@ -228,21 +229,23 @@ class _Run:
             text += "is neither a column of the frame nor an output of an earlier node"
         elif node not in given:
             text += f'nothing gives: the input adapter has nothing for "{node}"'
-            return DataError(text + near(node, given))
+            return DataError(text + near(node, given), about=(self.processor.name, node))
         else:
             text += "neither the input adapter nor an earlier node gives"
-        return DataError(text + near(key, own))
+        return DataError(text + near(key, own), about=(self.processor.name, node))
 
     def miscounted(self, node: str, count: int, names: Sequence[str]) -> DataError:
         return DataError(
             f'the node "{node}" of "{self.processor.name}" names {len(names)} outputs '
-            f"({listing(names)}), and its model returned {count}"
+            f"({listing(names)}), and its model returned {count}",
+            about=(self.processor.name, node),
         )
 
     def no_tensors(self, node: str, result: Any) -> DataError:
         return DataError(
             f'the model of the node "{node}" of "{self.processor.name}" must return a tensor, or '
-            f"a list or tuple of tensors; it returned {_kind(result)}"
+            f"a list or tuple of tensors; it returned {_kind(result)}",
+            about=(self.processor.name, node),
         )
 
 

@@ -1,9 +1,20 @@
 """The session folder: created, loaded, trained, evaluated, used."""
 
-from torchassistant.session.create import create_session
+from torchassistant.session.create import Draft, create_session, store
 from torchassistant.session.evaluation import evaluate_config
 from torchassistant.session.inference import infer_config
 from torchassistant.session.load import load_session
+from torchassistant.session.preflight import NodeReport, Preflight
 from torchassistant.session.session import Session
 
-__all__ = ["Session", "create_session", "evaluate_config", "infer_config", "load_session"]
+__all__ = [
+    "Draft",
+    "NodeReport",
+    "Preflight",
+    "Session",
+    "create_session",
+    "evaluate_config",
+    "infer_config",
+    "load_session",
+    "store",
+]

@@ -3,22 +3,79 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchassistant.build import Statics, build_pipelines, build_stages
-from torchassistant.config import Spec, parse, read
+from torchassistant.build import Statics, Trust, build_pipelines, build_stages
+from torchassistant.config import Findings, Spec, read
 from torchassistant.data.randomness import derived, seeded
-from torchassistant.errors import ConfigError, SessionError, shown_path
+from torchassistant.errors import Problem, SessionError, shown_path
+from torchassistant.session.checking import checked
 from torchassistant.session.folder import SessionFolder, write_environment
 from torchassistant.session.opening import open_session
+from torchassistant.session.preflight import Preflight, preflight
 from torchassistant.session.session import Session
 from torchassistant.session.storage import new_folder
 
+Config = str | Path | Mapping[str, Any]
+
+
+class Draft:
+    """A training config that is checked, and from which a session can be made.
+
+    Args:
+        config: A config file, or the same as data.
+        settings: What is to be changed in it, each as ``PATH=VALUE``.
+        trust: Modules that it may name, beyond those that any config may.
+
+    Raises:
+        ConfigError: With every problem of the config.
+        UserCodeError: A module of the user raised while it was imported.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        settings: Sequence[str] = (),
+        trust: Sequence[str] = (),
+    ) -> None:
+        self.trust = Trust(trust)
+        self.findings: Findings = read(config, settings)
+        self.spec: Spec = checked(self.findings, self.trust)
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """What is allowed, and is probably not meant."""
+        return self.findings.warnings
+
+    def build(self, path: Path) -> tuple[Session, Statics]:
+        """Build everything, fit what is to be fitted, and draw the splits.
+
+        Args:
+            path: The folder that the session is for; nothing is written there.
+        """
+        if self.spec.seed is None:
+            self.spec.seed = secrets.randbits(48)
+        statics = Statics()
+        session = open_session(path, self.spec, self.findings.place_of, statics, self.trust)
+        build_pipelines(session.builder)
+        build_stages(session.builder)
+        return session, statics
+
+    def preflight(self) -> Preflight:
+        """Build everything and run one batch of every pipeline; nothing is written."""
+        session, _ = self.build(Path(self.spec.session_dir or "session"))
+        return preflight(session)
+
 
 def create_session(
-    config: str | Path | Mapping[str, Any], session_dir: str | Path | None = None
+    config: Config,
+    session_dir: str | Path | None = None,
+    *,
+    settings: Sequence[str] = (),
+    trust: Sequence[str] = (),
+    preflight: bool = True,
 ) -> Session:
     """Create a session: build everything, fit what is to be fitted, draw the splits, store it.
 
@@ -27,38 +84,49 @@ def create_session(
     Args:
         config: A config file, or the same as data.
         session_dir: The folder; left out: ``session_dir`` of the config.
+        settings: What is to be changed in the config, each as ``PATH=VALUE``.
+        trust: Modules that the config may name, beyond those that any config may.
+        preflight: Whether one batch of every pipeline is run first.
 
     Raises:
         ConfigError: With every problem of the config.
         SessionError: The folder is there already.
         UserCodeError: The user's code raised.
     """
-    file = "" if isinstance(config, Mapping) else str(config)
-    tree = read(config)
-    spec = parse(tree, file)
-    path = _free_folder(spec, session_dir)
-    if spec.seed is None:
-        spec.seed = secrets.randbits(48)
-    spec.session_dir = str(path)
-    statics = Statics()
-    session = open_session(path, spec, tree, statics)
-    build_pipelines(session.builder)
-    build_stages(session.builder)
+    draft = Draft(config, settings, trust)
+    return store(draft, session_dir, preflight)[0]
+
+
+def store(
+    draft: Draft, session_dir: str | Path | None = None, with_preflight: bool = True
+) -> tuple[Session, Preflight | None]:
+    """Make a session of a config that is checked.
+
+    Raises:
+        ConfigError: The preflight failed, or nothing says where the session should be.
+        SessionError: The folder is there already.
+        UserCodeError: The user's code raised.
+    """
+    path = _free_folder(draft, session_dir)
+    draft.spec.session_dir = str(path)
+    session, statics = draft.build(path)
+    report = preflight(session) if with_preflight else None
     with new_folder(path) as aside:
         folder = SessionFolder(aside)
-        folder.create(spec, statics)
-        write_environment(folder, spec.seed, session.device)
-        with seeded(derived(spec.seed, "training")):
+        folder.create(draft.spec, statics)
+        write_environment(folder, session.seed, session.device)
+        with seeded(derived(session.seed, "training")):
             folder.checkpoints.save(session, session.progress)
     session.restore()
-    return session
+    return session, report
 
 
-def _free_folder(spec: Spec, session_dir: str | Path | None) -> Path:
-    name = session_dir if session_dir is not None else spec.session_dir
+def _free_folder(draft: Draft, session_dir: str | Path | None) -> Path:
+    name = session_dir if session_dir is not None else draft.spec.session_dir
     if name is None:
-        raise ConfigError('the key "session_dir" is missing')
-    path = Path(name)
+        draft.findings.note('the key "session_dir" is missing', ("session_dir",))
+        draft.findings.raise_if_any()
+    path = Path(str(name))
     if SessionFolder(path).spec.exists():
         raise SessionError(
             f"the session {shown_path(path)} exists already; train.py goes on with it, and a new "

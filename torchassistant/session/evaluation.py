@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torchassistant.build import build_pipeline
 from torchassistant.build.pipelines import wanted_by
-from torchassistant.config import EvaluationSpec, validate
-from torchassistant.config.tree import place_of
+from torchassistant.config import EvaluationSpec, Spec
+from torchassistant.config.references import Key
 from torchassistant.errors import ConfigError
 from torchassistant.session.checkpoints import restore
-from torchassistant.session.opening import open_session
-from torchassistant.session.request import chosen_pipeline, laid_over, request
+from torchassistant.session.request import Request
 from torchassistant.training import Reporter, StopRequest
 
 
 def evaluate_config(
-    source: str | Path, reporter: Reporter | None = None, stop: StopRequest | None = None
+    source: str | Path,
+    reporter: Reporter | None = None,
+    stop: StopRequest | None = None,
+    *,
+    settings: Sequence[str] = (),
+    trust: Sequence[str] = (),
 ) -> dict[str, float]:
     """Losses and metrics by display name.
 
@@ -25,36 +30,35 @@ def evaluate_config(
             last stage are run.
         reporter: Hears of every batch.
         stop: Ends the evaluation early.
+        settings: What is to be changed in the config or in the session's, as ``PATH=VALUE``.
+        trust: Modules that the configs may name, beyond those that any config may.
 
     Raises:
         ConfigError: The config has problems, alone or laid over the session's.
         SessionError: There is no such session.
+        UserCodeError: The user's code raised.
     """
-    tree = request(source)
-    file = str(source)
-    wish = validate(EvaluationSpec, tree, file)
-    folder, whole, spec = laid_over(
-        wish.session_dir, tree, file, lambda s: wish.validation_pipelines or s.default_validation
-    )
-    names = wish.validation_pipelines or spec.default_validation
+    request = Request(source, EvaluationSpec, settings, trust)
+    wish = request.wish
+
+    def used(spec: Spec) -> list[str]:
+        for index, name in enumerate(wish.validation_pipelines or []):
+            request.expect_pipeline(spec, name, ("validation_pipelines", index))
+        return wish.validation_pipelines or spec.default_validation
+
+    def wanted(spec: Spec, name: str) -> Iterator[Key]:
+        return wanted_by(spec, spec.initialize.pipelines[name])
+
+    spec = request.spec(used, wanted)
+    names = used(spec)
     if not names:
         raise ConfigError(
             "the last stage has no validation pipeline; an evaluation config can name some"
         )
-    chosen = {
-        name: chosen_pipeline(spec, name, place_of(tree, ("validation_pipelines", index), file))
-        for index, name in enumerate(names)
-    }
-    checkpoint = folder.checkpoints.newest_sound()
-    session = open_session(
-        folder.path,
-        spec,
-        whole,
-        folder.statics(),
-        wish.device,
-        lambda builder: [key for p in chosen.values() for key in wanted_by(builder, p)],
-    )
-    for name, pipeline in chosen.items():
+    checkpoint = request.folder.checkpoints.newest_sound()
+    session = request.open(spec, [key for name in names for key in wanted(spec, name)])
+    for name in names:
+        pipeline = spec.initialize.pipelines[name]
         session.pipelines[name] = build_pipeline(session.builder, name, pipeline)
     restore(checkpoint, session, weights_only=True)
-    return session.evaluate(list(chosen), wish.eval_steps, reporter, stop)
+    return session.evaluate(names, wish.eval_steps, reporter, stop)

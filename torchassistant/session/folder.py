@@ -6,15 +6,15 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from torchassistant.build import Statics
-from torchassistant.config import Spec, as_data, read
+from torchassistant.config import Findings, Spec, as_data, read
 from torchassistant.errors import ConfigError, SessionError, shown_path
 from torchassistant.session.checkpoints import Checkpoints
 from torchassistant.session.history import History
@@ -52,8 +52,11 @@ class SessionFolder:
             what = f'the preprocessor "{name}"'
             write_state(self.preprocessors, name, state, what)
 
-    def read_spec(self) -> Any:
-        """The spec as a tree, in our words.
+    def read_spec(self, settings: Sequence[str] = ()) -> Findings:
+        """The spec as it was checked and completed when the session was created.
+
+        Args:
+            settings: What is to be changed in it, each as ``PATH=VALUE``.
 
         Raises:
             SessionError: This is no session folder.
@@ -62,7 +65,8 @@ class SessionFolder:
             what = "is no session folder" if self.path.is_dir() else "does not exist"
             hint = "it has no spec.json" if self.path.is_dir() else "init.py makes one"
             raise SessionError(f"{shown_path(self.path)} {what} ({hint})")
-        return read(self.spec)
+        # Variables are put in already; a "${" that is left is text.
+        return read(self.spec, settings, variables=False)
 
     def statics(self) -> Statics:
         """The split indices, and the states of the fitted preprocessors."""

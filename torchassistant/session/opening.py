@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
-from torchassistant.build import Builder, Statics
+from torchassistant.build import Builder, Statics, Trust
 from torchassistant.build.devices import Devices
+from torchassistant.build.objects import PlaceOf
 from torchassistant.config import Spec
 from torchassistant.config.references import Key
-from torchassistant.config.tree import place_of
 from torchassistant.errors import SessionError
 from torchassistant.session.session import Session
-
-Wanted = Callable[[Builder], Iterable[Key]]
 
 
 def open_session(
     path: Path,
     spec: Spec,
-    tree: Any,
+    place_of: PlaceOf,
     statics: Statics,
+    trust: Trust,
     device: str | None = None,
-    wanted: Wanted | None = None,
+    wanted: Collection[Key] | None = None,
 ) -> Session:
     """A session with its definitions built; pipelines and stages are the caller's to build.
 
     Args:
         path: The session folder.
         spec: The config, checked; its seed is known.
-        tree: What the spec was read from, for the places of problems.
+        place_of: Where things stand in the user's files.
         statics: What was decided when the session was created; filled where it is empty.
+        trust: Decides what may be imported.
         device: One device for everything, whatever the config says.
-        wanted: Chooses the definitions that are built, with what they need; None is all.
+        wanted: The definitions that are built, with what they need; None is all.
     """
     if spec.seed is None:
         raise SessionError(f"{path} has no seed in its spec.json")
-    devices = Devices(spec, device)
+    devices = Devices(spec, place_of, device)
     session = Session(path, spec, spec.seed, devices.base)
-    builder = Builder(spec, session, devices, statics, lambda at: place_of(tree, at))
-    builder.build(None if wanted is None else wanted(builder))
+    builder = Builder(spec, session, devices, statics, place_of, trust)
+    builder.build(wanted)
     session.builder = builder
     return session

@@ -65,7 +65,8 @@ def _post_processor(
     if spec.post_processor is None:
         return lambda columns: columns
     path: Path = ("post_processor",)
-    process = builder.maker.make(spec.post_processor, path, "the post-processor", first=[parts])
+    what = "the post-processor"
+    process = builder.maker.make(spec.post_processor, path, what, "post_processor", [parts])
 
     def run(columns: dict[str, Any]) -> Any:
         with blaming("the post-processor"):

@@ -2,56 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
-from torchassistant.config import lay_over, parse, read
-from torchassistant.config.spec import PipelineSpec, Spec
-from torchassistant.errors import ConfigError, Place, Problem, near
+from torchassistant.build import Trust, needed_for, survey_objects
+from torchassistant.config import Findings, Spec, check_sources, lay_over, read, settings_for
+from torchassistant.config import validate as validated
+from torchassistant.config.objects import objects_in
+from torchassistant.config.references import Key
+from torchassistant.config.spec import EvaluationSpec, InferenceSpec
+from torchassistant.config.tree import Path as TreePath
+from torchassistant.config.tree import place_of
+from torchassistant.errors import ConfigError, Place, UserCodeError, near
+from torchassistant.session.checking import checked
 from torchassistant.session.folder import SessionFolder
+from torchassistant.session.opening import open_session
+from torchassistant.session.session import Session
 
-_NOWHERE = Place()
-
-
-def request(source: str | Path) -> Any:
-    """The tree of a config, or what a session folder alone asks for."""
-    if Path(source).is_dir():
-        return {"session_dir": str(source)}
-    return read(source)
+Wish = TypeVar("Wish", EvaluationSpec, InferenceSpec)
 
 
-def laid_over(
-    session_dir: str, tree: Any, file: str, used: Callable[[Spec], Collection[str]]
-) -> tuple[SessionFolder, Any, Spec]:
-    """A session's folder, and its config with the ``initialize`` of another laid over.
+class Request(Generic[Wish]):
+    """An evaluation or inference config, and the config of the session with it laid over.
 
     Args:
-        session_dir: The session folder.
-        tree: The other config.
-        file: The name of its file.
-        used: Chooses the pipelines that are to be run; the others need not fit any more.
-    """
-    folder = SessionFolder(session_dir)
-    whole = folder.read_spec()
-    if "initialize" in tree:
-        over = {"initialize": tree["initialize"]}
-        whole = lay_over(whole, over, file)
-    return folder, whole, parse(whole, file, used)
-
-
-def chosen_pipeline(spec: Spec, name: str, place: Place = _NOWHERE) -> PipelineSpec:
-    """The spec of a pipeline.
-
-    Args:
-        spec: The config.
-        name: The name of the pipeline.
-        place: Where it is named.
+        source: The config, or a session folder that is to be taken as it is.
+        block: Which of the two kinds it is.
+        settings: What is to be changed in it or in the session's config, as ``PATH=VALUE``.
+        trust: Modules that the configs may name, beyond those that any config may.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: The config cannot be read, or does not say which session it is for.
+        SessionError: There is no such session.
+        UserCodeError: A module of the user raised while it was imported.
     """
-    pipelines = spec.initialize.pipelines
-    if name not in pipelines:
-        raise ConfigError(Problem(f'no pipeline is named "{name}"{near(name, pipelines)}', place))
-    return pipelines[name]
+
+    def __init__(
+        self,
+        source: str | Path,
+        block: type[Wish],
+        settings: Sequence[str] = (),
+        trust: Sequence[str] = (),
+    ) -> None:
+        self.trust = Trust(trust)
+        own, others = settings_for(block, settings)
+        is_folder = Path(source).is_dir()
+        self.own = read({"session_dir": str(source)} if is_folder else source, own, block)
+        wish = validated(block, self.own.tree, self.own)
+        if wish is None or not self.own.is_whole(("session_dir",)):
+            raise ConfigError(*self.own.in_order())
+        self.wish: Wish = wish
+        self._look_at_objects()
+        self.folder = SessionFolder(wish.session_dir)
+        whole = self.folder.read_spec().tree
+        if wish.initialize:
+            over = {"initialize": self.own.tree["initialize"]}
+            whole = lay_over(whole, over, str(source))
+        self.whole: Findings = read(whole, others, variables=False)
+
+    def _look_at_objects(self) -> None:
+        check_sources(self.wish, self.own)
+        try:
+            survey_objects(objects_in(self.wish, (), ""), self.own, self.trust)
+        except UserCodeError as error:
+            error.problems = self.own.in_order()
+            raise
+
+    def spec(
+        self,
+        used: Callable[[Spec], Collection[str]],
+        wanted: Callable[[Spec, str], Iterable[Key]],
+        scored: bool = True,
+    ) -> Spec:
+        """The whole config, checked as far as it is to be used.
+
+        Args:
+            used: The pipelines that are to be run.
+            wanted: What one of them needs, by its name.
+            scored: Whether losses and metrics are computed.
+
+        Raises:
+            ConfigError: With every problem of both configs.
+        """
+
+        def needed(spec: Spec) -> Collection[Key]:
+            known = [name for name in used(spec) if name in spec.initialize.pipelines]
+            return needed_for(spec, [key for name in known for key in wanted(spec, name)])
+
+        self.whole.problems[:0] = self.own.problems
+        return checked(self.whole, self.trust, used, needed, scored)
+
+    def open(self, spec: Spec, wanted: Iterable[Key]) -> Session:
+        """The session, with these definitions built and what they need."""
+        return open_session(
+            self.folder.path,
+            spec,
+            self.place_of,
+            self.folder.statics(),
+            self.trust,
+            self.wish.device,
+            list(wanted),
+        )
+
+    def place_of(self, path: TreePath) -> Place:
+        """Where a path stands: in the config at hand, or else in the session's."""
+        is_own = bool(path) and path[0] in self.own.tree and path[0] != "initialize"
+        return place_of((self.own if is_own else self.whole).tree, path)
+
+    def expect_pipeline(self, spec: Spec, name: str, path: TreePath) -> None:
+        """Note it where a config names a pipeline that is not there."""
+        known = spec.initialize.pipelines
+        if name not in known:
+            message = f'no pipeline is named "{name}"{near(name, known)}'
+            self.whole.problems.append(self.own.problem(message, path))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from torchassistant.build import Builder, Parts
-from torchassistant.config import InferenceSpec, Spec, validate
+from torchassistant.config import InferenceSpec, Spec, check_sources, read, validate
 from torchassistant.data.randomness import set_random_state
 from torchassistant.errors import ConfigError, Interrupted, SessionError, near, shown_path
 from torchassistant.session.checkpoints import holds_weights_of, restore
@@ -194,5 +194,10 @@ class Session(Parts):
             ConfigError: The options do not fit the session.
             DataError: The inputs do not fit the pipeline.
         """
-        spec = validate(InferenceSpec, {"session_dir": str(self.path), **options})
+        findings = read({"session_dir": str(self.path), **options}, block=InferenceSpec)
+        spec = validate(InferenceSpec, findings.tree, findings)
+        if spec is not None:
+            check_sources(spec, findings)
+        findings.raise_if_any()
+        assert spec is not None, "what is past mending has problems"
         return predict(self, self.builder, spec, inputs)

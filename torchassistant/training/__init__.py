@@ -8,7 +8,7 @@ from torchassistant.training.pipeline import InputSource, Pipeline, PipelineLoss
 from torchassistant.training.progress import Progress, Row, StageHistory, StopRequest
 from torchassistant.training.reporting import Reporter
 from torchassistant.training.scoring import Loss, Metric
-from torchassistant.training.stage import Stage, train_stage
+from torchassistant.training.stage import Stage, freezing, train_stage
 
 __all__ = [
     "DebugPipeline",
@@ -28,6 +28,7 @@ __all__ = [
     "StopRequest",
     "Trainer",
     "evaluate",
+    "freezing",
     "infer",
     "train_stage",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from torchassistant.config.rows import row_columns
 from torchassistant.errors import DataError, Interrupted, UserCodeError, UserError, blaming, near
 from torchassistant.training.debugging import DebugPipeline
 from torchassistant.training.evaluation import Steps, evaluate
@@ -49,26 +49,24 @@ class Stage:
 
     @property
     def columns(self) -> dict[tuple[str, str], str]:
-        """The column of each (pipeline, display name) that a row holds, in the config's order.
+        """The column of each (pipeline, display name) that a row holds, in the config's order."""
+        return row_columns(
+            self.order,
+            {p.name: [item.shown_as for item in p.losses] for p in self.training},
+            {p.name: p.display_names for p in self.validation},
+        )
 
-        A validation pipeline's column is its display name. So is the column of a loss that is
-        only met in training, unless another pipeline of the stage shows the same name: then
-        the pipeline's name stands before it.
-        """
-        validated = {pipeline.name: pipeline for pipeline in self.validation}
-        trained = {p.name: p for p in self.training if p.name not in validated}
-        taken = Counter(n for p in trained.values() for n in {i.shown_as for i in p.losses})
-        for pipeline in validated.values():
-            taken.update(pipeline.display_names)
-        columns: dict[tuple[str, str], str] = {}
-        for name in self.order:
-            if name in validated:
-                columns |= {(name, shown): shown for shown in validated[name].display_names}
-            elif name in trained:
-                for loss in trained[name].losses:
-                    shown = loss.shown_as
-                    columns[name, shown] = shown if taken[shown] == 1 else f"{name} {shown}"
-        return columns
+    @property
+    def trained(self) -> list[nn.Module]:
+        """The models that its training pipelines change."""
+        return list(dict.fromkeys(m for p in self.training for m in p.graph.trained))
+
+    @property
+    def frozen(self) -> list[nn.Module]:
+        """The models that run in its training pipelines, and that none of them changes."""
+        trained = set(self.trained)
+        nodes = [node for pipeline in self.training for node in pipeline.graph.nodes]
+        return list(dict.fromkeys(node.model for node in nodes if node.model not in trained))
 
     @property
     def num_epochs(self) -> int | None:
@@ -111,7 +109,7 @@ def train_stage(
     """
     reporter, stop = reporter or Reporter(), stop or StopRequest()
     trainers = [Trainer(p, stage.clippers, stage.schedulers) for p in stage.training]
-    with _frozen(stage):
+    with freezing(stage):
         index = progress.stage
         while progress.stage == index:
             started = time.monotonic()
@@ -213,14 +211,12 @@ def _step_schedulers(stage: Stage, row: Row) -> None:
 
 
 @contextmanager
-def _frozen(stage: Stage) -> Iterator[None]:
+def freezing(stage: Stage) -> Iterator[None]:
     """No gradient is kept for parameters of models that no training pipeline of the stage trains.
 
     Gradient still flows through those models to what stands before them.
     """
-    trained = {model for pipeline in stage.training for model in pipeline.graph.trained}
-    nodes = [node for pipeline in stage.training for node in pipeline.graph.nodes]
-    models = list(dict.fromkeys(node.model for node in nodes if node.model not in trained))
+    trained, models = set(stage.trained), stage.frozen
     kept: set[nn.Parameter] = {p for model in trained for p in model.parameters()}
     parameters = [
         p for model in models for p in model.parameters() if p.requires_grad and p not in kept

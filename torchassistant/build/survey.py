@@ -1,0 +1,124 @@
+"""Checks what a config names in Python, without calling any of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import DataLoader
+
+from torchassistant.build.arguments import misfits
+from torchassistant.build.importing import NotFound, find
+from torchassistant.build.roles import ANYTHING, ROLES, Role, is_itself, takes_optimizer_first
+from torchassistant.build.trust import Trust
+from torchassistant.config import Findings, Spec
+from torchassistant.config.objects import Described, objects_in
+from torchassistant.config.references import Key
+from torchassistant.config.tree import Path
+from torchassistant.errors import UserCodeError
+
+_LOADER_GIVEN = ("dataset", "collate_fn", "generator")
+"""Arguments of a ``DataLoader`` that the loader factory gives itself."""
+
+
+def survey(
+    spec: Spec, findings: Findings, trust: Trust, wanted: Collection[Key] | None = None
+) -> None:
+    """Find what cannot be imported, may not be, is of the wrong kind, or gets wrong arguments.
+
+    Args:
+        spec: The config; what is broken in it is left alone.
+        findings: Gets the problems.
+        trust: Decides what may be imported.
+        wanted: Only these definitions, and no stages; None is everything.
+
+    Raises:
+        UserCodeError: A module of the user raised while it was imported; what was found besides
+            is among the findings.
+    """
+    survey_objects(_described(spec, wanted), findings, trust)
+    for path, kwargs in _loaders(spec, wanted):
+        given = [*_LOADER_GIVEN]
+        for misfit in misfits(DataLoader, given[:1], (), dict.fromkeys(kwargs)):
+            findings.note(misfit.message, (*path, *misfit.path), misfit.at_key)
+        for key in given[1:]:
+            if key in kwargs:
+                message = f'"{key}" of the DataLoader is given by the loader factory'
+                findings.note(message, (*path, "kwargs", key), at_key=True)
+
+
+def survey_objects(objects: Iterable[Described], findings: Findings, trust: Trust) -> None:
+    """The same for some objects.
+
+    Raises:
+        UserCodeError: A module of the user raised while it was imported.
+    """
+    raised: list[UserCodeError] = []
+    for described in objects:
+        if findings.is_broken(described.named_at) or findings.is_broken(described.path):
+            continue
+        try:
+            _look_at(described, findings, trust)
+        except UserCodeError as error:
+            raised.append(error)
+    if raised:
+        raise raised[0]
+
+
+def _described(spec: Spec, wanted: Collection[Key] | None) -> Iterator[Described]:
+    for index, definition in enumerate(spec.initialize.definitions):
+        if wanted is None or Key(definition.group, definition.name) in wanted:
+            path: Path = ("initialize", "definitions", index, "spec")
+            yield from objects_in(definition.spec, path, definition.group)
+    if wanted is None:
+        debug = spec.initialize.debug_pipelines
+        yield from objects_in(debug, ("initialize", "debug_pipelines"), "")
+        yield from objects_in(spec.train.stages, ("train", "stages"), "")
+
+
+def _loaders(spec: Spec, wanted: Collection[Key] | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for index, definition in enumerate(spec.initialize.definitions):
+        key = Key(definition.group, definition.name)
+        if definition.group == "loader_factories" and (wanted is None or key in wanted):
+            yield ("initialize", "definitions", index, "spec"), definition.spec.kwargs
+
+
+def _look_at(described: Described, findings: Findings, trust: Trust) -> None:
+    role = ROLES.get(described.role, ANYTHING)
+    spec = described.spec
+    try:
+        target = find(described.name, role.homes, trust)
+    except NotFound as error:
+        findings.broke(str(error), described.named_at)
+        return
+    if not described.nested:
+        why = role.misfit(target, from_session=spec.class_ is None)
+        if why is not None:
+            findings.broke(f'"{described.name}" {why}', described.named_at)
+            return
+    if is_itself(target, spec, role) and not described.nested:
+        return
+    given = _given(described, role, target)
+    for misfit in misfits(target, given, spec.args, spec.kwargs):
+        findings.note(misfit.message, (*described.path, *misfit.path), misfit.at_key)
+    is_listener = inspect.isclass(target) and issubclass(target, ReduceLROnPlateau)
+    if (
+        described.role == "lr_scheduler"
+        and not described.nested
+        and is_listener
+        and (spec.monitor is None)
+    ):
+        message = 'this scheduler listens to a result, so it needs "monitor", a display name'
+        findings.note(message, described.path)
+
+
+def _given(described: Described, role: Role, target: Any) -> tuple[str, ...]:
+    """The names of the arguments that come before those of the config."""
+    if described.spec.class_ is None:
+        return ("the session", *(() if described.nested else role.after_session))
+    if not described.nested:
+        return role.given_to(target)
+    takes_optimizer = described.role == "lr_scheduler" and takes_optimizer_first(target)
+    return role.given if takes_optimizer else ()

@@ -1,0 +1,48 @@
+"""What a preflight saw, as a table for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torchassistant.session import Preflight
+
+_HEADER = ("pipeline", "node", "inputs", "outputs", "parameters", "optimizer", "gradient")
+
+
+def preflight_lines(report: Preflight) -> Iterator[str]:
+    """The lines of the table: nodes, then pipelines, optimizers and stages."""
+    rows: list[Sequence[str]] = [_HEADER]
+    for node in report.nodes:
+        reached = {True: "yes", False: "no", None: ""}[node.reached]
+        rows.append(
+            (
+                node.pipeline,
+                f"{node.processor}.{node.node}",
+                ", ".join(node.inputs),
+                ", ".join(node.outputs),
+                f"{node.parameters:,}",
+                "" if node.reached is None else node.optimizer or "none",
+                reached,
+            )
+        )
+    yield from _aligned(rows)
+    yield ""
+    for name, batches in report.batches.items():
+        count = "an unknown number of batches" if batches is None else _count(batches, "batch")
+        yield f"pipeline {name}: {count} an epoch"
+    for name, parameters in report.optimizers.items():
+        yield f"optimizer {name}: {_count(parameters, 'parameter')}"
+    for index, (trained, frozen) in enumerate(report.stages):
+        freezes = f"; freezes {', '.join(frozen)}" if frozen else ""
+        yield f"stage {index + 1}: trains {', '.join(trained)}{freezes}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip()
+
+
+def _count(number: int, what: str) -> str:
+    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"{number:,} {what if number == 1 else plural}"

@@ -1,0 +1,40 @@
+"""What the shape of a config cannot say: every name is defined, every graph can run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from torchassistant.config.checks.columns import check_columns
+from torchassistant.config.checks.definitions import check_definitions
+from torchassistant.config.checks.pipelines import check_pipelines
+from torchassistant.config.checks.scope import Scope
+from torchassistant.config.checks.sources import check_sources
+from torchassistant.config.checks.stages import check_stages
+from torchassistant.config.findings import Findings
+from torchassistant.config.spec import Spec
+
+__all__ = ["check", "check_sources"]
+
+
+def check(
+    spec: Spec,
+    findings: Findings,
+    used: Collection[str] | None = None,
+    scored: bool = True,
+) -> None:
+    """Find every problem of a completed spec.
+
+    Args:
+        spec: The spec, completed.
+        findings: Gets the problems; knows which parts are broken.
+        used: The pipelines that are to be run, where it is not to be trained: others, and the
+            stages, are left alone then.
+        scored: Whether losses and metrics are computed.
+    """
+    scope = Scope(spec, findings, scored)
+    check_sources(spec, findings)
+    check_definitions(scope)
+    check_pipelines(scope, used)
+    check_columns(scope, used)
+    if used is None:
+        check_stages(scope)

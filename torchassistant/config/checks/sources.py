@@ -1,0 +1,98 @@
+"""Rules between the keys of one block: what an object is made by, and what excludes what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torchassistant.config.findings import Findings
+from torchassistant.config.objects import is_object
+from torchassistant.config.spec import (
+    BatchProcessorSpec,
+    Block,
+    DatasetSpec,
+    GradientClipperSpec,
+    SplitSpec,
+)
+from torchassistant.config.tree import Path
+from torchassistant.errors import near, nearest
+
+_OBJECT = ("class", "factory_fn")
+_OBJECT_KEYS = (*_OBJECT, "args", "kwargs")
+
+
+def check_sources(spec: Block, findings: Findings) -> None:
+    """Check every block of a config by itself, and every object among arguments."""
+    for path, block in _blocks(spec, ()):
+        if isinstance(block, DatasetSpec):
+            _one_of(block, (*_OBJECT, "link", "merge"), path, findings)
+            if (block.link or block.merge) and not (block.class_ or block.factory_fn):
+                _no_arguments(block, path, findings)
+        elif isinstance(block, BatchProcessorSpec):
+            _one_of(block, ("neural_graph", *_OBJECT), path, findings)
+            if block.neural_graph and not (block.class_ or block.factory_fn):
+                _no_arguments(block, path, findings)
+        elif hasattr(block, "class_"):
+            _one_of(block, _OBJECT, path, findings)
+        elif isinstance(block, SplitSpec) and abs(sum(block.ratio) - 1) > 1e-5:
+            total = f"{sum(block.ratio):g}"
+            message = f"the shares must add up to 1; they add up to {total}"
+            findings.note(message, (*path, "ratio"))
+        elif isinstance(block, GradientClipperSpec):
+            _one_of(block, ("clip_value", "clip_norm"), path, findings, both=True)
+        for key in ("args", "kwargs"):
+            _nested(getattr(block, key, None), (*path, key), findings)
+
+
+def _blocks(value: Any, path: Path) -> Iterator[tuple[Path, Block]]:
+    if isinstance(value, Block):
+        yield path, value
+        for name, field in type(value).model_fields.items():
+            if name not in ("args", "kwargs"):
+                yield from _blocks(getattr(value, name), (*path, field.alias or name))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _blocks(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _blocks(item, (*path, index))
+
+
+def _one_of(
+    block: Block, keys: tuple[str, ...], path: Path, findings: Findings, both: bool = False
+) -> None:
+    """One of these keys is given, and no other of them."""
+    given = [k for k in keys if getattr(block, "class_" if k == "class" else k) is not None]
+    listed = ", ".join(f'"{key}"' for key in keys[:-1]) + f' and "{keys[-1]}"'
+    if not given and findings.is_whole(*((*path, key) for key in keys)):
+        findings.broke(f"one of {listed} is needed", path)
+    elif len(given) > 1 and not both:
+        also = " and ".join(f'"{key}"' for key in given)
+        findings.note(f"only one of {listed} can be given; found {also}", path)
+
+
+def _no_arguments(block: DatasetSpec | BatchProcessorSpec, path: Path, findings: Findings) -> None:
+    for key in ("args", "kwargs"):
+        if getattr(block, key):
+            message = f'"{key}" belongs to "class" or "factory_fn"'
+            findings.note(message, (*path, key), at_key=True)
+
+
+def _nested(value: Any, path: Path, findings: Findings) -> None:
+    """Objects among arguments have the keys of an object, and no others."""
+    if is_object(value):
+        for key in [k for k in value if k not in _OBJECT_KEYS]:
+            meant = nearest(key, [k for k in _OBJECT_KEYS if k not in value])
+            hint = near(key, _OBJECT_KEYS) if meant else '; arguments stand under "kwargs"'
+            findings.note(f'unknown key "{key}"{hint}', (*path, key), at_key=True)
+        if all(key in value for key in _OBJECT):
+            findings.note('only one of "class" and "factory_fn" can be given', path)
+        for key, kind, words in (("args", list, "a list"), ("kwargs", dict, "an object")):
+            if key in value and not isinstance(value[key], kind):
+                findings.broke(f"expected {words}", (*path, key))
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _nested(item, (*path, key), findings)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _nested(item, (*path, index), findings)

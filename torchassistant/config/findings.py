@@ -1,0 +1,86 @@
+"""What is wrong with a config, and which of its parts cannot be relied on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchassistant.config.tree import Path, place_of
+from torchassistant.errors import ConfigError, Place, Problem
+
+
+class Findings:
+    """Collects problems from every level of the check, so that none hides another.
+
+    A part of the config that is wrong in itself is *broken*: nothing more is said of it, and
+    nothing is concluded from what it may lack.
+
+    Args:
+        tree: The config, for the places of problems.
+        file: The file to name where no position is known.
+    """
+
+    def __init__(self, tree: Any, file: str = "") -> None:
+        self.tree = tree
+        self.file = file
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.broken: set[Path] = set()
+        self.nameless: set[str] = set()
+
+    def note(self, message: str, path: Path, at_key: bool = False) -> None:
+        """Note a problem, unless something at or above its place is broken."""
+        if not self.is_broken(path):
+            self.problems.append(self.problem(message, path, at_key))
+
+    def warn(self, message: str, path: Path) -> None:
+        """Note something that is allowed, and is probably not meant."""
+        if not self.is_broken(path):
+            self.warnings.append(self.problem(message, path))
+
+    def broke(self, message: str, path: Path, at_key: bool = False) -> None:
+        """Note a problem, and that the part at ``path`` is broken."""
+        self.note(message, path, at_key)
+        self.broken.add(path)
+
+    def problem(self, message: str, path: Path, at_key: bool = False) -> Problem:
+        """A problem with its place."""
+        return Problem(message, place_of(self.tree, path, self.file, at_key))
+
+    def place_of(self, path: Path) -> Place:
+        """Where a path of the config stands in the user's files."""
+        return place_of(self.tree, path, self.file)
+
+    def is_broken(self, path: Path) -> bool:
+        """Whether the part at ``path``, or one that holds it, is broken."""
+        return any(path[:end] in self.broken for end in range(len(path) + 1))
+
+    def is_whole(self, *paths: Path) -> bool:
+        """Whether nothing at, above or below these paths is broken.
+
+        Only then may something be concluded from what is not there.
+        """
+        return not any(
+            broken[: len(path)] == path[: len(broken)] for path in paths for broken in self.broken
+        )
+
+    def in_order(self) -> list[Problem]:
+        """The problems in file order, without repeats."""
+        return in_file_order(self.problems)
+
+    def raise_if_any(self) -> None:
+        """Raise what was found.
+
+        Raises:
+            ConfigError: With every problem, in file order.
+        """
+        if self.problems:
+            raise ConfigError(*self.in_order())
+
+
+def in_file_order(problems: list[Problem]) -> list[Problem]:
+    """Problems sorted by position, without repeats."""
+    return sorted(dict.fromkeys(problems), key=_position)
+
+
+def _position(problem: Problem) -> tuple[str, int, int]:
+    return problem.place.file, problem.place.line, problem.place.column

@@ -1,0 +1,105 @@
+"""Everything in a config that names Python code, and what it is there for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from torchassistant.config.spec import Block, HookSpec, ObjectSpec
+from torchassistant.config.tree import Path
+
+ROLES = (
+    "lr_scheduler",
+    "input_adapter",
+    "output_adapter",
+    "transform",
+    "stop_condition",
+    "postprocessor",
+    "post_processor",
+    "output_device",
+    "input_converter",
+)
+"""Keys of the language under which an object stands; elsewhere its group says what it is."""
+
+
+class Described(NamedTuple):
+    """An object as the config describes it.
+
+    Args:
+        path: Where it stands.
+        role: The group of its definition, or the key that it stands under.
+        spec: Has ``class_``, ``factory_fn``, ``args``, ``kwargs``.
+        named_at: Where the dotted path stands.
+        nested: Whether it is an argument of another object.
+    """
+
+    path: Path
+    role: str
+    spec: Any
+    named_at: Path
+    nested: bool = False
+
+    @property
+    def name(self) -> str:
+        """The dotted path or short name, whichever way it is given."""
+        return self.spec.class_ or self.spec.factory_fn or ""
+
+
+def objects_in(block: Any, path: Path, role: str) -> Iterator[Described]:
+    """The objects of a block, of the blocks in it, and in the arguments of all of those.
+
+    Args:
+        block: A block of the config, or a list or table of blocks.
+        path: Where it stands.
+        role: What it is there for, unless a key inside says otherwise.
+    """
+    if isinstance(block, list):
+        for index, item in enumerate(block):
+            yield from objects_in(item, (*path, index), role)
+    elif isinstance(block, dict):
+        for key, item in block.items():
+            yield from objects_in(item, (*path, key), role)
+    elif isinstance(block, Block):
+        if isinstance(block, HookSpec):
+            hook = ObjectSpec(class_=block.factory_fn)
+            yield Described(path, role, hook, (*path, "factory_fn"))
+        elif getattr(block, "class_", None) or getattr(block, "factory_fn", None):
+            key = "class" if getattr(block, "class_", None) else "factory_fn"
+            yield Described(path, role, block, (*path, key))
+        for name, field in type(block).model_fields.items():
+            key, value = field.alias or name, getattr(block, name)
+            here = (*path, key)
+            if key in ("args", "kwargs"):
+                yield from nested_in(value, here, role)
+            elif key == "transform" and isinstance(value, str):
+                yield Described(here, key, ObjectSpec(class_=value), here)
+            elif isinstance(value, (Block, list, dict)):
+                yield from objects_in(value, here, key if key in ROLES else role)
+
+
+def nested_in(value: Any, path: Path, role: str) -> Iterator[Described]:
+    """The objects among the arguments of an object, however deep."""
+    if is_object(value):
+        args, kwargs = value.get("args", []), value.get("kwargs", {})
+        # Where one of the keys does not fit, the check has told of it.
+        key = "class" if isinstance(value.get("class"), str) else "factory_fn"
+        spec = ObjectSpec(
+            class_=value["class"] if key == "class" else None,
+            factory_fn=value["factory_fn"] if key == "factory_fn" else None,
+            args=args if isinstance(args, list) else [],
+            kwargs=kwargs if isinstance(kwargs, dict) else {},
+        )
+        yield Described(path, role, spec, (*path, key), nested=True)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from nested_in(item, (*path, key), role)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from nested_in(item, (*path, index), role)
+
+
+def is_object(value: Any) -> bool:
+    """Whether a value among arguments describes an object, and is no plain data."""
+    if not isinstance(value, dict):
+        return False
+    return any(isinstance(value.get(key), str) and value[key] for key in ("class", "factory_fn"))

@@ -1,0 +1,299 @@
+"""The option ``--set PATH=VALUE``: one value of a config changed from the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from torchassistant.config.reader import MAX_DEPTH, read_text
+from torchassistant.config.tree import UNREADABLE, Mark, Path, Row, Table, path_text
+from torchassistant.errors import ConfigError, listing, near
+
+Note = Callable[[str, Path], None]
+
+_STEP = re.compile(
+    r"""
+    (?P<dot>\.)? (?P<key>[^.\[\]=]+)
+    | \[ (?P<index>[0-9]{1,9}) \]
+    | \[ (?P<quoted>"(?:[^"\\]|\\.)*") \]
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_HOW = 'keys are joined by dots; an item of a list is written [0], a key with dots ["a.b"]'
+_DEFINITIONS = ("initialize", "definitions")
+_PIPELINES = ("initialize", "pipelines")
+
+
+def apply(tree: Any, settings: Sequence[str], note: Note, top: Collection[str]) -> None:
+    """Change a config by settings ``PATH=VALUE``, one after the other, in place.
+
+    A path begins with a key of ``top``, or with the name of a definition or pipeline:
+    ``train.stages[0].stop_condition.kwargs.num_epochs``, ``optimizer.kwargs.lr``. Where several
+    groups define the name, the group stands in front: ``optimizers.adam.kwargs.lr``. The value is
+    JSON; what is no JSON is a string. A setting that has a problem changes nothing.
+
+    Args:
+        tree: As the reader gives it.
+        settings: What stood after each ``--set``.
+        note: Is called with a sentence and the empty path for every problem.
+        top: The keys that may stand at the root of a config.
+    """
+    for setting in settings:
+        try:
+            _apply_one(tree, setting, top)
+        except _Refused as refused:
+            shown = setting.encode("utf-8", "replace").decode("utf-8")
+            if str(refused):
+                note(f"--set {shown}: {refused}", ())
+
+
+class _Refused(Exception):
+    """A setting cannot be applied. The message is empty where the cause is told elsewhere."""
+
+
+class _Definition(NamedTuple):
+    group: str | None
+    name: str
+    path: Path
+
+
+def _apply_one(tree: Any, setting: str, top: Collection[str]) -> None:
+    """Apply one setting.
+
+    Raises:
+        _Refused: It has a problem, and the tree is as it was.
+    """
+    steps, text = _split(setting)
+    path = _path(tree, steps, top)
+    value = _value(text)
+    if len(path) + _depth(value) > MAX_DEPTH:
+        raise _Refused(f"this nests deeper than {MAX_DEPTH} levels")
+    _put(tree, path, value, Mark(f"--set {setting}", 0, 0))
+
+
+# What the user wrote
+
+
+def _split(setting: str) -> tuple[Path, str]:
+    """The steps of the path, and the text of the value.
+
+    Raises:
+        _Refused: It is no ``PATH=VALUE``.
+    """
+    try:
+        setting.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _Refused("this is not UTF-8 text") from None
+    steps: list[str | int] = []
+    at = 0
+    while not setting.startswith("=", at):
+        if at == len(setting):
+            raise _Refused("a setting is written PATH=VALUE")
+        found = _STEP.match(setting, at)
+        if not found or (found["key"] and bool(found["dot"]) != bool(steps)):
+            raise _Refused(f'the path cannot be read from "{setting[at : at + 20]}" on; {_HOW}')
+        steps.append(_step(found))
+        at = found.end()
+    if not steps or isinstance(steps[0], int):
+        raise _Refused(f"the path begins with a key or a name; {_HOW}")
+    if len(steps) > MAX_DEPTH:
+        raise _Refused(f"this nests deeper than {MAX_DEPTH} levels")
+    return tuple(steps), setting[at + 1 :]
+
+
+def _step(found: re.Match[str]) -> str | int:
+    if found["index"]:
+        return int(found["index"])
+    if not found["quoted"]:
+        return found["key"]
+    try:
+        return str(read_text(found["quoted"]))
+    except ConfigError as error:
+        raise _Refused(f"{found['quoted']}: {error.problems[0].message}") from None
+
+
+def _value(text: str) -> Any:
+    """The value: JSON, or else the text itself."""
+    try:
+        return _without_marks(read_text(text))
+    except ConfigError:
+        return text
+
+
+def _without_marks(value: Any) -> Any:
+    """Positions inside the text of a setting help nobody: the whole setting is the place."""
+    if isinstance(value, dict):
+        return Table({key: _without_marks(item) for key, item in value.items()})
+    return Row(map(_without_marks, value)) if isinstance(value, list) else value
+
+
+def _depth(value: Any) -> int:
+    """How many levels lie below a value."""
+    items = value.values() if isinstance(value, dict) else value
+    return max((1 + _depth(item) for item in items), default=0) if _is_tree(value) else 0
+
+
+def _is_tree(value: Any) -> bool:
+    return isinstance(value, (dict, list))
+
+
+# Where it goes
+
+
+def _path(tree: Any, steps: Path, top: Collection[str]) -> Path:
+    """The path from the root.
+
+    Raises:
+        _Refused: It begins with nothing that is known, or with the name of several things.
+    """
+    if steps[0] in top:
+        return steps
+    spelled = _spelled(steps)
+    definitions = list(_definitions(tree))
+    definition = _one_of(definitions, spelled)
+    if definition:
+        path, length = definition
+        return (*path, "spec", *steps[length:])
+    pipelines = _at(tree, _PIPELINES)
+    names = [name for name in pipelines if name in spelled] if isinstance(pipelines, Table) else []
+    if names:
+        name = max(names, key=lambda name: spelled[name])
+        return (*_PIPELINES, name, *steps[spelled[name] :])
+    raise _Refused(_unknown(steps, definitions, pipelines, top))
+
+
+def _spelled(steps: Path) -> dict[str, int]:
+    """Every name that the beginning of a path may be, and of how many steps. Names have dots."""
+    spelled: dict[str, int] = {}
+    text = ""
+    for length, step in enumerate(steps, 1):
+        if isinstance(step, int):
+            break
+        text = f"{text}.{step}" if length > 1 else step
+        spelled[text] = length
+    return spelled
+
+
+def _at(tree: Any, keys: Sequence[str]) -> Any:
+    """What is at a path of keys; None where there is nothing."""
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, Table) else None
+    return tree
+
+
+def _definitions(tree: Any) -> Iterator[_Definition]:
+    """Every definition that has a name, of the one list or of all lists."""
+    found = _at(tree, _DEFINITIONS)
+    lists: dict[Path, Any] = {_DEFINITIONS: found}
+    if isinstance(found, Table):
+        lists = {(*_DEFINITIONS, key): found[key] for key in found}
+    for path, rows in lists.items():
+        for index, item in enumerate(rows if isinstance(rows, Row) else []):
+            if isinstance(item, Table) and isinstance(item.get("name"), str):
+                group = item.get("group")
+                known = group if isinstance(group, str) else None
+                yield _Definition(known, item["name"], (*path, index))
+
+
+def _one_of(definitions: Sequence[_Definition], spelled: dict[str, int]) -> tuple[Path, int] | None:
+    """The definition that a path begins with, and how many steps name it; the longest name wins.
+
+    Raises:
+        _Refused: There are several.
+    """
+    fits: dict[tuple[int, bool], list[_Definition]] = {}
+    for definition in definitions:
+        if definition.name in spelled:
+            fits.setdefault((spelled[definition.name], True), []).append(definition)
+        full = f"{definition.group}.{definition.name}"
+        if definition.group is not None and full in spelled:
+            fits.setdefault((spelled[full], False), []).append(definition)
+    if not fits:
+        return None
+    best = max(fits)
+    if len(fits[best]) > 1:
+        raise _Refused(_several(fits[best]))
+    return fits[best][0].path, best[0]
+
+
+def _several(definitions: Sequence[_Definition]) -> str:
+    name = definitions[0].name
+    groups = sorted({d.group for d in definitions if d.group is not None})
+    if len(groups) < 2:
+        return f'{len(definitions)} definitions are named "{name}"'
+    return (
+        f'"{name}" is defined in the groups {listing(groups)}; '
+        f'put the group in front, as "{groups[0]}.{name}"'
+    )
+
+
+def _unknown(
+    steps: Path, definitions: Sequence[_Definition], pipelines: Any, top: Collection[str]
+) -> str:
+    first = str(steps[0])
+    in_group = [d.name for d in definitions if d.group == first]
+    if in_group and len(steps) > 1:
+        name = str(steps[1])
+        return f'the group "{first}" has no definition "{name}"{near(name, in_group)}'
+    names = [d.name for d in definitions]
+    known = {*top, *names, *(pipelines if isinstance(pipelines, Table) else ())}
+    return f'no definition or pipeline is named "{first}"{near(first, known)}'
+
+
+def _put(tree: Any, path: Path, value: Any, mark: Mark) -> None:
+    """Set the value at a path; missing objects on the way are made.
+
+    Raises:
+        _Refused: The path leads nowhere, and the tree is as it was.
+    """
+    node, at = tree, 0
+    while _exists(node, path, at) and at < len(path) - 1:
+        node, at = node[path[at]], at + 1
+    for inner in range(len(path) - 1, at, -1):
+        value = _around(value, path, inner, mark)
+    step = path[at]
+    if isinstance(node, Table) and isinstance(step, str):
+        node[step] = value
+        node.key_marks[step] = node.value_marks[step] = mark
+    elif step == len(node):
+        node.put(value, mark)
+    else:
+        node[step], node.marks[step] = value, mark
+
+
+def _exists(node: Any, path: Path, at: int) -> bool:
+    """Whether a node has something at a step of a path.
+
+    Raises:
+        _Refused: It has not, and nothing can be put there.
+    """
+    step = path[at]
+    where = path_text(path[:at]) or "the config"
+    if isinstance(node, Table):
+        if isinstance(step, int):
+            raise _Refused(f"{where} is an object, and has no item [{step}]")
+        return step in node
+    if node is UNREADABLE:
+        raise _Refused
+    if not isinstance(node, Row):
+        raise _Refused(f"{where} is a plain value, which has nothing inside it")
+    if isinstance(step, str):
+        raise _Refused(f'{where} is a list, and has no key "{step}"; an item is written [0]')
+    if step > len(node) or (step == len(node) and at < len(path) - 1):
+        raise _Refused(f"{where} has no item [{step}]; it has {len(node)}, counted from 0")
+    return step < len(node)
+
+
+def _around(value: Any, path: Path, at: int, mark: Mark) -> Table:
+    """A new object that holds the value at the key ``path[at]``.
+
+    Raises:
+        _Refused: It would have to be a list.
+    """
+    step = path[at]
+    if isinstance(step, int):
+        raise _Refused(f"{path_text(path[:at])} is missing, and so has no item [{step}]")
+    table = Table({step: value})
+    table.key_marks[step] = table.value_marks[step] = mark
+    return table

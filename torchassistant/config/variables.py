@@ -1,0 +1,317 @@
+"""Variables in a config: ``${name}`` and ``${env:NAME}`` in strings, before it is validated."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice, takewhile
+from typing import Any, NamedTuple
+
+from torchassistant.config.reader import MAX_DEPTH
+from torchassistant.config.tree import UNREADABLE, Mark, Path, Row, Table, as_tree
+from torchassistant.errors import near
+
+Note = Callable[[str, Path], None]
+
+SECTION = "variables"
+MAX_TEXT = 1024 * 1024  # characters that are put in, over the whole config
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_ENVIRONMENT_NAME = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SHOWN = 40  # characters of what the user wrote that a sentence repeats
+_SHOWN_NAMES = 12
+
+
+def substitute(tree: Any, environment: Mapping[str, str], note: Note) -> set[Path]:
+    """Put the values of variables into the strings of a config, in place.
+
+    ``"${name}"`` becomes the value of a variable, an object or a list too; inside a longer string
+    a variable is written as text. ``$${`` is a plain ``${``. The key "variables" is taken away.
+
+    What stands for a variable has the position of the string that used it; what lies deeper in an
+    object or a list keeps the position that it has in "variables", where it is to be mended.
+
+    Args:
+        tree: As the reader gives it.
+        environment: What ``${env:NAME}`` means.
+        note: Is called with a sentence and a path for every problem; the path leads to its value
+            at that moment, and those in "variables" lead nowhere afterwards.
+
+    Returns:
+        The paths of the strings that were left as they are because of a problem.
+    """
+    return _Substitution(tree, environment, note).run()
+
+
+class _Reference(NamedTuple):
+    """What stands between ``${`` and ``}``; None where the brace is never closed."""
+
+    inside: str | None
+
+
+class _Variable(NamedTuple):
+    value: Any
+    size: int
+    depth: int
+
+
+class _Bad(Exception):
+    """A reference that has no value. The message is empty where the cause is told elsewhere."""
+
+
+class _Substitution:
+    def __init__(self, tree: Any, environment: Mapping[str, str], note: Note) -> None:
+        self.tree = tree
+        self.environment = environment
+        self.note = note
+        self.section = tree.get(SECTION, {}) if isinstance(tree, dict) else {}
+        self.known = self.section if isinstance(self.section, dict) else {}
+        self.names = [name for name in self.known if _is_name(name)]
+        self.good: dict[str, _Variable] = {}
+        self.done: set[str] = set()
+        self.circular: set[str] = set()
+        self.spent = 0
+
+    def run(self) -> set[Path]:
+        self.check_section()
+        for name in self.known:
+            if name not in self.done:
+                self.resolve(name)
+        if isinstance(self.tree, dict):
+            _remove(self.tree, SECTION)
+        left: set[Path] = set()
+        for key in _keys(self.tree):
+            for holder, inner, path in _strings(self.tree, key, (key,)):
+                if not self.put(holder, inner, path):
+                    left.add(path)
+        return left
+
+    def check_section(self) -> None:
+        if not isinstance(self.section, dict) and self.section is not UNREADABLE:
+            message = f'"{SECTION}" is an object of names and values, not {_kind(self.section)}'
+            self.note(message, (SECTION,))
+        for name in self.known:
+            if not _is_name(name):
+                self.note(
+                    f'"{_short(str(name))}" cannot be the name of a variable; '
+                    "a name is made of letters, digits, _ and -, and begins with no digit or -",
+                    (SECTION, name),
+                )
+
+    # The values of the variables
+
+    def resolve(self, first: str) -> None:
+        """Find the value of a variable, after those of the variables that it uses.
+
+        A loop and not a recursion, because a chain of variables may be longer than Python's stack.
+        """
+        trail = {first: self.uses(first)}
+        while trail:
+            name = next(reversed(trail))
+            used = next(trail[name], None)
+            if used is None:
+                trail.popitem()
+                self.settle(name)
+            elif used in trail:
+                self.circle(trail, name, used)
+            elif used not in self.done:
+                trail[used] = self.uses(used)
+
+    def uses(self, name: str) -> Iterator[str]:
+        """The variables that a variable is made of."""
+        found: dict[str, None] = {}
+        for holder, key, _ in _strings(self.known, name, (SECTION, name)):
+            for part in _parts(holder[key]):
+                if isinstance(part, _Reference) and part.inside and part.inside in self.known:
+                    found[part.inside] = None
+        return iter(found)
+
+    def circle(self, trail: dict[str, Iterator[str]], last: str, first: str) -> None:
+        """Tell a circle, which the use of ``first`` in ``last`` closes; no variable twice."""
+        if self.circular & {first, last}:
+            return
+        members = [*takewhile(lambda name: name != first, reversed(trail)), first]
+        self.circular.update(members)
+        shown = list(islice(reversed(members), _SHOWN_NAMES))
+        cut = ["…"] if len(members) > len(shown) else []
+        circle = " → ".join([*map(_short, shown), *cut, _short(first)])
+        self.note(f"this variable is made of itself: {circle}", (SECTION, first))
+
+    def settle(self, name: str) -> None:
+        """Keep the value of a variable, if it can be named and everything in it has a value."""
+        self.done.add(name)
+        strings = _strings(self.known, name, (SECTION, name))
+        fits = [self.put(holder, key, path) for holder, key, path in strings]
+        value = self.known[name]
+        if all(fits) and _is_name(name) and value is not UNREADABLE:
+            self.good[name] = _Variable(value, *_measure(value))
+
+    # Strings
+
+    def put(self, holder: Any, key: Any, path: Path) -> bool:
+        """Replace one string by what it means; where that fails, tell why and leave it."""
+        parts = _parts(holder[key])
+        alone = len(parts) == 1
+        values: list[Any] = []
+        problems: dict[str, None] = {}
+        for part in parts:
+            try:
+                values.append(self.value(part, alone, path))
+            except _Bad as bad:
+                problems[str(bad)] = None
+        for message in filter(None, problems):
+            self.note(message, path)
+        if not problems:
+            holder[key] = values[0] if alone else "".join(values)
+            if isinstance(holder[key], (Table, Row)):
+                holder[key].mark = _mark(holder, key)
+        return not problems
+
+    def value(self, part: str | _Reference, alone: bool, path: Path) -> Any:
+        """What a part of a string means.
+
+        Raises:
+            _Bad: It is a reference, and has no value that can stand here.
+        """
+        if isinstance(part, str):
+            return part
+        variable = self.variable(part)
+        text = _text(variable.value)
+        if not alone and text is None:
+            raise _Bad(
+                f'"{part.inside}" is {_kind(variable.value)}, which cannot stand inside a longer '
+                f'string, only alone: "${{{part.inside}}}"'
+            )
+        if variable.depth and len(path) + variable.depth > MAX_DEPTH:
+            raise _Bad(f'with "{part.inside}" put in, this nests deeper than {MAX_DEPTH} levels')
+        self.spend(variable.size)
+        return as_tree(variable.value) if alone else text
+
+    def variable(self, reference: _Reference) -> _Variable:
+        """Look a reference up.
+
+        Raises:
+            _Bad: It names nothing, or something that has no value.
+        """
+        inside = reference.inside
+        if inside is None:
+            raise _Bad('this "${" is never closed by a "}"; a plain "${" is written "$${"')
+        named = _ENVIRONMENT_NAME.fullmatch(inside)
+        if named:
+            return self.from_environment(named.group(1))
+        if inside in self.good:
+            return self.good[inside]
+        if inside in self.known:
+            raise _Bad  # told in "variables", or by the reader
+        if not _is_name(inside):
+            raise _Bad(
+                f'"${{{_short(inside)}}}" names no variable; write "${{name}}" or '
+                '"${env:NAME}", and "$${" for a plain "${"'
+            )
+        if not isinstance(self.section, dict):
+            raise _Bad  # told in "variables", or by the reader
+        raise _Bad(f'no variable is named "{_short(inside)}"{near(inside, self.names)}')
+
+    def from_environment(self, name: str) -> _Variable:
+        value = self.environment.get(name)
+        if value is None:
+            raise _Bad(f'the environment has no variable "{_short(name)}"')
+        if _SURROGATE.search(value):
+            raise _Bad(f'the environment variable "{_short(name)}" is not UTF-8 text')
+        return _Variable(value, *_measure(value))
+
+    def spend(self, size: int) -> None:
+        """Count what is put in, so that a few lines cannot grow to fill the memory.
+
+        Raises:
+            _Bad: It is too much; told once, and from there on nothing is put in.
+        """
+        before = self.spent
+        self.spent += size
+        if self.spent > MAX_TEXT:
+            message = f"what the variables put into the config is more than {MAX_TEXT:,} characters"
+            raise _Bad(message if before <= MAX_TEXT else "")
+
+
+def _keys(node: Any) -> Iterable[Any]:
+    if isinstance(node, dict):
+        return list(node)
+    return range(len(node)) if isinstance(node, list) else ()
+
+
+def _strings(holder: Any, key: Any, path: Path) -> Iterator[tuple[Any, Any, Path]]:
+    """Every string at or below ``holder[key]``: what holds it, its key there, and its path."""
+    node = holder[key]
+    if isinstance(node, str):
+        yield holder, key, path
+    for inner in _keys(node):
+        yield from _strings(node, inner, (*path, inner))
+
+
+def _parts(text: str) -> list[str | _Reference]:
+    """A string as plain text and references; no part of it is empty."""
+    parts: list[str | _Reference] = []
+    at = 0
+    while (start := text.find("${", at)) >= 0:
+        if start > at and text[start - 1] == "$":
+            parts += [text[at : start - 1], "${"]
+            at = start + 2
+            continue
+        end = text.find("}", start)
+        parts += [text[at:start], _Reference(text[start + 2 : end] if end >= 0 else None)]
+        at = end + 1 if end >= 0 else len(text)
+    parts.append(text[at:])
+    return [part for part in parts if part != ""]
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+def _text(value: Any) -> str | None:
+    """A plain value as it is written inside a longer string; None for anything else."""
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, (bool, int, float)):
+        try:
+            return json.dumps(value)
+        except ValueError:  # data made in Python may hold a number of too many digits
+            return None
+    return None
+
+
+def _measure(value: Any) -> tuple[int, int]:
+    """About how many characters of JSON a value is, and how many levels lie below it."""
+    if not isinstance(value, (dict, list)):
+        return len(_text(value) or ""), 0
+    size, depth = 2, 0
+    for key in _keys(value):
+        inner, below = _measure(value[key])
+        size += inner + 1 + (len(str(key)) if isinstance(value, dict) else 0)
+        depth = max(depth, below + 1)
+    return size, depth
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, list) else "a plain value"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _mark(holder: Any, key: Any) -> Mark | None:
+    if isinstance(holder, Table):
+        return holder.value_marks.get(key)
+    return holder.marks[key] if isinstance(holder, Row) else None
+
+
+def _remove(tree: dict[str, Any], key: str) -> None:
+    tree.pop(key, None)
+    if isinstance(tree, Table):
+        tree.key_marks.pop(key, None)
+        tree.value_marks.pop(key, None)
