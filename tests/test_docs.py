@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 
 from torchassistant.config import spec
-from torchassistant.config.reader import read_text
+from torchassistant.config.reader import read_file, read_text
 
 ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted(ROOT.glob("examples/*/training.json"))
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("examples/*/*.md"))]
 
 
-def test_the_tables_are_those_of_the_language() -> None:
-    location = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+def script(name: str) -> Any:
+    """A script of docs/ as a module."""
+    location = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert location is not None
     assert location.loader is not None
-    tables = importlib.util.module_from_spec(location)
-    location.loader.exec_module(tables)
+    module = importlib.util.module_from_spec(location)
+    location.loader.exec_module(module)
+    return module
+
+
+def test_the_tables_are_those_of_the_language() -> None:
+    tables = script("tables")
     page = tables.PAGE.read_text(encoding="utf-8")
     assert tables.with_tables(page) == page, "run: python docs/tables.py"
+
+
+def test_the_schema_is_that_of_the_language() -> None:
+    schema = script("schema")
+    assert schema.FILE.read_text(encoding="utf-8") == schema.text(), "run: python docs/schema.py"
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.parent.name)
+def test_the_schema_takes_the_examples_and_marks_mistakes(config: Path) -> None:
+    schema = json.loads((ROOT / "docs" / "config.schema.json").read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema)
+    tree = json.loads(json.dumps(read_file(config).tree))
+    assert list(validator.iter_errors(tree)) == []
+    tree["trian"] = tree.pop("train")
+    tree["seed"] = "one"
+    found = {error.json_path for error in validator.iter_errors(tree)}
+    assert found == {"$", "$.seed"}
 
 
 def test_every_block_of_the_language_has_its_table() -> None:

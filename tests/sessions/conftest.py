@@ -17,11 +17,12 @@ from toy_config import ROOT, Command, environment  # noqa: E402
 
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
-    """``command("init.py", CONFIG)`` runs a script in the test's folder; gives what it did."""
+    """``command("init.py", CONFIG)`` runs a script in the test's folder; ``"-m"`` a module."""
 
     def run(script: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        called = [script] if script == "-m" else [str(ROOT / script)]
         return subprocess.run(
-            [sys.executable, str(ROOT / script), *arguments],
+            [sys.executable, *called, *arguments],
             cwd=tmp_path,
             env=environment(),
             capture_output=True,

@@ -12,14 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_config import ROOT, Command, environment, files_of, toy_config
+from toy_config import ROOT, Command, environment, files_of, toy_config, write
 
 SLOW = {"class": "toys.Points", "kwargs": {"slowness": 0.01}}
-
-
-def write(path: Path, data: Any) -> str:
-    path.write_text(json.dumps(data, indent=1))
-    return path.name
 
 
 @pytest.fixture

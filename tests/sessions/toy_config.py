@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -88,7 +89,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 def environment() -> dict[str, str]:
     """The environment of a command: the toys are importable, and trusted."""
-    toys = {"PYTHONPATH": str(HERE), "TORCHASSISTANT_TRUST": "toys"}
+    toys = {"PYTHONPATH": str(HERE), "TORCHASSISTANT_TRUST": "toys plain_data"}
     return {**os.environ, **toys, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -99,3 +100,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def write(path: Path, data: Any) -> str:
+    path.write_text(json.dumps(data, indent=1))
+    return path.name

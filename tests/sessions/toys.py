@@ -208,3 +208,52 @@ def share_of_positives(y_hat: torch.Tensor) -> torch.Tensor:
 def doubled(columns: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """A collator of examples that are batches already."""
     return 2 * columns[0], columns[1]
+
+
+class Remembering(nn.Module):
+    """Has every kind of state: parameters, buffers of both kinds, attributes, dropout, a count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 4)
+        self.norm = nn.BatchNorm1d(4)
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(4, 1)
+        self.calls = 0
+        self.latest: Any = None
+        self.register_buffer("steps", torch.zeros(()), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.steps += 1
+        self.latest = x
+        return self.head(self.drop(self.norm(self.layer(x))))
+
+
+class NoX:
+    """An input adapter that has nothing for the node."""
+
+    def __call__(self, frame: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        return {"net": {"z": frame["x"]}}
+
+
+class Doubled(nn.Module):
+    """Returns two tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        return [self.layer(x), x]
+
+
+class Detached(nn.Module):
+    """A layer that gradient does not come to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x).detach()

@@ -2,6 +2,7 @@
 
 from torchassistant.build.builder import Builder, Statics
 from torchassistant.build.devices import resolve_device
+from torchassistant.build.filling import fill
 from torchassistant.build.order import needed_for
 from torchassistant.build.parts import GROUPS, Parts
 from torchassistant.build.pipelines import build_pipeline, build_pipelines, build_stages
@@ -19,6 +20,7 @@ __all__ = [
     "build_pipeline",
     "build_pipelines",
     "build_stages",
+    "fill",
     "inference_inputs",
     "needed_for",
     "resolve_device",

@@ -12,6 +12,7 @@ from torchassistant.config import settings as settings_of
 from torchassistant.config.checks import check, check_sources
 from torchassistant.config.complete import complete
 from torchassistant.config.findings import Findings
+from torchassistant.config.gaps import check_gaps, has_gaps
 from torchassistant.config.overlay import lay_over
 from torchassistant.config.reader import Text, read_file
 from torchassistant.config.spec import Block, EvaluationSpec, InferenceSpec, Spec
@@ -29,6 +30,8 @@ __all__ = [
     "Spec",
     "as_data",
     "check_sources",
+    "completed",
+    "has_gaps",
     "lay_over",
     "load",
     "read",
@@ -103,7 +106,21 @@ def spec_of(
     if spec is None:
         return None
     spec = complete(spec)
+    if has_gaps(spec):
+        check_gaps(spec, findings)
     check(spec, findings, None if used is None else used(spec), scored)
+    return spec
+
+
+def completed(spec: Spec, findings: Findings) -> Spec:
+    """The completed spec of one whose gaps were filled.
+
+    Args:
+        spec: The spec; what was written in the config comes first in it.
+        findings: Gets the problems.
+    """
+    spec = complete(spec)
+    check(spec, findings)
     return spec
 
 

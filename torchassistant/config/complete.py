@@ -27,7 +27,8 @@ DEFAULT_PORT = "input"
 FIRST_COLUMN = "input_1"
 PREDICTION = "y_hat"
 NUM_EPOCHS = 20
-PATIENCE = 3
+PATIENCE = 5
+MIN_DELTA = 0.001
 
 
 def complete(spec: Spec) -> Spec:
@@ -153,6 +154,6 @@ def _stop_condition(spec: Spec, stage: StageSpec) -> ObjectSpec:
     for name in reversed(stage.validation_pipelines):
         if name in pipelines and name not in stage.training_pipelines and pipelines[name].losses:
             monitor = pipelines[name].losses[0].shown_as
-            kwargs = {"monitor": monitor, "patience": PATIENCE}
+            kwargs = {"monitor": monitor, "min_delta": MIN_DELTA, "patience": PATIENCE}
             return ObjectSpec(class_="EarlyStopping", kwargs=kwargs)
     return ObjectSpec(class_="EpochsCompleted", kwargs={"num_epochs": NUM_EPOCHS})

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from torchassistant.config.tree import Path, place_of
 from torchassistant.errors import ConfigError, Place, Problem
+
+
+class _Paths(set[Path]):
+    """Paths, and everything above them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.above: set[Path] = set()
+
+    def add(self, path: Path) -> None:
+        super().add(path)
+        self.above.update(path[:end] for end in range(len(path)))
+
+    def update(self, *others: Iterable[Path]) -> None:
+        for paths in others:
+            for path in paths:
+                self.add(path)
 
 
 class Findings:
@@ -24,7 +42,7 @@ class Findings:
         self.file = file
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
-        self.broken: set[Path] = set()
+        self.broken = _Paths()
         self.nameless: set[str] = set()
 
     def note(self, message: str, path: Path, at_key: bool = False) -> None:
@@ -50,6 +68,16 @@ class Findings:
         """Where a path of the config stands in the user's files."""
         return place_of(self.tree, path, self.file)
 
+    def is_written(self, path: Path) -> bool:
+        """Whether the config itself has something at a path, and it was not filled in."""
+        node = self.tree
+        for step in path:
+            try:
+                node = node[step]
+            except (KeyError, IndexError, TypeError):
+                return False
+        return True
+
     def is_broken(self, path: Path) -> bool:
         """Whether the part at ``path``, or one that holds it, is broken."""
         return any(path[:end] in self.broken for end in range(len(path) + 1))
@@ -59,9 +87,7 @@ class Findings:
 
         Only then may something be concluded from what is not there.
         """
-        return not any(
-            broken[: len(path)] == path[: len(broken)] for path in paths for broken in self.broken
-        )
+        return not any(path in self.broken.above or self.is_broken(path) for path in paths)
 
     def in_order(self) -> list[Problem]:
         """The problems in file order, without repeats."""

@@ -437,6 +437,9 @@ class Spec(Block):
     """A training config."""
 
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    variables: dict[str, Any] | None = Field(
+        None, description="Values by name, for `${name}` in strings."
+    )
     session_dir: FolderName | None = Field(None, description="Folder of the session.")
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
         None, description="Everything random follows from it; left out: drawn and written down."
@@ -460,6 +463,9 @@ class EvaluationSpec(Block):
     """What an evaluation config says beside what it lays over the session's config."""
 
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    variables: dict[str, Any] | None = Field(
+        None, description="Values by name, for `${name}` in strings."
+    )
     session_dir: FolderName = Field(description="Folder of the session.")
     validation_pipelines: Names | None = Field(
         None, description="Left out: those of the last stage."
@@ -482,6 +488,9 @@ class InferenceSpec(Block):
     """What an inference config says beside what it lays over the session's config."""
 
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    variables: dict[str, Any] | None = Field(
+        None, description="Values by name, for `${name}` in strings."
+    )
     session_dir: FolderName = Field(description="Folder of the session.")
     inference_pipeline: Name | None = Field(
         None, description="Left out: the last validation pipeline of the last stage."

@@ -105,7 +105,8 @@ class _Speller:
             None: {"spec": self.processor},
             "batch_processors": {"spec": self.processor},
         }
-        return self.each(tree, path, changes.get(group, {}))
+        known = group if isinstance(group, str) else None
+        return self.each(tree, path, changes.get(known, {}) if known == group else {})
 
     def processor(self, tree: Any, path: Path) -> Any:
         return self.each(tree, path, {"neural_graph": self.rows(self.renaming(NODE_KEYS))})

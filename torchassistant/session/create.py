@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchassistant.build import Statics, Trust, build_pipelines, build_stages
-from torchassistant.config import Findings, Spec, read
+from torchassistant.build import Statics, Trust, build_pipelines, build_stages, fill
+from torchassistant.config import Findings, Spec, completed, has_gaps, read
 from torchassistant.data.randomness import derived, seeded
-from torchassistant.errors import Problem, SessionError, shown_path
+from torchassistant.errors import ConfigError, Problem, SessionError, shown_path
 from torchassistant.session.checking import checked
 from torchassistant.session.folder import SessionFolder, write_environment
 from torchassistant.session.opening import open_session
@@ -43,6 +43,10 @@ class Draft:
         self.trust = Trust(trust)
         self.findings: Findings = read(config, settings)
         self.spec: Spec = checked(self.findings, self.trust)
+        if has_gaps(self.spec):
+            filled = fill(self.spec, self.findings, self.trust)
+            self.spec = completed(filled, self.findings)
+            self.findings.raise_if_any()
 
     @property
     def warnings(self) -> list[Problem]:
@@ -83,7 +87,8 @@ def create_session(
 
     Args:
         config: A config file, or the same as data.
-        session_dir: The folder; left out: ``session_dir`` of the config.
+        session_dir: The folder; left out: ``session_dir`` of the config, or else ``sessions/``
+            with the name of the config's file.
         settings: What is to be changed in the config, each as ``PATH=VALUE``.
         trust: Modules that the config may name, beyond those that any config may.
         preflight: Whether one batch of every pipeline is run first.
@@ -123,10 +128,11 @@ def store(
 
 def _free_folder(draft: Draft, session_dir: str | Path | None) -> Path:
     name = session_dir if session_dir is not None else draft.spec.session_dir
+    if name is None and draft.findings.file:
+        name = Path("sessions", Path(draft.findings.file).stem)
     if name is None:
-        draft.findings.note('the key "session_dir" is missing', ("session_dir",))
-        draft.findings.raise_if_any()
-    path = Path(str(name))
+        raise ConfigError('the key "session_dir" is missing')
+    path = Path(name)
     if SessionFolder(path).spec.exists():
         raise SessionError(
             f"the session {shown_path(path)} exists already; train.py goes on with it, and a new "

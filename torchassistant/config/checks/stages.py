@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from torchassistant.config.checks.pipelines import RESERVED, check_pipeline, scores
 from torchassistant.config.checks.scope import Scope
+from torchassistant.config.gaps import TRAINING, VALIDATION
 from torchassistant.config.objects import objects_in
 from torchassistant.config.rows import row_columns
 from torchassistant.config.spec import PipelineSpec, StageSpec
@@ -37,7 +38,8 @@ def check_stages(scope: Scope) -> None:
 
 
 def _pipeline_names(scope: Scope, names: list[str], path: Path) -> None:
-    known = scope.spec.initialize.pipelines
+    # Where there are none they are filled in, under these names.
+    known = list(scope.spec.initialize.pipelines) or [TRAINING, VALIDATION]
     for position, name in enumerate(names):
         if name not in known:
             if scope.findings.is_broken(("initialize", "pipelines")):
