@@ -52,10 +52,13 @@ class UserError(Exception):
     Args:
         problems: What is wrong, each with its place where that is known.
         about: The processor, and the node in it, that it happened in, where they are known.
+
+    ``warnings`` holds what is no mistake, and was found with the problems.
     """
 
     def __init__(self, *problems: Problem | str, about: tuple[str, ...] = ()) -> None:
         self.about = about
+        self.warnings: list[Problem] = []
         self.problems = [Problem(p) if isinstance(p, str) else p for p in problems]
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
@@ -70,6 +73,19 @@ class SessionError(UserError):
 
 class DataError(UserError):
     """Data that does not fit what the config says of it."""
+
+
+class NoColumn(DataError):
+    """A column that somebody asked for is not there.
+
+    Args:
+        message: What was asked of what.
+        column: The name of the column.
+    """
+
+    def __init__(self, message: str, column: str) -> None:
+        self.column = column
+        super().__init__(message)
 
 
 class UserCodeError(Exception):

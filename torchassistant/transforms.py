@@ -83,21 +83,22 @@ def same_shape(y_hat: Tensor, target: Any) -> tuple[Tensor, Tensor]:
 
     Args:
         y_hat: A prediction (...).
-        target: A tensor with as many elements, or a list of numbers; of any dtype.
+        target: A tensor of that shape, but for dimensions of size 1, or a list of numbers; of any
+            dtype.
 
     Returns:
         ``y_hat`` as it is; the elements of the target in their order, in the shape of ``y_hat``,
         and of its dtype if that is a floating one.
 
     Raises:
-        DataError: ``y_hat`` is no tensor, the target cannot be one, or they differ in their number
-            of elements.
+        DataError: ``y_hat`` is no tensor, the target cannot be one, or their shapes differ in more
+            than dimensions of size 1.
     """
     _check_tensor("same_shape", y_hat)
     target = target if isinstance(target, Tensor) else stack_column(target)
-    if target.numel() != y_hat.numel():
+    if [n for n in target.shape if n != 1] != [n for n in y_hat.shape if n != 1]:
         raise DataError(
-            "same_shape needs a prediction and a target with as many elements, "
+            "same_shape needs a prediction and a target of one shape, dimensions of size 1 aside; "
             f"found shapes {tuple(y_hat.shape)} and {tuple(target.shape)}"
         )
     dtype = y_hat.dtype if y_hat.is_floating_point() else target.dtype

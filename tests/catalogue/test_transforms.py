@@ -164,14 +164,14 @@ def test_a_mean_squared_error_is_not_spread(shape, other):
 
 @given(
     st.integers(1, 6).flatmap(lambda n: st.permutations([n, 1, 2]).map(tuple)),
-    st.booleans(),
+    st.integers(0, 3),
     st.sampled_from([torch.bool, torch.uint8, torch.int64, torch.float16, torch.float64]),
     st.sampled_from([torch.float32, torch.float64, torch.bfloat16]),
 )
 @quick
-def test_the_target_gets_shape_and_dtype_and_keeps_its_elements(shape, flat, old, new):
+def test_the_target_gets_shape_and_dtype_and_keeps_its_elements(shape, at, old, new):
     y_hat = torch.zeros(shape, dtype=new)
-    target = torch.arange(y_hat.numel()).to(old).view(-1 if flat else shape)
+    target = torch.arange(y_hat.numel()).to(old).view(shape).unsqueeze(at)
     same, found = same_shape(y_hat, target)
     assert same is y_hat
     assert (found.shape, found.dtype) == (y_hat.shape, new)
@@ -181,11 +181,6 @@ def test_the_target_gets_shape_and_dtype_and_keeps_its_elements(shape, flat, old
 def test_what_fits_already_is_not_copied():
     y_hat, target = torch.zeros(3, 1), torch.rand(3)
     assert same_shape(y_hat, target)[1].data_ptr() == target.data_ptr()
-
-
-def test_a_transposed_target_keeps_the_order_of_its_elements():
-    target = torch.arange(6.0).view(2, 3).T
-    assert same_shape(torch.zeros(6), target)[1].tolist() == [0, 3, 1, 4, 2, 5]
 
 
 @pytest.mark.parametrize("target", [[1, 0, 1], [True, False, True], [1.0, 0.0, 1.0]])
@@ -207,8 +202,11 @@ def test_gradients_flow_into_a_target():
     assert target.grad.tolist() == [1, 1, 1]
 
 
-@pytest.mark.parametrize(("shape", "other"), [((4, 1), (1,)), ((4,), ()), ((2, 3), (2, 1))])
-def test_shapes_of_different_size_are_both_named(shape, other):
+@pytest.mark.parametrize(
+    ("shape", "other"),
+    [((4, 1), (1,)), ((4,), ()), ((2, 3), (2, 1)), ((2, 3), (3, 2)), ((6,), (2, 3))],
+)
+def test_shapes_that_differ_in_more_than_ones_are_both_named(shape, other):
     with pytest.raises(DataError) as told:
         same_shape(torch.zeros(shape), torch.zeros(other))
     assert f"found shapes {shape} and {other}" in str(told.value)
@@ -234,5 +232,5 @@ def test_a_list_that_is_no_target_is_refused():
 )
 def test_all_goes_to_the_device_of_the_prediction(function, columns):
     # A tensor of this device has no values: whoever reads from the prediction raises.
-    found = function(torch.zeros(2, 3, device="meta"), *columns)
+    found = function(torch.zeros(6, 1, device="meta"), *columns)
     assert {tensor.device.type for tensor in found} == {"meta"}

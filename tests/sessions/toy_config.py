@@ -89,7 +89,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 def environment() -> dict[str, str]:
     """The environment of a command: the toys are importable, and trusted."""
-    toys = {"PYTHONPATH": str(HERE), "TORCHASSISTANT_TRUST": "toys plain_data"}
+    toys = {"PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}", "TORCHASSISTANT_TRUST": "toys plain_data"}
     return {**os.environ, **toys, "PYTHONDONTWRITEBYTECODE": "1"}
 
 

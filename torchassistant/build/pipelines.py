@@ -29,12 +29,18 @@ from torchassistant.training import (
 
 
 def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Iterator[Key]:
-    """The definitions that a pipeline names; without data, only what its graph needs."""
+    """The definitions that a pipeline names; without data, only what its graph needs.
+
+    Names that are not defined are passed over: the check of the config tells of them.
+    """
     yield Key("batch_graphs", pipeline.graph or "")
+    graph = spec.group("batch_graphs").get(pipeline.graph or "")
+    processors = spec.group("batch_processors")
     models = {
         node.model_name
-        for name in spec.group("batch_graphs")[pipeline.graph or ""].nodes
-        for node in spec.group("batch_processors")[name].neural_graph or []
+        for name in (graph.nodes if graph else [])
+        if name in processors
+        for node in processors[name].neural_graph or []
     }
     for name, hooks in spec.group("forward_hooks").items():
         if hooks.model in models:

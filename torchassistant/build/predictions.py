@@ -17,6 +17,7 @@ from torchassistant.errors import ConfigError, blaming, listing, near
 from torchassistant.graph import Frame
 
 Process = Callable[[Any], Any]
+Layer = list[str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,9 @@ def wanted_for_inference(spec: Spec, pipeline: PipelineSpec) -> Iterator[Key]:
     """The collators and preprocessors of a pipeline's data; not the data."""
     loaders = spec.group("loader_factories")
     for item in pipeline.input_factories:
-        loader = loaders[item.loader_factory]
+        loader = loaders.get(item.loader_factory)
+        if loader is None:
+            continue
         if loader.collator:
             yield Key("collators", loader.collator)
         for layer in _layers(spec, loader.dataset):
@@ -116,14 +119,17 @@ def _input(
     )
 
 
-def _layers(spec: Spec, name: str) -> list[list[str | None]]:
+def _layers(spec: Spec, name: str, above: frozenset[str] = frozenset()) -> list[Layer]:
     """The names of the preprocessors that the examples of a dataset go through, inmost first."""
-    datasets = spec.group("datasets")
+    if name in above:  # a circle, which the check of the config tells of
+        return []
+    above |= {name}
+    datasets, splits = spec.group("datasets"), spec.group("splits")
     if name not in datasets:
         piece = as_slice(name)
-        split = spec.group("splits")[piece.split if piece else ""]
-        return _layers(spec, split.dataset_name)
+        split = splits.get(piece.split) if piece else None
+        return _layers(spec, split.dataset_name, above) if split else []
     dataset = datasets[name]
     below = dataset.link or (dataset.merge[0] if dataset.merge else None)
-    inner = _layers(spec, below) if below else []
+    inner = _layers(spec, below, above) if below else []
     return [*inner, list(dataset.preprocessors)] if any(dataset.preprocessors) else inner

@@ -6,15 +6,14 @@ import json
 import math
 import sys
 from argparse import Namespace
-from collections.abc import Iterable
 from typing import TextIO
 
-from torchassistant.cli.outcome import DONE
+from torchassistant.cli.outcome import DONE, warn
 from torchassistant.cli.progress import reporter_for
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.tables import preflight_lines
 from torchassistant.config import as_data
-from torchassistant.errors import Problem, shown_path
+from torchassistant.errors import shown_path
 from torchassistant.session import (
     Draft,
     Preflight,
@@ -30,7 +29,7 @@ def init(arguments: Namespace) -> int:
     """Create a session."""
     with stopping_at_once():
         draft = Draft(arguments.config, arguments.settings, arguments.trust)
-        _warn(draft.warnings)
+        warn(draft.warnings)
         session, report = store(draft, with_preflight=arguments.preflight)
     if report is not None:
         _show(report, sys.stdout)
@@ -42,7 +41,7 @@ def check(arguments: Namespace) -> int:
     """Find what is wrong with a config."""
     with stopping_at_once():
         draft = Draft(arguments.config, arguments.settings, arguments.trust)
-        _warn(draft.warnings)
+        warn(draft.warnings)
         report = draft.preflight() if arguments.preflight else None
     if arguments.complete:
         print(json.dumps(as_data(draft.spec), indent=2, ensure_ascii=False))
@@ -55,12 +54,7 @@ def check(arguments: Namespace) -> int:
 
 def _show(report: Preflight, stream: TextIO) -> None:
     print("\n".join(preflight_lines(report)), file=stream)
-    _warn(report.warnings)
-
-
-def _warn(warnings: Iterable[Problem]) -> None:
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    warn(report.warnings)
 
 
 def train(arguments: Namespace) -> int:

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from torchassistant.errors import Interrupted, Problem, UserCodeError, UserError, is_users_file
 
@@ -21,6 +21,7 @@ def status_of(run: Callable[[], int]) -> int:
         return run()
     except UserError as error:
         _tell(error.problems)
+        warn(error.warnings)
         return USER_ERROR
     except UserCodeError as error:
         _tell(error.problems)
@@ -54,6 +55,12 @@ def status_of(run: Callable[[], int]) -> int:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def warn(warnings: Iterable[Problem]) -> None:
+    """Tell what is allowed, and is probably not meant."""
+    for warning in warnings:
+        _say(f"warning: {warning}")
 
 
 def _tell(problems: list[Problem]) -> None:

@@ -100,7 +100,9 @@ class Findings:
             ConfigError: With every problem, in file order.
         """
         if self.problems:
-            raise ConfigError(*self.in_order())
+            error = ConfigError(*self.in_order())
+            error.warnings = in_file_order(self.warnings)
+            raise error
 
 
 def in_file_order(problems: list[Problem]) -> list[Problem]:

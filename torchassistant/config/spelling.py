@@ -109,7 +109,13 @@ class _Speller:
         return self.each(tree, path, changes.get(known, {}) if known == group else {})
 
     def processor(self, tree: Any, path: Path) -> Any:
-        return self.each(tree, path, {"neural_graph": self.rows(self.renaming(NODE_KEYS))})
+        return self.each(tree, path, {"neural_graph": self.rows(self.node)})
+
+    def node(self, tree: Any, path: Path) -> Any:
+        tree = self.renaming(NODE_KEYS)(tree, path)
+        if isinstance(tree, Table) and tree.get("optimizer_name") == "":
+            del tree["optimizer_name"]  # the later releases say so that there is none
+        return tree
 
     def pipeline(self, tree: Any, path: Path) -> Any:
         tree = self.renaming(PIPELINE_KEYS)(tree, path)

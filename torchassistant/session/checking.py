@@ -35,10 +35,8 @@ def checked(
     """
     spec = spec_of(findings, used, scored)
     if spec is not None:
-        partly = bool(findings.problems) and wanted is not None
         try:
-            if not partly:
-                survey(spec, findings, trust, None if wanted is None else wanted(spec))
+            survey(spec, findings, trust, None if wanted is None else wanted(spec))
         except UserCodeError as error:
             error.problems = findings.in_order()
             raise

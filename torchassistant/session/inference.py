@@ -10,7 +10,7 @@ from torchassistant.build.pipelines import wanted_by
 from torchassistant.build.predictions import wanted_for_inference
 from torchassistant.config import InferenceSpec, Spec
 from torchassistant.config.references import Key
-from torchassistant.errors import blaming
+from torchassistant.errors import ConfigError, NoColumn, blaming
 from torchassistant.output_devices import Printer
 from torchassistant.session.checkpoints import restore
 from torchassistant.session.prediction import default_pipeline, predict
@@ -66,6 +66,14 @@ def infer_config(
         what = "the output device"
         maker = builder.maker
         device = maker.make(wish.output_device, ("output_device",), what, "output_device")
-    for result in predict(session, builder, wish, inputs):
+    try:
+        results = predict(session, builder, wish, inputs)
+    except NoColumn as error:
+        names = wish.results or []
+        if error.column not in names:
+            raise
+        path = ("results", names.index(error.column))
+        raise ConfigError(request.own.problem(str(error), path)) from None
+    for result in results:
         with blaming("the output device"):
             device(result)

@@ -17,6 +17,7 @@ from torchassistant.data import Injector
 from torchassistant.data.randomness import derived, seeded
 from torchassistant.errors import (
     ConfigError,
+    NoColumn,
     Place,
     Problem,
     UserCodeError,
@@ -184,6 +185,7 @@ class _Flight:
             data = evaluation_data(inputs, debug.seed)
             frames = next(data.frames(0), None)
             if frames is not None:
+                self.at = (*path, "output_keys")
                 chosen(debug.graph.for_evaluation().run(frames), debug.graph, debug.keys)
 
     def batch(self, pipeline: Pipeline, data_of: Callable[[Pipeline], Injector]) -> Frames:
@@ -300,6 +302,8 @@ class _Flight:
             sentence = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
             message = f"{error.part}, in {whole}: {sentence}{self.entering}"
             self.problems.append(Problem(message, self.place()))
+        except NoColumn as error:
+            self.problems.append(Problem(str(error), self.place()))
         except UserError as error:
             if len(error.about) and Key("batch_processors", error.about[0]) in self.definitions:
                 self.at = self.path_of_node(*error.about[:2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torchassistant.data.randomness import derived, seeded
-from torchassistant.errors import DataError, near
+from torchassistant.errors import NoColumn, near
 from torchassistant.graph import BatchGraph, Frame, Frames, evaluating
 from torchassistant.training.pipeline import Pipeline
 
@@ -21,7 +21,7 @@ def infer(pipeline: Pipeline, frames: Frames, results: Sequence[str] | None) -> 
         results: The columns to keep; None keeps the outputs of the nodes of the last processors.
 
     Raises:
-        DataError: There is no such column.
+        NoColumn: There is no such column.
     """
     graph = pipeline.graph
     plan = graph.for_inference()
@@ -43,5 +43,6 @@ def chosen(frames: Frames, graph: BatchGraph, keys: Sequence[str] | None) -> Fra
         keys = [name for name in outputs if name in columns] or list(columns)
     for key in keys:
         if key not in columns:
-            raise DataError(f'the graph "{graph.name}" gives no column "{key}"{near(key, columns)}')
+            message = f'the graph "{graph.name}" gives no column "{key}"{near(key, columns)}'
+            raise NoColumn(message, key)
     return {key: columns[key] for key in keys}
