@@ -69,7 +69,7 @@ def find_source(path: str) -> Found | None:
 
 
 def signature_of(found: Found) -> inspect.Signature | None:
-    """The arguments that a class or function is called with, as ``inspect.signature`` gives them."""
+    """The arguments of a class or function as in ``inspect.signature``; only defaults differ."""
     if isinstance(found.node, ast.FunctionDef):
         return _from_arguments(found.node, skip=0)
     for owner in _family(found):
