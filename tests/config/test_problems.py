@@ -218,7 +218,7 @@ MISTAKES: dict[str, tuple[Change, str, str]] = {
     ),
     "a display name twice": (
         lambda c: fit(c)["losses"].append({"loss_name": "mse"}),
-        "initialize.pipelines.fit.losses[1].loss_display_name",
+        "initialize.pipelines.fit.losses[1].loss_name",
         '"mse" is shown twice by this pipeline',
     ),
     "a display name that is a column": (
@@ -246,8 +246,8 @@ MISTAKES: dict[str, tuple[Change, str, str]] = {
             add_pipeline(c, "check"),
             stage(c).update(validation_pipelines=["fit", "check"]),
         ),
-        "train.stages[0].validation_pipelines[1]",
-        '"mse" is shown by "fit" and by "check"; give one another display name',
+        "initialize.pipelines.check.losses[0].loss_name",
+        '"mse" is shown by "fit" and by "check" in one stage; give one another display name',
     ),
     "a model on two devices": (
         lambda c: define(

@@ -17,7 +17,7 @@ from torchassistant.config.overlay import lay_over
 from torchassistant.config.reader import Text, read_file
 from torchassistant.config.spec import Block, EvaluationSpec, InferenceSpec, Spec
 from torchassistant.config.spelling import in_our_words
-from torchassistant.config.tree import as_tree
+from torchassistant.config.tree import as_tree, set_aside
 from torchassistant.config.validate import validate
 from torchassistant.config.variables import substitute
 from torchassistant.errors import ConfigError, Place, Problem
@@ -75,7 +75,8 @@ def read(
     top = [field.alias or name for name, field in block.model_fields.items()]
     settings_of.apply(text.tree, settings, findings.note, top)
     if variables:
-        findings.broken |= substitute(text.tree, os.environ, findings.note)
+        for path in substitute(text.tree, os.environ, findings.note):
+            set_aside(text.tree, path)
     in_our_words(findings)
     return findings
 

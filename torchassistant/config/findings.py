@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torchassistant.config.tree import Path, place_of
@@ -43,7 +43,10 @@ class Findings:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.broken = _Paths()
-        self.nameless: set[str] = set()
+        self.dropped: set[Path] = set()
+        """Blocks that had a key which nobody knows."""
+        self.ungrouped: dict[Path, str] = {}
+        """Names of definitions of which nobody can say what they are."""
 
     def note(self, message: str, path: Path, at_key: bool = False) -> None:
         """Note a problem, unless something at or above its place is broken."""
@@ -77,6 +80,13 @@ class Findings:
             except (KeyError, IndexError, TypeError):
                 return False
         return True
+
+    def last_written(self, path: Path, keys: Sequence[str]) -> str:
+        """Of some keys of an object, the one that stands last in the config."""
+        node = self.tree
+        for step in path:
+            node = node[step]
+        return [key for key in node if key in keys][-1]
 
     def is_broken(self, path: Path) -> bool:
         """Whether the part at ``path``, or one that holds it, is broken."""

@@ -82,7 +82,7 @@ def nested_in(value: Any, path: Path, role: str) -> Iterator[Described]:
     if is_object(value):
         args, kwargs = value.get("args", []), value.get("kwargs", {})
         # Where one of the keys does not fit, the check has told of it.
-        key = "class" if isinstance(value.get("class"), str) else "factory_fn"
+        key = "class" if _is_name(value.get("class")) else "factory_fn"
         spec = ObjectSpec(
             class_=value["class"] if key == "class" else None,
             factory_fn=value["factory_fn"] if key == "factory_fn" else None,
@@ -102,4 +102,8 @@ def is_object(value: Any) -> bool:
     """Whether a value among arguments describes an object, and is no plain data."""
     if not isinstance(value, dict):
         return False
-    return any(isinstance(value.get(key), str) and value[key] for key in ("class", "factory_fn"))
+    return any(_is_name(value.get(key)) for key in ("class", "factory_fn"))
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value != ""

@@ -16,10 +16,14 @@ from torchassistant.errors import ConfigError, Place, Problem
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 100
 MAX_DIGITS = 400
+_SHOWN = 40  # characters of what the user wrote that a sentence repeats
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORD = re.compile(r"[^\s,:\[\]{}\"/]+")
+_LOOSE_STRING = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"")
+_SINGLE_QUOTED = re.compile(r"'[^'\"\n]*'")
+_BARE_KEY = re.compile(r"[A-Za-z_$][\w$-]*(?=[ \t]*:)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WORDS = {"true": True, "false": False, "null": None}
 _PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
@@ -98,6 +102,8 @@ class _Reader:
         self.text = text
         self.file = file
         self.problems: list[Problem] = []
+        self.unended = 0
+        """Where the last string ended that had no quote at its end."""
         self.starts = [0, *(found.end() for found in re.finditer("\n", text))]
 
     def read(self) -> Text:
@@ -129,7 +135,9 @@ class _Reader:
         while True:
             found = _BLANK.match(text, at)
             at = found.end() if found else at
-            if text.startswith("//", at):
+            if text.startswith("#", at):
+                self.note('a comment begins with "//"', at)
+            if text.startswith(("//", "#"), at):
                 end = text.find("\n", at)
                 at = len(text) if end < 0 else end
             elif text.startswith("/*", at):
@@ -152,6 +160,10 @@ class _Reader:
             return self.string(at)
         if not character:
             raise self.fail("a value was expected, and the file ends", at)
+        quoted = _SINGLE_QUOTED.match(self.text, at)
+        if quoted:
+            self.note("a string stands in double quotes", at)
+            return UNREADABLE, quoted.end()
         found = _WORD.match(self.text, at)
         if not found:
             raise self.fail(f"a value was expected, found {character!r}", at)
@@ -161,30 +173,78 @@ class _Reader:
         """What a run of characters outside of quotes means."""
         if word in _WORDS:
             return _WORDS[word]
-        if word[0] in "-0123456789":
+        if word[0] in "+-.0123456789":
             return self.number(word, at)
         hint = _PYTHON_WORDS.get(word)
         self.note(
-            f'"{word}" is no JSON value; '
+            f'"{word[:_SHOWN]}" is no JSON value; '
             + (f"JSON writes {hint}" if hint else "strings stand in quotes"),
             at,
         )
         return UNREADABLE
 
-    def string(self, at: int) -> tuple[str, int]:
+    def string(self, at: int) -> tuple[Any, int]:
+        """A string, or ``UNREADABLE`` where it can be seen where it ends."""
         try:
             text, end = scan_string(self.text, at + 1, True)
         except JSONDecodeError as error:
             message = error.msg[0].lower() + error.msg[1:].rstrip(" at")
-            raise self.fail(f"in this string: {message}", min(error.pos, len(self.text))) from None
+            self.note(f"in this string: {message}", min(error.pos, len(self.text)))
+            return UNREADABLE, self.end_of_string(at)
         if _SURROGATE.search(text):
             self.note("this string holds half of a surrogate pair, which is no character", at)
+            return UNREADABLE, end
         return text, end
+
+    def end_of_string(self, at: int) -> int:
+        """Where a string ends in which something is wrong: at its quote, or with its line.
+
+        Raises:
+            _Stop: It may go on in the next line.
+        """
+        found = _LOOSE_STRING.match(self.text, at)
+        if found:
+            return found.end()
+        line, _, rest = self.text[at:].partition("\n")
+        following = rest.partition("\n")[0]
+        if not rest or following.count('"') % 2:
+            raise _Stop
+        self.unended = at + len(line)
+        return self.unended
+
+    def key(self, at: int) -> tuple[str, int]:
+        """A key, mended where it can be seen what is meant."""
+        if self.text.startswith('"', at):
+            key, end = self.string(at)
+            return (
+                (_SURROGATE.sub("", _loosely(self.text[at:end])), end)
+                if key is UNREADABLE
+                else (key, end)
+            )
+        found = _BARE_KEY.match(self.text, at) or _SINGLE_QUOTED.match(self.text, at)
+        if not found:
+            raise self.fail("a key in quotes was expected", at)
+        self.note("a key in double quotes was expected", at)
+        return found.group().strip("'"), found.end()
+
+    def colon(self, key: str, at: int) -> int:
+        """Where the value of a key stands; a colon that is missing before it is told."""
+        at = self.blank(at)
+        if self.text.startswith(":", at):
+            return self.blank(at + 1)
+        message = f'a colon was expected after the key "{key}"'
+        if self.text.startswith("=", at):
+            self.note(message, at)
+            return self.blank(at + 1)
+        if not self.text.startswith(tuple('"{[-0123456789tfn'), at):
+            raise self.fail(message, at)
+        self.note(message, at)
+        return at
 
     def number(self, word: str, at: int) -> Any:
         found = _NUMBER.fullmatch(word)
         if not found:
-            self.note(f"{word[:40]!r} is no number as JSON writes it", at)
+            self.note(f"{word[:_SHOWN]!r} is no number as JSON writes it", at)
             return UNREADABLE
         if found.group(1) is None and found.group(2) is None:
             if len(word) <= MAX_DIGITS:
@@ -200,49 +260,60 @@ class _Reader:
     def table(self, at: int, depth: int) -> tuple[Table, int]:
         table = Table()
         table.mark = self.mark(at)
-        at = self.blank(at + 1)
+        at = self.commas(self.blank(at + 1))
         if self.text.startswith("}", at):
             return table, at + 1
         while True:
-            if not self.text.startswith('"', at):
-                raise self.fail("a key in quotes was expected", at)
             key_at = at
-            key, at = self.string(at)
-            at = self.blank(at)
-            if not self.text.startswith(":", at):
-                raise self.fail(f'a colon was expected after the key "{key}"', at)
-            at = self.blank(at + 1)
-            value_at = at
-            value, at = self.value(at, depth + 1)
+            key, at = self.key(at)
+            value_at = self.colon(key, at)
+            value, at = self.value_of(key, value_at, depth)
             if key in table:
                 first = table.key_marks[key].line
                 self.note(
                     f'the key "{key}" stands twice in one object (first in line {first})', key_at
                 )
+                value = _joined(table[key], value)
             table[key] = value
             table.key_marks[key] = self.mark(key_at)
             table.value_marks[key] = self.mark(value_at)
             at = self.blank(at)
             if self.text.startswith("}", at):
                 return table, at + 1
-            at = self.after_comma(at, '"', "a comma or a closing brace was expected")
+            is_next = self.text.startswith(('"', "'"), at) or _BARE_KEY.match(self.text, at)
+            at = self.after_comma(at, bool(is_next), "a comma or a closing brace was expected")
             if self.text.startswith("}", at):
                 self.note("no comma may stand before the closing brace", at)
                 return table, at + 1
 
-    def after_comma(self, at: int, next_ones: str, message: str) -> int:
+    def value_of(self, key: str, at: int, depth: int) -> tuple[Any, int]:
+        """The value of a key; ``UNREADABLE`` where there is none."""
+        if not self.text.startswith((",", "}"), at):
+            return self.value(at, depth + 1)
+        self.note(f'the key "{key}" has no value', at)
+        return UNREADABLE, at
+
+    def after_comma(self, at: int, is_next: bool, message: str) -> int:
         """Where the next item stands; a comma that is missing before it is told, and no more."""
         if self.text.startswith(",", at):
-            return self.blank(at + 1)
-        if not self.text.startswith(tuple(next_ones), at):
+            return self.commas(self.blank(at + 1))
+        if not is_next:
             raise self.fail(message, at)
-        self.note(message, at)
+        if not (self.unended and not self.text[self.unended : at].strip()):
+            self.note(message, at)
+        return at
+
+    def commas(self, at: int) -> int:
+        """Past commas before which an item is missing."""
+        while self.text.startswith(",", at):
+            self.note("something was expected before this comma", at)
+            at = self.blank(at + 1)
         return at
 
     def row(self, at: int, depth: int) -> tuple[Row, int]:
         row = Row()
         row.mark = self.mark(at)
-        at = self.blank(at + 1)
+        at = self.commas(self.blank(at + 1))
         if self.text.startswith("]", at):
             return row, at + 1
         while True:
@@ -252,7 +323,24 @@ class _Reader:
             at = self.blank(at)
             if self.text.startswith("]", at):
                 return row, at + 1
-            at = self.after_comma(at, '"{[', "a comma or a closing bracket was expected")
+            is_next = self.text.startswith(('"', "{", "["), at) or _WORD.match(self.text, at)
+            at = self.after_comma(at, bool(is_next), "a comma or a closing bracket was expected")
             if self.text.startswith("]", at):
                 self.note("no comma may stand before the closing bracket", at)
                 return row, at + 1
+
+
+def _loosely(text: str) -> str:
+    """What stands between the quotes of a string in which something is wrong."""
+    return re.sub(r"\\u[0-9a-fA-F]{4}|[\\\x00-\x1f]", "", text.strip('"'))
+
+
+def _joined(one: Any, other: Any) -> Any:
+    """What two values of one key have in common, and what only one of them has."""
+    if isinstance(one, Table) and isinstance(other, Table):
+        for key in one:
+            value = _joined(one[key], other[key]) if key in other else one[key]
+            other.take(one, key)
+            other[key] = value
+        return other
+    return one if one == other else UNREADABLE

@@ -6,8 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from torchassistant.config.findings import Findings
-from torchassistant.config.tree import Path, Row, Table, like
-from torchassistant.errors import near
+from torchassistant.config.spec import (
+    BatchGraphSpec,
+    Block,
+    DebugPipelineSpec,
+    InputFactorySpec,
+    InputMetaSpec,
+    NodeSpec,
+    PipelineSpec,
+)
+from torchassistant.config.tree import UNREADABLE, Path, Row, Table, like
+from torchassistant.errors import near, nearest
 
 GROUPS = {"data_loaders": "loader_factories"}
 INPUT_KEYS = {"data_loader": "loader_factory", "input_port": "input_alias"}
@@ -15,6 +24,14 @@ PIPELINE_KEYS = {"input_injector": "input_factories"}
 GRAPH_KEYS = {"input_ports": "input_aliases"}
 NODE_KEYS = {"alias": "name"}
 INPUT_META_KEYS = {"input_port": "input_alias", "input_adapter": "input_converter"}
+_BLOCK_KEYS: dict[type[Block], dict[str, str]] = {
+    InputFactorySpec: INPUT_KEYS,
+    PipelineSpec: PIPELINE_KEYS,
+    DebugPipelineSpec: PIPELINE_KEYS,
+    BatchGraphSpec: GRAPH_KEYS,
+    NodeSpec: NODE_KEYS,
+    InputMetaSpec: INPUT_META_KEYS,
+}
 DEFINITION_SECTIONS = ("data", "computation")
 PATHS = {
     f"torchassistant.{later}": f"torchassistant.{ours}"
@@ -37,6 +54,11 @@ def in_our_words(findings: Findings) -> None:
     """
     _later_paths(findings.tree)
     _Speller(findings).config(findings.tree)
+
+
+def later_keys(block: Any) -> dict[str, str]:
+    """The later names of the keys of a block, and ours."""
+    return _BLOCK_KEYS.get(block, {})
 
 
 def _later_paths(tree: Any) -> None:
@@ -78,20 +100,34 @@ class _Speller:
 
     def join_sections(self, tree: Any, path: Path) -> Any:
         """``{"data": [...], "computation": [...]}`` joined to one list, in order."""
-        if not isinstance(tree, Table) or not set(DEFINITION_SECTIONS) & set(tree):
+        if not isinstance(tree, Table) or "options" in tree:
             return tree
-        for key in tree:
-            if key not in DEFINITION_SECTIONS:
-                message = f'unknown key "{key}"{near(key, DEFINITION_SECTIONS)}'
-                self.findings.note(message, (*path, key), at_key=True)
+        if not any(nearest(key, DEFINITION_SECTIONS) for key in tree):
+            return tree
         joined = Row()
         joined.mark = tree.mark
+        sections = {self.section(tree, key, path): key for key in tree}
         for section in DEFINITION_SECTIONS:
-            rows = tree.get(section, [])
-            if not isinstance(rows, list):
-                return tree
-            joined.take_all(rows)
+            rows = tree[sections[section]] if section in sections else []
+            if isinstance(rows, list):
+                joined.take_all(rows)
+            else:
+                self.findings.dropped.add(path)
+                if rows is not UNREADABLE:
+                    self.findings.note("expected a list", (*path, sections[section]))
         return joined
+
+    def section(self, tree: Table, key: str, path: Path) -> str | None:
+        """The section that a key is; told where it is none."""
+        if key in DEFINITION_SECTIONS:
+            return key
+        absent = [section for section in DEFINITION_SECTIONS if section not in tree]
+        message = f'unknown key "{key}"{near(key, absent or DEFINITION_SECTIONS)}'
+        self.findings.note(message, (*path, key), at_key=True)
+        meant = nearest(key, absent)
+        if meant is None:
+            self.findings.dropped.add(path)
+        return meant
 
     def definition(self, tree: Any, path: Path) -> Any:
         if not isinstance(tree, Table):

@@ -23,6 +23,13 @@ class _Unreadable:
 UNREADABLE = _Unreadable()
 
 
+def set_aside(tree: Any, path: Path) -> None:
+    """Put ``UNREADABLE`` for the value at a path, as something is wrong with it that is told."""
+    for step in path[:-1]:
+        tree = tree[step]
+    tree[path[-1]] = UNREADABLE
+
+
 class Mark(NamedTuple):
     """A position in a file: line and column count from 1."""
 

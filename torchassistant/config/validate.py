@@ -8,6 +8,8 @@ broken, nothing more is said.
 from __future__ import annotations
 
 import types
+from collections.abc import Collection, Iterable, Iterator
+from difflib import SequenceMatcher
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
@@ -15,15 +17,28 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from torchassistant.config.findings import Findings
-from torchassistant.config.spec import DEFINITIONS, Block, DefinitionBlock
+from torchassistant.config.spec import DEFINITIONS, Block, DefinitionBlock, Spec
+from torchassistant.config.spelling import GROUPS as LATER_GROUPS
+from torchassistant.config.spelling import in_our_words, later_keys
 from torchassistant.config.tree import UNREADABLE, Path, Row, Table, as_tree
-from torchassistant.errors import listing, near, nearest
+from torchassistant.errors import listing, nearest
 
 B = TypeVar("B", bound=Block)
 
 PLACEHOLDER = "\ufffc"
 _ROUNDS = 20
 """Mending one thing may uncover another inside it, never deeper than the language is nested."""
+_MOST_GUESSES = 300
+"""Comparing names is dear; where so many are wrong, nobody is helped by one guess more."""
+_QUIET = ("collators", "metrics", "forward_hooks")
+"""Groups whose definitions may be left unused."""
+_DEFINITIONS: Path = ("initialize", "definitions")
+_PARTS = ("group", "name", "spec")
+"""The keys of a definition."""
+_SURELY = 0.7
+"""How much a key has to be like another, to be taken for it whatever its value."""
+_SOURCES = ("class", "factory_fn", "link", "merge", "neural_graph")
+"""Keys of which one says what an object is made by."""
 
 _KINDS = {
     "string": "a string",
@@ -46,37 +61,16 @@ def validate(block: type[B], tree: Any, findings: Findings) -> B | None:
     Returns:
         The block, mended where it had to be; None where the tree is past mending.
     """
-    _set_aside_unreadable(tree, findings, ())
-    renamed: set[Path] = set()
+    mending = _Mending(block, tree, findings)
     for _ in range(_ROUNDS):
         try:
-            return block.model_validate(tree)
+            found = block.model_validate(tree)
         except ValidationError as error:
-            errors = _by_path(tree, error.errors(include_url=False))
-        misspelt = {p: d for p, d in errors.items() if _is_unknown_key(d)}
-        for path, details in misspelt.items():
-            _unknown_key(block, tree, path, details[0], findings, renamed)
-        # Misspelt keys first: a key that is missing may be one of them.
-        for path, details in errors.items() if not misspelt else ():
-            _misfit(block, tree, path, details, findings, renamed)
-    return None
-
-
-def _set_aside_unreadable(tree: Any, findings: Findings, path: Path) -> None:
-    """What the reader has told of already is broken; null stands in its place."""
-    items = (
-        list(tree.items())
-        if isinstance(tree, dict)
-        else enumerate(tree)
-        if isinstance(tree, list)
-        else ()
-    )
-    for step, value in items:
-        if value is UNREADABLE:
-            tree[step] = None
-            findings.broken.add((*path, step))
+            mending.mend(_by_path(tree, error.errors(include_url=False)))
         else:
-            _set_aside_unreadable(value, findings, (*path, step))
+            is_changed = mending.set_aside_unreadable()
+            return block.model_validate(tree) if is_changed else found
+    return None
 
 
 def _by_path(tree: Any, errors: list[ErrorDetails]) -> dict[Path, list[ErrorDetails]]:
@@ -102,87 +96,213 @@ def _real_path(tree: Any, details: ErrorDetails) -> Path:
     return tuple(path)
 
 
-def _is_unknown_key(details: list[ErrorDetails]) -> bool:
-    return details[0]["type"] == "extra_forbidden"
+class _Mending:
+    """Tells what does not fit, and puts something that fits in its place.
 
+    Args:
+        block: What the tree should be.
+        tree: Changed in place.
+        findings: Gets the problems.
+    """
 
-def _unknown_key(
-    block: type[Block],
-    tree: Any,
-    path: Path,
-    details: ErrorDetails,
-    findings: Findings,
-    renamed: set[Path],
-) -> None:
-    """Tell of a key that is not in the language; take it for the one that was meant, if any."""
-    *above, key = path
-    table, fields = _at(tree, above), _fields(_annotation_at(block, tree, tuple(above)))
-    name, known = str(key), list(fields)
-    meant = nearest(name, known)
-    hint = near(name, known)
-    if meant is None and "kwargs" in known:
-        hint += '; arguments stand under "kwargs"'
-    findings.note(f'unknown key "{name}"{hint}', path, at_key=True)
-    if meant is not None and meant not in table:
-        table.take(table, name, as_key=meant)
-        renamed.add((*above, meant))
-    del table[name]
+    def __init__(self, block: type[Block], tree: Any, findings: Findings) -> None:
+        self.block = block
+        self.tree = tree
+        self.findings = findings
+        self.is_respelt = False
+        self.guessed: list[Path] = []
+        self.guesses = 0
 
+    def mend(self, errors: dict[Path, list[ErrorDetails]]) -> None:
+        """Mend misspelt keys, or else all that is left: a missing key may be a misspelt one."""
+        misspelt = [p for p, found in errors.items() if found[0]["type"] == "extra_forbidden"]
+        for path in misspelt:
+            self.unknown_key(path)
+        if self.is_respelt and misspelt and self.tree is self.findings.tree:
+            in_our_words(self.findings)
+        for path, details in errors.items() if not misspelt else ():
+            if details[0]["type"] in ("union_tag_invalid", "union_tag_not_found"):
+                self.unknown_group(path)
+            else:
+                self.misfit(path, details)
 
-def _misfit(
-    block: type[Block],
-    tree: Any,
-    path: Path,
-    details: list[ErrorDetails],
-    findings: Findings,
-    renamed: set[Path],
-) -> None:
-    """Tell of a value that does not fit, or is missing, and put something that fits there."""
-    kind = details[0]["type"]
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        _unknown_group(tree, path, details[0], findings)
-        return
-    if path not in renamed:
-        findings.note(_one_of([_sentence(d) for d in details]), path)
-    findings.broken.add(path)
-    if not path:
-        return
-    *above, key = path
-    holder = _at(tree, above)
-    field = _fields(_annotation_at(block, tree, tuple(above))).get(str(key))
-    if field is not None and not field.is_required():
-        holder.pop(key, None)
-        return
-    annotation = field.annotation if field else _annotation_at(block, tree, path)
-    holder[key] = _placeholder(annotation)
+    def set_aside_unreadable(self) -> bool:
+        """Put null where the reader has told of something, and anything may stand."""
+        self.findings.broken.update(self.guessed)
+        own = {k: v for k, v in self.tree.items() if k != "initialize" or self.block is Spec}
+        found = list(_unreadable(own, ()))
+        for path in found:
+            _at(self.tree, path[:-1])[path[-1]] = None
+            self.findings.broken.add(path)
+        return bool(found)
 
+    def nearest(self, name: str, known: Iterable[str]) -> str | None:
+        """The name that was probably meant."""
+        self.guesses += 1
+        return nearest(name, known) if self.guesses <= _MOST_GUESSES else None
 
-def _unknown_group(tree: Any, path: Path, details: ErrorDetails, findings: Findings) -> None:
-    definition = _at(tree, path)
-    found = details.get("ctx", {}).get("tag")
-    at: Path = (*path, "group") if "group" in definition else path
-    if details["type"] == "union_tag_not_found" and "group" not in definition:
-        key = nearest("group", set(definition) - {"name", "spec"})
-        if key:
-            findings.note(f'unknown key "{key}"; did you mean "group"?', (*path, key), at_key=True)
-            definition.take(definition, key, as_key="group")
-            del definition[key]
+    def unknown_key(self, path: Path) -> None:
+        """Tell of a key that is not in the language; take it for the one that was meant, if any."""
+        *above, key = path
+        table, name = _at(self.tree, above), str(key)
+        annotation = self.annotation_at(tuple(above))
+        fields = _fields(annotation)
+        words = {**{field: field for field in fields}, **later_keys(annotation)}
+        near = self.nearest(name, words)
+        meant = near if near and self.may_mean(name, near, words[near], table, fields) else None
+        meant = meant or _only_gap(fields, table, table[key])
+        clause = f'; did you mean "{meant or near}"?' if meant or near else ""
+        if meant is None:
+            self.findings.dropped.add(tuple(above))
+            clause = (clause or f"; there are {listing(sorted(fields))}") + _where_else(fields)
+        else:
+            table.take(table, name, as_key=words[meant])
+            self.is_respelt = True
+        self.findings.note(f'unknown key "{name}"{clause}', path, at_key=True)
+        del table[name]
+
+    def may_mean(
+        self, name: str, near: str, ours: str, table: Table, fields: dict[str, FieldInfo]
+    ) -> bool:
+        """Whether an unknown key can be taken for the one that is spelt most like it."""
+        if ours in table:
+            return False
+        fits = _fits(fields[ours].annotation, table[name])
+        return fits or SequenceMatcher(None, name, near).ratio() > _SURELY
+
+    def misfit(self, path: Path, details: list[ErrorDetails]) -> None:
+        """Tell of a value that does not fit, or is missing, and put something that fits there."""
+        if not _is_unreadable(self.tree, path):
+            self.findings.note(_one_of([_sentence(d) for d in details]), path)
+            if path[:-1] == _DEFINITIONS:
+                self.findings.ungrouped[path] = ""  # not even the name of one
+        self.findings.broken.add(path)
+        if not path:
             return
-        message = f'the key "group" is missing; it is one of {listing(list(DEFINITIONS), 20)}'
-    else:
-        text = str(found if found is not None else definition.get("group"))
-        message = f'unknown group "{text}"{near(text, DEFINITIONS)}'
-    findings.note(message, at)
-    meant = nearest(str(found), DEFINITIONS)
-    if meant:
-        definition["group"] = meant
-        return
-    # Whatever it is, something of this name is defined.
-    name = definition.get("name")
-    findings.broken.add(path)
-    if isinstance(name, str):
-        findings.nameless.add(name)
-    _at(tree, path[:-1])[path[-1]] = _placeholder(DefinitionBlock)
+        *above, key = path
+        holder = _at(self.tree, above)
+        field = _fields(self.annotation_at(tuple(above))).get(str(key))
+        if field is not None and not field.is_required():
+            holder.pop(key, None)
+            return
+        holder[key] = _placeholder(field.annotation if field else self.annotation_at(path))
+
+    def unknown_group(self, path: Path) -> None:
+        """Tell of a definition that says no group; take what is near, or set it aside."""
+        definition = _at(self.tree, path)
+        self.keys_of_definition(definition, path)
+        if definition.get("group") in list(DEFINITIONS):
+            return
+        if "group" not in definition:
+            message = f'the key "group" is missing; it is one of {listing(list(DEFINITIONS), 20)}'
+            self.findings.note(message, path)
+        elif self.is_near_a_group(definition, path):
+            return
+        # Whatever it is, something of this name is defined.
+        if isinstance(definition.get("name"), str):
+            self.findings.ungrouped[path] = definition["name"]
+        group = _group_of(definition.get("spec"))
+        if group is not None:
+            definition["group"] = group
+            self.findings.broken.add((*path, "group"))
+            self.guessed += [(*path, "spec", key) for key in _SOURCES] if group in _QUIET else []
+            return
+        for key, annotation in (("name", str), ("spec", dict)):
+            if key not in definition:
+                self.findings.note(f'the key "{key}" is missing', path)
+            elif not isinstance(definition[key], (annotation, type(UNREADABLE))):
+                what = f"expected {_KINDS['string' if key == 'name' else 'dictionary']}"
+                self.findings.note(f"{what}, found {_shown(definition[key])}", (*path, key))
+        self.findings.broken.add(path)
+        _at(self.tree, path[:-1])[path[-1]] = _placeholder(DefinitionBlock)
+
+    def keys_of_definition(self, definition: Any, path: Path) -> None:
+        """Tell of keys that no definition has, whatever it is of."""
+        for key in [key for key in definition if key not in _PARTS]:
+            absent = [word for word in _PARTS if word not in definition]
+            meant = self.nearest(key, absent)
+            clause = (
+                f'; did you mean "{meant}"?' if meant else '; there are "group", "name", "spec"'
+            )
+            self.findings.note(f'unknown key "{key}"{clause}', (*path, key), at_key=True)
+            if meant:
+                definition.take(definition, key, as_key=meant)
+            del definition[key]
+
+    def is_near_a_group(self, definition: Any, path: Path) -> bool:
+        """Tell of a group that is none; take it for the one that was meant, if any."""
+        group = definition["group"]
+        if group is UNREADABLE:
+            return False
+        known = [*DEFINITIONS, *LATER_GROUPS]
+        meant = self.nearest(group, known) if isinstance(group, str) else None
+        clause = f'; did you mean "{meant}"?' if meant else f"; there are {listing(known, 20)}"
+        what = "unknown group" if isinstance(group, str) else "expected a group, found"
+        self.findings.note(f"{what} {_shown(group)}{clause}", (*path, "group"))
+        if meant is None:
+            return False
+        definition["group"] = LATER_GROUPS.get(meant, meant)
+        if self.tree is self.findings.tree:
+            in_our_words(self.findings)
+        return True
+
+    def annotation_at(self, path: Path) -> Any:
+        """The type that the language has at a path; None where it has none."""
+        return _annotation_at(self.block, self.tree, path)
+
+
+def _group_of(spec: Any) -> str | None:
+    """The group that a spec is of; where several fit best, one of which little is demanded."""
+    if not isinstance(spec, dict) or not spec:
+        return None
+    scores: dict[int, list[str]] = {}
+    for group, definition in DEFINITIONS.items():
+        fields = _fields(definition.model_fields["spec"].annotation)
+        is_like = all(key in fields or nearest(str(key), fields) for key in spec)
+        if is_like and not _lacking(fields, spec):
+            score = sum(1 if key in fields else -1 for key in spec)
+            scores.setdefault(score, []).append(group)
+    best = scores[max(scores)] if scores else []
+    return best[0] if len(best) == 1 else next((g for g in _QUIET if g in best), None)
+
+
+def _lacking(fields: dict[str, FieldInfo], table: dict[str, Any]) -> list[str]:
+    """The keys that a block lacks; "class" for an object that is made by nothing."""
+    lacking = [k for k, field in fields.items() if field.is_required() and k not in table]
+    is_made = "class" not in fields or any(key in table for key in _SOURCES)
+    return lacking if is_made else [*lacking, "class"]
+
+
+def _where_else(fields: Collection[str]) -> str:
+    return ' (arguments stand under "kwargs")' if "kwargs" in fields else ""
+
+
+def _unreadable(value: Any, path: Path) -> Iterator[Path]:
+    if value is UNREADABLE:
+        yield path
+    elif isinstance(value, (dict, list)):
+        for step, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _unreadable(item, (*path, step))
+
+
+def _is_unreadable(tree: Any, path: Path) -> bool:
+    try:
+        return _at(tree, path) is UNREADABLE
+    except (KeyError, IndexError, TypeError):
+        return False
+
+
+def _only_gap(fields: dict[str, FieldInfo], table: dict[str, Any], value: Any) -> str | None:
+    """The only key that a block lacks, if a value fits there."""
+    lacking = _lacking(fields, table)
+    if len(lacking) != 1:
+        return None
+    return lacking[0] if _fits(fields[lacking[0]].annotation, value) else None
+
+
+def _fits(annotation: Any, value: Any) -> bool:
+    """Whether a value is of the kind that may stand somewhere."""
+    return value is UNREADABLE or isinstance(value, type(_placeholder(annotation)))
 
 
 def _one_of(sentences: list[str]) -> str:

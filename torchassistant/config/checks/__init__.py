@@ -10,6 +10,8 @@ from torchassistant.config.checks.pipelines import check_pipelines
 from torchassistant.config.checks.scope import Scope
 from torchassistant.config.checks.sources import check_sources
 from torchassistant.config.checks.stages import check_stages
+from torchassistant.config.checks.undefined import check_names
+from torchassistant.config.checks.unused import check_unused
 from torchassistant.config.findings import Findings
 from torchassistant.config.spec import Spec
 
@@ -33,8 +35,9 @@ def check(
     """
     scope = Scope(spec, findings, scored)
     check_sources(spec, findings)
+    check_names(scope, used)
     check_definitions(scope)
     check_pipelines(scope, used)
     check_columns(scope, used)
     if used is None:
-        check_stages(scope)
+        check_unused(scope, check_stages(scope))

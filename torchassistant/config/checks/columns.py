@@ -3,201 +3,228 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
+from torchassistant.config.checks.adapters import Adapters, Columns, Need
+from torchassistant.config.checks.naming import hint
 from torchassistant.config.checks.pipelines import scores
-from torchassistant.config.checks.scope import PIPELINES, Scope
+from torchassistant.config.checks.scope import AnyPipeline, Scope, Wiring
 from torchassistant.config.spec import (
-    BatchGraphSpec,
     BatchProcessorSpec,
+    DebugPipelineSpec,
     NodeSpec,
-    ObjectSpec,
     PipelineSpec,
 )
 from torchassistant.config.tree import Path
-from torchassistant.errors import listing, near, nearest
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What is known of the columns of a frame.
-
-    Args:
-        names: Columns that it has.
-        complete: Whether it has no others.
-    """
-
-    names: frozenset[str]
-    complete: bool
-
-    def lacks(self, name: str) -> bool:
-        """Whether it certainly has no such column."""
-        return self.complete and name not in self.names
-
+from torchassistant.errors import listing
 
 _UNKNOWN = Columns(frozenset(), False)
-
-Needed = dict[str, set[str]]
-"""For each pipeline, the columns that something in it asks for."""
+_DETACH = ("DetachBatch", "torchassistant.batch_processors.DetachBatch")
+_MOST_COLUMNS = 2_000_000
+"""Beyond so many columns in all frames together, nothing is concluded from what a frame has."""
 
 
 @dataclass
-class Wants:
-    """Columns that something needs and does not get, in one pipeline or in several.
+class Want:
+    """A column that something needs and does not get, in one pipeline or in several.
 
     Args:
-        message: What needs the column.
+        need: Where it is needed, and what for.
         found: What there is instead.
-        path: Where the name of the column stands.
         lacking: The pipelines in which it is not there.
-        fine: The pipelines in which it may be there.
+        fine: Whether it may be there in some other.
     """
 
-    message: str
-    path: Path
+    need: Need
     found: frozenset[str] = frozenset()
-    lacking: list[str] = field(default_factory=list)
-    fine: list[str] = field(default_factory=list)
+    lacking: dict[Path, Walk] = field(default_factory=dict)
+    fine: bool = False
 
 
 def check_columns(scope: Scope, used: Collection[str] | None) -> None:
     """Follow the columns of each pipeline from its loaders to its losses."""
-    walks = [
-        _Walk(scope, name, pipeline)
-        for name, pipeline in scope.spec.initialize.pipelines.items()
-        if (used is None or name in used) and _is_known(scope, name, pipeline)
-    ]
-    wants: dict[tuple[Path, str], Wants] = {}
-    for walk in walks:
+    budget = Budget(_MOST_COLUMNS)
+    wants: dict[tuple[Path, str], Want] = {}
+    for path, name, pipeline in scope.pipelines(used):
+        walk = Walk(scope, name, pipeline, path, budget)
         walk.run()
-        for column, message, path, frame in walk.needs:
-            want = wants.setdefault((path, column), Wants(message, path))
-            if frame.lacks(column):
-                want.lacking.append(walk.name)
-                want.found |= frame.names
+        for need in walk.needs:
+            want = wants.setdefault((need.path, need.column), Want(need))
+            if need.frame.lacks(need.column):
+                want.lacking[walk.path] = walk
+                want.found |= need.frame.names
             else:
-                want.fine.append(walk.name)
-    needed = {walk.name: {column for column, *_ in walk.needs} for walk in walks}
-    _tell(scope, {key: want for key, want in wants.items() if want.lacking}, needed)
+                want.fine = True
+    _tell(scope, [want for want in wants.values() if want.lacking])
 
 
-def _is_known(scope: Scope, name: str, pipeline: PipelineSpec) -> bool:
-    whole = scope.findings.is_whole((*PIPELINES, name))
-    graph = scope.graph(pipeline)
-    return whole and graph is not None and scope.is_graph_whole(pipeline.graph)
-
-
-def _tell(scope: Scope, wants: dict[tuple[Path, str], Wants], needed: Needed) -> None:
+def _tell(scope: Scope, wants: list[Want]) -> None:
     """Tell of each missing column where the misspelt name most likely stands.
 
     That is where the column is asked for; but in the names of the loader's columns, where several
     things ask for it there, or one that gets it in another pipeline.
     """
-    askers = Counter((p, column) for (_, column), want in wants.items() for p in want.lacking)
-    for (_, column), want in wants.items():
+    askers = Counter((path, want.need.column) for want in wants for path in want.lacking)
+    for want in wants:
+        column = want.need.column
         lacking = []
-        for pipeline in want.lacking:
-            source = _misnamed(scope, pipeline, column, needed[pipeline])
-            if source and (want.fine or askers[pipeline, column] > 1):
-                at, name = source
-                message = f'no column is named "{column}"; did you mean it by "{name}"?'
-                scope.note(message, at)
+        for walk in want.lacking.values():
+            source = walk.misnamed(column) if want.fine or askers[walk.path, column] > 1 else None
+            if source:
+                message = f'no column is named "{column}"; did you mean it by "{source[1]}"?'
+                scope.note(message, source[0])
             else:
-                lacking.append(pipeline)
+                lacking.append(walk.name)
         if lacking:
             where = f"in the pipeline{'s' if len(lacking) > 1 else ''} {listing(lacking)}"
-            scope.note(f"{want.message} {where}{near(column, want.found)}", want.path)
+            meant = scope.naming.nearest(column, want.found)
+            scope.note(f"{want.need.message} {where}{hint(meant, want.found)}", want.need.path)
 
 
-def _misnamed(
-    scope: Scope, pipeline: str, column: str, needed: set[str]
-) -> tuple[Path, str] | None:
-    """The column of a pipeline's loaders that may be meant by this name, and where it stands."""
-    for index, item in enumerate(scope.spec.initialize.pipelines[pipeline].input_factories):
-        names = item.variable_names or []
-        name = nearest(column, set(names) - needed)
-        if name is not None:
-            path: Path = (*PIPELINES, pipeline, "input_factories", index)
-            return (*path, "variable_names", names.index(name)), name
-    return None
+class Budget:
+    """How many columns may still be looked at."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def spend(self, frame: Columns) -> Columns:
+        """The same frame; an unknown one, where it is too much."""
+        self.left -= len(frame.names) + 10
+        return frame if self.left > 0 else _UNKNOWN
 
 
-class _Walk:
-    """The columns of one pipeline, from its ports to its losses."""
+class Walk:
+    """The columns of one pipeline, from its ports to what is computed from them."""
 
-    def __init__(self, scope: Scope, name: str, pipeline: PipelineSpec) -> None:
+    def __init__(
+        self, scope: Scope, name: str, pipeline: AnyPipeline, path: Path, budget: Budget
+    ) -> None:
         self.scope = scope
         self.name = name
         self.pipeline = pipeline
+        self.path = path
+        self.budget = budget
         self.frames: dict[str, Columns] = {}
-        self.needs: list[tuple[str, str, Path, Columns]] = []
+        self.needs: list[Need] = []
+        self.mixed: dict[str, dict[str | None, Columns]] = {}
+        self.named_at: dict[tuple[str | None, str], Path] = {}
 
     def run(self) -> None:
-        graph = self.scope.graph(self.pipeline)
-        if graph is None:
+        """Find what is needed where, and which columns there are."""
+        wiring = self.scope.wiring(self.pipeline, self.path)
+        if wiring is None:
             return
-        for item in self.pipeline.input_factories:
-            names = item.variable_names
-            columns = Columns(frozenset(names), True) if names else _UNKNOWN
-            self.frames[item.input_alias or ""] = columns
-        for name in _in_order(graph):
-            frame = self.joined(graph, name)
-            processor = self.scope.spec.group("batch_processors")[name]
-            path: Path = (*self.scope.at("batch_processors", name), "spec")
-            self.frames[name] = self.processed(processor, frame, path)
-        if self.scope.scored:
-            self.scores()
+        self.ports(wiring)
+        for name in _in_order(wiring):
+            frame = self.joined(wiring, name)
+            self.frames[name] = self.budget.spend(self.processed(wiring.runs[name], frame))
+        if isinstance(self.pipeline, PipelineSpec):
+            self.scores(self.pipeline, wiring)
+        else:
+            self.kept(self.pipeline, wiring)
+        for name, frames in self.mixed.items():
+            self.tell_mixed(name, wiring, frames)
 
-    def joined(self, graph: BatchGraphSpec, name: str) -> Columns:
+    def ports(self, wiring: Wiring) -> None:
+        """The frames that the loaders give."""
+        here = (*self.path, "input_factories")
+        for path, item in self.scope.sound(self.pipeline.input_factories, here):
+            port = self.scope.port(item, path, wiring)
+            names = (*path, "variable_names")
+            columns = frozenset(item.variable_names or ())
+            complete = bool(columns) and not self.scope.lost(item.variable_names or [], names)
+            if port is not None and port not in self.frames:
+                self.frames[port] = self.budget.spend(Columns(columns, complete))
+                for place, name in self.scope.sound(item.variable_names or [], names):
+                    self.named_at[port, name] = place
+
+    def misnamed(self, column: str) -> tuple[Path, str] | None:
+        """The name of a loader's column that may be meant by another, and where it stands."""
+        needed = {need.column for need in self.needs}
+        here = (*self.path, "input_factories")
+        for path, item in self.scope.sound(self.pipeline.input_factories, here):
+            names = item.variable_names or []
+            name = self.scope.naming.nearest(column, set(names) - needed)
+            if name is not None:
+                return (*path, "variable_names", names.index(name)), name
+        return None
+
+    def joined(self, wiring: Wiring, name: str) -> Columns:
         """The frame that several edges lead into a processor."""
-        sources = graph.ingoing_edges.get(name, [])
-        frames = [self.frames.get(source, _UNKNOWN) for source in sources]
+        sources = wiring.fed_by[name] or ()
+        frames = [self.frames.get(source or "", _UNKNOWN) for source in sources]
         if not frames or not all(frame.complete for frame in frames):
             return frames[0] if len(frames) == 1 else _UNKNOWN
         if all(frame == frames[0] for frame in frames):
             return frames[0]
-        names: frozenset[str] = frozenset()
+        names: set[str] = set()
         for frame in frames:
-            shared = names & frame.names
-            if shared:
-                at = self.scope.at("batch_graphs", self.pipeline.graph)
-                self.scope.note(
-                    f'in the pipeline "{self.name}" the frames that lead into "{name}" share the '
-                    f"columns {listing(sorted(shared))}, but not all; they must be all the same, "
-                    "to be concatenated, or all different, to be united",
-                    (*at, "spec", "ingoing_edges", name),
-                )
+            if names & frame.names:
+                self.mixed[name] = dict(zip(sources, frames, strict=True))
                 return _UNKNOWN
             names |= frame.names
-        return Columns(names, True)
+        return Columns(frozenset(names), True)
 
-    def processed(self, spec: BatchProcessorSpec, frame: Columns, path: Path) -> Columns:
+    def tell_mixed(self, name: str, wiring: Wiring, frames: dict[str | None, Columns]) -> None:
+        """Tell of frames that share some columns: where one of these seems to be misspelt."""
+        shared = frozenset.intersection(*(frame.names for frame in frames.values()))
+        there = {column for frame in frames.values() for column in frame.names}
+        needed = {need.column for need in self.needs}
+        for source, frame in frames.items():
+            for column in sorted(frame.names - shared - needed):
+                meant = self.scope.naming.nearest(column, there - frame.names)
+                if meant is not None and (source, column) in self.named_at:
+                    message = f'the column "{column}" is joined to others{hint(meant, ())}'
+                    self.scope.note(message, self.named_at[source, column])
+                    return
+        self.scope.note(
+            f'in the pipeline "{self.name}" the frames that lead into "{name}" have some columns '
+            f"in common ({listing(sorted(shared))}), and others not; they must be all the same, to "
+            "be concatenated, or all different, to be united",
+            (*wiring.path, "ingoing_edges", name),
+        )
+
+    def processed(self, name: str | None, frame: Columns) -> Columns:
         """The frame that comes out of a processor."""
-        if spec.neural_graph is None:
+        spec = self.scope.group("batch_processors").get(name or "")
+        if spec is None or name is None:
             return _UNKNOWN
-        given = _selected(spec.input_adapter)
-        if given is not None:
-            self.selects(given, frame, (*path, "input_adapter"))
+        if spec.neural_graph is None:
+            return frame if spec.class_ in _DETACH else _UNKNOWN
+        path = (*self.scope.at("batch_processors", name), "spec")
+        if self.scope.is_broken(path, "neural_graph"):
+            return _UNKNOWN
+        adapters = Adapters(self.scope, spec, path)
+        made = self.nodes(spec, path, adapters, frame)
+        whole = Columns(frame.names | made.names, frame.complete and made.complete)
+        self.needs += adapters.asked_of(frame, whole)
+        return adapters.given_on(whole)
+
+    def nodes(
+        self, spec: BatchProcessorSpec, path: Path, adapters: Adapters, frame: Columns
+    ) -> Columns:
+        """The outputs of a processor's nodes."""
         made: set[str] = set()
-        for index, node in enumerate(spec.neural_graph):
+        complete = True
+        for index, node in enumerate(spec.neural_graph or []):
             here: Path = (*path, "neural_graph", index)
-            if spec.input_adapter is None:
-                self.inputs(node, frame, made, here, "the frame")
-            elif given is not None:
-                own = Columns(frozenset(given.get(node.node_name, ())), True)
-                self.inputs(node, own, made, here, "the input adapter")
-            made.update(node.outputs)
-        whole = Columns(frame.names | made, frame.complete)
-        return self.adapted(spec.output_adapter, whole, (*path, "output_adapter"))
+            own = adapters.given_to(node, here, frame)
+            if self.scope.is_broken(here):
+                complete = False
+                continue
+            if own is not None:
+                own = Columns(own.names, own.complete and complete)
+                self.inputs(node, own, made, here, adapters.where)
+            made.update(output for _, output in self.scope.sound(node.outputs, (*here, "outputs")))
+            complete = complete and not self.scope.lost(node.outputs, (*here, "outputs"))
+        return Columns(frozenset(made), complete)
 
     def inputs(
         self, node: NodeSpec, frame: Columns, made: set[str], path: Path, where: str
     ) -> None:
         """Each input of a node has one source."""
-        for position, name in enumerate(node.inputs):
-            here = (*path, "inputs", position)
+        for here, name in self.scope.sound(node.inputs, (*path, "inputs")):
             if name in made:
                 if name in frame.names:
                     self.scope.note(
@@ -210,79 +237,53 @@ class _Walk:
                 f'neither {where} nor an earlier node gives the input "{name}" of the node '
                 f'"{node.node_name}"'
             )
-            self.needs.append((name, message, here, frame))
+            self.needs.append(Need(name, message, here, frame))
 
-    def selects(self, given: dict[str, dict[str, str]], frame: Columns, path: Path) -> None:
-        """The columns that ``SelectInputs`` names are there."""
-        for node, inputs in given.items():
-            for name, column in inputs.items():
-                message = f'the column "{column}", for the input "{name}" of "{node}", is not there'
-                self.needs.append((column, message, path, frame))
-
-    def adapted(self, spec: ObjectSpec | None, frame: Columns, path: Path) -> Columns:
-        """The frame that comes out of an output adapter."""
-        short = _ours(spec, "torchassistant.output_adapters")
-        if spec is None or short == "IdentityAdapter":
-            return frame
-        argument = _argument(spec, "names")
-        if short == "SelectVariables" and isinstance(argument, list):
-            for name in argument:
-                message = f'the column "{name}", which the output adapter selects, is not there'
-                self.needs.append((str(name), message, path, frame))
-            return Columns(frozenset(map(str, argument)), True)
-        if short == "RenameVariables" and isinstance(argument, dict):
-            for name in argument:
-                message = f'the column "{name}", which the output adapter renames, is not there'
-                self.needs.append((name, message, path, frame))
-            names = {str(argument.get(name, name)) for name in frame.names}
-            return Columns(frozenset(names), frame.complete)
-        return _UNKNOWN
-
-    def scores(self) -> None:
+    def scores(self, pipeline: PipelineSpec, wiring: Wiring) -> None:
         """The columns that losses and metrics are computed from."""
-        for kind, _, score in scores(self.pipeline):
-            name = getattr(score, kind.name_key)
-            spec = self.scope.spec.group(kind.group).get(name)
-            if spec is None or score.node_name not in self.frames:
+        for kind, index, score in scores(pipeline) if self.scope.scored else ():
+            at = (*self.path, kind.group, index)
+            name = self.scope.read(getattr(score, kind.name_key), (*at, kind.name_key))
+            node = self.scope.node(score, at, wiring)
+            spec = self.scope.group(kind.group).get(name or "")
+            if spec is None or name is None or node not in self.frames:
                 continue
-            at = self.scope.at(kind.group, name)
-            for position, column in enumerate(spec.inputs):
-                what = f'{"loss" if kind.group == "losses" else "metric"} "{name}"'
+            written = getattr(score, kind.name_key)
+            what = f'{"loss" if kind.group == "losses" else "metric"} "{written}"'
+            inputs = (*self.scope.at(kind.group, name), "spec", "inputs")
+            for path, column in self.scope.sound(spec.inputs, inputs):
                 message = f'the {what} needs the column "{column}", which its frame lacks'
-                path = (*at, "spec", "inputs", position)
-                self.needs.append((column, message, path, self.frames[score.node_name]))
+                self.needs.append(Need(column, message, path, self.frames[node or ""]))
+
+    def kept(self, pipeline: DebugPipelineSpec, wiring: Wiring) -> None:
+        """The columns that a debug pipeline keeps, of the frames of all processors."""
+        frames = [self.frames.get(name, _UNKNOWN) for name in wiring.runs]
+        names = frozenset(name for frame in frames for name in frame.names)
+        whole = Columns(names, all(frame.complete for frame in frames) and not wiring.nodes.lost)
+        for path, key in self.scope.sound(pipeline.output_keys, (*self.path, "output_keys")):
+            message = f'no processor gives the column "{key}", which is to be kept'
+            self.needs.append(Need(key, message, path, whole))
 
 
-def _in_order(graph: BatchGraphSpec) -> Iterator[str]:
-    """Processors after what feeds them; those in a circle, and behind one, are left out."""
-    done: set[str] = set(graph.input_aliases)
-    left = list(dict.fromkeys(graph.nodes))
-    while ready := [n for n in left if set(graph.ingoing_edges.get(n, [])) <= done]:
-        yield from ready
-        done.update(ready)
-        left = [name for name in left if name not in done]
-
-
-def _ours(spec: ObjectSpec | None, module: str) -> str:
-    """The short name of a class of a module of ours; empty for any other object."""
-    home, _, short = (spec.class_ or "").rpartition(".") if spec else ("", "", "")
-    return short if home in ("", module) else ""
-
-
-def _argument(spec: ObjectSpec, name: str) -> Any:
-    """The first argument of an object, by position or by name."""
-    args: Sequence[Any] = spec.args
-    return args[0] if args else spec.kwargs.get(name)
-
-
-def _selected(spec: ObjectSpec | None) -> dict[str, dict[str, str]] | None:
-    """What ``SelectInputs`` gives: node → input → column; None for any other adapter."""
-    if spec is None or _ours(spec, "torchassistant.adapters") != "SelectInputs":
-        return None
-    nodes = _argument(spec, "nodes")
-    if not isinstance(nodes, dict) or not all(
-        isinstance(columns, dict) and all(isinstance(c, str) for c in columns.values())
-        for columns in nodes.values()
-    ):
-        return None
-    return nodes
+def _in_order(wiring: Wiring) -> Iterator[str]:
+    """The nodes of a graph after those that feed them; those of circles as written, at the end."""
+    left = {
+        name: len({s for s in sources or () if s in wiring.runs})
+        for name, sources in wiring.fed_by.items()
+        if name in wiring.runs
+    }
+    feeds: dict[str, list[str]] = {}
+    for name in left:
+        for source in dict.fromkeys(wiring.fed_by[name] or ()):
+            if source is not None and source in wiring.runs:
+                feeds.setdefault(source, []).append(name)
+    ready = [name for name, count in left.items() if not count]
+    while ready:
+        name = ready.pop()
+        yield name
+        del left[name]
+        for other in feeds.get(name, ()):
+            left[other] -= 1
+            if not left[other]:
+                ready.append(other)
+    yield from left

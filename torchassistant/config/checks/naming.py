@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
+from itertools import islice
+from types import MappingProxyType
 from typing import NamedTuple
 
 from torchassistant.config.findings import Findings
 from torchassistant.config.tree import Path
-from torchassistant.errors import near, nearest
+from torchassistant.errors import listing, nearest
 
 MOST_GUESSES = 300
 """Comparing names is dear; where so many are wrong, nobody is helped by one guess more."""
@@ -22,53 +24,69 @@ class Known(NamedTuple):
         names: Those that are there, in the order of the config.
         lost: How many more there may be that cannot be read.
         doubtful: Those of ``names`` that may stand for others.
+        aliases: Other names that are meant by some of ``names``, and right in themselves.
     """
 
     names: Collection[str]
     lost: float = 0
     doubtful: Collection[str] = ()
+    aliases: Mapping[str, str] = MappingProxyType({})
 
 
 class Use(NamedTuple):
-    """One place where a name is used."""
+    """One place where a name is used, as a value or as a key."""
 
     name: str
     path: Path
     at_key: bool = False
+
+    @property
+    def spot(self) -> Path:
+        """What is broken where the name is wrong: of a key, nothing that stands under it."""
+        return (*self.path, _KEY) if self.at_key else self.path
+
+
+_KEY = "\0"
 
 
 class Naming:
     """Judges names, and remembers what the wrong ones are taken for.
 
     Args:
-        findings: Gets the problems. The place of a name that nothing has counts as broken.
+        findings: Gets the problems. The place of a name that nothing has counts as broken, unless
+            it is right, and what it names is wrong.
     """
 
     def __init__(self, findings: Findings) -> None:
         self.findings = findings
         self.meaning: dict[Path, str] = {}
+        self.is_damaged = bool(findings.broken)
         self._guesses = 0
 
-    def read(self, name: str, path: Path) -> str | None:
+    def read(self, name: str, path: Path, at_key: bool = False) -> str | None:
         """What the name at a place means; None where that cannot be said."""
-        meant = self.meaning.get(path)
-        return meant if meant or self.findings.is_broken(path) else name
-
-    def hint(self, name: str, known: Iterable[str]) -> str:
-        """A clause that names the nearest known name, or lists them."""
-        return near(name, known) if self._may_guess() else ""
+        spot = Use(name, path, at_key).spot
+        meant = self.meaning.get(spot)
+        return meant if meant is not None or self._is_broken(spot) else name
 
     def nearest(self, name: str, known: Iterable[str]) -> str | None:
         """The known name that was probably meant."""
-        return nearest(name, known) if self._may_guess() else None
-
-    def _may_guess(self) -> bool:
         self._guesses += 1
-        return self._guesses <= MOST_GUESSES
+        return nearest(name, islice(known, 1000)) if self._guesses <= MOST_GUESSES else None
+
+    def _is_broken(self, spot: Path) -> bool:
+        under_key = spot[-1] == _KEY
+        return spot in self.findings.broken or self.findings.is_broken(
+            spot[:-2] if under_key else spot
+        )
+
+    def take_for(self, use: Use, meant: str) -> None:
+        """Take a name that is told already for another."""
+        self.meaning[use.spot] = meant
 
     def settle(
-        self, known: Known, uses: Iterable[Use], sentence: Callable[[str], str]
-    ) -> list[str]:
+        self, known: Known, uses: Iterable[Use], sentence: Callable[[str, str], str]
+    ) -> None:
         """Tell of names that nothing has, and take each for what it most likely means.
 
         A name that something may have after all, whose own name cannot be read, is not told.
@@ -76,37 +94,45 @@ class Naming:
         Args:
             known: What may be named.
             uses: Where it is named.
-            sentence: What is to be said of a name; a hint follows it.
-
-        Returns:
-            The names that were told, and mean nothing.
+            sentence: What is to be said of a name; gets a hint that may follow.
         """
         places: dict[str, list[Use]] = {}
         for use in uses:
-            if not self.findings.is_broken(use.path):
+            if not self._is_broken(use.spot):
                 places.setdefault(use.name, []).append(use)
         strange = {name: found for name, found in places.items() if name not in known.names}
+        for name in strange.keys() & known.aliases.keys():
+            self._mark(strange.pop(name), known.aliases[name], "")
         if not strange:
-            return []
+            return
         sure = [name for name in known.names if name not in known.doubtful]
         near_to = {name: self.nearest(name, sure) for name in strange}
-        free = {name for name in sure if name not in places}
-        taken = _matched(near_to, free)
-        excused = self._excused([n for n in strange if n not in taken], near_to, known)
+        slips = {n: m for n, m in near_to.items() if not self.is_careful(known) or _is_slip(n, m)}
+        taken = _matched(slips, {name for name in sure if name not in places})
+        left = sorted(
+            (name for name in strange if name not in taken),
+            key=lambda name: (-len(strange[name]), _likeness(name, near_to[name])),
+        )
+        excused = self._excused(left, known)
         for name, found in strange.items():
-            told = "" if name in excused else sentence(name) + self.hint(name, sure)
+            told = "" if name in excused else sentence(name, hint(near_to[name], sure))
             self._mark(found, taken.get(name) or excused.get(name), told)
-        return [name for name in strange if name not in taken and name not in excused]
 
-    def _excused(
-        self, names: Sequence[str], near_to: dict[str, str | None], known: Known
-    ) -> dict[str, str | None]:
-        """The names that may belong to what cannot be read: those least like any other."""
+    def is_careful(self, known: Known) -> bool:
+        """Whether a name that nothing uses may be used where nobody can read it."""
+        return self.is_damaged or known.lost > 0 or bool(known.doubtful)
+
+    def _excused(self, names: Sequence[str], known: Known) -> dict[str, str | None]:
+        """The names that may belong to what cannot be read, and what that may be.
+
+        Args:
+            names: Those that are most likely such names come first.
+            known: What can be read.
+        """
         lost = known.lost + len(known.doubtful)
-        if not lost:
-            return {}
-        if lost < len(names):
-            names = sorted(names, key=lambda name: _likeness(name, near_to[name]))[: int(lost)]
+        if not lost or math.isinf(lost):
+            return dict.fromkeys(names) if lost else {}
+        names = names[: int(min(lost, len(names)))]
         free = list(known.doubtful)
         return {
             name: (self.nearest(name, free) or (free[0] if len(free) == 1 else None))
@@ -117,9 +143,23 @@ class Naming:
         for use in uses:
             if message:
                 self.findings.note(message, use.path, use.at_key)
-            self.findings.broken.add(use.path)
+            if message or meant is None:
+                self.findings.broken.add(use.spot)
             if meant is not None:
-                self.meaning[use.path] = meant
+                self.meaning[use.spot] = meant
+
+
+def hint(meant: str | None, known: Collection[str]) -> str:
+    """A clause that names what was probably meant, or lists what there is.
+
+    >>> hint("train", ["train", "val"])
+    '; did you mean "train"?'
+    """
+    if meant is not None:
+        return f'; did you mean "{meant}"?'
+    if not known:
+        return ""
+    return f"; there {'is' if len(known) == 1 else 'are'} {listing(sorted(known))}"
 
 
 def _matched(near_to: dict[str, str | None], free: set[str]) -> dict[str, str]:
@@ -127,10 +167,22 @@ def _matched(near_to: dict[str, str | None], free: set[str]) -> dict[str, str]:
     taken: dict[str, str] = {}
     for name in sorted(near_to, key=lambda name: -_likeness(name, near_to[name])):
         meant = near_to[name]
-        if meant in free:
-            taken[name] = str(meant)
-            free = free - {meant}
+        if meant is not None and meant in free:
+            taken[name] = meant
+            free.discard(meant)
     return taken
+
+
+def _is_slip(one: str, other: str | None) -> bool:
+    """Whether one letter was left out, added, replaced, or exchanged with its neighbour."""
+    if other is None:
+        return False
+    short, long = sorted((one, other), key=len)
+    at = next((i for i, letter in enumerate(short) if letter != long[i]), len(short))
+    if len(short) != len(long):
+        return short[at:] == long[at + 1 :]
+    swapped = short[at + 1 : at + 2] + short[at : at + 1] + short[at + 2 :]
+    return short[at + 1 :] == long[at + 1 :] or swapped == long[at:]
 
 
 def _likeness(name: str, other: str | None) -> float:

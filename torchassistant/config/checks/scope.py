@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import math
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
+from torchassistant.config.checks.naming import Known, Naming
 from torchassistant.config.findings import Findings
-from torchassistant.config.references import (
-    DATASET_OR_SLICE,
-    Key,
-    as_slice,
-)
+from torchassistant.config.references import Key, asks_the_session
+from torchassistant.config.spec import DEFINITIONS as GROUPS
 from torchassistant.config.spec import (
-    BatchGraphSpec,
     DebugPipelineSpec,
+    DefinitionBlock,
+    InputFactorySpec,
     NodeSpec,
+    PipelineLossSpec,
+    PipelineMetricSpec,
     PipelineSpec,
     Spec,
 )
 from torchassistant.config.tree import Path
-from torchassistant.errors import listing, near, nearest
+from torchassistant.config.validate import PLACEHOLDER
 
-_WHAT = {
-    "batch_processors": "batch processor",
-    "batch_graphs": "batch graph",
-    "loader_factories": "loader factory",
-    "losses": "loss",
-    DATASET_OR_SLICE: "dataset or slice",
-}
+T = TypeVar("T")
+AnyPipeline = PipelineSpec | DebugPipelineSpec
+Score = PipelineLossSpec | PipelineMetricSpec
+
 DEFINITIONS: Path = ("initialize", "definitions")
 PIPELINES: Path = ("initialize", "pipelines")
+DEBUG_PIPELINES: Path = ("initialize", "debug_pipelines")
+
+
+class Wiring(NamedTuple):
+    """A batch graph as it is meant.
+
+    Args:
+        path: Where its spec stands.
+        ports: What may be named as a port.
+        nodes: What may be named as a node.
+        fed_by: The ports and nodes that feed each node; None where that cannot be said.
+        runs: The processor that each node is; None where that cannot be said.
+    """
+
+    path: Path
+    ports: Known
+    nodes: Known
+    fed_by: dict[str, list[str | None] | None]
+    runs: dict[str, str | None]
 
 
 class Scope:
@@ -46,89 +65,168 @@ class Scope:
         self.scored = scored
         self.findings = findings
         self.note = findings.note
+        self.naming = Naming(findings)
+        self.read = self.naming.read
+        self.wirings: dict[str, Wiring] = {}
+        """The graphs by name, as soon as they are checked."""
         self.defined: dict[Key, Any] = {}
         self.written_at: dict[Key, Path] = {}
-        for index, definition in enumerate(spec.initialize.definitions):
-            key = Key(definition.group, definition.name)
+        self._groups: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
+        lost = self.lost(spec.initialize.definitions, DEFINITIONS)
+        if DEFINITIONS in findings.dropped:
+            lost = math.inf
+        self.lost_anywhere = lost - len(findings.ungrouped.keys() & findings.broken)
+        self._nameless: dict[str, list[str]] = {group: [] for group in GROUPS}
+        for path, definition in self.sound(spec.initialize.definitions, DEFINITIONS):
+            key = Key(definition.group, self.name_of(definition, path))
+            if key.name != definition.name and findings.is_broken((*path, "group")):
+                self.lost_anywhere += 1
+            elif key.name != definition.name:
+                self._nameless[key.group].append(key.name)
             self.defined.setdefault(key, definition)
-            self.written_at.setdefault(key, (*DEFINITIONS, index))
+            self.written_at.setdefault(key, path)
+            self._groups[key.group].setdefault(key.name, definition.spec)
 
-    def names_of(self, group: str) -> list[str]:
-        """The names of a group; slices count as datasets where both may stand."""
-        if group == DATASET_OR_SLICE:
-            return [*self.names_of("datasets"), *self.slices()]
-        return [
-            key.name
-            for key in self.defined
-            if key.group == group and not self.findings.is_broken((*self.written_at[key], "name"))
-        ]
+    # What is broken
 
-    def slices(self) -> Iterator[str]:
-        """The names of the slices of all splits."""
-        words = ("train", "val", "test")
-        for name, split in self.spec.group("splits").items():
-            for index in range(len(split.ratio)):
-                yield f"{name}.{words[index]}" if index < 3 else f"{name}[{index}]"
+    def is_broken(self, path: Path, *keys: str | int) -> bool:
+        """Whether what is at a path, or at a path of keys from there, cannot be relied on."""
+        return self.findings.is_broken((*path, *keys))
 
-    def reference(self, group: str, name: str, path: Path) -> None:
-        """Note it where a name means nothing."""
-        from_split = as_slice(name) if group == DATASET_OR_SLICE else None
-        splits = self.spec.group("splits")
-        if from_split and from_split.split in splits and name not in self.names_of("datasets"):
-            count = len(splits[from_split.split].ratio)
-            at = (*self.written_at[Key("splits", from_split.split)], "spec", "ratio")
-            if from_split.position >= count and self.findings.is_whole(at):
-                known = [s for s in self.slices() if s.startswith(from_split.split)]
-                message = f'the split "{from_split.split}" has {count} slices: {listing(known)}'
-                self.note(f"{message}; found {name!r}", path)
-        elif group == DATASET_OR_SLICE:
-            if Key("datasets", name) not in self.defined:
-                self.unknown(group, name, path)
-        elif Key(group, name) not in self.defined:
-            self.unknown(group, name, path)
+    def sound(self, items: Sequence[T], path: Path) -> Iterator[tuple[Path, T]]:
+        """The items of a list that can be relied on, each with its path."""
+        for index, item in enumerate(items):
+            if not self.is_broken(path, index):
+                yield (*path, index), item
 
-    def unknown(self, group: str, name: str, path: Path) -> None:
-        """Note a name that no definition of the group has, unless one may have it after all."""
-        known = self.names_of(group)
-        if self._may_be_defined(group, name) and not nearest(name, known):
+    def lost(self, items: Sequence[Any], path: Path) -> float:
+        """How many items of a list cannot be relied on; infinitely many, where it is broken."""
+        if self.is_broken(path):
+            return math.inf
+        return sum(self.is_broken(path, index) for index in range(len(items)))
+
+    def may_lack(self, *groups: str) -> bool:
+        """Whether some group may have a definition more, which cannot be read."""
+        return bool(self.findings.ungrouped) or any(
+            self.lost_anywhere or self._nameless[group] for group in groups
+        )
+
+    def is_reliable(self, graph: Path) -> bool:
+        """Whether a graph is what is meant: a filled in one may hide what cannot be read."""
+        is_written = self.findings.is_written(graph)
+        return is_written or not self.may_lack("batch_graphs", "batch_processors", "models")
+
+    # Pipelines
+
+    def pipelines(self, used: Collection[str] | None) -> Iterator[tuple[Path, str, AnyPipeline]]:
+        """The pipelines that are to be run, each with its path and its name.
+
+        Args:
+            used: The names of those that are to be run; None where it is to be trained, and all
+                are.
+        """
+        initialize = self.spec.initialize
+        for name, pipeline in initialize.pipelines.items():
+            if used is None or name in used:
+                yield (*PIPELINES, name), name, pipeline
+        if used is not None:
             return
-        what = _WHAT.get(group, group.removesuffix("s").replace("_", " "))
-        self.note(f'no {what} is named "{name}"{near(name, known)}', path)
+        for name, debug in initialize.debug_pipelines.items():
+            yield (*DEBUG_PIPELINES, name), name, debug
+        for number, stage in enumerate(self.spec.train.stages):
+            for index, item in enumerate(stage.debug_pipelines):
+                if not isinstance(item, str):
+                    path: Path = ("train", "stages", number, "debug_pipelines", index)
+                    yield path, f"debug {index}", item
 
-    def _may_be_defined(self, group: str, name: str) -> bool:
-        """Whether something broken may be the definition of this name."""
-        broken = self.findings.broken
-        if name in self.findings.nameless or ("initialize",) in broken or DEFINITIONS in broken:
-            return True
-        groups = ("datasets", "splits") if group == DATASET_OR_SLICE else (group,)
-        return any(
-            key.group in groups and self.findings.is_broken((*at, "name"))
-            for key, at in self.written_at.items()
+    def wiring(self, pipeline: AnyPipeline, path: Path) -> Wiring | None:
+        """The graph of a pipeline, where it can be said which it is."""
+        name = self.read(pipeline.graph or "", (*path, "graph"))
+        # What cannot be read at all is filled in, where there is one choice.
+        return self.wirings.get(name or pipeline.graph or "")
+
+    def port(self, item: InputFactorySpec, path: Path, wiring: Wiring) -> str | None:
+        """The port that an input factory feeds; the only one, where it names none."""
+        name = self.read(item.input_alias or "", (*path, "input_alias"))
+        return name or _only(wiring.ports)
+
+    def node(self, score: Score, path: Path, wiring: Wiring) -> str | None:
+        """The node that a loss or metric is computed from; the only one, where it names none."""
+        name = self.read(score.node_name or "", (*path, "node_name"))
+        return name or _only(wiring.nodes)
+
+    def nodes(self, pipeline: AnyPipeline, path: Path) -> Iterator[tuple[Path, NodeSpec | None]]:
+        """The nodes that a pipeline runs, each with its path; None for what cannot be said."""
+        wiring = self.wiring(pipeline, path)
+        if wiring is None:
+            yield path, None
+            return
+        for name in wiring.runs.values():
+            spec = self.group("batch_processors").get(name or "")
+            if spec is None or name is None:
+                yield path, None
+                continue
+            here = (*self.at("batch_processors", name), "spec")
+            if (asks_the_session(spec) and spec.is_object) or self.is_broken(here, "neural_graph"):
+                yield path, None
+            for index, node in enumerate(spec.neural_graph or []):
+                at = (*here, "neural_graph", index)
+                yield at, None if self.is_broken(at) else node
+
+    def may_train(self, path: Path, node: NodeSpec) -> bool:
+        """Whether a node has an optimizer, if it can be read or not."""
+        return node.optimizer_name is not None or self.is_broken(path, "optimizer_name")
+
+    def has_dropped(self, path: Path) -> bool:
+        """Whether a block had a key that nobody knows, so that it may not lack what it lacks."""
+        return path in self.findings.dropped
+
+    # Definitions
+
+    def name_of(self, definition: DefinitionBlock, path: Path) -> str:
+        """The name of a definition; where it cannot be read, something that stands for it."""
+        is_lost = self.is_broken(path, "name")
+        return f"{PLACEHOLDER}{path[-1]}" if is_lost else definition.name
+
+    def group(self, group: str) -> dict[str, Any]:
+        """The specs of a group by name; of several with one name, the first."""
+        return self._groups[group]
+
+    def is_defined(self, name: str) -> bool:
+        """Whether anything at all has a name."""
+        return any(name in names for names in self._groups.values())
+
+    def known(self, group: str) -> Known:
+        """What may be named in a group; what is filled in has no name that anybody knows."""
+        names = dict.fromkeys(
+            name for name in self._groups[group] if self.findings.is_written(self.at(group, name))
         )
+        return Known(names, self.lost_anywhere, dict.fromkeys(self._nameless[group]))
 
-    def at(self, group: str, name: str | None) -> Path:
-        """Where a definition stands; the list of definitions, where there is none."""
-        return self.written_at.get(Key(group, name or ""), DEFINITIONS)
+    @cached_property
+    def fed_ports(self) -> dict[str, set[str]]:
+        """The ports of each graph that some pipeline names."""
+        fed: dict[str, set[str]] = {}
+        for path, _, pipeline in self.pipelines(None):
+            graph = self.read(pipeline.graph or "", (*path, "graph"))
+            for item in pipeline.input_factories:
+                fed.setdefault(graph or "", set()).add(item.input_alias or "")
+        return fed
 
-    def graph(self, pipeline: PipelineSpec | DebugPipelineSpec) -> BatchGraphSpec | None:
-        """The graph of a pipeline, where it is defined."""
-        found: BatchGraphSpec | None = self.spec.group("batch_graphs").get(pipeline.graph or "")
-        return found
+    def at(self, group: str, name: str) -> Path:
+        """Where a definition stands."""
+        return self.written_at[Key(group, name)]
 
-    def nodes(self, graph: BatchGraphSpec | None) -> Iterator[tuple[str, NodeSpec]]:
-        """The nodes of a graph, each with its processor's name."""
-        processors = self.spec.group("batch_processors")
-        for name in graph.nodes if graph else []:
-            for node in (processors[name].neural_graph or []) if name in processors else []:
-                yield name, node
 
-    def is_graph_whole(self, name: str | None) -> bool:
-        """Whether a graph and all of its processors are defined, and nothing in them is broken."""
-        graph = self.spec.group("batch_graphs").get(name or "")
-        if graph is None or not self.findings.is_whole(self.at("batch_graphs", name)):
-            return False
-        processors = self.spec.group("batch_processors")
-        return all(
-            node in processors and self.findings.is_whole(self.at("batch_processors", node))
-            for node in graph.nodes
-        )
+def _only(known: Known) -> str | None:
+    """The only name that there may be."""
+    return next(iter(known.names)) if len(known.names) == 1 and not known.lost else None
+
+
+def twice(names: Sequence[str], path: Path) -> Iterator[tuple[Path, str]]:
+    """The names in a list that stand there already, each with its path."""
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            yield (*path, index), name
+        seen.add(name)

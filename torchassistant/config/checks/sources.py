@@ -34,14 +34,18 @@ def check_sources(spec: Block, findings: Findings) -> None:
                 _no_arguments(block, path, findings)
         elif hasattr(block, "class_"):
             _one_of(block, _OBJECT, path, findings)
-        elif isinstance(block, SplitSpec) and abs(sum(block.ratio) - 1) > 1e-5:
-            total = f"{sum(block.ratio):g}"
-            message = f"the shares must add up to 1; they add up to {total}"
-            findings.note(message, (*path, "ratio"))
+        elif isinstance(block, SplitSpec):
+            _adds_up(block, (*path, "ratio"), findings)
         elif isinstance(block, GradientClipperSpec):
             _one_of(block, ("clip_value", "clip_norm"), path, findings, both=True)
         for key in ("args", "kwargs"):
             _nested(getattr(block, key, None), (*path, key), findings)
+
+
+def _adds_up(split: SplitSpec, path: Path, findings: Findings) -> None:
+    total = sum(split.ratio)
+    if abs(total - 1) > 1e-5 and findings.is_whole(path):
+        findings.note(f"the shares must add up to 1; they add up to {total:g}", path)
 
 
 def _blocks(value: Any, path: Path) -> Iterator[tuple[Path, Block]]:
@@ -68,7 +72,8 @@ def _one_of(
         findings.broke(f"one of {listed} is needed", path)
     elif len(given) > 1 and not both:
         also = " and ".join(f'"{key}"' for key in given)
-        findings.note(f"only one of {listed} can be given; found {also}", path)
+        last = (*path, findings.last_written(path, given))
+        findings.note(f"only one of {listed} can be given; found {also}", last, at_key=True)
 
 
 def _no_arguments(block: DatasetSpec | BatchProcessorSpec, path: Path, findings: Findings) -> None:
@@ -83,10 +88,11 @@ def _nested(value: Any, path: Path, findings: Findings) -> None:
     if is_object(value):
         for key in [k for k in value if k not in _OBJECT_KEYS]:
             meant = nearest(key, [k for k in _OBJECT_KEYS if k not in value])
-            hint = near(key, _OBJECT_KEYS) if meant else '; arguments stand under "kwargs"'
+            hint = near(key, _OBJECT_KEYS) if meant else ' (arguments stand under "kwargs")'
             findings.note(f'unknown key "{key}"{hint}', (*path, key), at_key=True)
         if all(key in value for key in _OBJECT):
-            findings.note('only one of "class" and "factory_fn" can be given', path)
+            last = (*path, findings.last_written(path, _OBJECT))
+            findings.note('only one of "class" and "factory_fn" can be given', last, at_key=True)
         for key, kind, words in (("args", list, "a list"), ("kwargs", dict, "an object")):
             if key in value and not isinstance(value[key], kind):
                 findings.broke(f"expected {words}", (*path, key))

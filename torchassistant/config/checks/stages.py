@@ -2,196 +2,217 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Collection, Iterator
 
-from torchassistant.config.checks.pipelines import RESERVED, check_pipeline, scores
-from torchassistant.config.checks.scope import Scope
+from torchassistant.config.checks.naming import Known, Use
+from torchassistant.config.checks.pipelines import LOSS, RESERVED, scores, shown_as, written_key
+from torchassistant.config.checks.scope import DEBUG_PIPELINES, PIPELINES, Scope, twice
 from torchassistant.config.gaps import TRAINING, VALIDATION
 from torchassistant.config.objects import objects_in
 from torchassistant.config.rows import row_columns
-from torchassistant.config.spec import PipelineSpec, StageSpec
+from torchassistant.config.spec import StageSpec
 from torchassistant.config.tree import Path
-from torchassistant.errors import near
 
-_STAGES: Path = ("train", "stages")
+STAGES: Path = ("train", "stages")
 _LISTENERS = ("EarlyStopping", "TargetReached")
 """Stop conditions of ours whose first argument is a display name."""
 
+Named = dict[Path, str | None]
+"""The pipelines that a stage names: by place, what is meant; None where that cannot be said."""
 
-def check_stages(scope: Scope) -> None:
-    """Check the stages, and what they leave unused."""
-    for index, stage in enumerate(scope.spec.train.stages):
-        path: Path = (*_STAGES, index)
+
+def check_stages(scope: Scope) -> list[str | None]:
+    """Check the stages.
+
+    Returns:
+        The training pipelines of all of them; None for those that cannot be made out.
+    """
+    _pipeline_names(scope)
+    trained: list[str | None] = [None] if scope.is_broken(STAGES) else []
+    for path, stage in scope.sound(scope.spec.train.stages, STAGES):
+        training = _named(scope, stage.training_pipelines, (*path, "training_pipelines"))
+        validation = _named(scope, stage.validation_pipelines, (*path, "validation_pipelines"))
+        trained += training.values()
+        for name, place in {name: place for place, name in reversed(training.items())}.items():
+            _trains_something(scope, name, place)
+        _shown_once(scope, validation)
+        _debug(scope, stage, (*path, "debug_pipelines"))
+        if isinstance(stage.eval_steps, dict):
+            _eval_steps(scope, stage.eval_steps, stage, validation, (*path, "eval_steps"))
+        _Listeners(scope, stage, path, training, validation).check()
+    return trained
+
+
+def _pipeline_names(scope: Scope) -> None:
+    """Tell of pipelines that there are not, and of those that a stage names twice."""
+    # Where there are none they are filled in, under these names.
+    there = scope.spec.initialize.pipelines or [TRAINING, VALIDATION]
+    known = Known(there, math.inf if scope.is_broken(PIPELINES) else 0)
+    uses = []
+    for path, stage in scope.sound(scope.spec.train.stages, STAGES):
         for key, names in (
             ("training_pipelines", stage.training_pipelines),
             ("validation_pipelines", stage.validation_pipelines),
         ):
-            _pipeline_names(scope, names, (*path, key))
-        for position, name in enumerate(stage.training_pipelines):
-            _trains_something(scope, name, (*path, "training_pipelines", position))
-        _shown_once(scope, stage.validation_pipelines, (*path, "validation_pipelines"))
-        _debug(scope, stage, path)
-        if isinstance(stage.eval_steps, dict):
-            _eval_steps(scope, stage.eval_steps, stage, (*path, "eval_steps"))
-        _listeners(scope, stage, path)
-    _unused(scope)
+            uses += [Use(name, (*path, key, index)) for index, name in enumerate(names)]
+            for place, name in twice(names, (*path, key)):
+                scope.note(f'"{name}" stands here twice', place)
+    scope.naming.settle(known, uses, lambda name, hint: f'no pipeline is named "{name}"{hint}')
 
 
-def _pipeline_names(scope: Scope, names: list[str], path: Path) -> None:
-    # Where there are none they are filled in, under these names.
-    known = list(scope.spec.initialize.pipelines) or [TRAINING, VALIDATION]
-    for position, name in enumerate(names):
-        if name not in known:
-            if scope.findings.is_broken(("initialize", "pipelines")):
-                continue
-            scope.note(f'no pipeline is named "{name}"{near(name, known)}', (*path, position))
-        elif names.index(name) < position:
-            scope.note(f'"{name}" stands here twice', (*path, position))
+def _named(scope: Scope, names: list[str], path: Path) -> Named:
+    """What is meant by the names in a list."""
+    named = {(*path, i): scope.read(name, (*path, i)) for i, name in enumerate(names)}
+    return {path: None} if scope.is_broken(path) else named
 
 
-def _eval_steps(scope: Scope, table: Iterable[str], stage: StageSpec, path: Path) -> None:
-    for name in table:
-        if name not in stage.validation_pipelines:
-            known = near(name, stage.validation_pipelines)
-            message = f'"{name}" is no validation pipeline of this stage{known}'
-            scope.note(message, (*path, name), at_key=True)
+def _eval_steps(
+    scope: Scope, table: Collection[str], stage: StageSpec, validation: Named, path: Path
+) -> None:
+    meant = list(validation.values())
+    names = dict.fromkeys([*stage.validation_pipelines, *filter(None, meant)])
+    scope.naming.settle(
+        Known(names, meant.count(None)),
+        [Use(name, (*path, name), True) for name in table],
+        lambda name, hint: f'"{name}" is no validation pipeline of this stage{hint}',
+    )
 
 
-def _trains_something(scope: Scope, name: str, path: Path) -> None:
-    pipeline = scope.spec.initialize.pipelines.get(name)
-    if pipeline is None:
+def _trains_something(scope: Scope, name: str | None, place: Path) -> None:
+    pipeline = scope.spec.initialize.pipelines.get(name or "")
+    if pipeline is None or name is None:
         return
-    at: Path = ("initialize", "pipelines", name)
-    if not pipeline.losses and scope.findings.is_whole((*at, "losses")):
-        scope.note(f'the pipeline "{name}" has no loss, so it cannot be trained', path)
-    nodes = [node for _, node in scope.nodes(scope.graph(pipeline))]
-    trains = any(node.optimizer_name for node in nodes)
-    if nodes and not trains and scope.is_graph_whole(pipeline.graph):
+    at: Path = (*PIPELINES, name)
+    if not pipeline.losses and not scope.is_broken(at, "losses") and not scope.has_dropped(at):
+        scope.note(f'the pipeline "{name}" has no loss, so it cannot be trained', place)
+    nodes = list(scope.nodes(pipeline, at))
+    if nodes and not any(node is None or scope.may_train(path, node) for path, node in nodes):
         message = f'no node of the pipeline "{name}" has an optimizer, so it trains nothing'
-        scope.note(message, path)
+        scope.note(message, place)
 
 
-def _shown_once(scope: Scope, names: Iterable[str], path: Path) -> None:
+def _shown_once(scope: Scope, validation: Named) -> None:
+    """Validation pipelines of a stage share no display name."""
     owner: dict[str, str] = {}
-    for position, name in enumerate(names):
+    for name in filter(None, dict.fromkeys(validation.values())):
         pipeline = scope.spec.initialize.pipelines.get(name)
-        for _, _, score in scores(pipeline) if pipeline else ():
-            other = owner.setdefault(score.shown_as, name)
-            if other != name:
-                message = f'"{score.shown_as}" is shown by "{other}" and by "{name}"'
-                scope.note(f"{message}; give one another display name", (*path, position))
+        for kind, index, score in scores(pipeline) if pipeline else ():
+            path: Path = (*PIPELINES, name, kind.group, index)
+            shown = shown_as(scope, kind, score, path)
+            if shown is not None and owner.setdefault(shown, name) != name:
+                message = f'"{shown}" is shown by "{owner[shown]}" and by "{name}"'
+                here = (*path, written_key(scope, kind, path))
+                scope.note(f"{message} in one stage; give one another display name", here)
 
 
 def _debug(scope: Scope, stage: StageSpec, path: Path) -> None:
-    known = scope.spec.initialize.debug_pipelines
-    for position, item in enumerate(stage.debug_pipelines):
-        here: Path = (*path, "debug_pipelines", position)
-        if not isinstance(item, str):
-            check_pipeline(scope, item, here)
-        elif item not in known and scope.findings.is_whole(("initialize", "debug_pipelines")):
-            scope.note(f'no debug pipeline is named "{item}"{near(item, known)}', here)
-
-
-# What listens to the rows
-
-
-def _listeners(scope: Scope, stage: StageSpec, path: Path) -> None:
-    """A display name that a stop condition or a scheduler listens to is in every row."""
-    pipelines = scope.spec.initialize.pipelines
-    named = [*stage.training_pipelines, *stage.validation_pipelines]
-    places: list[Path] = [("initialize", "pipelines", name) for name in named]
-    if not all(name in pipelines for name in named) or not scope.findings.is_whole(path, *places):
-        return
-    row = _row(stage, pipelines)
-    here: Path = (*path, "stop_condition")
-    for monitor, at in _monitors(stage, here):
-        if monitor not in row:
-            message = f'no row of this stage has "{monitor}"{near(monitor, row)}'
-            scope.note(message, at)
-    for name in dict.fromkeys(_optimizers(scope, stage.training_pipelines)):
-        scheduler = getattr(scope.spec.group("optimizers").get(name), "lr_scheduler", None)
-        if scheduler is None or scheduler.monitor is None:
-            continue
-        at = (*scope.at("optimizers", name), "spec", "lr_scheduler", "monitor")
-        if scheduler.interval == "epoch" and scheduler.monitor not in row:
-            number = path[-1]
-            message = f'no row of stage {number} has "{scheduler.monitor}"'
-            scope.note(message + near(scheduler.monitor, row), at)
-        if scheduler.interval == "step":
-            for pipeline in stage.training_pipelines:
-                if name in _optimizers(scope, [pipeline]):
-                    _listens_each_step(scope, scheduler.monitor, pipeline, at)
-
-
-def _listens_each_step(scope: Scope, monitor: str, pipeline: str, at: Path) -> None:
-    losses = [loss.shown_as for loss in scope.spec.initialize.pipelines[pipeline].losses]
-    if monitor not in losses:
-        scope.note(
-            f'after each step only the losses of the pipeline "{pipeline}" can be listened to; '
-            f'"{monitor}" is none{near(monitor, losses)}',
-            at,
-        )
-
-
-def _row(stage: StageSpec, pipelines: dict[str, PipelineSpec]) -> list[str]:
-    columns = row_columns(
-        list(pipelines),
-        {name: [x.shown_as for x in pipelines[name].losses] for name in stage.training_pipelines},
-        {
-            name: [score.shown_as for _, _, score in scores(pipelines[name])]
-            for name in stage.validation_pipelines
-        },
+    lost = math.inf if scope.is_broken(DEBUG_PIPELINES) else 0
+    uses = [
+        Use(item, (*path, position))
+        for position, item in enumerate(stage.debug_pipelines)
+        if isinstance(item, str)
+    ]
+    scope.naming.settle(
+        Known(scope.spec.initialize.debug_pipelines, lost),
+        uses,
+        lambda name, hint: f'no debug pipeline is named "{name}"{hint}',
     )
-    return [*columns.values(), *(name for name in RESERVED if name != "stage")]
 
 
-def _monitors(stage: StageSpec, path: Path) -> Iterator[tuple[str, Path]]:
-    for described in objects_in(stage.stop_condition, path, "stop_condition"):
-        home, _, short = described.name.rpartition(".")
-        if short not in _LISTENERS or home not in ("", "torchassistant.stop_conditions"):
-            continue
-        args, kwargs = described.spec.args, described.spec.kwargs
-        if isinstance(kwargs.get("monitor"), str):
-            yield kwargs["monitor"], (*described.path, "kwargs", "monitor")
-        elif args and isinstance(args[0], str):
-            yield args[0], (*described.path, "args", 0)
+class _Listeners:
+    """What listens to the rows of a stage: its stop condition, and learning rate schedulers."""
 
+    def __init__(
+        self, scope: Scope, stage: StageSpec, path: Path, training: Named, validation: Named
+    ) -> None:
+        self.scope = scope
+        self.stage = stage
+        self.path = path
+        self.training = [name for name in training.values() if name]
+        self.validation = [name for name in validation.values() if name]
+        self.is_known = None not in [*training.values(), *validation.values()]
 
-# What is left unused
+    def check(self) -> None:
+        """Every display name that is listened to is in every row."""
+        pipelines = self.scope.spec.initialize.pipelines
+        named = {*self.training, *self.validation}
+        if all(name in pipelines for name in named):
+            row = self.row()
+            self.listens(list(self.monitors()), row, "no row of this stage has")
+            number = self.path[-1]
+            self.listens(list(self.each_epoch()), row, f"no row of stage {number} has")
+        for pipeline in filter(pipelines.__contains__, dict.fromkeys(self.training)):
+            losses = Known(*self.shown(pipeline, losses_only=True))
+            self.listens(
+                list(self.each_step(pipeline)),
+                losses,
+                f'after each step only the losses of the pipeline "{pipeline}" can be listened '
+                "to, which do not have",
+            )
 
+    def listens(self, uses: list[Use], known: Known, sentence: str) -> None:
+        """Tell of display names that are not there."""
+        self.scope.naming.settle(known, uses, lambda name, hint: f'{sentence} "{name}"{hint}')
 
-def _optimizers(scope: Scope, pipelines: Iterable[str]) -> Iterator[str]:
-    """The optimizers of the nodes of some pipelines."""
-    for name in pipelines:
-        pipeline = scope.spec.initialize.pipelines.get(name)
-        for _, node in scope.nodes(scope.graph(pipeline) if pipeline else None):
-            if node.optimizer_name:
-                yield node.optimizer_name
+    def row(self) -> Known:
+        """The columns of a row, and how many more there may be."""
+        trained = {name: self.shown(name, losses_only=True) for name in self.training}
+        validated = {name: self.shown(name) for name in self.validation}
+        columns = row_columns(
+            list(self.scope.spec.initialize.pipelines),
+            {name: shown for name, (shown, _) in trained.items()},
+            {name: shown for name, (shown, _) in validated.items()},
+        )
+        lost = 0 if self.is_known else math.inf
+        lost += sum(lost for _, lost in {**trained, **validated}.values())
+        always = [name for name in RESERVED if name != "stage"]
+        return Known(dict.fromkeys([*columns.values(), *always]), lost)
 
+    def shown(self, pipeline: str, losses_only: bool = False) -> tuple[list[str], float]:
+        """The display names of a pipeline, and how many cannot be read."""
+        scope, path = self.scope, (*PIPELINES, pipeline)
+        names = [
+            shown_as(scope, kind, score, (*path, kind.group, index))
+            for kind, index, score in scores(scope.spec.initialize.pipelines[pipeline])
+            if kind is LOSS or not losses_only
+        ]
+        is_lost = any(scope.is_broken(path, key) for key in ("losses", "metrics"))
+        known = [name for name in names if name is not None]
+        return known, math.inf if is_lost else names.count(None)
 
-def _unused(scope: Scope) -> None:
-    """Optimizers that train nothing are mistakes; models that nothing trains may be meant."""
-    spec, findings = scope.spec, scope.findings
-    names = [name for stage in spec.train.stages for name in stage.training_pipelines]
-    pipelines = [spec.initialize.pipelines.get(name) for name in names]
-    places: list[Path] = [("initialize", "pipelines", name) for name in names]
-    known = all(p is not None and scope.is_graph_whole(p.graph) for p in pipelines)
-    if not names or not known or not findings.is_whole(("train",), *places):
-        return
-    if any(p.is_object for p in spec.group("batch_processors").values()):
-        return  # the user's own processor may train what it likes
-    if not all(any(_optimizers(scope, [name])) for name in names):
-        return  # told of the pipeline that trains nothing
-    used = set(_optimizers(scope, names))
-    misspelt = used - set(spec.group("optimizers"))
-    trained = {
-        node.model_name
-        for pipeline in pipelines
-        for _, node in scope.nodes(scope.graph(pipeline) if pipeline else None)
-        if node.optimizer_name
-    }
-    for key, path in scope.written_at.items():
-        if key.group == "optimizers" and key.name not in used and not misspelt:
-            scope.note(f'no training pipeline uses the optimizer "{key.name}"', (*path, "name"))
-        if key.group == "models" and key.name not in trained:
-            findings.warn(f'no optimizer trains the model "{key.name}"', (*path, "name"))
+    def monitors(self) -> Iterator[Use]:
+        """The display names that stop conditions of ours listen to."""
+        path: Path = (*self.path, "stop_condition")
+        for described in objects_in(self.stage.stop_condition, path, "stop_condition"):
+            home, _, short = described.name.rpartition(".")
+            if short not in _LISTENERS or home not in ("", "torchassistant.stop_conditions"):
+                continue
+            args, kwargs = described.spec.args, described.spec.kwargs
+            if isinstance(kwargs.get("monitor"), str):
+                yield Use(kwargs["monitor"], (*described.path, "kwargs", "monitor"))
+            elif args and isinstance(args[0], str):
+                yield Use(args[0], (*described.path, "args", 0))
+
+    def each_epoch(self) -> Iterator[Use]:
+        """The display names that schedulers listen to after each epoch."""
+        for name in self.training:
+            yield from self.scheduled(name, "epoch")
+
+    def each_step(self, pipeline: str) -> Iterator[Use]:
+        """The display names that schedulers listen to after each step of a pipeline."""
+        return self.scheduled(pipeline, "step")
+
+    def scheduled(self, pipeline: str, interval: str) -> Iterator[Use]:
+        """What the schedulers of a pipeline's optimizers listen to."""
+        spec = self.scope.spec.initialize.pipelines[pipeline]
+        for path, node in self.scope.nodes(spec, (*PIPELINES, pipeline)):
+            if node is None:
+                continue
+            name = self.scope.read(node.optimizer_name or "", (*path, "optimizer_name"))
+            optimizer = self.scope.group("optimizers").get(name or "")
+            scheduler = optimizer.lr_scheduler if optimizer else None
+            if name and scheduler and scheduler.monitor and scheduler.interval == interval:
+                at = (*self.scope.at("optimizers", name), "spec", "lr_scheduler")
+                if not self.scope.is_broken(at, "interval"):
+                    yield Use(scheduler.monitor, (*at, "monitor"))

@@ -1,0 +1,803 @@
+"""Mistakes in one place of one config, each with where it has to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from planting import Planted, Source, together
+
+Mistake = Callable[[Source], Planted]
+
+STAGE = "train.stages[0]"
+FIT = "initialize.pipelines.fit"
+NODE = "@batch_processors.processor.spec.neural_graph[0]"
+DEFINITIONS = "initialize.definitions"
+
+
+def defined(group: str, name: str, spec: str, word: str) -> Mistake:
+    """One more definition; ``§`` stands where the message must be."""
+    text = f'{{"group": "{group}",\n "name": {name},\n "spec": {spec}}}'
+    return lambda s: s.put(DEFINITIONS, text, word)
+
+
+def put(path: str, text: str, word: str) -> Mistake:
+    """One more key or item."""
+    return lambda s: s.put(path, text, word)
+
+
+def value(path: str, text: str, word: str) -> Mistake:
+    """Another value."""
+    return lambda s: s.value(path, text, word)
+
+
+def drop(path: str, word: str) -> Mistake:
+    """A key less, which is told of what holds it."""
+    return lambda s: s.drop(path, word)
+
+
+def key(path: str, new: str, word: str) -> Mistake:
+    """Another key."""
+    return lambda s: s.key(path, new, word)
+
+
+def moved(mistake: Mistake, *told: tuple[str, str]) -> Mistake:
+    """A mistake that is not told where it was made, but at other places."""
+
+    def plant(source: Source) -> Planted:
+        places = together(source.at(path, word) for path, word in told)
+        return Planted(mistake(source).edits) + places
+
+    return plant
+
+
+def silent(planted: Planted) -> Planted:
+    """The same edits, without anything that has to be told."""
+    return Planted(planted.edits)
+
+
+def warned(mistake: Mistake) -> Mistake:
+    """What is told as a warning."""
+
+    def plant(source: Source) -> Planted:
+        planted = mistake(source)
+        return Planted(planted.edits, tuple(r._replace(warns=True) for r in planted.reports))
+
+    return plant
+
+
+OTHER = '{"group": "models", "name": "other", "spec": {"class": "pkg.Other"}}'
+
+SMALL: dict[str, Mistake] = {
+    # text
+    "NaN": put("@models.net.spec", '"kwargs": {"x": §NaN}', '"NaN" is no JSON value'),
+    "Python's True": put("@models.net.spec", '"kwargs": {"x": §True}', "JSON writes true"),
+    "Python's None": value("@preprocessors.scale.spec.fit", "None", "JSON writes null"),
+    "a number with a leading zero": value(
+        "@optimizers.adam.spec.kwargs.lr", "01", "no number as JSON"
+    ),
+    "a number without its zero": value(
+        "@optimizers.adam.spec.kwargs.lr", ".1", "no number as JSON"
+    ),
+    "a string without quotes": value("@losses.mse.spec.class", "MSELoss", "stand in quotes"),
+    "single quotes": value("@losses.mse.spec.class", "'MSELoss'", "double quotes"),
+    "a key twice": put("@models.net.spec", '§"class": "pkg.Other"', "stands twice"),
+    "a name twice": put("@models.net", '§"name": "other"', "stands twice"),
+    "an object twice": put(FIT, '§"graph": "graph"', "stands twice"),
+    "a trailing comma in an object": value(
+        "@models.net.spec", '{"class": "pkg.Net",§}', "no comma may stand"
+    ),
+    "a trailing comma in a list": value(
+        "@losses.mse.spec.inputs", '["y_hat", "y",§]', "no comma may stand"
+    ),
+    "a missing comma": value("@models.net.spec", '{"class": "pkg.Net"\n§"kwargs": {}}', "a comma"),
+    "a missing comma in a list": value("@losses.mse.spec.inputs", '["y_hat" §"y"]', "a comma"),
+    "two commas": value("@losses.mse.spec.inputs", '["y_hat",§, "y"]', "before this comma"),
+    "a missing colon": value("@models.net.spec", '{"class" §"pkg.Net"}', "a colon"),
+    "a bare key": value("@models.net.spec", '{§class: "pkg.Net"}', "double quotes"),
+    "a missing value": value("@models.net.spec", '{"class": "pkg.Net", "args": §}', "no value"),
+    "a comment of Python": value("@models.net.spec", '{§# net\n"class": "pkg.Net"}', '"//"'),
+    "half a surrogate pair": value("@models.net.spec.class", '"pkg.\\ud800"', "surrogate"),
+    "a name of half a pair": value("@models.net.name", '"\\ud800"', "surrogate"),
+    "a Windows path": put("@models.net.spec", '"args": ["C:§\\data"]', "escape"),
+    "a string without its end": value(
+        "@models.net.spec", '{"class": "pkg.Net§\n}', "control character"
+    ),
+    # keys
+    "a key at the top": put("", '§"sede": 1', 'did you mean "seed"'),
+    "a far key at the top": put("", '§"epochs": 10', 'unknown key "epochs"'),
+    "an argument outside of kwargs": put(
+        "@optimizers.adam.spec", '§"lr": 0.1', 'arguments stand under "kwargs"'
+    ),
+    "an argument beside class": put(
+        f"{STAGE}.stop_condition", '§"num_epochs": 5', 'arguments stand under "kwargs"'
+    ),
+    "a batch size outside of kwargs": put(
+        "@loader_factories.batches.spec", '§"batch_size": 5', 'unknown key "batch_size"'
+    ),
+    "a momentum outside of kwargs": put(
+        "@optimizers.adam.spec", '§"momentum": 5', 'arguments stand under "kwargs"'
+    ),
+    "type in place of class": key("@models.net.spec.class", "type", 'did you mean "class"'),
+    "columns in place of inputs": key("@losses.mse.spec.inputs", "cols", 'did you mean "inputs"'),
+    "loss in place of loss_name": key(f"{FIT}.losses[0].loss_name", "loss", '"loss_name"'),
+    "a key beside group": put("@models.net", '§"class": "pkg.Net"', 'unknown key "class"'),
+    "a misspelt later name": key(
+        f"{FIT}.input_factories", "input_injecter", 'did you mean "input_injector"'
+    ),
+    "a misspelt later port": key(
+        "@batch_graphs.graph.spec.input_aliases", "input_prots", 'did you mean "input_ports"'
+    ),
+    "one key under two names": put(
+        FIT,
+        '§"input_injector": [{"loader_factory": "batches"}]',
+        'another name for "input_factories"',
+    ),
+    # groups and names
+    "a group in the singular": value("@models.net.group", '"model"', 'did you mean "models"'),
+    "a later group in the singular": value(
+        "@loader_factories.batches.group", '"data_loader"', 'did you mean "data_loaders"'
+    ),
+    "a group that is none": value("@models.net.group", '"things"', 'unknown group "things"'),
+    "a group that is a number": value("@splits.parts.group", "7", "expected a group, found 7"),
+    "no group": drop("@models.net.group", '"group" is missing'),
+    "a misspelt key for the group": key("@models.net.group", "gruop", 'did you mean "group"'),
+    "a loss among the metrics": moved(
+        value("@losses.mse.group", '"metrics"', ""),
+        (f"{FIT}.losses[0].loss_name", 'defined in the group "metrics"'),
+    ),
+    "a model where an optimizer is": value(
+        f"{NODE}.optimizer_name", '"net"', 'defined in the group "models"'
+    ),
+    "defined twice": defined("models", '§"net"', '{"class": "pkg.Other"}', "defined twice"),
+    "one file": defined("datasets", '§"Numbers"', '{"class": "C"}', "one file on some"),
+    "a name with a slash": defined("collators", '§"a/b"', '{"class": "C"}', "it holds '/'"),
+    "a name that goes up": defined("collators", '§".."', '{"class": "C"}', "a dot or a blank"),
+    "a name of Windows": defined("collators", '§"con"', '{"class": "C"}', "reserve"),
+    "an empty name": defined("collators", '§""', '{"class": "C"}', "not empty"),
+    "a name of two lines": defined("collators", '§"a\\nb"', '{"class": "C"}', "control"),
+    "a dataset like a slice": defined("datasets", '§"a.b"', '{"class": "C"}', "name slices"),
+    "a definition that is a name": put(DEFINITIONS, '§"net"', "expected an object"),
+    "undefined in a new definition": defined(
+        "gradient_clippers", '"clip"', '{"model": §"ned", "clip_norm": 1.0}', 'named "ned"'
+    ),
+    "a merge of something undefined": defined(
+        "datasets", '"both"', '{"merge": ["numbers", §"parts.tset"]}', 'named "parts.tset"'
+    ),
+    "an empty merge": defined("datasets", '"both"', '{"merge": §[]}', "at least one"),
+    "a slice that is not there": value("@datasets.training.spec.link", '"parts[2]"', "2 slices"),
+    # what is made by what
+    "class and factory_fn": put("@models.net.spec", '§"factory_fn": "pkg.make"', "only one of"),
+    "factory_fn and class": lambda s: (
+        silent(s.put("@models.net.spec", '"factory_fn": "pkg.make"', first=True))
+        + s.at("@models.net.spec.class", "only one of", key=True)
+    ),
+    "neither class nor factory_fn": drop("@models.net.spec.class", "is needed"),
+    "an empty class": value("@models.net.spec.class", '""', "not empty"),
+    "class and link": put("@datasets.training.spec", '§"class": "pkg.A"', "only one of"),
+    "kwargs of a link": put("@datasets.training.spec", '§"kwargs": {"a": 1}', "belongs to"),
+    "no data": drop("@datasets.numbers.spec.class", "is needed"),
+    "class and neural_graph": put(
+        "@batch_processors.processor.spec", '§"class": "pkg.P"', "only one of"
+    ),
+    "an empty neural graph": value(
+        "@batch_processors.processor.spec.neural_graph", "[]", "at least one"
+    ),
+    "an empty stop condition": value(f"{STAGE}.stop_condition", "{}", "is needed"),
+    "shares that are not 1": value("@splits.parts.spec.ratio", "[0.5, 0.2]", "add up to 0.7"),
+    "a share below 0": value("@splits.parts.spec.ratio", "[1.2, §-0.2]", "greater than 0"),
+    "a share in a string": value("@splits.parts.spec.ratio", '[0.8, §"0.2"]', "a number"),
+    "a clipper without a limit": defined(
+        "gradient_clippers", '"clip"', '§{"model": "net"}', '"clip_value" and "clip_norm"'
+    ),
+    "a hook without its function": defined(
+        "forward_hooks", '"hook"', '§{"model": "net"}', '"factory_fn" is missing'
+    ),
+    # objects among arguments
+    "a nested misspelt key": put(
+        "@models.net.spec", '"kwargs": {"a": {"class": "A",\n §"kwarg": {}}}', '"kwargs"'
+    ),
+    "a nested argument outside of kwargs": put(
+        "@models.net.spec", '"kwargs": {"a": [{"class": "A",\n §"x": 1}]}', 'unknown key "x"'
+    ),
+    "a nested class and factory_fn": put(
+        "@models.net.spec",
+        '"kwargs": {"a": {"class": "A",\n §"factory_fn": "b.c"}}',
+        "only one of",
+    ),
+    "nested args that are no list": put(
+        "@models.net.spec", '"args": [{"class": "A", "args": §{}}]', "expected a list"
+    ),
+    # settings of the run
+    "an unknown device": put("", '"device": §"gpu"', 'found "gpu"'),
+    "a processor's unknown device": put(
+        "@batch_processors.processor.spec", '"device": §"cuda1"', 'found "cuda1"'
+    ),
+    "a seed below 0": put("", '"seed": §-1', "greater than or equal to 0"),
+    "a seed that is a string": put("", '"seed": §"1"', "a whole number"),
+    "a huge seed": put("", '"seed": §99999999999999999999', "less than"),
+    "checkpoints never": put("", '"checkpoints": {"every_epochs": §0}', "greater than 0"),
+    "an empty folder's name": value("session_dir", '""', "not empty"),
+    "a variable that is not there": value("session_dir", '"runs/${nmae}"', 'named "nmae"'),
+    # graphs
+    "an edge to nowhere": put(
+        "@batch_graphs.graph.spec.ingoing_edges", '§"far": ["port"]', '"far" is no node'
+    ),
+    "a misspelt edge": key(
+        "@batch_graphs.graph.spec.ingoing_edges.processor", "procesor", '"procesor" is no node'
+    ),
+    "an edge under another name": key(
+        "@batch_graphs.graph.spec.ingoing_edges.processor", "far", '"far" is no node'
+    ),
+    "an edge from nowhere": value(
+        "@batch_graphs.graph.spec.ingoing_edges.processor[0]", '"prot"', 'did you mean "port"'
+    ),
+    "an edge from far": value(
+        "@batch_graphs.graph.spec.ingoing_edges.processor[0]", '"elsewhere"', "neither a port"
+    ),
+    "an edge too many": put(
+        "@batch_graphs.graph.spec.ingoing_edges.processor", '§"elsewhere"', "neither a port"
+    ),
+    "an edge twice": put(
+        "@batch_graphs.graph.spec.ingoing_edges.processor", '§"port"', 'feeds "processor" twice'
+    ),
+    "a node that feeds itself": put(
+        "@batch_graphs.graph.spec.ingoing_edges.processor", '§"processor"', "feed one another"
+    ),
+    "no edges to a node": value(
+        "@batch_graphs.graph.spec.ingoing_edges.processor", "[]", "at least one"
+    ),
+    "a port that feeds nothing": put(
+        "@batch_graphs.graph.spec.input_aliases", '§"spare"', 'the port "spare" feeds nothing'
+    ),
+    "a port twice": put("@batch_graphs.graph.spec.input_aliases", '§"port"', "stands here twice"),
+    "a node twice": put("@batch_graphs.graph.spec.nodes", '§"processor"', "stands here twice"),
+    "a misspelt port": value(
+        "@batch_graphs.graph.spec.input_aliases[0]", '"prot"', 'did you mean "port"'
+    ),
+    "a port with a processor's name": put(
+        "@batch_graphs.graph.spec.input_aliases", '§"processor"', "of a port and of a processor"
+    ),
+    "definitions that need one another": value(
+        "@datasets.numbers.spec", '{"link": §"training"}', "need one another"
+    ),
+    "a dataset that links to itself": value(
+        "@datasets.training.spec.link", '"training"', "need one another"
+    ),
+    "a split of its own slice": value(
+        "@splits.parts.spec.dataset_name", '"parts.train"', "need one another"
+    ),
+    # nodes
+    "an input that nobody gives": put(f"{NODE}.inputs", '§"mask"', 'the input "mask"'),
+    "a misspelt input": value(f"{NODE}.inputs[0]", '"X"', 'the input "X"'),
+    "an input twice": put(f"{NODE}.inputs", '§"x"', '"x" is named twice'),
+    "an output twice": put(f"{NODE}.outputs", '§"y_hat"', "already an output"),
+    "a misspelt output": moved(
+        value(f"{NODE}.outputs[0]", '"y_het"', ""),
+        ("@losses.mse.spec.inputs[0]", 'needs the column "y_hat"'),
+    ),
+    "two nodes of one name": put(
+        "@batch_processors.processor.spec.neural_graph",
+        '{"model_name": §"net", "inputs": ["y"], "outputs": ["z"]}',
+        "two nodes are named",
+    ),
+    "two nodes that are given one name": put(
+        "@batch_processors.processor.spec.neural_graph",
+        '{"model_name": "net",\n"name": §"net", "inputs": ["y"], "outputs": ["z"]}',
+        "two nodes are named",
+    ),
+    "outputs that clash": put(
+        "@batch_processors.processor.spec.neural_graph",
+        '{"name": "b", "model_name": "net", "inputs": ["y"],\n"outputs": [§"y_hat"]}',
+        'already an output of the node "net"',
+    ),
+    "an input from an output and from the frame": put(
+        "@batch_processors.processor.spec.neural_graph",
+        '{"name": "b", "model_name": "net", "inputs": ["x"], "outputs": ["y"]},\n'
+        '{"name": "c", "model_name": "net", "inputs": ["x", §"y"], "outputs": ["z"]}',
+        "two sources",
+    ),
+    "another model's optimizer": lambda s: (
+        s.put(
+            "@batch_processors.processor.spec.neural_graph",
+            '{"model_name": "other", "inputs": ["x"], "outputs": ["z"],\n'
+            '"optimizer_name": §"adam"}',
+            'is for the model "net"',
+        )
+        + silent(s.put(DEFINITIONS, OTHER))
+    ),
+    "a node's misspelt column of an adapter": put(
+        "@batch_processors.processor.spec",
+        '"input_adapter": {"class": "SelectInputs",\n"kwargs": {"nodes": {"net": {"x": §"X"}}}}',
+        'the column "X"',
+    ),
+    "a misspelt node of an adapter": put(
+        "@batch_processors.processor.spec",
+        '"input_adapter": {"class": "SelectInputs",\n"kwargs": {"nodes": {§"nte": {"x": "x"}}}}',
+        '"nte" is no node of this processor',
+    ),
+    "a misspelt input of an adapter": moved(
+        put(
+            "@batch_processors.processor.spec",
+            '"input_adapter": {"class": "SelectInputs", "args": [{"net": {"xx": "x"}}]}',
+            "x",
+        ),
+        (f"{NODE}.inputs[0]", "neither the input adapter"),
+    ),
+    "a column that an adapter does not select": moved(
+        put(
+            "@batch_processors.processor.spec",
+            '"output_adapter": {"class": "SelectVariables", "args": [["y_hat"]]}',
+            "x",
+        ),
+        ("@losses.mse.spec.inputs[1]", 'needs the column "y"'),
+    ),
+    "a column that an adapter cannot select": put(
+        "@batch_processors.processor.spec",
+        '"output_adapter": {"class": "SelectVariables", "args": [["y_hat", "y", §"z"]]}',
+        'the column "z"',
+    ),
+    # pipelines
+    "a graph for no port": value(f"{FIT}.input_factories[0].input_alias", '"prot"', "no port"),
+    "a port fed twice": put(
+        f"{FIT}.input_factories",
+        '{"loader_factory": "batches",\n"input_alias": §"port"}',
+        "is fed twice",
+    ),
+    "a loader for no port": put(
+        f"{FIT}.input_factories", '§{"loader_factory": "batches"}', '"input_alias" is needed'
+    ),
+    "no loader": value(f"{FIT}.input_factories", "[]", "at least one"),
+    "a column twice": put(f"{FIT}.input_factories[0].variable_names", '§"x"', "named twice"),
+    "a misspelt column": moved(
+        value(f"{FIT}.input_factories[0].variable_names[0]", '"xx"', ""),
+        (f"{NODE}.inputs[0]", 'the input "x"'),
+    ),
+    "a misspelt column of a loss": value("@losses.mse.spec.inputs[1]", '"yy"', '"yy"'),
+    "a loss on no node": value(f"{FIT}.losses[0].node_name", '"procesor"', "no node"),
+    "a loss on a far node": value(f"{FIT}.losses[0].node_name", '"elsewhere"', "no node"),
+    "a loss twice": put(f"{FIT}.losses", '{"loss_name": §"mse"}', "shown twice"),
+    "a display name twice": put(
+        f"{FIT}.losses",
+        '{"loss_name": "mse",\n"loss_display_name": §"mse"}',
+        "shown twice",
+    ),
+    "a display name of a column": put(
+        f"{FIT}.losses[0]", '"loss_display_name": §"epoch"', "a column of the history"
+    ),
+    "a display name of two lines": put(
+        f"{FIT}.losses[0]", '"loss_display_name": §"a\\nb"', "control characters"
+    ),
+    "a weight in a string": put(f"{FIT}.losses[0]", '"weight": §"2"', "a number"),
+    "an undefined metric": put(FIT, '"metrics": [{"metric_name": §"acc"}]', 'named "acc"'),
+    "a metric's name in place of a loss's": put(
+        FIT, '"metrics": [{"metric_name": §"mse"}]', 'defined in the group "losses"'
+    ),
+    # stages
+    "an unknown pipeline": put(STAGE, '"validation_pipelines": [§"fti"]', 'named "fti"'),
+    "a pipeline twice": put(f"{STAGE}.training_pipelines", '§"fit"', "stands here twice"),
+    "no training pipeline": value(f"{STAGE}.training_pipelines", "[]", "at least one"),
+    "a pipeline without losses": moved(
+        value(f"{FIT}.losses", "[]", ""), (f"{STAGE}.training_pipelines[0]", "has no loss")
+    ),
+    "a node without its optimizer": moved(
+        drop(f"{NODE}.optimizer_name", ""), (f"{STAGE}.training_pipelines[0]", "trains nothing")
+    ),
+    "an unused optimizer": defined(
+        "optimizers", '§"spare"', '{"class": "SGD", "model": "net"}', 'uses the optimizer "spare"'
+    ),
+    "no stages": value("train.stages", "[]", "at least one"),
+    "an unknown mode": put(STAGE, '"mode": §"parallel"', "'interleave'"),
+    "an unknown debug pipeline": put(STAGE, '"debug_pipelines": [§"look"]', 'named "look"'),
+    "a debug pipeline of a number": put(STAGE, '"debug_pipelines": [§7]', "expected"),
+    "no evaluation steps": put(STAGE, '"eval_steps": §0', "greater than 0"),
+    "too many evaluation steps": put(STAGE, '"eval_steps": §1.5', "expected"),
+    "evaluation steps in words": put(STAGE, '"eval_steps": §"all"', "expected"),
+    "evaluation steps of no pipeline": put(
+        STAGE, '"eval_steps": {§"valid": 3}', "no validation pipeline of this stage"
+    ),
+    "a monitor that no row has": value(
+        f"{STAGE}.stop_condition",
+        '{"class": "EarlyStopping",\n"kwargs": {"monitor": §"val_loss", "patience": 3}}',
+        'has "val_loss"',
+    ),
+    "a monitor by position": value(
+        f"{STAGE}.stop_condition",
+        '{"class": "torchassistant.stop_conditions.TargetReached", "args": [§"mes", 0.1]}',
+        'did you mean "mse"',
+    ),
+    "a nested monitor": value(
+        f"{STAGE}.stop_condition",
+        '{"class": "AnyOf",\n"args": [{"class": "EarlyStopping", "args": [§"acc"]}]}',
+        'has "acc"',
+    ),
+    "a scheduler's monitor": put(
+        "@optimizers.adam.spec",
+        '"lr_scheduler": {"class": "ReduceLROnPlateau",\n"monitor": §"val loss"}',
+        'has "val loss"',
+    ),
+    "a scheduler's monitor after each step": put(
+        "@optimizers.adam.spec",
+        '"lr_scheduler": {"class": "A", "interval": "step",\n"monitor": §"epoch"}',
+        "after each step",
+    ),
+    "a scheduler's interval": put(
+        "@optimizers.adam.spec",
+        '"lr_scheduler": {"class": "ExponentialLR",\n"interval": §"batch"}',
+        "'epoch' or 'step'",
+    ),
+    "a scheduler without a class": put(
+        "@optimizers.adam.spec", '"lr_scheduler": §{"kwargs": {"gamma": 0.9}}', "is needed"
+    ),
+    "a model that nothing trains": warned(
+        defined("models", '§"spare"', '{"class": "A"}', 'trains the model "spare"')
+    ),
+}
+
+# A gan: several graphs of several processors, ports and pipelines
+
+APART = "@batch_graphs.telling_apart.spec"
+DECEIVING = "@batch_graphs.deceiving.spec"
+TELLING = "initialize.pipelines.discriminator"
+GENERATING = "initialize.pipelines.generator"
+DEBUG = f"{STAGE}.debug_pipelines[0]"
+
+GAN: dict[str, Mistake] = {
+    "an edge from nowhere": value(f"{APART}.ingoing_edges.cut[0]", '"stil_generator"', "neither"),
+    "an edge from far": value(f"{APART}.ingoing_edges.discriminator[1]", '"knife"', "neither"),
+    "an edge to nowhere": key(f"{APART}.ingoing_edges.cut", "cutt", "no node of this graph"),
+    "a node without an edge": moved(
+        drop(f"{APART}.ingoing_edges.cut", ""), (f"{APART}.nodes[1]", 'no edge leads to "cut"')
+    ),
+    "a node too many": put(f"{APART}.nodes", '§"generator"', "no edge leads to"),
+    "a port that feeds nothing": moved(
+        value(f"{APART}.ingoing_edges.discriminator", '["cut"]', ""),
+        (f"{APART}.input_aliases[0]", 'the port "digits" feeds nothing'),
+    ),
+    "a circle of two": value(
+        f"{APART}.ingoing_edges.still_generator", '["noise", §"cut"]', "feed one another"
+    ),
+    "a circle of three": value(
+        f"{APART}.ingoing_edges.still_generator", '["noise", §"discriminator"]', "one another"
+    ),
+    "an undefined node": value(f"{APART}.nodes[1]", '"cutt"', "no batch processor"),
+    "a node of another group": value(
+        f"{DECEIVING}.nodes[0]", '"digits"', 'it is defined in the group "datasets"'
+    ),
+    "a port that is not fed": moved(
+        drop(f"{TELLING}.input_factories[1]", ""),
+        (f"{TELLING}.input_factories", 'nothing feeds the port "noise"'),
+    ),
+    "a port fed twice": value(
+        f"{TELLING}.input_factories[1].input_alias", '"digits"', "is fed twice"
+    ),
+    "an unknown port": value(f"{TELLING}.input_factories[1].input_alias", '"noize"', "no port"),
+    "no port": drop(f"{TELLING}.input_factories[1].input_alias", '"input_alias" is needed'),
+    "no graph": drop(f"{GENERATING}.graph", '"graph" is needed'),
+    "no node": drop(f"{GENERATING}.losses[0].node_name", '"node_name" is needed'),
+    "an unknown node": value(f"{GENERATING}.losses[0].node_name", '"cut"', "no node"),
+    "a node of no processor": value(f"{TELLING}.losses[0].node_name", '"judge"', "no node"),
+    "a loss of the wrong node": moved(
+        value(f"{GENERATING}.losses[0].node_name", '"generator"', ""),
+        ("@losses.cross_entropy.spec.inputs[0]", 'needs the column "realness"'),
+    ),
+    "frames that share some columns": moved(
+        value(f"{TELLING}.input_factories[0].variable_names", '["image", "x"]', ""),
+        (f"{APART}.ingoing_edges.discriminator", 'in common ("image")'),
+    ),
+    "a misspelt column that is joined": value(
+        f"{TELLING}.input_factories[0].variable_names[1]", '"lable"', 'did you mean "label"'
+    ),
+    "a misspelt column": value(
+        f"{GENERATING}.input_factories[0].variable_names[0]", '"noize"', 'named "noise"'
+    ),
+    "a misspelt column of an adapter": value(
+        "@batch_processors.still_generator.spec.output_adapter.args[0][1]", '"lable"', '"lable"'
+    ),
+    "a misspelt input": value(
+        "@batch_processors.still_discriminator.spec.neural_graph[0].inputs[0]",
+        '"imge"',
+        'the input "imge"',
+    ),
+    "a misspelt output": moved(
+        value("@batch_processors.generator.spec.neural_graph[0].outputs[0]", '"imgae"', ""),
+        ("@batch_processors.still_discriminator.spec.neural_graph[0].inputs[0]", '"image"'),
+        (f"{DEBUG}.output_keys[0]", '"image"'),
+    ),
+    "a misspelt column to look at": value(f"{DEBUG}.output_keys[0]", '"imagse"', '"imagse"'),
+    "another model's optimizer": value(
+        "@batch_processors.generator.spec.neural_graph[0].optimizer_name",
+        '"discriminator_optimizer"',
+        'is for the model "discriminator"',
+    ),
+    "a model for another optimizer": moved(
+        value("@optimizers.generator_optimizer.spec.model", '"discriminator"', ""),
+        (
+            "@batch_processors.generator.spec.neural_graph[0].optimizer_name",
+            'is for the model "discriminator"',
+        ),
+    ),
+    "an optimizer that is not used": moved(
+        drop(f"{STAGE}.training_pipelines[1]", ""),
+        ("@optimizers.generator_optimizer.name", "no training pipeline uses"),
+    ),
+    "a device of its own": moved(
+        put("@batch_processors.still_generator.spec", '"device": "cuda:1"', ""),
+        (
+            "@batch_processors.still_generator.spec.neural_graph[0].model_name",
+            "on two devices",
+        ),
+    ),
+    "a pipeline without a loss": put(f"{STAGE}.training_pipelines", '§"samples"', "has no loss"),
+    "a look without batches": put(DEBUG, '"num_iterations": §0', "greater than 0"),
+    "a misspelt key of the look": key(f"{DEBUG}.interval", "intervall", "unknown key"),
+    "a look through no graph": value(f"{DEBUG}.graph", '"samplings"', 'named "samplings"'),
+    "a checkpoint's fraction": value("checkpoints.keep_last", "1.5", "a whole number"),
+    "a top key": key("train", "trian", 'did you mean "train"'),
+    "a section": key("initialize.pipelines", "piplines", 'did you mean "pipelines"'),
+    "definitions under another name": key(
+        "initialize.definitions", "defintions", 'did you mean "definitions"'
+    ),
+}
+
+# A translation: two nodes in one processor, a split, preprocessors
+
+TRANSLATION: dict[str, Mistake] = {
+    "a slice that is not there": value(
+        "@datasets.held_out_pairs.spec.link", '"split.test"', "2 slices"
+    ),
+    "a misspelt slice": value("@datasets.held_out_pairs.spec.link", '"split.vall"', "split.vall"),
+    "a slice of no split": value("@datasets.held_out_pairs.spec.link", '"parts.val"', "parts.val"),
+    "fitted to what it processes": value(
+        "@preprocessors.french_words.spec.fit", '"training_pairs"', "need one another"
+    ),
+    "an undefined preprocessor": value(
+        "@datasets.training_pairs.spec.preprocessors[0]", '"frnch_words"', "frnch_words"
+    ),
+    "a dataset for a collator": value(
+        "@loader_factories.training_batches.spec.collator", '"numbers"', "defined in the group"
+    ),
+    "a misspelt model of a node": value(
+        "@batch_processors.translator.spec.neural_graph[1].model_name", '"decoderr"', "decoderr"
+    ),
+    "outputs that clash": put(
+        "@batch_processors.translator.spec.neural_graph[1].outputs", '§"memory"', "already"
+    ),
+    "exchanged optimizers": value(
+        "@batch_processors.translator.spec.neural_graph[0].optimizer_name",
+        '"decoder_optimizer"',
+        'is for the model "decoder"',
+    ),
+    "a loss for a metric": value(
+        "initialize.pipelines.held_out.metrics[0].metric_name",
+        '"cross_entropy"',
+        'defined in the group "losses"',
+    ),
+    "a metric for a loss": value(
+        "initialize.pipelines.training.losses[0].loss_name",
+        '"wholly_right"',
+        'defined in the group "metrics"',
+    ),
+    "metrics as a table": value("initialize.pipelines.held_out.metrics", "{}", "a list"),
+    "a loss's display name in its place": key(
+        "initialize.pipelines.training.losses[0].loss_display_name", "display_name", "unknown key"
+    ),
+    "a share too many": value("@splits.split.spec.ratio", "[0.9, 0.1, 0.1]", "add up to 1.1"),
+    "evaluation steps": put(STAGE, '"eval_steps": {§"heldout": 4}', 'did you mean "held_out"'),
+    "a monitor of the other pipeline": value(
+        f"{STAGE}.stop_condition",
+        '{"class": "EarlyStopping", "kwargs": {"monitor": §"held-out los"}}',
+        'did you mean "held-out loss"',
+    ),
+    "a monitor of a metric of training": value(
+        f"{STAGE}.stop_condition",
+        '{"class": "TargetReached", "args": [§"perplexity", 2.0]}',
+        'has "perplexity"',
+    ),
+    "the misspelt name of a pipeline": moved(
+        key("initialize.pipelines.held_out", "heldout", ""),
+        (f"{STAGE}.validation_pipelines[0]", 'did you mean "heldout"'),
+    ),
+    "a stage without pipelines": drop(f"{STAGE}.training_pipelines", "is missing"),
+}
+
+# Digits: everything that may be left out is left out
+
+DIGITS: dict[str, Mistake] = {
+    "a shared display name": lambda s: (
+        silent(s.put(f"{STAGE}.validation_pipelines", '"test"'))
+        + s.value(
+            "initialize.pipelines.test.losses[0].loss_display_name", '"val loss"', "in one stage"
+        )
+    ),
+    "a shared name of a metric": lambda s: (
+        silent(s.put(f"{STAGE}.validation_pipelines", '"test"'))
+        + s.value("initialize.pipelines.test.metrics[0].display_name", '"val loss"', "in one stage")
+    ),
+    "a misspelt column of a loader": value(
+        "initialize.pipelines.test.input_factories[0].variable_names[1]", '"label"', '"labels"'
+    ),
+    "a misspelt column of a metric": value(
+        "@metrics.accuracy.spec.inputs[0]", '"score"', 'needs the column "score"'
+    ),
+    "a node on no processor": put(
+        "initialize.pipelines.test.losses[0]", '"node_name": §"clasifier"', "no node"
+    ),
+    "a graph that is not there": put("initialize.pipelines.test", '"graph": §"graph"', "no batch"),
+    "a second model": warned(
+        defined("models", '§"spare"', '{"class": "A"}', 'trains the model "spare"')
+    ),
+    "a second processor": moved(
+        defined("batch_processors", '"other"', '{"class": "A"}', ""),
+        ("initialize.pipelines.training", "a batch graph is needed"),
+        ("initialize.pipelines.validation", "a batch graph is needed"),
+        ("initialize.pipelines.test", "a batch graph is needed"),
+    ),
+    "no processor": moved(
+        drop("@batch_processors.classifier", ""),
+        ("@losses.cross_entropy.spec.inputs[0]", 'needs the column "scores"'),
+        ("@metrics.accuracy.spec.inputs[0]", 'needs the column "scores"'),
+    ),
+}
+
+# Distillation: two stages
+
+DISTILLATION: dict[str, Mistake] = {
+    "a misspelt pipeline of the second stage": value(
+        "train.stages[1].training_pipelines[0]", '"student_trainning"', "student_trainning"
+    ),
+    "a stage that is not trained": moved(
+        drop("train.stages[1]", ""), ("@optimizers.student_adam.name", "no training pipeline uses")
+    ),
+    "two nodes of one name": put(
+        "@batch_processors.learning.spec.neural_graph[1]", '"name": §"teacher"', "two nodes"
+    ),
+    "a nested misspelt key": value(
+        "@collators.images_and_labels.spec.kwargs.transforms[0]",
+        '{"class": "ImagesToTensor", §"arg": []}',
+        'did you mean "args"',
+    ),
+}
+
+
+TABLES = {
+    "small": SMALL,
+    "gan": GAN,
+    "translation": TRANSLATION,
+    "digits": DIGITS,
+    "distillation": DISTILLATION,
+}
+
+_NO_COLUMNS = (
+    *("an input that nobody gives", "a misspelt input", "a misspelt output", "a misspelt column"),
+    *("an input from an output and from the frame", "a misspelt column of a loss"),
+    *("a node's misspelt column of an adapter", "a column that an adapter cannot select"),
+)
+_NO_PORTS = ("a port that feeds nothing", "a misspelt port", "a port with a processor's name")
+_NO_SCHEDULER = ("a scheduler's monitor", "a scheduler's monitor after each step")
+_NO_NAME = ("a name twice", "a name of half a pair", "a group that is none", "no group")
+_MORE_NODES = (
+    *("two nodes of one name", "two nodes that are given one name", "outputs that clash"),
+    "an input from an output and from the frame",
+)
+
+SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
+    "small": {
+        "one key under two names": (
+            *("a misspelt later name", *_NO_PORTS, *_NO_COLUMNS, "a graph for no port"),
+            *("a port fed twice", "a loader for no port", "no loader", "a column twice"),
+        ),
+        "an edge from far": (*_NO_PORTS, "a port twice", *_NO_COLUMNS),
+        "an edge too many": (*_NO_PORTS, *_NO_COLUMNS),
+        "no loader": ("a misspelt port", *_NO_COLUMNS),
+        "another model's optimizer": (
+            *(*_NO_NAME, "a misspelt node of an adapter", "a misspelt input of an adapter"),
+            *("a node's misspelt column of an adapter", "a column that an adapter cannot select"),
+            *("a misspelt column", "a node without its optimizer"),
+        ),
+        "a model that nothing trains": (
+            *(*_NO_NAME, "an empty neural graph", "no training pipeline", "no stages"),
+            "a node without its optimizer",
+        ),
+        "a model where an optimizer is": (*_NO_NAME, *_NO_SCHEDULER),
+        "defined twice": _NO_NAME,
+        "factory_fn and class": (
+            *(*_NO_NAME, "a key twice", "half a surrogate pair", "class and factory_fn"),
+            "an empty class",
+        ),
+        "type in place of class": (*_NO_NAME, "a key twice", "class and factory_fn"),
+        "class and factory_fn": _NO_NAME,
+        "neither class nor factory_fn": _NO_NAME,
+        "a loss among the metrics": (
+            *("a misspelt output", "a column that an adapter does not select", "a loss twice"),
+            *("a misspelt column of a loss", "a display name twice"),
+            "a metric's name in place of a loss's",
+        ),
+        "a node's misspelt column of an adapter": (
+            *("a misspelt input", "a misspelt column", *_MORE_NODES),
+        ),
+        "a misspelt input of an adapter": ("an input twice", "a misspelt column", *_MORE_NODES),
+        "a misspelt node of an adapter": ("a misspelt column", *_MORE_NODES),
+        "a column that an adapter cannot select": (
+            *("a misspelt output", "a misspelt column of a loss", *_MORE_NODES),
+        ),
+        "no training pipeline": (
+            *("an unused optimizer", "a monitor that no row has", "a monitor by position"),
+            *("a nested monitor", *_NO_SCHEDULER),
+        ),
+        "no edges to a node": ("a misspelt edge", "an edge under another name", *_NO_PORTS),
+        "an empty neural graph": (
+            *("a misspelt column of a loss", "an unused optimizer", *_NO_SCHEDULER),
+        ),
+        "a pipeline without losses": (
+            *("a misspelt output", "a column that an adapter does not select"),
+            *("a misspelt column of a loss", "a monitor by position"),
+        ),
+        "a display name of a column": (
+            *("a loss twice", "a display name twice", "a monitor by position", *_NO_SCHEDULER),
+        ),
+        "a display name of two lines": (
+            *("a loss twice", "a display name twice", "a monitor by position"),
+        ),
+        "an edge under another name": (
+            *("an edge to nowhere", "an edge twice", "a node that feeds itself"),
+        ),
+        "a misspelt edge": ("an edge twice", "a node that feeds itself"),
+        "a misspelt column": (
+            *("an input twice", "an input from an output and from the frame", "a column twice"),
+        ),
+        "an edge from nowhere": ("a misspelt port", "a graph for no port"),
+        "a misspelt port": ("a graph for no port",),
+        "definitions that need one another": (
+            *("a dataset that links to itself", "a split of its own slice"),
+        ),
+        "a misspelt output": ("outputs that clash", "a column that an adapter does not select"),
+        "a node without its optimizer": ("an unused optimizer", *_NO_SCHEDULER),
+        "no stages": ("an unused optimizer", *_NO_SCHEDULER),
+        "an unknown pipeline": _NO_SCHEDULER,
+        "a group that is a number": ("a slice that is not there",),
+    },
+    "gan": {
+        "no graph": (
+            *("no node", "an unknown node", "a loss of the wrong node", "a misspelt column"),
+            *("a misspelt input", "a misspelt output"),
+        ),
+        "a node of another group": (
+            *("an unknown node", "a loss of the wrong node", "a misspelt column"),
+            *("a misspelt input", "a misspelt output"),
+        ),
+        "a circle of three": (
+            *("an edge from nowhere", "an edge from far", "an edge to nowhere"),
+            *("a node without an edge", "an undefined node"),
+        ),
+        "a circle of two": (
+            *("an edge from nowhere", "an edge to nowhere", "a node without an edge"),
+            "an undefined node",
+        ),
+        "a misspelt column of an adapter": (
+            *("a port that is not fed", "a port fed twice", "no port"),
+            *("frames that share some columns", "a misspelt column that is joined"),
+        ),
+        "a misspelt column that is joined": (
+            *("an edge from far", "a node without an edge", "a port that feeds nothing"),
+        ),
+        "frames that share some columns": ("an edge from far", "a node without an edge"),
+        "an optimizer that is not used": ("a node too many", "a model for another optimizer"),
+        "a look through no graph": ("a misspelt output", "a misspelt column to look at"),
+        "an edge to nowhere": ("an undefined node",),
+    },
+    "translation": {
+        "a monitor of a metric of training": ("metrics as a table", "a stage without pipelines"),
+        "a slice that is not there": ("a share too many",),
+        "fitted to what it processes": ("an undefined preprocessor",),
+        "evaluation steps": ("the misspelt name of a pipeline",),
+    },
+    "digits": {
+        "a second processor": (
+            *("a misspelt column of a loader", "a misspelt column of a metric"),
+            *("a node on no processor", "a graph that is not there", "no processor"),
+        ),
+        "a graph that is not there": ("a misspelt column of a loader", "a node on no processor"),
+        "a second model": ("no processor",),
+    },
+}
+"""Mistakes that are about one thing: one of them leaves nothing to say of the other."""

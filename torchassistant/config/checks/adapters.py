@@ -1,0 +1,199 @@
+"""What the adapters of ours around a neural graph do to the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from torchassistant.config.checks.naming import Known, Use
+from torchassistant.config.checks.scope import Scope
+from torchassistant.config.spec import BatchProcessorSpec, NodeSpec, ObjectSpec
+from torchassistant.config.tree import Path
+from torchassistant.config.validate import PLACEHOLDER
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is known of the columns of a frame.
+
+    Args:
+        names: Columns that it has.
+        complete: Whether it has no others.
+    """
+
+    names: frozenset[str]
+    complete: bool
+
+    def lacks(self, name: str) -> bool:
+        """Whether it certainly has no such column."""
+        return self.complete and name not in self.names
+
+
+class Need(NamedTuple):
+    """A column that something needs.
+
+    Args:
+        column: Its name.
+        message: What is to be said where it is not there.
+        path: Where its name stands.
+        frame: What it has to be in.
+    """
+
+    column: str
+    message: str
+    path: Path
+    frame: Columns
+
+
+class Argument(NamedTuple):
+    """The first argument of an object, by position or by name, and where it stands."""
+
+    value: Any
+    path: Path
+
+
+class Adapters:
+    """The adapters of one batch processor.
+
+    Args:
+        scope: The spec.
+        spec: The processor.
+        path: Where its spec stands.
+    """
+
+    def __init__(self, scope: Scope, spec: BatchProcessorSpec, path: Path) -> None:
+        self.scope = scope
+        self.spec = spec
+        self.path = path
+        self.where = "the frame" if spec.input_adapter is None else "the input adapter"
+
+    # Into the nodes
+
+    @cached_property
+    def selected(self) -> Argument | None:
+        """What ``SelectInputs`` gives: node → input → column; None for any other adapter."""
+        found = self.argument("input_adapter", "torchassistant.adapters", "SelectInputs", "nodes")
+        if found is None or not isinstance(found.value, dict):
+            return None
+        tables = all(_is_names_to_names(columns) for columns in found.value.values())
+        return found if tables else None
+
+    def given_to(self, node: NodeSpec, path: Path, frame: Columns) -> Columns | None:
+        """What a node gets from outside; None where that cannot be said."""
+        if self.spec.input_adapter is None:
+            return None if self.scope.is_broken(self.path, "input_adapter") else frame
+        name = self.name_of(node, path)
+        if self.selected is None or name is None:
+            return None
+        if name not in self.by_node and None in self.by_node:
+            return None
+        return Columns(frozenset(self.by_node.get(name, ())), True)
+
+    @cached_property
+    def by_node(self) -> dict[str | None, Collection[str]]:
+        """The inputs that ``SelectInputs`` gives to each node; told where it names others."""
+        if self.selected is None:
+            return {}
+        path, given = self.selected.path, self.selected.value
+        nodes = self.scope.sound(self.spec.neural_graph or [], (*self.path, "neural_graph"))
+        names = [self.name_of(node, here) for here, node in nodes]
+        known = dict.fromkeys(name for name in names if name is not None)
+        if not known.keys() <= given.keys():
+            lost = len(self.spec.neural_graph or []) - len(names) + names.count(None)
+            self.scope.naming.settle(
+                Known(known, lost),
+                [Use(name, (*path, name), True) for name in given],
+                lambda name, hint: f'"{name}" is no node of this processor{hint}',
+            )
+        return {self.scope.read(n, (*path, n), True): inputs for n, inputs in given.items()}
+
+    def name_of(self, node: NodeSpec, path: Path) -> str | None:
+        """The name of a node; None where it cannot be read."""
+        is_named = self.scope.findings.is_written((*path, "name"))
+        meant = self.scope.read(node.node_name, (*path, "name" if is_named else "model_name"))
+        return node.node_name if meant and meant.startswith(PLACEHOLDER) else meant
+
+    # What is asked for, and what goes on
+
+    def asked_of(self, frame: Columns, whole: Columns) -> list[Need]:
+        """The columns that the adapters name.
+
+        Args:
+            frame: What comes in.
+            whole: The same with the outputs of the nodes.
+        """
+        needs = []
+        if self.selected is not None:
+            for node, inputs in self.selected.value.items():
+                for name, column in inputs.items():
+                    message = (
+                        f'the column "{column}", for the input "{name}" of "{node}", is not there'
+                    )
+                    needs.append(Need(column, message, (*self.selected.path, node, name), frame))
+        for argument, does in ((self.kept, "selects"), (self.renamed, "renames")):
+            if argument is None:
+                continue
+            path, by_name = argument.path, isinstance(argument.value, dict)
+            for index, name in enumerate(argument.value):
+                message = f'the column "{name}", which the output adapter {does}, is not there'
+                needs.append(Need(name, message, (*path, name if by_name else index), whole))
+        return needs
+
+    def given_on(self, frame: Columns) -> Columns:
+        """The frame behind the output adapter."""
+        adapter = self.spec.output_adapter
+        if self.scope.is_broken(self.path, "output_adapter"):
+            return _UNKNOWN
+        if adapter is None or _short(adapter, _OUTPUT_HOME) == "IdentityAdapter":
+            return frame
+        asked = self.kept or self.renamed
+        if asked is None or any(frame.lacks(name) for name in asked.value):
+            return _UNKNOWN
+        if self.kept is not None:
+            return Columns(frozenset(self.kept.value), True)
+        if self.renamed is not None:
+            names = {self.renamed.value.get(name, name) for name in frame.names}
+            return Columns(frozenset(names), frame.complete)
+        return _UNKNOWN
+
+    @cached_property
+    def kept(self) -> Argument | None:
+        """The columns that ``SelectVariables`` keeps."""
+        found = self.argument("output_adapter", _OUTPUT_HOME, "SelectVariables", "names")
+        return found if found is not None and _is_names(found.value) else None
+
+    @cached_property
+    def renamed(self) -> Argument | None:
+        """The columns that ``RenameVariables`` renames."""
+        found = self.argument("output_adapter", _OUTPUT_HOME, "RenameVariables", "names")
+        return found if found is not None and _is_names_to_names(found.value) else None
+
+    def argument(self, key: str, home: str, short: str, name: str) -> Argument | None:
+        """The first argument of an adapter, where it is the one of this name and can be read."""
+        spec: ObjectSpec | None = getattr(self.spec, key)
+        path = (*self.path, key)
+        if spec is None or _short(spec, home) != short or not self.scope.findings.is_whole(path):
+            return None
+        if spec.args:
+            return Argument(spec.args[0], (*path, "args", 0))
+        return Argument(spec.kwargs[name], (*path, "kwargs", name)) if name in spec.kwargs else None
+
+
+_UNKNOWN = Columns(frozenset(), False)
+_OUTPUT_HOME = "torchassistant.output_adapters"
+
+
+def _short(spec: ObjectSpec, module: str) -> str:
+    """The short name of a class of a module of ours; empty for any other object."""
+    home, _, short = (spec.class_ or "").rpartition(".")
+    return short if home in ("", module) else ""
+
+
+def _is_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_names_to_names(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(name, str) for name in value.values())

@@ -1,0 +1,138 @@
+"""Names of definitions that nothing defines."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator
+from functools import partial
+
+from torchassistant.config.checks.naming import Known, Use
+from torchassistant.config.checks.scope import DEFINITIONS, Scope
+from torchassistant.config.references import (
+    DATASET_OR_SLICE,
+    SLICES,
+    Key,
+    Slice,
+    as_slice,
+    references,
+)
+from torchassistant.config.spec import DEFINITIONS as GROUPS
+from torchassistant.config.spec import PipelineSpec
+from torchassistant.errors import listing
+
+_WHAT = {
+    "batch_processors": "batch processor",
+    "batch_graphs": "batch graph",
+    "loader_factories": "loader factory",
+    "losses": "loss",
+    DATASET_OR_SLICE: "dataset or slice",
+}
+
+
+def check_names(scope: Scope, used: Collection[str] | None) -> None:
+    """Tell of every name, in definitions and in pipelines, that no definition has."""
+    uses: dict[str, list[Use]] = {}
+    for group, use in _uses(scope, used):
+        if scope.findings.is_written(use.path):
+            uses.setdefault(group, []).append(use)
+    for group, found in uses.items():
+        found = _grouped(scope, found)
+        known = _known(scope, group)
+        if group == DATASET_OR_SLICE:
+            found = _without_slices(scope, found)
+            known = _without_lost_splits(scope, known, found)
+        scope.naming.settle(known, found, partial(_sentence, scope, group))
+
+
+def _uses(scope: Scope, used: Collection[str] | None) -> Iterator[tuple[str, Use]]:
+    for index, definition in enumerate(scope.spec.initialize.definitions):
+        for reference in references(definition):
+            path = (*DEFINITIONS, index, *reference.path)
+            yield reference.group, Use(reference.name, path)
+    for path, _, pipeline in scope.pipelines(used):
+        if pipeline.graph is not None:
+            yield "batch_graphs", Use(pipeline.graph, (*path, "graph"))
+        for index, item in enumerate(pipeline.input_factories):
+            here = (*path, "input_factories", index, "loader_factory")
+            yield "loader_factories", Use(item.loader_factory, here)
+        if isinstance(pipeline, PipelineSpec) and scope.scored:
+            for index, loss in enumerate(pipeline.losses):
+                yield "losses", Use(loss.loss_name, (*path, "losses", index, "loss_name"))
+            for index, metric in enumerate(pipeline.metrics):
+                yield "metrics", Use(metric.metric_name, (*path, "metrics", index, "metric_name"))
+
+
+def _sentence(scope: Scope, group: str, name: str, hint: str) -> str:
+    what = _WHAT.get(group, group.removesuffix("s").replace("_", " "))
+    others = [f'"{other}"' for other in GROUPS if Key(other, name) in scope.defined]
+    if others:
+        hint = f"; it is defined in the group {' and in '.join(others)}"
+    return f'no {what} is named "{name}"{hint}'
+
+
+def _grouped(scope: Scope, uses: list[Use]) -> list[Use]:
+    """Without the uses of definitions that are there, and of which the group cannot be read."""
+    names = set(scope.findings.ungrouped.values())
+    if not names:
+        return uses
+    split_of = {use.name: piece.split for use in uses if (piece := as_slice(use.name))}
+    return [use for use in uses if not {use.name, split_of.get(use.name)} & names]
+
+
+# Slices
+
+
+def _known(scope: Scope, group: str) -> Known:
+    if group != DATASET_OR_SLICE:
+        return scope.known(group)
+    datasets, splits = scope.known("datasets"), scope.known("splits")
+    names = {**dict.fromkeys(datasets.names), **dict.fromkeys(_slices(scope))}
+    both = 0 if math.isinf(scope.lost_anywhere) else scope.lost_anywhere
+    nameless = {**dict.fromkeys(datasets.doubtful), **dict.fromkeys(splits.doubtful)}
+    return Known(names, datasets.lost + splits.lost - both, nameless)
+
+
+def _slices(scope: Scope) -> Iterator[str]:
+    """The names of the slices of all splits."""
+    words = list(SLICES)
+    for name, split in scope.group("splits").items():
+        for index in range(len(split.ratio)):
+            yield f"{name}.{words[index]}" if index < len(words) else f"{name}[{index}]"
+
+
+def _without_slices(scope: Scope, uses: list[Use]) -> list[Use]:
+    """Without the slices of splits that are there; it is told where a split has fewer."""
+    left = []
+    for use in uses:
+        piece = as_slice(use.name)
+        is_known = piece is not None and piece.split in scope.group("splits")
+        if piece is None or not is_known or use.name in scope.group("datasets"):
+            left.append(use)
+        else:
+            _slice_of(scope, use, piece)
+    return left
+
+
+def _slice_of(scope: Scope, use: Use, piece: Slice) -> None:
+    count = len(scope.group("splits")[piece.split].ratio)
+    ratio = (*scope.at("splits", piece.split), "spec", "ratio")
+    if piece.position < count or scope.is_broken(ratio):
+        return
+    there = [s for s in _slices(scope) if (found := as_slice(s)) and found.split == piece.split]
+    message = f'the split "{piece.split}" has {count} slices: {listing(there)}'
+    scope.findings.broke(f"{message}; found {use.name!r}", use.path)
+
+
+def _without_lost_splits(scope: Scope, known: Known, uses: list[Use]) -> Known:
+    """Nothing is said of slices of splits whose own name cannot be read."""
+    splits = scope.known("splits")
+    lost = min(splits.lost + len(splits.doubtful), len(uses))
+    split_of = {use.path: piece.split for use in uses if (piece := as_slice(use.name))}
+    for use in uses:
+        if use.name in known.names:
+            split_of.pop(use.path, None)
+    heads = [head for head, _ in Counter(split_of.values()).most_common(int(lost))]
+    scope.findings.broken.update(path for path, split in split_of.items() if split in heads)
+    left = dict.fromkeys(name for name in known.doubtful if name not in splits.doubtful)
+    return known._replace(doubtful=left)

@@ -1,0 +1,73 @@
+"""Optimizers that train nothing are mistakes; models that nothing trains may be meant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torchassistant.config.checks.scope import PIPELINES, Scope
+from torchassistant.config.spec import NodeSpec
+from torchassistant.config.tree import Path
+
+
+def check_unused(scope: Scope, trained: Sequence[str | None]) -> None:
+    """Tell of what no training pipeline uses.
+
+    Args:
+        scope: The spec, checked otherwise.
+        trained: The training pipelines of all stages; None for those that cannot be made out.
+    """
+    nodes = _trained_nodes(scope, trained)
+    if nodes is None:
+        return
+    optimizers = _unused(scope, nodes)
+    for name in optimizers:
+        path = (*scope.at("optimizers", name), "name")
+        scope.note(f'no training pipeline uses the optimizer "{name}"', path)
+    models = {node.model_name for _, node in nodes}
+    if not models <= scope.group("models").keys():
+        return
+    told = {scope.group("optimizers")[name].model for name in optimizers}
+    for name in scope.group("models"):
+        if name not in models | told:
+            path = (*scope.at("models", name), "name")
+            scope.findings.warn(f'no optimizer trains the model "{name}"', path)
+
+
+def _trained_nodes(
+    scope: Scope, trained: Sequence[str | None]
+) -> list[tuple[Path, NodeSpec]] | None:
+    """The nodes with an optimizer of all stages; None where that cannot be said, or is told."""
+    found: list[tuple[Path, NodeSpec]] = []
+    for name in dict.fromkeys(trained):
+        pipeline = scope.spec.initialize.pipelines.get(name or "")
+        if name is None or pipeline is None:
+            return None
+        nodes = list(scope.nodes(pipeline, (*PIPELINES, name)))
+        training = [(p, node) for p, node in nodes if node is not None and scope.may_train(p, node)]
+        if not training or len([node for _, node in nodes if node is None]):
+            return None
+        found += training
+    return found or None
+
+
+def _unused(scope: Scope, nodes: Sequence[tuple[Path, NodeSpec]]) -> list[str]:
+    """The optimizers of no node, but for those that a node may mean whose optimizer is wrong."""
+    optimizers = scope.group("optimizers")
+    used: set[str | None] = set()
+    unsure: list[NodeSpec] = []
+    for path, node in nodes:
+        name = scope.read(node.optimizer_name or "", (*path, "optimizer_name"))
+        used.add(name)
+        if name not in optimizers or _is_mistaken(scope, optimizers[name].model, node.model_name):
+            unsure.append(node)
+    left = [name for name in optimizers if name not in used]
+    for node in unsure:
+        fitting = [name for name in left if optimizers[name].model == node.model_name]
+        if left:
+            left.remove(fitting[0] if fitting else left[-1])
+    return left
+
+
+def _is_mistaken(scope: Scope, optimized: str, run: str) -> bool:
+    """Whether a node runs another model than its optimizer is for."""
+    return optimized != run and {optimized, run} <= scope.group("models").keys()
