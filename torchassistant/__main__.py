@@ -1,6 +1,12 @@
 """``python -m torchassistant`` is the same as ``torchassistant``."""
 
+import os
 import sys
+
+# Python puts the working directory first, where it may hide Python's own modules; the commands
+# put it there themselves.
+if sys.path and os.path.realpath(sys.path[0]) == os.path.realpath(os.getcwd()):
+    del sys.path[0]
 
 from torchassistant.cli import main_console
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from torchassistant.cli import folder
 from torchassistant.cli.arguments import SUMMARIES, parser_of, whole_parser
 from torchassistant.cli.outcome import status_of
 
@@ -27,8 +27,7 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
     else:
         arguments = whole_parser(prog).parse_args(argv)
         command = arguments.command
-    # First, so that the user's modules win over those that lie beside the scripts.
-    sys.path.insert(0, os.getcwd())
+    folder.put_first()
     return status_of(lambda: _run(command, arguments))
 
 
