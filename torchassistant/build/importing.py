@@ -7,12 +7,11 @@ import pkgutil
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.machinery import PathFinder
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from torchassistant.build.roles import TORCHMETRICS
-from torchassistant.build.trust import LIBRARIES, Trust, home_of
+from torchassistant.build.trust import LIBRARIES, Trust, home_of, spec_of
 from torchassistant.errors import UserCodeError, near
 
 
@@ -22,6 +21,18 @@ class NotFound(Exception):
 
 class Refused(NotFound):
     """There may be such an object, and the config may not have it."""
+
+
+class ImportFailure(UserCodeError):
+    """A module of the user raised while it was imported; the cause is the original.
+
+    Args:
+        module: Its full name.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        super().__init__(f'importing the module "{module}"')
 
 
 def find(path: str, homes: Sequence[str], trust: Trust) -> Any:
@@ -38,16 +49,18 @@ def find(path: str, homes: Sequence[str], trust: Trust) -> Any:
             imported was not.
         UserCodeError: A module of the user raised while it was imported.
     """
-    found = _by_path(path, trust) if "." in path else _by_short_name(path, homes)
+    found = _by_path(path, trust) if "." in path else _by_short_name(path, homes, trust)
     if not callable(found):
-        raise NotFound(f'"{path}" is a {type(found).__name__}, which cannot be called')
-    if not trust.may_use(found):
-        raise _refused(path, home_of(found))
+        kind = "module" if isinstance(found, ModuleType) else type(found).__name__
+        raise NotFound(f'"{path}" is a {kind}, which cannot be called')
+    stranger = trust.stranger_in(found)
+    if stranger is not None:
+        raise _refused(path, stranger)
     return found
 
 
 def _refused(path: str, module: str) -> Refused:
-    where = f', which "{module}" defines,' if module and not path.startswith(module) else ""
+    where = f', which "{module}" defines,' if not path.startswith(f"{module}.") else ""
     return Refused(
         f'"{path}"{where} may not be used: a config may name torchassistant\'s classes, the '
         "modelling parts of torch, torchvision and torchmetrics, and modules below the working "
@@ -55,9 +68,17 @@ def _refused(path: str, module: str) -> Refused:
     )
 
 
-def _by_short_name(name: str, homes: Sequence[str]) -> Any:
+def _in_the_way(path: str, top: str, whose: str) -> Refused:
+    message = f'a module below the working directory is named "{top}", as {whose}'
+    return Refused(f'"{path}" may not be used: {message}; give it another name')
+
+
+def _by_short_name(name: str, homes: Sequence[str], trust: Trust) -> Any:
     known: list[str] = []
     for home in homes:
+        top = home.partition(".")[0]
+        if trust.is_hidden(top):
+            raise _in_the_way(name, top, "a library is")
         modules = _metric_modules() if home == TORCHMETRICS else [import_module(home)]
         for module in modules:
             found = getattr(module, name, None)
@@ -89,60 +110,82 @@ def _by_path(path: str, trust: Trust) -> Any:
         raise Refused(f'"{path}" may not be used: names of Python\'s own are not for configs')
     top = parts[0]
     if not trust.may_import(top):
-        if not _exists(top):
-            known = near(top, [*_local_modules(), *LIBRARIES])
-            raise NotFound(f'"{path}" cannot be imported: there is no module "{top}"{known}')
-        raise _refused(path, ".".join(parts[:-1]))
+        _refuse_module(path, ".".join(parts[:-1]), top, trust)
     if trust.is_hidden(top):
-        message = f'a module below the working directory is named "{top}", and hides the library'
-        raise Refused(f'"{path}" may not be used: {message}')
+        raise _in_the_way(path, top, "a library is")
     found: Any = _module(top)
     if found is None:
-        raise NotFound(f'"{path}" cannot be imported: there is no module "{top}"')
+        raise _no_module(path, top)
     for end in range(1, len(parts)):
         found = _below(found, ".".join(parts[:end]), parts[end], path, trust)
     return found
 
 
+def _refuse_module(path: str, module: str, top: str, trust: Trust) -> NoReturn:
+    """Refuse a module that is not imported."""
+    if trust.has_namesake(top):
+        raise _in_the_way(path, top, "one of Python's own is")
+    if not _exists(top):
+        raise _no_module(path, top)
+    raise _refused(path, module)
+
+
+def _no_module(path: str, top: str) -> NotFound:
+    known = near(top, [*_local_modules(), *LIBRARIES])
+    return NotFound(f'"{path}" cannot be imported: there is no module "{top}"{known}')
+
+
 def _below(holder: Any, before: str, name: str, path: str, trust: Trust) -> Any:
     """What ``holder``, which ``before`` names, has under a name."""
-    if name.startswith("_") and before.partition(".")[0] in LIBRARIES:
+    home = home_of(holder)
+    is_librarys = home.partition(".")[0] in LIBRARIES
+    if name.startswith("_") and is_librarys and not trust.leads_to_trusted(f"{home}.{name}"):
         raise Refused(f'"{path}" may not be used: "{name}" is private to "{before}"')
     is_module = isinstance(holder, ModuleType)
     if is_module and name not in vars(holder) and name in _parts_of(holder):
-        module = f"{before}.{name}"
-        if not trust.may_import(module):
+        module = f"{home}.{name}"
+        if not trust.may_import(module, holder):
             raise _refused(path, module)
         below = _module(module)
         if below is not None:
             return below
-    if not hasattr(holder, name):
+    found = _attribute(holder, before, name)
+    if found is _MISSING:
         known = [n for n in dir(holder) if not n.startswith("_")]
         known += _parts_of(holder) if is_module else []
         raise NotFound(f'"{before}" has no "{name}"{near(name, known)}')
-    found = getattr(holder, name)
-    if isinstance(found, ModuleType) and not trust.may_import(found.__name__):
-        raise _refused(path, found.__name__)
+    if isinstance(found, ModuleType) and not trust.may_look_into(found):
+        raise _refused(path, home_of(found))
     return found
+
+
+_MISSING = object()
+
+
+def _attribute(holder: Any, before: str, name: str) -> Any:
+    """An attribute, or ``_MISSING``; a module may run code of its own to find it."""
+    try:
+        return getattr(holder, name, _MISSING)
+    except _RAISED as error:
+        raise UserCodeError(f'looking for "{name}" in "{before}"') from error
 
 
 def _parts_of(package: ModuleType) -> list[str]:
     """The names of the modules of a package; none where it is a plain module."""
-    return [info.name for info in pkgutil.iter_modules(getattr(package, "__path__", []))]
+    return [info.name for info in pkgutil.iter_modules(vars(package).get("__path__", []))]
 
 
 def _exists(top: str) -> bool:
     """Whether Python has a module of this name; it is not imported."""
-    if top in sys.modules or top in sys.stdlib_module_names:
-        return True
-    try:
-        return PathFinder.find_spec(top) is not None
-    except (ImportError, ValueError):
-        return False
+    return top in sys.modules or top in sys.stdlib_module_names or spec_of(top) is not None
 
 
 def _local_modules() -> list[str]:
     return [info.name for info in pkgutil.iter_modules([os.getcwd()])]
+
+
+_RAISED = (Exception, SystemExit)
+"""What code of the user may raise where only the config is checked: an exit is no answer there."""
 
 
 def _module(name: str) -> ModuleType | None:
@@ -152,6 +195,6 @@ def _module(name: str) -> ModuleType | None:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             return None
-        raise UserCodeError(f'importing the module "{name}"') from error
-    except Exception as error:
-        raise UserCodeError(f'importing the module "{name}"') from error
+        raise ImportFailure(name) from error
+    except _RAISED as error:
+        raise ImportFailure(name) from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import FunctionType, UnionType
 from typing import Any
 
 from torch import nn
@@ -45,37 +47,95 @@ class Role:
         """The names of the arguments that a class gets before those of the config."""
         return self.given if self.takes(target) else ()
 
-    def misfit(self, target: Any, from_session: bool = False) -> str | None:
+    def misfit(
+        self, target: Any, from_session: bool = False, is_called: bool = False
+    ) -> str | None:
         """Why what was found cannot play the role, or None where it can, or may.
 
         Args:
             target: The class or function.
             from_session: Whether it is called as a ``factory_fn``.
+            is_called: Whether it is known to be called, and not to be the object itself.
         """
-        if inspect.isclass(target):
-            return None if from_session or self.fits(target) else f"is no {self.noun}"
-        if inspect.isbuiltin(target) and not (self.functions or self.or_itself):
+        inmost = _called_by(target)
+        if inspect.isclass(inmost):
+            return None if self.fits(inmost) else f"is no {self.noun}"
+        is_itself = self.or_itself and not (is_called or from_session)
+        if inspect.isbuiltin(inmost) and not (self.functions or is_itself):
             return f"is no {self.noun}, and no function that returns one"
-        made = _return_type(target)
-        if inspect.isclass(made) and not self.or_itself and not _may_be(made, self.fits):
-            return f"returns {made.__name__}, and that is no {self.noun}"
+        if not inspect.isroutine(inmost) and self._is_one(type(inmost)):
+            return "is such an object already, and no class or function that makes one"
+        made = None if is_itself else returned_by(inmost)
+        if made and not any(_may_be(one, self.fits) for one in made):
+            names = " or ".join("None" if one is type(None) else one.__name__ for one in made)
+            return f"returns {names}, and that is no {self.noun}"
         return None
 
+    def _is_one(self, made: type) -> bool:
+        """Whether instances of a class play the role, and cannot be what makes such instances."""
+        return self.fits(made) and not self.fits(FunctionType)
 
-def _return_type(function: Any) -> Any:
+
+def _called_by(target: Any) -> Any:
+    """What is called in the end: of ``functools.partial`` and the like, the function."""
+    while not (inspect.isclass(target) or inspect.isroutine(target)):
+        is_partial = isinstance(target, functools.partial)
+        inner = target.func if is_partial else inspect.getattr_static(target, "__wrapped__", None)
+        if inner is None:
+            break
+        target = inner
+    return target
+
+
+def returned_by(function: Any) -> list[type]:
+    """The classes of which a function says that it returns one; empty where it does not say."""
+    if not inspect.isroutine(function):
+        function = type(function).__call__
     try:
-        return typing.get_type_hints(function).get("return")
-    except Exception:  # hints are the user's, and may name anything
-        return None
+        function = inspect.unwrap(function)
+        hint = function.__annotations__["return"]
+        # Alone, because what the other hints name may be known to type checkers only.
+        alone = type("", (), {"__annotations__": {"": hint}})
+        return _classes_in(typing.get_type_hints(alone, function.__globals__)[""])
+    except Exception:  # there may be no hint; and those of the user may name anything
+        return []
+
+
+def _classes_in(hint: Any) -> list[type]:
+    """The classes of a hint; empty where one of its alternatives may be anything."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, UnionType):
+        alternatives = [_classes_in(one) for one in typing.get_args(hint)]
+        return [one for many in alternatives for one in many] if all(alternatives) else []
+    hint = origin or hint
+    return [hint] if inspect.isclass(hint) and hint is not Any else []
 
 
 def _may_be(made: type, fits: Fits) -> bool:
     """Whether a function that is said to return this may return something that fits."""
-    return made is object or made is type(None) or inspect.isabstract(made) or fits(made)
+    is_open = made is object or inspect.isabstract(made) or getattr(made, "_is_protocol", False)
+    return is_open or fits(made)
 
 
 def _has(*names: str) -> Fits:
-    return lambda made: all(callable(getattr(made, name, None)) for name in names)
+    return lambda made: all(_offers(made, name) for name in names)
+
+
+def _offers(made: type, name: str) -> bool:
+    """Whether instances of a class have, or may have, a method."""
+    # Not hasattr: that would find what the class itself has, and each can be called.
+    if any(name in vars(base) for base in made.__mro__):
+        return True
+    if name.startswith("__"):
+        return False
+    # It may be set on the instance, or be handed on to something else.
+    for base in made.__mro__:
+        maker = getattr(vars(base).get("__init__"), "__code__", None)
+        if maker is not None and name in maker.co_names:
+            return True
+        if "__getattr__" in vars(base) and base is not nn.Module:
+            return True
+    return False
 
 
 def _is_a(*classes: type) -> Fits:
@@ -83,7 +143,7 @@ def _is_a(*classes: type) -> Fits:
 
 
 def _is_dataset(made: type) -> bool:
-    return hasattr(made, "__getitem__") or hasattr(made, "__iter__")
+    return _offers(made, "__getitem__") or _offers(made, "__iter__")
 
 
 def _is_metric(made: type) -> bool:
@@ -140,8 +200,8 @@ ROLES: dict[str, Role] = {
         ("torchassistant.batch_processors",),
         _has("__call__"),
     ),
-    "backward_hooks": Role("function that returns a hook", given=("a name",)),
-    "forward_hooks": Role("function that returns a hook", given=("a name",)),
+    "backward_hooks": Role("hook (it cannot be called)", fits=_has("__call__"), given=("a name",)),
+    "forward_hooks": Role("hook (it cannot be called)", fits=_has("__call__"), given=("a name",)),
     "input_adapter": Role(
         "input adapter (it cannot be called)", ("torchassistant.adapters",), _has("__call__")
     ),
@@ -181,11 +241,12 @@ ANYTHING = Role("argument", functions=True)
 
 
 def is_itself(target: Any, spec: Any, role: Role) -> bool:
-    """Whether a function is the object itself, and not what makes it."""
+    """Whether a function, or an object that can be called, is the object and not what makes it."""
     bare = spec.class_ and not spec.args and not spec.kwargs
-    if not (role.or_itself and bare) or inspect.isclass(target):
+    inmost = _called_by(target)
+    if not (role.or_itself and bare) or inspect.isclass(inmost):
         return False
-    if role.given:
+    if role.given or not inspect.isroutine(inmost):
         return True
     try:
         inspect.signature(target).bind()

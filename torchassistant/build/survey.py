@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from torchassistant.build.arguments import misfits
-from torchassistant.build.importing import NotFound, find
+from torchassistant.build.importing import ImportFailure, NotFound, find
 from torchassistant.build.roles import ANYTHING, ROLES, Role, is_itself, takes_optimizer_first
 from torchassistant.build.trust import Trust
 from torchassistant.config import Findings, Spec
@@ -38,15 +39,16 @@ def survey(
         UserCodeError: A module of the user raised while it was imported; what was found besides
             is among the findings.
     """
-    survey_objects(_described(spec, wanted), findings, trust)
     for path, kwargs in _loaders(spec, wanted):
-        given = [*_LOADER_GIVEN]
-        for misfit in misfits(DataLoader, given[:1], (), dict.fromkeys(kwargs)):
-            findings.note(misfit.message, (*path, *misfit.path), misfit.at_key)
-        for key in given[1:]:
+        for key in _LOADER_GIVEN:
             if key in kwargs:
                 message = f'"{key}" of the DataLoader is given by the loader factory'
                 findings.note(message, (*path, "kwargs", key), at_key=True)
+        own = [key for key in kwargs if key not in _LOADER_GIVEN]
+        for misfit in misfits(DataLoader, _LOADER_GIVEN[:1], (), dict.fromkeys(own)):
+            findings.note(misfit.message, (*path, *misfit.path), misfit.at_key)
+    # Last, because it ends where a module of the user raised.
+    survey_objects(_described(spec, wanted), findings, trust)
 
 
 def survey_objects(objects: Iterable[Described], findings: Findings, trust: Trust) -> None:
@@ -55,16 +57,29 @@ def survey_objects(objects: Iterable[Described], findings: Findings, trust: Trus
     Raises:
         UserCodeError: A module of the user raised while it was imported.
     """
-    raised: list[UserCodeError] = []
+    first: UserCodeError | None = None
+    failed: set[str] = set()
     for described in objects:
         if findings.is_broken(described.named_at) or findings.is_broken(described.path):
+            continue
+        # Importing once is enough: a module that failed would run again for each of its objects.
+        if any(described.name.startswith(f"{module}.") for module in failed):
             continue
         try:
             _look_at(described, findings, trust)
         except UserCodeError as error:
-            raised.append(error)
-    if raised:
-        raise raised[0]
+            if isinstance(error, ImportFailure):
+                failed.add(error.module)
+            if first is None:
+                first = error
+            else:
+                findings.note(f"{error.part}: {_in_short(error.__cause__)}", described.named_at)
+    if first is not None:
+        raise first
+
+
+def _in_short(error: BaseException | None) -> str:
+    return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
 
 
 def _described(spec: Spec, wanted: Collection[Key] | None) -> Iterator[Described]:
@@ -93,25 +108,24 @@ def _look_at(described: Described, findings: Findings, trust: Trust) -> None:
     except NotFound as error:
         findings.broke(str(error), described.named_at)
         return
+    itself = not described.nested and is_itself(target, spec, role)
     if not described.nested:
-        why = role.misfit(target, from_session=spec.class_ is None)
+        why = role.misfit(target, from_session=spec.class_ is None, is_called=not itself)
         if why is not None:
             findings.broke(f'"{described.name}" {why}', described.named_at)
             return
-    if is_itself(target, spec, role) and not described.nested:
+    if itself:
         return
-    given = _given(described, role, target)
-    for misfit in misfits(target, given, spec.args, spec.kwargs):
+    for misfit in misfits(target, _given(described, role, target), spec.args, spec.kwargs):
         findings.note(misfit.message, (*described.path, *misfit.path), misfit.at_key)
-    is_listener = inspect.isclass(target) and issubclass(target, ReduceLROnPlateau)
-    if (
-        described.role == "lr_scheduler"
-        and not described.nested
-        and is_listener
-        and (spec.monitor is None)
-    ):
+    if _listens(described, target) and spec.monitor is None:
         message = 'this scheduler listens to a result, so it needs "monitor", a display name'
         findings.note(message, described.path)
+
+
+def _listens(described: Described, target: Any) -> bool:
+    is_scheduler = described.role == "lr_scheduler" and not described.nested
+    return is_scheduler and inspect.isclass(target) and issubclass(target, ReduceLROnPlateau)
 
 
 def _given(described: Described, role: Role, target: Any) -> tuple[str, ...]:
