@@ -86,7 +86,7 @@ def test_a_right_config_is_said_to_be_right(tmp_path: Path, command: Command) ->
 def test_text_that_cannot_be_read_is_told_before_torch_is_imported(
     tmp_path: Path, command: Command
 ) -> None:
-    (tmp_path / "c.json").write_text('{"a": 1,\n "a": NaN,\n "b": [1 2]}')
+    (tmp_path / "c.json").write_text('{"a": 1,\n "a": NaN,\n "b": "no end')
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "__init__.py").write_text("raise SystemExit('torch was imported')")
     done = command("-m", "torchassistant", "check", "c.json")

@@ -14,6 +14,7 @@ from torchassistant.data.randomness import set_random_state
 from torchassistant.errors import ConfigError, Interrupted, SessionError, near, shown_path
 from torchassistant.session.checkpoints import holds_weights_of, restore
 from torchassistant.session.folder import SessionFolder
+from torchassistant.session.lock import only_trainer
 from torchassistant.session.prediction import predict
 from torchassistant.training import (
     Progress,
@@ -86,11 +87,19 @@ class Session(Parts):
 
         Raises:
             Interrupted: ``stop`` asked for it; the last saved epoch is where training goes on.
+            SessionError: Another process trains the session.
             UserCodeError: The user's code raised.
             DataError: The data does not fit the config.
         """
-        if self.finished:
-            return
+        with only_trainer(self.folder.environment):
+            newest = self.folder.checkpoints.newest_sound()
+            if int(newest.name) > self.progress.step:
+                # Another process has brought the session forward since this one loaded it.
+                self.restore()
+            if not self.finished:
+                self._train(reporter, stop)
+
+    def _train(self, reporter: Reporter | None, stop: StopRequest | None) -> None:
         reporter = reporter or Reporter()
         history = self.folder.history
         history.cut(self.progress.stage, self.progress.epoch)

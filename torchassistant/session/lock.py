@@ -1,0 +1,60 @@
+"""One trainer a session: a lock that ends with the process that holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torchassistant.errors import SessionError, shown_path
+
+_held: set[str] = set()
+"""Files locked by this process: the system does not stop a process from locking twice."""
+
+
+@contextmanager
+def only_trainer(file: Path) -> Iterator[None]:
+    """Nobody else trains the session while this is held.
+
+    It is a record lock of the system (``fcntl``): it ends when the process ends, however that
+    happens, and loader workers, which are forked from it, do not inherit it. It would also end if
+    this process closed another handle of the file, so it is a file that nothing reads.
+
+    Args:
+        file: A file of the session that is there already, and that training does not read.
+
+    Raises:
+        SessionError: Somebody trains the session already; the message says who.
+    """
+    session, key = shown_path(file.parent), os.path.realpath(file)
+    if key in _held:
+        raise SessionError(f"{session} is being trained by this process already")
+    handle = os.open(file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SessionError(f"{session} is being trained by {_holder(handle)}") from None
+        _held.add(key)
+        try:
+            yield
+        finally:
+            _held.discard(key)
+    finally:
+        os.close(handle)
+
+
+def _holder(handle: int) -> str:
+    """Which process has the lock, where the system tells."""
+    if sys.platform == "linux":
+        # struct flock: type, whence, start, length, process.
+        layout = "hhqqi"
+        asked = struct.pack(layout, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        told = struct.unpack(layout, fcntl.fcntl(handle, fcntl.F_GETLK, asked))
+        if told[0] != fcntl.F_UNLCK and told[4] > 0:
+            return f"process {told[4]}"
+    return "another process"
