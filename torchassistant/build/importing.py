@@ -10,8 +10,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NoReturn
 
-from torchassistant.build.roles import TORCHMETRICS
 from torchassistant.build.trust import LIBRARIES, Trust, home_of, spec_of
+from torchassistant.config.homes import TORCHMETRICS
 from torchassistant.errors import UserCodeError, near
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-TORCHMETRICS = "torchmetrics.*"
+from torchassistant.config.homes import HOMES
 
 Fits = Callable[[type], bool]
 
@@ -161,23 +161,23 @@ ROLES: dict[str, Role] = {
     "datasets": Role("dataset (it has no __getitem__)", fits=_is_dataset),
     "preprocessors": Role(
         "preprocessor (it has no process)",
-        ("torchassistant.preprocessors",),
+        HOMES["preprocessors"],
         _has("process"),
     ),
     "collators": Role(
         "collator (it cannot be called)",
-        ("torchassistant.collators",),
+        HOMES["collators"],
         _has("__call__"),
         or_itself=True,
     ),
     "loader_factories": Role("argument of a loader", functions=True),
     "models": Role("torch.nn.Module", fits=_is_a(nn.Module)),
     "optimizers": Role(
-        "torch.optim.Optimizer", ("torch.optim",), _is_a(Optimizer), given=("the parameters",)
+        "torch.optim.Optimizer", HOMES["optimizers"], _is_a(Optimizer), given=("the parameters",)
     ),
     "lr_scheduler": Role(
         "learning rate scheduler",
-        ("torch.optim.lr_scheduler",),
+        HOMES["lr_scheduler"],
         _is_a(LRScheduler),
         given=("the optimizer",),
         after_session=("the optimizer",),
@@ -185,41 +185,41 @@ ROLES: dict[str, Role] = {
     ),
     "losses": Role(
         "loss (it cannot be called)",
-        ("torch.nn", "torchassistant.losses"),
+        HOMES["losses"],
         _has("__call__"),
         or_itself=True,
     ),
     "metrics": Role(
         "metric (it has no update, compute and reset)",
-        ("torchassistant.metrics", TORCHMETRICS),
+        HOMES["metrics"],
         _is_metric,
         or_itself=True,
     ),
     "batch_processors": Role(
         "batch processor (it cannot be called)",
-        ("torchassistant.batch_processors",),
+        HOMES["batch_processors"],
         _has("__call__"),
     ),
     "backward_hooks": Role("hook (it cannot be called)", fits=_has("__call__"), given=("a name",)),
     "forward_hooks": Role("hook (it cannot be called)", fits=_has("__call__"), given=("a name",)),
     "input_adapter": Role(
-        "input adapter (it cannot be called)", ("torchassistant.adapters",), _has("__call__")
+        "input adapter (it cannot be called)", HOMES["input_adapter"], _has("__call__")
     ),
     "output_adapter": Role(
         "output adapter (it cannot be called)",
-        ("torchassistant.output_adapters",),
+        HOMES["output_adapter"],
         _has("__call__"),
     ),
     "transform": Role(
         "transform (it cannot be called)",
-        ("torchassistant.transforms",),
+        HOMES["transform"],
         _has("__call__"),
         given=("the session",),
         or_itself=True,
     ),
     "stop_condition": Role(
         "stop condition (it cannot be called)",
-        ("torchassistant.stop_conditions",),
+        HOMES["stop_condition"],
         _has("__call__"),
     ),
     "postprocessor": Role("postprocessor (it cannot be called)", fits=_has("__call__")),
@@ -228,12 +228,12 @@ ROLES: dict[str, Role] = {
     ),
     "output_device": Role(
         "output device (it cannot be called)",
-        ("torchassistant.output_devices",),
+        HOMES["output_device"],
         _has("__call__"),
     ),
     "input_converter": Role(
         "input converter (it cannot be called)",
-        ("torchassistant.input_converters",),
+        HOMES["input_converter"],
         _has("__call__"),
     ),
 }

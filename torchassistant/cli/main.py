@@ -31,6 +31,17 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
     return status_of(lambda: _run(command, arguments))
 
 
+def _refuse_early(arguments: Any) -> None:
+    """Tell what is wrong before the engine takes its seconds to be imported, where that is all."""
+    from torchassistant.config import read, spec_of
+    from torchassistant.config.certain import all_certain
+
+    findings = read(arguments.config, arguments.settings)
+    spec = spec_of(findings)
+    if findings.problems and (spec is None or all_certain(spec)):
+        findings.raise_if_any()
+
+
 def main_console() -> int:
     """The console script."""
     return main(sys.argv[1:])
@@ -39,10 +50,7 @@ def main_console() -> int:
 def _run(command: str, arguments: Any) -> int:
     """Run the function behind a command; only now is the engine imported."""
     if command in ("init", "check"):
-        # What cannot be read is told before the engine takes its second to be imported.
-        from torchassistant.config import read
-
-        read(arguments.config, arguments.settings)
+        _refuse_early(arguments)
     from torchassistant.cli import commands
 
     run: dict[str, Callable[[Any], int]] = {
