@@ -99,7 +99,7 @@ def test_nothing_was_downloaded(session: Path, raw: Path) -> None:
 
 def test_the_quick_start_of_the_readme_works_as_typed(workplace: Path, raw: Path, run: Run) -> None:
     page = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-    start = page[page.index("## Quick start") : page.index("## From Python")]
+    start = page[page.index("## Quick start") : page.index("## In an editor")]
     code, config, commands = re.findall(r"```\w*\n(.*?)```", start, re.DOTALL)
     folder = workplace / "my_examples" / "mnist"
     folder.mkdir(parents=True)
