@@ -16,6 +16,7 @@ from torchassistant.errors import ConfigError, Place, Problem
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 100
 MAX_DIGITS = 400
+MOST_PROBLEMS = 10_000
 _SHOWN = 40  # characters of what the user wrote that a sentence repeats
 
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -124,6 +125,8 @@ class _Reader:
 
     def note(self, message: str, at: int) -> None:
         self.problems.append(Problem(message, Place(*self.mark(at))))
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise _Stop
 
     def fail(self, message: str, at: int) -> _Stop:
         self.note(message, at)
@@ -205,12 +208,12 @@ class _Reader:
         found = _LOOSE_STRING.match(self.text, at)
         if found:
             return found.end()
-        line, _, rest = self.text[at:].partition("\n")
-        following = rest.partition("\n")[0]
-        if not rest or following.count('"') % 2:
+        end = self.text.find("\n", at)
+        following = self.text.find("\n", end + 1)
+        if end < 0 or self.text.count('"', end, following if following > 0 else None) % 2:
             raise _Stop
-        self.unended = at + len(line)
-        return self.unended
+        self.unended = end
+        return end
 
     def key(self, at: int) -> tuple[str, int]:
         """A key, mended where it can be seen what is meant."""

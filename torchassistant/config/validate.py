@@ -10,6 +10,7 @@ from __future__ import annotations
 import types
 from collections.abc import Collection, Iterable, Iterator
 from difflib import SequenceMatcher
+from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
@@ -28,6 +29,8 @@ B = TypeVar("B", bound=Block)
 PLACEHOLDER = "\ufffc"
 _ROUNDS = 20
 """Mending one thing may uncover another inside it, never deeper than the language is nested."""
+_MOST_MENDED = 10_000
+"""Where more is wrong, so much of it is told, and nothing else is looked at."""
 _MOST_GUESSES = 300
 """Comparing names is dear; where so many are wrong, nobody is helped by one guess more."""
 _QUIET = ("collators", "metrics", "forward_hooks")
@@ -66,7 +69,9 @@ def validate(block: type[B], tree: Any, findings: Findings) -> B | None:
         try:
             found = block.model_validate(tree)
         except ValidationError as error:
-            mending.mend(_by_path(tree, error.errors(include_url=False)))
+            mending.mend(_by_path(tree, error.errors(include_url=False)[:_MOST_MENDED]))
+            if error.error_count() > _MOST_MENDED:
+                return None
         else:
             is_changed = mending.set_aside_unreadable()
             return block.model_validate(tree) if is_changed else found
@@ -115,16 +120,17 @@ class _Mending:
 
     def mend(self, errors: dict[Path, list[ErrorDetails]]) -> None:
         """Mend misspelt keys, or else all that is left: a missing key may be a misspelt one."""
+        self.is_respelt = False
         misspelt = [p for p, found in errors.items() if found[0]["type"] == "extra_forbidden"]
         for path in misspelt:
             self.unknown_key(path)
-        if self.is_respelt and misspelt and self.tree is self.findings.tree:
-            in_our_words(self.findings)
         for path, details in errors.items() if not misspelt else ():
             if details[0]["type"] in ("union_tag_invalid", "union_tag_not_found"):
                 self.unknown_group(path)
             else:
                 self.misfit(path, details)
+        if self.is_respelt and self.tree is self.findings.tree:
+            in_our_words(self.findings)
 
     def set_aside_unreadable(self) -> bool:
         """Put null where the reader has told of something, and anything may stand."""
@@ -201,7 +207,8 @@ class _Mending:
         # Whatever it is, something of this name is defined.
         if isinstance(definition.get("name"), str):
             self.findings.ungrouped[path] = definition["name"]
-        group = _group_of(definition.get("spec"))
+        self.guesses += 1
+        group = _group_of(definition.get("spec")) if self.guesses <= _MOST_GUESSES else None
         if group is not None:
             definition["group"] = group
             self.findings.broken.add((*path, "group"))
@@ -242,8 +249,7 @@ class _Mending:
         if meant is None:
             return False
         definition["group"] = LATER_GROUPS.get(meant, meant)
-        if self.tree is self.findings.tree:
-            in_our_words(self.findings)
+        self.is_respelt = True
         return True
 
     def annotation_at(self, path: Path) -> Any:
@@ -257,13 +263,18 @@ def _group_of(spec: Any) -> str | None:
         return None
     scores: dict[int, list[str]] = {}
     for group, definition in DEFINITIONS.items():
-        fields = _fields(definition.model_fields["spec"].annotation)
+        fields = _fields_of_spec(definition)
         is_like = all(key in fields or nearest(str(key), fields) for key in spec)
         if is_like and not _lacking(fields, spec):
             score = sum(1 if key in fields else -1 for key in spec)
             scores.setdefault(score, []).append(group)
     best = scores[max(scores)] if scores else []
     return best[0] if len(best) == 1 else next((g for g in _QUIET if g in best), None)
+
+
+def _fields_of_spec(definition: type[DefinitionBlock]) -> dict[str, FieldInfo]:
+    annotation: Any = definition.model_fields["spec"].annotation
+    return _fields(annotation)
 
 
 def _lacking(fields: dict[str, FieldInfo], table: dict[str, Any]) -> list[str]:
@@ -355,6 +366,7 @@ def _at(tree: Any, path: Any) -> Any:
     return tree
 
 
+@cache
 def _fields(annotation: Any) -> dict[str, FieldInfo]:
     """The fields of a block, by the key of the config; none for anything else."""
     if not (isinstance(annotation, type) and issubclass(annotation, Block)):
@@ -386,21 +398,29 @@ def _annotation_at(block: type[Block], tree: Any, path: Path) -> Any:
 
 def _plain(annotation: Any, value: Any) -> Any:
     """A type without its notes; of several, the one that a value is meant to be."""
-    while get_origin(annotation) is Annotated:
-        annotation = get_args(annotation)[0]
-    if get_origin(annotation) not in (Union, types.UnionType):
-        return annotation
-    choices = [_plain(choice, value) for choice in get_args(annotation)]
+    choices = _choices(annotation)
+    if len(choices) == 1:
+        return choices[0]
     if DEFINITIONS["models"] in choices:
         group = value.get("group") if isinstance(value, dict) else None
         return DEFINITIONS.get(group, DefinitionBlock) if isinstance(group, str) else None
-    choices = [choice for choice in choices if choice is not type(None)]
     for choice in choices:
         if isinstance(value, dict) and (_fields(choice) or get_origin(choice) is dict):
             return choice
         if isinstance(value, list) and get_origin(choice) is list:
             return choice
     return choices[0]
+
+
+@cache
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """The types that a type may be, without notes and without null."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return (annotation,)
+    inner = [plain for choice in get_args(annotation) for plain in _choices(choice)]
+    return tuple(choice for choice in inner if choice is not type(None))
 
 
 def _placeholder(annotation: Any) -> Any:

@@ -22,7 +22,7 @@ from torchassistant.errors import listing
 _UNKNOWN = Columns(frozenset(), False)
 _DETACH = ("DetachBatch", "torchassistant.batch_processors.DetachBatch")
 _MOST_COLUMNS = 2_000_000
-"""Beyond so many columns in all frames together, nothing is concluded from what a frame has."""
+"""Beyond so many columns in all frames together, no more of them are looked at."""
 
 
 @dataclass
@@ -47,6 +47,8 @@ def check_columns(scope: Scope, used: Collection[str] | None) -> None:
     budget = Budget(_MOST_COLUMNS)
     wants: dict[tuple[Path, str], Want] = {}
     for path, name, pipeline in scope.pipelines(used):
+        if budget.left <= 0:
+            break
         walk = Walk(scope, name, pipeline, path, budget)
         walk.run()
         for need in walk.needs:

@@ -13,7 +13,7 @@ from torchassistant.config.findings import Findings
 from torchassistant.config.tree import Path
 from torchassistant.errors import listing, nearest
 
-MOST_GUESSES = 300
+MOST_GUESSES = 100
 """Comparing names is dear; where so many are wrong, nobody is helped by one guess more."""
 
 

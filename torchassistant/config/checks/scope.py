@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
-from torchassistant.config.checks.naming import Known, Naming
+from torchassistant.config.checks.naming import Known, Naming, Use
 from torchassistant.config.findings import Findings
 from torchassistant.config.references import Key, asks_the_session
 from torchassistant.config.spec import DEFINITIONS as GROUPS
@@ -69,6 +69,8 @@ class Scope:
         self.read = self.naming.read
         self.wirings: dict[str, Wiring] = {}
         """The graphs by name, as soon as they are checked."""
+        self._nodes: dict[Path, list[tuple[Path, NodeSpec | None]]] = {}
+        self._listeners: dict[Path, list[tuple[str, Use]]] = {}
         self.defined: dict[Key, Any] = {}
         self.written_at: dict[Key, Path] = {}
         self._groups: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
@@ -155,23 +157,45 @@ class Scope:
         name = self.read(score.node_name or "", (*path, "node_name"))
         return name or _only(wiring.nodes)
 
-    def nodes(self, pipeline: AnyPipeline, path: Path) -> Iterator[tuple[Path, NodeSpec | None]]:
+    def nodes(self, pipeline: AnyPipeline, path: Path) -> list[tuple[Path, NodeSpec | None]]:
         """The nodes that a pipeline runs, each with its path; None for what cannot be said."""
         wiring = self.wiring(pipeline, path)
         if wiring is None:
-            yield path, None
-            return
+            return [(path, None)]
+        if wiring.path not in self._nodes:
+            self._nodes[wiring.path] = list(self._nodes_of(wiring))
+        return self._nodes[wiring.path]
+
+    def _nodes_of(self, wiring: Wiring) -> Iterator[tuple[Path, NodeSpec | None]]:
         for name in wiring.runs.values():
             spec = self.group("batch_processors").get(name or "")
             if spec is None or name is None:
-                yield path, None
+                yield wiring.path, None
                 continue
             here = (*self.at("batch_processors", name), "spec")
             if (asks_the_session(spec) and spec.is_object) or self.is_broken(here, "neural_graph"):
-                yield path, None
+                yield wiring.path, None
             for index, node in enumerate(spec.neural_graph or []):
                 at = (*here, "neural_graph", index)
                 yield at, None if self.is_broken(at) else node
+
+    def listeners(self, pipeline: AnyPipeline, path: Path) -> list[tuple[str, Use]]:
+        """The display names that schedulers of a pipeline's optimizers listen to, and when."""
+        nodes = self.nodes(pipeline, path)
+        key = nodes[0][0] if nodes else ()
+        if key not in self._listeners:
+            self._listeners[key] = list(dict.fromkeys(self._listeners_of(nodes)))
+        return self._listeners[key]
+
+    def _listeners_of(self, nodes: list[tuple[Path, NodeSpec | None]]) -> Iterator[tuple[str, Use]]:
+        for path, node in nodes:
+            name = node and self.read(node.optimizer_name or "", (*path, "optimizer_name"))
+            optimizer = self.group("optimizers").get(name or "")
+            scheduler = optimizer.lr_scheduler if optimizer else None
+            if name and scheduler and scheduler.monitor:
+                at = (*self.at("optimizers", name), "spec", "lr_scheduler")
+                if not self.is_broken(at, "interval"):
+                    yield scheduler.interval, Use(scheduler.monitor, (*at, "monitor"))
 
     def may_train(self, path: Path, node: NodeSpec) -> bool:
         """Whether a node has an optimizer, if it can be read or not."""

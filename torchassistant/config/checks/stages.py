@@ -86,7 +86,7 @@ def _trains_something(scope: Scope, name: str | None, place: Path) -> None:
     at: Path = (*PIPELINES, name)
     if not pipeline.losses and not scope.is_broken(at, "losses") and not scope.has_dropped(at):
         scope.note(f'the pipeline "{name}" has no loss, so it cannot be trained', place)
-    nodes = list(scope.nodes(pipeline, at))
+    nodes = scope.nodes(pipeline, at)
     if nodes and not any(node is None or scope.may_train(path, node) for path, node in nodes):
         message = f'no node of the pipeline "{name}" has an optimizer, so it trains nothing'
         scope.note(message, place)
@@ -140,12 +140,12 @@ class _Listeners:
         if all(name in pipelines for name in named):
             row = self.row()
             self.listens(list(self.monitors()), row, "no row of this stage has")
-            number = self.path[-1]
-            self.listens(list(self.each_epoch()), row, f"no row of stage {number} has")
+            each_epoch = [use for name in self.training for use in self.scheduled(name, "epoch")]
+            self.listens(each_epoch, row, f"no row of stage {self.path[-1]} has")
         for pipeline in filter(pipelines.__contains__, dict.fromkeys(self.training)):
             losses = Known(*self.shown(pipeline, losses_only=True))
             self.listens(
-                list(self.each_step(pipeline)),
+                self.scheduled(pipeline, "step"),
                 losses,
                 f'after each step only the losses of the pipeline "{pipeline}" can be listened '
                 "to, which do not have",
@@ -194,25 +194,8 @@ class _Listeners:
             elif args and isinstance(args[0], str):
                 yield Use(args[0], (*described.path, "args", 0))
 
-    def each_epoch(self) -> Iterator[Use]:
-        """The display names that schedulers listen to after each epoch."""
-        for name in self.training:
-            yield from self.scheduled(name, "epoch")
-
-    def each_step(self, pipeline: str) -> Iterator[Use]:
-        """The display names that schedulers listen to after each step of a pipeline."""
-        return self.scheduled(pipeline, "step")
-
-    def scheduled(self, pipeline: str, interval: str) -> Iterator[Use]:
+    def scheduled(self, pipeline: str, interval: str) -> list[Use]:
         """What the schedulers of a pipeline's optimizers listen to."""
         spec = self.scope.spec.initialize.pipelines[pipeline]
-        for path, node in self.scope.nodes(spec, (*PIPELINES, pipeline)):
-            if node is None:
-                continue
-            name = self.scope.read(node.optimizer_name or "", (*path, "optimizer_name"))
-            optimizer = self.scope.group("optimizers").get(name or "")
-            scheduler = optimizer.lr_scheduler if optimizer else None
-            if name and scheduler and scheduler.monitor and scheduler.interval == interval:
-                at = (*self.scope.at("optimizers", name), "spec", "lr_scheduler")
-                if not self.scope.is_broken(at, "interval"):
-                    yield Use(scheduler.monitor, (*at, "monitor"))
+        found = self.scope.listeners(spec, (*PIPELINES, pipeline))
+        return [use for when, use in found if when == interval]

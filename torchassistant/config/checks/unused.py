@@ -37,17 +37,17 @@ def _trained_nodes(
     scope: Scope, trained: Sequence[str | None]
 ) -> list[tuple[Path, NodeSpec]] | None:
     """The nodes with an optimizer of all stages; None where that cannot be said, or is told."""
-    found: list[tuple[Path, NodeSpec]] = []
+    found: dict[Path, NodeSpec] = {}
     for name in dict.fromkeys(trained):
         pipeline = scope.spec.initialize.pipelines.get(name or "")
         if name is None or pipeline is None:
             return None
-        nodes = list(scope.nodes(pipeline, (*PIPELINES, name)))
+        nodes = scope.nodes(pipeline, (*PIPELINES, name))
         training = [(p, node) for p, node in nodes if node is not None and scope.may_train(p, node)]
         if not training or len([node for _, node in nodes if node is None]):
             return None
-        found += training
-    return found or None
+        found.update(training)
+    return list(found.items()) or None
 
 
 def _unused(scope: Scope, nodes: Sequence[tuple[Path, NodeSpec]]) -> list[str]:
