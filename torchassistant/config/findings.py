@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from torchassistant.config.tree import Path, place_of
+from torchassistant.config.tree import Path, place_of, printable
 from torchassistant.errors import ConfigError, Place, Problem
 
 
@@ -65,7 +65,7 @@ class Findings:
 
     def problem(self, message: str, path: Path, at_key: bool = False) -> Problem:
         """A problem with its place."""
-        return Problem(message, place_of(self.tree, path, self.file, at_key))
+        return Problem(printable(message), place_of(self.tree, path, self.file, at_key))
 
     def place_of(self, path: Path) -> Place:
         """Where a path of the config stands in the user's files."""

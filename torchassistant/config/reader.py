@@ -10,7 +10,7 @@ from json.decoder import scanstring as scan_string  # type: ignore[attr-defined]
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torchassistant.config.tree import UNREADABLE, Mark, Row, Table
+from torchassistant.config.tree import UNREADABLE, Mark, Row, Table, printable
 from torchassistant.errors import ConfigError, Place, Problem
 
 MAX_BYTES = 1024 * 1024
@@ -124,7 +124,7 @@ class _Reader:
         return Mark(self.file, line, at - self.starts[line - 1] + 1)
 
     def note(self, message: str, at: int) -> None:
-        self.problems.append(Problem(message, Place(*self.mark(at))))
+        self.problems.append(Problem(printable(message), Place(*self.mark(at))))
         if len(self.problems) >= MOST_PROBLEMS:
             raise _Stop
 

@@ -105,6 +105,17 @@ def like(source: Table) -> Table:
     return table
 
 
+MOST_SHOWN = 1000
+"""Characters of a message; names in it are the user's, and may be as long as a file."""
+
+
+def printable(text: str) -> str:
+    """A text as it can be shown in one line: not too long, and without control characters."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[: MOST_SHOWN + 1])
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+
+
 def place_of(tree: Any, path: Sequence[str | int], file: str = "", at_key: bool = False) -> Place:
     """The place of the value at ``path``, or of the nearest thing above it that has a position.
 
@@ -129,7 +140,7 @@ def place_of(tree: Any, path: Sequence[str | int], file: str = "", at_key: bool 
             node = node[step]
         except (KeyError, IndexError, TypeError):
             break
-    shown = path_text(path)
+    shown = printable(path_text(path))
     if mark is None:
         return Place(file=file, path=shown)
     return Place(mark.file, mark.line, mark.column, shown)

@@ -125,7 +125,8 @@ class _Mending:
         for path in misspelt:
             self.unknown_key(path)
         for path, details in errors.items() if not misspelt else ():
-            if details[0]["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            is_of_a_group = details[0]["type"] in ("union_tag_invalid", "union_tag_not_found")
+            if is_of_a_group and not _is_unreadable(self.tree, path):
                 self.unknown_group(path)
             else:
                 self.misfit(path, details)

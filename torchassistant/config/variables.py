@@ -22,6 +22,7 @@ _ENVIRONMENT_NAME = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN = 40  # characters of what the user wrote that a sentence repeats
 _SHOWN_NAMES = 12
+_MOST_GUESSES = 100  # comparing names is dear
 
 
 def substitute(tree: Any, environment: Mapping[str, str], note: Note) -> set[Path]:
@@ -73,6 +74,7 @@ class _Substitution:
         self.done: set[str] = set()
         self.circular: set[str] = set()
         self.spent = 0
+        self.guesses = 0
 
     def run(self) -> set[Path]:
         self.check_section()
@@ -212,7 +214,9 @@ class _Substitution:
             )
         if not isinstance(self.section, dict):
             raise _Bad  # told in "variables", or by the reader
-        raise _Bad(f'no variable is named "{_short(inside)}"{near(inside, self.names)}')
+        self.guesses += 1
+        hint = near(inside, self.names) if self.guesses <= _MOST_GUESSES else ""
+        raise _Bad(f'no variable is named "{_short(inside)}"{hint}')
 
     def from_environment(self, name: str) -> _Variable:
         value = self.environment.get(name)

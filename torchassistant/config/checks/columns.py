@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from torchassistant.config.checks.adapters import Adapters, Columns, Need
 from torchassistant.config.checks.naming import hint
@@ -143,14 +144,14 @@ class Walk:
 
     def misnamed(self, column: str) -> tuple[Path, str] | None:
         """The name of a loader's column that may be meant by another, and where it stands."""
+        name = self.scope.naming.nearest(column, self.idle)
+        return None if name is None else (self.idle[name], name)
+
+    @cached_property
+    def idle(self) -> dict[str, Path]:
+        """The loaders' columns that nothing needs, and where their names stand; after the walk."""
         needed = {need.column for need in self.needs}
-        here = (*self.path, "input_factories")
-        for path, item in self.scope.sound(self.pipeline.input_factories, here):
-            names = item.variable_names or []
-            name = self.scope.naming.nearest(column, set(names) - needed)
-            if name is not None:
-                return (*path, "variable_names", names.index(name)), name
-        return None
+        return {name: at for (_, name), at in self.named_at.items() if name not in needed}
 
     def joined(self, wiring: Wiring, name: str) -> Columns:
         """The frame that several edges lead into a processor."""

@@ -95,10 +95,14 @@ def _known(scope: Scope, group: str) -> Known:
 
 def _slices(scope: Scope) -> Iterator[str]:
     """The names of the slices of all splits."""
-    words = list(SLICES)
     for name, split in scope.group("splits").items():
         for index in range(len(split.ratio)):
-            yield f"{name}.{words[index]}" if index < len(words) else f"{name}[{index}]"
+            yield _slice_name(name, index)
+
+
+def _slice_name(split: str, index: int) -> str:
+    words = list(SLICES)
+    return f"{split}.{words[index]}" if index < len(words) else f"{split}[{index}]"
 
 
 def _without_slices(scope: Scope, uses: list[Use]) -> list[Use]:
@@ -119,8 +123,9 @@ def _slice_of(scope: Scope, use: Use, piece: Slice) -> None:
     ratio = (*scope.at("splits", piece.split), "spec", "ratio")
     if piece.position < count or scope.is_broken(ratio):
         return
-    there = [s for s in _slices(scope) if (found := as_slice(s)) and found.split == piece.split]
-    message = f'the split "{piece.split}" has {count} slices: {listing(there)}'
+    there = [_slice_name(piece.split, index) for index in range(min(count, 12))]
+    more = ", …" if count > len(there) else ""
+    message = f'the split "{piece.split}" has {count} slices: {listing(there)}{more}'
     scope.findings.broke(f"{message}; found {use.name!r}", use.path)
 
 
