@@ -75,6 +75,18 @@ class DataError(UserError):
     """Data that does not fit what the config says of it."""
 
 
+class NotSaved(Exception):
+    """Training is done, but not all of it could be saved. The commands answer it with status 1.
+
+    Args:
+        failures: A sentence for each time that it failed.
+    """
+
+    def __init__(self, failures: Sequence[str]) -> None:
+        self.failures = list(failures)
+        super().__init__("; ".join(failures))
+
+
 class NoColumn(DataError):
     """A column that somebody asked for is not there.
 

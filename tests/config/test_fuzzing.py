@@ -39,7 +39,6 @@ def told(source: Any) -> list[Problem]:
     assert time.monotonic() - began < 10
     for problem in problems:
         assert "\n" not in str(problem)
-        assert "\ufffc" not in problem.message, "a placeholder is shown"
         str(problem).encode("utf-8")
     return problems
 

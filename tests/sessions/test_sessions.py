@@ -217,7 +217,9 @@ def test_a_damaged_checkpoint_is_named_and_an_older_one_used(
         torchassistant.load_session(tmp_path / "run")
 
 
-def test_what_is_fitted_sees_its_slice_only_and_stands(tmp_path: Path) -> None:
+def test_what_is_fitted_sees_its_slice_only_and_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = toy_config(
         points={"class": "toys.Words"},
         sizes=("preprocessors", {"class": "toys.Sizes", "fit": "parts.train"}),
@@ -229,11 +231,13 @@ def test_what_is_fitted_sees_its_slice_only_and_stands(tmp_path: Path) -> None:
     expected = [words.texts[i] for i in session.splits["parts"].indices[0].tolist()]
     assert session.preprocessors["sizes"].seen == expected
     state = tmp_path / "run" / "static" / "preprocessors" / "sizes.json"
-    changed = state.read_text().replace(json.dumps(expected[0]), '"kept"')
-    state.write_text(changed)
+    monkeypatch.setattr(toys.Sizes, "fit", lambda self, dataset: pytest.fail("fitted again"))
     again = torchassistant.load_session(tmp_path / "run")
-    assert "kept" in again.preprocessors["sizes"].seen
+    assert again.preprocessors["sizes"].seen == expected
     assert torch.equal(again.splits["parts"].indices[1], session.splits["parts"].indices[1])
+    state.write_text(state.read_text().replace(json.dumps(expected[0]), '"other"'))
+    with pytest.raises(SessionError, match=r"sizes\.json (has|is not what was written)"):
+        torchassistant.load_session(tmp_path / "run")
 
 
 def test_a_dataset_of_another_length_is_refused(
@@ -247,13 +251,10 @@ def test_a_dataset_of_another_length_is_refused(
 
 def test_a_model_of_another_shape_is_refused(tmp_path: Path) -> None:
     torchassistant.create_session(toy_config(), tmp_path / "run")
-    path = tmp_path / "run" / "spec.json"
-    spec = json.loads(path.read_text())
-    (net,) = [d for d in spec["initialize"]["definitions"] if d["name"] == "net"]
-    net["spec"]["kwargs"] = {"hidden": 9}
-    path.write_text(json.dumps(spec))
     with pytest.raises(SessionError, match=r'the model "net" .* size mismatch for layers\.0'):
-        torchassistant.load_session(tmp_path / "run")
+        torchassistant.load_session(
+            tmp_path / "run", settings=["net.kwargs.hidden=9"], accept_changes=True
+        )
 
 
 def test_a_factory_sees_what_is_written_above_it(tmp_path: Path) -> None:

@@ -172,15 +172,15 @@ class Builder:
         collator = self.parts.collators[spec.collator] if spec.collator else DefaultCollator()
         what = f'the loader factory "{name}"'
         kwargs = self.maker.value(spec.kwargs, (*path, "kwargs"), what, "loader_factories")
-        factory = LoaderFactory(self.parts.dataset(spec.dataset), collator, kwargs, name)
+        dataset = self.parts.dataset(spec.dataset)
+        factory = LoaderFactory(dataset, collator, kwargs, name, spec.dataset)
         self.check_loader(factory, path)
         return factory
 
     def check_loader(self, factory: LoaderFactory, path: Path) -> None:
         """Build a loader of each kind once, so that arguments that do not fit are found here."""
         try:
-            factory.for_training(0)
-            factory.for_evaluation(0)
+            factory.check()
         except Exception as error:
             message = f'the loader factory "{factory.name}": {error}'
             raise self.maker.problem(message, (*path, "kwargs")) from None

@@ -165,4 +165,5 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
         order=list(parts.pipelines),
         clippers=list(parts.gradient_clippers.values()),
         schedulers=list(parts.schedulers.values()),
+        skips_nonfinite=(spec.on_nonfinite or builder.spec.on_nonfinite) == "skip",
     )

@@ -48,7 +48,7 @@ def survey(
         for misfit in misfits(DataLoader, _LOADER_GIVEN[:1], (), dict.fromkeys(own)):
             findings.note(misfit.message, (*path, *misfit.path), misfit.at_key)
     # Last, because it ends where a module of the user raised.
-    survey_objects(_described(spec, wanted), findings, trust)
+    survey_objects(described_in(spec, wanted), findings, trust)
 
 
 def survey_objects(objects: Iterable[Described], findings: Findings, trust: Trust) -> None:
@@ -82,7 +82,8 @@ def _in_short(error: BaseException | None) -> str:
     return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
 
 
-def _described(spec: Spec, wanted: Collection[Key] | None) -> Iterator[Described]:
+def described_in(spec: Spec, wanted: Collection[Key] | None = None) -> Iterator[Described]:
+    """Every object that a config describes: of all of it, or of some definitions."""
     for index, definition in enumerate(spec.initialize.definitions):
         if wanted is None or Key(definition.group, definition.name) in wanted:
             path: Path = ("initialize", "definitions", index, "spec")

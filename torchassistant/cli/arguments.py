@@ -15,6 +15,7 @@ SUMMARIES = {
     "evaluate": "Compute losses and metrics with the trained models of a session.",
     "infer": "Make predictions with the trained models of a session.",
     "check": "Find every mistake in a config. Nothing is created.",
+    "verify-resume": "Find out whether a run that is cut goes on to exactly the same end.",
 }
 
 
@@ -39,7 +40,7 @@ def whole_parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _fill(parser: argparse.ArgumentParser, command: str) -> None:
-    if command in ("init", "check"):
+    if command in ("init", "check", "verify-resume"):
         parser.add_argument("config", metavar="CONFIG", help="training config (JSON)")
     elif command == "train":
         parser.add_argument("session", metavar="SESSION_DIR", help="folder that init made")
@@ -56,6 +57,27 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             dest="preflight",
             action="store_false",
             help="do not run one batch of every pipeline first",
+        )
+    if command == "train":
+        parser.add_argument(
+            "--accept-changes",
+            action="store_true",
+            help="go on although data, models or the code of those have changed",
+        )
+    if command in ("evaluate", "infer"):
+        parser.add_argument(
+            "--checkpoint",
+            metavar="best|last|STEP",
+            default="last",
+            help="which state of the session is used (default: last)",
+        )
+    if command == "verify-resume":
+        parser.add_argument(
+            "--iterations",
+            metavar="N",
+            type=_at_least_two,
+            default=10,
+            help="how many are run, and cut in the middle (default: 10)",
         )
     if command == "check":
         parser.add_argument(
@@ -92,3 +114,9 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
         default=[],
         help="let the config name what is in this module; may be given again",
     )
+
+
+def _at_least_two(text: str) -> int:
+    if not text.isdecimal() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 2; found {text!r}")
+    return int(text)

@@ -61,13 +61,17 @@ def train(arguments: Namespace) -> int:
     """Train a session."""
     with stopping_at_once():
         session = load_session(
-            arguments.session, settings=arguments.settings, trust=arguments.trust
+            arguments.session,
+            settings=arguments.settings,
+            trust=arguments.trust,
+            accept_changes=arguments.accept_changes,
         )
     if session.finished:
         print(f"{_described(session)} is finished; nothing is left to do")
         return DONE
-    if session.progress.epoch:
-        print(f"going on after epoch {session.progress.epoch}", file=sys.stderr)
+    if session.progress.step:
+        progress = session.progress
+        print(f"going on after iteration {progress.step}, epoch {progress.epoch}", file=sys.stderr)
     with stopping_after_iteration() as stop:
         session.train(reporter_for(), stop)
     print(f"{_described(session)} is finished")
@@ -83,6 +87,7 @@ def evaluate(arguments: Namespace) -> int:
             stop,
             settings=arguments.settings,
             trust=arguments.trust,
+            checkpoint=arguments.checkpoint,
         )
     if arguments.json:
         finite = {name: v if math.isfinite(v) else None for name, v in results.items()}
@@ -102,6 +107,7 @@ def infer(arguments: Namespace) -> int:
             arguments.inputs,
             settings=arguments.settings,
             trust=arguments.trust,
+            checkpoint=arguments.checkpoint,
         )
     return DONE
 

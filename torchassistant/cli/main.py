@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from torchassistant.cli import folder
+from torchassistant.cli import folder, streams
 from torchassistant.cli.arguments import SUMMARIES, parser_of, whole_parser
 from torchassistant.cli.outcome import status_of
 
@@ -28,6 +28,7 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
         arguments = whole_parser(prog).parse_args(argv)
         command = arguments.command
     folder.put_first()
+    streams.prepare()
     return status_of(lambda: _run(command, arguments))
 
 
@@ -49,9 +50,9 @@ def main_console() -> int:
 
 def _run(command: str, arguments: Any) -> int:
     """Run the function behind a command; only now is the engine imported."""
-    if command in ("init", "check"):
+    if command in ("init", "check", "verify-resume"):
         _refuse_early(arguments)
-    from torchassistant.cli import commands
+    from torchassistant.cli import commands, verifying
 
     run: dict[str, Callable[[Any], int]] = {
         "init": commands.init,
@@ -59,5 +60,6 @@ def _run(command: str, arguments: Any) -> int:
         "evaluate": commands.evaluate,
         "infer": commands.infer,
         "check": commands.check,
+        "verify-resume": verifying.verify_resume,
     }
     return run[command](arguments)

@@ -9,16 +9,27 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 
-from torchassistant.errors import Interrupted, Problem, UserCodeError, UserError, is_users_file
+from torchassistant.cli.streams import deliver
+from torchassistant.errors import (
+    Interrupted,
+    NotSaved,
+    Problem,
+    UserCodeError,
+    UserError,
+    is_users_file,
+)
 
 DONE, USER_CODE, USER_ERROR = 0, 1, 2
+NOT_SAVED = 1
 MOST_SHOWN = 100
 
 
 def status_of(run: Callable[[], int]) -> int:
     """Run a command and answer for what it raises."""
     try:
-        return run()
+        status = run()
+        deliver()
+        return status
     except UserError as error:
         _tell(error.problems)
         warn(error.warnings)
@@ -30,6 +41,10 @@ def status_of(run: Callable[[], int]) -> int:
         _say(f"error: {error.part}: {last.splitlines()[0]}")
         _say("".join(["Traceback (your code, the last call at the end):\n", *frames, last]))
         return USER_CODE
+    except NotSaved as error:
+        for failure in error.failures:
+            _say(f"error: {failure}")
+        return NOT_SAVED
     except SystemExit as error:
         _say(f"error: your code asked Python to exit (with {error.code!r})")
         _say("".join(_here(error)[0]).rstrip())

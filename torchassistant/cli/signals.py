@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
@@ -12,19 +12,32 @@ from torchassistant.training import StopRequest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+PATIENCE = 7.0
+"""Seconds that an iteration is given to come to its end."""
+
 
 @contextmanager
 def stopping_after_iteration() -> Iterator[StopRequest]:
-    """The first signal is noted in a stop request; the second raises where the program is."""
+    """The first signal is noted in a stop request; the second raises where the program is.
+
+    So does the clock, where the iteration at hand takes too long: who asks a process to end will
+    not wait for ever, and kills it then.
+    """
     stop = StopRequest()
 
-    def note(signum: int, frame: FrameType | None) -> None:
-        if stop.signum is not None:
-            raise Interrupted(signum, "stopped at once, at the second signal")
-        stop.signum = signum
+    def ask(signum: int, frame: FrameType | None) -> None:
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        stop.ask(signum)
 
-    with _handled_by(note):
-        yield stop
+    def ring(signum: int, frame: FrameType | None) -> None:
+        if stop.signum is not None and not stop.saving:
+            stop.give_up(stop.signum, f"stopped within an iteration of more than {PATIENCE:g} s")
+
+    try:
+        with _handled_by(dict.fromkeys(SIGNALS, ask) | {signal.SIGALRM: ring}):
+            yield stop
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextmanager
@@ -34,15 +47,15 @@ def stopping_at_once() -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         raise Interrupted(signum, "nothing was changed")
 
-    with _handled_by(stop):
+    with _handled_by(dict.fromkeys(SIGNALS, stop)):
         yield
 
 
 @contextmanager
-def _handled_by(handler: object) -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+def _handled_by(handlers: Mapping[signal.Signals, object]) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in handlers}
     try:
-        for number in SIGNALS:
+        for number, handler in handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         yield
     finally:

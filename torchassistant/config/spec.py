@@ -18,6 +18,8 @@ from pydantic import (
     Tag,
 )
 
+from torchassistant.config.rows import row_columns
+
 Name = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Names = Annotated[list[Name], Field(min_length=1)]
@@ -392,6 +394,9 @@ class InitializeSpec(Block):
     )
 
 
+OnNonfinite = Literal["stop", "skip"]
+
+
 class StageSpec(Block):
     """Pipelines that are trained together until a stop condition holds."""
 
@@ -411,6 +416,9 @@ class StageSpec(Block):
         description="Called as `condition(epoch_in_stage, history)` after each epoch; left out: "
         "early stopping on the validation loss.",
     )
+    on_nonfinite: OnNonfinite | None = Field(
+        None, description="Left out: the `on_nonfinite` of the config."
+    )
     eval_steps: EvalSteps | dict[str, EvalSteps] = Field(
         1.0, description="How much of each validation pipeline is run; a table says it by name."
     )
@@ -424,13 +432,28 @@ class TrainSpec(Block):
     )
 
 
+class BestSpec(Block):
+    """Which checkpoints are kept for how good they are."""
+
+    monitor: Name = Field(description="A display name in the rows of a stage.")
+    mode: Literal["min", "max"] = Field("min", description="Whether less is better, or more.")
+    keep: PositiveInt = Field(1, description="So many are kept, beside the last ones.")
+
+
 class CheckpointsSpec(Block):
     """When the state is saved, and how much of it is kept."""
 
     every_epochs: PositiveInt = Field(
         1, description="Saved after every so many epochs, and at the end of each stage."
     )
+    every_iterations: PositiveInt | None = Field(
+        None, description="Saved after every so many iterations too."
+    )
+    every_seconds: PositiveFloat | None = Field(
+        None, description="Saved when so many seconds have passed since the last time, too."
+    )
     keep_last: PositiveInt = Field(3, description="Only so many are kept.")
+    best: BestSpec | None = Field(None, description="Those of the best epochs are kept too.")
 
 
 class Spec(Block):
@@ -446,8 +469,30 @@ class Spec(Block):
     )
     device: Device = Field("auto", description="`auto` takes a GPU where there is one.")
     checkpoints: CheckpointsSpec = Field(CheckpointsSpec(), description="When the state is saved.")
+    on_nonfinite: OnNonfinite = Field(
+        "stop",
+        description="What is done where a loss or gradient is infinite or NaN: the run ends, or "
+        "the batch is left out and counted in the column `skipped`.",
+    )
     initialize: InitializeSpec = Field(description="What there is.")
     train: TrainSpec = Field(TrainSpec(), description="What is done.")
+
+    def columns_of_stage(self, index: int) -> list[str]:
+        """The columns of the history of a stage that losses and metrics have, in order."""
+        stage, pipelines = self.train.stages[index], self.initialize.pipelines
+        known = [name for name in stage.training_pipelines if name in pipelines]
+        return list(
+            row_columns(
+                list(pipelines),
+                {name: [loss.shown_as for loss in pipelines[name].losses] for name in known},
+                {
+                    name: [loss.shown_as for loss in pipelines[name].losses]
+                    + [metric.shown_as for metric in pipelines[name].metrics]
+                    for name in stage.validation_pipelines
+                    if name in pipelines
+                },
+            ).values()
+        )
 
     def group(self, name: str) -> dict[str, Any]:
         """The specs of one group, by name, as written."""

@@ -126,7 +126,7 @@ class _Mending:
             self.unknown_key(path)
         for path, details in errors.items() if not misspelt else ():
             is_of_a_group = details[0]["type"] in ("union_tag_invalid", "union_tag_not_found")
-            if is_of_a_group and not _is_unreadable(self.tree, path):
+            if is_of_a_group and isinstance(_at(self.tree, path), Table):
                 self.unknown_group(path)
             else:
                 self.misfit(path, details)
@@ -187,7 +187,10 @@ class _Mending:
         if not path:
             return
         *above, key = path
-        holder = _at(self.tree, above)
+        try:
+            holder = _at(self.tree, above)
+        except LookupError:
+            return  # what it stood in was taken out for another mistake
         field = _fields(self.annotation_at(tuple(above))).get(str(key))
         if field is not None and not field.is_required():
             holder.pop(key, None)
@@ -342,7 +345,7 @@ def _sentence(details: ErrorDetails) -> str:
             f"found {_shown(details['input'])}"
         )
     message = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    if kind in ("model_type", "model_attributes_type"):
+    if kind in ("model_type", "model_attributes_type", "union_tag_not_found"):
         message = "dictionary"
     return f"expected {_KINDS.get(message, message)}, found {_shown(details['input'])}"
 

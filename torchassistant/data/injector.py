@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,9 @@ import torch
 
 from torchassistant.data.loaders import EpochLoader
 from torchassistant.errors import DataError, UserCodeError, UserError, listing
+
+FramesOfEpoch = Generator[dict[str, dict[str, Any]], None, None]
+"""Frames by port, batch after batch; closing it ends what loads the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +25,14 @@ class Port:
         loader: Gives batches.
         columns: Names of the columns of a batch; None names them ``input_1``, ``input_2``, …
         source: The name of the loader factory, for messages.
+        dataset: The name of its dataset, for messages.
     """
 
     name: str
     loader: EpochLoader
     columns: tuple[str, ...] | None
     source: str = ""
+    dataset: str = ""
 
 
 class Injector:
@@ -42,20 +48,47 @@ class Injector:
         except TypeError:
             return None
 
-    def frames(self, epoch: int) -> Iterator[dict[str, dict[str, Any]]]:
-        """Frames by port, for each batch of one epoch."""
-        sources = [
-            (port.name, _guarded(port, port.loader, epoch), named(port.columns, port.source))
-            for port in self.ports
-        ]
-        while True:
-            result = {}
-            for name, batches, frame_of in sources:
-                batch = next(batches, _END)
-                if batch is _END:
-                    return
-                result[name] = frame_of(batch)
-            yield result
+    @property
+    def can_be_left(self) -> bool:
+        """Whether waiting for frames can be given up, and the same frames be had again later."""
+        return all(port.loader.can_be_left for port in self.ports)
+
+    def state(self) -> dict[str, Any]:
+        """What it takes, beside epoch and position, to give the frames of this epoch again."""
+        return {port.name: port.loader.began_with for port in self.ports}
+
+    def frames(
+        self, epoch: int, skipped: int = 0, state: Mapping[str, Any] | None = None
+    ) -> FramesOfEpoch:
+        """Frames by port, for each batch of one epoch.
+
+        Args:
+            epoch: Counted from 0.
+            skipped: So many batches of it were met already.
+            state: What :meth:`state` gave in that epoch.
+        """
+        for port in self.ports:
+            port.loader.start(epoch, skipped, (state or {}).get(port.name))
+        return self._frames()
+
+    def _frames(self) -> FramesOfEpoch:
+        with ExitStack() as stack:
+            sources = [
+                (
+                    port.name,
+                    stack.enter_context(closing(_guarded(port))),
+                    named(port.columns, port.source),
+                )
+                for port in self.ports
+            ]
+            while True:
+                result = {}
+                for name, batches, frame_of in sources:
+                    batch = next(batches, _END)
+                    if batch is _END:
+                        return
+                    result[name] = frame_of(batch)
+                yield result
 
 
 _END = object()
@@ -94,10 +127,10 @@ def _chosen(batch: Mapping[str, Any], columns: Sequence[str], source: str) -> di
     return {column: batch[column] for column in columns}
 
 
-def _guarded(port: Port, loader: EpochLoader, epoch: int) -> Iterator[Any]:
+def _guarded(port: Port) -> Generator[Any, None, None]:
     """The batches of a loader; what the user's code raises says which loader it was in."""
     try:
-        yield from loader.batches(epoch)
+        yield from port.loader.batches()
     except UserError as error:
         raise _from_worker(error) from None
     except Exception as error:

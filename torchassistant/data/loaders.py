@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Sampler
 
 from torchassistant.collators import DefaultCollator
-from torchassistant.data.randomness import derived
+from torchassistant.data.generators import generators_in, set_states_of, states_of
+from torchassistant.data.order import Order, SampledOrder, SamplerMemory
+from torchassistant.data.randomness import derived, seeded
+from torchassistant.data.workers import (
+    PATIENCE,
+    SeededDataset,
+    WorkerStart,
+    batches_of_workers,
+)
 
 # In evaluation the dataset is read once, in its own order, whatever draws from it in training.
 _TRAINING_ONLY = ("shuffle", "sampler", "batch_sampler")
@@ -22,50 +30,96 @@ _WORKERS_ONLY = (
     "worker_init_fn",
     "persistent_workers",
 )
-
-
-class EpochSampler(Sampler[int]):
-    """A permutation of the dataset that follows from a seed and the epoch alone.
-
-    Args:
-        count: The number of examples.
-        seed: What the permutations follow from.
-    """
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count = count
-        self.seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(derived(self.seed, "order", self.epoch))
-        return iter(torch.randperm(self.count, generator=generator).tolist())
+# Workers that outlive their epoch would go on with what the epoch before left in them, and batches
+# that come as they are ready come in another order every time: a resumed run has neither.
+_NOT_HONOURED = ("persistent_workers", "in_order")
 
 
 class EpochLoader:
-    """A ``DataLoader`` whose randomness follows from a seed and the epoch.
+    """Gives the batches of any epoch, from any of them on.
+
+    Without workers, what draws random numbers for an example draws from the generators of the run,
+    as in a loop written by hand; a worker is seeded for each batch.
 
     Args:
         loader: The loader; its generator belongs to this object.
-        seed: What the order and the seeds of the workers follow from.
+        seed: What everything random in it follows from.
+        order: Which examples stand in which batch; None where the dataset decides.
+        dataset: What it reads, as the user gave it.
     """
 
-    def __init__(self, loader: DataLoader[Any], seed: int) -> None:
+    def __init__(
+        self, loader: DataLoader[Any], seed: int, order: Order | None, dataset: Any
+    ) -> None:
         self.loader = loader
         self.seed = seed
+        self.order = order
+        self.dataset = dataset
+        self.own = generators_in({"dataset": dataset}) if order is None else {}
+        self.epoch = self.skipped = 0
+        self.began_with: Any = None
 
     def __len__(self) -> int:
-        return len(self.loader)
+        return len(self.loader if self.order is None else self.order)
 
-    def batches(self, epoch: int) -> Iterator[Any]:
-        """The batches of one epoch."""
-        if isinstance(self.loader.sampler, EpochSampler):
-            self.loader.sampler.epoch = epoch
-        self.loader.generator.manual_seed(derived(self.seed, "workers", epoch))
-        return iter(self.loader)
+    @property
+    def can_be_left(self) -> bool:
+        """Whether waiting for a batch can be given up, and the same batch be had again later."""
+        return self.loader.num_workers > 0 and type(self.order) is Order
+
+    def start(self, epoch: int, skipped: int = 0, began_with: Any = None) -> None:
+        """Choose what :meth:`batches` gives.
+
+        Args:
+            epoch: Counted from 0.
+            skipped: So many batches of it were met already. Their examples are not loaded again,
+                unless the dataset can only be iterated over.
+            began_with: What ``began_with`` of this object was in that epoch.
+        """
+        self.epoch, self.skipped = epoch, skipped
+        if self.order is not None:
+            if began_with is not None:
+                self.order.set_state(began_with)
+            self.began_with = self.order.state()
+            self.order.start(epoch, skipped)
+            return
+        if began_with is not None:
+            set_states_of(self.own, began_with)
+        self.began_with = states_of(self.own)
+
+    def batches(self) -> Iterator[Any]:
+        """The batches of the epoch that was chosen."""
+        self.loader.generator.manual_seed(derived(self.seed, "workers", self.epoch))
+        batches: Iterator[Any]
+        if self.loader.num_workers:
+            batches = batches_of_workers(self.loader)
+        else:
+            batches = iter(self.loader)
+            if self.order is None:
+                batches = self._seeded(batches)
+        return batches if self.order is not None else self._after_skipped(batches)
+
+    def examples_of(self, number: int) -> list[Any] | None:
+        """The indices of the examples of a batch of this epoch, where they are known."""
+        recent = self.order.recent if self.order is not None else ()
+        return next((list(b) for b in reversed(recent) if b.number == number), None)
+
+    def _seeded(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """Batches that can be had again from the beginning, whatever else draws random numbers."""
+        for number in count():
+            with seeded(derived(self.seed, "batch", self.epoch, number)):
+                batch = next(batches, _END)
+            if batch is _END:
+                return
+            yield batch
+
+    def _after_skipped(self, batches: Iterator[Any]) -> Iterator[Any]:
+        for number, batch in enumerate(batches):
+            if number >= self.skipped:
+                yield batch
+
+
+_END = object()
 
 
 class LoaderFactory:
@@ -76,6 +130,7 @@ class LoaderFactory:
         collator: List of examples → columns of a batch.
         kwargs: Arguments of ``torch.utils.data.DataLoader``.
         name: The name of the definition.
+        dataset_name: What the config calls the dataset.
     """
 
     def __init__(
@@ -84,55 +139,87 @@ class LoaderFactory:
         collator: Callable[[Sequence[Any]], Any],
         kwargs: Mapping[str, Any],
         name: str = "",
+        dataset_name: str = "",
     ) -> None:
         self.dataset = dataset
         self.collator = collator
         self.kwargs = dict(kwargs)
         self.name = name
+        self.dataset_name = dataset_name
+        self.memory = SamplerMemory(self.kwargs.get("batch_sampler") or self.kwargs.get("sampler"))
+
+    def check(self) -> None:
+        """Build a loader of each kind; torch raises where the arguments do not fit."""
+        DataLoader(self.dataset, **self.kwargs)
+        self.for_training(0)
+        self.for_evaluation(0)
 
     def in_process(self) -> LoaderFactory:
         """The same without workers, for who wants a batch or two."""
         kwargs = {key: value for key, value in self.kwargs.items() if key not in _WORKERS_ONLY}
-        return LoaderFactory(self.dataset, self.collator, kwargs, self.name)
+        return LoaderFactory(self.dataset, self.collator, kwargs, self.name, self.dataset_name)
 
     def for_training(self, seed: int) -> EpochLoader:
         """A loader that shuffles, unless the config says otherwise."""
-        kwargs = dict(self.kwargs)
-        shuffle = kwargs.pop("shuffle", True)
-        drawn = kwargs.get("sampler") is not None or kwargs.get("batch_sampler") is not None
-        if shuffle and not drawn and not isinstance(self.dataset, IterableDataset):
-            kwargs["sampler"] = EpochSampler(len(self.dataset), seed)
-        return self._build(kwargs, seed)
+        return self._build(dict(self.kwargs), seed, shuffle=True)
 
     def for_evaluation(self, seed: int) -> EpochLoader:
         """A loader that reads the dataset in its own order."""
         kwargs = {key: value for key, value in self.kwargs.items() if key not in _TRAINING_ONLY}
-        return self._build(kwargs, seed)
+        return self._build(kwargs, seed, shuffle=False)
 
-    def _build(self, kwargs: dict[str, Any], seed: int) -> EpochLoader:
+    def _build(self, kwargs: dict[str, Any], seed: int, shuffle: bool) -> EpochLoader:
         init = kwargs.pop("worker_init_fn", None)
-        # Workers that outlive their epoch would go on with the random numbers of the one before,
-        # which a resumed run does not have.
-        kwargs.pop("persistent_workers", None)
+        for key in _NOT_HONOURED:
+            kwargs.pop(key, None)
         # Without a batch size the dataset gives whole batches: the default has nothing to collate.
         whole = kwargs.get("batch_size", 1) is None and isinstance(self.collator, DefaultCollator)
+        dataset, order = self.dataset, None
+        if kwargs.get("num_workers"):
+            kwargs.setdefault("timeout", PATIENCE)
+        if not isinstance(self.dataset, IterableDataset):
+            order = self._order(kwargs, seed, shuffle)
+            if kwargs.get("num_workers"):
+                dataset = SeededDataset(self.dataset, self.collator, seed)
         loader: DataLoader[Any] = DataLoader(
-            self.dataset,
+            dataset,
             collate_fn=None if whole else self.collator,
             generator=torch.Generator(),
-            worker_init_fn=_WorkerStart(init) if kwargs.get("num_workers") else None,
+            worker_init_fn=WorkerStart(init) if kwargs.get("num_workers") else None,
             **kwargs,
         )
-        return EpochLoader(loader, seed)
+        return EpochLoader(loader, seed, order, self.dataset)
+
+    def _order(self, kwargs: dict[str, Any], seed: int, shuffle: bool) -> Order:
+        """The order of the batches; it takes the place of what the arguments say of it."""
+        shuffle = kwargs.pop("shuffle", shuffle)
+        sampler, batches = kwargs.pop("sampler", None), kwargs.pop("batch_sampler", None)
+        size, drop_last = kwargs.pop("batch_size", 1), kwargs.pop("drop_last", False)
+        order: Order
+        if batches is not None:
+            order = SampledOrder(self.memory, None, False, seed)
+        elif sampler is not None:
+            order = SampledOrder(self.memory, size or 1, drop_last, seed)
+        else:
+            order = Order(len(self.dataset), size or 1, drop_last, seed if shuffle else None)
+        if size is None and batches is None:
+            in_worker = bool(kwargs.get("num_workers"))
+            kwargs |= {"batch_size": None, "sampler": _Single(order, in_worker)}
+        else:
+            kwargs["batch_sampler"] = order
+        return order
 
 
-class _WorkerStart:
-    """Workers leave Ctrl-C to the main process, which stops them after the iteration."""
+class _Single(Sampler[Any]):
+    """Indices one by one, for a dataset that gives whole batches by itself."""
 
-    def __init__(self, then: Callable[[int], None] | None) -> None:
-        self.then = then
+    def __init__(self, order: Order, numbered: bool) -> None:
+        self.order = order
+        self.numbered = numbered
 
-    def __call__(self, worker: int) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if self.then is not None:
-            self.then(worker)
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self.order:
+            yield batch if self.numbered else batch[0]

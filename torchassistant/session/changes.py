@@ -1,74 +1,163 @@
-"""What may be changed in the config of a session that exists already, and how it is applied."""
+"""What has changed since a session was saved: found, judged, applied, and logged in the session."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+from torchassistant.build.code import meaning
 from torchassistant.config import Findings, Spec, as_data
-from torchassistant.config.tree import Path
-from torchassistant.session.session import Session
+from torchassistant.config.tree import Path, path_text
+from torchassistant.errors import Problem
+from torchassistant.session.rules import Effect, Rule, rule_of, rule_of_code
+from torchassistant.training import Progress
 
-_FREE = ("checkpoints", "device")
-_FREE_IN_STAGE = ("stop_condition", "eval_steps", "debug_pipelines")
+Code = Mapping[str, Mapping[str, str]]
+"""Source by role and dotted name."""
+
+_MOST = 60
 
 
-def judge(before: Spec, after: Spec, findings: Findings) -> list[Path]:
-    """Note what may not be changed any more.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that is not as it was.
 
-    Free are when checkpoints are made, the device, and when and how stages end and are validated;
-    the arguments of an optimizer are applied to it; everything else was decided when the session
-    was created.
+    Args:
+        what: The path in the config, or the dotted name of code.
+        effect: What becomes of it.
+        before: The value, or the source, as it was.
+        after: As it is.
+        path: The path in the config as steps; empty for code.
+    """
+
+    what: str
+    effect: Effect
+    before: Any
+    after: Any
+    path: Path = ()
+
+    def entry(self, progress: Progress) -> dict[str, Any]:
+        """A line of the log."""
+        return {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "step": progress.step,
+            "epoch": progress.epoch,
+            "what": self.what,
+            "effect": self.effect,
+            "before": self.before,
+            "after": self.after,
+        }
+
+
+def judged(
+    before: Spec, after: Spec, progress: Progress, findings: Findings, accepted: bool
+) -> list[Change]:
+    """What has changed in a config; what may not change is noted as a problem.
 
     Args:
         before: The config of the session.
         after: The same with the changes.
+        progress: How far the session has come.
         findings: Gets a problem for each change that is refused.
-
-    Returns:
-        The paths of what has changed.
+        accepted: Whether the user accepts those too.
     """
-    changed = list(_differences(as_data(before), as_data(after), ()))
-    for path in changed:
-        reason = _why_refused(path, after)
-        if reason is not None:
-            findings.note(reason, path)
-    return changed
+    begun = progress.stage + (progress.stage_step > 0 or progress.within is not None)
+    changes = []
+    for path, old, new in _differences(as_data(before), as_data(after), ()):
+        rule = rule_of(path, after, old is _NOTHING, begun)
+        shown_old, shown_new = (None if v is _NOTHING else v for v in (old, new))
+        if rule.effect == "refused" and not accepted:
+            values = f"{_short(shown_old)} became {_short(shown_new)}"
+            findings.note(f"{rule.why}: {values}; {_WAY_OUT}", path)
+        changes.append(Change(path_text(path), rule.effect, shown_old, shown_new, path))
+    _check_columns(before, after, begun, findings)
+    return changes
 
 
-def apply(changed: list[Path], session: Session) -> None:
-    """Give the optimizers of a restored session the arguments that have changed."""
-    definitions = session.spec.initialize.definitions
-    for path in changed:
-        if path[:2] != ("initialize", "definitions") or path[3:5] != ("spec", "kwargs"):
-            continue
-        definition, key = definitions[int(path[2])], str(path[5])
-        value = getattr(definition.spec, "kwargs", {})[key]
-        for group in session.optimizers[definition.name].param_groups:
-            group[key] = tuple(value) if isinstance(value, list) else value
+_WAY_OUT = "a change needs a new session, or --accept-changes"
+_NOTHING = object()
 
 
-def _why_refused(path: Path, spec: Spec) -> str | None:
-    if path[0] in _FREE or (
-        path[:2] == ("train", "stages") and path[3:4] and path[3] in _FREE_IN_STAGE
-    ):
-        return None
-    if path[:2] == ("initialize", "definitions") and len(path) > 2:
-        definition = spec.initialize.definitions[int(path[2])]
-        if definition.group == "optimizers" and path[3:5] == ("spec", "kwargs") and len(path) > 5:
-            if path[5] == "lr" and definition.spec.lr_scheduler is not None:
-                return "the learning rate is the scheduler's to set, once a session is created"
-            return None
-    return "this was decided when the session was created; a change needs a new session"
+def judged_code(before: Code, after: Code, accepted: bool) -> tuple[list[Change], list[Problem]]:
+    """What has changed in the code of the user, and a problem for what is refused, with a diff."""
+    changes: dict[str, Change] = {}
+    refused: dict[str, Rule] = {}
+    for role in before.keys() & after.keys():
+        rule = rule_of_code(role)
+        for name, source in sorted(after[role].items()):
+            old = before[role].get(name)
+            if old is None or meaning(old) == meaning(source):
+                continue
+            if name not in changes or rule.effect == "refused":
+                changes[name] = Change(name, rule.effect, old, source)
+            if rule.effect == "refused":
+                refused[name] = rule
+    if accepted:
+        return list(changes.values()), []
+    problems = [
+        Problem(
+            f"the code of {name} has changed, and {rule.why}; {_WAY_OUT}\n{_diff(changes[name])}"
+        )
+        for name, rule in refused.items()
+    ]
+    return list(changes.values()), problems
 
 
-def _differences(before: Any, after: Any, path: Path) -> Iterator[Path]:
-    """The paths at which two pieces of plain data differ."""
+def log_of(entries: Sequence[Mapping[str, Any]]) -> bytes:
+    """The log as a file: one JSON object a line."""
+    lines = (json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in entries)
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _diff(change: Change) -> str:
+    lines = list(
+        difflib.unified_diff(
+            change.before.splitlines(), change.after.splitlines(), "then", "now", lineterm=""
+        )
+    )
+    more = [f"… and {len(lines) - _MOST} lines more"] if len(lines) > _MOST else []
+    return "\n".join([*lines[:_MOST], *more])
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MOST else f"{text[:_MOST]}…"
+
+
+def _check_columns(before: Spec, after: Spec, begun: int, findings: Findings) -> None:
+    """The header of a stage is fixed when it begins, whatever is accepted."""
+    for index in range(min(begun, len(after.train.stages))):
+        old, new = (spec.columns_of_stage(index) for spec in (before, after))
+        if old != new:
+            added = ", ".join(map(str, set(old) ^ set(new))) or "their order"
+            message = (
+                f"stage {index} has begun, and the columns of its history are fixed; "
+                f"this would change them ({added})"
+            )
+            findings.note(message, ("train", "stages", index))
+
+
+def _differences(before: Any, after: Any, path: Path) -> Iterator[tuple[Path, Any, Any]]:
+    """The paths at which two pieces of plain data differ, and what stands there."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key in {**before, **after}:
-            yield from _differences(before.get(key), after.get(key), (*path, key))
+            old, new = before.get(key, _NOTHING), after.get(key, _NOTHING)
+            yield from _differences(old, new, (*path, key))
+    elif isinstance(before, list) and isinstance(after, list) and path in _GROWING:
+        for index in range(max(len(before), len(after))):
+            old = before[index] if index < len(before) else _NOTHING
+            new = after[index] if index < len(after) else _NOTHING
+            yield from _differences(old, new, (*path, index))
     elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         for index, (old, new) in enumerate(zip(before, after, strict=True)):
             yield from _differences(old, new, (*path, index))
-    elif before != after or type(before) is not type(after):
-        yield path
+    elif before is not after and (before != after or type(before) is not type(after)):
+        yield path, before, after
+
+
+_GROWING: tuple[Path, ...] = (("initialize", "definitions"), ("train", "stages"))
+"""Lists that may get more at their end."""

@@ -2,35 +2,79 @@
 
 from __future__ import annotations
 
+import math
+import re
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import nn
-
-from torchassistant.build import Parts
-from torchassistant.data.randomness import random_state
-from torchassistant.errors import SessionError, shown_path
-from torchassistant.session.state import read_state, write_state
+from torchassistant.errors import SessionError, listing, shown_path
+from torchassistant.session.contents import Contents
+from torchassistant.session.manifest import (
+    Damaged,
+    Fingerprints,
+    Manifest,
+    read_manifest,
+    sealed,
+    write_manifest,
+)
 from torchassistant.session.storage import (
     clear_aside,
-    damage,
     new_folder,
-    read_tensors,
     remove_folder,
-    write_manifest,
-    write_tensors,
 )
-from torchassistant.training import Progress
 
-_EXTRA = "extra state"
+_NAME = re.compile(r"(\d{10,})(?:-(\d+))?")
+
+BEST, LAST = "best", "last"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One that is as it was written.
+
+    Args:
+        path: Its folder.
+        manifest: What it holds.
+    """
+
+    path: Path
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """Which checkpoints are kept for how good they are.
+
+    Args:
+        monitor: A column of the history.
+        mode: ``min`` or ``max``.
+        keep: How many.
+    """
+
+    monitor: str
+    mode: str
+    keep: int
+
+    def rank(self, scores: Mapping[str, float]) -> float:
+        """The smaller, the better; infinite for what has no score."""
+        value = scores.get(self.monitor, math.nan)
+        if math.isnan(value):
+            return math.inf
+        return value if self.mode == "min" else -value
+
+    def among(self, scores: Mapping[str, Mapping[str, float]]) -> list[str]:
+        """The names of the best, the best first; of equal ones the earlier."""
+        ranked = [name for name in sorted(scores, key=_key) if self.rank(scores[name]) < math.inf]
+        return sorted(ranked, key=lambda name: self.rank(scores[name]))[: self.keep]
 
 
 class Checkpoints:
     """The checkpoints of a session, each a folder named by its step.
+
+    A second state at the same step (after validation, or with another config) has a number behind
+    the step. Nothing is ever replaced.
 
     Args:
         folder: Holds them.
@@ -43,142 +87,132 @@ class Checkpoints:
         """The names of all checkpoints, the newest last."""
         if not self.folder.is_dir():
             return []
-        return sorted(p.name for p in self.folder.iterdir() if p.name.isdigit() and p.is_dir())
+        found = (p.name for p in self.folder.iterdir() if _NAME.fullmatch(p.name) and p.is_dir())
+        return sorted(found, key=_key)
 
-    def save(self, parts: Parts, progress: Progress, keep_last: int | None = None) -> None:
-        """Store the state as it is now; only the last few checkpoints are kept.
+    def save(
+        self,
+        step: int,
+        contents: Contents,
+        session: Fingerprints,
+        scores: Mapping[str, float] | None = None,
+    ) -> str:
+        """Store a state; gives the name of its checkpoint.
+
+        Args:
+            step: The iterations done.
+            contents: The state.
+            session: The fingerprints of the files of the session.
+            scores: The row of the history, at the end of an epoch; finite.
 
         Raises:
-            SessionError: Some state holds what cannot be stored.
+            OSError: It could not be written. What was there is still there.
         """
-        with new_folder(self.folder / f"{progress.step:010d}") as aside:
-            _write(aside, parts, progress)
-            write_manifest(aside)
-        for name in self.names()[: -keep_last if keep_last else 0]:
-            remove_folder(self.folder / name)
+        same = [name for name in self.names() if _key(name)[0] == step]
+        name = f"{step:010d}"
+        if same:
+            name = f"{name}-{_key(same[-1])[1] + 1}"
+        with new_folder(self.folder / name) as aside:
+            contents.write(aside)
+            write_manifest(aside, session, scores)
+        return name
+
+    def prune(self, newest: str, keep_last: int, best: Best | None) -> None:
+        """Remove what is not kept, among those up to the newest; and what a dead process left.
+
+        Args:
+            newest: The one that was saved just now. What seems to be newer is damaged, or of a
+                run that is gone on from before it.
+            keep_last: How many of the last ones are kept.
+            best: Which ones are kept beside those.
+        """
+        names = [name for name in self.names() if _key(name) <= _key(newest)]
+        standing = [name for name in names if not _superseded(name, names)]
+        kept = set(standing[-keep_last:])
+        if best is not None:
+            kept |= set(best.among({name: self.scores(name) for name in standing}))
+        for name in names:
+            if name not in kept:
+                remove_folder(self.folder / name)
         clear_aside(self.folder)
 
-    def newest_sound(self) -> Path:
+    def scores(self, name: str) -> dict[str, float]:
+        """The row of the history that a checkpoint was saved with; empty within an epoch."""
+        try:
+            return dict(read_manifest(self.folder / name).scores)
+        except Damaged:
+            return {}
+
+    def newest_sound(self) -> Checkpoint:
         """The newest checkpoint that is as it was written; damaged ones are named.
 
         Raises:
             SessionError: There is none; with what is wrong with each.
         """
+        return self._first_sound(self.names()[::-1])
+
+    def chosen(self, which: str, best: Best | None) -> Checkpoint:
+        """A sound checkpoint by what a person calls it.
+
+        Args:
+            which: ``last``, ``best``, or a step.
+            best: What ``best`` means.
+
+        Raises:
+            SessionError: There is none, or it is damaged.
+        """
+        if which == LAST:
+            return self.newest_sound()
+        names = self.names()
+        if which == BEST:
+            if best is None:
+                raise SessionError('the config has no "best" in its "checkpoints"')
+            scores = {name: self.scores(name) for name in names}
+            ranked = Best(best.monitor, best.mode, len(names)).among(scores)
+            if not ranked:
+                raise SessionError(f'no checkpoint has a score of "{best.monitor}" yet')
+            return self._first_sound(ranked)
+        same = [n for n in names if n == which or (which.isdigit() and _key(n)[0] == int(which))]
+        if not same:
+            steps = listing(list(dict.fromkeys(str(_key(name)[0]) for name in names)))
+            raise SessionError(
+                f'there is no checkpoint "{which}"; there are "best", "last", {steps}'
+            )
+        return self._sound(same[-1])
+
+    def _first_sound(self, names: Sequence[str]) -> Checkpoint:
         found: list[str] = []
-        for name in reversed(self.names()):
-            wrong = damage(self.folder / name)
-            if wrong is None:
-                for line in found:
-                    print(f"warning: {line}", file=sys.stderr)
-                if found:
-                    print(f"warning: going on from checkpoint {name}", file=sys.stderr)
-                return self.folder / name
-            found.append(f"{shown_path(self.folder / name)} is damaged: {wrong}")
+        for name in names:
+            try:
+                checkpoint = self._sound(name)
+            except SessionError as error:
+                found.append(str(error))
+                continue
+            for line in found:
+                print(f"warning: {line}", file=sys.stderr)
+            if found:
+                print(f"warning: going on from checkpoint {name}", file=sys.stderr)
+            return checkpoint
         raise SessionError(*(found or [f"{shown_path(self.folder)} holds no checkpoint"]))
 
-
-def holds_weights_of(checkpoints: Checkpoints, parts: Parts) -> bool:
-    """Whether the newest sound checkpoint has, bit for bit, the weights of the live models."""
-    folder = checkpoints.newest_sound() / "models"
-    for name, model in parts.models.items():
-        stored = read_tensors(folder / f"{name}.safetensors")
-        live = model.state_dict()
-        if not all(torch.equal(live[key].cpu(), tensor) for key, tensor in stored.items()):
-            return False
-    return True
+    def _sound(self, name: str) -> Checkpoint:
+        path = self.folder / name
+        try:
+            return Checkpoint(path, sealed(path))
+        except Damaged as error:
+            raise SessionError(f"{shown_path(path)} is damaged: {error}") from None
+        except OSError as error:
+            raise SessionError(f"{shown_path(path)} cannot be read: {error.strerror}") from None
 
 
-def _write(folder: Path, parts: Parts, progress: Progress) -> None:
-    extra: dict[str, dict[str, Any]] = {}
-    for name, model in parts.models.items():
-        tensors = model.state_dict()
-        # What torch's get_extra_state gives need not be a tensor.
-        others = [key for key in tensors if key.endswith("_extra_state")]
-        extra[name] = {key: tensors.pop(key) for key in others}
-        write_tensors(folder / "models" / f"{name}.safetensors", tensors)
-    for name, optimizer in parts.optimizers.items():
-        what = f'the optimizer "{name}"'
-        write_state(folder / "optimizers", name, optimizer.state_dict(), what)
-    state = {
-        "progress": asdict(progress),
-        "random": random_state(),
-        "training": {what: item.state_dict() for what, item in _of_training(parts)},
-        "modules": {what: item.state_dict() for what, item in _of_modules(parts)},
-        _EXTRA: extra,
-    }
-    write_state(folder, "state", state, "the session")
+def _key(name: str) -> tuple[int, int]:
+    """The step, and the number of the state at that step."""
+    found = _NAME.fullmatch(name)
+    assert found is not None, name
+    return int(found[1]), int(found[2] or 0)
 
 
-def _of_training(parts: Parts) -> Iterator[tuple[str, Any]]:
-    """What has a state that only training needs, with what it is called."""
-    for name, item in parts.schedulers.items():
-        yield f'the scheduler of "{name}"', item.scheduler
-    for index, stage in enumerate(parts.stages):
-        if hasattr(stage.stop_condition, "state_dict"):
-            yield f"the stop condition of stage {index}", stage.stop_condition
-
-
-def _of_modules(parts: Parts) -> Iterator[tuple[str, Any]]:
-    """Modules with a state that are no models: losses, processors and adapters of the user."""
-    candidates: list[tuple[str, Any]] = [
-        (f'the loss "{name}"', loss.function) for name, loss in parts.losses.items()
-    ]
-    for name, processor in parts.batch_processors.items():
-        models = {node.model for node in processor.nodes}
-        own = [module for module in processor.modules if module not in models]
-        candidates += [
-            (f'part {index} of the batch processor "{name}"', module)
-            for index, module in enumerate(own)
-        ]
-    for what, module in candidates:
-        if isinstance(module, nn.Module) and module.state_dict():
-            yield what, module
-
-
-def restore(folder: Path, parts: Parts, weights_only: bool = False) -> tuple[Progress, Any]:
-    """Put the state of a checkpoint into live objects.
-
-    Args:
-        folder: A sound checkpoint.
-        parts: What is restored. Models that the checkpoint lacks stay as they are, with a
-            warning.
-        weights_only: Leave alone what only training needs: optimizers, schedulers, stop
-            conditions.
-
-    Returns:
-        The progress, and the state of the random number generators.
-
-    Raises:
-        SessionError: The code of a model or an optimizer has changed, so that its state does
-            not fit.
-    """
-    state = read_state(folder, "state")
-    for name, model in parts.models.items():
-        path = folder / "models" / f"{name}.safetensors"
-        if path.exists():
-            tensors = {**read_tensors(path), **state[_EXTRA].get(name, {})}
-            _load(model, tensors, f'the model "{name}"', folder)
-        else:
-            print(f'warning: no weights of the model "{name}" are stored', file=sys.stderr)
-    if not weights_only:
-        for name, optimizer in parts.optimizers.items():
-            stored = read_state(folder / "optimizers", name)
-            _load(optimizer, stored, f'the optimizer "{name}"', folder)
-        for what, item in _of_training(parts):
-            _load(item, state["training"][what], what, folder)
-    for what, item in _of_modules(parts):
-        if what in state["modules"]:
-            _load(item, state["modules"][what], what, folder)
-    return Progress(**state["progress"]), state["random"]
-
-
-def _load(target: Any, stored: Any, what: str, folder: Path) -> None:
-    try:
-        target.load_state_dict(stored)
-    except Exception as error:
-        lines = str(error).splitlines()
-        details = "; ".join(line.strip() for line in lines[1:]) or str(error)
-        reason = details if isinstance(target, nn.Module) else str(error)
-        raise SessionError(
-            f"the state of {what} in {shown_path(folder)} does not fit its code: {reason}"
-        ) from error
+def _superseded(name: str, names: Sequence[str]) -> bool:
+    """Whether there is a later state at the same step."""
+    step, number = _key(name)
+    return any(other == step and later > number for other, later in map(_key, names))

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from torchassistant.build import Statics, Trust, build_pipelines, build_stages, fill
+from torchassistant.build.code import code_of
 from torchassistant.config import Findings, Spec, completed, has_gaps, read
-from torchassistant.data.randomness import derived, seeded
+from torchassistant.data.randomness import derived, random_state, seeded
 from torchassistant.errors import ConfigError, Problem, SessionError, shown_path
 from torchassistant.session.checking import checked
-from torchassistant.session.folder import SessionFolder, write_environment
+from torchassistant.session.environment import circumstances, created
+from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
 from torchassistant.session.preflight import Preflight, preflight
 from torchassistant.session.session import Session
+from torchassistant.session.state import snapshot
 from torchassistant.session.storage import new_folder
 
 Config = str | Path | Mapping[str, Any]
@@ -116,12 +119,15 @@ def store(
     draft.spec.session_dir = str(path)
     session, statics = draft.build(path)
     report = preflight(session) if with_preflight else None
+    session.code = code_of(draft.spec, draft.trust)
     with new_folder(path) as aside:
         folder = SessionFolder(aside)
-        folder.create(draft.spec, statics)
-        write_environment(folder, session.seed, session.device)
+        fixed = folder.create(draft.spec, statics, created(session.seed, session.device))
         with seeded(derived(session.seed, "training")):
-            folder.checkpoints.save(session, session.progress)
+            here = circumstances(session.device)
+            contents = snapshot(session, session.progress, random_state(), here)
+        described = session.record(contents)
+        folder.checkpoints.save(0, contents, {**fixed, **described})
     session.restore()
     return session, report
 
@@ -133,7 +139,8 @@ def _free_folder(draft: Draft, session_dir: str | Path | None) -> Path:
     if name is None:
         raise ConfigError('the key "session_dir" is missing')
     path = Path(name)
-    if SessionFolder(path).spec.exists():
+    folder = SessionFolder(path)
+    if folder.spec.exists() or folder.checkpoints.names():
         raise SessionError(
             f"the session {shown_path(path)} exists already; train.py goes on with it, and a new "
             'one needs another "session_dir"'

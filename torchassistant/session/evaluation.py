@@ -10,8 +10,9 @@ from torchassistant.build.pipelines import wanted_by
 from torchassistant.config import EvaluationSpec, Spec
 from torchassistant.config.references import Key
 from torchassistant.errors import ConfigError
-from torchassistant.session.checkpoints import restore
+from torchassistant.session.checkpoints import LAST
 from torchassistant.session.request import Request
+from torchassistant.session.state import restore
 from torchassistant.training import Reporter, StopRequest
 
 
@@ -22,6 +23,7 @@ def evaluate_config(
     *,
     settings: Sequence[str] = (),
     trust: Sequence[str] = (),
+    checkpoint: str = LAST,
 ) -> dict[str, float]:
     """Losses and metrics by display name.
 
@@ -32,13 +34,14 @@ def evaluate_config(
         stop: Ends the evaluation early.
         settings: What is to be changed in the config or in the session's, as ``PATH=VALUE``.
         trust: Modules that the configs may name, beyond those that any config may.
+        checkpoint: ``last``, ``best`` or a step.
 
     Raises:
         ConfigError: The config has problems, alone or laid over the session's.
         SessionError: There is no such session.
         UserCodeError: The user's code raised.
     """
-    request = Request(source, EvaluationSpec, settings, trust)
+    request = Request(source, EvaluationSpec, settings, trust, checkpoint)
     wish = request.wish
 
     def used(spec: Spec) -> list[str]:
@@ -55,10 +58,10 @@ def evaluate_config(
         raise ConfigError(
             "the last stage has no validation pipeline; an evaluation config can name some"
         )
-    checkpoint = request.folder.checkpoints.newest_sound()
     session = request.open(spec, [key for name in names for key in wanted(spec, name)])
     for name in names:
         pipeline = spec.initialize.pipelines[name]
         session.pipelines[name] = build_pipeline(session.builder, name, pipeline)
-    restore(checkpoint, session, weights_only=True)
+    restore(request.checkpoint.path, session, weights_only=True)
+    request.tell_changes(spec)
     return session.evaluate(names, wish.eval_steps, reporter, stop)

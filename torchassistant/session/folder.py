@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
+import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from torchassistant.build import Statics
-from torchassistant.config import Findings, Spec, as_data, read
+from torchassistant.config import Findings, Spec, as_data, read, spec_of
 from torchassistant.errors import ConfigError, SessionError, shown_path
-from torchassistant.session.checkpoints import Checkpoints
-from torchassistant.session.history import History
-from torchassistant.session.state import read_state, write_state
-from torchassistant.session.storage import read_tensors, write_json, write_tensors
+from torchassistant.session.checkpoints import BEST, LAST, Checkpoint, Checkpoints
+from torchassistant.session.contents import Contents, read_state
+from torchassistant.session.history import METRICS, History
+from torchassistant.session.keeper import best_of
+from torchassistant.session.manifest import Fingerprints
+from torchassistant.session.storage import (
+    as_json,
+    difference,
+    fingerprint,
+    read_json,
+    read_tensors,
+    refuse_links,
+    replace_file,
+)
 
-_PACKAGES = ("torchassistant", "torch", "torchvision", "torchmetrics", "numpy", "safetensors")
+SPEC, CODE, CHANGES = "spec.json", "code.json", "changes.jsonl"
+ENVIRONMENT, STATIC, CHECKPOINTS = "environment.json", "static", "checkpoints"
+_OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS)
+_MIRRORED = (SPEC, CHANGES)
+"""Files that say how the session was described; what a checkpoint has of them is what counts."""
 
 
 class SessionFolder:
@@ -33,40 +42,113 @@ class SessionFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.spec = self.path / "spec.json"
-        self.environment = self.path / "environment.json"
-        self.splits = self.path / "static" / "splits"
-        self.preprocessors = self.path / "static" / "preprocessors"
-        self.checkpoints = Checkpoints(self.path / "checkpoints")
-        self.history = History(self.path / "metrics")
+        self.spec = self.path / SPEC
+        self.environment = self.path / ENVIRONMENT
+        self.splits = self.path / STATIC / "splits"
+        self.preprocessors = self.path / STATIC / "preprocessors"
+        self.checkpoints = Checkpoints(self.path / CHECKPOINTS)
 
-    def create(self, spec: Spec, statics: Statics) -> None:
-        """Write what never changes again, and the folders of the rest."""
-        write_json(self.spec, as_data(spec))
-        for folder in ("static", "checkpoints", "metrics"):
-            (self.path / folder).mkdir()
-        for name, indices in statics.splits.items():
+    def create(self, spec: Spec, statics: Statics, environment: dict[str, Any]) -> Fingerprints:
+        """Write what never changes again, and the folders of the rest.
+
+        Returns:
+            The fingerprints of what never changes.
+        """
+        for name in (STATIC, CHECKPOINTS, METRICS):
+            (self.path / name).mkdir()
+        contents = Contents()
+        contents.add_json(ENVIRONMENT, environment)
+        for split, indices in statics.splits.items():
             tensors = {str(position): part for position, part in enumerate(indices)}
-            write_tensors(self.splits / f"{name}.safetensors", tensors)
+            contents.add_tensors(f"{STATIC}/splits/{split}", tensors)
         for name, state in statics.preprocessors.items():
             what = f'the preprocessor "{name}"'
-            write_state(self.preprocessors, name, state, what)
+            contents.add_state(f"{STATIC}/preprocessors/{name}", state, what)
+        contents.write(self.path)
+        fixed = {
+            path.relative_to(self.path).as_posix(): fingerprint(path)
+            for path in (self.environment, *sorted((self.path / STATIC).rglob("*")))
+            if path.is_file()
+        }
+        replace_file(self.spec, as_json(as_data(spec)))
+        return fixed
 
-    def read_spec(self, settings: Sequence[str] = ()) -> Findings:
-        """The spec as it was checked and completed when the session was created.
+    def sound(self, which: str = LAST) -> Checkpoint:
+        """A checkpoint that is as it was written, in a session that is so too.
 
         Args:
-            settings: What is to be changed in it, each as ``PATH=VALUE``.
+            which: ``last``, ``best``, or a step.
 
         Raises:
-            SessionError: This is no session folder.
+            SessionError: This is no session folder; or it is damaged, so that it cannot be used.
         """
-        if not self.spec.is_file():
+        if not self.spec.is_file() and not self.checkpoints.names():
             what = "is no session folder" if self.path.is_dir() else "does not exist"
             hint = "it has no spec.json" if self.path.is_dir() else "init.py makes one"
             raise SessionError(f"{shown_path(self.path)} {what} ({hint})")
+        refuse_links(self.path, _OURS)
+        best = None
+        if which == BEST:
+            newest = spec_of(self.read_spec(self.checkpoints.newest_sound()))
+            best = None if newest is None else best_of(newest.checkpoints)
+        checkpoint = self.checkpoints.chosen(which, best)
+        wrong = {
+            name: how
+            for name, expected in checkpoint.manifest.fixed.items()
+            if (how := difference(self.path / name, expected)) is not None
+        }
+        told = wrong.pop(ENVIRONMENT, None)
+        if wrong:
+            sentences = (f"{shown_path(self.path / name)} {how}" for name, how in wrong.items())
+            raise SessionError(*sentences)
+        if told is not None:
+            # Nothing is read from it but by people.
+            _warn(f"{shown_path(self.environment)} {told}")
+        return checkpoint
+
+    def read_spec(self, checkpoint: Checkpoint, settings: Sequence[str] = ()) -> Findings:
+        """The config of a state, as it was checked and completed.
+
+        Args:
+            checkpoint: The state.
+            settings: What is to be changed in it, each as ``PATH=VALUE``.
+        """
+        text = checkpoint.manifest.text(SPEC)
+        is_shown = self.spec.is_file() and self.spec.read_bytes() == text
         # Variables are put in already; a "${" that is left is text.
-        return read(self.spec, settings, variables=False)
+        return read(self.spec if is_shown else json.loads(text), settings, variables=False)
+
+    def code(self, checkpoint: Checkpoint) -> dict[str, dict[str, str]]:
+        """The source of the user's code as it was."""
+        return dict(read_json(checkpoint.path / CODE))
+
+    def history(self, checkpoint: Checkpoint) -> History:
+        """The rows up to a state."""
+        names = (name for name in checkpoint.manifest.session if name.startswith(f"{METRICS}/"))
+        texts = {int(Path(name).stem): checkpoint.manifest.text(name) for name in names}
+        return History(self.path, texts)
+
+    def tell_damage(self, checkpoint: Checkpoint, history: History) -> None:
+        """Warn of what is not as the checkpoint has it; training puts it back."""
+        for line in history.damage():
+            _warn(line)
+        for name in _MIRRORED:
+            path, stored = self.path / name, checkpoint.manifest.text(name)
+            found = path.read_bytes() if path.is_file() else None
+            if found is None and stored:
+                _warn(f"{shown_path(path)} is missing; the checkpoint has it")
+            elif found is not None and found != stored:
+                _warn(
+                    f"{shown_path(path)} is not as the checkpoint has it, which counts; what is to "
+                    "be changed can be given as --set"
+                )
+
+    def mirror(self, spec: bytes, log: bytes) -> None:
+        """Bring the files that checkpoints hold copies of to a state."""
+        refuse_links(self.path, _MIRRORED)
+        for path, data in ((self.spec, spec), (self.path / CHANGES, log)):
+            if (path.read_bytes() if path.is_file() else b"") != data:
+                replace_file(path, data)
 
     def statics(self) -> Statics:
         """The split indices, and the states of the fitted preprocessors."""
@@ -84,40 +166,5 @@ class SessionFolder:
         return statics
 
 
-def write_environment(folder: SessionFolder, seed: int, device: torch.device) -> None:
-    """Under which versions, on what, by which command the session was created."""
-    cuda = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    write_json(
-        folder.environment,
-        {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": sys.argv,
-            "working_directory": os.getcwd(),
-            "git_commit": _git_commit(),
-            "seed": seed,
-            "device": str(device),
-            "gpu": cuda,
-            "threads": torch.get_num_threads(),
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "packages": {name: _version(name) for name in _PACKAGES},
-        },
-    )
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """The commit of the user's own code, where the working directory is under git."""
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+def _warn(sentence: str) -> None:
+    print(f"warning: {sentence}", file=sys.stderr)

@@ -12,9 +12,10 @@ from torchassistant.config import InferenceSpec, Spec
 from torchassistant.config.references import Key
 from torchassistant.errors import ConfigError, NoColumn, blaming
 from torchassistant.output_devices import Printer
-from torchassistant.session.checkpoints import restore
+from torchassistant.session.checkpoints import LAST
 from torchassistant.session.prediction import default_pipeline, predict
 from torchassistant.session.request import Request
+from torchassistant.session.state import restore
 
 
 def infer_config(
@@ -23,6 +24,7 @@ def infer_config(
     *,
     settings: Sequence[str] = (),
     trust: Sequence[str] = (),
+    checkpoint: str = LAST,
 ) -> None:
     """Hand the prediction for each input to the output device.
 
@@ -33,6 +35,7 @@ def infer_config(
         inputs: Texts, as on the command line.
         settings: What is to be changed in the config or in the session's, as ``PATH=VALUE``.
         trust: Modules that the configs may name, beyond those that any config may.
+        checkpoint: ``last``, ``best`` or a step.
 
     Raises:
         ConfigError: The config has problems, alone or laid over the session's.
@@ -40,7 +43,7 @@ def infer_config(
         SessionError: There is no such session.
         UserCodeError: The user's code raised.
     """
-    request = Request(source, InferenceSpec, settings, trust)
+    request = Request(source, InferenceSpec, settings, trust, checkpoint)
     wish = request.wish
 
     def used(spec: Spec) -> list[str]:
@@ -55,12 +58,12 @@ def infer_config(
 
     spec = request.spec(used, wanted, scored=False)
     (name,) = used(spec)
-    checkpoint = request.folder.checkpoints.newest_sound()
     session = request.open(spec, wanted(spec, name))
     builder = session.builder
     pipeline = spec.initialize.pipelines[name]
     session.pipelines[name] = build_pipeline(builder, name, pipeline, with_data=False)
-    restore(checkpoint, session, weights_only=True)
+    restore(request.checkpoint.path, session, weights_only=True)
+    request.tell_changes(spec)
     device = Printer()
     if wish.output_device is not None:
         what = "the output device"

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torchassistant.build import Trust, build_pipelines, build_stages
+from torchassistant.build.code import code_of
 from torchassistant.config import spec_of
-from torchassistant.session import changes
+from torchassistant.errors import ConfigError
+from torchassistant.session import applying, changes
 from torchassistant.session.checking import checked
+from torchassistant.session.checkpoints import LAST
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
+from torchassistant.session.state import progress_of
 
 
 def load_session(
@@ -20,34 +24,46 @@ def load_session(
     *,
     settings: Sequence[str] = (),
     trust: Sequence[str] = (),
+    accept_changes: bool = False,
+    checkpoint: str = LAST,
 ) -> Session:
-    """Load a session as its newest sound checkpoint holds it.
+    """Load a session as one of its checkpoints holds it.
 
     Args:
         path: The session folder.
         device: One device for everything, whatever the config says.
-        settings: What is to be changed in its config from now on, each as ``PATH=VALUE``; the
-            folder keeps the config that it has.
+        settings: What is to be changed in its config from now on, each as ``PATH=VALUE``; what has
+            changed is written down when the session is trained.
         trust: Modules that the config may name, beyond those that any config may.
+        accept_changes: Whether changes are accepted that make another run of it: of data, models,
+            and the code of those.
+        checkpoint: ``last``, ``best`` or a step. To train it, the last one is needed.
 
     Raises:
-        ConfigError: With every problem of the config, and every change that is too late.
+        ConfigError: With every problem of the config, and every change that is refused.
         SessionError: There is no session, or no sound checkpoint.
         UserCodeError: The user's code raised.
     """
     trusted = Trust(trust)
     folder = SessionFolder(path)
-    findings = folder.read_spec(settings)
+    found = folder.sound(checkpoint)
+    findings = folder.read_spec(found, settings)
     spec = checked(findings, trusted)
-    changed = []
+    changed: list[changes.Change] = []
     if settings:
-        before = spec_of(folder.read_spec())
+        before = spec_of(folder.read_spec(found))
         assert before is not None, "with the settings it could be read"
-        changed = changes.judge(before, spec, findings)
-        findings.raise_if_any()
+        progress = progress_of(found.path)
+        changed = changes.judged(before, spec, progress, findings, accept_changes)
+    code = code_of(spec, trusted)
+    of_code, problems = changes.judged_code(folder.code(found), code, accept_changes)
+    if problems or findings.problems:
+        raise ConfigError(*findings.in_order(), *problems)
     session = open_session(folder.path, spec, findings.place_of, folder.statics(), trusted, device)
     build_pipelines(session.builder)
     build_stages(session.builder)
-    session.restore()
-    changes.apply(changed, session)
+    session.restore(found)
+    folder.tell_damage(found, session.rows)
+    session.code, session.changed = code, [*changed, *of_code]
+    applying.apply(changed, session)
     return session

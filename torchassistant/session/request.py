@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from torchassistant.build import Trust, needed_for, survey_objects
+from torchassistant.build.code import code_of
 from torchassistant.config import Findings, Spec, check_sources, lay_over, read, settings_for
 from torchassistant.config import validate as validated
 from torchassistant.config.objects import objects_in
@@ -15,7 +17,9 @@ from torchassistant.config.spec import EvaluationSpec, InferenceSpec
 from torchassistant.config.tree import Path as TreePath
 from torchassistant.config.tree import place_of
 from torchassistant.errors import ConfigError, Place, UserCodeError, near
+from torchassistant.session.changes import judged_code
 from torchassistant.session.checking import checked
+from torchassistant.session.checkpoints import LAST
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
@@ -31,6 +35,7 @@ class Request(Generic[Wish]):
         block: Which of the two kinds it is.
         settings: What is to be changed in it or in the session's config, as ``PATH=VALUE``.
         trust: Modules that the configs may name, beyond those that any config may.
+        checkpoint: ``last``, ``best`` or a step.
 
     Raises:
         ConfigError: The config cannot be read, or does not say which session it is for.
@@ -44,6 +49,7 @@ class Request(Generic[Wish]):
         block: type[Wish],
         settings: Sequence[str] = (),
         trust: Sequence[str] = (),
+        checkpoint: str = LAST,
     ) -> None:
         self.trust = Trust(trust)
         own, others = settings_for(block, settings)
@@ -55,7 +61,8 @@ class Request(Generic[Wish]):
         self.wish: Wish = wish
         self._look_at_objects()
         self.folder = SessionFolder(wish.session_dir)
-        whole = self.folder.read_spec().tree
+        self.checkpoint = self.folder.sound(checkpoint)
+        whole = self.folder.read_spec(self.checkpoint).tree
         if wish.initialize:
             over = {"initialize": self.own.tree["initialize"]}
             whole = lay_over(whole, over, str(source))
@@ -104,6 +111,14 @@ class Request(Generic[Wish]):
             self.wish.device,
             list(wanted),
         )
+
+    def tell_changes(self, spec: Spec) -> None:
+        """Warn of code that is not what the weights were trained with."""
+        then = self.folder.code(self.checkpoint)
+        _, problems = judged_code(then, code_of(spec, self.trust), accepted=False)
+        for problem in problems:
+            line = problem.message.splitlines()[0].partition(", and")[0]
+            print(f"warning: {line} since this was trained", file=sys.stderr)
 
     def place_of(self, path: TreePath) -> Place:
         """Where a path stands: in the config at hand, or else in the session's."""

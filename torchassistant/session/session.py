@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,17 +10,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from torchassistant.build import Builder, Parts
-from torchassistant.config import InferenceSpec, Spec, check_sources, read, validate
+from torchassistant.config import InferenceSpec, Spec, as_data, check_sources, read, validate
 from torchassistant.data.randomness import set_random_state
 from torchassistant.errors import ConfigError, Interrupted, SessionError, near, shown_path
-from torchassistant.session.checkpoints import holds_weights_of, restore
-from torchassistant.session.folder import SessionFolder
+from torchassistant.session.changes import Change, Code, log_of
+from torchassistant.session.checkpoints import Checkpoint
+from torchassistant.session.contents import Contents
+from torchassistant.session.environment import circumstances, differences
+from torchassistant.session.folder import CHANGES, CODE, SPEC, SessionFolder
+from torchassistant.session.history import History
+from torchassistant.session.keeper import SessionKeeper
 from torchassistant.session.lock import only_trainer
+from torchassistant.session.manifest import Fingerprints, of_text
 from torchassistant.session.prediction import predict
+from torchassistant.session.state import has_weights_of, restore
+from torchassistant.session.storage import as_json, clear_aside
 from torchassistant.training import (
     Progress,
     Reporter,
-    Row,
     StageHistory,
     StopRequest,
     evaluate,
@@ -51,6 +59,12 @@ class Session(Parts):
         self.spec = spec
         self.progress = Progress()
         self.builder: Builder
+        self.rows = History(self.folder.path)
+        self.code: Code = {}
+        self.log = b""
+        self.fixed: Fingerprints = {}
+        self.changed: list[Change] = []
+        self._restored_from = ""
         self._random: Any = None
 
     @property
@@ -66,87 +80,145 @@ class Session(Parts):
     @property
     def history(self) -> pd.DataFrame:
         """The rows of all stages as a pandas DataFrame, with a column ``stage``."""
-        return self.folder.history.table(len(self.spec.train.stages))
+        return self.rows.table(len(self.spec.train.stages))
 
-    def restore(self) -> None:
-        """Put back the state of the newest sound checkpoint.
+    def restore(self, checkpoint: Checkpoint | None = None) -> None:
+        """Put back the state of a checkpoint; left out: of the newest sound one.
 
         Raises:
             SessionError: There is none, or it does not fit the code of the user any more.
         """
-        self.progress, self._random = restore(self.folder.checkpoints.newest_sound(), self)
+        checkpoint = checkpoint or self.folder.sound()
+        restored = restore(checkpoint.path, self)
+        self.progress, self._random = restored.progress, restored.random
+        self.rows = self.folder.history(checkpoint)
+        self.log = checkpoint.manifest.text(CHANGES)
+        self.fixed = checkpoint.manifest.fixed
+        self._restored_from = checkpoint.path.name
+        found = list(differences(restored.environment, circumstances(self.device)))
+        if found:
+            print(
+                f"warning: not all is as it was at step {self.progress.step}, so that the last "
+                f"bits of results may differ: {'; '.join(found)}",
+                file=sys.stderr,
+            )
+
+    def record(self, contents: Contents) -> Fingerprints:
+        """Add the user's code to a checkpoint.
+
+        Returns:
+            The fingerprints of the files that say how the session was described.
+        """
+        contents.add_json(CODE, self.code)
+        return {SPEC: of_text(as_json(as_data(self.spec))), CHANGES: of_text(self.log)}
 
     def train(self, reporter: Reporter | None = None, stop: StopRequest | None = None) -> None:
         """Train until every stage is done. A finished session is left as it is.
 
-        The state is saved after every epoch, or as ``checkpoints`` in the config says.
+        The state is saved after every epoch, or as ``checkpoints`` in the config says, and where
+        the run is stopped.
 
         Args:
             reporter: Hears what happens.
             stop: Ends training after the iteration at hand.
 
         Raises:
-            Interrupted: ``stop`` asked for it; the last saved epoch is where training goes on.
+            Interrupted: ``stop`` asked for it; training goes on from the iteration at hand.
             SessionError: Another process trains the session.
             UserCodeError: The user's code raised.
             DataError: The data does not fit the config.
+            NotFinite: A loss or a gradient is not finite.
+            NotSaved: Training is done, and not all of it could be written.
         """
         with only_trainer(self.folder.environment):
             newest = self.folder.checkpoints.newest_sound()
-            if int(newest.name) > self.progress.step:
-                # Another process has brought the session forward since this one loaded it.
-                self.restore()
+            if newest.path.name != self._restored_from:
+                self._catch_up(newest)
             if not self.finished:
-                self._train(reporter, stop)
+                self._train(reporter or Reporter(), stop or StopRequest())
 
-    def _train(self, reporter: Reporter | None, stop: StopRequest | None) -> None:
-        reporter = reporter or Reporter()
-        history = self.folder.history
-        history.cut(self.progress.stage, self.progress.epoch)
+    def _catch_up(self, newest: Checkpoint) -> None:
+        """Another process has brought the session forward since this one loaded it."""
+        if newest.manifest.text(SPEC) != as_json(as_data(self.spec)):
+            raise SessionError(f"{shown_path(self.path)} was changed meanwhile; load it again")
+        self.restore(newest)
+
+    def _keeper(self) -> SessionKeeper:
+        return SessionKeeper(
+            self,
+            self.progress,
+            self.rows,
+            self.folder.checkpoints,
+            self.spec.checkpoints,
+            self.fixed,
+            self.record,
+        )
+
+    def _train(self, reporter: Reporter, stop: StopRequest) -> None:
+        clear_aside(self.path)
+        clear_aside(self.folder.checkpoints.folder)
+        self.rows.repair()
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
-        if self.progress.step == 0 and not holds_weights_of(self.folder.checkpoints, self):
-            # Weights were put in from Python since the session was created.
-            self._save()
+        keeper = self._keeper()
+        self._begin(keeper)
         try:
             while not self.finished:
                 index = self.progress.stage
                 stage = self.stages[index]
+                self.rows.start(index, stage.header)
                 reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
-                rows = StageHistory(history.rows(index), self.progress.stage_step)
-                train_stage(stage, self.progress, rows, self._epoch_finished(index), reporter, stop)
+                rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
+                train_stage(stage, self.progress, rows, keeper, reporter, stop)
+            keeper.finish()
+        except Interrupted as error:
+            raise self._stopped(error, keeper, stop) from None
         except BaseException as error:
-            # What is alive is in the middle of an epoch; training goes on from what is saved.
+            self._give_up(error, keeper)
+            raise
+        finally:
             reporter.close()
-            try:
-                self.restore()
-            except SessionError as failure:
-                error.add_note(f"afterwards the saved state could not be put back: {failure}")
-                raise error from None
-            if not isinstance(error, Interrupted):
-                raise
-            raise Interrupted(
-                error.signum,
-                f"the state after epoch {self.progress.epoch} is saved in "
-                f'{shown_path(self.path)}; "train.py {shown_path(self.path)}" goes on from there',
-            ) from None
-        reporter.close()
+        self._restored_from = self.folder.checkpoints.names()[-1]
 
-    def _epoch_finished(self, stage: int) -> Any:
-        checkpoints = self.spec.checkpoints
+    def _begin(self, keeper: SessionKeeper) -> None:
+        """Save what has changed since the session was loaded, before anything is trained."""
+        newest = self.folder.checkpoints.newest_sound()
+        if self.changed:
+            entries = [change.entry(self.progress) for change in self.changed]
+            self.log += log_of(entries)
+            self.changed = []
+            keeper.keep()
+            keeper.finish()
+        elif self.progress.step == 0 and not has_weights_of(newest.path, self):
+            # Weights were put in from Python since the session was created.
+            keeper.keep()
+        self.folder.mirror(as_json(as_data(self.spec)), self.log)
 
-        def save(row: Row) -> None:
-            self.folder.history.append(stage, row)
-            due = self.progress.epoch % checkpoints.every_epochs == 0
-            if due or self.progress.stage != stage:
-                self._save()
+    def _stopped(self, error: Interrupted, keeper: SessionKeeper, stop: StopRequest) -> Interrupted:
+        """What there is to say of a run that was asked to stop."""
+        name = shown_path(self.path)
+        hint = f'"train.py {name}" goes on from there'
+        if stop.at_once:
+            self._restored_from = ""
+            hint = hint.replace("from there", "from the last state that was saved")
+            return Interrupted(error.signum, f"{error}; {hint}")
+        keeper.finish()
+        self._restored_from = self.folder.checkpoints.names()[-1]
+        self._random = keeper.random
+        step, epoch = self.progress.step, self.progress.epoch
+        return Interrupted(
+            error.signum,
+            f"the state after iteration {step} (epoch {epoch + 1}) is saved in {name}; {hint}",
+        )
 
-        return save
-
-    def _save(self) -> None:
-        keep_last = self.spec.checkpoints.keep_last
-        self.folder.checkpoints.save(self, self.progress, keep_last)
+    def _give_up(self, error: BaseException, keeper: SessionKeeper) -> None:
+        """What is alive is in the middle of an iteration; put back what is saved."""
+        keeper.wait()
+        try:
+            self.restore()
+        except SessionError as failure:
+            error.add_note(f"afterwards the saved state could not be put back: {failure}")
 
     def evaluate(
         self,

@@ -1,31 +1,227 @@
-"""The state of live objects, stored in a folder and put back."""
+"""The whole state of a run: taken from live objects, and put back into them."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from torchassistant.errors import SessionError
-from torchassistant.session.codec import CodecError, decode, encode
-from torchassistant.session.storage import read_json, read_tensors, write_json, write_tensors
+import torch
+from torch import nn
+from torch.utils.data import IterableDataset
+
+from torchassistant.build import Parts
+from torchassistant.data.generators import Generator, generators_in, set_states_of, states_of
+from torchassistant.errors import SessionError, shown_path
+from torchassistant.session.contents import Contents, read_state
+from torchassistant.session.storage import read_tensors
+from torchassistant.training import Progress
+
+_EXTRA = "extra state"
 
 
-def write_state(folder: Path, name: str, state: Any, what: str) -> None:
-    """Store a state as ``NAME.json`` and, if it holds tensors, ``NAME.safetensors``.
+class Restored(NamedTuple):
+    """What a checkpoint says beside the state of live objects.
+
+    Args:
+        progress: How far the run had come.
+        random: The state of the random number generators.
+        environment: Under what it was saved.
+    """
+
+    progress: Progress
+    random: Any
+    environment: dict[str, Any]
+
+
+def snapshot(
+    parts: Parts, progress: Progress, random: Any, environment: dict[str, Any]
+) -> Contents:
+    """A copy of the state as it is now.
+
+    Args:
+        parts: Whose state.
+        progress: How far the run has come.
+        random: The state of the random number generators.
+        environment: What the state may depend on beside all that.
 
     Raises:
-        SessionError: It holds something that is neither data nor a tensor.
+        SessionError: Some state holds what cannot be stored.
     """
+    contents = Contents()
+    extra: dict[str, dict[str, Any]] = {}
+    for name, model in parts.models.items():
+        tensors = model.state_dict()
+        # What torch's get_extra_state gives need not be a tensor.
+        others = [key for key, value in tensors.items() if not isinstance(value, torch.Tensor)]
+        extra[name] = {key: tensors.pop(key) for key in others}
+        contents.add_tensors(f"models/{name}", tensors)
+    for name, optimizer in parts.optimizers.items():
+        what = f'the optimizer "{name}"'
+        contents.add_state(f"optimizers/{name}", optimizer.state_dict(), what)
+    state = {
+        "progress": asdict(progress),
+        "random": random,
+        "generators": states_of(_generators(parts)),
+        "samplers": {name: f.memory.state() for name, f in parts.loader_factories.items()},
+        "training": {what: item.state_dict() for what, item in _of_training(parts)},
+        "modules": {what: item.state_dict() for what, item in _of_modules(parts)},
+        "buffers": {name: _unsaved_buffers(model) for name, model in parts.models.items()},
+        _EXTRA: extra,
+        "environment": environment,
+    }
+    contents.add_state("state", state, "the session")
+    return contents
+
+
+def restore(folder: Path, parts: Parts, weights_only: bool = False) -> Restored:
+    """Put the state of a checkpoint into live objects.
+
+    Args:
+        folder: A sound checkpoint.
+        parts: What is restored. What the checkpoint lacks stays as it is; for a model there is a
+            warning.
+        weights_only: Leave alone what only training needs: optimizers, schedulers, stop
+            conditions, datasets.
+
+    Raises:
+        SessionError: The code of a model or an optimizer has changed, so that its state does
+            not fit.
+    """
+    state = read_state(folder, "state")
+    for name, model in parts.models.items():
+        path = folder / "models" / f"{name}.safetensors"
+        if path.exists():
+            tensors = {**read_tensors(path), **state[_EXTRA].get(name, {})}
+            _load(model, tensors, f'the model "{name}"', folder)
+            _set_unsaved_buffers(model, state["buffers"].get(name, {}))
+        else:
+            print(f'warning: no weights of the model "{name}" are stored', file=sys.stderr)
+    if not weights_only:
+        for name, optimizer in parts.optimizers.items():
+            if (folder / "optimizers" / f"{name}.json").exists():
+                stored = read_state(folder / "optimizers", name)
+                _load(optimizer, stored, f'the optimizer "{name}"', folder)
+        for what, item in _of_training(parts):
+            if what in state["training"]:
+                _load(item, state["training"][what], what, folder)
+        set_states_of(_generators(parts), state["generators"])
+        for name, factory in parts.loader_factories.items():
+            factory.memory.set_state(state["samplers"].get(name))
+    for what, item in _of_modules(parts):
+        if what in state["modules"]:
+            _load(item, state["modules"][what], what, folder)
+    progress = Progress.of(state["progress"])
+    if progress.step and not weights_only:
+        for item in parts.schedulers.values():
+            # torch warns of schedulers that step first; their optimizers have, in another process.
+            item.optimizer._opt_called = True  # type: ignore[attr-defined]
+    return Restored(progress, state["random"], state["environment"])
+
+
+def progress_of(folder: Path) -> Progress:
+    """How far a run had come when a checkpoint was saved."""
+    return Progress.of(read_state(folder, "state")["progress"])
+
+
+def has_weights_of(folder: Path, parts: Parts) -> bool:
+    """Whether a checkpoint has, bit for bit, the weights of the live models."""
+    for name, model in parts.models.items():
+        stored = read_tensors(folder / "models" / f"{name}.safetensors")
+        live = model.state_dict()
+        if not all(torch.equal(live[key].cpu(), tensor) for key, tensor in stored.items()):
+            return False
+    return True
+
+
+def _of_training(parts: Parts) -> Iterator[tuple[str, Any]]:
+    """What has a state that only training needs, with what it is called."""
+    for name, item in parts.schedulers.items():
+        yield f'the scheduler of "{name}"', item.scheduler
+    for index, stage in enumerate(parts.stages):
+        if _has_state(stage.stop_condition):
+            yield f"the stop condition of stage {index}", stage.stop_condition
+    for name, dataset in parts.datasets.items():
+        # One that can only be iterated over is read again from its beginning.
+        if _has_state(dataset) and not isinstance(dataset, IterableDataset):
+            yield f'the dataset "{name}"', dataset
+    for name, collator in parts.collators.items():
+        if _has_state(collator):
+            yield f'the collator "{name}"', collator
+
+
+def _has_state(item: Any) -> bool:
+    return all(callable(getattr(item, key, None)) for key in ("state_dict", "load_state_dict"))
+
+
+def _of_modules(parts: Parts) -> Iterator[tuple[str, Any]]:
+    """Modules with a state that are no models: losses, processors and adapters of the user."""
+    candidates: list[tuple[str, Any]] = [
+        (f'the loss "{name}"', loss.function) for name, loss in parts.losses.items()
+    ]
+    for name, processor in parts.batch_processors.items():
+        models = {node.model for node in processor.nodes}
+        own = [module for module in processor.modules if module not in models]
+        candidates += [
+            (f'part {index} of the batch processor "{name}"', module)
+            for index, module in enumerate(own)
+        ]
+    for what, module in candidates:
+        if isinstance(module, nn.Module) and module.state_dict():
+            yield what, module
+
+
+def _generators(parts: Parts) -> dict[str, Generator]:
+    """The random number generators that the parts of the user keep to themselves."""
+    processors = {
+        name: [getattr(p, key, None) for key in ("input_adapter", "output_adapter", "function")]
+        for name, p in parts.batch_processors.items()
+    }
+    return generators_in(
+        {
+            "models": parts.models,
+            "losses": {
+                name: [loss.function, loss.transform] for name, loss in parts.losses.items()
+            },
+            "batch_processors": processors,
+            "datasets": parts.datasets,
+            "preprocessors": parts.preprocessors,
+            "collators": parts.collators,
+            "forward_hooks": parts.forward_hooks,
+            "backward_hooks": parts.backward_hooks,
+        }
+    )
+
+
+def _unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Buffers that torch leaves out of a state_dict; training may change them all the same."""
+    saved = model.state_dict(keep_vars=True)
+    return {name: buffer for name, buffer in model.named_buffers() if name not in saved}
+
+
+def _set_unsaved_buffers(model: nn.Module, stored: dict[str, torch.Tensor]) -> None:
+    live = dict(model.named_buffers())
+    for name, value in stored.items():
+        buffer = live.get(name)
+        if buffer is None:
+            continue
+        if buffer.shape == value.shape:
+            with torch.no_grad():
+                buffer.copy_(value)
+        else:
+            path, _, key = name.rpartition(".")
+            setattr(model.get_submodule(path), key, value.to(buffer.device))
+
+
+def _load(target: Any, stored: Any, what: str, folder: Path) -> None:
     try:
-        data, tensors = encode(state)
-    except CodecError as error:
-        raise SessionError(f"the state of {what} cannot be stored: {error}") from None
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / f"{name}.json", data)
-    if tensors:
-        write_tensors(folder / f"{name}.safetensors", tensors)
-
-
-def read_state(folder: Path, name: str) -> Any:
-    """What :func:`write_state` stored."""
-    return decode(read_json(folder / f"{name}.json"), read_tensors(folder / f"{name}.safetensors"))
+        target.load_state_dict(stored)
+    except Exception as error:
+        lines = str(error).splitlines()
+        details = "; ".join(line.strip() for line in lines[1:]) or str(error)
+        reason = details if isinstance(target, nn.Module) else str(error)
+        raise SessionError(
+            f"the state of {what} in {shown_path(folder)} does not fit its code: {reason}"
+        ) from error

@@ -1,4 +1,8 @@
-"""All writing of a session: aside first, then synced, then renamed into place."""
+"""All writing of a session: aside first, then synced, then renamed into place.
+
+A folder appears under its name when all of it is on the disk, or not at all; the same goes for a
+file that is replaced. No link is followed.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save_file
 
-MANIFEST = "manifest.json"
+from torchassistant.errors import SessionError, shown_path
+
 ASIDE = ".aside-"
 
 
@@ -25,10 +30,13 @@ def new_folder(path: Path) -> Iterator[Path]:
     """A folder that appears under its name when it is whole, or not at all.
 
     Args:
-        path: Its name; an empty folder or an older one of that name is replaced.
+        path: Its name; an empty folder of that name is replaced.
 
     Yields:
         The folder aside, to write into.
+
+    Raises:
+        OSError: It could not be written; or there is such a folder, and it is not empty.
     """
     parents = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,10 +48,9 @@ def new_folder(path: Path) -> Iterator[Path]:
             for name in files:
                 _sync(Path(folder, name))
             _sync(Path(folder))
-        if path.exists():
-            remove_folder(path)
         aside.rename(path)
-        _sync(path.parent)
+        for parent in [path.parent, *(p.parent for p in parents)]:
+            _sync(parent)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         for parent in parents:
@@ -62,16 +69,19 @@ def remove_folder(path: Path) -> None:
 def clear_aside(folder: Path) -> None:
     """Remove what an earlier process left aside when it died."""
     for path in folder.glob(f"{ASIDE}*"):
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def replace_file(path: Path, data: bytes) -> None:
     """Replace a file by a whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=ASIDE, dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
@@ -82,17 +92,45 @@ def write_text(path: Path, text: str) -> None:
     _sync(path.parent)
 
 
-def append_text(path: Path, text: str) -> None:
-    """Add to the end of a file, and wait until it is on the disk."""
-    with path.open("a", encoding="utf-8", newline="") as file:
-        file.write(text)
+def continue_file(path: Path, size: int, data: bytes, sync: bool) -> None:
+    """Write on from a position of a file; whatever stands behind it is cut off first.
+
+    Args:
+        path: The file; it is made where there is none.
+        size: The length of what stands in it already, in bytes.
+        data: What follows.
+        sync: Whether to wait until it is on the disk.
+
+    Raises:
+        OSError: It could not be written; it may hold a part of the data now.
+    """
+    is_new = not path.exists()
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with os.fdopen(handle, "wb") as file:
+        file.truncate(size)
+        file.seek(size)
+        file.write(data)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())
+    if sync and is_new:
+        _sync(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file, and that it is there, is on the disk."""
+    _sync(path)
+    _sync(path.parent)
+
+
+def as_json(data: Any) -> bytes:
+    """Data as the JSON that files of a session hold."""
+    return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def write_json(path: Path, data: Any) -> None:
     """Replace a file by data as JSON."""
-    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    replace_file(path, as_json(data))
 
 
 def read_json(path: Path) -> Any:
@@ -100,18 +138,23 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def own_memory(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies on the CPU that nothing else changes; tensors that share memory get their own."""
+    return {
+        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
+    }
+
+
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Tensors by name as a safetensors file; those that share memory are stored apart."""
-    seen: set[int] = set()
-    stored = {}
-    for name, tensor in tensors.items():
-        copy = tensor.detach().to("cpu").contiguous()
-        if copy.numel() and copy.untyped_storage().data_ptr() in seen:
-            copy = copy.clone()
-        seen.add(copy.untyped_storage().data_ptr())
-        stored[name] = copy
+    """Tensors by name as a safetensors file.
+
+    Args:
+        path: A new file, in a folder that is aside.
+        tensors: Contiguous, on the CPU, each with memory of its own.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(save(stored))
+    # Writes from the tensors' own memory, and lets other threads run meanwhile.
+    save_file(dict(tensors), path)
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -119,46 +162,49 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return load_file(path) if path.exists() else {}
 
 
-def write_manifest(folder: Path) -> None:
-    """Size and SHA-256 of every file of a folder; written last, it says that all are there."""
-    files = {
-        path.relative_to(folder).as_posix(): {
-            "size": path.stat().st_size,
-            "sha256": _sha256(path),
-        }
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
-    write_json(folder / MANIFEST, {"format": 1, "files": files})
+def fingerprint(path: Path) -> dict[str, Any]:
+    """Size and SHA-256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"size": os.fstat(file.fileno()).st_size, "sha256": digest}
 
 
-def damage(folder: Path) -> str | None:
-    """What is wrong with a folder that has a manifest, or None where every file is as written."""
-    try:
-        files = read_json(folder / MANIFEST)["files"]
-        for name, expected in files.items():
-            path = folder / name
-            if not path.is_file():
-                return f"{name} is missing"
-            size = path.stat().st_size
-            if size != expected["size"]:
-                return f"{name} has {size} bytes instead of {expected['size']}"
-            if _sha256(path) != expected["sha256"]:
-                return f"{name} is not what was written (its SHA-256 differs)"
-    except FileNotFoundError:
-        return f"{MANIFEST} is missing"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{MANIFEST} cannot be read ({error})"
+def difference(path: Path, expected: Mapping[str, Any]) -> str | None:
+    """How a file differs from its fingerprint, or None where it does not."""
+    if path.is_symlink():
+        return "is a link"
+    if not path.is_file():
+        return "is missing"
+    size = path.stat().st_size
+    if size != expected["size"]:
+        return f"has {size} bytes instead of {expected['size']}"
+    if fingerprint(path)["sha256"] != expected["sha256"]:
+        return "is not what was written (its SHA-256 differs)"
     return None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def refuse_links(folder: Path, names: tuple[str, ...]) -> None:
+    """Nothing below a session folder may be a link: it could lead anywhere.
+
+    Args:
+        folder: The session folder; itself it may be reached by a link.
+        names: What in it is used.
+
+    Raises:
+        SessionError: There is one.
+    """
+    links = [folder / name for name in names if (folder / name).is_symlink()]
+    for name in names:
+        for inner, folders, files in os.walk(folder / name):
+            links += [p for n in (*folders, *files) if (p := Path(inner, n)).is_symlink()]
+    if links:
+        raise SessionError(
+            *(f"{shown_path(link)} is a link, and links are not followed" for link in links)
+        )
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

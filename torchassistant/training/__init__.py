@@ -2,6 +2,7 @@
 
 from torchassistant.training.debugging import DebugPipeline
 from torchassistant.training.evaluation import evaluate
+from torchassistant.training.finite import NotFinite
 from torchassistant.training.inference import infer
 from torchassistant.training.iteration import GradientClipper, Scheduler, Trainer
 from torchassistant.training.pipeline import InputSource, Pipeline, PipelineLoss, PipelineMetric
@@ -16,6 +17,7 @@ __all__ = [
     "InputSource",
     "Loss",
     "Metric",
+    "NotFinite",
     "Pipeline",
     "PipelineLoss",
     "PipelineMetric",

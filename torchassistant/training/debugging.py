@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -48,8 +49,9 @@ class DebugPipeline:
             with (
                 seeded(derived(self.seed, "debug", self.name, step)),
                 evaluating(self.graph.modules),
+                closing(data.frames(0)) as given,
             ):
-                for frames in islice(data.frames(0), self.iterations):
+                for frames in islice(given, self.iterations):
                     result: Any = chosen(plan.run(frames), self.graph, self.keys)
                     with blaming("what is done with the results"):
                         if self.postprocessor is not None:

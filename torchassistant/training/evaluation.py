@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 
+from torchassistant.data import Injector
 from torchassistant.data.randomness import derived, seeded
-from torchassistant.errors import DataError, Interrupted, UserCodeError
-from torchassistant.graph import evaluating
+from torchassistant.errors import DataError, UserCodeError, UserError
+from torchassistant.graph import Frames, evaluating
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import StopRequest
 from torchassistant.training.reporting import Reporter
@@ -38,7 +41,7 @@ def evaluate(
     Raises:
         Interrupted: ``stop`` asked for it.
     """
-    reporter = reporter or Reporter()
+    reporter, stop = reporter or Reporter(), stop or StopRequest()
     data = pipeline.evaluation_data()
     plan = pipeline.graph.for_evaluation()
     losses = [(item, RunningMean(item.loss.sums)) for item in pipeline.losses]
@@ -49,9 +52,10 @@ def evaluate(
         with (
             seeded(derived(pipeline.seed, "evaluation", pipeline.name)),
             evaluating(pipeline.modules),
+            closing(data.frames(0)) as given,
         ):
             batches = 0
-            for frames in islice(data.frames(0), limit):
+            for frames in islice(_waited_for(data, given, stop), limit):
                 batches += 1
                 plan.run(frames)
                 for item, running in losses:
@@ -60,8 +64,7 @@ def evaluate(
                 for scored, metric in metrics:
                     metric.update(frames[scored.node])
                 reporter.batch_evaluated()
-                if stop is not None and stop.signum is not None:
-                    raise Interrupted(stop.signum, "stopped in evaluation")
+                stop.check()
             if not batches:
                 raise DataError(f'the loaders of the pipeline "{pipeline.name}" give no batch')
             values = {item.shown_as: running.value() for item, running in losses}
@@ -70,6 +73,23 @@ def evaluate(
         whole = f'the evaluation of the pipeline "{pipeline.name}"'
         raise error.within(whole) from error.__cause__
     return values
+
+
+def _waited_for(data: Injector, frames: Iterator[Frames], stop: StopRequest) -> Iterator[Frames]:
+    """The same frames; while a worker is waited for, nothing has to be finished."""
+    while True:
+        stop.waiting = data.can_be_left
+        try:
+            given = next(frames, None)
+        except (UserCodeError, UserError):
+            # A signal to the whole process group ends the workers too: no fault of theirs.
+            stop.check()
+            raise
+        finally:
+            stop.waiting = False
+        if given is None:
+            return
+        yield given
 
 
 def _limit(length: int | None, steps: Steps) -> int | None:

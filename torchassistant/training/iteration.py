@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,9 @@ from torch.optim import Optimizer
 from torchassistant.data.randomness import derived, seeded
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.graph import Frames
+from torchassistant.training.finite import Batch, FiniteCheck, NotFinite, explained
 from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.progress import PassProgress, StopRequest
 from torchassistant.training.scoring import RunningMean
 
 
@@ -64,6 +66,9 @@ class Trainer:
         pipeline: What is trained.
         clippers: Those of its trained models are used.
         schedulers: Those of its optimizers that step with the iterations are used.
+        skips: Whether a batch whose loss or gradient is not finite is left out; else it ends the
+            training.
+        stop: Knows whether the run waits for data.
     """
 
     def __init__(
@@ -71,6 +76,8 @@ class Trainer:
         pipeline: Pipeline,
         clippers: Sequence[GradientClipper] = (),
         schedulers: Sequence[Scheduler] = (),
+        skips: bool = False,
+        stop: StopRequest | None = None,
     ) -> None:
         graph = pipeline.graph
         trained, optimizers = set(graph.trained), graph.optimizers
@@ -83,47 +90,103 @@ class Trainer:
             s for s in schedulers if s.interval == "step" and s.optimizer in optimizers
         ]
         self.metrics = [(m.shown_as, m.node, m.metric.fresh()) for m in pipeline.metrics]
-        self.batches: Iterator[Frames] = iter(())
+        self.skips = skips
+        self.stop = stop or StopRequest()
+        self.can_be_left = self.data.can_be_left
+        self.finite = FiniteCheck(optimizers, waits=skips)
+        self.buffers = [b for model in trained for b in model.buffers()] if skips else []
         self.frames: Frames = {}
-        self.running: dict[str, RunningMean] = {}
         self.start_epoch(0)
 
-    def start_epoch(self, epoch: int) -> None:
-        """Begin a pass over the data."""
-        self.batches, self.frames = self.data.frames(epoch), {}
-        self.running = {item.shown_as: RunningMean(item.loss.sums) for item in self.pipeline.losses}
+    def start_epoch(self, epoch: int, come: PassProgress | None = None) -> None:
+        """Begin a pass over the data, or go on with one.
+
+        Args:
+            epoch: Counted from 0, over all stages.
+            come: How far the pass has come.
+        """
+        come = come or PassProgress()
+        self.batches = self.data.frames(epoch, come.batches, come.data)
+        self.frames = {}
+        self.met, self.done, self.skipped = come.batches, come.done, come.skipped
+        self.running = {
+            item.shown_as: RunningMean(item.loss.sums, come.losses.get(item.shown_as, (0.0, 0)))
+            for item in self.pipeline.losses
+        }
         self.losses = [
-            (item.node, item.loss, item.weight, self.running[item.shown_as])
+            (item.shown_as, item.node, item.loss, item.weight, self.running[item.shown_as])
             for item in self.pipeline.losses
         ]
 
-    def step(self) -> bool:
+    def step(self, iteration: int) -> bool:
         """One iteration: forward, the weighted sum of losses, backward, clippers, one step.
+
+        Args:
+            iteration: Its number over all stages, from 1.
 
         Returns:
             Whether there was a batch left.
+
+        Raises:
+            NotFinite: A loss or a gradient is not finite.
+            Interrupted: The run is to be stopped, and no batch has come.
         """
-        frames = next(self.batches, None)
+        frames = self._next()
         if frames is None:
+            self.done = True
             return False
         try:
-            self._train_on(frames)
+            self._train_on(frames, iteration)
         except UserCodeError as error:
             raise error.within(f'the pipeline "{self.pipeline.name}"') from error.__cause__
+        self.met += 1
         return True
 
-    def _train_on(self, frames: Frames) -> None:
+    def _next(self) -> Frames | None:
+        stop = self.stop
+        if not self.can_be_left:
+            return next(self.batches, None)
+        stop.waiting = True
+        try:
+            # Asked for an end while it was not waiting, the run need not begin to wait.
+            stop.check()
+            return next(self.batches, None)
+        except (UserCodeError, UserError):
+            # A signal to the whole process group ends the workers too: no fault of theirs.
+            stop.check()
+            raise
+        finally:
+            stop.waiting = False
+
+    def _train_on(self, frames: Frames, iteration: int) -> None:
+        kept = [buffer.clone() for buffer in self.buffers]
         self.frames = self.plan.run(frames)
         total: torch.Tensor | None = None
-        for node, loss, weight, running in self.losses:
+        values = []
+        for shown_as, node, loss, weight, running in self.losses:
             frame = frames[node]
             value = loss(frame)
-            running.add(value, loss.rows(frame))
+            values.append((shown_as, node, value.detach(), loss.rows(frame), running))
             weighted = value if weight == 1 else value * weight
             total = weighted if total is None else total + weighted
+        assert total is not None, "the check of the config asks for a loss"
         for optimizer in self.optimizers:
             optimizer.zero_grad()
-        assert total is not None, "the check of the config asks for a loss"
+        batch = Batch(iteration, self.met, frames, values)
+        if not self.finite.passes_loss(total):
+            return self._leave_out(batch, kept)
+        for _, _, value, rows, running in values:
+            running.add(value, rows)
+        self._backward(total)
+        if not self.finite.passes_gradients(total, batch):
+            return self._leave_out(batch, kept)
+        self._update()
+        overdue = self.finite.overdue()
+        if overdue is not None:
+            raise self._not_finite(overdue)
+        return None
+
+    def _backward(self, total: torch.Tensor) -> None:
         try:
             total.backward()
         except UserError:
@@ -135,6 +198,8 @@ class Trainer:
                     "that it trains"
                 ) from None
             raise UserCodeError("the backward pass") from error
+
+    def _update(self) -> None:
         try:
             for clipper in self.clippers:
                 clipper()
@@ -149,6 +214,35 @@ class Trainer:
             raise
         except Exception as error:
             raise UserCodeError("the step of its optimizers and schedulers") from error
+
+    def _leave_out(self, batch: Batch, buffers: Sequence[torch.Tensor]) -> None:
+        """Go on as if the batch had not been met, or end the training."""
+        if not self.skips:
+            raise self._not_finite(batch)
+        self.skipped += 1
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+        with torch.no_grad():
+            for buffer, kept in zip(self.buffers, buffers, strict=True):
+                buffer.copy_(kept)
+
+    def _not_finite(self, batch: Batch) -> NotFinite:
+        return explained(batch, self.pipeline.name, self.pipeline.graph, self.data)
+
+    def settle(self) -> None:
+        """Wait until it is known that every step so far was finite.
+
+        Raises:
+            NotFinite: One was not.
+        """
+        overdue = self.finite.overdue(everything=True)
+        if overdue is not None:
+            raise self._not_finite(overdue)
+
+    def progress(self) -> PassProgress:
+        """How far the pass has come."""
+        losses = {name: running.state for name, running in self.running.items()}
+        return PassProgress(self.met, self.done, losses, self.skipped, self.data.state())
 
     def last(self, shown_as: str) -> float:
         """A loss of the batch at hand."""
@@ -175,11 +269,17 @@ class Trainer:
 
         Raises:
             DataError: The epoch had no batch.
+            NotFinite: A loss or a gradient was not finite.
         """
-        if not self.frames:
+        if not self.met:
             raise DataError(
                 f'the loaders of the pipeline "{self.pipeline.name}" give no batch; with '
                 '"drop_last" a dataset that is smaller than a batch gives none'
             )
-        self.batches, self.frames = iter(()), {}
+        self.settle()
+        self.frames = {}
         return {name: running.value() for name, running in self.running.items()}
+
+    def close(self) -> None:
+        """End what loads the data."""
+        self.batches.close()

@@ -90,6 +90,7 @@ class Pipeline:
                     source.factory.for_training(derived(self.seed, self.name, source.port)),
                     source.columns,
                     source.factory.name,
+                    source.factory.dataset_name,
                 )
                 for source in self.inputs
             ]
@@ -109,6 +110,7 @@ def evaluation_data(inputs: Sequence[InputSource], seed: int) -> Injector:
                 source.factory.for_evaluation(derived(seed, source.port)),
                 source.columns,
                 source.factory.name,
+                source.factory.dataset_name,
             )
             for source in inputs
         ]

@@ -3,10 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from torchassistant.errors import Interrupted
 
 Row = dict[str, int | float]
 """One row of the history: epoch, step, the display names, seconds."""
+
+
+@dataclass(slots=True)
+class PassProgress:
+    """How far a training pipeline has come in its pass over the data.
+
+    Args:
+        batches: Batches that it has met.
+        done: Whether it has met the last one.
+        losses: Of each display name the sum over samples, and the number of samples.
+        skipped: Batches without a step, as a loss or gradient was not finite.
+        data: What its loaders need to give the rest of the pass.
+    """
+
+    batches: int = 0
+    done: bool = False
+    losses: dict[str, tuple[float, int]] = field(default_factory=dict)
+    skipped: int = 0
+    data: Any = None
+
+
+@dataclass(slots=True)
+class EpochProgress:
+    """How far an epoch that is not done has come.
+
+    Args:
+        iterations: Iterations that are done.
+        seconds: Time that it has taken.
+        passes: One for each training pipeline, by its name.
+    """
+
+    iterations: int
+    seconds: float
+    passes: dict[str, PassProgress]
 
 
 @dataclass(slots=True)
@@ -19,6 +56,7 @@ class Progress:
         step: Iterations over all stages.
         stage_epoch: Epochs of the stage at hand.
         stage_step: Iterations of the stage at hand.
+        within: Where the epoch at hand is; None between epochs.
     """
 
     stage: int = 0
@@ -26,12 +64,22 @@ class Progress:
     step: int = 0
     stage_epoch: int = 0
     stage_step: int = 0
+    within: EpochProgress | None = None
 
     def next_stage(self) -> None:
         """The stage at hand is done."""
         self.stage += 1
         self.stage_epoch = 0
         self.stage_step = 0
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> Progress:
+        """What ``dataclasses.asdict`` made of a progress."""
+        within = data.get("within")
+        if within is not None:
+            passes = {name: PassProgress(**done) for name, done in within["passes"].items()}
+            within = EpochProgress(within["iterations"], within["seconds"], passes)
+        return cls(**{**data, "within": within})
 
 
 class StageHistory(list[Row]):
@@ -45,8 +93,46 @@ class StageHistory(list[Row]):
 class StopRequest:
     """Asks a running stage to stop after the iteration at hand.
 
-    ``signum`` is None until a signal handler, or another thread, sets it.
+    Attributes:
+        signum: None until a signal handler, or another thread, sets it.
+        waiting: Whether the run waits for data that can be had again later, so that there is
+            nothing to finish.
+        saving: Whether the iteration is finished, and the state is being saved.
+        at_once: Whether nothing was finished: what is in memory is not fit to be saved.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self.waiting = False
+        self.saving = False
+        self.at_once = False
+
+    def ask(self, signum: int) -> None:
+        """For a signal handler: stop soon; asked again, stop at once.
+
+        Raises:
+            Interrupted: There is nothing to wait for.
+        """
+        if self.signum is not None:
+            self.give_up(signum, "stopped at once, at the second signal")
+        self.signum = signum
+        if self.waiting:
+            raise Interrupted(signum, "stopped while waiting for data")
+
+    def give_up(self, signum: int, why: str) -> None:
+        """For a signal handler: stop where the program is.
+
+        Raises:
+            Interrupted: Always.
+        """
+        self.at_once = True
+        raise Interrupted(signum, why)
+
+    def check(self) -> None:
+        """At the end of an iteration, or of a batch of validation.
+
+        Raises:
+            Interrupted: Somebody has asked for an end.
+        """
+        if self.signum is not None:
+            raise Interrupted(self.signum, "stopped")

@@ -184,15 +184,21 @@ class RunningMean:
 
     Args:
         sums: Whether each value is a sum over its samples already.
+        state: Where to go on from.
     """
 
-    def __init__(self, sums: bool = False) -> None:
+    def __init__(self, sums: bool = False, state: tuple[float, int] = (0.0, 0)) -> None:
         self.sums = sums
-        self.total = 0.0
-        self.samples = 0
+        self.total, self.samples = state
         self.values: list[torch.Tensor] = []
         self.rows: list[int] = []
         self.latest: torch.Tensor | None = None
+
+    @property
+    def state(self) -> tuple[float, int]:
+        """The sum over samples, and the number of samples."""
+        self.fold()
+        return self.total, self.samples
 
     def add(self, value: torch.Tensor, rows: int) -> None:
         """Take the value of a batch; costs no transfer from the device."""

@@ -6,21 +6,30 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
 from torchassistant.config.rows import row_columns
-from torchassistant.errors import DataError, Interrupted, UserCodeError, UserError, blaming, near
+from torchassistant.errors import DataError, Interrupted, blaming, near
 from torchassistant.training.debugging import DebugPipeline
 from torchassistant.training.evaluation import Steps, evaluate
 from torchassistant.training.iteration import GradientClipper, Scheduler, Trainer
 from torchassistant.training.pipeline import Pipeline
-from torchassistant.training.progress import Progress, Row, StageHistory, StopRequest
+from torchassistant.training.progress import (
+    EpochProgress,
+    Progress,
+    Row,
+    StageHistory,
+    StopRequest,
+)
 from torchassistant.training.reporting import Reporter
 from torchassistant.training.scoring import set_training
 
 StopCondition = Callable[[int, StageHistory], Any]
+
+SKIPPED = "skipped"
+"""The column that counts the batches that were left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class Stage:
         order: The names of all pipelines in the order of the config, which the columns follow.
         clippers: Of all models.
         schedulers: Of all optimizers.
+        skips_nonfinite: Whether a batch whose loss or gradient is not finite is left out.
     """
 
     training: Sequence[Pipeline]
@@ -46,6 +56,13 @@ class Stage:
     order: Sequence[str]
     clippers: Sequence[GradientClipper] = ()
     schedulers: Sequence[Scheduler] = ()
+    skips_nonfinite: bool = False
+
+    @property
+    def header(self) -> list[str]:
+        """The names of all columns of its rows."""
+        skipped = [SKIPPED] if self.skips_nonfinite else []
+        return ["epoch", "step", *self.columns.values(), *skipped, "seconds"]
 
     @property
     def columns(self) -> dict[tuple[str, str], str]:
@@ -75,11 +92,24 @@ class Stage:
         return count if isinstance(count, int) else None
 
 
+class Keeper(Protocol):
+    """Keeps the state of a run while a stage is trained."""
+
+    def due(self, step: int) -> bool:
+        """Whether the state is to be kept after this iteration."""
+
+    def keep(self) -> None:
+        """Keep the state as it is now."""
+
+    def epoch_finished(self, row: Row) -> None:
+        """Keep the row of an epoch, and the state where that is due."""
+
+
 def train_stage(
     stage: Stage,
     progress: Progress,
     history: StageHistory,
-    epoch_finished: Callable[[Row], None],
+    keeper: Keeper,
     reporter: Reporter | None = None,
     stop: StopRequest | None = None,
 ) -> None:
@@ -92,30 +122,45 @@ def train_stage(
                 for each training pipeline that has a batch left:
                     forward, losses, backward, clippers, step
                 debug pipelines whose interval has come
+                keep the state, where that is due
             evaluate the validation pipelines
             a row: their results, and the losses that were only met in training
-            schedulers step; the stop condition is asked; epoch_finished(row)
+            schedulers step; the stop condition is asked
+            keep the row, and the state
 
     Args:
         stage: What is trained.
         progress: Where the run is; brought forward here.
         history: The rows of this stage so far; new ones are appended.
-        epoch_finished: Writes the row and saves the state.
+        keeper: Writes rows and saves the state.
         reporter: Hears what happens.
-        stop: Ends training after the iteration at hand.
+        stop: Ends training after the iteration at hand; the state is kept then.
 
     Raises:
         Interrupted: ``stop`` asked for it.
+        NotFinite: A loss or a gradient is not finite.
     """
     reporter, stop = reporter or Reporter(), stop or StopRequest()
-    trainers = [Trainer(p, stage.clippers, stage.schedulers) for p in stage.training]
+    trainers = [
+        Trainer(p, stage.clippers, stage.schedulers, stage.skips_nonfinite, stop)
+        for p in stage.training
+    ]
     with freezing(stage):
         index = progress.stage
         while progress.stage == index:
-            started = time.monotonic()
-            met = _train_epoch(stage, trainers, progress, reporter, stop)
-            row = _row(stage, progress, met, reporter, stop)
-            row["seconds"] = time.monotonic() - started
+            clock = _Clock(progress)
+            try:
+                met = _train_epoch(stage, trainers, progress, keeper, reporter, stop, clock)
+                row = _row(stage, progress, met, reporter, stop)
+            except Interrupted:
+                if not stop.at_once:
+                    stop.saving = True
+                    keeper.keep()
+                raise
+            if stage.skips_nonfinite:
+                row[SKIPPED] = sum(trainer.skipped for trainer in trainers)
+            row["seconds"] = clock.seconds
+            progress.within = None
             progress.epoch += 1
             progress.stage_epoch += 1
             history.append(row)
@@ -125,23 +170,43 @@ def train_stage(
                 finished = bool(stage.stop_condition(progress.stage_epoch, history))
             if finished:
                 progress.next_stage()
-            epoch_finished(row)
+            keeper.epoch_finished(row)
             reporter.epoch_finished(progress, row)
     reporter.stage_finished(progress)
+
+
+class _Clock:
+    """How long an epoch has taken, before and after an interruption."""
+
+    def __init__(self, progress: Progress) -> None:
+        before = progress.within.seconds if progress.within is not None else 0.0
+        self.started = time.monotonic() - before
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
 
 
 def _train_epoch(
     stage: Stage,
     trainers: Sequence[Trainer],
     progress: Progress,
+    keeper: Keeper,
     reporter: Reporter,
     stop: StopRequest,
+    clock: _Clock,
 ) -> dict[str, dict[str, float]]:
-    """One pass over the data; gives the losses of each pipeline as they were met."""
+    """The rest of a pass over the data; gives the losses of each pipeline as they were met.
+
+    ``progress.within`` is true whenever the state is kept, and afterwards.
+    """
+    begun = progress.within
+    iterations = begun.iterations if begun is not None else 0
     for trainer in trainers:
         # Losses keep the mode that they were built in: one may hold a frozen network.
         set_training(trainer.pipeline.graph.modules)
-        trainer.start_epoch(progress.epoch)
+        come = begun.passes.get(trainer.pipeline.name) if begun is not None else None
+        trainer.start_epoch(progress.epoch, come)
     lengths = [trainer.data.length() for trainer in trainers]
     total = None if None in lengths else max(n for n in lengths if n is not None)
     reporter.epoch_started(progress, total)
@@ -155,22 +220,37 @@ def _train_epoch(
             for name, value in trainer.live().items()
         }
 
-    left = list(trainers)
+    def settle() -> None:
+        for trainer in trainers:
+            trainer.settle()
+        passes = {trainer.pipeline.name: trainer.progress() for trainer in trainers}
+        progress.within = EpochProgress(iterations, clock.seconds, passes)
+
+    # Where the run was stopped within an iteration, some pipelines have done their part of it.
+    ahead = {trainer for trainer in trainers if trainer.met > iterations}
+    left = [trainer for trainer in trainers if not trainer.done]
     try:
-        while left := [trainer for trainer in left if trainer.step()]:
+        while left := [t for t in left if t in ahead or t.step(progress.step + 1)]:
+            ahead.clear()
+            iterations += 1
             progress.step += 1
             progress.stage_step += 1
             for pipeline in stage.debug:
                 if progress.step % pipeline.interval == 0:
                     pipeline.run(progress.step)
             reporter.iteration_done(live)
-            if stop.signum is not None:
-                raise Interrupted(stop.signum, "stopped in training")
-    except (UserCodeError, UserError):
-        # A signal to the whole process group ends the workers too; that is no fault of theirs.
-        if stop.signum is not None:
-            raise Interrupted(stop.signum, "stopped in training") from None
+            if keeper.due(progress.step) and stop.signum is None:
+                settle()
+                keeper.keep()
+            stop.check()
+        settle()
+    except Interrupted:
+        if not stop.at_once:
+            settle()
         raise
+    finally:
+        for trainer in trainers:
+            trainer.close()
     return {trainer.pipeline.name: trainer.finish_epoch() for trainer in trainers}
 
 

@@ -12,8 +12,11 @@ from torchassistant.config.spec import PipelineSpec
 from torchassistant.config.tree import Path
 from torchassistant.errors import listing
 
-RESERVED = ("epoch", "step", "seconds", "stage")
-"""Columns of the history that are always there."""
+RESERVED = ("epoch", "step", "seconds", "stage", "skipped")
+"""Columns of the history that are there already."""
+
+_FORMULA = ("=", "+", "-", "@")
+"""What a cell that a spreadsheet takes for a formula begins with."""
 
 
 class Kind(NamedTuple):
@@ -164,5 +167,7 @@ def _display(scope: Scope, kind: Kind, score: Score, path: Path, seen: set[str])
     seen.add(name)
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
         scope.note("a display name holds no control characters", here)
+    if name[:1] in _FORMULA:
+        scope.note(f'a display name begins with no "{name[0]}": spreadsheets run such cells', here)
     if name in RESERVED:
         scope.note(f'"{name}" is a column of the history already', here)

@@ -30,6 +30,7 @@ def check_stages(scope: Scope) -> list[str | None]:
     """
     _pipeline_names(scope)
     trained: list[str | None] = [None] if scope.is_broken(STAGES) else []
+    rows = Known([], math.inf if scope.is_broken(STAGES) else 0)
     for path, stage in scope.sound(scope.spec.train.stages, STAGES):
         training = _named(scope, stage.training_pipelines, (*path, "training_pipelines"))
         validation = _named(scope, stage.validation_pipelines, (*path, "validation_pipelines"))
@@ -40,8 +41,24 @@ def check_stages(scope: Scope) -> list[str | None]:
         _debug(scope, stage, (*path, "debug_pipelines"))
         if isinstance(stage.eval_steps, dict):
             _eval_steps(scope, stage.eval_steps, stage, validation, (*path, "eval_steps"))
-        _Listeners(scope, stage, path, training, validation).check()
+        listeners = _Listeners(scope, stage, path, training, validation)
+        listeners.check()
+        rows = listeners.beside(rows)
+    _best(scope, rows)
     return trained
+
+
+def _best(scope: Scope, rows: Known) -> None:
+    """What the best checkpoints are chosen by is a column of some stage."""
+    best = scope.spec.checkpoints.best
+    path: Path = ("checkpoints", "best", "monitor")
+    if best is None or scope.is_broken(path):
+        return
+    scope.naming.settle(
+        rows,
+        [Use(best.monitor, path)],
+        lambda name, hint: f'no row of any stage has "{name}"{hint}',
+    )
 
 
 def _pipeline_names(scope: Scope) -> None:
@@ -151,6 +168,14 @@ class _Listeners:
                 "to, which do not have",
             )
 
+    def beside(self, other: Known) -> Known:
+        """The columns of its rows, beside those of other stages."""
+        pipelines = self.scope.spec.initialize.pipelines
+        if not all(name in pipelines for name in (*self.training, *self.validation)):
+            return Known(other.names, math.inf)
+        row = self.row()
+        return Known(dict.fromkeys([*other.names, *row.names]), other.lost + row.lost)
+
     def listens(self, uses: list[Use], known: Known, sentence: str) -> None:
         """Tell of display names that are not there."""
         self.scope.naming.settle(known, uses, lambda name, hint: f'{sentence} "{name}"{hint}')
@@ -166,7 +191,7 @@ class _Listeners:
         )
         lost = 0 if self.is_known else math.inf
         lost += sum(lost for _, lost in {**trained, **validated}.values())
-        always = [name for name in RESERVED if name != "stage"]
+        always = [name for name in RESERVED if name not in ("stage", "skipped")]
         return Known(dict.fromkeys([*columns.values(), *always]), lost)
 
     def shown(self, pipeline: str, losses_only: bool = False) -> tuple[list[str], float]:

@@ -1,0 +1,96 @@
+"""The source of the user's own classes and functions that a config names, and of what those use."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from torchassistant.build.importing import NotFound, find
+from torchassistant.build.roles import ANYTHING, ROLES
+from torchassistant.build.survey import described_in
+from torchassistant.build.trust import Trust
+from torchassistant.config import Spec
+from torchassistant.errors import is_users_file
+
+
+def code_of(spec: Spec, trust: Trust) -> dict[str, dict[str, str]]:
+    """Source by role, and by dotted name.
+
+    A class brings its bases, and every class and function of the user that its code names.
+
+    Args:
+        spec: The config; what it names has been imported already.
+        trust: Decides what may be imported.
+    """
+    code: dict[str, dict[str, str]] = {}
+    for described in described_in(spec):
+        role = described.role or "others"
+        try:
+            target = find(described.name, ROLES.get(described.role, ANYTHING).homes, trust)
+        except NotFound:
+            continue
+        _gather(target, code.setdefault(role, {}))
+    return {role: dict(sorted(found.items())) for role, found in sorted(code.items()) if found}
+
+
+def meaning(source: str) -> str:
+    """What a source does: the same for sources that differ in comments, layout, docstrings."""
+    try:
+        tree = ast.parse(textwrap.dedent(source))
+    except SyntaxError:
+        return source
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0]
+            is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+            if is_text and len(node.body) > 1:
+                node.body = node.body[1:]
+    return ast.dump(tree)
+
+
+def _gather(target: Any, found: dict[str, str]) -> None:
+    waiting = [target]
+    while waiting:
+        item = waiting.pop()
+        if inspect.ismethod(item):
+            item = item.__func__
+        if not (inspect.isclass(item) or inspect.isfunction(item)):
+            item = type(item)
+        name = f"{item.__module__}.{item.__qualname__}"
+        source = None if name in found else _source(item)
+        if source is None:
+            continue
+        found[name] = source
+        waiting += getattr(item, "__mro__", ())[1:]
+        waiting += _named_in(source, vars(sys.modules.get(item.__module__, object)))
+
+
+def _source(item: Any) -> str | None:
+    """The source of a class or function of the user, where it is to be had."""
+    try:
+        file = inspect.getsourcefile(item)
+        return inspect.getsource(item) if file and is_users_file(file) else None
+    except (OSError, TypeError):
+        return None
+
+
+def _named_in(source: str, module: Any) -> Iterator[Any]:
+    """The classes and functions that a source names, of those that its module knows."""
+    try:
+        tree = ast.parse(textwrap.dedent(source))
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            value = module.get(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            owner = module.get(node.value.id)
+            value = getattr(owner, node.attr, None) if inspect.ismodule(owner) else None
+        else:
+            continue
+        if inspect.isclass(value) or inspect.isfunction(value):
+            yield value

@@ -1,0 +1,96 @@
+"""``verify-resume``: the same few iterations in one process, and cut in two processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import sys
+import tempfile
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from torchassistant.cli import folder, streams
+from torchassistant.cli.outcome import DONE, USER_ERROR, status_of, warn
+from torchassistant.session import Draft, store
+from torchassistant.session.rehearsal import different_state, first_difference, rehearse
+
+_HINTS = {
+    "column": "what the dataset, its transforms or its collator draw or keep has to come from the "
+    "generators of Python, NumPy or torch, from generators among their attributes, or from what a "
+    "state_dict and a load_state_dict of theirs say",
+    "loss": "something in a model or a loss is neither a parameter nor a buffer, and takes part in "
+    "the result; or the hardware rounds otherwise from run to run",
+}
+
+
+class _Run(NamedTuple):
+    """One of the two runs: its session, and what it met."""
+
+    session: Path
+    trace: Path
+
+
+def verify_resume(arguments: Namespace) -> int:
+    """Tell whether a run that is cut goes on to the same end, bit for bit."""
+    with tempfile.TemporaryDirectory(prefix="verify-resume-") as name:
+        here = Path(name)
+        whole, cut = (_Run(here / n / "session", here / n / "trace") for n in ("whole", "cut"))
+        whole.session.parent.mkdir()
+        draft = Draft(arguments.config, arguments.settings, arguments.trust)
+        warn(draft.warnings)
+        store(draft, whole.session)
+        shutil.copytree(whole.session.parent, cut.session.parent)
+        status, done = _in_process(whole, arguments.iterations, arguments.trust)
+        half = done // 2
+        for until in (half, done):
+            if status == DONE:
+                status, _ = _in_process(cut, until, arguments.trust)
+        if status != DONE:
+            return status
+        found = first_difference(whole.trace, cut.trace) or different_state(
+            whole.session, cut.session
+        )
+    times = f"{done} iterations, and the same cut after {half}"
+    if found is None:
+        print(f"{times}: weights, optimizers, random numbers, data and history are the same bits")
+        return DONE
+    print(f"error: {times}: the first difference is {found}", file=sys.stderr)
+    if _iteration_of(found) <= half:
+        print("it comes before the cut: two runs of this config are not the same", file=sys.stderr)
+    for word, hint in _HINTS.items():
+        if f"the {word} " in found:
+            print(f"hint: {hint}", file=sys.stderr)
+    return USER_ERROR
+
+
+def _iteration_of(found: str) -> float:
+    head = found.partition(":")[0]
+    return int(head.split()[-1]) if head.startswith("iteration ") else float("inf")
+
+
+def _in_process(run: _Run, until: int, trust: Sequence[str]) -> tuple[int, int]:
+    """Train in a process of its own; gives its status, and the iterations that are done then."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_train, args=(run, until, list(trust), sender))
+    process.start()
+    sender.close()
+    try:
+        done = receiver.recv()
+    except EOFError:
+        done = 0
+    process.join()
+    return (process.exitcode or 0), done
+
+
+def _train(run: _Run, until: int, trust: Sequence[str], sender: object) -> None:
+    folder.put_first()
+    streams.prepare()
+
+    def train() -> int:
+        sender.send(rehearse(run.session, until, run.trace, trust))  # type: ignore[attr-defined]
+        return DONE
+
+    sys.exit(status_of(train))

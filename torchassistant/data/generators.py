@@ -1,0 +1,135 @@
+"""Random number generators that objects keep to themselves: found, stored, seeded.
+
+The generators of Python, NumPy and torch that belong to nobody are in ``randomness``.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from torchassistant.data.randomness import derived
+
+Generator = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
+
+_KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
+_LEAVES = (str, bytes, int, float, complex, type(None), torch.Tensor, np.ndarray, np.generic)
+_CODE = (type, types.ModuleType, types.BuiltinFunctionType)
+# A dataset may keep a list of a million paths; generators stand in attributes and short lists.
+_LONGEST, _MOST = 100, 10_000
+
+
+def generators_in(roots: Mapping[str, Any]) -> dict[str, Generator]:
+    """The generators that objects keep, each once, by the path at which it was found.
+
+    Args:
+        roots: Where to look, by name.
+    """
+    shared = (np.random.mtrand._rand, random._inst, torch.default_generator)
+    seen = {id(item) for item in shared}
+    found: dict[str, Generator] = {}
+    waiting = list(roots.items())[::-1]
+    looked_at = 0
+    while waiting and looked_at < _MOST:
+        path, value = waiting.pop()
+        if isinstance(value, (*_LEAVES, *_CODE)) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        looked_at += 1
+        if isinstance(value, random.SystemRandom):
+            continue
+        if isinstance(value, _KINDS):
+            found[path] = value
+            continue
+        waiting += [(f"{path}.{name}", item) for name, item in _inside(value)][::-1]
+    return found
+
+
+def _inside(value: Any) -> Iterator[tuple[str, Any]]:
+    """What a value is made of, as far as generators may be kept there."""
+    if isinstance(value, Mapping):
+        yield from ((str(key), item) for key, item in _first(value.items()))
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        # The order of a set of objects follows from where they stand in memory.
+        if not isinstance(value, (set, frozenset)):
+            yield from ((str(index), item) for index, item in enumerate(_first(value)))
+    elif isinstance(value, functools.partial):
+        yield from (("func", value.func), ("args", value.args), ("keywords", value.keywords))
+    elif isinstance(value, types.MethodType):
+        yield "__self__", value.__self__
+    elif isinstance(value, types.FunctionType):
+        yield from zip(value.__code__.co_freevars, map(_cell, value.__closure__ or ()), strict=True)
+    else:
+        yield from getattr(value, "__dict__", {}).items()
+        for kind in type(value).__mro__:
+            slots = kind.__dict__.get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                if name not in ("__dict__", "__weakref__") and hasattr(value, name):
+                    yield name, getattr(value, name)
+
+
+def _first(items: Iterable[Any]) -> list[Any]:
+    return [item for item, _ in zip(items, range(_LONGEST), strict=False)]
+
+
+def _cell(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not bound yet
+        return None
+
+
+def state_of(generator: Generator) -> Any:
+    """The state of a generator, as plain data, arrays and tensors."""
+    if isinstance(generator, torch.Generator):
+        return generator.get_state()
+    if isinstance(generator, np.random.Generator):
+        return generator.bit_generator.state
+    if isinstance(generator, np.random.RandomState):
+        return generator.get_state(legacy=False)
+    return generator.getstate()
+
+
+def set_state_of(generator: Generator, state: Any) -> None:
+    """Put back what :func:`state_of` gave."""
+    if isinstance(generator, torch.Generator):
+        generator.set_state(state)
+    elif isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = state
+    elif isinstance(generator, np.random.RandomState):
+        generator.set_state(state)
+    else:
+        generator.setstate(state)
+
+
+def states_of(generators: Mapping[str, Generator]) -> dict[str, Any]:
+    """The state of each generator, by its path."""
+    return {path: state_of(generator) for path, generator in generators.items()}
+
+
+def set_states_of(generators: Mapping[str, Generator], states: Mapping[str, Any]) -> None:
+    """Put back what :func:`states_of` gave; generators that are new stay as they are."""
+    for path, generator in generators.items():
+        if path in states:
+            set_state_of(generator, states[path])
+
+
+def seed_all(generators: Iterable[Generator], seed: int) -> None:
+    """Give each generator a seed of its own."""
+    for number, generator in enumerate(generators):
+        own = derived(seed, "generator", number)
+        if isinstance(generator, torch.Generator):
+            generator.manual_seed(own)
+        elif isinstance(generator, np.random.Generator):
+            kind: Any = type(generator.bit_generator)
+            generator.bit_generator.state = kind(own).state
+        elif isinstance(generator, np.random.RandomState):
+            generator.seed(own % 2**32)
+        else:
+            generator.seed(own)

@@ -1,0 +1,197 @@
+"""Which examples stand in which batch of an epoch: arithmetic, so that any batch can be the first.
+
+A permutation follows from the seed and the epoch alone; to begin in the middle of an epoch is to
+begin in the middle of a list of numbers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import count, islice
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+
+from torchassistant.data.generators import generators_in, set_states_of, states_of
+from torchassistant.data.randomness import derived, random_state, seeded, set_random_state
+
+_REMEMBERED = 1024
+
+
+class Batch(list[Any]):
+    """The indices of the examples of one batch.
+
+    Args:
+        indices: The indices.
+        epoch: The epoch that it belongs to.
+        number: Its place in the epoch, from 0.
+    """
+
+    def __init__(self, indices: Iterable[Any], epoch: int, number: int) -> None:
+        super().__init__(indices)
+        self.epoch = epoch
+        self.number = number
+
+    def __reduce__(self) -> Any:
+        return Batch, (list(self), self.epoch, self.number)
+
+
+class Order(Sampler[Batch]):
+    """The batches of an epoch, from any of them on; torch's loader takes it as a batch sampler.
+
+    Args:
+        count: The number of examples.
+        batch_size: Examples a batch.
+        drop_last: Whether a last batch that is not full is left out.
+        seed: What the permutations follow from; None keeps the order of the dataset.
+    """
+
+    def __init__(self, count: int, batch_size: int, drop_last: bool, seed: int | None) -> None:
+        self.count = count
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+        self.seed = seed
+        self.epoch = 0
+        self.skipped = 0
+        self.recent: deque[Batch] = deque(maxlen=_REMEMBERED)
+
+    def __len__(self) -> int:
+        whole, rest = divmod(self.count, self.batch_size)
+        return whole + (rest > 0 and not self.drop_last)
+
+    def start(self, epoch: int, skipped: int) -> None:
+        """The next pass is over this epoch, from its so manyth batch on."""
+        self.epoch, self.skipped = epoch, skipped
+
+    def __iter__(self) -> Iterator[Batch]:
+        indices = self._indices()
+        for number in range(self.skipped, len(self)):
+            first = number * self.batch_size
+            batch = Batch(indices[first : first + self.batch_size], self.epoch, number)
+            self.recent.append(batch)
+            yield batch
+
+    def _indices(self) -> Any:
+        if self.seed is None:
+            return range(self.count)
+        seed = derived(self.seed, "order", self.epoch)
+        return torch.randperm(self.count, generator=torch.Generator().manual_seed(seed)).tolist()
+
+    def state(self) -> Any:
+        """What it takes to give this epoch's order again, beside the seed."""
+        return None
+
+    def set_state(self, state: Any) -> None:
+        """Put back what :meth:`state` gave."""
+
+
+class SamplerMemory:
+    """What a sampler of the user keeps from epoch to epoch.
+
+    That is what its ``state_dict`` says; else the generators that it keeps, and the numbers among
+    its attributes that are not what they were when it was built.
+
+    Args:
+        sampler: The sampler; None keeps nothing.
+    """
+
+    def __init__(self, sampler: Any) -> None:
+        self.sampler = sampler
+        self.own = generators_in({"sampler": sampler})
+        self.built_with = self._numbers()
+
+    def state(self) -> Any:
+        """As plain data and tensors; None where there is nothing to keep."""
+        if self.sampler is None:
+            return None
+        state: dict[str, Any] = {"generators": states_of(self.own)}
+        if self._has_state():
+            return {**state, "sampler": self.sampler.state_dict()}
+        numbers = self._numbers().items()
+        return {**state, "numbers": {k: v for k, v in numbers if self.built_with.get(k) != v}}
+
+    def set_state(self, state: Any) -> None:
+        """Put back what :meth:`state` gave."""
+        if state is None or self.sampler is None:
+            return
+        set_states_of(self.own, state["generators"])
+        if "sampler" in state and self._has_state():
+            self.sampler.load_state_dict(state["sampler"])
+        for name, value in {**self.built_with, **state.get("numbers", {})}.items():
+            setattr(self.sampler, name, value)
+
+    def _has_state(self) -> bool:
+        keys = ("state_dict", "load_state_dict")
+        return all(callable(getattr(self.sampler, key, None)) for key in keys)
+
+    def _numbers(self) -> dict[str, int | float]:
+        attributes = getattr(self.sampler, "__dict__", {})
+        return {k: v for k, v in attributes.items() if type(v) in (int, float, bool)}
+
+
+class SampledOrder(Order):
+    """The order of a sampler of the user.
+
+    What it draws from the generators of Python, NumPy and torch follows from the seed and the
+    epoch; a generator of its own goes on from epoch to epoch. To begin in the middle of an epoch,
+    the sampler is asked again from the beginning, which loads no example.
+
+    Args:
+        memory: Of the sampler, which gives indices, or lists of them.
+        batch_size: Indices a batch; None where the sampler gives batches.
+        drop_last: Whether a last batch that is not full is left out.
+        seed: What its random numbers follow from.
+    """
+
+    def __init__(
+        self, memory: SamplerMemory, batch_size: int | None, drop_last: bool, seed: int
+    ) -> None:
+        super().__init__(0, batch_size or 1, drop_last, None)
+        self.memory = memory
+        self.sampler = memory.sampler
+        self.gives_batches = batch_size is None
+        self.own_seed = seed
+
+    def __len__(self) -> int:
+        if self.gives_batches:
+            return len(self.sampler)
+        self.count = len(self.sampler)
+        return super().__len__()
+
+    def __iter__(self) -> Iterator[Batch]:
+        if hasattr(self.sampler, "set_epoch"):
+            self.sampler.set_epoch(self.epoch)
+        lists = self._lists()
+        inside: Any = None
+        for number in count():
+            # The sampler may be asked long before its batch is met: it must not draw from the
+            # generators that the training draws from meanwhile.
+            with seeded(derived(self.own_seed, "order", self.epoch)):
+                if inside is not None:
+                    set_random_state(inside)
+                indices = next(lists, None)
+                inside = random_state()
+            if indices is None:
+                return
+            if number >= self.skipped:
+                batch = Batch(indices, self.epoch, number)
+                self.recent.append(batch)
+                yield batch
+
+    def _lists(self) -> Iterator[list[Any]]:
+        if self.gives_batches:
+            yield from map(list, self.sampler)
+            return
+        indices = iter(self.sampler)
+        while batch := list(islice(indices, self.batch_size)):
+            if len(batch) < self.batch_size and self.drop_last:
+                return
+            yield batch
+
+    def state(self) -> Any:
+        return self.memory.state()
+
+    def set_state(self, state: Any) -> None:
+        self.memory.set_state(state)

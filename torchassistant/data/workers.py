@@ -1,0 +1,204 @@
+"""Loader workers: how they are seeded, waited for, and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data._utils import signal_handling
+
+from torchassistant.data.generators import generators_in, seed_all
+from torchassistant.data.order import Batch
+from torchassistant.data.randomness import derived
+
+PATIENCE = 300.0
+"""Seconds that a batch of a worker is waited for, unless the config has a ``timeout``."""
+
+_GRACE = 2.0
+
+
+class SeededDataset(Dataset[Any]):
+    """A dataset as a worker sees it: before each batch everything random is seeded.
+
+    The seed follows from the run's seed, the epoch and the number of the batch, so that a batch is
+    the same whichever worker prepares it, and whatever it prepared before.
+
+    Args:
+        dataset: Gives examples by index.
+        collator: Runs in the worker too; generators that it keeps are seeded as well.
+        seed: What the seeds follow from.
+    """
+
+    def __init__(self, dataset: Any, collator: Any, seed: int) -> None:
+        self.dataset = dataset
+        self.collator = collator
+        self.seed = seed
+        self._own: list[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitems__(self, batch: Batch) -> list[Any]:
+        self._start(batch)
+        if callable(getattr(self.dataset, "__getitems__", None)):
+            return self.dataset.__getitems__(batch)
+        return [self.dataset[index] for index in batch]
+
+    def __getitem__(self, batch: Batch) -> Any:
+        """One whole batch that the dataset gives by itself; ``batch`` holds its index."""
+        self._start(batch)
+        return self.dataset[batch[0]]
+
+    def _start(self, batch: Batch) -> None:
+        if self._own is None:
+            roots = {"dataset": self.dataset, "collator": self.collator}
+            self._own = list(generators_in(roots).values())
+        seed = derived(self.seed, "batch", batch.epoch, batch.number)
+        _seed_worker(seed)
+        seed_all(self._own, seed)
+
+
+def _seed_worker(seed: int) -> None:
+    """Seed the generators that code in this worker draws from; a worker has no GPU."""
+    own = getattr(get_worker_info(), "rng", None)
+    if own is not None:  # a thread, with generators of its own
+        own.torch_generator.manual_seed(seed)
+        own.random_generator.seed(seed)
+        return
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+class WorkerStart:
+    """What a worker does first.
+
+    Ctrl-C is left to the main process, which stops the workers after the iteration. What the user
+    gave as ``worker_init_fn`` finds the user's own dataset in ``get_worker_info()``.
+    """
+
+    def __init__(self, then: Callable[[int], None] | None) -> None:
+        self.then = then
+
+    def __call__(self, worker: int) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+        info: Any = get_worker_info()
+        if isinstance(info.dataset, SeededDataset):
+            object.__setattr__(info, "dataset", info.dataset.dataset)
+        if self.then is not None:
+            self.then(worker)
+
+
+class WorkerLost(Exception):
+    """A worker died, or gave nothing for too long."""
+
+
+class _Waiting:
+    """Whether the main thread waits for a worker right now."""
+
+    now = False
+
+
+_HELD_BACK = (signal.SIGINT, signal.SIGTERM)
+
+
+def batches_of_workers(loader: DataLoader[Any]) -> Iterator[Any]:
+    """The batches of torch's loader over workers; whatever happens, no worker is left.
+
+    Raises:
+        WorkerLost: A worker died, or gave nothing for too long.
+    """
+    # A signal must not meet a worker that still has the handlers of the process that it is a copy
+    # of; the worker lets it through when it is ready for it.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    try:
+        iterator = iter(loader)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    _hear_of_deaths_while_waiting()
+    try:
+        while True:
+            _Waiting.now = True
+            try:
+                signal_handling._error_if_any_worker_fails()  # type: ignore[attr-defined]
+                batch = next(iterator, _END)
+            except RuntimeError as error:
+                raise _lost(error) from None
+            finally:
+                _Waiting.now = False
+            if batch is _END:
+                return
+            yield batch
+    finally:
+        _end(iterator)
+
+
+_END = object()
+
+
+def _hear_of_deaths_while_waiting() -> None:
+    """Keep the death of a worker from being raised in the middle of an iteration.
+
+    torch raises it wherever the main thread is just then. A step that is cut in two could not be
+    saved, so it is raised when the next batch is waited for.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    torchs: Any = signal.getsignal(signal.SIGCHLD)
+    if getattr(torchs, "__module__", "") != signal_handling.__name__:
+        return
+
+    def on_death(signum: int, frame: Any) -> None:
+        if _Waiting.now:
+            torchs(signum, frame)
+
+    signal.signal(signal.SIGCHLD, on_death)
+
+
+def _lost(error: RuntimeError) -> Exception:
+    """The error in the words of a user; what the dataset itself raised stays as it is."""
+    text = str(error)
+    if not text.startswith("DataLoader ") or "Original Traceback" in text:
+        return error
+    if "timed out" in text:
+        return WorkerLost(
+            f"{text.replace('DataLoader', 'a worker')} without a batch; where batches take that "
+            'long, give the loader factory a "timeout" (in seconds) in its kwargs'
+        )
+    reason = text.replace("DataLoader worker", "worker").rstrip(". ")
+    hint = "; the system kills what takes too much memory" if "Killed" in text else ""
+    return WorkerLost(f"a loader worker died: {reason}{hint}")
+
+
+def _end(iterator: Any) -> None:
+    """End the workers: asked first, and killed where one does not answer."""
+    end = getattr(iterator, "_shutdown_workers", None)
+    if end is None:
+        return
+    workers = [
+        w for w in getattr(iterator, "_workers", []) if isinstance(getattr(w, "pid", None), int)
+    ]
+    killer = threading.Timer(_GRACE, _kill, [workers])
+    killer.daemon = True
+    killer.start()
+    try:
+        end()
+    finally:
+        killer.cancel()
+
+
+def _kill(workers: list[Any]) -> None:
+    for worker in workers:
+        if worker.is_alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)

@@ -1,0 +1,63 @@
+"""What is to be written into a folder: gathered by one thread, written by another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchassistant.errors import SessionError
+from torchassistant.session.codec import CodecError, decode, encode
+from torchassistant.session.storage import (
+    as_json,
+    own_memory,
+    read_json,
+    read_tensors,
+    write_tensors,
+)
+
+
+class Contents:
+    """Files by their path below a folder. What is added is copied, and may change afterwards."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, dict[str, torch.Tensor]] = {}
+        self.data: dict[str, Any] = {}
+
+    def add_tensors(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Tensors by name, as ``NAME.safetensors``."""
+        self.tensors[f"{name}.safetensors"] = own_memory(tensors)
+
+    def add_state(self, name: str, state: Any, what: str) -> None:
+        """A state as ``NAME.json`` and, if it holds tensors, ``NAME.safetensors``.
+
+        Raises:
+            SessionError: It holds something that is neither data nor a tensor.
+        """
+        try:
+            data, tensors = encode(state)
+        except CodecError as error:
+            raise SessionError(f"the state of {what} cannot be stored: {error}") from None
+        self.data[f"{name}.json"] = data
+        if tensors:
+            self.add_tensors(name, tensors)
+
+    def add_json(self, name: str, data: Any) -> None:
+        """Plain data that nobody changes, as ``NAME``."""
+        self.data[name] = data
+
+    def write(self, folder: Path) -> None:
+        """Write everything into a folder that is aside."""
+        for name, data in self.data.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(as_json(data))
+        for name, tensors in self.tensors.items():
+            write_tensors(folder / name, tensors)
+
+
+def read_state(folder: Path, name: str) -> Any:
+    """The state that was added under a name."""
+    return decode(read_json(folder / f"{name}.json"), read_tensors(folder / f"{name}.safetensors"))

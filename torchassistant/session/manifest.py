@@ -1,0 +1,123 @@
+"""The manifest of a checkpoint: size and SHA-256 of every file; written last, it says all is there.
+
+It covers itself: a digest of all that it says stands in it, and it is read only in the very form
+in which it is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torchassistant.session.storage import as_json, difference, fingerprint, replace_file
+
+MANIFEST = "manifest.json"
+FORMAT = 2
+
+Fingerprints = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What belongs to a state.
+
+    Args:
+        files: The fingerprint of each file of the checkpoint, by path below it.
+        session: Those of the files of the session as they were then, by path below it; with the
+            ``text`` of those that change while it is trained.
+        scores: The row of the history that the state was saved with; empty within an epoch.
+    """
+
+    files: Fingerprints
+    session: Fingerprints
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+    def text(self, name: str) -> bytes:
+        """What a file of the session held; nothing where there was none."""
+        return str(self.session[name]["text"]).encode() if name in self.session else b""
+
+    @property
+    def fixed(self) -> Fingerprints:
+        """The fingerprints of the files of the session that never change."""
+        return {name: found for name, found in self.session.items() if "text" not in found}
+
+    def data(self) -> dict[str, Any]:
+        """As it stands in the file."""
+        data = {
+            "format": FORMAT,
+            "files": dict(self.files),
+            "session": dict(self.session),
+            "scores": dict(self.scores),
+        }
+        digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+        return {**data, "sha256": digest}
+
+
+def of_text(data: bytes) -> dict[str, Any]:
+    """The fingerprint of a file that changes, which holds this now."""
+    digest = hashlib.sha256(data).hexdigest()
+    return {"size": len(data), "sha256": digest, "text": data.decode()}
+
+
+class Damaged(Exception):
+    """A checkpoint is not as it was written; the message says what is wrong."""
+
+
+def write_manifest(
+    folder: Path, session: Fingerprints, scores: Mapping[str, float] | None = None
+) -> None:
+    """Seal a folder that holds all its files.
+
+    Args:
+        folder: The folder, aside.
+        session: The fingerprints of the files of the session.
+        scores: The row of the history, if there is one; finite.
+    """
+    files = {
+        path.relative_to(folder).as_posix(): fingerprint(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    manifest = Manifest(files, session, scores or {})
+    replace_file(folder / MANIFEST, as_json(manifest.data()))
+
+
+def sealed(folder: Path) -> Manifest:
+    """The manifest of a folder in which every file is as written.
+
+    Raises:
+        Damaged: One is not.
+    """
+    manifest = read_manifest(folder)
+    for name, expected in manifest.files.items():
+        wrong = difference(folder / name, expected)
+        if wrong is not None:
+            raise Damaged(f"{name} {wrong}")
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder, if it is itself as it was written.
+
+    Raises:
+        Damaged: It is not.
+    """
+    path = folder / MANIFEST
+    try:
+        raw = path.read_bytes()
+        data = json.loads(raw)
+        if data.get("format") != FORMAT:
+            raise Damaged(f"{MANIFEST} has the format {data.get('format')!r}, and not {FORMAT}")
+        manifest = Manifest(data["files"], data["session"], data["scores"])
+        is_whole = as_json(manifest.data()) == raw
+    except FileNotFoundError:
+        raise Damaged(f"{MANIFEST} is missing") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"{MANIFEST} cannot be read ({error})") from None
+    if not is_whole:
+        raise Damaged(f"{MANIFEST} is not what was written (its digest differs)")
+    return manifest

@@ -1,0 +1,45 @@
+"""Writing behind the training: one thing at a time, in the order in which it was asked for."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+
+class Writer:
+    """A thread that writes. It ends with the process, whatever it is doing.
+
+    A failure stays until it is fetched; what is asked for after it is done all the same.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: queue.Queue[Callable[[], None]] = queue.Queue()
+        self._thread: threading.Thread | None = None
+        self.failures: list[Exception] = []
+
+    def ask(self, job: Callable[[], None]) -> None:
+        """Do something behind."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+            self._thread.start()
+        self._jobs.put(job)
+
+    def wait(self) -> None:
+        """Wait until everything that was asked for is done."""
+        self._jobs.join()
+
+    def fetch(self) -> list[Exception]:
+        """What has failed since the last time."""
+        failures, self.failures = self.failures, []
+        return failures
+
+    def _run(self) -> None:
+        while True:
+            job = self._jobs.get()
+            try:
+                job()
+            except Exception as error:
+                self.failures.append(error)
+            finally:
+                self._jobs.task_done()
