@@ -35,6 +35,12 @@ def test_the_tables_are_those_of_the_language() -> None:
     assert tables.with_tables(page) == page, "run: python docs/tables.py"
 
 
+def test_the_rules_are_those_of_the_program() -> None:
+    rules = script("rules")
+    page = rules.PAGE.read_text(encoding="utf-8")
+    assert rules.with_tables(page) == page, "run: python docs/rules.py"
+
+
 def test_the_schema_is_that_of_the_language() -> None:
     schema = script("schema")
     assert schema.FILE.read_text(encoding="utf-8") == schema.text(), "run: python docs/schema.py"

@@ -8,8 +8,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
 
 from torchassistant.errors import SessionError, listing, shown_path
+from torchassistant.session.codec import decode
 from torchassistant.session.contents import Contents
 from torchassistant.session.manifest import (
     Damaged,
@@ -22,6 +27,7 @@ from torchassistant.session.manifest import (
 from torchassistant.session.storage import (
     clear_aside,
     new_folder,
+    read_json,
     remove_folder,
 )
 
@@ -41,6 +47,27 @@ class Checkpoint:
 
     path: Path
     manifest: Manifest
+
+    def has(self, name: str) -> bool:
+        """Whether a file was written there, by its path below the checkpoint."""
+        return name in self.manifest.files
+
+    def tensors(self, name: str) -> dict[str, torch.Tensor]:
+        """The tensors that were added under a name.
+
+        Raises:
+            FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
+        """
+        return load_file(self.path / f"{name}.safetensors")
+
+    def state(self, name: str) -> Any:
+        """The state that was added under a name.
+
+        Raises:
+            FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
+        """
+        tensors = self.tensors(name) if self.has(f"{name}.safetensors") else {}
+        return decode(read_json(self.path / f"{name}.json"), tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +213,9 @@ class Checkpoints:
             try:
                 checkpoint = self._sound(name)
             except SessionError as error:
-                found.append(str(error))
+                # Where somebody trains the session, old ones are taken away at any moment.
+                if (self.folder / name).is_dir():
+                    found.append(str(error))
                 continue
             for line in found:
                 print(f"warning: {line}", file=sys.stderr)

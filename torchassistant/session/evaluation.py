@@ -12,7 +12,6 @@ from torchassistant.config.references import Key
 from torchassistant.errors import ConfigError
 from torchassistant.session.checkpoints import LAST
 from torchassistant.session.request import Request
-from torchassistant.session.state import restore
 from torchassistant.training import Reporter, StopRequest
 
 
@@ -62,6 +61,6 @@ def evaluate_config(
     for name in names:
         pipeline = spec.initialize.pipelines[name]
         session.pipelines[name] = build_pipeline(session.builder, name, pipeline)
-    restore(request.checkpoint.path, session, weights_only=True)
+    request.restore(session)
     request.tell_changes(spec)
     return session.evaluate(names, wish.eval_steps, reporter, stop)

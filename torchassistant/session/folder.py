@@ -15,6 +15,7 @@ from torchassistant.session.checkpoints import BEST, LAST, Checkpoint, Checkpoin
 from torchassistant.session.contents import Contents, read_state
 from torchassistant.session.history import METRICS, History
 from torchassistant.session.keeper import best_of
+from torchassistant.session.lock import is_held
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.storage import (
     as_json,
@@ -95,7 +96,8 @@ class SessionFolder:
         wrong = {
             name: how
             for name, expected in checkpoint.manifest.fixed.items()
-            if (how := difference(self.path / name, expected)) is not None
+            if not is_held(self.path / name)
+            and (how := difference(self.path / name, expected)) is not None
         }
         told = wrong.pop(ENVIRONMENT, None)
         if wrong:

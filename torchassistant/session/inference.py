@@ -15,7 +15,6 @@ from torchassistant.output_devices import Printer
 from torchassistant.session.checkpoints import LAST
 from torchassistant.session.prediction import default_pipeline, predict
 from torchassistant.session.request import Request
-from torchassistant.session.state import restore
 
 
 def infer_config(
@@ -62,7 +61,7 @@ def infer_config(
     builder = session.builder
     pipeline = spec.initialize.pipelines[name]
     session.pipelines[name] = build_pipeline(builder, name, pipeline, with_data=False)
-    restore(request.checkpoint.path, session, weights_only=True)
+    request.restore(session)
     request.tell_changes(spec)
     device = Printer()
     if wish.output_device is not None:

@@ -53,7 +53,7 @@ def load_session(
     if settings:
         before = spec_of(folder.read_spec(found))
         assert before is not None, "with the settings it could be read"
-        progress = progress_of(found.path)
+        progress = progress_of(found)
         changed = changes.judged(before, spec, progress, findings, accept_changes)
     code = code_of(spec, trusted)
     of_code, problems = changes.judged_code(folder.code(found), code, accept_changes)

@@ -22,10 +22,10 @@ def only_trainer(file: Path) -> Iterator[None]:
 
     It is a record lock of the system (``fcntl``): it ends when the process ends, however that
     happens, and loader workers, which are forked from it, do not inherit it. It would also end if
-    this process closed another handle of the file, so it is a file that nothing reads.
+    this process closed another handle of the file: see :func:`is_held`.
 
     Args:
-        file: A file of the session that is there already, and that training does not read.
+        file: A file of the session that is there already.
 
     Raises:
         SessionError: Somebody trains the session already; the message says who.
@@ -46,6 +46,11 @@ def only_trainer(file: Path) -> Iterator[None]:
             _held.discard(key)
     finally:
         os.close(handle)
+
+
+def is_held(file: Path) -> bool:
+    """Whether this process trains the session, so that it must not open the file again."""
+    return os.path.realpath(file) in _held
 
 
 def _holder(handle: int) -> str:

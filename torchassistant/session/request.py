@@ -23,6 +23,7 @@ from torchassistant.session.checkpoints import LAST
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
+from torchassistant.session.state import restore
 
 Wish = TypeVar("Wish", EvaluationSpec, InferenceSpec)
 
@@ -111,6 +112,21 @@ class Request(Generic[Wish]):
             self.wish.device,
             list(wanted),
         )
+
+    def restore(self, session: Session) -> None:
+        """Give the session the weights of the checkpoint.
+
+        Where somebody trains the session meanwhile, the checkpoint may be gone: then it is the
+        newest one.
+        """
+        while True:
+            try:
+                restore(self.checkpoint, session, weights_only=True)
+                return
+            except FileNotFoundError:
+                if self.checkpoint.path.is_dir():
+                    raise
+                self.checkpoint = self.folder.sound()
 
     def tell_changes(self, spec: Spec) -> None:
         """Warn of code that is not what the weights were trained with."""

@@ -89,7 +89,7 @@ class Session(Parts):
             SessionError: There is none, or it does not fit the code of the user any more.
         """
         checkpoint = checkpoint or self.folder.sound()
-        restored = restore(checkpoint.path, self)
+        restored = restore(checkpoint, self)
         self.progress, self._random = restored.progress, restored.random
         self.rows = self.folder.history(checkpoint)
         self.log = checkpoint.manifest.text(CHANGES)
@@ -190,7 +190,7 @@ class Session(Parts):
             self.changed = []
             keeper.keep()
             keeper.finish()
-        elif self.progress.step == 0 and not has_weights_of(newest.path, self):
+        elif self.progress.step == 0 and not has_weights_of(newest, self):
             # Weights were put in from Python since the session was created.
             keeper.keep()
         self.folder.mirror(as_json(as_data(self.spec)), self.log)
@@ -216,7 +216,7 @@ class Session(Parts):
         """What is alive is in the middle of an iteration; put back what is saved."""
         keeper.wait()
         try:
-            self.restore()
+            self.restore(self.folder.checkpoints.newest_sound())
         except SessionError as failure:
             error.add_note(f"afterwards the saved state could not be put back: {failure}")
 

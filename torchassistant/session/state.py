@@ -15,8 +15,8 @@ from torch.utils.data import IterableDataset
 from torchassistant.build import Parts
 from torchassistant.data.generators import Generator, generators_in, set_states_of, states_of
 from torchassistant.errors import SessionError, shown_path
-from torchassistant.session.contents import Contents, read_state
-from torchassistant.session.storage import read_tensors
+from torchassistant.session.checkpoints import Checkpoint
+from torchassistant.session.contents import Contents
 from torchassistant.training import Progress
 
 _EXTRA = "extra state"
@@ -76,11 +76,11 @@ def snapshot(
     return contents
 
 
-def restore(folder: Path, parts: Parts, weights_only: bool = False) -> Restored:
+def restore(checkpoint: Checkpoint, parts: Parts, weights_only: bool = False) -> Restored:
     """Put the state of a checkpoint into live objects.
 
     Args:
-        folder: A sound checkpoint.
+        checkpoint: A sound one.
         parts: What is restored. What the checkpoint lacks stays as it is; for a model there is a
             warning.
         weights_only: Leave alone what only training needs: optimizers, schedulers, stop
@@ -89,20 +89,21 @@ def restore(folder: Path, parts: Parts, weights_only: bool = False) -> Restored:
     Raises:
         SessionError: The code of a model or an optimizer has changed, so that its state does
             not fit.
+        FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
     """
-    state = read_state(folder, "state")
+    folder = checkpoint.path
+    state = checkpoint.state("state")
     for name, model in parts.models.items():
-        path = folder / "models" / f"{name}.safetensors"
-        if path.exists():
-            tensors = {**read_tensors(path), **state[_EXTRA].get(name, {})}
+        if checkpoint.has(f"models/{name}.safetensors"):
+            tensors = {**checkpoint.tensors(f"models/{name}"), **state[_EXTRA].get(name, {})}
             _load(model, tensors, f'the model "{name}"', folder)
             _set_unsaved_buffers(model, state["buffers"].get(name, {}))
         else:
             print(f'warning: no weights of the model "{name}" are stored', file=sys.stderr)
     if not weights_only:
         for name, optimizer in parts.optimizers.items():
-            if (folder / "optimizers" / f"{name}.json").exists():
-                stored = read_state(folder / "optimizers", name)
+            if checkpoint.has(f"optimizers/{name}.json"):
+                stored = checkpoint.state(f"optimizers/{name}")
                 _load(optimizer, stored, f'the optimizer "{name}"', folder)
         for what, item in _of_training(parts):
             if what in state["training"]:
@@ -115,22 +116,21 @@ def restore(folder: Path, parts: Parts, weights_only: bool = False) -> Restored:
             _load(item, state["modules"][what], what, folder)
     progress = Progress.of(state["progress"])
     if progress.step and not weights_only:
-        for item in parts.schedulers.values():
+        for scheduled in parts.schedulers.values():
             # torch warns of schedulers that step first; their optimizers have, in another process.
-            item.optimizer._opt_called = True  # type: ignore[attr-defined]
+            scheduled.optimizer._opt_called = True  # type: ignore[attr-defined]
     return Restored(progress, state["random"], state["environment"])
 
 
-def progress_of(folder: Path) -> Progress:
+def progress_of(checkpoint: Checkpoint) -> Progress:
     """How far a run had come when a checkpoint was saved."""
-    return Progress.of(read_state(folder, "state")["progress"])
+    return Progress.of(checkpoint.state("state")["progress"])
 
 
-def has_weights_of(folder: Path, parts: Parts) -> bool:
+def has_weights_of(checkpoint: Checkpoint, parts: Parts) -> bool:
     """Whether a checkpoint has, bit for bit, the weights of the live models."""
     for name, model in parts.models.items():
-        stored = read_tensors(folder / "models" / f"{name}.safetensors")
-        live = model.state_dict()
+        stored, live = checkpoint.tensors(f"models/{name}"), model.state_dict()
         if not all(torch.equal(live[key].cpu(), tensor) for key, tensor in stored.items()):
             return False
     return True

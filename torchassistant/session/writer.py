@@ -42,4 +42,5 @@ class Writer:
             except Exception as error:
                 self.failures.append(error)
             finally:
+                del job  # it holds a copy of the whole state
                 self._jobs.task_done()

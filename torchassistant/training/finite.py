@@ -65,6 +65,8 @@ class FiniteCheck:
         is_late = not waits and any(device.type == "cuda" for device in self.by_device)
         self.late = _Late() if is_late else None
         self.ones = {device: torch.ones((), device=device) for device in self.by_device}
+        self.odd: set[torch.device] = set()  # where some gradients are sparse or complex
+        self.found = {device: torch.zeros((), device=device) for device in self.by_device}
 
     def passes_loss(self, total: torch.Tensor) -> bool:
         """Whether the sum of the losses is finite; on a GPU it is, until it is known."""
@@ -72,12 +74,18 @@ class FiniteCheck:
 
     def passes_gradients(self, total: torch.Tensor, batch: Batch) -> bool:
         """Whether every gradient is finite; on a GPU they are, until it is known."""
-        found = [self._found(device, group) for device, group in self.by_device.items()]
-        if self.late is None:
-            return not any(flag.item() for flag in found)
-        bad = sum((f.to(total.device, non_blocking=True) for f in found), start=~total.isfinite())
-        self.late.ask(bad, batch)
-        return True
+        for device, parameters in self.by_device.items():
+            self._look_at(device, [g for p in parameters if (g := p.grad) is not None])
+        if self.late is not None:
+            flags = [f.to(total.device, non_blocking=True) for f in self.found.values()]
+            self.late.ask(sum(flags, start=(~total.isfinite()).float()), batch)
+            return True
+        passes = True
+        for found in self.found.values():
+            if found.item():
+                found.zero_()
+                passes = False
+        return passes
 
     def overdue(self, everything: bool = False) -> Batch | None:
         """The first batch that is known by now to have been not finite, if there is one.
@@ -87,23 +95,21 @@ class FiniteCheck:
         """
         return self.late.answer(everything) if self.late is not None else None
 
-    def _found(self, device: torch.device, parameters: Iterable[torch.Tensor]) -> torch.Tensor:
-        """A number that is not zero where a gradient is not finite."""
-        plain: list[torch.Tensor] = []
-        others: list[torch.Tensor] = []
-        for parameter in parameters:
-            gradient = parameter.grad
-            if gradient is not None:
-                is_plain = gradient.layout is torch.strided and not gradient.is_complex()
-                (plain if is_plain else others).append(gradient)
-        found = torch.zeros((), device=device)
-        if plain:
-            # Multiplies each gradient by one, in one pass over all: torch has nothing cheaper.
-            torch._amp_foreach_non_finite_check_and_unscale_(plain, found, self.ones[device])
-        for gradient in others:
+    def _look_at(self, device: torch.device, gradients: list[torch.Tensor]) -> None:
+        """Note on the device whether one of the gradients is not finite."""
+        found = self.found[device]
+        if device not in self.odd:
+            try:
+                # Multiplies each gradient by one, in one pass over all: torch has nothing cheaper.
+                torch._amp_foreach_non_finite_check_and_unscale_(
+                    gradients, found, self.ones[device]
+                )
+                return
+            except RuntimeError:
+                self.odd.add(device)
+        for gradient in gradients:
             values = gradient.coalesce().values() if gradient.is_sparse else gradient
-            found = found + (~values.isfinite()).any()
-        return found
+            torch.maximum(found, (~values.isfinite()).any().float(), out=found)
 
 
 class _Late:
