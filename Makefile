@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test check quickstart
+.PHONY: help setup test test-faults check quickstart
 
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
@@ -17,6 +17,7 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 # Processes that share the tests, and further arguments: make test ARGS="-k collators"
 WORKERS := 2
 ARGS :=
+FIGURES := faults.json
 
 help:  ## list these targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -26,6 +27,12 @@ setup: $(STAMP)  ## make .venv and install TorchAssistant and its tools there
 
 test: setup  ## run the tests (WORKERS=2, ARGS="-k name")
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Half an hour on 2 cores. Some scenarios need root, and strace; where they are missing they say so.
+test-faults: setup  ## try every fault many times; figures go to FIGURES (faults.json)
+	rm -f $(FIGURES)
+	OMP_NUM_THREADS=1 FAULTS_FIGURES=$(abspath $(FIGURES)) $(VENV_PYTHON) -m pytest tests/faults -m faults \
+	    -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup  ## lint, formatting and types
 	$(VENV_PYTHON) -m ruff check .

@@ -2,7 +2,7 @@
 
 from torchassistant.graph.batch_graph import BatchGraph, Plan
 from torchassistant.graph.frame import Frame, Frames, rows_of
-from torchassistant.graph.keeping import kept
+from torchassistant.graph.keeping import buffers_of, kept
 from torchassistant.graph.mode import evaluating
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor
 
@@ -15,6 +15,7 @@ __all__ = [
     "ObjectProcessor",
     "Plan",
     "Processor",
+    "buffers_of",
     "evaluating",
     "kept",
     "rows_of",

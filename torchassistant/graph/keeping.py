@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -10,6 +10,25 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 _OWN = ("_parameters", "_buffers", "_modules")
+
+
+def buffers_of(modules: Iterable[nn.Module]) -> Callable[[], None]:
+    """Notes the buffers of modules; what it returns puts them back."""
+    parts = list(dict.fromkeys(part for module in modules for part in module.modules()))
+    noted = [
+        (part, name, buffer, buffer.detach().clone())
+        for part in parts
+        for name, buffer in part.named_buffers(recurse=False)
+        if not is_lazy(buffer)
+    ]
+
+    def put_back() -> None:
+        with torch.no_grad():
+            for part, name, buffer, copy in noted:
+                buffer.copy_(copy)
+                setattr(part, name, buffer)
+
+    return put_back
 
 
 @contextmanager

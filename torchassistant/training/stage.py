@@ -12,6 +12,7 @@ from torch import nn
 
 from torchassistant.config.rows import row_columns
 from torchassistant.errors import DataError, Interrupted, blaming, near
+from torchassistant.graph import buffers_of
 from torchassistant.training.debugging import DebugPipeline
 from torchassistant.training.evaluation import Steps, evaluate
 from torchassistant.training.iteration import GradientClipper, Scheduler, Trainer
@@ -262,9 +263,15 @@ def _row(
     stop: StopRequest,
 ) -> Row:
     results: dict[str, Mapping[str, float]] = dict(met)
-    for pipeline in stage.validation:
-        steps = stage.eval_steps.get(pipeline.name, 1.0)
-        results[pipeline.name] = evaluate(pipeline, steps, reporter, stop)
+    put_back = buffers_of(m for pipeline in stage.validation for m in pipeline.modules)
+    try:
+        for pipeline in stage.validation:
+            steps = stage.eval_steps.get(pipeline.name, 1.0)
+            results[pipeline.name] = evaluate(pipeline, steps, reporter, stop)
+    except Interrupted:
+        # Validation is run again: what a model changes in eval mode must not be changed twice.
+        put_back()
+        raise
     row: Row = {"epoch": progress.epoch + 1, "step": progress.step}
     for (pipeline_name, shown_as), column in stage.columns.items():
         row[column] = results[pipeline_name][shown_as]
