@@ -75,6 +75,10 @@ class DataError(UserError):
     """Data that does not fit what the config says of it."""
 
 
+class WorkerLost(Exception):
+    """A loader worker died, or gave nothing for too long; the cause of a :class:`UserCodeError`."""
+
+
 class NotSaved(Exception):
     """Training is done, but not all of it could be saved. The commands answer it with status 1.
 

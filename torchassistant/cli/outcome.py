@@ -16,6 +16,7 @@ from torchassistant.errors import (
     Problem,
     UserCodeError,
     UserError,
+    WorkerLost,
     is_users_file,
 )
 
@@ -37,6 +38,9 @@ def status_of(run: Callable[[], int]) -> int:
     except UserCodeError as error:
         _tell(error.problems)
         cause = error.__cause__ or error
+        if isinstance(cause, WorkerLost):
+            _say(f"error: {error.part}: {cause}")
+            return USER_CODE
         frames, last = _in_worker(cause) or _here(cause)
         _say(f"error: {error.part}: {last.splitlines()[0]}")
         _say("".join(["Traceback (your code, the last call at the end):\n", *frames, last]))

@@ -18,6 +18,7 @@ from torch.utils.data._utils import signal_handling
 from torchassistant.data.generators import generators_in, seed_all
 from torchassistant.data.order import Batch
 from torchassistant.data.randomness import derived
+from torchassistant.errors import WorkerLost
 
 PATIENCE = 300.0
 """Seconds that a batch of a worker is waited for, unless the config has a ``timeout``."""
@@ -99,10 +100,6 @@ class WorkerStart:
             self.then(worker)
 
 
-class WorkerLost(Exception):
-    """A worker died, or gave nothing for too long."""
-
-
 class _Waiting:
     """Whether the main thread waits for a worker right now."""
 
@@ -132,8 +129,9 @@ def batches_of_workers(loader: DataLoader[Any]) -> Iterator[Any]:
             try:
                 signal_handling._error_if_any_worker_fails()  # type: ignore[attr-defined]
                 batch = next(iterator, _END)
-            except RuntimeError as error:
-                raise _lost(error) from None
+            except (RuntimeError, OSError, EOFError) as error:
+                _Waiting.now = False
+                raise _explained(error, iterator) from None
             finally:
                 _Waiting.now = False
             if batch is _END:
@@ -165,19 +163,32 @@ def _hear_of_deaths_while_waiting() -> None:
     signal.signal(signal.SIGCHLD, on_death)
 
 
-def _lost(error: RuntimeError) -> Exception:
+def _explained(error: Exception, iterator: Any) -> Exception:
     """The error in the words of a user; what the dataset itself raised stays as it is."""
     text = str(error)
-    if not text.startswith("DataLoader ") or "Original Traceback" in text:
+    if "Original Traceback" in text:
         return error
-    if "timed out" in text:
+    if text.startswith("DataLoader timed out"):
+        when = text.removeprefix("DataLoader timed out ")
         return WorkerLost(
-            f"{text.replace('DataLoader', 'a worker')} without a batch; where batches take that "
-            'long, give the loader factory a "timeout" (in seconds) in its kwargs'
+            f'no batch came {when}; where batches take longer, the "timeout" (in seconds) in the '
+            "kwargs of the loader factory can say so"
         )
-    reason = text.replace("DataLoader worker", "worker").rstrip(". ")
-    hint = "; the system kills what takes too much memory" if "Killed" in text else ""
-    return WorkerLost(f"a loader worker died: {reason}{hint}")
+    ends = [end for worker in getattr(iterator, "_workers", []) if (end := _end_of(worker))]
+    return WorkerLost(f"a loader worker {' and another '.join(ends)}") if ends else error
+
+
+def _end_of(worker: Any) -> str | None:
+    """How a worker ended, if it did, and not by itself."""
+    worker.join(0.2)  # it may have closed its end of a pipe, and not be gone yet
+    status = getattr(worker, "exitcode", None)
+    if not status:
+        return None
+    if status > 0:
+        return f"ended with the exit status {status}"
+    name = signal.Signals(-status).name
+    hint = ": the system may have run out of memory" if name == "SIGKILL" else ""
+    return f"was ended by {name}{hint}"
 
 
 def _end(iterator: Any) -> None:
