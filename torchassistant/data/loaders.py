@@ -93,16 +93,28 @@ class EpochLoader:
         batches: Iterator[Any]
         if self.loader.num_workers:
             batches = batches_of_workers(self.loader)
+        elif self.order is None:
+            batches = self._seeded(iter(self.loader))
+        elif self.loader.batch_sampler is self.order and not self.loader.pin_memory:
+            batches = self._in_process()
         else:
             batches = iter(self.loader)
-            if self.order is None:
-                batches = self._seeded(batches)
         return batches if self.order is not None else self._after_skipped(batches)
 
     def examples_of(self, number: int) -> list[Any] | None:
         """The indices of the examples of a batch of this epoch, where they are known."""
         recent = self.order.recent if self.order is not None else ()
         return next((list(b) for b in reversed(recent) if b.number == number), None)
+
+    def _in_process(self) -> Iterator[Any]:
+        """What torch's loader gives without workers, and without what it puts around each batch."""
+        dataset, collate = self.loader.dataset, self.loader.collate_fn
+        whole = getattr(dataset, "__getitems__", None)
+        for batch in self.order or ():
+            if callable(whole):
+                yield collate(whole(batch))
+            else:
+                yield collate([dataset[index] for index in batch])
 
     def _seeded(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Batches that can be had again from the beginning, whatever else draws random numbers."""

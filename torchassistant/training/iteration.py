@@ -14,6 +14,7 @@ from torchassistant.data.randomness import derived, seeded
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.graph import Frames
 from torchassistant.training.finite import Batch, FiniteCheck, NotFinite, explained
+from torchassistant.training.optimizing import stepping, zeroing
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, StopRequest
 from torchassistant.training.scoring import RunningMean
@@ -113,6 +114,9 @@ class Trainer:
             item.shown_as: RunningMean(item.loss.sums, come.losses.get(item.shown_as, (0.0, 0)))
             for item in self.pipeline.losses
         }
+        # Optimizers may have got parameters, and schedulers, since the last epoch.
+        self.zeros = [zeroing(optimizer) for optimizer in self.optimizers]
+        self.steps = [stepping(optimizer) for optimizer in self.optimizers]
         self.losses = [
             (item.shown_as, item.node, item.loss, item.weight, self.running[item.shown_as])
             for item in self.pipeline.losses
@@ -170,8 +174,8 @@ class Trainer:
             weighted = value if weight == 1 else value * weight
             total = weighted if total is None else total + weighted
         assert total is not None, "the check of the config asks for a loss"
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
+        for zero in self.zeros:
+            zero()
         batch = Batch(iteration, self.met, frames, values)
         if not self.finite.passes_loss(total):
             return self._leave_out(batch, kept)
@@ -203,8 +207,8 @@ class Trainer:
         try:
             for clipper in self.clippers:
                 clipper()
-            for optimizer in self.optimizers:
-                optimizer.step()
+            for step in self.steps:
+                step()
             for item in self.schedulers:
                 if item.monitor is None:
                     item.scheduler.step()
@@ -220,8 +224,8 @@ class Trainer:
         if not self.skips:
             raise self._not_finite(batch)
         self.skipped += 1
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
+        for zero in self.zeros:
+            zero()
         with torch.no_grad():
             for buffer, kept in zip(self.buffers, buffers, strict=True):
                 buffer.copy_(kept)
