@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from torchassistant.data.randomness import derived
 
@@ -22,38 +23,46 @@ _KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Ra
 _LEAVES = (str, bytes, int, float, complex, type(None), torch.Tensor, np.ndarray, np.generic)
 _CODE = (type, types.ModuleType, types.BuiltinFunctionType)
 # A dataset may keep a list of a million paths; generators stand in attributes and short lists.
-_LONGEST, _MOST = 100, 10_000
+_LONGEST, _MOST = 100, 100_000
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 def generators_in(roots: Mapping[str, Any]) -> dict[str, Generator]:
     """The generators that objects keep, each once, by the path at which it was found.
 
     Args:
-        roots: Where to look, by name.
+        roots: Where to look, by name. What is large hides nothing of what stands beside it.
     """
     shared = (np.random.mtrand._rand, random._inst, torch.default_generator)
     seen = {id(item) for item in shared}
     found: dict[str, Generator] = {}
-    waiting = list(roots.items())[::-1]
-    looked_at = 0
-    while waiting and looked_at < _MOST:
+    for path, root in roots.items():
+        _look_in(root, path, seen, found)
+    return found
+
+
+def _look_in(root: Any, path: str, seen: set[int], found: dict[str, Generator]) -> None:
+    waiting = [(path, root)]
+    for _ in range(_MOST):
+        if not waiting:
+            return
         path, value = waiting.pop()
-        if isinstance(value, (*_LEAVES, *_CODE)) or id(value) in seen:
+        if isinstance(value, (*_LEAVES, *_CODE, random.SystemRandom)) or id(value) in seen:
             continue
         seen.add(id(value))
-        looked_at += 1
-        if isinstance(value, random.SystemRandom):
-            continue
         if isinstance(value, _KINDS):
             found[path] = value
-            continue
-        waiting += [(f"{path}.{name}", item) for name, item in _inside(value)][::-1]
-    return found
+        else:
+            waiting += [(f"{path}.{name}", item) for name, item in _inside(value)][::-1]
 
 
 def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     """What a value is made of, as far as generators may be kept there."""
-    if isinstance(value, Mapping):
+    if isinstance(value, nn.Module):
+        # Not what torch itself keeps in every module: parameters, buffers, a dozen tables of hooks.
+        own = {k: v for k, v in vars(value).items() if k not in _OF_EVERY_MODULE}
+        yield from (*own.items(), *value._modules.items())
+    elif isinstance(value, Mapping):
         yield from ((str(key), item) for key, item in _first(value.items()))
     elif isinstance(value, (list, tuple, set, frozenset)):
         # The order of a set of objects follows from where they stand in memory.
@@ -130,6 +139,10 @@ def seed_all(generators: Iterable[Generator], seed: int) -> None:
             kind: Any = type(generator.bit_generator)
             generator.bit_generator.state = kind(own).state
         elif isinstance(generator, np.random.RandomState):
-            generator.seed(own % 2**32)
+            inner: Any = generator._bit_generator
+            if isinstance(inner, np.random.MT19937):
+                generator.seed(own % 2**32)
+            else:
+                inner.state = type(inner)(own).state
         else:
             generator.seed(own)

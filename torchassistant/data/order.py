@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import count, islice
+from itertools import islice
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from torchassistant.data.generators import generators_in, set_states_of, states_
 from torchassistant.data.randomness import derived, random_state, seeded, set_random_state
 
 _REMEMBERED = 1024
+_AT_ONCE = 32
 
 
 class Batch(list[Any]):
@@ -119,16 +120,35 @@ class SamplerMemory:
         set_states_of(self.own, state["generators"])
         if "sampler" in state and self._has_state():
             self.sampler.load_state_dict(state["sampler"])
-        for name, value in {**self.built_with, **state.get("numbers", {})}.items():
-            setattr(self.sampler, name, value)
+        numbers = {**self.built_with, **state.get("numbers", {})}
+        for path, holder in _samplers_in(self.sampler):
+            for name in _numbers_of(holder):
+                if f"{path}{name}" in numbers:
+                    setattr(holder, name, numbers[f"{path}{name}"])
 
     def _has_state(self) -> bool:
         keys = ("state_dict", "load_state_dict")
         return all(callable(getattr(self.sampler, key, None)) for key in keys)
 
     def _numbers(self) -> dict[str, int | float]:
-        attributes = getattr(self.sampler, "__dict__", {})
-        return {k: v for k, v in attributes.items() if type(v) in (int, float, bool)}
+        return {
+            f"{path}{name}": number
+            for path, holder in _samplers_in(self.sampler)
+            for name, number in _numbers_of(holder).items()
+        }
+
+
+def _samplers_in(sampler: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """A sampler, and the samplers that it draws from."""
+    yield path, sampler
+    for name, inner in getattr(sampler, "__dict__", {}).items():
+        if isinstance(inner, Sampler) or "sampler" in name:
+            yield from _samplers_in(inner, f"{path}{name}.")
+
+
+def _numbers_of(sampler: Any) -> dict[str, int | float]:
+    attributes = getattr(sampler, "__dict__", {})
+    return {k: v for k, v in attributes.items() if type(v) in (int, float, bool)}
 
 
 class SampledOrder(Order):
@@ -163,22 +183,29 @@ class SampledOrder(Order):
     def __iter__(self) -> Iterator[Batch]:
         if hasattr(self.sampler, "set_epoch"):
             self.sampler.set_epoch(self.epoch)
-        lists = self._lists()
-        inside: Any = None
-        for number in count():
-            # The sampler may be asked long before its batch is met: it must not draw from the
-            # generators that the training draws from meanwhile.
-            with seeded(derived(self.own_seed, "order", self.epoch)):
-                if inside is not None:
-                    set_random_state(inside)
-                indices = next(lists, None)
-                inside = random_state()
-            if indices is None:
-                return
+        for number, indices in enumerate(self._drawn()):
             if number >= self.skipped:
                 batch = Batch(indices, self.epoch, number)
                 self.recent.append(batch)
                 yield batch
+
+    def _drawn(self) -> Iterator[list[Any]]:
+        """What the sampler gives, drawn from random numbers of its own.
+
+        It is asked before its batches are met, and workers are ahead of that: it must not draw
+        from the generators that the training draws from meanwhile. As changing those takes time,
+        it is asked for some batches at once.
+        """
+        lists, inside = self._lists(), None
+        while True:
+            with seeded(derived(self.own_seed, "order", self.epoch)):
+                if inside is not None:
+                    set_random_state(inside)
+                some = list(islice(lists, _AT_ONCE))
+                inside = random_state()
+            if not some:
+                return
+            yield from some
 
     def _lists(self) -> Iterator[list[Any]]:
         if self.gives_batches:

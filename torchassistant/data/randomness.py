@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,18 @@ def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch, on every device."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    # As torch.manual_seed does it, which imports the compiler of torch, and formats a stack each
+    # time where there is no GPU.
+    torch.default_generator.manual_seed(seed)
+    if _has_cuda():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
+@cache
+def _has_cuda() -> bool:
+    return torch.cuda.is_available()
 
 
 def random_state() -> dict[str, Any]:

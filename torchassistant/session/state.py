@@ -179,19 +179,19 @@ def _generators(parts: Parts) -> dict[str, Generator]:
         name: [getattr(p, key, None) for key in ("input_adapter", "output_adapter", "function")]
         for name, p in parts.batch_processors.items()
     }
+    losses = {name: [loss.function, loss.transform] for name, loss in parts.losses.items()}
+    groups: dict[str, Any] = {
+        "models": parts.models,
+        "losses": losses,
+        "batch_processors": processors,
+        "datasets": parts.datasets,
+        "preprocessors": parts.preprocessors,
+        "collators": parts.collators,
+        "forward_hooks": parts.forward_hooks,
+        "backward_hooks": parts.backward_hooks,
+    }
     return generators_in(
-        {
-            "models": parts.models,
-            "losses": {
-                name: [loss.function, loss.transform] for name, loss in parts.losses.items()
-            },
-            "batch_processors": processors,
-            "datasets": parts.datasets,
-            "preprocessors": parts.preprocessors,
-            "collators": parts.collators,
-            "forward_hooks": parts.forward_hooks,
-            "backward_hooks": parts.backward_hooks,
-        }
+        {f"{group}.{name}": part for group, found in groups.items() for name, part in found.items()}
     )
 
 
