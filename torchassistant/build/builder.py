@@ -40,10 +40,12 @@ class Statics:
 
     Args:
         splits: For each split, one int64 tensor of indices a slice.
+        redraws: Whether splits that do not fit their dataset any more are drawn again.
         preprocessors: The state of each preprocessor that has one.
     """
 
     splits: dict[str, list[torch.Tensor]] = field(default_factory=dict)
+    redraws: bool = False
     preprocessors: dict[str, Any] = field(default_factory=dict)
 
 
@@ -133,17 +135,18 @@ class Builder:
         dataset = self.parts.dataset(spec.dataset_name)
         count = len(dataset)
         indices = self.statics.splits.get(name)
-        if indices is None:
+        fits = indices is not None and sum(map(len, indices)) == count
+        if indices is not None and not fits and not self.statics.redraws:
+            raise DataError(
+                f'the split "{name}" was drawn over {sum(map(len, indices))} examples; the '
+                f'dataset "{spec.dataset_name}" has {count} now'
+            )
+        if indices is None or not fits:
             seed = derived(self.parts.seed, "splits", name)
             try:
                 indices = split_indices(count, spec.ratio, seed)
             except DataError as error:
                 raise self.maker.problem(f'the split "{name}": {error}', path) from None
-        elif sum(map(len, indices)) != count:
-            raise DataError(
-                f'the split "{name}" was drawn over {sum(map(len, indices))} examples; the '
-                f'dataset "{spec.dataset_name}" has {count} now'
-            )
         self.statics.splits[name] = indices
         return Split(dataset, indices)
 

@@ -6,7 +6,7 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torchassistant.build.importing import NotFound, find
@@ -15,6 +15,8 @@ from torchassistant.build.survey import described_in
 from torchassistant.build.trust import Trust
 from torchassistant.config import Spec
 from torchassistant.errors import is_users_file
+
+_MOST = 100
 
 
 def code_of(spec: Spec, trust: Trust) -> dict[str, dict[str, str]]:
@@ -66,7 +68,14 @@ def _gather(target: Any, found: dict[str, str]) -> None:
             continue
         found[name] = source
         waiting += getattr(item, "__mro__", ())[1:]
-        waiting += _named_in(source, vars(sys.modules.get(item.__module__, object)))
+        module = sys.modules.get(item.__module__)
+        if not is_users_file(getattr(module, "__file__", None) or ""):
+            continue
+        for named, value in _named_in(source, vars(module)):
+            if _is_plain(value):
+                found[f"{item.__module__}: {named}"] = repr(value)
+            else:
+                waiting.append(value)
 
 
 def _source(item: Any) -> str | None:
@@ -78,19 +87,30 @@ def _source(item: Any) -> str | None:
         return None
 
 
-def _named_in(source: str, module: Any) -> Iterator[Any]:
-    """The classes and functions that a source names, of those that its module knows."""
+def _named_in(source: str, module: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What a source names, of what its module knows: dotted names, and what they mean."""
     try:
         tree = ast.parse(textwrap.dedent(source))
     except SyntaxError:
         return
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            value = module.get(node.id)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            owner = module.get(node.value.id)
-            value = getattr(owner, node.attr, None) if inspect.ismodule(owner) else None
-        else:
-            continue
-        if inspect.isclass(value) or inspect.isfunction(value):
-            yield value
+        if isinstance(node, (ast.Name, ast.Attribute)):
+            name = ast.unparse(node)
+            value = _meant(name.split("."), module)
+            if inspect.isclass(value) or inspect.isfunction(value) or _is_plain(value):
+                yield name, value
+
+
+def _meant(steps: list[str], module: Mapping[str, Any]) -> Any:
+    """What a dotted name means, where all but its last step are modules."""
+    value = module.get(steps[0])
+    for step in steps[1:]:
+        value = getattr(value, step, None) if inspect.ismodule(value) else None
+    return value
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a constant says all that there is to it when it is printed."""
+    if type(value) in (tuple, list, frozenset):
+        return len(value) <= _MOST and all(_is_plain(item) for item in value)
+    return type(value) in (int, float, bool, str)

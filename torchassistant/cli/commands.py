@@ -11,6 +11,7 @@ from typing import TextIO
 from torchassistant.cli.outcome import DONE, warn
 from torchassistant.cli.progress import reporter_for
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
+from torchassistant.cli.streams import expect_output
 from torchassistant.cli.tables import preflight_lines
 from torchassistant.config import as_data
 from torchassistant.errors import shown_path
@@ -18,7 +19,9 @@ from torchassistant.session import (
     Draft,
     Preflight,
     Session,
+    SessionFolder,
     evaluate_config,
+    expect_no_trainer,
     infer_config,
     load_session,
     store,
@@ -60,6 +63,7 @@ def _show(report: Preflight, stream: TextIO) -> None:
 def train(arguments: Namespace) -> int:
     """Train a session."""
     with stopping_at_once():
+        expect_no_trainer(SessionFolder(arguments.session).environment)
         session = load_session(
             arguments.session,
             settings=arguments.settings,
@@ -80,6 +84,7 @@ def train(arguments: Namespace) -> int:
 
 def evaluate(arguments: Namespace) -> int:
     """Print losses and metrics."""
+    expect_output()
     with stopping_after_iteration() as stop:
         results = evaluate_config(
             arguments.source,
@@ -101,6 +106,7 @@ def evaluate(arguments: Namespace) -> int:
 
 def infer(arguments: Namespace) -> int:
     """Hand predictions to the output device."""
+    expect_output()
     with stopping_at_once():
         infer_config(
             arguments.source,

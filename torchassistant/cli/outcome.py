@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
@@ -62,7 +61,6 @@ def status_of(run: Callable[[], int]) -> int:
         return 128 + signal.SIGINT
     except BrokenPipeError:
         # Whoever read the output has gone; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return USER_CODE
     except OSError as error:
         # The user's own code raises as a UserCodeError; this is a disk that is full, a folder that

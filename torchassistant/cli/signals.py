@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
@@ -12,8 +15,11 @@ from torchassistant.training import StopRequest
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-PATIENCE = 7.0
+PATIENCE = 6.0
 """Seconds that an iteration is given to come to its end."""
+
+_LAST_RESORT = 3.0
+"""Seconds that the program is given to end, when it was told to do so at once."""
 
 
 @contextmanager
@@ -26,18 +32,32 @@ def stopping_after_iteration() -> Iterator[StopRequest]:
     stop = StopRequest()
 
     def ask(signum: int, frame: FrameType | None) -> None:
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        is_first = stop.signum is None
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE if is_first else _LAST_RESORT)
         stop.ask(signum)
 
     def ring(signum: int, frame: FrameType | None) -> None:
-        if stop.signum is not None and not stop.saving:
-            stop.give_up(stop.signum, f"stopped within an iteration of more than {PATIENCE:g} s")
+        if stop.signum is None or (stop.saving and not stop.at_once):
+            return
+        if stop.at_once:
+            # Somebody answers every exception, or waits for what does not come.
+            _end_now(stop.signum)
+        signal.setitimer(signal.ITIMER_REAL, _LAST_RESORT)
+        stop.give_up(stop.signum, f"stopped within an iteration of more than {PATIENCE:g} s")
 
     try:
         with _handled_by(dict.fromkeys(SIGNALS, ask) | {signal.SIGALRM: ring}):
             yield stop
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _end_now(signum: int) -> None:
+    """End without asking any code; what is saved is sound at every moment."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    print("ended: the program did not stop when it was told to", file=sys.stderr, flush=True)
+    os._exit(128 + signum)
 
 
 @contextmanager

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from typing import Any, TextIO
+
+_STANDARD = 2  # the highest number of a standard stream
 
 
 class Messages:
@@ -33,16 +36,63 @@ class Messages:
         return getattr(self._stream, name)
 
 
+class Results(Messages):
+    """Standard output, where what cannot be written is an error that says so."""
+
+    def write(self, text: str) -> int:
+        """Write.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            raise self._lost(error) from None
+
+    def flush(self) -> None:
+        """Write out what is left.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise self._lost(error) from None
+
+    def _lost(self, error: OSError) -> OSError:
+        # Python would try once more when it ends, and fail with a status of its own.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        return type(error)(error.errno, error.strerror, "standard output")
+
+
 def prepare() -> None:
     """No message on standard error ends a run; no letter of a result ends a command."""
-    stream: Any = sys.stderr
-    if stream is None:
-        stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-    if not isinstance(stream, Messages):
-        sys.stderr = Messages(stream)
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
+    # Where a standard stream is closed, the next file that is opened gets its number, and whoever
+    # writes to the stream by number writes into that file.
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= _STANDARD:
+        pass
+    os.close(handle)
+    if not isinstance(sys.stderr, Messages):
+        errors: Any = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        sys.stderr = Messages(errors)
+    if sys.stdout is not None and not isinstance(sys.stdout, Results):
+        reconfigure = getattr(sys.stdout, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+        sys.stdout = Results(sys.stdout)
+
+
+def expect_output() -> None:
+    """For commands that are called for what they print.
+
+    Raises:
+        OSError: Standard output is closed.
+    """
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "it is closed", "standard output")
 
 
 def deliver() -> None:
@@ -51,11 +101,5 @@ def deliver() -> None:
     Raises:
         OSError: It cannot be written.
     """
-    if sys.stdout is None:
-        return
-    try:
+    if sys.stdout is not None:
         sys.stdout.flush()
-    except OSError as error:
-        # Python would try once more when it ends, and fail with a status of its own.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OSError(error.errno, error.strerror, "standard output") from None

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from torchassistant.cli import folder, streams
 from torchassistant.cli.outcome import DONE, USER_ERROR, status_of, warn
+from torchassistant.cli.signals import stopping_at_once
+from torchassistant.data.workers import importable
 from torchassistant.session import Draft, store
 from torchassistant.session.rehearsal import different_state, first_difference, rehearse
 
@@ -34,7 +36,7 @@ class _Run(NamedTuple):
 
 def verify_resume(arguments: Namespace) -> int:
     """Tell whether a run that is cut goes on to the same end, bit for bit."""
-    with tempfile.TemporaryDirectory(prefix="verify-resume-") as name:
+    with stopping_at_once(), tempfile.TemporaryDirectory(prefix="verify-resume-") as name:
         here = Path(name)
         whole, cut = (_Run(here / n / "session", here / n / "trace") for n in ("whole", "cut"))
         whole.session.parent.mkdir()
@@ -42,11 +44,11 @@ def verify_resume(arguments: Namespace) -> int:
         warn(draft.warnings)
         store(draft, whole.session)
         shutil.copytree(whole.session.parent, cut.session.parent)
-        status, done = _in_process(whole, arguments.iterations, arguments.trust)
+        status, done, epochs = _in_process(whole, arguments.iterations, arguments.trust)
         half = done // 2
         for until in (half, done):
             if status == DONE:
-                status, _ = _in_process(cut, until, arguments.trust)
+                status, _, _ = _in_process(cut, until, arguments.trust)
         if status != DONE:
             return status
         found = first_difference(whole.trace, cut.trace) or different_state(
@@ -55,6 +57,8 @@ def verify_resume(arguments: Namespace) -> int:
     times = f"{done} iterations, and the same cut after {half}"
     if found is None:
         print(f"{times}: weights, optimizers, random numbers, data and history are the same bits")
+        if not epochs:
+            print("no epoch ended, and so nothing was validated; --iterations N tries more")
         return DONE
     print(f"error: {times}: the first difference is {found}", file=sys.stderr)
     if _iteration_of(found) <= half:
@@ -70,19 +74,23 @@ def _iteration_of(found: str) -> float:
     return int(head.split()[-1]) if head.startswith("iteration ") else float("inf")
 
 
-def _in_process(run: _Run, until: int, trust: Sequence[str]) -> tuple[int, int]:
-    """Train in a process of its own; gives its status, and the iterations that are done then."""
+def _in_process(run: _Run, until: int, trust: Sequence[str]) -> tuple[int, int, int]:
+    """Train in a process of its own; gives its status, the iterations and the epochs done."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_train, args=(run, until, list(trust), sender))
-    process.start()
-    sender.close()
+    with importable():
+        process.start()
     try:
-        done = receiver.recv()
-    except EOFError:
-        done = 0
-    process.join()
-    return (process.exitcode or 0), done
+        sender.close()
+        try:
+            done, epochs = receiver.recv()
+        except EOFError:
+            done = epochs = 0
+        process.join()
+        return (process.exitcode or 0), done, epochs
+    finally:
+        process.kill()
 
 
 def _train(run: _Run, until: int, trust: Sequence[str], sender: object) -> None:

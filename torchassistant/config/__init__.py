@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torchassistant.config.overlay import lay_over
 from torchassistant.config.reader import Text, read_file
 from torchassistant.config.spec import Block, EvaluationSpec, InferenceSpec, Spec
 from torchassistant.config.spelling import in_our_words
+from torchassistant.config.tree import Path as TreePath
 from torchassistant.config.tree import as_tree, set_aside
 from torchassistant.config.validate import validate
 from torchassistant.config.variables import substitute
@@ -72,6 +74,8 @@ def read(
             place = Place(findings.file, 0 if from_data else 1, 0 if from_data else 1)
             findings.problems.append(Problem("a config is one JSON object", place))
         raise ConfigError(*findings.problems)
+    for path in _not_finite(text.tree, ()) if from_data else ():
+        findings.note("JSON has no NaN and no infinity; found one", path)
     top = [field.alias or name for name, field in block.model_fields.items()]
     settings_of.apply(text.tree, settings, findings.note, top)
     if variables:
@@ -79,6 +83,18 @@ def read(
             set_aside(text.tree, path)
     in_our_words(findings)
     return findings
+
+
+def _not_finite(value: Any, path: TreePath) -> Iterator[TreePath]:
+    """Where numbers stand that could not be stored; the reader tells of those in files."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _not_finite(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _not_finite(item, (*path, index))
 
 
 def settings_for(block: type[Block], settings: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -5,10 +5,14 @@ The generators of Python, NumPy and torch that belong to nobody are in ``randomn
 
 from __future__ import annotations
 
+import copy
 import functools
 import random
+import sys
 import types
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,6 +28,9 @@ _LEAVES = (str, bytes, int, float, complex, type(None), torch.Tensor, np.ndarray
 _CODE = (type, types.ModuleType, types.BuiltinFunctionType)
 # A dataset may keep a list of a million paths; generators stand in attributes and short lists.
 _LONGEST, _MOST = 100, 100_000
+_LIBRARIES = frozenset(
+    ("builtins", "collections", "numpy", "random", "torch", "torchassistant", "torchvision")
+)
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
@@ -60,27 +67,44 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     """What a value is made of, as far as generators may be kept there."""
     if isinstance(value, nn.Module):
         # Not what torch itself keeps in every module: parameters, buffers, a dozen tables of hooks.
-        own = {k: v for k, v in vars(value).items() if k not in _OF_EVERY_MODULE}
-        yield from (*own.items(), *value._modules.items())
+        yield from ((k, v) for k, v in vars(value).items() if k not in _OF_EVERY_MODULE)
+        yield from value._modules.items()
+        yield from _of_class(value)
     elif isinstance(value, Mapping):
         yield from ((str(key), item) for key, item in _first(value.items()))
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        # The order of a set of objects follows from where they stand in memory.
-        if not isinstance(value, (set, frozenset)):
-            yield from ((str(index), item) for index, item in enumerate(_first(value)))
+    elif isinstance(value, (list, tuple, deque)):
+        yield from ((str(index), item) for index, item in enumerate(_first(value)))
+    elif isinstance(value, (set, frozenset)):
+        return  # the order of its objects follows from where they stand in memory
     elif isinstance(value, functools.partial):
         yield from (("func", value.func), ("args", value.args), ("keywords", value.keywords))
     elif isinstance(value, types.MethodType):
         yield "__self__", value.__self__
     elif isinstance(value, types.FunctionType):
         yield from zip(value.__code__.co_freevars, map(_cell, value.__closure__ or ()), strict=True)
+        yield "__defaults__", [value.__defaults__, value.__kwdefaults__]
+        yield from _of_module(value.__module__)
     else:
         yield from getattr(value, "__dict__", {}).items()
-        for kind in type(value).__mro__:
-            slots = kind.__dict__.get("__slots__", ())
-            for name in (slots,) if isinstance(slots, str) else slots:
-                if name not in ("__dict__", "__weakref__") and hasattr(value, name):
-                    yield name, getattr(value, name)
+        yield from _of_class(value)
+
+
+def _of_class(value: Any) -> Iterator[tuple[str, Any]]:
+    """Slots, and the generators that stand in the class of an object or beside it."""
+    for kind in type(value).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
+                yield name, getattr(value, name)
+        if kind.__module__.partition(".")[0] not in _LIBRARIES:
+            yield from ((n, v) for n, v in vars(kind).items() if isinstance(v, _KINDS))
+            yield from _of_module(kind.__module__)
+
+
+def _of_module(module: str) -> Iterator[tuple[str, Any]]:
+    if module.partition(".")[0] not in _LIBRARIES:
+        found = getattr(sys.modules.get(module), "__dict__", {})
+        yield from ((f"{module}.{n}", v) for n, v in found.items() if isinstance(v, _KINDS))
 
 
 def _first(items: Iterable[Any]) -> list[Any]:
@@ -122,11 +146,55 @@ def states_of(generators: Mapping[str, Generator]) -> dict[str, Any]:
     return {path: state_of(generator) for path, generator in generators.items()}
 
 
-def set_states_of(generators: Mapping[str, Generator], states: Mapping[str, Any]) -> None:
-    """Put back what :func:`states_of` gave; generators that are new stay as they are."""
+def set_states_of(generators: Mapping[str, Generator], states: Mapping[str, Any]) -> list[str]:
+    """Put back what :func:`states_of` gave; generators that are new stay as they are.
+
+    Returns:
+        The paths of stored states that no generator is there for.
+    """
     for path, generator in generators.items():
         if path in states:
             set_state_of(generator, states[path])
+    return [path for path in states if path not in generators]
+
+
+@contextmanager
+def own_seeded(roots: Mapping[str, Any], seed: int) -> Iterator[None]:
+    """What these objects keep starts from a seed inside; outside, nothing is drawn from it.
+
+    That goes for their generators, and for what a ``state_dict`` and a ``load_state_dict`` of them
+    say, which starts from what it is.
+    """
+    own = generators_in(roots)
+    states = states_of(own)
+    told = [
+        (item, copy.deepcopy(item.state_dict()))
+        for root in roots.values()
+        for item in _layers_of(root)
+        if not isinstance(item, nn.Module) and has_state(item)
+    ]
+    seed_all(own.values(), seed)
+    try:
+        yield
+    finally:
+        set_states_of(own, states)
+        for root, state in told:
+            root.load_state_dict(state)
+
+
+def _layers_of(root: Any) -> Iterator[Any]:
+    """An object, and the datasets that it is laid around."""
+    yield root
+    several = getattr(root, "datasets", ())
+    inner = [getattr(root, "dataset", None), *(several if isinstance(several, list) else ())]
+    for item in inner:
+        if item is not None:
+            yield from _layers_of(item)
+
+
+def has_state(item: Any) -> bool:
+    """Whether an object tells its state, and takes it."""
+    return all(callable(getattr(item, key, None)) for key in ("state_dict", "load_state_dict"))
 
 
 def seed_all(generators: Iterable[Generator], seed: int) -> None:
@@ -139,10 +207,8 @@ def seed_all(generators: Iterable[Generator], seed: int) -> None:
             kind: Any = type(generator.bit_generator)
             generator.bit_generator.state = kind(own).state
         elif isinstance(generator, np.random.RandomState):
-            inner: Any = generator._bit_generator
-            if isinstance(inner, np.random.MT19937):
-                generator.seed(own % 2**32)
-            else:
-                inner.state = type(inner)(own).state
+            # Its own method can seed but one kind, and forgets a number that is left over.
+            fresh = np.random.RandomState(type(generator._bit_generator)(own))
+            generator.set_state(fresh.get_state(legacy=False))
         else:
             generator.seed(own)

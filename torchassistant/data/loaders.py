@@ -10,8 +10,9 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, Sampler
 
 from torchassistant.collators import DefaultCollator
-from torchassistant.data.generators import generators_in, set_states_of, states_of
-from torchassistant.data.order import Order, SampledOrder, SamplerMemory
+from torchassistant.data.generators import set_states_of, states_of
+from torchassistant.data.memory import Memory
+from torchassistant.data.order import Order, SampledOrder
 from torchassistant.data.randomness import derived, seeded
 from torchassistant.data.workers import (
     PATIENCE,
@@ -45,19 +46,19 @@ class EpochLoader:
         loader: The loader; its generator belongs to this object.
         seed: What everything random in it follows from.
         order: Which examples stand in which batch; None where the dataset decides.
-        dataset: What it reads, as the user gave it.
+        memory: What its sampler keeps from epoch to epoch, or the dataset that decides.
     """
 
     def __init__(
-        self, loader: DataLoader[Any], seed: int, order: Order | None, dataset: Any
+        self, loader: DataLoader[Any], seed: int, order: Order | None, memory: Memory
     ) -> None:
         self.loader = loader
         self.seed = seed
         self.order = order
-        self.dataset = dataset
-        self.own = generators_in({"dataset": dataset}) if order is None else {}
+        self.memory = memory
         self.epoch = self.skipped = 0
         self.began_with: Any = None
+        self.interrupted_with: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return len(self.loader if self.order is None else self.order)
@@ -77,15 +78,14 @@ class EpochLoader:
             began_with: What ``began_with`` of this object was in that epoch.
         """
         self.epoch, self.skipped = epoch, skipped
-        if self.order is not None:
-            if began_with is not None:
-                self.order.set_state(began_with)
-            self.began_with = self.order.state()
-            self.order.start(epoch, skipped)
-            return
+        self.interrupted_with = states_of(self.memory.own)
         if began_with is not None:
-            set_states_of(self.own, began_with)
-        self.began_with = states_of(self.own)
+            self.memory.set_state(began_with)
+        self.began_with = self.memory.state()
+        if self.order is not None:
+            self.order.start(epoch, skipped)
+        else:
+            self.memory.start_epoch(epoch)
 
     def batches(self) -> Iterator[Any]:
         """The batches of the epoch that was chosen."""
@@ -126,7 +126,10 @@ class EpochLoader:
             yield batch
 
     def _after_skipped(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """What was not met yet; to pass over the rest leaves the generators as they were."""
         for number, batch in enumerate(batches):
+            if number == self.skipped - 1:
+                set_states_of(self.memory.own, self.interrupted_with)
             if number >= self.skipped:
                 yield batch
 
@@ -158,7 +161,9 @@ class LoaderFactory:
         self.kwargs = dict(kwargs)
         self.name = name
         self.dataset_name = dataset_name
-        self.memory = SamplerMemory(self.kwargs.get("batch_sampler") or self.kwargs.get("sampler"))
+        drawn_by = self.kwargs.get("batch_sampler") or self.kwargs.get("sampler")
+        is_stream = isinstance(dataset, IterableDataset)
+        self.memory = Memory(dataset, collator) if is_stream else Memory(drawn_by)
 
     def check(self) -> None:
         """Build a loader of each kind; torch raises where the arguments do not fit."""
@@ -200,7 +205,7 @@ class LoaderFactory:
             worker_init_fn=WorkerStart(init) if kwargs.get("num_workers") else None,
             **kwargs,
         )
-        return EpochLoader(loader, seed, order, self.dataset)
+        return EpochLoader(loader, seed, order, self.memory)
 
     def _order(self, kwargs: dict[str, Any], seed: int, shuffle: bool) -> Order:
         """The order of the batches; it takes the place of what the arguments say of it."""

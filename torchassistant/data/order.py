@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
-from torchassistant.data.generators import generators_in, set_states_of, states_of
+from torchassistant.data.memory import Memory
 from torchassistant.data.randomness import derived, random_state, seeded, set_random_state
 
 _REMEMBERED = 1024
@@ -80,76 +80,6 @@ class Order(Sampler[Batch]):
         seed = derived(self.seed, "order", self.epoch)
         return torch.randperm(self.count, generator=torch.Generator().manual_seed(seed)).tolist()
 
-    def state(self) -> Any:
-        """What it takes to give this epoch's order again, beside the seed."""
-        return None
-
-    def set_state(self, state: Any) -> None:
-        """Put back what :meth:`state` gave."""
-
-
-class SamplerMemory:
-    """What a sampler of the user keeps from epoch to epoch.
-
-    That is what its ``state_dict`` says; else the generators that it keeps, and the numbers among
-    its attributes that are not what they were when it was built.
-
-    Args:
-        sampler: The sampler; None keeps nothing.
-    """
-
-    def __init__(self, sampler: Any) -> None:
-        self.sampler = sampler
-        self.own = generators_in({"sampler": sampler})
-        self.built_with = self._numbers()
-
-    def state(self) -> Any:
-        """As plain data and tensors; None where there is nothing to keep."""
-        if self.sampler is None:
-            return None
-        state: dict[str, Any] = {"generators": states_of(self.own)}
-        if self._has_state():
-            return {**state, "sampler": self.sampler.state_dict()}
-        numbers = self._numbers().items()
-        return {**state, "numbers": {k: v for k, v in numbers if self.built_with.get(k) != v}}
-
-    def set_state(self, state: Any) -> None:
-        """Put back what :meth:`state` gave."""
-        if state is None or self.sampler is None:
-            return
-        set_states_of(self.own, state["generators"])
-        if "sampler" in state and self._has_state():
-            self.sampler.load_state_dict(state["sampler"])
-        numbers = {**self.built_with, **state.get("numbers", {})}
-        for path, holder in _samplers_in(self.sampler):
-            for name in _numbers_of(holder):
-                if f"{path}{name}" in numbers:
-                    setattr(holder, name, numbers[f"{path}{name}"])
-
-    def _has_state(self) -> bool:
-        keys = ("state_dict", "load_state_dict")
-        return all(callable(getattr(self.sampler, key, None)) for key in keys)
-
-    def _numbers(self) -> dict[str, int | float]:
-        return {
-            f"{path}{name}": number
-            for path, holder in _samplers_in(self.sampler)
-            for name, number in _numbers_of(holder).items()
-        }
-
-
-def _samplers_in(sampler: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """A sampler, and the samplers that it draws from."""
-    yield path, sampler
-    for name, inner in getattr(sampler, "__dict__", {}).items():
-        if isinstance(inner, Sampler) or "sampler" in name:
-            yield from _samplers_in(inner, f"{path}{name}.")
-
-
-def _numbers_of(sampler: Any) -> dict[str, int | float]:
-    attributes = getattr(sampler, "__dict__", {})
-    return {k: v for k, v in attributes.items() if type(v) in (int, float, bool)}
-
 
 class SampledOrder(Order):
     """The order of a sampler of the user.
@@ -165,12 +95,10 @@ class SampledOrder(Order):
         seed: What its random numbers follow from.
     """
 
-    def __init__(
-        self, memory: SamplerMemory, batch_size: int | None, drop_last: bool, seed: int
-    ) -> None:
+    def __init__(self, memory: Memory, batch_size: int | None, drop_last: bool, seed: int) -> None:
         super().__init__(0, batch_size or 1, drop_last, None)
         self.memory = memory
-        self.sampler = memory.sampler
+        self.sampler = memory.owner
         self.gives_batches = batch_size is None
         self.own_seed = seed
 
@@ -181,8 +109,7 @@ class SampledOrder(Order):
         return super().__len__()
 
     def __iter__(self) -> Iterator[Batch]:
-        if hasattr(self.sampler, "set_epoch"):
-            self.sampler.set_epoch(self.epoch)
+        self.memory.start_epoch(self.epoch)
         for number, indices in enumerate(self._drawn()):
             if number >= self.skipped:
                 batch = Batch(indices, self.epoch, number)
@@ -216,9 +143,3 @@ class SampledOrder(Order):
             if len(batch) < self.batch_size and self.drop_last:
                 return
             yield batch
-
-    def state(self) -> Any:
-        return self.memory.state()
-
-    def set_state(self, state: Any) -> None:
-        self.memory.set_state(state)

@@ -6,8 +6,11 @@ import contextlib
 import os
 import random
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +26,7 @@ from torchassistant.errors import WorkerLost
 PATIENCE = 300.0
 """Seconds that a batch of a worker is waited for, unless the config has a ``timeout``."""
 
-_GRACE = 2.0
+_GRACE = 1.0
 
 
 class SeededDataset(Dataset[Any]):
@@ -42,27 +45,43 @@ class SeededDataset(Dataset[Any]):
         self.dataset = dataset
         self.collator = collator
         self.seed = seed
-        self._own: list[Any] | None = None
+        self._own: list[Any] = []
+        self._has_met_all = False
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitems__(self, batch: Batch) -> list[Any]:
-        self._start(batch)
         if callable(getattr(self.dataset, "__getitems__", None)):
-            return self.dataset.__getitems__(batch)
-        return [self.dataset[index] for index in batch]
+            return self._given(batch, lambda: self.dataset.__getitems__(batch))
+        return self._given(batch, lambda: [self.dataset[index] for index in batch])
 
     def __getitem__(self, batch: Batch) -> Any:
         """One whole batch that the dataset gives by itself; ``batch`` holds its index."""
-        self._start(batch)
-        return self.dataset[batch[0]]
+        return self._given(batch, lambda: self.dataset[batch[0]])
 
-    def _start(self, batch: Batch) -> None:
-        if self._own is None:
-            roots = {"dataset": self.dataset, "collator": self.collator}
-            self._own = list(generators_in(roots).values())
+    def _given(self, batch: Batch, give: Callable[[], Any]) -> Any:
         seed = derived(self.seed, "batch", batch.epoch, batch.number)
+        self._start(seed)
+        given = give()
+        if not self._has_met_all:
+            # Some make their generators when the first example is asked for. What those drew came
+            # from no seed of ours.
+            before = len(self._own)
+            self._look()
+            self._has_met_all = True
+            if len(self._own) > before:
+                self._start(seed)
+                given = give()
+        return given
+
+    def _look(self) -> None:
+        roots = {"dataset": self.dataset, "collator": self.collator}
+        self._own = list(generators_in(roots).values())
+
+    def _start(self, seed: int) -> None:
+        if not self._has_met_all:
+            self._look()
         _seed_worker(seed)
         seed_all(self._own, seed)
 
@@ -100,10 +119,47 @@ class WorkerStart:
             self.then(worker)
 
 
+@contextmanager
+def importable() -> Iterator[None]:
+    """Processes that are started in here find this package, wherever it was imported from.
+
+    A process that is no copy of this one gets its ``sys.path``, from which the scripts take the
+    folder that they stand in.
+    """
+    root = str(Path(__file__).resolve().parents[2])
+    before = list(sys.path)
+    sys.path += [] if root in before else [root]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
 class _Waiting:
-    """Whether the main thread waits for a worker right now."""
+    """Whether the main thread waits for a worker right now, and who may end that."""
 
     now = False
+    check: Callable[[], None] | None = None
+
+
+@contextmanager
+def interruptible(check: Callable[[], None]) -> Iterator[None]:
+    """To wait for a worker may be given up in here.
+
+    Args:
+        check: Raises where that is asked for; asked before each wait. While the wait lasts, a
+            signal handler may raise: see :func:`can_be_interrupted`.
+    """
+    _Waiting.check = check
+    try:
+        yield
+    finally:
+        _Waiting.check = None
+
+
+def can_be_interrupted() -> bool:
+    """Whether a signal handler may raise: only where a worker is waited for, and nothing else."""
+    return _Waiting.now and _Waiting.check is not None
 
 
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM)
@@ -119,7 +175,8 @@ def batches_of_workers(loader: DataLoader[Any]) -> Iterator[Any]:
     # of; the worker lets it through when it is ready for it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
     try:
-        iterator = iter(loader)
+        with importable():
+            iterator = iter(loader)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     _hear_of_deaths_while_waiting()
@@ -127,6 +184,8 @@ def batches_of_workers(loader: DataLoader[Any]) -> Iterator[Any]:
         while True:
             _Waiting.now = True
             try:
+                if _Waiting.check is not None:
+                    _Waiting.check()
                 signal_handling._error_if_any_worker_fails()  # type: ignore[attr-defined]
                 batch = next(iterator, _END)
             except (RuntimeError, OSError, EOFError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,22 +14,30 @@ _OWN = ("_parameters", "_buffers", "_modules")
 
 
 def buffers_of(modules: Iterable[nn.Module]) -> Callable[[], None]:
-    """Notes the buffers of modules; what it returns puts them back."""
-    parts = list(dict.fromkeys(part for module in modules for part in module.modules()))
-    noted = [
-        (part, name, buffer, buffer.detach().clone())
-        for part in parts
-        for name, buffer in part.named_buffers(recurse=False)
-        if not is_lazy(buffer)
+    """Notes the buffers of modules; what it returns puts them back, replaced ones too."""
+    parts = dict.fromkeys(part for module in modules for part in module.modules())
+    noted = [(part, dict(part._buffers)) for part in parts if part._buffers]
+    copies = [
+        (buffer, buffer.detach().clone())
+        for _, own in noted
+        for buffer in own.values()
+        if buffer is not None and not is_lazy(buffer) and not _overlaps(buffer)
     ]
 
     def put_back() -> None:
+        for part, own in noted:
+            part._buffers.clear()
+            part._buffers.update(own)
         with torch.no_grad():
-            for part, name, buffer, copy in noted:
+            for buffer, copy in copies:
                 buffer.copy_(copy)
-                setattr(part, name, buffer)
 
     return put_back
+
+
+def _overlaps(tensor: torch.Tensor) -> bool:
+    """Whether elements share memory, as in an expanded tensor, so that nothing can be put there."""
+    return tensor.layout is torch.strided and torch._debug_has_internal_overlap(tensor) == 1
 
 
 @contextmanager
@@ -43,29 +52,22 @@ def kept(modules: Iterable[nn.Module]) -> Iterator[None]:
         (part, {key: value for key, value in vars(part).items() if key not in _OWN})
         for part in parts
     ]
-    tensors = [
-        (tensor, tensor.detach().clone())
-        for part in parts
-        for tensor in (*part.parameters(recurse=False), *part.buffers(recurse=False))
-        if not is_lazy(tensor)
-    ]
-    gradients = [(p, p.grad) for part in parts for p in part.parameters(recurse=False)]
-    buffers = [(part, dict(part.named_buffers(recurse=False))) for part in parts]
-    for parameter, _ in gradients:
+    own: list[Any] = [p for part in parts for p in part.parameters(recurse=False)]
+    copies = [(p, p.detach().clone()) for p in own if not is_lazy(p)]
+    gradients = [(p, p.grad) for p in own]
+    put_buffers_back = buffers_of(parts)
+    for parameter in own:
         parameter.grad = None
     try:
         yield
     finally:
-        for part, own in buffers:
-            for name, buffer in own.items():
-                setattr(part, name, buffer)
+        put_buffers_back()
         with torch.no_grad():
-            for tensor, copy in tensors:
-                tensor.copy_(copy)
+            for parameter, copy in copies:
+                parameter.copy_(copy)
         for parameter, gradient in gradients:
             parameter.grad = gradient
         for part, own_attributes in attributes:
-            for key in [key for key in vars(part) if key not in _OWN]:
-                if key not in own_attributes:
-                    del vars(part)[key]
+            for key in vars(part).keys() - own_attributes.keys() - {*_OWN}:
+                del vars(part)[key]
             vars(part).update(own_attributes)

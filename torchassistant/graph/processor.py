@@ -49,6 +49,10 @@ class Processor(Protocol):
     def modules(self) -> Sequence[nn.Module]:
         """Every module that runs here, once."""
 
+    @property
+    def parts(self) -> Sequence[Any]:
+        """Everything of the user that runs here, modules or not."""
+
     def lowered(self, call_of: CallOf) -> Callable[[Frame], Frame]:
         """A function that runs this processor, with everything settled that can be."""
 
@@ -123,6 +127,11 @@ class NeuralProcessor:
             a for a in (self.input_adapter, self.output_adapter) if isinstance(a, nn.Module)
         )
         return list(dict.fromkeys([*(node.model for node in self.nodes), *adapters]))
+
+    @property
+    def parts(self) -> Sequence[Any]:
+        """The models and the adapters."""
+        return [*(node.model for node in self.nodes), self.input_adapter, self.output_adapter]
 
     def lowered(self, call_of: CallOf) -> Callable[[Frame], Frame]:
         """A function that runs this processor, each model called as ``call_of`` says."""
@@ -265,6 +274,11 @@ class ObjectProcessor:
     def modules(self) -> Sequence[nn.Module]:
         """The object itself, where it is a module."""
         return [self.function] if isinstance(self.function, nn.Module) else []
+
+    @property
+    def parts(self) -> Sequence[Any]:
+        """The object."""
+        return [self.function]
 
     def lowered(self, call_of: CallOf) -> Callable[[Frame], Frame]:
         """A function that calls the object."""

@@ -2,8 +2,10 @@
 
 from torchassistant.session.create import Draft, create_session, store
 from torchassistant.session.evaluation import evaluate_config
+from torchassistant.session.folder import SessionFolder
 from torchassistant.session.inference import infer_config
 from torchassistant.session.load import load_session
+from torchassistant.session.lock import expect_no_trainer
 from torchassistant.session.preflight import NodeReport, Preflight
 from torchassistant.session.session import Session
 
@@ -12,8 +14,10 @@ __all__ = [
     "NodeReport",
     "Preflight",
     "Session",
+    "SessionFolder",
     "create_session",
     "evaluate_config",
+    "expect_no_trainer",
     "infer_config",
     "load_session",
     "store",

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import copy
+import sys
 from collections.abc import Sequence
 
 from torchassistant.errors import blaming
 from torchassistant.session.changes import Change
 from torchassistant.session.session import Session
 from torchassistant.training import StageHistory
+from torchassistant.training.stage import SKIPPED
 
 
 def apply(changes: Sequence[Change], session: Session) -> None:
     """What was not built from the changed config, as its state was restored afterwards."""
     for change in changes:
         _change_optimizer(change, session)
-    if any(change.path[:2] == ("train", "stages") for change in changes):
-        _reopen_last_stage(session)
+    last = session.progress.stage - 1
+    condition = ("train", "stages", last, "stop_condition")
+    if any(change.path[:4] == condition for change in changes):
+        _reopen_stage(session, last)
+    for index, stage in enumerate(session.stages):
+        if stage.skips_nonfinite and session.rows.lacks(index, SKIPPED):
+            print(
+                f'warning: stage {index} has begun without the column "{SKIPPED}"; what is skipped '
+                "in it is told here only",
+                file=sys.stderr,
+            )
 
 
 def _change_optimizer(change: Change, session: Session) -> None:
@@ -34,17 +46,18 @@ def _change_optimizer(change: Change, session: Session) -> None:
         group[key] = tuple(value) if isinstance(value, list) else value
 
 
-def _reopen_last_stage(session: Session) -> None:
+def _reopen_stage(session: Session, last: int) -> None:
     """A stage that was done goes on, if its stop condition says so now, and nothing came after."""
     progress = session.progress
-    last = progress.stage - 1
-    if last < 0 or progress.stage_step or progress.within is not None:
+    if progress.stage_step or progress.within is not None:
         return
     rows = session.rows.rows(last)
     before = session.rows.rows(last - 1) if last else []
     first_step = int(before[-1]["step"]) if before else 0
     stage_step = progress.step - first_step
+    # A copy: it has been asked after that epoch already, and may count how often.
+    condition = copy.deepcopy(session.stages[last].stop_condition)
     with blaming("the stop condition"):
-        done = session.stages[last].stop_condition(len(rows), StageHistory(rows, stage_step))
+        done = condition(len(rows), StageHistory(rows, stage_step))
     if not done:
         progress.stage, progress.stage_epoch, progress.stage_step = last, len(rows), stage_step

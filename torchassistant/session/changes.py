@@ -70,9 +70,10 @@ def judged(
     for path, old, new in _differences(as_data(before), as_data(after), ()):
         rule = rule_of(path, after, old is _NOTHING, begun)
         shown_old, shown_new = (None if v is _NOTHING else v for v in (old, new))
-        if rule.effect == "refused" and not accepted:
+        if rule.effect == "fixed" or (rule.effect == "refused" and not accepted):
             values = f"{_short(shown_old)} became {_short(shown_new)}"
-            findings.note(f"{rule.why}: {values}; {_WAY_OUT}", path)
+            way_out = _WAY_OUT if rule.effect == "refused" else "a change needs a new session"
+            findings.note(f"{rule.why}: {values}; {way_out}", path)
         changes.append(Change(path_text(path), rule.effect, shown_old, shown_new, path))
     _check_columns(before, after, begun, findings)
     return changes
@@ -80,6 +81,16 @@ def judged(
 
 _WAY_OUT = "a change needs a new session, or --accept-changes"
 _NOTHING = object()
+
+
+def splits_in(changes: Sequence[Change], spec: Spec) -> set[str]:
+    """The splits that have changed."""
+    definitions = [
+        spec.initialize.definitions[int(change.path[2])]
+        for change in changes
+        if change.path[:2] == ("initialize", "definitions") and len(change.path) > 3
+    ]
+    return {definition.name for definition in definitions if definition.group == "splits"}
 
 
 def judged_code(before: Code, after: Code, accepted: bool) -> tuple[list[Change], list[Problem]]:

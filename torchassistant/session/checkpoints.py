@@ -176,7 +176,13 @@ class Checkpoints:
         Raises:
             SessionError: There is none; with what is wrong with each.
         """
-        return self._first_sound(self.names()[::-1])
+        while True:
+            names = self.names()[::-1]
+            try:
+                return self._first_sound(names)
+            except SessionError:
+                if names == self.names()[::-1]:
+                    raise
 
     def chosen(self, which: str, best: Best | None) -> Checkpoint:
         """A sound checkpoint by what a person calls it.

@@ -69,9 +69,10 @@ def _encoded(value: Any, at: str, tensors: dict[str, torch.Tensor]) -> Any:
         return value if math.isfinite(value) else {_TAG: "float", "value": repr(value)}
     if isinstance(value, torch.Tensor):
         return {_TAG: "tensor", "name": _put(value, at, tensors)}
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
-        return {_TAG: "ndarray", "name": _put(torch.from_numpy(value.copy()), at, tensors)}
-    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+    if isinstance(value, np.ndarray) and _is_known(value.dtype):
+        native = value.astype(value.dtype.newbyteorder("="))
+        return {_TAG: "ndarray", "name": _put(torch.from_numpy(native), at, tensors)}
+    if isinstance(value, np.generic) and _is_known(value.dtype):
         return {_TAG: "number", "name": _put(torch.from_numpy(np.array(value)), at, tensors)}
     if type(value) is bytes:
         return {_TAG: "bytes", "value": base64.b64encode(value).decode()}
@@ -87,6 +88,11 @@ def _encoded(value: Any, at: str, tensors: dict[str, torch.Tensor]) -> Any:
         return _encoded_mapping(value, at, tensors)
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     raise CodecError(f"{at.lstrip('.') or 'the state'} is a {kind}, which cannot be stored")
+
+
+def _is_known(dtype: np.dtype[Any]) -> bool:
+    """Whether torch has it too: numbers of up to 64 bits."""
+    return dtype.kind in "biuf" and dtype.itemsize <= 8
 
 
 def _encoded_mapping(value: Any, at: str, tensors: dict[str, torch.Tensor]) -> Any:

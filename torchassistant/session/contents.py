@@ -27,7 +27,15 @@ class Contents:
         self.data: dict[str, Any] = {}
 
     def add_tensors(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Tensors by name, as ``NAME.safetensors``."""
+        """Tensors by name, as ``NAME.safetensors``.
+
+        Raises:
+            SessionError: One is of a kind that such a file does not hold.
+        """
+        for key, tensor in tensors.items():
+            if tensor.layout is not torch.strided or tensor.dtype is torch.complex128:
+                kind = f"{tensor.layout} {tensor.dtype}".replace("torch.", "")
+                raise SessionError(f'the tensor "{key}" of {name} is {kind}, which is not stored')
         self.tensors[f"{name}.safetensors"] = own_memory(tensors)
 
     def add_state(self, name: str, state: Any, what: str) -> None:

@@ -116,7 +116,7 @@ def store(
         UserCodeError: The user's code raised.
     """
     path = _free_folder(draft, session_dir)
-    draft.spec.session_dir = str(path)
+    draft.spec.session_dir = shown_path(path)
     session, statics = draft.build(path)
     report = preflight(session) if with_preflight else None
     session.code = code_of(draft.spec, draft.trust)
@@ -128,7 +128,8 @@ def store(
             contents = snapshot(session, session.progress, random_state(), here)
         described = session.record(contents)
         folder.checkpoints.save(0, contents, {**fixed, **described})
-    session.restore()
+        # What cannot be put back must not become a session.
+        session.restore(folder.sound())
     return session, report
 
 
@@ -138,8 +139,8 @@ def _free_folder(draft: Draft, session_dir: str | Path | None) -> Path:
         name = Path("sessions", Path(draft.findings.file).stem)
     if name is None:
         raise ConfigError('the key "session_dir" is missing')
-    path = Path(name)
-    folder = SessionFolder(path)
+    folder = SessionFolder(name)
+    path = folder.path
     if folder.spec.exists() or folder.checkpoints.names():
         raise SessionError(
             f"the session {shown_path(path)} exists already; train.py goes on with it, and a new "

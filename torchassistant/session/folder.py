@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from torchassistant.build import Statics
 from torchassistant.config import Findings, Spec, as_data, read, spec_of
@@ -25,6 +27,7 @@ from torchassistant.session.storage import (
     read_tensors,
     refuse_links,
     replace_file,
+    replace_tensors,
 )
 
 SPEC, CODE, CHANGES = "spec.json", "code.json", "changes.jsonl"
@@ -42,7 +45,7 @@ class SessionFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # code of the user may change the working directory
         self.spec = self.path / SPEC
         self.environment = self.path / ENVIRONMENT
         self.splits = self.path / STATIC / "splits"
@@ -152,13 +155,17 @@ class SessionFolder:
             if (path.read_bytes() if path.is_file() else b"") != data:
                 replace_file(path, data)
 
-    def statics(self) -> Statics:
+    def statics(self, checkpoint: Checkpoint) -> Statics:
         """The split indices, and the states of the fitted preprocessors."""
         statics = Statics()
+        path = self.path
         try:
-            for path in sorted(self.splits.glob("*.safetensors")):
-                tensors = read_tensors(path)
-                statics.splits[path.stem] = [tensors[str(i)] for i in range(len(tensors))]
+            for name in checkpoint.manifest.fixed:
+                path = self.path / name
+                split = self._split_of(name)
+                if split is not None:
+                    tensors = read_tensors(path)
+                    statics.splits[split] = [tensors[str(i)] for i in range(len(tensors))]
             for path in sorted(self.preprocessors.glob("*.json")):
                 statics.preprocessors[path.stem] = read_state(self.preprocessors, path.stem)
         except ConfigError:
@@ -166,6 +173,28 @@ class SessionFolder:
         except Exception as error:
             raise SessionError(f"{shown_path(path)} cannot be read: {error}") from error
         return statics
+
+    def add_splits(
+        self, fixed: Fingerprints, splits: Mapping[str, list[torch.Tensor]], step: int
+    ) -> Fingerprints:
+        """Store splits that were drawn again, beside those that older states were trained with.
+
+        Returns:
+            The fingerprints of what never changes from now on.
+        """
+        kept = dict(fixed)
+        for split, indices in splits.items():
+            for name in [n for n in kept if self._split_of(n) == split]:
+                del kept[name]
+            path = self.splits / f"since {step}" / f"{split}.safetensors"
+            replace_tensors(path, {str(i): part for i, part in enumerate(indices)})
+            kept[path.relative_to(self.path).as_posix()] = fingerprint(path)
+        return kept
+
+    def _split_of(self, name: str) -> str | None:
+        """The split that a file of the session holds."""
+        path = self.path / name
+        return path.stem if self.splits in (path.parent, path.parent.parent) else None
 
 
 def _warn(sentence: str) -> None:

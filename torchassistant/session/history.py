@@ -46,6 +46,10 @@ class History:
             self._headers[stage] = next(csv.reader(io.StringIO(text, newline="")))
         return self._headers[stage]
 
+    def lacks(self, stage: int, column: str) -> bool:
+        """Whether a stage has begun without a column."""
+        return stage in self.texts and column not in self.start(stage, ())
+
     def append(self, stage: int, row: Row) -> None:
         """Add the row of an epoch, as far as the header has columns for it."""
         columns = self.start(stage, list(row))

@@ -11,7 +11,7 @@ from torchassistant.config import spec_of
 from torchassistant.errors import ConfigError
 from torchassistant.session import applying, changes
 from torchassistant.session.checking import checked
-from torchassistant.session.checkpoints import LAST
+from torchassistant.session.checkpoints import LAST, Checkpoint
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
@@ -46,7 +46,24 @@ def load_session(
     """
     trusted = Trust(trust)
     folder = SessionFolder(path)
-    found = folder.sound(checkpoint)
+    while True:
+        found = folder.sound(checkpoint)
+        try:
+            return _loaded(folder, found, device, settings, trusted, accept_changes)
+        except FileNotFoundError:
+            # Where somebody trains the session, a state that was chosen may be taken away.
+            if found.path.is_dir():
+                raise
+
+
+def _loaded(
+    folder: SessionFolder,
+    found: Checkpoint,
+    device: str | None,
+    settings: Sequence[str],
+    trusted: Trust,
+    accept_changes: bool,
+) -> Session:
     findings = folder.read_spec(found, settings)
     spec = checked(findings, trusted)
     changed: list[changes.Change] = []
@@ -59,11 +76,20 @@ def load_session(
     of_code, problems = changes.judged_code(folder.code(found), code, accept_changes)
     if problems or findings.problems:
         raise ConfigError(*findings.in_order(), *problems)
-    session = open_session(folder.path, spec, findings.place_of, folder.statics(), trusted, device)
+    statics = folder.statics(found)
+    stored = dict(statics.splits)
+    if accept_changes:
+        statics.redraws = True
+        for name in changes.splits_in(changed, spec):
+            statics.splits.pop(name, None)
+    session = open_session(folder.path, spec, findings.place_of, statics, trusted, device)
     build_pipelines(session.builder)
     build_stages(session.builder)
     session.restore(found)
     folder.tell_damage(found, session.rows)
     session.code, session.changed = code, [*changed, *of_code]
+    session.redrawn = {
+        name: drawn for name, drawn in statics.splits.items() if drawn is not stored.get(name)
+    }
     applying.apply(changed, session)
     return session

@@ -48,6 +48,17 @@ def only_trainer(file: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def expect_no_trainer(file: Path) -> None:
+    """Somebody who wants to train must not read for seconds what another is changing.
+
+    Raises:
+        SessionError: Somebody trains the session; the message says who.
+    """
+    if file.is_file() and os.access(file, os.W_OK) and not is_held(file):
+        with only_trainer(file):
+            pass
+
+
 def is_held(file: Path) -> bool:
     """Whether this process trains the session, so that it must not open the file again."""
     return os.path.realpath(file) in _held

@@ -10,7 +10,7 @@ from torchassistant.build.devices import Devices
 from torchassistant.build.objects import PlaceOf
 from torchassistant.config import Spec
 from torchassistant.config.references import Key
-from torchassistant.errors import SessionError
+from torchassistant.errors import SessionError, shown_path
 from torchassistant.session.session import Session
 
 
@@ -35,7 +35,7 @@ def open_session(
         wanted: The definitions that are built, with what they need; None is all.
     """
     if spec.seed is None:
-        raise SessionError(f"{path} has no seed in its spec.json")
+        raise SessionError(f"{shown_path(path)} has no seed in its spec.json")
     devices = Devices(spec, place_of, device)
     session = Session(path, spec, spec.seed, devices.base)
     builder = Builder(spec, session, devices, statics, place_of, trust)

@@ -14,6 +14,7 @@ from torch import nn
 from torchassistant.config.references import Key
 from torchassistant.config.tree import Path
 from torchassistant.data import Injector
+from torchassistant.data.generators import own_seeded
 from torchassistant.data.randomness import derived, seeded
 from torchassistant.errors import (
     ConfigError,
@@ -89,7 +90,13 @@ def preflight(session: Session) -> Preflight:
     modules = [*session.models.values()]
     for pipeline in session.pipelines.values():
         modules += pipeline.modules
-    with seeded(derived(session.seed, "preflight")), kept(modules):
+    seed = derived(session.seed, "preflight")
+    keepers = {
+        f"{name} {key}": part
+        for name, pipeline in session.pipelines.items()
+        for key, part in pipeline.keepers.items()
+    }
+    with seeded(seed), own_seeded(keepers, seed), kept(modules):
         flight.run()
     if flight.raised:
         flight.raised[0].problems = flight.problems

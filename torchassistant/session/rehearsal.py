@@ -29,7 +29,7 @@ Trace = list[dict[str, Any]]
 """What was met, in order: each batch of each loader, and the losses after each iteration."""
 
 
-def rehearse(path: Path, until: int, trace: Path, trust: Sequence[str]) -> int:
+def rehearse(path: Path, until: int, trace: Path, trust: Sequence[str]) -> tuple[int, int]:
     """Train a session up to an iteration, and write down what was met.
 
     Args:
@@ -39,7 +39,8 @@ def rehearse(path: Path, until: int, trace: Path, trust: Sequence[str]) -> int:
         trust: Modules that the config may name, beyond those that any config may.
 
     Returns:
-        The iterations that are done; fewer than asked for, where the run is at its end.
+        The iterations that are done, fewer than asked for where the run is at its end; and the
+        epochs.
     """
     session = load_session(path, trust=trust)
     with trace.open("a", encoding="utf-8") as file:
@@ -50,7 +51,7 @@ def rehearse(path: Path, until: int, trace: Path, trust: Sequence[str]) -> int:
         ]
         with contextlib.suppress(Interrupted):
             session.train(watch, watch.stop)
-    return session.progress.step
+    return session.progress.step, session.progress.epoch
 
 
 def first_difference(one: Path, other: Path) -> str | None:
@@ -65,13 +66,17 @@ def first_difference(one: Path, other: Path) -> str | None:
         if whole == cut:
             continue
         where = f"iteration {whole['iteration']}"
+        if whole.keys() != cut.keys() or whole["iteration"] != cut["iteration"]:
+            return f"{where}: how many batches were met"
         if "column" in whole:
             return (
                 f"{where}: the column {whole['column']} of the batch that the loader factory "
                 f'"{whole["loader"]}" gives to the pipeline "{whole["pipeline"]}"'
             )
-        name = next(n for n in whole["losses"] if whole["losses"][n] != cut["losses"].get(n))
-        return f'{where}: the loss "{name}" ({whole["losses"][name]}, {cut["losses"].get(name)})'
+        names = [*whole["losses"], *cut["losses"]]
+        name = next(n for n in names if whole["losses"].get(n) != cut["losses"].get(n))
+        values = f"{whole['losses'].get(name)}, {cut['losses'].get(name)}"
+        return f'{where}: the loss "{name}" ({values})'
     if len(first) != len(second):
         return "how many batches were met"
     return None

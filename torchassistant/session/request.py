@@ -62,6 +62,7 @@ class Request(Generic[Wish]):
         self.wish: Wish = wish
         self._look_at_objects()
         self.folder = SessionFolder(wish.session_dir)
+        self.which = checkpoint
         self.checkpoint = self.folder.sound(checkpoint)
         whole = self.folder.read_spec(self.checkpoint).tree
         if wish.initialize:
@@ -107,7 +108,7 @@ class Request(Generic[Wish]):
             self.folder.path,
             spec,
             self.place_of,
-            self.folder.statics(),
+            self.folder.statics(self.checkpoint),
             self.trust,
             self.wish.device,
             list(wanted),

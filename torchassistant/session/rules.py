@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from torchassistant.config import Spec
 from torchassistant.config.tree import Path
 
-Effect = Literal["free", "applied", "refused"]
+Effect = Literal["free", "applied", "refused", "fixed"]
 
 _BEGUN = "this was decided when the session was created"
 
@@ -19,7 +19,8 @@ class Rule(NamedTuple):
         where: A path of the config; ``*`` stands for any one step, a last ``**`` for any more. The
             third step of a definition is its group.
         effect: ``free`` changes no result; ``applied`` takes effect from the step at hand on;
-            ``refused`` would make one run of two, and needs ``--accept-changes``.
+            ``refused`` would make one run of two, and needs ``--accept-changes``; ``fixed`` cannot
+            be changed, as what is stored would win.
         why: A clause for the table of the documentation, and for the message.
     """
 
@@ -42,7 +43,14 @@ RULES = (
     Rule("train.stages.+", "applied", "a stage that has not begun, or a new one at the end"),
     Rule("initialize.definitions.+", "applied", "a new definition, for new stages"),
     Rule("initialize.pipelines.+", "applied", "a new pipeline, for new stages"),
-    Rule("initialize.definitions.optimizers.spec.kwargs.**", "applied", "as the learning rate"),
+    *(
+        Rule(f"initialize.definitions.optimizers.spec.kwargs.{key}", "applied", "from now on")
+        for key in ("lr", "weight_decay", "betas", "eps", "alpha", "rho", "maximize")
+    ),
+    Rule("initialize.definitions.optimizers.spec.args.**", "fixed", "name the argument instead"),
+    Rule("initialize.definitions.optimizers.spec.lr_scheduler.**", "fixed",
+         "the state of the scheduler is stored"),
+    Rule("initialize.definitions.preprocessors.**", "fixed", "what was fitted is stored"),
     Rule("initialize.definitions.gradient_clippers.spec.clip_value", "applied", "from now on"),
     Rule("initialize.definitions.gradient_clippers.spec.clip_norm", "applied", "from now on"),
     Rule("initialize.definitions.loader_factories.spec.kwargs.num_workers", "applied",
@@ -87,7 +95,7 @@ def rule_of(path: Path, spec: Spec, is_new: bool, begun: int) -> Rule:
             scheduled = getattr(definition.spec, "lr_scheduler", None) is not None
             if scheduled and steps[3:] == ["spec", "kwargs", "lr"]:
                 why = "the learning rate is the scheduler's to set, once a session is created"
-                return Rule(".".join(steps), "refused", why)
+                return Rule(".".join(steps), "fixed", why)
     return next(rule for rule in RULES if _fits(rule.where.split("."), steps))
 
 

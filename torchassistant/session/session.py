@@ -12,7 +12,7 @@ import torch
 from torchassistant.build import Builder, Parts
 from torchassistant.config import InferenceSpec, Spec, as_data, check_sources, read, validate
 from torchassistant.data.randomness import set_random_state
-from torchassistant.errors import ConfigError, Interrupted, SessionError, near, shown_path
+from torchassistant.errors import ConfigError, Interrupted, NotSaved, SessionError, near, shown_path
 from torchassistant.session.changes import Change, Code, log_of
 from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.contents import Contents
@@ -64,8 +64,10 @@ class Session(Parts):
         self.log = b""
         self.fixed: Fingerprints = {}
         self.changed: list[Change] = []
+        self.redrawn: dict[str, list[torch.Tensor]] = {}
         self._restored_from = ""
         self._random: Any = None
+        self._unsaved = False
 
     @property
     def path(self) -> Path:
@@ -136,6 +138,16 @@ class Session(Parts):
                 self._catch_up(newest)
             if not self.finished:
                 self._train(reporter or Reporter(), stop or StopRequest())
+            elif self._unsaved:
+                self._save()
+
+    def _save(self) -> None:
+        """Save what could not be saved when it was trained."""
+        keeper = self._keeper()
+        keeper.keep()
+        keeper.finish()
+        self._unsaved = False
+        self._restored_from = self.folder.checkpoints.names()[-1]
 
     def _catch_up(self, newest: Checkpoint) -> None:
         """Another process has brought the session forward since this one loaded it."""
@@ -174,6 +186,10 @@ class Session(Parts):
             keeper.finish()
         except Interrupted as error:
             raise self._stopped(error, keeper, stop) from None
+        except NotSaved:
+            # What is trained is in memory only: whoever has the session may save it by train().
+            self._unsaved = True
+            raise
         except BaseException as error:
             self._give_up(error, keeper)
             raise
@@ -184,7 +200,11 @@ class Session(Parts):
     def _begin(self, keeper: SessionKeeper) -> None:
         """Save what has changed since the session was loaded, before anything is trained."""
         newest = self.folder.checkpoints.newest_sound()
-        if self.changed:
+        if self.changed or self.redrawn:
+            self.fixed = keeper.fixed = self.folder.add_splits(
+                self.fixed, self.redrawn, self.progress.step
+            )
+            self.redrawn = {}
             entries = [change.entry(self.progress) for change in self.changed]
             self.log += log_of(entries)
             self.changed = []

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 from torch.utils.data import IterableDataset
 
 from torchassistant.build import Parts
-from torchassistant.data.generators import Generator, generators_in, set_states_of, states_of
+from torchassistant.data.generators import (
+    Generator,
+    generators_in,
+    has_state,
+    set_states_of,
+    states_of,
+)
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.contents import Contents
@@ -68,7 +75,7 @@ def snapshot(
         "samplers": {name: f.memory.state() for name, f in parts.loader_factories.items()},
         "training": {what: item.state_dict() for what, item in _of_training(parts)},
         "modules": {what: item.state_dict() for what, item in _of_modules(parts)},
-        "buffers": {name: _unsaved_buffers(model) for name, model in parts.models.items()},
+        "buffers": {what: _unsaved_buffers(module) for what, module in _with_buffers(parts)},
         _EXTRA: extra,
         "environment": environment,
     }
@@ -97,7 +104,6 @@ def restore(checkpoint: Checkpoint, parts: Parts, weights_only: bool = False) ->
         if checkpoint.has(f"models/{name}.safetensors"):
             tensors = {**checkpoint.tensors(f"models/{name}"), **state[_EXTRA].get(name, {})}
             _load(model, tensors, f'the model "{name}"', folder)
-            _set_unsaved_buffers(model, state["buffers"].get(name, {}))
         else:
             print(f'warning: no weights of the model "{name}" are stored', file=sys.stderr)
     if not weights_only:
@@ -105,15 +111,23 @@ def restore(checkpoint: Checkpoint, parts: Parts, weights_only: bool = False) ->
             if checkpoint.has(f"optimizers/{name}.json"):
                 stored = checkpoint.state(f"optimizers/{name}")
                 _load(optimizer, stored, f'the optimizer "{name}"', folder)
+                _keep_dtypes(optimizer, stored)
         for what, item in _of_training(parts):
             if what in state["training"]:
                 _load(item, state["training"][what], what, folder)
-        set_states_of(_generators(parts), state["generators"])
+        for path in set_states_of(_generators(parts), state["generators"]):
+            print(
+                f"warning: a random number generator was kept at {path}, and is not there yet; one "
+                "that is made when it is needed first cannot go on from where it was",
+                file=sys.stderr,
+            )
         for name, factory in parts.loader_factories.items():
             factory.memory.set_state(state["samplers"].get(name))
     for what, item in _of_modules(parts):
         if what in state["modules"]:
             _load(item, state["modules"][what], what, folder)
+    for what, module in _with_buffers(parts):
+        _set_buffers(module, state["buffers"].get(what, {}))
     progress = Progress.of(state["progress"])
     if progress.step and not weights_only:
         for scheduled in parts.schedulers.values():
@@ -141,58 +155,65 @@ def _of_training(parts: Parts) -> Iterator[tuple[str, Any]]:
     for name, item in parts.schedulers.items():
         yield f'the scheduler of "{name}"', item.scheduler
     for index, stage in enumerate(parts.stages):
-        if _has_state(stage.stop_condition):
+        if has_state(stage.stop_condition):
             yield f"the stop condition of stage {index}", stage.stop_condition
     for name, dataset in parts.datasets.items():
         # One that can only be iterated over is read again from its beginning.
-        if _has_state(dataset) and not isinstance(dataset, IterableDataset):
+        if has_state(dataset) and not isinstance(dataset, IterableDataset):
             yield f'the dataset "{name}"', dataset
     for name, collator in parts.collators.items():
-        if _has_state(collator):
+        if has_state(collator):
             yield f'the collator "{name}"', collator
 
 
-def _has_state(item: Any) -> bool:
-    return all(callable(getattr(item, key, None)) for key in ("state_dict", "load_state_dict"))
-
-
 def _of_modules(parts: Parts) -> Iterator[tuple[str, Any]]:
-    """Modules with a state that are no models: losses, processors and adapters of the user."""
-    candidates: list[tuple[str, Any]] = [
-        (f'the loss "{name}"', loss.function) for name, loss in parts.losses.items()
-    ]
+    """What has a state and is no model: losses, processors and adapters of the user."""
+    candidates: list[tuple[str, Any]] = []
+    for name, loss in parts.losses.items():
+        candidates += [(f'the loss "{name}"', loss.function)]
+        candidates += [(f'the transform of the loss "{name}"', loss.transform)]
     for name, processor in parts.batch_processors.items():
         models = {node.model for node in processor.nodes}
-        own = [module for module in processor.modules if module not in models]
+        own = [part for part in processor.parts if part is not None and part not in models]
         candidates += [
-            (f'part {index} of the batch processor "{name}"', module)
-            for index, module in enumerate(own)
+            (f'part {index} of the batch processor "{name}"', part)
+            for index, part in enumerate(own)
         ]
-    for what, module in candidates:
-        if isinstance(module, nn.Module) and module.state_dict():
-            yield what, module
+    for what, item in candidates:
+        if has_state(item) and (not isinstance(item, nn.Module) or _is_full(item)):
+            yield what, item
+
+
+def _is_full(module: nn.Module) -> bool:
+    return bool(module.state_dict()) or next(module.buffers(), None) is not None
 
 
 def _generators(parts: Parts) -> dict[str, Generator]:
     """The random number generators that the parts of the user keep to themselves."""
-    processors = {
-        name: [getattr(p, key, None) for key in ("input_adapter", "output_adapter", "function")]
-        for name, p in parts.batch_processors.items()
-    }
-    losses = {name: [loss.function, loss.transform] for name, loss in parts.losses.items()}
     groups: dict[str, Any] = {
-        "models": parts.models,
-        "losses": losses,
-        "batch_processors": processors,
         "datasets": parts.datasets,
-        "preprocessors": parts.preprocessors,
         "collators": parts.collators,
+        "preprocessors": parts.preprocessors,
+        "models": parts.models,
+        "losses": {n: [loss.function, loss.transform] for n, loss in parts.losses.items()},
+        "metrics": {n: [m.function, m.transform] for n, m in parts.metrics.items()},
+        "batch_processors": {n: list(p.parts) for n, p in parts.batch_processors.items()},
         "forward_hooks": parts.forward_hooks,
         "backward_hooks": parts.backward_hooks,
+        "optimizers": {
+            name: {key: value for key, value in vars(optimizer).items() if key != "state"}
+            for name, optimizer in parts.optimizers.items()
+        },
+        "stages": {str(i): stage.stop_condition for i, stage in enumerate(parts.stages)},
     }
     return generators_in(
         {f"{group}.{name}": part for group, found in groups.items() for name, part in found.items()}
     )
+
+
+def _with_buffers(parts: Parts) -> Iterator[tuple[str, nn.Module]]:
+    yield from ((f'the model "{name}"', model) for name, model in parts.models.items())
+    yield from ((what, item) for what, item in _of_modules(parts) if isinstance(item, nn.Module))
 
 
 def _unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -201,22 +222,45 @@ def _unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
     return {name: buffer for name, buffer in model.named_buffers() if name not in saved}
 
 
-def _set_unsaved_buffers(model: nn.Module, stored: dict[str, torch.Tensor]) -> None:
-    live = dict(model.named_buffers())
+def _set_buffers(model: nn.Module, stored: Mapping[str, Any]) -> None:
+    """Put buffers back; those that have another shape now, or none, are replaced."""
     for name, value in stored.items():
-        buffer = live.get(name)
-        if buffer is None:
+        path, _, key = name.rpartition(".")
+        try:
+            part = model.get_submodule(path)
+        except AttributeError:
             continue
-        if buffer.shape == value.shape:
+        if key not in part._buffers or not isinstance(value, torch.Tensor):
+            continue
+        buffer = part._buffers[key]
+        if buffer is not None and buffer.shape == value.shape:
             with torch.no_grad():
                 buffer.copy_(value)
         else:
-            path, _, key = name.rpartition(".")
-            setattr(model.get_submodule(path), key, value.to(buffer.device))
+            device = next(model.parameters(), value).device if buffer is None else buffer.device
+            part._buffers[key] = value.to(device, copy=True)
+
+
+def _keep_dtypes(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
+    """torch gives state the dtype of its parameter when it is loaded; it had its own."""
+    for live, group in zip(optimizer.param_groups, stored["param_groups"], strict=True):
+        for parameter, index in zip(live["params"], group["params"], strict=True):
+            state = optimizer.state.get(parameter, {})
+            for key, value in stored["state"].get(index, {}).items():
+                loaded = state.get(key)
+                both = isinstance(value, torch.Tensor) and isinstance(loaded, torch.Tensor)
+                if both and loaded.dtype != value.dtype:
+                    state[key] = value.to(loaded.device, copy=True)
 
 
 def _load(target: Any, stored: Any, what: str, folder: Path) -> None:
     try:
+        if isinstance(target, nn.Module):
+            shapes = {name: buffer.shape for name, buffer in target.named_buffers()}
+            _set_buffers(
+                target,
+                {n: v for n, v in stored.items() if shapes.get(n) != getattr(v, "shape", None)},
+            )
         target.load_state_dict(stored)
     except Exception as error:
         lines = str(error).splitlines()

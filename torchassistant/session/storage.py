@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from torchassistant.errors import SessionError, shown_path
 
@@ -155,6 +155,11 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Writes from the tensors' own memory, and lets other threads run meanwhile.
     save_file(dict(tensors), path)
+
+
+def replace_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Replace a safetensors file by a whole new one."""
+    replace_file(path, save(own_memory(tensors)))
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from torchassistant.data.generators import own_seeded
 from torchassistant.data.randomness import derived, seeded
 from torchassistant.errors import UserCodeError, blaming
 from torchassistant.graph import BatchGraph, evaluating
 from torchassistant.training.inference import chosen
-from torchassistant.training.pipeline import InputSource, evaluation_data
+from torchassistant.training.pipeline import InputSource, evaluation_data, keepers_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,14 @@ class DebugPipeline:
     def run(self, step: int) -> None:
         """Run, at a step of training; random numbers follow from the seed, the name, the step."""
         plan = self.graph.for_evaluation()
+        seed = derived(self.seed, "debug", self.name, step)
+        parts = [part for p in self.graph.processors.values() for part in p.parts]
+        keepers = keepers_of(self.inputs) | {f"part {i}": part for i, part in enumerate(parts)}
         data = evaluation_data(self.inputs, derived(self.seed, self.name))
         try:
             with (
-                seeded(derived(self.seed, "debug", self.name, step)),
+                seeded(seed),
+                own_seeded(keepers, seed),
                 evaluating(self.graph.modules),
                 closing(data.frames(0)) as given,
             ):

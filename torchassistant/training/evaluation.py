@@ -8,7 +8,9 @@ from contextlib import closing
 from itertools import islice
 
 from torchassistant.data import Injector
+from torchassistant.data.generators import own_seeded
 from torchassistant.data.randomness import derived, seeded
+from torchassistant.data.workers import interruptible
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.graph import Frames, evaluating
 from torchassistant.training.pipeline import Pipeline
@@ -47,10 +49,12 @@ def evaluate(
     losses = [(item, RunningMean(item.loss.sums)) for item in pipeline.losses]
     metrics = [(item, item.metric.fresh()) for item in pipeline.metrics]
     limit = _limit(data.length(), steps)
+    seed = derived(pipeline.seed, "evaluation", pipeline.name)
     reporter.evaluation_started(pipeline.name, limit)
     try:
         with (
-            seeded(derived(pipeline.seed, "evaluation", pipeline.name)),
+            seeded(seed),
+            own_seeded(pipeline.keepers, seed),
             evaluating(pipeline.modules),
             closing(data.frames(0)) as given,
         ):
@@ -78,15 +82,16 @@ def evaluate(
 def _waited_for(data: Injector, frames: Iterator[Frames], stop: StopRequest) -> Iterator[Frames]:
     """The same frames; while a worker is waited for, nothing has to be finished."""
     while True:
-        stop.waiting = data.can_be_left
         try:
-            given = next(frames, None)
+            if data.can_be_left:
+                with interruptible(stop.check):
+                    given = next(frames, None)
+            else:
+                given = next(frames, None)
         except (UserCodeError, UserError):
             # A signal to the whole process group ends the workers too: no fault of theirs.
             stop.check()
             raise
-        finally:
-            stop.waiting = False
         if given is None:
             return
         yield given

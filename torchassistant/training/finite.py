@@ -64,9 +64,13 @@ class FiniteCheck:
             self.by_device.setdefault(parameter.device, []).append(parameter)
         is_late = not waits and any(device.type == "cuda" for device in self.by_device)
         self.late = _Late() if is_late else None
-        self.ones = {device: torch.ones((), device=device) for device in self.by_device}
+        self.ones = {
+            device: torch.ones((), dtype=torch.float32, device=device) for device in self.by_device
+        }
         self.odd: set[torch.device] = set()  # where some gradients are sparse or complex
-        self.found = {device: torch.zeros((), device=device) for device in self.by_device}
+        self.found = {
+            device: torch.zeros((), dtype=torch.float32, device=device) for device in self.by_device
+        }
 
     def passes_loss(self, total: torch.Tensor) -> bool:
         """Whether the sum of the losses is finite; on a GPU it is, until it is known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,11 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from torchassistant.data.injector import FramesOfEpoch
 from torchassistant.data.randomness import derived, seeded
+from torchassistant.data.workers import interruptible
 from torchassistant.errors import DataError, UserCodeError, UserError
-from torchassistant.graph import Frames
+from torchassistant.graph import Frames, buffers_of
 from torchassistant.training.finite import Batch, FiniteCheck, NotFinite, explained
 from torchassistant.training.optimizing import stepping, zeroing
 from torchassistant.training.pipeline import Pipeline
@@ -60,6 +62,10 @@ class Scheduler:
     monitor: str | None = None
 
 
+def _no_frames() -> FramesOfEpoch:
+    yield from ()
+
+
 class Trainer:
     """Trains over one pipeline.
 
@@ -95,7 +101,6 @@ class Trainer:
         self.stop = stop or StopRequest()
         self.can_be_left = self.data.can_be_left
         self.finite = FiniteCheck(optimizers, waits=skips)
-        self.buffers = [b for model in trained for b in model.buffers()] if skips else []
         self.frames: Frames = {}
         self.start_epoch(0)
 
@@ -107,7 +112,11 @@ class Trainer:
             come: How far the pass has come.
         """
         come = come or PassProgress()
-        self.batches = self.data.frames(epoch, come.batches, come.data)
+        self.begins_here, self.data_state = not come.done, come.data
+        # What a pass that is done has drawn stays drawn: its sampler may have gone on since.
+        self.batches = _no_frames()
+        if not come.done:
+            self.batches = self.data.frames(epoch, come.batches, come.data)
         self.frames = {}
         self.met, self.done, self.skipped = come.batches, come.done, come.skipped
         self.running = {
@@ -147,23 +156,18 @@ class Trainer:
         return True
 
     def _next(self) -> Frames | None:
-        stop = self.stop
         if not self.can_be_left:
             return next(self.batches, None)
-        stop.waiting = True
         try:
-            # Asked for an end while it was not waiting, the run need not begin to wait.
-            stop.check()
-            return next(self.batches, None)
+            with interruptible(self.stop.check):
+                return next(self.batches, None)
         except (UserCodeError, UserError):
             # A signal to the whole process group ends the workers too: no fault of theirs.
-            stop.check()
+            self.stop.check()
             raise
-        finally:
-            stop.waiting = False
 
     def _train_on(self, frames: Frames, iteration: int) -> None:
-        kept = [buffer.clone() for buffer in self.buffers]
+        put_back = buffers_of(self.pipeline.modules) if self.skips else None
         self.frames = self.plan.run(frames)
         total: torch.Tensor | None = None
         values = []
@@ -178,12 +182,12 @@ class Trainer:
             zero()
         batch = Batch(iteration, self.met, frames, values)
         if not self.finite.passes_loss(total):
-            return self._leave_out(batch, kept)
-        for _, _, value, rows, running in values:
-            running.add(value, rows)
+            return self._leave_out(batch, put_back)
         self._backward(total)
         if not self.finite.passes_gradients(total, batch):
-            return self._leave_out(batch, kept)
+            return self._leave_out(batch, put_back)
+        for _, _, value, rows, running in values:
+            running.add(value, rows)
         self._update()
         overdue = self.finite.overdue()
         if overdue is not None:
@@ -219,16 +223,14 @@ class Trainer:
         except Exception as error:
             raise UserCodeError("the step of its optimizers and schedulers") from error
 
-    def _leave_out(self, batch: Batch, buffers: Sequence[torch.Tensor]) -> None:
+    def _leave_out(self, batch: Batch, put_back: Callable[[], None] | None) -> None:
         """Go on as if the batch had not been met, or end the training."""
-        if not self.skips:
+        if put_back is None:
             raise self._not_finite(batch)
         self.skipped += 1
         for zero in self.zeros:
             zero()
-        with torch.no_grad():
-            for buffer, kept in zip(self.buffers, buffers, strict=True):
-                buffer.copy_(kept)
+        put_back()
 
     def _not_finite(self, batch: Batch) -> NotFinite:
         return explained(batch, self.pipeline.name, self.pipeline.graph, self.data)
@@ -246,7 +248,8 @@ class Trainer:
     def progress(self) -> PassProgress:
         """How far the pass has come."""
         losses = {name: running.state for name, running in self.running.items()}
-        return PassProgress(self.met, self.done, losses, self.skipped, self.data.state())
+        data = self.data.state() if self.begins_here else self.data_state
+        return PassProgress(self.met, self.done, losses, self.skipped, data)
 
     def last(self, shown_as: str) -> float:
         """A loss of the batch at hand."""

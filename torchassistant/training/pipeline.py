@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -81,6 +82,14 @@ class Pipeline:
         parts = [*self.graph.modules, *(loss for loss in losses if isinstance(loss, nn.Module))]
         return list(dict.fromkeys(parts))
 
+    @property
+    def keepers(self) -> dict[str, Any]:
+        """What may keep random number generators of its own, each once, by a name."""
+        parts = [item.loss.function for item in self.losses]
+        parts += [item.loss.transform for item in self.losses]
+        parts += [part for processor in self.graph.processors.values() for part in processor.parts]
+        return keepers_of(self.inputs) | {f"part {i}": part for i, part in enumerate(parts)}
+
     def training_data(self) -> Injector:
         """The frames of training: shuffled, unless a loader factory says otherwise."""
         return Injector(
@@ -99,6 +108,13 @@ class Pipeline:
     def evaluation_data(self) -> Injector:
         """The frames of evaluation: every dataset once, in its own order."""
         return evaluation_data(self.inputs, derived(self.seed, self.name))
+
+
+def keepers_of(inputs: Sequence[InputSource]) -> dict[str, Any]:
+    """The datasets and collators behind some inputs."""
+    factories = [source.factory for source in inputs]
+    datasets = {f"dataset {i}": factory.dataset for i, factory in enumerate(factories)}
+    return datasets | {f"collator {i}": factory.collator for i, factory in enumerate(factories)}
 
 
 def evaluation_data(inputs: Sequence[InputSource], seed: int) -> Injector:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from torchassistant.data.workers import can_be_interrupted
 from torchassistant.errors import Interrupted
 
 Row = dict[str, int | float]
@@ -95,15 +96,12 @@ class StopRequest:
 
     Attributes:
         signum: None until a signal handler, or another thread, sets it.
-        waiting: Whether the run waits for data that can be had again later, so that there is
-            nothing to finish.
         saving: Whether the iteration is finished, and the state is being saved.
         at_once: Whether nothing was finished: what is in memory is not fit to be saved.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        self.waiting = False
         self.saving = False
         self.at_once = False
 
@@ -116,7 +114,7 @@ class StopRequest:
         if self.signum is not None:
             self.give_up(signum, "stopped at once, at the second signal")
         self.signum = signum
-        if self.waiting:
+        if can_be_interrupted():
             raise Interrupted(signum, "stopped while waiting for data")
 
     def give_up(self, signum: int, why: str) -> None:

@@ -1,0 +1,143 @@
+"""``verify-resume``: people learn whether their own dataset and model resume exactly."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from toy_config import Command, toy_config, write
+
+from torchassistant import create_session
+from torchassistant.cli.arguments import parser_of
+from torchassistant.session.rehearsal import different_state, first_difference, rehearse
+
+
+def verified(command: Command, tmp_path: Path, *options: str, **changes: Any) -> Any:
+    write(tmp_path / "c.json", toy_config(**changes))
+    chosen = ("--iterations", "6", "--trust", "unrepeatable", *options)
+    done = command("-m", "torchassistant", "verify-resume", "c.json", *chosen)
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
+    return done
+
+
+def test_what_resumes(tmp_path: Path, command: Command) -> None:
+    """Six iterations of an epoch of four, with noise and dropout."""
+    net = {"class": "toys.Net", "kwargs": {"dropout": 0.5}}
+    done = verified(command, tmp_path, points={"class": "toys.Jittered"}, net=net)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("6 iterations, and the same cut after 3: ")
+    assert "the same bits" in done.stdout
+
+
+def test_a_counter_in_a_module(tmp_path: Path, command: Command) -> None:
+    """It begins again in a new process: the difference comes after the cut."""
+    done = verified(command, tmp_path, points={"class": "unrepeatable.Counting"})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the first difference is iteration 4: the column 1 of the batch" in done.stderr
+    assert 'the loader factory "training" gives to the pipeline "fit"' in done.stderr
+    assert "two runs of this config" not in done.stderr
+    assert "hint: what the dataset" in done.stderr
+
+
+def test_a_number_in_a_model(tmp_path: Path, command: Command) -> None:
+    done = verified(command, tmp_path, net={"class": "unrepeatable.Fading"})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert 'the first difference is iteration 4: the loss "loss" (' in done.stderr
+    assert "hint: something in a model or a loss" in done.stderr
+
+
+@pytest.mark.parametrize("given", ["1", "0", "-3", "2.5", "many", "", "1_0"])
+def test_how_many_iterations_may_be_asked_for(
+    capsys: pytest.CaptureFixture[str], given: str
+) -> None:
+    parser = parser_of("verify-resume", "torchassistant verify-resume")
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(["c.json", f"--iterations={given}"])
+    assert caught.value.code == 2
+    assert "must be a whole number of at least 2" in capsys.readouterr().err
+
+
+def test_ten_are_run_where_nothing_is_said() -> None:
+    parser = parser_of("verify-resume", "torchassistant verify-resume")
+    assert parser.parse_args(["c.json"]).iterations == 10
+    assert parser.parse_args(["c.json", "--iterations", "2"]).iterations == 2
+
+
+# The comparison itself
+
+
+def test_noise_of_the_system(tmp_path: Path) -> None:
+    """No two runs are the same, from the first batch on."""
+    config = toy_config(points={"class": "unrepeatable.OfTheSystem"})
+    create_session(config, tmp_path / "one", preflight=False)
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    for name in ("one", "other"):
+        rehearse(tmp_path / name, 2, tmp_path / f"trace of {name}", ["unrepeatable"])
+    found = first_difference(tmp_path / "trace of one", tmp_path / "trace of other")
+    assert found is not None
+    assert found.startswith("iteration 1: the column 2 of the batch that the loader factory")
+    assert '"training" gives to the pipeline "fit"' in found
+
+
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A session of six iterations, and what it met."""
+    folder = tmp_path_factory.mktemp("rehearsed")
+    create_session(toy_config(), folder / "session", preflight=False)
+    assert rehearse(folder / "session", 6, folder / "trace", []) == (6, 1)
+    return folder
+
+
+def test_a_run_is_like_itself(rehearsed: Path) -> None:
+    assert first_difference(rehearsed / "trace", rehearsed / "trace") is None
+    assert different_state(rehearsed / "session", rehearsed / "session") is None
+
+
+def test_a_run_may_be_shorter_than_asked_for(tmp_path: Path) -> None:
+    create_session(toy_config(), tmp_path / "session", preflight=False)
+    assert rehearse(tmp_path / "session", 50, tmp_path / "trace", []) == (12, 3)
+
+
+def test_every_batch_and_every_loss_is_compared(rehearsed: Path, tmp_path: Path) -> None:
+    lines = (rehearsed / "trace").read_text().splitlines()
+    entries = [json.loads(line) for line in lines]
+    assert [entry["iteration"] for entry in entries if "losses" in entry] == list(range(1, 7))
+    assert len([entry for entry in entries if "digest" in entry]) == 6 * 2
+    for number, entry in enumerate(entries):
+        if "digest" in entry:
+            changed, named = {**entry, "digest": "other"}, f"the column {entry['column']} of"
+        else:
+            changed, named = {**entry, "losses": {"loss": "0.5"}}, 'the loss "loss"'
+        path = tmp_path / "trace"
+        path.write_text("\n".join([*lines[:number], json.dumps(changed), *lines[number + 1 :]]))
+        found = first_difference(rehearsed / "trace", path)
+        assert found is not None
+        assert found.startswith(f"iteration {entry['iteration']}: {named}")
+    path.write_text("\n".join(lines[:-1]))
+    assert first_difference(rehearsed / "trace", path) == "how many batches were met"
+
+
+def test_every_tensor_is_compared(rehearsed: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    session = tmp_path / "session"
+    shutil.copytree(rehearsed / "session", session)
+    last = sorted((session / "checkpoints").iterdir())[-1]
+    compared = 0
+    for path in sorted(last.rglob("*.safetensors")):
+        tensors = load_file(path)
+        for name, tensor in tensors.items():
+            changed = tensor.clone().reshape(-1)
+            changed.view(torch.uint8)[-1] ^= 1
+            save_file({**tensors, name: changed.reshape(tensor.shape)}, path)
+            found = different_state(rehearsed / "session", session)
+            assert found is not None and name in found
+            compared += 1
+        save_file(tensors, path)
+    assert compared > 10
+    assert different_state(rehearsed / "session", session) is None

@@ -1,0 +1,113 @@
+"""What samplers, and datasets that can only be iterated over, keep from epoch to epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, Sampler
+
+from torchassistant.data.generators import generators_in, has_state, set_states_of, states_of
+
+_PLAIN = (int, float, bool, str, type(None))
+_LARGEST = 1_000_000  # elements: what is larger is data
+
+
+class Memory:
+    """The state of an object, and of the samplers that it draws from.
+
+    That is what its ``state_dict`` says; else the generators that it keeps, and those of its
+    attributes (numbers, texts, lists of them, tensors, arrays) that are not what they were when it
+    was built.
+
+    Args:
+        owner: The object; None keeps nothing.
+        others: What draws random numbers with it.
+    """
+
+    def __init__(self, owner: Any, *others: Any) -> None:
+        self.owner = owner
+        self.own = generators_in({"owner": owner, "others": others})
+        self.built_with = {name: _copied(value) for name, value in self._attributes()}
+
+    def start_epoch(self, epoch: int) -> None:
+        """Tell who wants to know which epoch begins."""
+        for _, holder in _holders(self.owner):
+            if callable(getattr(holder, "set_epoch", None)):
+                holder.set_epoch(epoch)
+
+    def state(self) -> Any:
+        """As plain data and tensors; None where there is nothing to keep."""
+        if self.owner is None:
+            return None
+        told = {p: h.state_dict() for p, h in _holders(self.owner) if has_state(h)}
+        changed = {
+            name: _copied(value)
+            for name, value in self._attributes()
+            if name not in self.built_with or not _equal(self.built_with[name], value)
+        }
+        return {"generators": states_of(self.own), "told": told, "changed": changed}
+
+    def set_state(self, state: Any) -> None:
+        """Put back what :meth:`state` gave."""
+        if state is None or self.owner is None:
+            return
+        set_states_of(self.own, state["generators"])
+        values = {**self.built_with, **state["changed"]}
+        for path, holder in _holders(self.owner):
+            if path in state["told"] and has_state(holder):
+                holder.load_state_dict(state["told"][path])
+                continue
+            for name, _ in _attributes_of(holder):
+                if f"{path}{name}" in values:
+                    setattr(holder, name, _copied(values[f"{path}{name}"]))
+
+    def _attributes(self) -> Iterator[tuple[str, Any]]:
+        for path, holder in _holders(self.owner):
+            if not has_state(holder):
+                for name, value in _attributes_of(holder):
+                    yield f"{path}{name}", value
+
+
+def _holders(owner: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """An object, and the samplers that it draws from."""
+    yield path, owner
+    for name, inner in getattr(owner, "__dict__", {}).items():
+        if isinstance(inner, (Sampler, IterableDataset)):
+            yield from _holders(inner, f"{path}{name}.")
+
+
+def _attributes_of(holder: Any) -> Iterator[tuple[str, Any]]:
+    for name, value in getattr(holder, "__dict__", {}).items():
+        if _can_be_kept(value):
+            yield name, value
+
+
+def _can_be_kept(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return value.numel() <= _LARGEST
+    if isinstance(value, np.ndarray):
+        return value.size <= _LARGEST and value.dtype.kind in "biuf"
+    if type(value) in (list, tuple):
+        return len(value) <= _LARGEST and all(type(item) in _PLAIN for item in value)
+    return type(value) in _PLAIN
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    return list(value) if type(value) is list else value
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, torch.Tensor):
+        return one.shape == other.shape and bool(torch.equal(one, other))
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    return bool(one == other)
