@@ -649,7 +649,7 @@ def test_from_the_command_line(tmp_path: Path, code: Module, command: Command) -
 
 def test_splits_are_drawn_again_where_that_is_accepted(tmp_path: Path) -> None:
     """What older states were trained with stands beside it."""
-    path = begun(tmp_path / "run")
+    path = begun(tmp_path / "run").path
     before = load_session(path).splits["parts"].indices
     session = load_session(path, settings=["parts.ratio=[0.5, 0.5]"], accept_changes=True)
     assert [len(part) for part in session.splits["parts"].indices] == [20, 20]

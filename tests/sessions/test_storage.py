@@ -54,7 +54,8 @@ def checkpoint(tmp_path: Path) -> Path:
     with new_folder(tmp_path / "a") as aside:
         write_tensors(aside / "models" / "net.safetensors", {"w": torch.ones(3)})
         write_json(aside / "state.json", {"x": 1})
-        write_manifest(aside, {"spec.json": of_text(b"{}\n")}, {"loss": 0.5})
+        names = ["models/net.safetensors", "state.json"]
+        write_manifest(aside, names, {"spec.json": of_text(b"{}\n")}, {"loss": 0.5})
     return tmp_path / "a"
 
 

@@ -140,8 +140,8 @@ class Checkpoints:
         if same:
             name = f"{name}-{_key(same[-1])[1] + 1}"
         with new_folder(self.folder / name) as aside:
-            contents.write(aside)
-            write_manifest(aside, session, scores)
+            names = contents.write(aside)
+            write_manifest(aside, names, session, scores)
         return name
 
     def prune(self, newest: str, keep_last: int, best: Best | None) -> None:

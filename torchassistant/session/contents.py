@@ -56,14 +56,15 @@ class Contents:
         """Plain data that nobody changes, as ``NAME``."""
         self.data[name] = data
 
-    def write(self, folder: Path) -> None:
-        """Write everything into a folder that is aside."""
+    def write(self, folder: Path) -> list[str]:
+        """Write everything into a folder that is aside; gives the paths of the files below it."""
         for name, data in self.data.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(as_json(data))
         for name, tensors in self.tensors.items():
             write_tensors(folder / name, tensors)
+        return sorted([*self.data, *self.tensors])
 
 
 def read_state(folder: Path, name: str) -> Any:

@@ -68,12 +68,8 @@ class SessionFolder:
         for name, state in statics.preprocessors.items():
             what = f'the preprocessor "{name}"'
             contents.add_state(f"{STATIC}/preprocessors/{name}", state, what)
-        contents.write(self.path)
-        fixed = {
-            path.relative_to(self.path).as_posix(): fingerprint(path)
-            for path in (self.environment, *sorted((self.path / STATIC).rglob("*")))
-            if path.is_file()
-        }
+        names = contents.write(self.path)
+        fixed = {name: fingerprint(self.path / name) for name in names}
         replace_file(self.spec, as_json(as_data(spec)))
         return fixed
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from torchassistant.build import Parts
 from torchassistant.config.spec import CheckpointsSpec
@@ -130,20 +131,14 @@ class SessionKeeper:
         described = self.record(contents)
 
         def write() -> None:
-            self.history.write(rows, sync=True)
-            session = {**self.fixed, **described, **{n: of_text(t) for n, t in rows.items()}}
-            newest = self.checkpoints.save(step, contents, session, scores)
-            self.checkpoints.prune(newest, self.spec.keep_last, self.best)
+            with _told(f"the state at step {step} could not be saved"):
+                self.history.write(rows, sync=True)
+                session = {**self.fixed, **described, **{n: of_text(t) for n, t in rows.items()}}
+                newest = self.checkpoints.save(step, contents, session, scores)
+            with _told("older states could not be removed"):
+                self.checkpoints.prune(newest, self.spec.keep_last, self.best)
 
-        def told() -> None:
-            try:
-                write()
-            except Exception as error:
-                raise OSError(
-                    f"the state at step {step} could not be saved: {_said(error)}"
-                ) from error
-
-        self.writer.ask(told)
+        self.writer.ask(write)
 
     def _is_best(self, row: Row) -> bool:
         """Whether an epoch is among the best so far."""
@@ -163,6 +158,15 @@ def best_of(spec: CheckpointsSpec) -> Best | None:
     """What a config keeps for how good it is."""
     best = spec.best
     return None if best is None else Best(best.monitor, best.mode, best.keep)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """What goes wrong in here says what that means."""
+    try:
+        yield
+    except Exception as error:
+        raise OSError(f"{what}: {_said(error)}") from error
 
 
 def _said(error: Exception) -> str:

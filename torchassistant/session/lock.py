@@ -38,7 +38,9 @@ def only_trainer(file: Path) -> Iterator[None]:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise SessionError(f"{session} is being trained by {_holder(handle)}") from None
+            raise SessionError(
+                f"{session} is being trained by {_holder(handle) or 'another process'}"
+            ) from None
         _held.add(key)
         try:
             yield
@@ -53,10 +55,17 @@ def expect_no_trainer(file: Path) -> None:
 
     Raises:
         SessionError: Somebody trains the session; the message says who.
+        OSError: This user may not train it.
     """
-    if file.is_file() and os.access(file, os.W_OK) and not is_held(file):
-        with only_trainer(file):
-            pass
+    if not file.is_file() or is_held(file):
+        return
+    handle = os.open(file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        holder = _holder(handle)
+    finally:
+        os.close(handle)
+    if holder is not None:
+        raise SessionError(f"{shown_path(file.parent)} is being trained by {holder}")
 
 
 def is_held(file: Path) -> bool:
@@ -64,8 +73,8 @@ def is_held(file: Path) -> bool:
     return os.path.realpath(file) in _held
 
 
-def _holder(handle: int) -> str:
-    """Which process has the lock, where the system tells."""
+def _holder(handle: int) -> str | None:
+    """Which process has the lock, where the system tells; None where none seems to have it."""
     if sys.platform == "linux":
         # struct flock: type, whence, start, length, process.
         layout = "hhqqi"
@@ -73,4 +82,4 @@ def _holder(handle: int) -> str:
         told = struct.unpack(layout, fcntl.fcntl(handle, fcntl.F_GETLK, asked))
         if told[0] != fcntl.F_UNLCK and told[4] > 0:
             return f"process {told[4]}"
-    return "another process"
+    return None

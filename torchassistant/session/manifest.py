@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,20 +68,20 @@ class Damaged(Exception):
 
 
 def write_manifest(
-    folder: Path, session: Fingerprints, scores: Mapping[str, float] | None = None
+    folder: Path,
+    names: Iterable[str],
+    session: Fingerprints,
+    scores: Mapping[str, float] | None = None,
 ) -> None:
     """Seal a folder that holds all its files.
 
     Args:
         folder: The folder, aside.
+        names: The paths of its files; nobody looks for them, as one might be overlooked.
         session: The fingerprints of the files of the session.
         scores: The row of the history, if there is one; finite.
     """
-    files = {
-        path.relative_to(folder).as_posix(): fingerprint(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
-    }
+    files = {name: fingerprint(folder / name) for name in names}
     manifest = Manifest(files, session, scores or {})
     replace_file(folder / MANIFEST, as_json(manifest.data()))
 
@@ -105,6 +105,7 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         Damaged: It is not.
+        OSError: It cannot be read.
     """
     path = folder / MANIFEST
     try:
@@ -116,7 +117,7 @@ def read_manifest(folder: Path) -> Manifest:
         is_whole = as_json(manifest.data()) == raw
     except FileNotFoundError:
         raise Damaged(f"{MANIFEST} is missing") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{MANIFEST} cannot be read ({error})") from None
     if not is_whole:
         raise Damaged(f"{MANIFEST} is not what was written (its digest differs)")

@@ -44,7 +44,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     try:
         aside.chmod(0o755)
         yield aside
-        for folder, _, files in os.walk(aside):
+        for folder, _, files in os.walk(aside, onerror=_raise):
             for name in files:
                 _sync(Path(folder, name))
             _sync(Path(folder))
@@ -200,12 +200,20 @@ def refuse_links(folder: Path, names: tuple[str, ...]) -> None:
     """
     links = [folder / name for name in names if (folder / name).is_symlink()]
     for name in names:
-        for inner, folders, files in os.walk(folder / name):
+        if not (folder / name).is_dir():
+            continue
+        for inner, folders, files in os.walk(folder / name, onerror=_raise):
             links += [p for n in (*folders, *files) if (p := Path(inner, n)).is_symlink()]
     if links:
         raise SessionError(
             *(f"{shown_path(link)} is a link, and links are not followed" for link in links)
         )
+
+
+def _raise(error: OSError) -> None:
+    """What cannot be read must not pass for empty; but it may be gone by now."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _sync(path: Path) -> None:

@@ -1,0 +1,26 @@
+"""What makes the parts importable, and the lab where victims are made: one a test process."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+# The last bits depend on it, and the processes of one test have to agree.
+os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
+
+from lab import Lab  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One zygote and its references for all tests of this process."""
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    yield lab
+    lab.close()

@@ -1,0 +1,389 @@
+"""What the fault tests share: the config, how two sessions are compared, how runs are counted.
+
+A scenario has a quick part, in the normal suite, and a sweep, behind the marker ``faults``.
+Variables of the environment steer the sweep: ``FAULTS_SHARE``, as 0.1, makes its counts smaller;
+``FAULTS_SEED`` draws other moments; ``FAULTS_FIGURES`` names a file that gets its figures, as JSON.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import os
+import random
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+Config = dict[str, Any]
+Tree = dict[str, bytes]
+End = dict[str, Any]
+
+# --- the config -----------------------------------------------------------------------------------
+
+
+def fault_config(
+    workers: int = 0,
+    epochs: Sequence[int] = (3, 2),
+    count: int = 24,
+    every: int = 2,
+    keep: int = 3,
+    mode: str = "min",
+    timeout: float = 0,
+) -> Config:
+    """A config that uses all that has a state.
+
+    Two models with dropout, one with batch norm too; augmentation from three generators; two
+    optimizers with momentum and a third one in the second stage; a scheduler that steps with the
+    iterations and one that steps with the epochs; validation with a metric; a fitted preprocessor
+    and a split.
+
+    Args:
+        workers: Of the loaders.
+        epochs: Of each stage.
+        count: Examples; three quarters of them are trained on, in batches of 4.
+        every: Iterations between checkpoints.
+        keep: How many of the last checkpoints are kept, beside the best.
+        mode: Which one is the best: that of the least loss, or of the most (``max``).
+        timeout: Of the loaders, in seconds.
+    """
+    loading = {"batch_size": 4, "num_workers": workers, "timeout": timeout}
+    encoder = {"model_name": "encoder", "inputs": ["x"], "outputs": ["code"]}
+    decoder = {"model_name": "decoder", "inputs": ["code"], "outputs": ["y_hat"]}
+    descent = {"class": "SGD", "kwargs": {"lr": 0.05, "momentum": 0.9}}
+    groups: dict[str, dict[str, Config]] = {
+        "datasets": {
+            "points": {"class": "fault_parts.Augmented", "args": [count]},
+            "centred": {"link": "parts.train", "preprocessors": ["centre"]},
+            "held out": {"link": "parts.val", "preprocessors": ["centre"]},
+        },
+        "splits": {"parts": {"dataset_name": "points", "ratio": [0.75, 0.25]}},
+        "preprocessors": {"centre": {"class": "fault_parts.Centre", "fit": "parts.train"}},
+        "loader_factories": {
+            "training": {"dataset": "centred", "kwargs": loading},
+            "checking": {"dataset": "held out", "kwargs": loading},
+        },
+        "models": {
+            "encoder": {"class": "fault_parts.Encoder"},
+            "decoder": {"class": "fault_parts.Decoder"},
+        },
+        "optimizers": {
+            "one": {
+                **descent,
+                "model": "encoder",
+                "lr_scheduler": {
+                    "class": "ExponentialLR",
+                    "kwargs": {"gamma": 0.98},
+                    "interval": "step",
+                },
+            },
+            "two": {
+                "class": "Adam",
+                "kwargs": {"lr": 0.01},
+                "model": "decoder",
+                "lr_scheduler": {"class": "StepLR", "args": [2]},
+            },
+            "late": {**descent, "model": "decoder"},
+        },
+        "losses": {"mse": {"class": "MSELoss", "inputs": ["y_hat", "y"]}},
+        "metrics": {"distance": {"class": "fault_parts.LargestError", "inputs": ["y_hat", "y"]}},
+        "batch_processors": {
+            "early run": {
+                "neural_graph": [
+                    {**encoder, "optimizer_name": "one"},
+                    {**decoder, "optimizer_name": "two"},
+                ]
+            },
+            "late run": {"neural_graph": [encoder, {**decoder, "optimizer_name": "late"}]},
+        },
+        "batch_graphs": {"early": {"nodes": ["early run"]}, "later": {"nodes": ["late run"]}},
+    }
+    return {
+        "session_dir": "run",
+        "seed": 5,
+        "device": "cpu",
+        "checkpoints": {
+            "every_iterations": every,
+            "keep_last": keep,
+            "best": {"monitor": "val loss", "mode": mode, "keep": 1},
+        },
+        "initialize": {
+            "definitions": [
+                {"group": group, "name": name, "spec": spec}
+                for group, named in groups.items()
+                for name, spec in named.items()
+            ],
+            "pipelines": {
+                "fit": _pipeline("training", "early", "loss"),
+                "late fit": _pipeline("training", "later", "late loss"),
+                "check": {
+                    **_pipeline("checking", "early", "val loss"),
+                    "metrics": [{"metric_name": "distance", "display_name": "val error"}],
+                },
+            },
+        },
+        "train": {
+            "stages": [
+                {
+                    "training_pipelines": [name],
+                    "validation_pipelines": ["check"],
+                    "stop_condition": {"class": "EpochsCompleted", "args": [number]},
+                }
+                for name, number in zip(("fit", "late fit"), epochs, strict=True)
+            ]
+        },
+    }
+
+
+def _pipeline(loader: str, graph: str, shown: str) -> Config:
+    return {
+        "graph": graph,
+        "input_factories": [{"variable_names": ["x", "y"], "loader_factory": loader}],
+        "losses": [{"loss_name": "mse", "loss_display_name": shown}],
+    }
+
+
+def environment() -> dict[str, str]:
+    """What a command needs to find, and to trust, the parts of the config."""
+    return {
+        "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}",
+        "TORCHASSISTANT_TRUST": "fault_parts",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+# --- what a folder holds --------------------------------------------------------------------------
+
+CHECKPOINT = re.compile(r"(\d{10})(?:-(\d+))?")
+WALL_TIME = {"seconds", "time", "elapsed", "saved_at"}
+
+
+def tree(folder: Path) -> Tree:
+    """Every file below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def checkpoints_of(session: Path) -> list[Path]:
+    """The checkpoints that stand under a name, the newest last."""
+
+    def age(path: Path) -> tuple[int, int]:
+        match = CHECKPOINT.fullmatch(path.name)
+        assert match is not None
+        return int(match[1]), int(match[2] or 0)
+
+    found = [p for p in (session / "checkpoints").iterdir() if CHECKPOINT.fullmatch(p.name)]
+    return sorted(found, key=age)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step of a checkpoint."""
+    return int(checkpoint.name[:10])
+
+
+def end_of(session: Path) -> End:
+    """All that a run ended in, without what tells the time."""
+    newest = checkpoints_of(session)[-1]
+    end: End = {"step": step_of(newest)}
+    for name, data in tree(newest).items():
+        if name.startswith(("models/", "optimizers/")) or name == "state.safetensors":
+            end[name] = data
+        elif name == "state.json":
+            end[name] = timeless(json.loads(data))
+    for name, data in tree(session / "metrics").items():
+        end[f"metrics/{name}"] = without_seconds(data.decode(errors="replace"))
+    return end
+
+
+def timeless(data: Any) -> Any:
+    """JSON data without keys that hold wall time, or follow from it."""
+    if isinstance(data, dict):
+        return {key: timeless(value) for key, value in data.items() if key not in WALL_TIME}
+    if isinstance(data, list):
+        return [timeless(value) for value in data]
+    return data
+
+
+def without_seconds(text: str) -> list[list[str]]:
+    """A history, cell by cell, without its column ``seconds``."""
+    rows = list(csv.reader(io.StringIO(text)))
+    if not rows or "seconds" not in rows[0]:
+        return rows
+    column = rows[0].index("seconds")
+    return [row[:column] + row[column + 1 :] for row in rows]
+
+
+def differences(found: End, expected: End) -> list[str]:
+    """What differs between two ends, by name."""
+    names = sorted(found.keys() | expected.keys())
+    return [name for name in names if found.get(name) != expected.get(name)]
+
+
+def damages(session: Path) -> list[str]:
+    """What is wrong with what stands in a session under its name. Nothing of ours is asked."""
+    found = []
+    for checkpoint in checkpoints_of(session):
+        try:
+            files = json.loads((checkpoint / "manifest.json").read_text())["files"]
+        except (OSError, ValueError) as error:
+            found.append(f"{checkpoint.name}: {error}")
+            continue
+        there = {name: data for name, data in tree(checkpoint).items() if name != "manifest.json"}
+        if there.keys() != files.keys():
+            found.append(f"{checkpoint.name}: {sorted(there.keys() ^ files.keys())}")
+        for name, data in there.items():
+            expected = files.get(name, {})
+            if [len(data), hashlib.sha256(data).hexdigest()] != list(expected.values()):
+                found.append(f"{checkpoint.name}: {name}")
+    if not checkpoints_of(session):
+        found.append("there is no checkpoint")
+    try:
+        json.loads((session / "spec.json").read_text())
+        json.loads((session / "environment.json").read_text())
+    except (OSError, ValueError) as error:
+        found.append(str(error))
+    return found
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write data as JSON."""
+    path.write_text(json.dumps(data))
+
+
+def litter(session: Path) -> list[str]:
+    """What lies in a session aside of what has a name there."""
+    known = {"spec.json", "environment.json", "changes.jsonl"}
+    known |= {"static", "checkpoints", "metrics"}
+    inside = {path.name for path in session.iterdir()} - known
+    odd = [p.name for p in (session / "checkpoints").iterdir() if not CHECKPOINT.fullmatch(p.name)]
+    rows = [
+        p.name for p in (session / "metrics").iterdir() if not re.fullmatch(r"\d+\.csv", p.name)
+    ]
+    return sorted(inside) + odd + rows
+
+
+@dataclass
+class Reference:
+    """How an undisturbed run ends.
+
+    Args:
+        folder: Holds the session as it was at its ``start``, and as it ended (``run``).
+        end: What it ended in.
+        seconds: How long it took.
+    """
+
+    folder: Path
+    end: End
+    seconds: float
+
+    def copy(self, folder: Path) -> Path:
+        """The session at its start, as ``run`` in another folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.copytree(self.folder / "start", folder / "run"))
+
+
+def assert_sound(session: Path) -> None:
+    """All that stands under a name is whole."""
+    found = damages(session)
+    assert not found, f"the folder is not sound: {found}"
+
+
+def has_ended(session: Path, reference: Reference) -> bool:
+    """Whether a session is where an undisturbed one ends."""
+    return not differences(end_of(session), reference.end)
+
+
+def assert_exact(session: Path, reference: Reference, tidy: bool = True) -> None:
+    """A session has ended byte for byte where an undisturbed one ends; perhaps tidy."""
+    found = differences(end_of(session), reference.end)
+    assert not found, f"it ended otherwise: {found}"
+    assert_sound(session)
+    assert not (tidy and litter(session)), f"left aside: {litter(session)}"
+
+
+# --- counting -------------------------------------------------------------------------------------
+
+
+def counted(full: int) -> int:
+    """A count of the sweep, or the share of it that is asked for."""
+    return max(1, round(full * float(os.environ.get("FAULTS_SHARE", "1"))))
+
+
+def dice(*seed: Any) -> random.Random:
+    """Random numbers that follow from names."""
+    return random.Random(repr((os.environ.get("FAULTS_SEED", "0"), *seed)))
+
+
+@dataclass
+class Tally:
+    """Counts the runs of a scenario, and keeps what failed.
+
+    Args:
+        scenario: Its name.
+    """
+
+    scenario: str
+    runs: int = 0
+    failures: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def run(self, what: str) -> Iterator[None]:
+        """One run; a check that fails in it does not end the scenario."""
+        self.runs += 1
+        try:
+            yield
+        except AssertionError as error:
+            self.failures.append(f"{what}: {error}")
+
+    def note(self, what: str, complaint: str | None) -> None:
+        """One run that is over: what is wrong with it, if anything is."""
+        self.runs += 1
+        if complaint is not None:
+            self.failures.append(f"{what}: {complaint}")
+
+    def close(self) -> None:
+        """Add the figures to the file that ``FAULTS_FIGURES`` names; fail where a run did."""
+        if path := os.environ.get("FAULTS_FIGURES"):
+            self._write(Path(path))
+        shown = "\n\n".join(self.failures[:10])
+        assert not self.failures, f"{len(self.failures)} of {self.runs} runs failed:\n{shown}"
+
+    def _write(self, path: Path) -> None:
+        with path.open("a+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            file.seek(0)
+            figures = json.loads(file.read() or "[]")
+            figures.append(
+                {
+                    "scenario": self.scenario,
+                    "runs": self.runs,
+                    "failures": len(self.failures),
+                    "seconds": round(time.monotonic() - self.started, 1),
+                }
+            )
+            file.truncate(0)
+            file.write(json.dumps(figures, indent=1) + "\n")
+
+
+@contextmanager
+def tallied(scenario: str) -> Iterator[Tally]:
+    """A tally that is closed at the end."""
+    tally = Tally(scenario)
+    yield tally
+    tally.close()

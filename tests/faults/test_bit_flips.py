@@ -1,0 +1,49 @@
+"""Single bits that flip in the files of a session: never taken without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+from damage import Patient, complaint, patient
+from faults import Tally, counted, dice, tallied
+from lab import Lab
+
+OLD = 0.1
+"""The share of flips in checkpoints that are not the newest."""
+
+
+def bit_flips(lab: Lab, folder: Path, count: int, tally: Tally) -> None:
+    """Flip one bit at a time, load, and put it back."""
+    session = patient(lab, folder)
+    for number in range(count):
+        name, bit = drawn(session, dice("flip", number))
+        data = bytearray(session.whole[name])
+        data[bit // 8] ^= 1 << bit % 8
+        (session.session / name).write_bytes(data)
+        tally.note(
+            f"flip {number}: bit {bit % 8} of byte {bit // 8} of {name}", complaint(session, name)
+        )
+        session.mend()
+
+
+def drawn(session: Patient, random: Random) -> tuple[str, int]:
+    """A bit: small files get as many flips as large ones, old checkpoints few."""
+    old = tuple(f"checkpoints/{name}/" for name in session.names[:-1])
+    wanted = random.random() < OLD
+    names = [n for n, data in session.whole.items() if data and n.startswith(old) == wanted]
+    name = random.choice(names)
+    return name, random.randrange(8 * len(session.whole[name]))
+
+
+def test_some_bit_flips(lab: Lab, tmp_path: Path) -> None:
+    tally = Tally("some bit flips")
+    bit_flips(lab, tmp_path, 60, tally)
+    tally.close()
+
+
+@pytest.mark.faults
+def test_bit_flips(lab: Lab, tmp_path: Path) -> None:
+    with tallied("a bit that flips") as tally:
+        bit_flips(lab, tmp_path, counted(10_000), tally)

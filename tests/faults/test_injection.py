@@ -1,0 +1,216 @@
+"""An error, or the end, at every call of a save to the system: strace makes it happen."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cuts import trained
+from faults import Reference, Tally, assert_sound, checkpoints_of, counted, dice, tallied
+from lab import Lab, Victim, finish
+from patches import PADDING
+
+CALLS = (
+    *("write", "pwrite64", "writev", "sendfile", "copy_file_range", "ftruncate", "fallocate"),
+    *("fsync", "fdatasync", "rename", "renameat", "renameat2", "link", "linkat"),
+    *("open", "openat", "mkdir", "mkdirat", "unlink", "unlinkat", "rmdir"),
+)
+SAVING = re.compile(r"write|pwrite64|fsync|fdatasync|rename\w*|mkdir\w*|open\w*")
+TIDYING = re.compile(r"unlink\w*|rmdir")
+ERRORS = {"ENOSPC": "No space left on device", "EIO": "Input/output error"}
+
+ONE_SAVE = {"count": 16, "epochs": [1, 1], "every": 100, "keep": 1, "mode": "max"}
+"""Two stages of one epoch of three iterations; a checkpoint after each, the first is the best."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call to the system that has to do with the session.
+
+    Args:
+        name: The function.
+        number: It is the so many-th of its name in its thread.
+        text: As strace shows it.
+        main: Whether the main thread made it.
+    """
+
+    name: str
+    number: int
+    text: str
+    main: bool
+
+    @property
+    def opens_to_read(self) -> bool:
+        """Whether a file or a folder is opened, and is not written."""
+        return self.name in ("open", "openat") and not re.search("O_WRONLY|O_RDWR", self.text)
+
+    @property
+    def saves(self) -> bool:
+        """Whether the new state cannot be saved without it."""
+        return not (self.main or self.opens_to_read) and SAVING.fullmatch(self.name) is not None
+
+    @property
+    def may_be_silent(self) -> bool:
+        """Whether it removes something, or looks at a single file that is not of the new state."""
+        looks = self.opens_to_read and "O_DIRECTORY" not in self.text and ".aside-" not in self.text
+        return looks or TIDYING.fullmatch(self.name) is not None
+
+
+@pytest.fixture(scope="module")
+def strace(lab: Lab) -> None:
+    """Skips where strace does not work."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    probe = ["strace", "-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=1..2", "true"]
+    done = subprocess.run(probe, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"strace does not work here: {done.stderr.strip()}")
+
+
+@contextlib.contextmanager
+def traced(victim: Victim, log: Path, *options: str) -> Iterator[None]:
+    """strace looks at a victim that is held, until the victim ends."""
+    command = ["strace", "-f", "-ff", "-qq", "-y", "-s", "0", "-o", str(log), "-p", str(victim.pid)]
+    with subprocess.Popen([*command, "-e", f"trace={','.join(CALLS)}", *options]) as process:
+        status = Path(f"/proc/{victim.pid}/status")
+        while "TracerPid:\t0\n" in status.read_text():
+            assert process.poll() is None, "strace cannot attach"
+            time.sleep(0.002)
+        yield
+
+
+def calls_of(log: Path, victim: Victim, session: Path) -> list[Call]:
+    """The calls in the logs of strace, one file a thread, that name the session."""
+    found = []
+    for path in sorted(log.parent.glob(f"{log.name}.*")):
+        counts: dict[str, int] = {}
+        for line in path.read_text(errors="replace").splitlines():
+            name = line.partition("(")[0]
+            counts[name] = counts.get(name, 0) + 1
+            if str(session) in line:
+                main = path.suffix == f".{victim.pid}"
+                found.append(Call(name, counts[name], line, main))
+    return found
+
+
+def traced_run(lab: Lab, session: Path, log: Path, *options: str) -> tuple[Victim, list[Call]]:
+    """Train under strace; the calls that name the session."""
+    moved = ("speaking_otherwise", "opening_much")
+    victim = lab.hold(session.parent, "train", str(session), patches=moved)
+    with traced(victim, log, *options):
+        victim.release()
+        victim.wait(120)
+    return victim, calls_of(log, victim, session.resolve())
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A session that has one iteration, one validation and one save to go.
+
+    Args:
+        lab: Where victims are made.
+        reference: How the run must end.
+        begun: The session; copies of it are trained.
+        kept: The names of the checkpoints that it ends with.
+        calls: What the save calls, one of each name and number.
+    """
+
+    lab: Lab
+    reference: Reference
+    begun: Path
+    kept: Sequence[str]
+    calls: Sequence[Call]
+
+
+def scene_in(lab: Lab, folder: Path) -> Scene:
+    """Train without a fault, to see what is called."""
+    reference = lab.reference(**ONE_SAVE)
+    begun = reference.copy(folder / "begun")
+    trained(begun, (5, "training"))
+    (folder / "dry").mkdir()
+    session = Path(shutil.copytree(begun, folder / "dry" / "run"))
+    victim, calls = traced_run(lab, session, folder / "dry" / "log")
+    assert victim.status == 0, victim.told
+    chosen = {
+        (call.name, call.number): call
+        for call in calls
+        if not (call.main and call.opens_to_read) and " = -1 " not in call.text
+    }
+    kept = [path.name for path in checkpoints_of(session)]
+    return Scene(lab, reference, begun, kept, list(chosen.values()))
+
+
+def injected(scene: Scene, folder: Path, call: Call, fault: str) -> None:
+    """Train with a fault at a call, and then to the end.
+
+    Args:
+        scene: What is trained.
+        folder: For the copy.
+        call: Which call fails, in every thread that makes so many.
+        fault: ``EIO``, ``ENOSPC``, ``EIO ever``, ``ENOSPC ever`` or ``SIGKILL``.
+    """
+    folder.mkdir()
+    session = Path(shutil.copytree(scene.begun, folder / "run"))
+    name, _, ever = fault.partition(" ")
+    last = PADDING if call.number <= PADDING else 100 * PADDING
+    when = f"{call.number}..{last}" if ever else str(call.number)
+    kind = f"signal={name}" if name == "SIGKILL" else f"error={name}"
+    option = f"inject={call.name}:{kind}:when={when}"
+    victim, calls = traced_run(scene.lab, session, folder / "log", "-e", option)
+    assert_sound(session)
+    if name == "SIGKILL":
+        assert victim.status == -signal.SIGKILL, f"status {victim.status}:\n{victim.told}"
+    else:
+        hit = [one for one in calls if "(INJECTED)" in one.text]
+        assert hit, f"nothing was hit:\n{victim.told}"
+        assert_told(victim, hit, ERRORS[name])
+        found = {path.name for path in checkpoints_of(session)}
+        lost = set(scene.kept) - found
+        assert victim.status or not lost, f"{sorted(lost)} would have been kept:\n{victim.told}"
+    finish(scene.lab, session, scene.reference)
+
+
+def assert_told(victim: Victim, hit: list[Call], error: str) -> None:
+    """What failed was said, and what did not end well has a status."""
+    assert victim.status in (0, 1, 2), f"status {victim.status}:\n{victim.told}"
+    assert "Traceback" not in victim.told, victim.told
+    if victim.status or not all(one.may_be_silent for one in hit):
+        assert error in victim.told, f"status {victim.status}, not told:\n{victim.told}"
+    if any(one.saves for one in hit):
+        assert victim.status == 1, f"status {victim.status}:\n{victim.told}"
+
+
+FAULTS = ("ENOSPC", "EIO", "ENOSPC ever", "EIO ever", "SIGKILL")
+
+
+def injections(
+    lab: Lab, folder: Path, tally: Tally, faults: Sequence[str], most: int | None = None
+) -> None:
+    """Every fault at every call of a save, or at so many of them."""
+    scene = scene_in(lab, folder)
+    for fault in faults:
+        count = most or counted(len(scene.calls))
+        for number, call in enumerate(dice("injections", fault).sample(scene.calls, count)):
+            with tally.run(f"{fault} at {call.name} {call.number}: {call.text}"):
+                injected(scene, folder / f"{fault} {number}", call, fault)
+
+
+def test_some_injections(lab: Lab, tmp_path: Path, strace: None) -> None:
+    tally = Tally("some injections")
+    injections(lab, tmp_path, tally, FAULTS, 1)
+    tally.close()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("fault", FAULTS)
+def test_injections(lab: Lab, tmp_path: Path, strace: None, fault: str) -> None:
+    with tallied(f"{fault} at every call of a save") as tally:
+        injections(lab, tmp_path, tally, [fault])

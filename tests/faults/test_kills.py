@@ -1,0 +1,58 @@
+"""kill -9 at any moment: training goes on to the same bytes."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from faults import Tally, assert_sound, counted, dice, tallied
+from lab import Lab, Victim, finish
+
+
+def kills(lab: Lab, folder: Path, workers: int, count: int, tally: Tally) -> list[Victim]:
+    """Runs that are killed one to three times, each at a random moment, and then finished."""
+    reference = lab.reference(workers=workers)
+    victims: list[Victim] = []
+    for number in range(count):
+        random = dice("kill", workers, number)
+        with tally.run(f"run {number}, {workers} workers"):
+            session = reference.copy(folder / str(number))
+            for _ in range(random.choice([1, 1, 1, 2, 3])):
+                victims.append(killed(lab, session, random.uniform(0, reference.seconds)))
+                assert_sound(session)
+            finish(lab, session, reference)
+    return victims
+
+
+def killed(lab: Lab, session: Path, moment: float, *patches: str) -> Victim:
+    """Train, and die after so many seconds."""
+    victim = lab.start(session.parent, "train", "run", patches=patches)
+    time.sleep(moment)
+    victim.kill(signal.SIGKILL)
+    status = victim.wait()
+    assert status in (0, -signal.SIGKILL), f"status {status}:\n{victim.told}"
+    return victim
+
+
+def assert_no_orphans(victims: list[Victim]) -> None:
+    """A worker looks every five seconds whether its process still lives, and then goes."""
+    left = [pid for victim in victims for pid in victim.survivors(seconds=15)]
+    assert not left, f"workers live on: {left}"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_few_kills(lab: Lab, tmp_path: Path, workers: int) -> None:
+    tally = Tally("a few kills")
+    kills(lab, tmp_path, workers, 2 - workers // 2, tally)
+    tally.close()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("workers", [0, 2])
+def test_kills(lab: Lab, tmp_path: Path, workers: int) -> None:
+    with tallied(f"kill -9 at a random moment, {workers} workers") as tally:
+        victims = kills(lab, tmp_path, workers, counted(100), tally)
+        with tally.run("orphans"):
+            assert_no_orphans(victims)

@@ -1,0 +1,62 @@
+"""Symbolic links planted in a session folder: not followed out of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from cuts import SMALL, trained
+from faults import Tally, checkpoints_of, tallied, tree
+from lab import Lab
+
+REFUSED = ("checkpoints", "metrics", "static", "spec.json", "checkpoints/{newest}")
+UNTOUCHED = (
+    "environment.json",
+    "metrics/0.csv",
+    "metrics/1.csv",
+    "static/splits",
+    "checkpoints/{newest}/models",
+    "checkpoints/{newest}/manifest.json",
+)
+
+
+def planted(lab: Lab, session: Path, name: str, refused: bool) -> None:
+    """A part of a session lies elsewhere, and a link stands in its place."""
+    part = session / name.format(newest=checkpoints_of(session)[-1].name)
+    elsewhere = session.parent / "elsewhere"
+    elsewhere.mkdir()
+    shutil.move(part, elsewhere / part.name)
+    part.symlink_to(elsewhere / part.name)
+    before = tree(elsewhere)
+    victim = lab.run(session.parent, "train", "run")
+    assert tree(elsewhere) == before, "it wrote elsewhere"
+    assert "Traceback" not in victim.told, victim.told
+    if refused:
+        assert victim.status == 2, f"status {victim.status}:\n{victim.told}"
+        assert "link" in victim.told, victim.told
+    elif victim.status == 0:
+        assert "warning" in victim.told, victim.told
+
+
+def links(lab: Lab, folder: Path, tally: Tally) -> None:
+    """Every part, one at a time."""
+    begun = lab.reference(**SMALL).copy(folder / "begun")
+    trained(begun, (11, "training"))
+    for number, name in enumerate([*REFUSED, *UNTOUCHED]):
+        session = Path(shutil.copytree(begun, folder / str(number) / "run"))
+        with tally.run(f"a link for {name}"):
+            planted(lab, session, name, name in REFUSED)
+
+
+def test_links(lab: Lab, tmp_path: Path) -> None:
+    tally = Tally("links")
+    links(lab, tmp_path, tally)
+    tally.close()
+
+
+@pytest.mark.faults
+def test_links_counted(lab: Lab, tmp_path: Path) -> None:
+    """The same; here it is counted."""
+    with tallied("a link planted in the session folder") as tally:
+        links(lab, tmp_path, tally)

@@ -1,0 +1,63 @@
+"""Many trainers of one session at once: one trains, the others say who."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from cuts import SMALL
+from faults import Tally, counted, tallied
+from lab import Lab, Victim, finish
+
+CROWD = 20
+PATIENCE = 60
+
+
+def many_trainers(
+    lab: Lab, folder: Path, *patches: str, crowd: int = CROWD, patience: float = PATIENCE
+) -> None:
+    """Start them at once; the winner waits until all others have gone, and ends exactly."""
+    reference = lab.reference(**SMALL)
+    session = reference.copy(folder)
+    gate = folder / "gate"
+    env = {"FAULTS_GATE": str(gate)}
+    victims = [lab.hold(folder, "train", "run", env=env, patches=patches) for _ in range(crowd)]
+    for victim in victims:
+        victim.release()
+    try:
+        waiting = still_running(victims, patience)
+    finally:
+        gate.touch()
+        statuses = [victim.wait() for victim in victims]
+    winners = [victim for victim in victims if victim.status == 0]
+    assert len(waiting) == len(winners) == 1, f"{len(winners)} won; all statuses: {statuses}"
+    for victim in victims:
+        if victim is not winners[0]:
+            assert victim.status == 2, f"status {victim.status}:\n{victim.told}"
+            assert f"process {winners[0].pid}" in victim.told, victim.told
+            assert victim.told.count("\n") == 1, victim.told
+    finish(lab, session, reference)
+
+
+def still_running(crowd: list[Victim], patience: float) -> list[Victim]:
+    """Those who run when at most one is left, or when patience is at its end."""
+    until = time.monotonic() + patience
+    while len(left := [v for v in crowd if v.running()]) > 1 and time.monotonic() < until:
+        time.sleep(0.05)
+    return left
+
+
+def test_twenty_trainers(lab: Lab, tmp_path: Path) -> None:
+    tally = Tally("twenty trainers")
+    with tally.run("at once"):
+        many_trainers(lab, tmp_path)
+    tally.close()
+
+
+@pytest.mark.faults
+def test_twenty_trainers_often(lab: Lab, tmp_path: Path) -> None:
+    with tallied("20 trainers at once") as tally:
+        for number in range(counted(10)):
+            with tally.run(f"run {number}"):
+                many_trainers(lab, tmp_path / str(number))

@@ -1,0 +1,83 @@
+"""A session folder that may not be written: it can be used, and not trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cuts import SMALL, trained
+from faults import Tally, tallied, tree
+from lab import Lab, Victim
+
+NOBODY = 65534 if os.geteuid() == 0 else None
+"""Who runs the commands: root may write everywhere."""
+
+INFERENCE = {
+    "session_dir": "run",
+    "inference_pipeline": "check",
+    "inputs_meta": [{"input_converter": {"class": "fault_parts.NumberToRow"}}],
+    "results": ["y_hat"],
+}
+
+
+@pytest.fixture
+def read_only(lab: Lab) -> Iterator[Path]:
+    """The folder of a session in the middle of its run, which all may read and none may write."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        session = lab.reference(**SMALL).copy(folder)
+        trained(session, (8, "training"))
+        (folder / "inference.json").write_text(json.dumps(INFERENCE))
+        everything = [folder, *folder.rglob("*")]
+        for path in everything:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        yield folder
+        for path in everything:
+            path.chmod(0o755)
+
+
+def used(lab: Lab, folder: Path, tally: Tally) -> None:
+    """Every command, and that nothing was changed."""
+    before = tree(folder)
+    commands = {
+        "evaluate run": 0,
+        "evaluate run --json": 0,
+        "evaluate run --checkpoint best": 0,
+        "evaluate run --checkpoint 8": 0,
+        "infer inference.json 1,2 3,4": 0,
+        "infer inference.json 1,2 --checkpoint last": 0,
+        "train run": 2,
+    }
+    for command, status in commands.items():
+        victim = lab.run(folder, *command.split(), user=NOBODY)
+        with tally.run(command):
+            assert_answered(victim, status)
+            assert tree(folder) == before
+
+
+def assert_answered(victim: Victim, status: int) -> None:
+    """A result and no complaint, or one line of complaint."""
+    assert victim.status == status, victim.told
+    if status:
+        assert victim.said == ""
+        assert victim.told.startswith("error: ") and victim.told.count("\n") == 1, victim.told
+    else:
+        assert victim.said
+        assert "warning" not in victim.told and "error" not in victim.told, victim.told
+
+
+def test_a_read_only_folder(lab: Lab, read_only: Path) -> None:
+    tally = Tally("a read-only folder")
+    used(lab, read_only, tally)
+    tally.close()
+
+
+@pytest.mark.faults
+def test_read_only_folders(lab: Lab, read_only: Path) -> None:
+    """The same; here it is counted."""
+    with tallied("a read-only folder") as tally:
+        used(lab, read_only, tally)

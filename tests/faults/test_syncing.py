@@ -1,0 +1,84 @@
+"""Nothing stands under its name before it is on the disk: files, their folder, then the rename."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cuts import SMALL
+from faults import Tally, tallied
+from lab import Lab
+
+Event = dict[str, Any]
+
+
+def synced_run(lab: Lab, folder: Path, *patches: str) -> list[str]:
+    """Train, write down every sync and every rename, and give what was shown too early."""
+    session = lab.reference(**SMALL).copy(folder)
+    record = folder / "record.jsonl"
+    patches = ("recording", *patches)
+    victim = lab.run(folder, "train", "run", env={"FAULTS_RECORD": str(record)}, patches=patches)
+    assert victim.status == 0, victim.told
+    events = [json.loads(line) for line in record.read_text().splitlines()]
+    return unsynced(events, session) + unsynced_rows(events, session)
+
+
+def unsynced(events: list[Event], session: Path) -> list[str]:
+    """What came under its name before it was synced, or whose new name was not synced soon."""
+    found: list[str] = []
+    synced: dict[str, int] = {}
+    waiting: dict[str, str] = {}
+    for event in events:
+        if "sync" in event:
+            synced[event["sync"]] = event["at"]
+            waiting.pop(event["sync"], None)
+            continue
+        source, target = event["rename"]
+        if not is_shown(source, target, session):
+            continue
+        found += [f"the new name {name} was not synced" for name in waiting.values()]
+        waiting = {event["parent"]: target}
+        found += [
+            f"{path} was not synced before it became {target}"
+            for path, (identity, changed) in event["inside"].items()
+            if synced.get(identity, 0) < changed
+        ]
+    return found + [f"the new name {name} was not synced" for name in waiting.values()]
+
+
+def is_shown(source: str, target: str, session: Path) -> bool:
+    """Whether a rename gives something in the session a name that counts."""
+    return not any(
+        part.startswith(".") for part in Path(target).relative_to(session.resolve()).parts
+    )
+
+
+def unsynced_rows(events: list[Event], session: Path) -> list[str]:
+    """Histories that were written after they were last synced."""
+    synced = {event["sync"]: event["at"] for event in events if "sync" in event}
+    found = []
+    for path in sorted((session / "metrics").iterdir()):
+        status = path.stat()
+        if synced.get(f"{status.st_dev}:{status.st_ino}", 0) < status.st_mtime_ns:
+            found.append(f"{path} was not synced")
+    return found
+
+
+def renames(lab: Lab, folder: Path, tally: Tally) -> None:
+    """One run."""
+    tally.note("a run", "; ".join(synced_run(lab, folder)) or None)
+
+
+def test_all_is_synced_before_it_is_shown(lab: Lab, tmp_path: Path) -> None:
+    tally = Tally("syncing")
+    renames(lab, tmp_path, tally)
+    tally.close()
+
+
+@pytest.mark.faults
+def test_syncing(lab: Lab, tmp_path: Path) -> None:
+    """The same; here it is counted."""
+    with tallied("synced before it is shown") as tally:
+        renames(lab, tmp_path, tally)

@@ -1,0 +1,53 @@
+"""Every file of a session, cut short at every length: never taken as it is without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from damage import complaint, patient
+from faults import Tally, counted, dice, tallied
+from lab import Lab
+
+SMALL_FILE = 400
+LENGTHS = 40
+
+
+def lengths_of(name: str, size: int) -> list[int]:
+    """Every length of a small file, and some of a larger one."""
+    if size < SMALL_FILE:
+        return list(range(size))
+    between = dice("lengths", name).sample(range(1, size - 1), counted(LENGTHS))
+    return [0, *between, size - 1]
+
+
+def truncations(lab: Lab, folder: Path, tally: Tally, few: bool = False) -> None:
+    """Cut every file of a session, one at a time, and load it."""
+    session = patient(lab, folder)
+    for name, data in session.whole.items():
+        for length in [len(data) // 2] if few else lengths_of(name, len(data)):
+            (session.session / name).write_bytes(data[:length])
+            tally.note(f"{name} cut to {length} of {len(data)} bytes", complaint(session, name))
+            session.mend()
+
+
+def removals(lab: Lab, folder: Path, tally: Tally) -> None:
+    """Take every file of a session away, one at a time, and load it."""
+    session = patient(lab, folder)
+    for name in session.whole:
+        (session.session / name).unlink()
+        tally.note(f"{name} is missing", complaint(session, name))
+        session.mend()
+
+
+def test_some_truncations(lab: Lab, tmp_path: Path) -> None:
+    tally = Tally("some truncations")
+    truncations(lab, tmp_path / "cut", tally, few=True)
+    removals(lab, tmp_path / "removed", tally)
+    tally.close()
+
+
+@pytest.mark.faults
+def test_truncations(lab: Lab, tmp_path: Path) -> None:
+    with tallied("a file cut short") as tally:
+        truncations(lab, tmp_path, tally)
