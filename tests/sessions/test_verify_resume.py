@@ -34,6 +34,7 @@ def test_what_resumes(tmp_path: Path, command: Command) -> None:
     assert "the same bits" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_counter_in_a_module(tmp_path: Path, command: Command) -> None:
     """It begins again in a new process: the difference comes after the cut."""
     done = verified(command, tmp_path, points={"class": "unrepeatable.Counting"})

@@ -9,7 +9,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from toy_config import ROOT, environment, files_of, toy_config
@@ -18,6 +20,11 @@ from torchassistant import create_session, load_session
 
 FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+
+
+def _few(kinds: Iterable[str], few: str) -> list[Any]:
+    """Each command takes seconds: one of a kind each time, and the others now and then."""
+    return [pytest.param(kind, marks=() if kind == few else pytest.mark.slow) for kind in kinds]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +72,7 @@ TRAIN = {
 
 
 @needs_full
-@pytest.mark.parametrize("kind", TRAIN)
+@pytest.mark.parametrize("kind", _few(TRAIN, "all closed"))
 def test_a_run_trains_to_the_end(tmp_path: Path, created: Path, kind: str) -> None:
     """To the same bits; and nobody else's words stand in its files."""
     shutil.copytree(created / "run", tmp_path / "run")
@@ -96,7 +103,7 @@ word fails for itself, as in many containers."""
 
 
 @needs_full
-@pytest.mark.parametrize("kind", EVALUATE)
+@pytest.mark.parametrize("kind", _few(EVALUATE, "stdout closed"))
 def test_a_result_is_delivered_or_its_loss_is_told(
     tmp_path: Path, created: Path, kind: str
 ) -> None:
