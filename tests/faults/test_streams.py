@@ -130,6 +130,7 @@ def test_some_streams(lab: Lab, tmp_path: Path) -> None:
     tally.close()
 
 
+@pytest.mark.faults
 def test_a_locale(lab: Lab, tmp_path: Path) -> None:
     locales = compiled(tmp_path / "locales", "tr_TR.UTF-8")
     tally = Tally("a locale")

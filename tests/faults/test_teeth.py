@@ -23,6 +23,7 @@ def test_without_fsync(lab: Lab, tmp_path: Path) -> None:
     assert any("the new name" in text for text in found)
 
 
+@pytest.mark.faults
 def test_without_rename(lab: Lab, tmp_path: Path) -> None:
     """What is copied to its name is found half there when the process dies."""
     reference = lab.reference()

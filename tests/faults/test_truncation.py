@@ -40,6 +40,7 @@ def removals(lab: Lab, folder: Path, tally: Tally) -> None:
         session.mend()
 
 
+@pytest.mark.faults
 def test_some_truncations(lab: Lab, tmp_path: Path) -> None:
     tally = Tally("some truncations")
     truncations(lab, tmp_path / "cut", tally, few=True)

@@ -633,6 +633,7 @@ def test_an_evaluation_only_warns(
     assert "warning: the code of code_of_the_user.Net has changed" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path: Path, code: Module, command: Command) -> None:
     begun(tmp_path / "run", of_the_user(), **code.trusted)
     code.change("return 2 * x", "return 4 * x")

@@ -279,6 +279,7 @@ def test_a_chosen_one_that_is_damaged_is_not_replaced_by_another(
         evaluate_config(tmp_path / "run", checkpoint="6")
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path: Path, command: Command) -> None:
     best = {"monitor": "val loss", "mode": "max"}
     session = made(tmp_path / "run", {"keep_last": 2, "best": best})

@@ -185,6 +185,7 @@ def test_a_batch_of_examples_without_indices(tmp_path: Path) -> None:
     assert "it is batch 2 of its epoch" in said
 
 
+@pytest.mark.slow
 def test_from_the_command_line(tmp_path: Path, command: Command) -> None:
     write(tmp_path / "c.json", config(KINDS["a gradient alone"]))
     create_session(config(KINDS["a gradient alone"]), tmp_path / "run")

@@ -45,6 +45,7 @@ def test_a_counter_in_a_module(tmp_path: Path, command: Command) -> None:
     assert "hint: what the dataset" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_number_in_a_model(tmp_path: Path, command: Command) -> None:
     done = verified(command, tmp_path, net={"class": "unrepeatable.Fading"})
     assert (done.returncode, done.stdout) == (2, "")
