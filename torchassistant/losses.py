@@ -58,10 +58,7 @@ class MaskedCrossEntropy(nn.Module):
             DataError: The shapes or dtypes are others.
         """
         _check_fit(predictions, targets, mask)
-        if mask is not None:
-            targets = targets.masked_fill(~mask.bool(), _IGNORED)
-        elif self.padding_value is not None:
-            targets = targets.masked_fill(targets == self.padding_value, _IGNORED)
+        targets = self._without_padding(targets, mask)
         total = cross_entropy(
             predictions.flatten(0, 1),
             targets.flatten(),
@@ -73,6 +70,27 @@ class MaskedCrossEntropy(nn.Module):
             return total
         # torch's own mean is NaN where nothing counts, and so would be all gradients.
         return total / (targets != _IGNORED).sum().clamp(min=1)
+
+    def count(self, predictions: Tensor, targets: Tensor, mask: Tensor | None = None) -> Tensor:
+        """How many positions count: over so many the loss is a mean.
+
+        Args:
+            predictions: As in :meth:`forward`.
+            targets: As in :meth:`forward`.
+            mask: As in :meth:`forward`.
+
+        Returns:
+            A scalar tensor, int64.
+        """
+        _check_fit(predictions, targets, mask)
+        return (self._without_padding(targets, mask) != _IGNORED).sum()
+
+    def _without_padding(self, targets: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is not None:
+            return targets.masked_fill(~mask.bool(), _IGNORED)
+        if self.padding_value is not None:
+            return targets.masked_fill(targets == self.padding_value, _IGNORED)
+        return targets
 
     def extra_repr(self) -> str:
         """The arguments, for ``repr``."""

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from torchassistant.build.computing import MEMORY_FORMATS, compiling_of
 from torchassistant.build.devices import Devices
 from torchassistant.build.objects import ObjectMaker, PlaceOf
 from torchassistant.build.order import build_order
@@ -19,7 +20,7 @@ from torchassistant.build.roles import takes_optimizer_first
 from torchassistant.build.trust import Trust
 from torchassistant.collators import DefaultCollator
 from torchassistant.config.references import Key, Reference
-from torchassistant.config.spec import ObjectSpec, ScoreSpec, Spec
+from torchassistant.config.spec import NodeSpec, ObjectSpec, ScoreSpec, Spec
 from torchassistant.config.tree import Path
 from torchassistant.data import (
     LoaderFactory,
@@ -30,7 +31,7 @@ from torchassistant.data import (
 )
 from torchassistant.data.randomness import derived, seed_everything, seeded
 from torchassistant.errors import ConfigError, DataError, Problem, blaming
-from torchassistant.graph import BatchGraph, NeuralProcessor, Node, ObjectProcessor
+from torchassistant.graph import BatchGraph, Calling, NeuralProcessor, Node, ObjectProcessor
 from torchassistant.training import GradientClipper, Loss, Metric, Scheduler
 
 
@@ -196,7 +197,10 @@ class Builder:
         if not isinstance(model, nn.Module):
             kind = type(model).__name__
             raise self.maker.problem(f"{what} must be a torch.nn.Module; found {kind}", path)
-        return model.to(self.devices.models.get(name, self.devices.base))
+        model = model.to(self.devices.models.get(name, self.devices.base))
+        if spec.memory_format:
+            model = model.to(memory_format=MEMORY_FORMATS[spec.memory_format])
+        return model
 
     def optimizer(self, name: str, spec: Any, path: Path) -> Optimizer:
         what = f'the optimizer "{name}"'
@@ -304,6 +308,7 @@ class Builder:
                 tuple(node.inputs),
                 tuple(node.outputs),
                 self.parts.optimizers[node.optimizer_name] if node.optimizer_name else None,
+                self.calling(node),
             )
             for node in spec.neural_graph
         ]
@@ -314,6 +319,17 @@ class Builder:
             adapters["output_adapter"],
             device,
             self.devices.moves,
+            compiling_of(spec.compile),
+        )
+
+    def calling(self, node: NodeSpec) -> Calling:
+        """How the model of a node is called."""
+        compiling = compiling_of(node.compile)
+        memory_format = self.spec.group("models")[node.model_name].memory_format
+        return Calling(
+            forward=None if compiling is None else compiling(self.parts.models[node.model_name]),
+            checkpoints=node.activation_checkpointing,
+            memory_format=MEMORY_FORMATS[memory_format] if memory_format else None,
         )
 
     def batch_graph(self, name: str, spec: Any, path: Path) -> BatchGraph:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from torchassistant.build.builder import Builder
+from torchassistant.build.computing import compiling_of
 from torchassistant.build.parts import Parts
 from torchassistant.config.references import Key
 from torchassistant.config.spec import (
@@ -24,6 +25,7 @@ from torchassistant.training import (
     Pipeline,
     PipelineLoss,
     PipelineMetric,
+    Precision,
     Stage,
 )
 
@@ -57,8 +59,9 @@ def build_pipeline(
     """One pipeline; without data it has a graph only, and can infer."""
     parts = builder.parts
     graph = parts.batch_graphs[spec.graph or ""]
+    precision = Precision(builder.spec.precision, builder.devices.base)
     if not with_data:
-        return Pipeline(name, graph, (), (), (), parts.seed)
+        return Pipeline(name, graph, (), (), (), parts.seed, precision)
     moves = builder.devices.moves
 
     def device_of(node: str | None) -> Any:
@@ -86,6 +89,10 @@ def build_pipeline(
             for item in spec.metrics
         ],
         parts.seed,
+        precision,
+        precision.scaler(),
+        compiling_of(spec.compile),
+        spec.gradient_accumulation,
     )
 
 
@@ -140,6 +147,7 @@ def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> 
         postprocessor,
         device,
         parts.seed,
+        Precision(builder.spec.precision, builder.devices.base),
     )
 
 

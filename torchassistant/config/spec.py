@@ -54,6 +54,36 @@ class ObjectSpec(Block):
         return self.class_ or self.factory_fn or ""
 
 
+CompileMode = Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
+
+
+class CompileSpec(Block):
+    """What ``torch.compile`` is asked for."""
+
+    backend: Literal["inductor", "cudagraphs", "aot_eager", "eager"] = Field(
+        "inductor", description="Which compiler."
+    )
+    mode: CompileMode | None = Field(None, description="What it takes its time for.")
+    fullgraph: bool = Field(
+        False, description="Whether what cannot be compiled as one graph is an error."
+    )
+    dynamic: bool | None = Field(
+        None, description="Whether shapes change; left out: the compiler finds out."
+    )
+
+
+def _kind_of_compile(value: Any) -> str:
+    return "mode" if isinstance(value, str) else "switch" if isinstance(value, bool) else "block"
+
+
+Compile = Annotated[
+    Annotated[bool, Tag("switch")]
+    | Annotated[CompileMode, Tag("mode")]
+    | Annotated[CompileSpec, Tag("block")],
+    Discriminator(_kind_of_compile),
+]
+
+
 class DatasetSpec(Block):
     """A dataset: an object, or a ``link`` to a dataset or slice, or a ``merge`` of several."""
 
@@ -103,6 +133,10 @@ class LoaderFactorySpec(Block):
 class ModelSpec(ObjectSpec):
     """A ``torch.nn.Module``."""
 
+    memory_format: Literal["channels_last", "channels_last_3d"] | None = Field(
+        None, description="How its weights and its images lie in memory; left out: as torch does."
+    )
+
 
 class SchedulerSpec(ObjectSpec):
     """A learning rate scheduler; it is built with the optimizer first."""
@@ -147,6 +181,12 @@ class NodeSpec(Block):
         None, description="Left out: this node is not changed by the pipelines of this graph."
     )
     name: Name | None = Field(None, description="Left out: the name of the model.")
+    compile: Compile = Field(False, description="`torch.compile` for its model: true, or a mode.")
+    activation_checkpointing: bool = Field(
+        False,
+        description="Whether activations are not kept in training, but computed again in the "
+        "backward pass: less memory, more time, the same results.",
+    )
 
     @property
     def node_name(self) -> str:
@@ -172,6 +212,7 @@ class BatchProcessorSpec(Block):
         None, description="Frame to frame; left out: the frame stays as it is."
     )
     device: Device | None = Field(None, description="Left out: the `device` of the config.")
+    compile: Compile = Field(False, description="`torch.compile` for its nodes, all as one.")
 
     @property
     def is_object(self) -> bool:
@@ -366,6 +407,12 @@ class PipelineSpec(Block):
     )
     losses: list[PipelineLossSpec] = Field([], description="Summed, and minimised in training.")
     metrics: list[PipelineMetricSpec] = Field([], description="Measured in evaluation.")
+    compile: Compile = Field(
+        False, description="`torch.compile` for its graph and its losses in training, all as one."
+    )
+    gradient_accumulation: PositiveInt = Field(
+        1, description="So many batches make one iteration: their gradients make one step."
+    )
 
 
 class DebugPipelineSpec(Block):
@@ -395,6 +442,7 @@ class InitializeSpec(Block):
 
 
 OnNonfinite = Literal["stop", "skip"]
+Precision = Literal["float32", "tf32", "bf16", "fp16"]
 
 
 class StageSpec(Block):
@@ -468,6 +516,11 @@ class Spec(Block):
         None, description="Everything random follows from it; left out: drawn and written down."
     )
     device: Device = Field("auto", description="`auto` takes a GPU where there is one.")
+    precision: Precision = Field(
+        "float32",
+        description="Of forward passes and losses: as torch does by default, with `tf32` on GPUs "
+        "that have it, or mixed with `bf16` or `fp16`. Weights stay float32.",
+    )
     checkpoints: CheckpointsSpec = Field(CheckpointsSpec(), description="When the state is saved.")
     on_nonfinite: OnNonfinite = Field(
         "stop",

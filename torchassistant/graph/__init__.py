@@ -1,6 +1,7 @@
 """Neural graphs: nodes in a batch processor, batch processors in a batch graph."""
 
 from torchassistant.graph.batch_graph import BatchGraph, Plan
+from torchassistant.graph.calls import Calling, Compiling
 from torchassistant.graph.frame import Frame, Frames, rows_of
 from torchassistant.graph.keeping import buffers_of, kept
 from torchassistant.graph.mode import evaluating
@@ -8,6 +9,8 @@ from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcesso
 
 __all__ = [
     "BatchGraph",
+    "Calling",
+    "Compiling",
     "Frame",
     "Frames",
     "NeuralProcessor",

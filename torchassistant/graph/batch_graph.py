@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from graphlib import TopologicalSorter
 
 from torch import nn
 from torch.optim import Optimizer
 
+from torchassistant.graph.calls import Call
 from torchassistant.graph.frame import Frame, Frames, merge
-from torchassistant.graph.processor import (
-    CallOf,
-    Node,
-    Processor,
-    frozen_call,
-    inference_call,
-    plain_call,
-)
+from torchassistant.graph.processor import CallOf, Node, Processor
 
-Watched = Callable[[Node, Callable[..., object]], Callable[..., object]]
+Watched = Callable[[Node, Call], Call]
 """From a node and the call of its model to a call that somebody looks on at."""
 
 
@@ -77,12 +72,7 @@ class BatchGraph:
         Args:
             watched: Puts something around the call of each model, for who wants to look on.
         """
-        trained = set(self.trained)
-
-        def call_of(node: Node) -> Callable[..., object]:
-            return node.model if node.model in trained else frozen_call(node.model)
-
-        return self._plan(_watched(call_of, watched))
+        return self._training if watched is None else self._plan(_watched(self._train, watched))
 
     def for_evaluation(self, watched: Watched | None = None) -> Plan:
         """A plan in which every model is called plainly.
@@ -90,11 +80,28 @@ class BatchGraph:
         Args:
             watched: Puts something around the call of each model, for who wants to look on.
         """
-        return self._plan(_watched(plain_call, watched))
+        return self._evaluation if watched is None else self._plan(_watched(_evaluate, watched))
 
     def for_inference(self) -> Plan:
         """A plan that uses a model's ``run_inference`` where it has one."""
-        return self._plan(inference_call)
+        return self._inference
+
+    # Made once: what is compiled stays so.
+
+    @cached_property
+    def _training(self) -> Plan:
+        return self._plan(self._train)
+
+    @cached_property
+    def _evaluation(self) -> Plan:
+        return self._plan(_evaluate)
+
+    @cached_property
+    def _inference(self) -> Plan:
+        return self._plan(lambda node: node.calling.inference(node.model))
+
+    def _train(self, node: Node) -> Call:
+        return node.calling.training(node.model, is_trained=node.model in self.trained)
 
     def _plan(self, call_of: CallOf) -> Plan:
         # A processor that stands before another in the config runs before it where both may run:
@@ -122,8 +129,12 @@ class BatchGraph:
         )
 
 
-def _watched(call_of: CallOf, watched: Watched | None) -> CallOf:
-    return call_of if watched is None else lambda node: watched(node, call_of(node))
+def _evaluate(node: Node) -> Call:
+    return node.calling.plain(node.model)
+
+
+def _watched(call_of: CallOf, watched: Watched) -> CallOf:
+    return lambda node: watched(node, call_of(node))
 
 
 class Plan:

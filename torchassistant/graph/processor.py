@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.optim import Optimizer
 
 from torchassistant.errors import DataError, UserCodeError, UserError, listing, near
+from torchassistant.graph.calls import Call, Calling, Compiling
 from torchassistant.graph.frame import Frame
 
 Adapter = Callable[[Frame], dict[str, Any]]
@@ -27,6 +27,7 @@ class Node:
         inputs: Names of the tensors that it is called with.
         outputs: Names of the tensors that it returns.
         optimizer: What trains it here; None where this graph does not change it.
+        calling: How the model is called.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     optimizer: Optimizer | None = None
+    calling: Calling = field(default_factory=Calling)
 
 
 class Processor(Protocol):
@@ -57,36 +59,8 @@ class Processor(Protocol):
         """A function that runs this processor, with everything settled that can be."""
 
 
-CallOf = Callable[[Node], Callable[..., Any]]
-"""Chooses how the model of a node is called: plainly, frozen, or for inference."""
-
-
-def plain_call(node: Node) -> Callable[..., Any]:
-    """The model itself."""
-    return node.model
-
-
-def inference_call(node: Node) -> Callable[..., Any]:
-    """The model's ``run_inference`` where it has one."""
-    return getattr(node.model, "run_inference", node.model)
-
-
-def frozen_call(model: nn.Module) -> Callable[..., Any]:
-    """A call of a model that leaves its buffers as they are, in train mode too.
-
-    A batch norm layer, for one, updates its running statistics whenever it runs in train mode.
-    The call works on copies of the buffers; gradient flows as ever.
-    """
-    if next(model.buffers(), None) is None:
-        return model
-
-    def call(*args: Any) -> Any:
-        if not model.training:
-            return model(*args)
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        return functional_call(model, buffers, args)
-
-    return call
+CallOf = Callable[[Node], Call]
+"""Chooses how the model of a node is called: for evaluation, for training, or for inference."""
 
 
 class NeuralProcessor:
@@ -102,6 +76,7 @@ class NeuralProcessor:
         output_adapter: Frame → frame; None keeps everything.
         device: Where the models are.
         moves: Whether tensors may come from another device, and have to be moved.
+        compiling: How the nodes are compiled, all of them as one; None leaves each as it is.
     """
 
     def __init__(
@@ -112,6 +87,7 @@ class NeuralProcessor:
         output_adapter: Adapter | None = None,
         device: torch.device | None = None,
         moves: bool = False,
+        compiling: Compiling | None = None,
     ) -> None:
         self.name = name
         self.nodes = nodes
@@ -119,6 +95,7 @@ class NeuralProcessor:
         self.output_adapter = output_adapter
         self.device = device or torch.device("cpu")
         self.moves = moves
+        self.compiling = compiling
 
     @property
     def modules(self) -> Sequence[nn.Module]:
@@ -152,14 +129,22 @@ class _Run:
             self.steps.append((node.name, call, inputs, node.outputs))
             made.update(node.outputs)
         self.device = processor.device if processor.moves else None
-        self.checked = False
+        self.run = self.run_nodes
+        if processor.compiling is not None:
+            self.run = processor.compiling(self.run_nodes)
+        self.checked: Iterable[str] = frozenset()
 
     def __call__(self, frame: Frame) -> Frame:
         given = None
         if self.adapt_input is not None:
             given = self.adapted_input(self.adapt_input, frame)
-        if not self.checked:
+        if frame.keys() != self.checked:
             self.check_sources(frame, given)
+        whole = {**frame, **self.run(frame, given)}
+        return whole if self.adapt_output is None else self.adapted_output(self.adapt_output, whole)
+
+    def run_nodes(self, frame: Frame, given: dict[str, Any] | None) -> Frame:
+        """The outputs of all nodes, by name."""
         outputs: Frame = {}
         for name, call, inputs, names in self.steps:
             own = frame if given is None else given.get(name, _NOTHING)
@@ -182,8 +167,7 @@ class _Run:
             if len(result) != len(names):
                 raise self.miscounted(name, len(result), names)
             outputs.update(zip(names, result, strict=True))
-        whole = {**frame, **outputs}
-        return whole if self.adapt_output is None else self.adapted_output(self.adapt_output, whole)
+        return outputs
 
     def adapted_input(self, adapter: Adapter, frame: Frame) -> dict[str, Any]:
         try:
@@ -217,7 +201,7 @@ class _Run:
         return result
 
     def check_sources(self, frame: Frame, given: dict[str, Any] | None) -> None:
-        """Two sources for one input are an error; asked once, on the first batch."""
+        """Two sources for one input are an error; asked for the first batch of its columns."""
         for name, _, inputs, _ in self.steps:
             own = frame if given is None else given.get(name, _NOTHING)
             twice = sorted(key for key, made in inputs if made and key in own)
@@ -228,7 +212,7 @@ class _Run:
                     f"two sources: {where}, and the output of an earlier node",
                     about=(self.processor.name, name),
                 )
-        self.checked = True
+        self.checked = frozenset(frame)
 
     def missing(
         self, node: str, key: str, own: Iterable[str], given: dict[str, Any] | None

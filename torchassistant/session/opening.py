@@ -12,6 +12,7 @@ from torchassistant.config import Spec
 from torchassistant.config.references import Key
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.session.session import Session
+from torchassistant.training import Precision
 
 
 def open_session(
@@ -37,6 +38,7 @@ def open_session(
     if spec.seed is None:
         raise SessionError(f"{shown_path(path)} has no seed in its spec.json")
     devices = Devices(spec, place_of, device)
+    Precision(spec.precision, devices.base).set_for_process()
     session = Session(path, spec, spec.seed, devices.base)
     builder = Builder(spec, session, devices, statics, place_of, trust)
     builder.build(wanted)

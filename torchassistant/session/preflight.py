@@ -152,10 +152,11 @@ class _Flight:
             frames = self.batch(pipeline, Pipeline.training_data)
             reports: list[tuple[Node, NodeReport]] = []
             plan = pipeline.graph.for_training(self.watch(pipeline, reports))
-            frames = plan.run(frames)
             for _, parameter in self.parameters(pipeline):
                 parameter.grad = None
-            total = self.losses(pipeline, frames)
+            with pipeline.precision.forward():
+                plan.run(frames)
+                total = self.losses(pipeline, frames)
             if total is None:
                 return
             self.at = ("initialize", "pipelines", pipeline.name, "losses")
@@ -180,8 +181,9 @@ class _Flight:
         whole = f'the evaluation of the pipeline "{pipeline.name}"'
         with self.blamed(pipeline, whole), evaluating(pipeline.modules):
             frames = self.batch(pipeline, Pipeline.evaluation_data)
-            frames = pipeline.graph.for_evaluation(self.watch(pipeline, [])).run(frames)
-            self.losses(pipeline, frames)
+            with pipeline.precision.forward():
+                pipeline.graph.for_evaluation(self.watch(pipeline, [])).run(frames)
+                self.losses(pipeline, frames)
             self.metrics(pipeline, frames)
 
     def look(self, debug: DebugPipeline) -> None:
@@ -193,7 +195,9 @@ class _Flight:
             frames = next(data.frames(0), None)
             if frames is not None:
                 self.at = (*path, "output_keys")
-                chosen(debug.graph.for_evaluation().run(frames), debug.graph, debug.keys)
+                with debug.precision.forward():
+                    debug.graph.for_evaluation().run(frames)
+                chosen(frames, debug.graph, debug.keys)
 
     def batch(self, pipeline: Pipeline, data_of: Callable[[Pipeline], Injector]) -> Frames:
         """The first frame of each port."""

@@ -36,6 +36,16 @@ RULES = (
     Rule("variables.**", "free", "their values stand in the config already"),
     Rule("$schema", "free", "for editors"),
     Rule("device", "applied", "other devices round otherwise"),
+    Rule("precision", "applied", "other precisions round otherwise"),
+    Rule("initialize.definitions.models.spec.memory_format", "applied",
+         "other kernels round otherwise"),
+    *(
+        Rule(f"initialize.{where}.compile.**", "applied", "compiled code rounds otherwise")
+        for where in ("definitions.batch_processors.spec.neural_graph.*",
+                      "definitions.batch_processors.spec", "pipelines.*")
+    ),
+    Rule("initialize.definitions.batch_processors.spec.neural_graph.*.activation_checkpointing",
+         "free", "speed and memory only"),
     Rule("on_nonfinite", "applied", "from the next iteration on"),
     Rule("train.stages.*.on_nonfinite", "applied", "from the next iteration on"),
     Rule("train.stages.*.stop_condition.**", "applied", "asked at the end of the next epoch"),

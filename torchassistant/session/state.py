@@ -111,7 +111,7 @@ def restore(checkpoint: Checkpoint, parts: Parts, weights_only: bool = False) ->
             if checkpoint.has(f"optimizers/{name}.json"):
                 stored = checkpoint.state(f"optimizers/{name}")
                 _load(optimizer, stored, f'the optimizer "{name}"', folder)
-                _keep_dtypes(optimizer, stored)
+                _as_it_was(optimizer, stored)
         for what, item in _of_training(parts):
             if what in state["training"]:
                 _load(item, state["training"][what], what, folder)
@@ -154,6 +154,9 @@ def _of_training(parts: Parts) -> Iterator[tuple[str, Any]]:
     """What has a state that only training needs, with what it is called."""
     for name, item in parts.schedulers.items():
         yield f'the scheduler of "{name}"', item.scheduler
+    for name, pipeline in parts.pipelines.items():
+        if pipeline.scaler is not None:
+            yield f'the gradient scaler of "{name}"', pipeline.scaler
     for index, stage in enumerate(parts.stages):
         if has_state(stage.stop_condition):
             yield f"the stop condition of stage {index}", stage.stop_condition
@@ -241,16 +244,22 @@ def _set_buffers(model: nn.Module, stored: Mapping[str, Any]) -> None:
             part._buffers[key] = value.to(device, copy=True)
 
 
-def _keep_dtypes(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
-    """torch gives state the dtype of its parameter when it is loaded; it had its own."""
+def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
+    """Give loaded state the dtype that it had, and the memory format of its parameter.
+
+    torch gives it the dtype of the parameter, and files hold no format; fused kernels ask for one.
+    """
     for live, group in zip(optimizer.param_groups, stored["param_groups"], strict=True):
         for parameter, index in zip(live["params"], group["params"], strict=True):
             state = optimizer.state.get(parameter, {})
             for key, value in stored["state"].get(index, {}).items():
                 loaded = state.get(key)
-                both = isinstance(value, torch.Tensor) and isinstance(loaded, torch.Tensor)
-                if both and loaded.dtype != value.dtype:
-                    state[key] = value.to(loaded.device, copy=True)
+                if not (isinstance(value, torch.Tensor) and isinstance(loaded, torch.Tensor)):
+                    continue
+                if loaded.dtype != value.dtype:
+                    state[key] = loaded = value.to(loaded.device, copy=True)
+                if loaded.shape == parameter.shape and loaded.stride() != parameter.stride():
+                    state[key] = torch.empty_like(parameter, dtype=loaded.dtype).copy_(loaded)
 
 
 def _load(target: Any, stored: Any, what: str, folder: Path) -> None:

@@ -6,6 +6,7 @@ from torchassistant.training.finite import NotFinite
 from torchassistant.training.inference import infer
 from torchassistant.training.iteration import GradientClipper, Scheduler, Trainer
 from torchassistant.training.pipeline import InputSource, Pipeline, PipelineLoss, PipelineMetric
+from torchassistant.training.precision import Precision
 from torchassistant.training.progress import Progress, Row, StageHistory, StopRequest
 from torchassistant.training.reporting import Reporter
 from torchassistant.training.scoring import Loss, Metric
@@ -21,6 +22,7 @@ __all__ = [
     "Pipeline",
     "PipelineLoss",
     "PipelineMetric",
+    "Precision",
     "Progress",
     "Reporter",
     "Row",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -14,6 +14,7 @@ from torchassistant.errors import UserCodeError, blaming
 from torchassistant.graph import BatchGraph, evaluating
 from torchassistant.training.inference import chosen
 from torchassistant.training.pipeline import InputSource, evaluation_data, keepers_of
+from torchassistant.training.precision import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class DebugPipeline:
         postprocessor: Called with the kept columns; None hands them on as they are.
         device: Called with the result.
         seed: What its random numbers follow from.
+        precision: Of its forward passes.
     """
 
     name: str
@@ -41,6 +43,7 @@ class DebugPipeline:
     postprocessor: Callable[[dict[str, Any]], Any] | None
     device: Callable[[Any], Any]
     seed: int
+    precision: Precision = field(default_factory=Precision)
 
     def run(self, step: int) -> None:
         """Run, at a step of training; random numbers follow from the seed, the name, the step."""
@@ -57,7 +60,9 @@ class DebugPipeline:
                 closing(data.frames(0)) as given,
             ):
                 for frames in islice(given, self.iterations):
-                    result: Any = chosen(plan.run(frames), self.graph, self.keys)
+                    with self.precision.forward():
+                        plan.run(frames)
+                    result: Any = chosen(frames, self.graph, self.keys)
                     with blaming("what is done with the results"):
                         if self.postprocessor is not None:
                             result = self.postprocessor(result)

@@ -61,22 +61,23 @@ def evaluate(
             batches = 0
             for frames in islice(_waited_for(data, given, stop), limit):
                 batches += 1
-                plan.run(frames)
-                for item, running in losses:
-                    frame = frames[item.node]
-                    running.add(item.loss(frame), item.loss.rows(frame))
+                with pipeline.precision.forward():
+                    plan.run(frames)
+                    values = [item.loss(frames[item.node]) for item, _ in losses]
+                for (item, running), value in zip(losses, values, strict=True):
+                    running.add(value, item.loss.rows(frames[item.node]))
                 for scored, metric in metrics:
                     metric.update(frames[scored.node])
                 reporter.batch_evaluated()
                 stop.check()
             if not batches:
                 raise DataError(f'the loaders of the pipeline "{pipeline.name}" give no batch')
-            values = {item.shown_as: running.value() for item, running in losses}
-            values |= {item.shown_as: metric.result() for item, metric in metrics}
+            results = {item.shown_as: running.value() for item, running in losses}
+            results |= {item.shown_as: metric.result() for item, metric in metrics}
     except UserCodeError as error:
         whole = f'the evaluation of the pipeline "{pipeline.name}"'
         raise error.within(whole) from error.__cause__
-    return values
+    return results
 
 
 def _waited_for(data: Injector, frames: Iterator[Frames], stop: StopRequest) -> Iterator[Frames]:

@@ -32,13 +32,13 @@ class Batch(NamedTuple):
 
     Args:
         iteration: The iteration over all stages, from 1.
-        number: The place of the batch in its epoch, from 0.
+        numbers: The places of the batches in their epoch, from 0.
         frames: Of all ports and processors.
         losses: Each with its display name, the processor it is computed from, its value, and more.
     """
 
     iteration: int
-    number: int
+    numbers: range
     frames: Frames
     losses: Sequence[tuple[Any, ...]]
 
@@ -81,8 +81,7 @@ class FiniteCheck:
         for device, parameters in self.by_device.items():
             self._look_at(device, [g for p in parameters if (g := p.grad) is not None])
         if self.late is not None:
-            flags = [f.to(total.device, non_blocking=True) for f in self.found.values()]
-            self.late.ask(sum(flags, start=(~total.isfinite()).float()), batch)
+            self.look_later_at(total, batch)
             return True
         passes = True
         for found in self.found.values():
@@ -90,6 +89,12 @@ class FiniteCheck:
                 found.zero_()
                 passes = False
         return passes
+
+    def look_later_at(self, total: torch.Tensor, batch: Batch) -> None:
+        """Ask a GPU about the sum of the losses, and about what was noted of gradients."""
+        if self.late is not None:
+            flags = [f.to(total.device, non_blocking=True) for f in self.found.values()]
+            self.late.ask(sum(flags, start=(~total.isfinite()).float()), batch)
 
     def overdue(self, everything: bool = False) -> Batch | None:
         """The first batch that is known by now to have been not finite, if there is one.
@@ -152,7 +157,7 @@ def explained(batch: Batch, pipeline: str, graph: BatchGraph, data: Injector) ->
         what, where = "a gradient is not finite, though every loss is", _gradients(graph)
     return NotFinite(
         f'{what}, in iteration {batch.iteration} of the pipeline "{pipeline}": {where}; '
-        f'{_examples(data, batch.number)}; nothing was changed by it ("on_nonfinite": "skip" '
+        f'{_examples(data, batch.numbers)}; nothing was changed by it ("on_nonfinite": "skip" '
         "leaves such batches out)"
     )
 
@@ -193,18 +198,20 @@ def _gradients(graph: BatchGraph) -> str:
     return f"it is that of the node {' and '.join(reversed(nodes))}"
 
 
-def _examples(data: Injector, number: int) -> str:
+def _examples(data: Injector, numbers: range) -> str:
     said = []
     for port in data.ports:
-        indices = port.loader.examples_of(number)
-        if indices is None:
+        found = [port.loader.examples_of(number) for number in numbers]
+        indices = [index for some in found for index in some or ()]
+        if None in found:
             continue
         shown = ", ".join(map(str, indices[:_MOST_INDICES]))
         more = f", … ({len(indices)} in all)" if len(indices) > _MOST_INDICES else ""
         said.append(f'{shown}{more} of "{port.dataset or port.source}"')
+    batches = "the batch has" if len(numbers) == 1 else f"the {len(numbers)} batches have"
     if not said:
-        return f"it is batch {number + 1} of its epoch"
-    return f"the batch has the examples {' and '.join(said)} (counted from 0)"
+        return f"it is batch {numbers.start + 1} of its epoch"
+    return f"{batches} the examples {' and '.join(said)} (counted from 0)"
 
 
 def _is_finite(value: Any) -> bool:

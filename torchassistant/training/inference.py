@@ -26,7 +26,9 @@ def infer(pipeline: Pipeline, frames: Frames, results: Sequence[str] | None) -> 
     graph = pipeline.graph
     plan = graph.for_inference()
     with seeded(derived(pipeline.seed, "inference")), evaluating(graph.modules):
-        return chosen(plan.run(frames), graph, results)
+        with pipeline.precision.forward():
+            plan.run(frames)
+        return chosen(frames, graph, results)
 
 
 def chosen(frames: Frames, graph: BatchGraph, keys: Sequence[str] | None) -> Frame:

@@ -15,11 +15,13 @@ from torchassistant.data.randomness import derived, seeded
 from torchassistant.data.workers import interruptible
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.graph import Frames, buffers_of
+from torchassistant.training.accumulation import Accumulation, Part
 from torchassistant.training.finite import Batch, FiniteCheck, NotFinite, explained
 from torchassistant.training.optimizing import stepping, zeroing
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, StopRequest
 from torchassistant.training.scoring import RunningMean
+from torchassistant.training.terms import counts_samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,13 @@ class Scheduler:
     monitor: str | None = None
 
 
+_SMALLEST_SCALE = 2.0**-24
+"""Of a loss; it is halved whenever a gradient is not finite."""
+
+Values = list[tuple[str, str, torch.Tensor, int]]
+"""Of each loss its display name, its processor, its value, the number of samples."""
+
+
 def _no_frames() -> FramesOfEpoch:
     yield from ()
 
@@ -90,6 +99,8 @@ class Trainer:
         trained, optimizers = set(graph.trained), graph.optimizers
         self.pipeline = pipeline
         self.plan = graph.for_training()
+        compiling = pipeline.compiling
+        self.forward = self._forward if compiling is None else compiling(self._forward)
         self.data = pipeline.training_data()
         self.optimizers = optimizers
         self.clippers = [clipper for clipper in clippers if clipper.model in trained]
@@ -126,10 +137,17 @@ class Trainer:
         # Optimizers may have got parameters, and schedulers, since the last epoch.
         self.zeros = [zeroing(optimizer) for optimizer in self.optimizers]
         self.steps = [stepping(optimizer) for optimizer in self.optimizers]
-        self.losses = [
-            (item.shown_as, item.node, item.loss, item.weight, self.running[item.shown_as])
-            for item in self.pipeline.losses
+        self.trained = self._trained_parameters()
+        trained = set(self.trained)
+        self.untrained = [
+            p for m in self.pipeline.modules for p in m.parameters() if p not in trained
         ]
+        self.untrained = [p for p in dict.fromkeys(self.untrained) if p.requires_grad]
+
+    def _trained_parameters(self) -> list[nn.Parameter]:
+        models = [p for model in self.pipeline.graph.trained for p in model.parameters()]
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        return list(dict.fromkeys([*models, *(p for group in groups for p in group["params"])]))
 
     def step(self, iteration: int) -> bool:
         """One iteration: forward, the weighted sum of losses, backward, clippers, one step.
@@ -144,16 +162,39 @@ class Trainer:
             NotFinite: A loss or a gradient is not finite.
             Interrupted: The run is to be stopped, and no batch has come.
         """
-        frames = self._next()
-        if frames is None:
+        window = self._window()
+        if not window:
             self.done = True
             return False
         try:
-            self._train_on(frames, iteration)
+            self._train_on(window, iteration)
         except UserCodeError as error:
             raise error.within(f'the pipeline "{self.pipeline.name}"') from error.__cause__
-        self.met += 1
+        self.met += len(window)
         return True
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations of this pass are done."""
+        return -(-self.met // self.pipeline.accumulated)
+
+    def length(self) -> int | None:
+        """The number of iterations in one pass, or None where a dataset does not say."""
+        batches = self.data.length()
+        return None if batches is None else -(-batches // self.pipeline.accumulated)
+
+    def _window(self) -> list[Frames]:
+        """The batches of one iteration.
+
+        All are there before anything is computed: who gives up waiting for one leaves no trace.
+        """
+        window: list[Frames] = []
+        while len(window) < self.pipeline.accumulated:
+            frames = self._next()
+            if frames is None:
+                break
+            window.append(frames)
+        return window
 
     def _next(self) -> Frames | None:
         if not self.can_be_left:
@@ -166,37 +207,96 @@ class Trainer:
             self.stop.check()
             raise
 
-    def _train_on(self, frames: Frames, iteration: int) -> None:
+    def _train_on(self, window: list[Frames], iteration: int) -> None:
         put_back = buffers_of(self.pipeline.modules) if self.skips else None
-        self.frames = self.plan.run(frames)
-        total: torch.Tensor | None = None
-        values = []
-        for shown_as, node, loss, weight, running in self.losses:
-            frame = frames[node]
-            value = loss(frame)
-            values.append((shown_as, node, value.detach(), loss.rows(frame), running))
-            weighted = value if weight == 1 else value * weight
-            total = weighted if total is None else total + weighted
-        assert total is not None, "the check of the config asks for a loss"
         for zero in self.zeros:
             zero()
-        batch = Batch(iteration, self.met, frames, values)
-        if not self.finite.passes_loss(total):
-            return self._leave_out(batch, put_back)
-        self._backward(total)
-        if not self.finite.passes_gradients(total, batch):
-            return self._leave_out(batch, put_back)
-        for _, _, value, rows, running in values:
-            running.add(value, rows)
+        for parameter in self.untrained:
+            parameter.requires_grad = False
+        try:
+            batch, passes = self._gradients(window, iteration)
+        finally:
+            for parameter in self.untrained:
+                parameter.requires_grad = True
+        if not passes:
+            return self._leave_out(batch, len(window), put_back)
         self._update()
         overdue = self.finite.overdue()
         if overdue is not None:
             raise self._not_finite(overdue)
         return None
 
-    def _backward(self, total: torch.Tensor) -> None:
+    def _gradients(self, window: list[Frames], iteration: int) -> tuple[Batch, bool]:
+        """Forward and backward; whether the losses and the gradients are finite."""
+        if self.pipeline.accumulated > 1:
+            return self._accumulated(window, iteration)
+        (frames,) = window
+        self.frames = frames
+        with self.pipeline.precision.forward():
+            values, total = self.forward(frames)
+        batch = Batch(iteration, range(self.met, self.met + 1), frames, values)
+        if not self.finite.passes_loss(total):
+            return batch, False
+        self._backward(total)
+        if not self._are_finite(total, batch):
+            return batch, False
+        self._note(batch)
+        return batch, True
+
+    def _forward(self, frames: Frames) -> tuple[Values, torch.Tensor]:
+        """Run the graph, and compute the losses: each, and their weighted sum."""
+        self.plan.run(frames)
+        total: torch.Tensor | None = None
+        values = []
+        for item in self.pipeline.losses:
+            frame = frames[item.node]
+            value = item.loss(frame)
+            values.append((item.shown_as, item.node, value.detach(), item.loss.rows(frame)))
+            weighted = value if item.weight == 1 else value * item.weight
+            total = weighted if total is None else total + weighted
+        assert total is not None, "the check of the config asks for a loss"
+        return values, total
+
+    def _accumulated(self, window: list[Frames], iteration: int) -> tuple[Batch, bool]:
+        accumulation = Accumulation(self.trained, self._backward)
+        batches = []
+        for number, frames in enumerate(window, start=self.met):
+            self.frames = frames
+            with self.pipeline.precision.forward():
+                values, parts, total = self._forward_over_terms(frames)
+            batches.append(Batch(iteration, range(number, number + 1), frames, values))
+            if not self.finite.passes_loss(total):
+                return batches[-1], False
+            accumulation.add(parts)
+        accumulation.finish()
+        numbers = range(self.met, self.met + len(window))
+        if not self._are_finite(total, batches[-1]._replace(numbers=numbers)):
+            return batches[-1]._replace(numbers=numbers), False
+        for batch in batches:
+            self._note(batch)
+        return batches[-1], True
+
+    def _forward_over_terms(self, frames: Frames) -> tuple[Values, list[Part], torch.Tensor]:
+        """Run the graph, and compute the losses as sums over their terms."""
+        self.plan.run(frames)
+        values, parts = [], []
+        for index, item in enumerate(self.pipeline.losses):
+            frame = frames[item.node]
+            value, total, terms = item.loss.over_terms(frame)
+            values.append((item.shown_as, item.node, value.detach(), item.loss.rows(frame)))
+            counted = item.node if counts_samples(item.loss.function) else index
+            parts.append(Part(counted, total * item.weight, terms))
+        return values, parts, torch.stack([part.total.detach() for part in parts]).sum()
+
+    def _note(self, batch: Batch) -> None:
+        for (_, _, value, rows), running in zip(batch.losses, self.running.values(), strict=True):
+            running.add(value, rows)
+
+    def _backward(self, total: torch.Tensor, again: bool = False) -> None:
+        scaler = self.pipeline.scaler
+        scaled = total if scaler is None else scaler.scale(total)
         try:
-            total.backward()
+            scaled.backward(retain_graph=again)
         except UserError:
             raise
         except Exception as error:
@@ -207,12 +307,28 @@ class Trainer:
                 ) from None
             raise UserCodeError("the backward pass") from error
 
+    def _are_finite(self, total: torch.Tensor, batch: Batch) -> bool:
+        """Whether the gradients are, so far as a scaler does not take care of that."""
+        scaler = self.pipeline.scaler
+        if scaler is None:
+            return self.finite.passes_gradients(total, batch)
+        for optimizer in self.optimizers:
+            scaler.unscale_(optimizer)
+        self.finite.look_later_at(total, batch)
+        return True
+
     def _update(self) -> None:
+        scaler = self.pipeline.scaler
         try:
             for clipper in self.clippers:
                 clipper()
-            for step in self.steps:
-                step()
+            if scaler is None:
+                for step in self.steps:
+                    step()
+            else:
+                for optimizer in self.optimizers:
+                    scaler.step(optimizer)
+                scaler.update()
             for item in self.schedulers:
                 if item.monitor is None:
                     item.scheduler.step()
@@ -223,11 +339,11 @@ class Trainer:
         except Exception as error:
             raise UserCodeError("the step of its optimizers and schedulers") from error
 
-    def _leave_out(self, batch: Batch, put_back: Callable[[], None] | None) -> None:
-        """Go on as if the batch had not been met, or end the training."""
+    def _leave_out(self, batch: Batch, left_out: int, put_back: Callable[[], None] | None) -> None:
+        """Go on as if the batches of an iteration had not been met, or end the training."""
         if put_back is None:
             raise self._not_finite(batch)
-        self.skipped += 1
+        self.skipped += left_out
         for zero in self.zeros:
             zero()
         put_back()
@@ -285,6 +401,12 @@ class Trainer:
             )
         self.settle()
         self.frames = {}
+        scaler = self.pipeline.scaler
+        if scaler is not None and scaler.get_scale() < _SMALLEST_SCALE:
+            raise NotFinite(
+                f'the gradients of the pipeline "{self.pipeline.name}" are infinite or NaN in '
+                '"fp16", however small the losses are made; "bf16" has the range of float32'
+            )
         return {name: running.value() for name, running in self.running.items()}
 
     def close(self) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
 from torchassistant.data import Injector, LoaderFactory, Port
 from torchassistant.data.randomness import derived
-from torchassistant.graph import BatchGraph
+from torchassistant.graph import BatchGraph, Compiling
+from torchassistant.training.precision import Precision
 from torchassistant.training.scoring import Loss, Metric
 
 
@@ -60,6 +62,10 @@ class Pipeline:
         losses: In the order of the config.
         metrics: In the order of the config.
         seed: What the order of its data follows from.
+        precision: Of its forward passes and losses.
+        scaler: Keeps small gradients from vanishing, where the precision needs that.
+        compiling: How graph and losses are compiled for training, all as one; None leaves them.
+        accumulated: The number of batches whose gradients make one step.
     """
 
     name: str
@@ -68,6 +74,10 @@ class Pipeline:
     losses: Sequence[PipelineLoss]
     metrics: Sequence[PipelineMetric]
     seed: int
+    precision: Precision = field(default_factory=Precision)
+    scaler: torch.amp.GradScaler | None = None
+    compiling: Compiling | None = None
+    accumulated: int = 1
 
     @property
     def display_names(self) -> list[str]:

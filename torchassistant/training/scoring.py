@@ -12,10 +12,11 @@ from torch import nn
 from torchassistant.errors import DataError, UserCodeError, UserError, blaming, near
 from torchassistant.graph import Frame, rows_of
 from torchassistant.graph.processor import moved
+from torchassistant.training.terms import Count, as_sum, is_sum, or_one, terms_of
 
 Transform = Callable[..., Any]
 
-_FOLD_AT = 512
+_JOIN_AT = 512
 
 
 class Score:
@@ -92,9 +93,28 @@ class Loss(Score):
 
     def __call__(self, frame: Frame) -> torch.Tensor:
         """The loss of one batch."""
+        return self._value(self.function, self.arguments(frame))
+
+    def over_terms(self, frame: Frame) -> tuple[torch.Tensor, torch.Tensor, Count | None]:
+        """The loss of one batch, its sum over terms, and how many these are.
+
+        A loss that is a sum already is its own, and nothing is counted.
+        """
         arguments = self.arguments(frame)
+        if self.sums:
+            value = self._value(self.function, arguments)
+            return value, value, None
+        terms = terms_of(self.function, arguments, self.rows(frame))
+        summing = as_sum(self.function)
+        if summing is None:
+            value = self._value(self.function, arguments)
+            return value, value * terms, terms
+        total = self._value(summing, arguments)
+        return total / or_one(terms), total, terms
+
+    def _value(self, function: Any, arguments: Sequence[Any]) -> torch.Tensor:
         try:
-            value = self.function(*arguments)
+            value = function(*arguments)
         except UserError:
             raise
         except Exception as error:
@@ -111,7 +131,7 @@ class Loss(Score):
     @property
     def sums(self) -> bool:
         """Whether its value is a sum over samples, so that the mean has to divide by them."""
-        return getattr(self.function, "reduction", "mean") == "sum"
+        return is_sum(self.function)
 
 
 class Metric(Score):
@@ -191,6 +211,7 @@ class RunningMean:
         self.sums = sums
         self.total, self.samples = state
         self.values: list[torch.Tensor] = []
+        self.joined: list[torch.Tensor] = []
         self.rows: list[int] = []
         self.latest: torch.Tensor | None = None
 
@@ -205,18 +226,24 @@ class RunningMean:
         self.latest = value.detach()
         self.values.append(self.latest)
         self.rows.append(rows)
-        if len(self.values) >= _FOLD_AT:
-            self.fold()
+        if len(self.values) >= _JOIN_AT:
+            self._join()
+
+    def _join(self) -> None:
+        """Many small tensors become one, on their device: nobody waits for it."""
+        if self.values:
+            self.joined.append(torch.stack([value.reshape(()) for value in self.values]))
+            self.values.clear()
 
     def fold(self) -> None:
-        """Fetch the values that wait on the device, all at once."""
-        if not self.values:
-            return
-        fetched = torch.stack([value.reshape(()) for value in self.values]).tolist()
-        for value, rows in zip(fetched, self.rows, strict=True):
-            self.total += value if self.sums else value * rows
-            self.samples += rows
-        self.values.clear()
+        """Fetch the values that wait on the device."""
+        self._join()
+        rows = iter(self.rows)
+        for value in (value for joined in self.joined for value in joined.tolist()):
+            count = next(rows)
+            self.total += value if self.sums else value * count
+            self.samples += count
+        self.joined.clear()
         self.rows.clear()
 
     def value(self) -> float:

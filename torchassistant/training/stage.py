@@ -208,7 +208,7 @@ def _train_epoch(
         set_training(trainer.pipeline.graph.modules)
         come = begun.passes.get(trainer.pipeline.name) if begun is not None else None
         trainer.start_epoch(progress.epoch, come)
-    lengths = [trainer.data.length() for trainer in trainers]
+    lengths = [trainer.length() for trainer in trainers]
     total = None if None in lengths else max(n for n in lengths if n is not None)
     reporter.epoch_started(progress, total)
 
@@ -228,7 +228,7 @@ def _train_epoch(
         progress.within = EpochProgress(iterations, clock.seconds, passes)
 
     # Where the run was stopped within an iteration, some pipelines have done their part of it.
-    ahead = {trainer for trainer in trainers if trainer.met > iterations}
+    ahead = {trainer for trainer in trainers if trainer.iterations > iterations}
     left = [trainer for trainer in trainers if not trainer.done]
     try:
         while left := [t for t in left if t in ahead or t.step(progress.step + 1)]:

@@ -32,6 +32,9 @@ def check_sources(spec: Block, findings: Findings) -> None:
             _one_of(block, ("neural_graph", *_OBJECT), path, findings)
             if block.neural_graph and not (block.class_ or block.factory_fn):
                 _no_arguments(block, path, findings)
+            elif block.compile and not block.neural_graph:
+                message = '"compile" belongs to "neural_graph"'
+                findings.note(message, (*path, "compile"), at_key=True)
         elif hasattr(block, "class_"):
             _one_of(block, _OBJECT, path, findings)
         elif isinstance(block, SplitSpec):

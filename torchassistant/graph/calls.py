@@ -1,0 +1,175 @@
+"""How the model of a node is called: plainly, frozen, compiled, or to be computed twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+Call = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiling:
+    """What ``torch.compile`` is asked for.
+
+    Args:
+        backend: The name of a compiler that torch knows.
+        mode: ``default``, ``reduce-overhead``, ``max-autotune`` or
+            ``max-autotune-no-cudagraphs``; None leaves it to the backend.
+        fullgraph: Whether what cannot be compiled as one graph is an error.
+        dynamic: Whether shapes are taken to change; None finds it out.
+    """
+
+    backend: str = "inductor"
+    mode: str | None = None
+    fullgraph: bool = False
+    dynamic: bool | None = None
+
+    def __call__(self, function: Call) -> Call:
+        """The same function, compiled when it is first called."""
+        compiled: Call = torch.compile(
+            function,
+            backend=self.backend,
+            mode=self.mode,
+            fullgraph=self.fullgraph,
+            dynamic=self.dynamic,
+        )
+        return compiled
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """How a node's model is called.
+
+    Args:
+        forward: What is called in place of the model, as its compiled form; None is the model.
+        checkpoints: Whether activations are dropped in training, and computed again in the
+            backward pass.
+        memory_format: What tensors with as many axes are converted to; None leaves them.
+    """
+
+    forward: Call | None = None
+    checkpoints: bool = False
+    memory_format: torch.memory_format | None = None
+
+    def plain(self, model: nn.Module) -> Call:
+        """The call for evaluation."""
+        return self._formatted(self.forward or model)
+
+    def training(self, model: nn.Module, is_trained: bool) -> Call:
+        """The call for training; a model that is not trained keeps its buffers."""
+        call = self.forward or model
+        if not is_trained:
+            call = frozen_call(model, call)
+        return self._formatted(checkpointed_call(model, call) if self.checkpoints else call)
+
+    def inference(self, model: nn.Module) -> Call:
+        """The call for a prediction: the model's ``run_inference`` where it has one."""
+        special = getattr(model, "run_inference", None)
+        return self.plain(model) if special is None else self._formatted(special)
+
+    def _formatted(self, call: Call) -> Call:
+        return call if self.memory_format is None else formatted_call(call, self.memory_format)
+
+
+def frozen_call(model: nn.Module, call: Call) -> Call:
+    """A call of a model that leaves its buffers as they are, in train mode too.
+
+    A batch norm layer, for one, updates its running statistics whenever it runs in train mode.
+    The call works on copies of the buffers; gradient flows as ever.
+
+    Args:
+        model: Whose buffers.
+        call: Calls the model.
+    """
+    if next(model.buffers(), None) is None:
+        return call
+
+    def frozen(*args: Any) -> Any:
+        if not model.training:
+            return call(*args)
+        with _buffers(model, _copies_of(model)):
+            return call(*args)
+
+    return frozen
+
+
+def checkpointed_call(model: nn.Module, call: Call) -> Call:
+    """A call whose activations are not kept for the backward pass, but computed again there.
+
+    The second computation draws the random numbers, and sees the buffers, of the first, and what it
+    does to buffers is dropped: gradients are the same to the bit (T. Chen et al., "Training Deep
+    Nets with Sublinear Memory Cost", 2016).
+
+    Args:
+        model: Whose activations.
+        call: Calls the model.
+    """
+
+    def computed_twice(*args: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return call(*args)
+        before = _copies_of(model)
+        is_first = True
+
+        def compute(*inner: Any) -> Any:
+            nonlocal is_first
+            if is_first:
+                is_first = False
+                return call(*inner)
+            with _buffers(model, {place: copy.clone() for place, copy in before.items()}):
+                return call(*inner)
+
+        return checkpoint(compute, *args, use_reentrant=False)
+
+    return computed_twice
+
+
+def formatted_call(call: Call, memory_format: torch.memory_format) -> Call:
+    """A call whose image tensors (B, C, H, W) (or (B, C, D, H, W)) come in a memory format."""
+    axes = 5 if memory_format is torch.channels_last_3d else 4
+
+    def in_format(*args: Any) -> Any:
+        return call(
+            *(
+                value.contiguous(memory_format=memory_format)
+                if isinstance(value, torch.Tensor) and value.ndim == axes
+                else value
+                for value in args
+            )
+        )
+
+    return in_format
+
+
+_Place = tuple[nn.Module, str]
+
+
+def _copies_of(model: nn.Module) -> dict[_Place, torch.Tensor]:
+    """Copies of all buffers, by the module and the name that they have there."""
+    copies: dict[int, torch.Tensor] = {}
+    return {
+        (part, name): copies.setdefault(id(buffer), buffer.clone())
+        for part in model.modules()
+        for name, buffer in part._buffers.items()
+        if buffer is not None
+    }
+
+
+@contextmanager
+def _buffers(model: nn.Module, buffers: Mapping[_Place, torch.Tensor]) -> Iterator[None]:
+    """The model has these buffers inside, and afterwards its own again."""
+    own = [(part, name, part._buffers[name]) for part, name in buffers]
+    for (part, name), buffer in buffers.items():
+        part._buffers[name] = buffer
+    try:
+        yield
+    finally:
+        for part, name, mine in own:
+            part._buffers[name] = mine

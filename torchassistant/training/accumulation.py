@@ -1,0 +1,128 @@
+"""Gradients over several batches, as if these had been one.
+
+Each loss is taken as a sum over its terms (samples, elements, targets that are not ignored), and
+the sum of the gradients is divided by the number of all terms in the end: so it is right for
+batches of unequal sizes, and for losses that count unequally. Losses that count different things
+have to be kept apart until then, each with a backward pass of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from torchassistant.errors import DataError
+from torchassistant.training.terms import Count, or_one
+
+Backward = Callable[[Tensor, bool], None]
+"""Runs a backward pass; the second argument is whether there will be another one."""
+
+
+class Part(NamedTuple):
+    """What some losses add for one batch.
+
+    Args:
+        counted: What is counted: parts of the same kind share a division.
+        total: The sum over the terms, a scalar tensor.
+        terms: How many terms there are; None where nothing is to be divided.
+    """
+
+    counted: Hashable
+    total: Tensor
+    terms: Count | None
+
+
+class _Sum:
+    """The gradients of one kind of parts so far."""
+
+    def __init__(self, terms: Count | None) -> None:
+        # Divided at once by what the first batch counts, numbers keep the size of a mean: small
+        # formats overflow.
+        self.unit = None if terms is None else or_one(terms)
+        self.terms: Count | None = None
+        self.gradients: dict[Tensor, Tensor] = {}
+
+    def scaled(self, part: Part) -> Tensor:
+        if self.unit is None or part.terms is None:
+            return part.total
+        self.terms = part.terms if self.terms is None else self.terms + part.terms
+        return part.total / self.unit
+
+    def take(self, parameters: Sequence[Tensor]) -> None:
+        """Move the gradients of the parameters here."""
+        for parameter in parameters:
+            gradient, parameter.grad = parameter.grad, None
+            if gradient is not None:
+                sum_ = self.gradients.get(parameter)
+                self.gradients[parameter] = gradient if sum_ is None else sum_ + gradient
+
+    def give(self) -> None:
+        """Add the means to the gradients of the parameters."""
+        share = None
+        if self.unit is not None and self.terms is not None:
+            share = self.unit / or_one(self.terms)
+        for parameter, sum_ in self.gradients.items():
+            mean = sum_ if share is None else sum_ * _on(share, sum_.device)
+            parameter.grad = mean if parameter.grad is None else parameter.grad + mean
+
+
+class Accumulation:
+    """The gradients of one step over several batches.
+
+    Args:
+        parameters: Whose gradients.
+        backward: Runs a backward pass.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], backward: Backward) -> None:
+        self.parameters = parameters
+        self.backward = backward
+        self.sums: dict[Hashable, _Sum] = {}
+        self.apart: set[int] = set()
+
+    def add(self, parts: Sequence[Part]) -> None:
+        """The backward passes of one batch.
+
+        Args:
+            parts: One for each loss, always in the same order.
+
+        Raises:
+            DataError: Losses that counted alike so far do so no more.
+        """
+        joined = list(self._joined(parts).items())
+        for left, (counted, part) in zip(reversed(range(len(joined))), joined, strict=True):
+            sum_ = self.sums.setdefault(counted, _Sum(part.terms))
+            self.backward(sum_.scaled(part), left > 0)
+            sum_.take(self.parameters)
+
+    def finish(self) -> None:
+        """Leave the gradients of the step with the parameters."""
+        for sum_ in self.sums.values():
+            sum_.give()
+
+    def _joined(self, parts: Sequence[Part]) -> dict[Hashable, Part]:
+        """Parts that count alike as one, so that one backward pass does for them."""
+        joined: dict[Hashable, Part] = {}
+        for index, part in enumerate(parts):
+            counted = (part.counted, index) if index in self.apart else part.counted
+            other = joined.get(counted)
+            if other is None:
+                joined[counted] = part
+            elif other.terms is part.terms or other.terms == part.terms:
+                joined[counted] = Part(counted, other.total + part.total, part.terms)
+            elif not self.sums:
+                self.apart.add(index)
+                joined[part.counted, index] = part
+            else:
+                raise DataError(
+                    "gradients cannot be accumulated over batches in which two losses are over "
+                    f"equal numbers of samples here, and over {other.terms} and {part.terms} there"
+                )
+        return joined
+
+
+def _on(value: float | Tensor, device: torch.device) -> float | Tensor:
+    return value.to(device) if isinstance(value, torch.Tensor) else value

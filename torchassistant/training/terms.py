@@ -1,0 +1,86 @@
+"""Over what a loss is a mean, so that batches of unequal counts can be averaged as one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Count = int | Tensor
+
+_BY_CLASS = (nn.CrossEntropyLoss, nn.NLLLoss)
+_BY_ELEMENT = (
+    nn.MSELoss,
+    nn.L1Loss,
+    nn.SmoothL1Loss,
+    nn.HuberLoss,
+    nn.BCELoss,
+    nn.BCEWithLogitsLoss,
+    nn.GaussianNLLLoss,
+    nn.PoissonNLLLoss,
+    nn.SoftMarginLoss,
+)
+
+
+def is_sum(function: Any) -> bool:
+    """Whether a loss is a sum over samples already."""
+    return getattr(function, "reduction", "mean") == "sum"
+
+
+def counts_samples(function: Any) -> bool:
+    """Whether a loss is a mean over samples, as far as anybody says."""
+    return not (isinstance(function, (*_BY_CLASS, *_BY_ELEMENT)) or _says(function))
+
+
+def as_sum(function: Any) -> Any | None:
+    """The same loss without the division; None where it cannot be had without.
+
+    Such a loss has a gradient also where a batch has nothing that counts.
+    """
+    if isinstance(function, _BY_CLASS) or (_says(function) and hasattr(function, "reduction")):
+        summed = copy.copy(function)
+        summed.reduction = "sum"
+        return summed
+    return None
+
+
+def terms_of(function: Any, arguments: Sequence[Any], samples: int) -> Count:
+    """Over how many terms a loss is a mean, for these arguments; stays on their device.
+
+    A loss that averages over something else than samples says over how many by a method ``count``,
+    which is called with the arguments of the loss.
+
+    Args:
+        function: The loss.
+        arguments: What it is called with.
+        samples: The number of samples in the batch.
+    """
+    if _says(function):
+        return function.count(*arguments)
+    if isinstance(function, _BY_CLASS):
+        return _of_classes(function, arguments[0], arguments[1])
+    if isinstance(function, _BY_ELEMENT):
+        return torch.broadcast_shapes(*(a.shape for a in arguments[:2])).numel()
+    return samples
+
+
+def or_one(terms: Count) -> Count:
+    """What a sum over terms is divided by; where nothing counts, that is 1, and the sum is 0."""
+    return terms.where(terms != 0, 1) if isinstance(terms, Tensor) else terms or 1
+
+
+def _says(function: Any) -> bool:
+    return callable(getattr(function, "count", None))
+
+
+def _of_classes(function: Any, scores: Tensor, targets: Tensor) -> Count:
+    if targets.is_floating_point():  # probabilities of all classes
+        return targets.numel() // targets.shape[1 if targets.ndim > 1 else 0]
+    counts = targets != function.ignore_index
+    if function.weight is None:
+        return counts.sum()
+    weights = function.weight[targets.masked_fill(~counts, 0)]
+    return (weights * counts).sum()
