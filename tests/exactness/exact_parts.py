@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -394,3 +395,101 @@ class Discarded:
     def __call__(self, result: Any) -> None:
         type(self).count += 1
         torch.randn(3), random.random(), np.random.rand()
+
+
+class Images(Dataset[tuple[Tensor, Tensor]]):
+    """Regression: x float32 (3, 8, 8), y float32 (1,)."""
+
+    def __init__(self, count: int) -> None:
+        self.x = torch.randn(count, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.x[index], self.x[index].mean().reshape(1)
+
+
+class SpectralLinear(nn.Module):
+    """A linear layer whose weight is divided by what a power iteration in buffers finds."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layer = nn.utils.parametrizations.spectral_norm(nn.Linear(inputs, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x)
+
+
+class _Counted(torch.autograd.Function):
+    """x times weight; tells which gradients were asked for."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, name: str) -> Tensor:
+        Backwards.forwards += 1
+        ctx.save_for_backward(x, weight)
+        ctx.name = name
+        return x @ weight
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        x, weight = ctx.saved_tensors
+        Backwards.calls[ctx.name, "input"] += ctx.needs_input_grad[0]
+        Backwards.calls[ctx.name, "weight"] += ctx.needs_input_grad[1]
+        return gradient @ weight.T, x.T @ gradient, None
+
+
+class Backwards(nn.Module):
+    """A linear layer that counts its forward passes, and the gradients that it is asked for."""
+
+    forwards: ClassVar[int] = 0
+    calls: ClassVar[Counter[tuple[str, str]]] = Counter()
+
+    def __init__(self, name: str = "", inputs: int = 4) -> None:
+        super().__init__()
+        self.name = name
+        self.weight = nn.Parameter(torch.randn(inputs, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _Counted.apply(x, self.weight, self.name)
+
+
+class Sentences(Dataset[tuple[Tensor, Tensor]]):
+    """Sequences of unequal lengths: x float32 (T, 4), tokens int64 (T,) from 0 to 2.
+
+    Args:
+        count: How many.
+        unused: In so many of the first every token is 0.
+    """
+
+    def __init__(self, count: int, unused: int = 0) -> None:
+        generator = torch.Generator().manual_seed(0)
+        lengths = torch.randint(1, 6, (count,), generator=generator).tolist()
+        self.x = [torch.randn(length, 4, generator=generator) for length in lengths]
+        self.tokens = [torch.randint(0, 3, (length,), generator=generator) for length in lengths]
+        for tokens in self.tokens[:unused]:
+            tokens.zero_()
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.x[index], self.tokens[index]
+
+
+class Padding:
+    """Collates sequences: each column is padded with 0 to its longest, (B, T, …)."""
+
+    def __call__(self, batch: Sequence[tuple[Tensor, ...]]) -> list[Tensor]:
+        columns = zip(*batch, strict=True)
+        return [nn.utils.rnn.pad_sequence(list(c), batch_first=True) for c in columns]
+
+
+def classes_second(scores: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores (B, T, C) as torch's cross entropy wants them, (B, C, T)."""
+    return scores.transpose(1, 2), tokens
+
+
+def mean_of_rows(a: Tensor, b: Tensor) -> Tensor:
+    """The mean over samples of their absolute errors."""
+    return (a - b).abs().flatten(1).sum(1).mean()

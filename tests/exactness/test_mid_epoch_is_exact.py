@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,10 @@ from exact_configs import (
     without_seconds,
 )
 from exact_configs import part as exact_part
+from exact_runs import Cut, Runs, assert_same_bits
 
 from torchassistant import create_session, load_session
 from torchassistant.errors import Interrupted
-from torchassistant.session import Session
-from torchassistant.training import Reporter, StopRequest
-from torchassistant.training.reporting import Live
 
 REGRESSOR = exact_part("Regressor", norm=True, dropout=0.3)
 
@@ -40,99 +37,6 @@ REGRESSOR = exact_part("Regressor", norm=True, dropout=0.3)
 def part(name: str, *args: Any, **kwargs: Any) -> Config:
     """An object of ``midway_parts``."""
     return made(f"midway_parts.{name}", *args, **kwargs)
-
-
-class Cut(Reporter):
-    """Asks for an end after an iteration, or after a batch of validation, counted from 1."""
-
-    def __init__(self, iteration: int = 0, evaluated: int = 0) -> None:
-        self.iteration, self.evaluated = iteration, evaluated
-        self.stop = StopRequest()
-
-    def iteration_done(self, live: Live) -> None:
-        self.iteration -= 1
-        self._ask(self.iteration)
-
-    def batch_evaluated(self) -> None:
-        self.evaluated -= 1
-        self._ask(self.evaluated)
-
-    def _ask(self, left: int) -> None:
-        if left == 0:
-            self.stop.signum = signal.SIGINT
-
-
-def last_state(session: Path) -> dict[str, bytes]:
-    """The files of the last checkpoint: weights, optimizers, random numbers, and all the rest."""
-    folder = sorted((session / "checkpoints").iterdir())[-1]
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "manifest.json"
-    }
-
-
-def assert_same_bits(one: Path, other: Path) -> None:
-    """Both sessions ended in the same state, to the last bit, with the same history."""
-    mine, theirs = last_state(one), last_state(other)
-    assert mine.keys() == theirs.keys()
-    assert [name for name in mine if mine[name] != theirs[name]] == []
-    assert without_seconds(one) == without_seconds(other)
-
-
-class Runs:
-    """A session as it was created, and the same trained without a cut.
-
-    Args:
-        config: The config.
-        folder: For all sessions.
-    """
-
-    def __init__(self, config: Config, folder: Path) -> None:
-        self.folder = folder
-        self.plain = folder / "plain"
-        create_session(config, session_dir=self.plain)
-        self.copy(self.plain, "created")
-        session = load_session(self.plain)
-        session.train()
-        self.steps = session.progress.step
-
-    def copy(self, session: Path, name: str) -> Path:
-        return Path(shutil.copytree(session, self.folder / name))
-
-    def cut(self, name: str, **where: int) -> Session:
-        """A session that was cut once, as another process finds it."""
-        path = self.copy(self.folder / "created", name)
-        self.go_on_to(path, **where)
-        return load_session(path)
-
-    def go_on_to(self, path: Path, **where: int) -> None:
-        cut = Cut(**where)
-        with pytest.raises(Interrupted):
-            load_session(path).train(cut, cut.stop)
-
-    def check_cuts(self, iterations: Sequence[int] | None = None) -> None:
-        """A cut at each iteration, each in a run of its own."""
-        for iteration in iterations or range(1, self.steps + 1):
-            session = self.cut(f"cut at {iteration}", iteration=iteration)
-            assert session.progress.step == iteration
-            session.train()
-            assert_same_bits(session.path, self.plain)
-
-    def check_cuts_in_validation(self, batches: int) -> None:
-        """A cut at each batch of validation, each in a run of its own."""
-        for evaluated in range(1, batches + 1):
-            session = self.cut(f"cut in validation {evaluated}", evaluated=evaluated)
-            session.train()
-            assert_same_bits(session.path, self.plain)
-
-    def check_all_cuts_in_one(self) -> None:
-        """One run that is cut at every iteration."""
-        path = self.copy(self.folder / "created", "cut everywhere")
-        for _ in range(self.steps):
-            self.go_on_to(path, iteration=1)
-        load_session(path).train()
-        assert_same_bits(path, self.plain)
 
 
 MORE_WORKERS = [0, pytest.param(2, marks=pytest.mark.slow)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from types import FunctionType, MethodType
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -34,13 +35,27 @@ class Compiling:
     def __call__(self, function: Call) -> Call:
         """The same function, compiled when it is first called."""
         compiled: Call = torch.compile(
-            function,
+            _with_code_of_its_own(function),
             backend=self.backend,
             mode=self.mode,
             fullgraph=self.fullgraph,
             dynamic=self.dynamic,
         )
         return compiled
+
+
+def _with_code_of_its_own(function: Call) -> Call:
+    """A method of which torch counts the compiled forms by itself.
+
+    It keeps a few for each piece of code, and after that compiles no more: the methods of many
+    objects would come to share these few.
+    """
+    if not isinstance(function, MethodType):
+        return function
+    shared = cast(FunctionType, function.__func__)
+    code = shared.__code__.replace(co_name=f"{shared.__name__}_{id(function.__self__)}")
+    own = FunctionType(code, shared.__globals__, shared.__name__, shared.__defaults__)
+    return MethodType(own, function.__self__)
 
 
 @dataclass(frozen=True, slots=True)
