@@ -137,17 +137,22 @@ class Trainer:
         # Optimizers may have got parameters, and schedulers, since the last epoch.
         self.zeros = [zeroing(optimizer) for optimizer in self.optimizers]
         self.steps = [stepping(optimizer) for optimizer in self.optimizers]
-        self.trained = self._trained_parameters()
-        trained = set(self.trained)
-        self.untrained = [
-            p for m in self.pipeline.modules for p in m.parameters() if p not in trained
-        ]
-        self.untrained = [p for p in dict.fromkeys(self.untrained) if p.requires_grad]
+        self.untrained = self._untrained()
 
-    def _trained_parameters(self) -> list[nn.Parameter]:
-        models = [p for model in self.pipeline.graph.trained for p in model.parameters()]
+    def _untrained(self) -> list[nn.Parameter]:
+        """Parameters that run in this pipeline, and that another one may train."""
+        models = self.pipeline.graph.trained
+        others = [m for m in self.pipeline.modules if m not in models]
+        if not any(True for m in others for _ in m.parameters()):
+            return []
+        trained = {id(p) for model in models for p in model.parameters()}
+        untrained = {id(p): p for m in others for p in m.parameters() if p.requires_grad}
+        return [p for key, p in untrained.items() if key not in trained]
+
+    def _trained(self) -> list[torch.Tensor]:
+        """What the optimizers of this pipeline change."""
         groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        return list(dict.fromkeys([*models, *(p for group in groups for p in group["params"])]))
+        return list({id(p): p for group in groups for p in group["params"]}.values())
 
     def step(self, iteration: int) -> bool:
         """One iteration: forward, the weighted sum of losses, backward, clippers, one step.
@@ -258,7 +263,7 @@ class Trainer:
         return values, total
 
     def _accumulated(self, window: list[Frames], iteration: int) -> tuple[Batch, bool]:
-        accumulation = Accumulation(self.trained, self._backward)
+        accumulation = Accumulation(self._trained(), self._backward)
         batches = []
         for number, frames in enumerate(window, start=self.met):
             self.frames = frames
