@@ -114,6 +114,33 @@ class Net(nn.Module):
         return self.layers(x)
 
 
+class SlowNet(Net):
+    """A net that takes its time in training: seconds for each pass forward, and each backward."""
+
+    def __init__(self, forward: float = 0.0, backward: float = 0.0) -> None:
+        super().__init__()
+        self.seconds = forward, backward
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = super().forward(x)
+        if self.training:
+            time.sleep(self.seconds[0])
+            y.register_hook(lambda gradient: time.sleep(self.seconds[1]))
+        return y
+
+
+class SlowAdam(torch.optim.Adam):
+    """Adam that takes its time in each step."""
+
+    def __init__(self, parameters: Any, lr: float, slowness: float) -> None:
+        super().__init__(parameters, lr)
+        self.slowness = slowness
+
+    def step(self, closure: Any = None) -> Any:
+        time.sleep(self.slowness)
+        return super().step(closure)
+
+
 class Raising(Net):
     """A net that cannot run."""
 

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 from torchassistant.training import Progress, Reporter, Row
 from torchassistant.training.reporting import Live
+from torchassistant.training.timing import Shares
 
 REDRAW_SECONDS = 0.2
 LIVE_SHARE = 0.05
@@ -29,6 +30,7 @@ class LineReporter(Reporter):
         self.epochs: int | None = None
         self.stage = 0
         self.stage_epoch = 0
+        self.shares: Shares = {}
 
     def stage_started(self, progress: Progress, stages: int, epochs: int | None) -> None:
         self.stages, self.epochs, self.stage = stages, epochs, progress.stage
@@ -36,15 +38,28 @@ class LineReporter(Reporter):
     def epoch_started(self, progress: Progress, iterations: int | None) -> None:
         self.stage_epoch = progress.stage_epoch + 1
 
+    def epoch_timed(self, shares: Shares) -> None:
+        self.shares = shares
+
     def epoch_finished(self, progress: Progress, row: Row) -> None:
         shown = [f"{name} {value:.4g}" for name, value in row.items() if name not in _NOT_SHOWN]
-        parts = [self.title(), *shown, f"{row['seconds']:.1f} s"]
+        parts = [self.title(), *shown, f"{row['seconds']:.1f} s{_spent(self.shares)}"]
         print("  ".join(parts), file=self.stream, flush=True)
 
     def title(self) -> str:
         """Which stage, and which epoch of it."""
         of = f"/{self.epochs}" if self.epochs else ""
         return f"stage {self.stage + 1}/{self.stages} epoch {self.stage_epoch}{of}"
+
+
+def _spent(shares: Shares) -> str:
+    """Where the time went, as `` (data 31%, forward 22%)``."""
+    shown = [
+        f"{phase} {share:.0%}"
+        for phase, share in shares.items()
+        if phase != "other" or share >= 0.005
+    ]
+    return f" ({', '.join(shown)})" if shown else ""
 
 
 _NOT_SHOWN = ("epoch", "step", "seconds")

@@ -11,6 +11,7 @@ from torchassistant.training.progress import Progress, Row, StageHistory, StopRe
 from torchassistant.training.reporting import Reporter
 from torchassistant.training.scoring import Loss, Metric
 from torchassistant.training.stage import Stage, freezing, train_stage
+from torchassistant.training.timing import Shares
 
 __all__ = [
     "DebugPipeline",
@@ -27,6 +28,7 @@ __all__ = [
     "Reporter",
     "Row",
     "Scheduler",
+    "Shares",
     "Stage",
     "StageHistory",
     "StopRequest",

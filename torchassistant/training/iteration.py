@@ -22,6 +22,7 @@ from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, StopRequest
 from torchassistant.training.scoring import RunningMean
 from torchassistant.training.terms import counts_samples
+from torchassistant.training.timing import BACKWARD, DATA, FORWARD, METRICS, OPTIMIZER, Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Trainer:
         skips: Whether a batch whose loss or gradient is not finite is left out; else it ends the
             training.
         stop: Knows whether the run waits for data.
+        timing: Is told when each phase of an iteration is over.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Trainer:
         schedulers: Sequence[Scheduler] = (),
         skips: bool = False,
         stop: StopRequest | None = None,
+        timing: Timing | None = None,
     ) -> None:
         graph = pipeline.graph
         trained, optimizers = set(graph.trained), graph.optimizers
@@ -110,6 +113,7 @@ class Trainer:
         self.metrics = [(m.shown_as, m.node, m.metric.fresh()) for m in pipeline.metrics]
         self.skips = skips
         self.stop = stop or StopRequest()
+        self.timing = timing or Timing()
         self.can_be_left = self.data.can_be_left
         self.finite = FiniteCheck(optimizers, waits=skips)
         self.frames: Frames = {}
@@ -168,6 +172,7 @@ class Trainer:
             Interrupted: The run is to be stopped, and no batch has come.
         """
         window = self._window()
+        self.timing.lap(DATA)
         if not window:
             self.done = True
             return False
@@ -213,9 +218,11 @@ class Trainer:
             raise
 
     def _train_on(self, window: list[Frames], iteration: int) -> None:
+        lap = self.timing.lap
         put_back = buffers_of(self.pipeline.modules) if self.skips else None
         for zero in self.zeros:
             zero()
+        lap(OPTIMIZER)
         for parameter in self.untrained:
             parameter.requires_grad = False
         try:
@@ -226,6 +233,7 @@ class Trainer:
         if not passes:
             return self._leave_out(batch, len(window), put_back)
         self._update()
+        lap(OPTIMIZER)
         overdue = self.finite.overdue()
         if overdue is not None:
             raise self._not_finite(overdue)
@@ -239,12 +247,14 @@ class Trainer:
         self.frames = frames
         with self.pipeline.precision.forward():
             values, total = self.forward(frames)
+        self.timing.lap(FORWARD)
         batch = Batch(iteration, range(self.met, self.met + 1), frames, values)
         if not self.finite.passes_loss(total):
             return batch, False
         self._backward(total)
         if not self._are_finite(total, batch):
             return batch, False
+        self.timing.lap(BACKWARD)
         self._note(batch)
         return batch, True
 
@@ -269,14 +279,17 @@ class Trainer:
             self.frames = frames
             with self.pipeline.precision.forward():
                 values, parts, total = self._forward_over_terms(frames)
+            self.timing.lap(FORWARD)
             batches.append(Batch(iteration, range(number, number + 1), frames, values))
             if not self.finite.passes_loss(total):
                 return batches[-1], False
             accumulation.add(parts)
+            self.timing.lap(BACKWARD)
         accumulation.finish()
         numbers = range(self.met, self.met + len(window))
         if not self._are_finite(total, batches[-1]._replace(numbers=numbers)):
             return batches[-1]._replace(numbers=numbers), False
+        self.timing.lap(BACKWARD)
         for batch in batches:
             self._note(batch)
         return batches[-1], True
@@ -296,6 +309,7 @@ class Trainer:
     def _note(self, batch: Batch) -> None:
         for (_, _, value, rows), running in zip(batch.losses, self.running.values(), strict=True):
             running.add(value, rows)
+        self.timing.lap(METRICS)
 
     def _backward(self, total: torch.Tensor, again: bool = False) -> None:
         scaler = self.pipeline.scaler

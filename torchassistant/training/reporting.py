@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from torchassistant.training.progress import Progress, Row
+from torchassistant.training.timing import Shares
 
 Live = Callable[[], dict[str, float]]
 """Gives the running losses and the metrics of the batch at hand, by display name."""
@@ -27,6 +28,14 @@ class Reporter:
 
     def batch_evaluated(self) -> None:
         """A batch of a validation pipeline is done."""
+
+    def epoch_timed(self, shares: Shares) -> None:
+        """An epoch is about to be finished; ``shares`` says where its time went.
+
+        By phase, as fractions of the time from its start, or from where the run went on with it,
+        until its state was kept: ``data``, ``forward``, ``backward``, ``optimizer``, ``metrics``,
+        ``validation``, ``checkpoint``, ``other``.
+        """
 
     def epoch_finished(self, progress: Progress, row: Row) -> None:
         """An epoch is done, its row is written."""

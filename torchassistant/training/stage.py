@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import nn
 
 from torchassistant.config.rows import row_columns
@@ -26,6 +27,15 @@ from torchassistant.training.progress import (
 )
 from torchassistant.training.reporting import Reporter
 from torchassistant.training.scoring import set_training
+from torchassistant.training.timing import (
+    CHECKPOINT,
+    METRICS,
+    OPTIMIZER,
+    OTHER,
+    VALIDATION,
+    Timing,
+    timing_on,
+)
 
 StopCondition = Callable[[int, StageHistory], Any]
 
@@ -87,6 +97,12 @@ class Stage:
         return list(dict.fromkeys(node.model for node in nodes if node.model not in trained))
 
     @property
+    def device(self) -> torch.device:
+        """Where the first of the models that it trains is."""
+        parameters = (p for model in self.trained for p in model.parameters())
+        return next((p.device for p in parameters), torch.device("cpu"))
+
+    @property
     def num_epochs(self) -> int | None:
         """How many epochs the stage will have, where its stop condition says so."""
         count = getattr(self.stop_condition, "num_epochs", None)
@@ -142,17 +158,19 @@ def train_stage(
         NotFinite: A loss or a gradient is not finite.
     """
     reporter, stop = reporter or Reporter(), stop or StopRequest()
+    timing = timing_on(stage.device)
     trainers = [
-        Trainer(p, stage.clippers, stage.schedulers, stage.skips_nonfinite, stop)
+        Trainer(p, stage.clippers, stage.schedulers, stage.skips_nonfinite, stop, timing)
         for p in stage.training
     ]
     with freezing(stage):
         index = progress.stage
         while progress.stage == index:
             clock = _Clock(progress)
+            timing.start()
             try:
-                met = _train_epoch(stage, trainers, progress, keeper, reporter, stop, clock)
-                row = _row(stage, progress, met, reporter, stop)
+                met = _train_epoch(stage, trainers, progress, keeper, reporter, stop, clock, timing)
+                row = _row(stage, progress, met, reporter, stop, timing)
             except Interrupted:
                 if not stop.at_once:
                     stop.saving = True
@@ -166,12 +184,17 @@ def train_stage(
             progress.stage_epoch += 1
             history.append(row)
             history.iterations = progress.stage_step
+            timing.lap(OTHER)
             _step_schedulers(stage, row)
+            timing.lap(OPTIMIZER)
             with blaming("the stop condition"):
                 finished = bool(stage.stop_condition(progress.stage_epoch, history))
             if finished:
                 progress.next_stage()
+            timing.lap(OTHER)
             keeper.epoch_finished(row)
+            timing.lap(CHECKPOINT)
+            reporter.epoch_timed(timing.shares())
             reporter.epoch_finished(progress, row)
     reporter.stage_finished(progress)
 
@@ -196,6 +219,7 @@ def _train_epoch(
     reporter: Reporter,
     stop: StopRequest,
     clock: _Clock,
+    timing: Timing,
 ) -> dict[str, dict[str, float]]:
     """The rest of a pass over the data; gives the losses of each pipeline as they were met.
 
@@ -230,6 +254,7 @@ def _train_epoch(
     # Where the run was stopped within an iteration, some pipelines have done their part of it.
     ahead = {trainer for trainer in trainers if trainer.iterations > iterations}
     left = [trainer for trainer in trainers if not trainer.done]
+    timing.lap(OTHER)
     try:
         while left := [t for t in left if t in ahead or t.step(progress.step + 1)]:
             ahead.clear()
@@ -239,10 +264,14 @@ def _train_epoch(
             for pipeline in stage.debug:
                 if progress.step % pipeline.interval == 0:
                     pipeline.run(progress.step)
+                    timing.lap(OTHER)
             reporter.iteration_done(live)
+            timing.iteration_done()
             if keeper.due(progress.step) and stop.signum is None:
                 settle()
+                timing.lap(METRICS)
                 keeper.keep()
+                timing.lap(CHECKPOINT)
             stop.check()
         settle()
     except Interrupted:
@@ -252,7 +281,9 @@ def _train_epoch(
     finally:
         for trainer in trainers:
             trainer.close()
-    return {trainer.pipeline.name: trainer.finish_epoch() for trainer in trainers}
+    met = {trainer.pipeline.name: trainer.finish_epoch() for trainer in trainers}
+    timing.lap(METRICS)
+    return met
 
 
 def _row(
@@ -261,6 +292,7 @@ def _row(
     met: Mapping[str, Mapping[str, float]],
     reporter: Reporter,
     stop: StopRequest,
+    timing: Timing,
 ) -> Row:
     results: dict[str, Mapping[str, float]] = dict(met)
     put_back = buffers_of(m for pipeline in stage.validation for m in pipeline.modules)
@@ -268,6 +300,7 @@ def _row(
         for pipeline in stage.validation:
             steps = stage.eval_steps.get(pipeline.name, 1.0)
             results[pipeline.name] = evaluate(pipeline, steps, reporter, stop)
+            timing.lap(VALIDATION)
     except Interrupted:
         # Validation is run again: what a model changes in eval mode must not be changed twice.
         put_back()
