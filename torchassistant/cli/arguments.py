@@ -64,6 +64,11 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             action="store_true",
             help="go on although data, models or the code of those have changed",
         )
+        parser.add_argument(
+            "--profile",
+            action="store_true",
+            help="write a trace of some iterations to SESSION_DIR/profile, for ui.perfetto.dev",
+        )
     if command in ("evaluate", "infer"):
         parser.add_argument(
             "--checkpoint",

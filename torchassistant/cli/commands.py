@@ -25,6 +25,7 @@ from torchassistant.session import (
     infer_config,
     load_session,
     store,
+    train_profiled,
 )
 
 
@@ -77,7 +78,10 @@ def train(arguments: Namespace) -> int:
         progress = session.progress
         print(f"going on after iteration {progress.step}, epoch {progress.epoch}", file=sys.stderr)
     with stopping_after_iteration() as stop:
-        session.train(reporter_for(), stop)
+        if arguments.profile:
+            train_profiled(session, reporter_for(), stop)
+        else:
+            session.train(reporter_for(), stop)
     print(f"{_described(session)} is finished")
     return DONE
 

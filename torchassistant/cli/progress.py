@@ -46,6 +46,9 @@ class LineReporter(Reporter):
         parts = [self.title(), *shown, f"{row['seconds']:.1f} s{_spent(self.shares)}"]
         print("  ".join(parts), file=self.stream, flush=True)
 
+    def noted(self, sentence: str) -> None:
+        print(sentence, file=self.stream, flush=True)
+
     def title(self) -> str:
         """Which stage, and which epoch of it."""
         of = f"/{self.epochs}" if self.epochs else ""
@@ -103,6 +106,13 @@ class BarReporter(LineReporter):
     def epoch_finished(self, progress: Progress, row: Row) -> None:
         self.close()
         super().epoch_finished(progress, row)
+
+    def noted(self, sentence: str) -> None:
+        if self.bar is not None:
+            self.bar.clear()
+        super().noted(sentence)
+        if self.bar is not None:
+            self.bar.refresh()
 
     def close(self) -> None:
         if self.bar is not None:

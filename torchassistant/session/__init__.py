@@ -7,6 +7,7 @@ from torchassistant.session.inference import infer_config
 from torchassistant.session.load import load_session
 from torchassistant.session.lock import expect_no_trainer
 from torchassistant.session.preflight import NodeReport, Preflight
+from torchassistant.session.profiling import train_profiled
 from torchassistant.session.session import Session
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "infer_config",
     "load_session",
     "store",
+    "train_profiled",
 ]

@@ -8,7 +8,7 @@ from torchassistant.training.iteration import GradientClipper, Scheduler, Traine
 from torchassistant.training.pipeline import InputSource, Pipeline, PipelineLoss, PipelineMetric
 from torchassistant.training.precision import Precision
 from torchassistant.training.progress import Progress, Row, StageHistory, StopRequest
-from torchassistant.training.reporting import Reporter
+from torchassistant.training.reporting import Reporter, Reporters
 from torchassistant.training.scoring import Loss, Metric
 from torchassistant.training.stage import Stage, freezing, train_stage
 from torchassistant.training.timing import Shares
@@ -26,6 +26,7 @@ __all__ = [
     "Precision",
     "Progress",
     "Reporter",
+    "Reporters",
     "Row",
     "Scheduler",
     "Shares",

@@ -77,6 +77,7 @@ def evaluate(
     except UserCodeError as error:
         whole = f'the evaluation of the pipeline "{pipeline.name}"'
         raise error.within(whole) from error.__cause__
+    reporter.evaluation_finished(pipeline.name)
     return results
 
 

@@ -57,6 +57,7 @@ class Stage:
         clippers: Of all models.
         schedulers: Of all optimizers.
         skips_nonfinite: Whether a batch whose loss or gradient is not finite is left out.
+        trainer: Makes what trains one pipeline.
     """
 
     training: Sequence[Pipeline]
@@ -68,6 +69,7 @@ class Stage:
     clippers: Sequence[GradientClipper] = ()
     schedulers: Sequence[Scheduler] = ()
     skips_nonfinite: bool = False
+    trainer: Callable[..., Trainer] = Trainer
 
     @property
     def header(self) -> list[str]:
@@ -160,7 +162,7 @@ def train_stage(
     reporter, stop = reporter or Reporter(), stop or StopRequest()
     timing = timing_on(stage.device)
     trainers = [
-        Trainer(p, stage.clippers, stage.schedulers, stage.skips_nonfinite, stop, timing)
+        stage.trainer(p, stage.clippers, stage.schedulers, stage.skips_nonfinite, stop, timing)
         for p in stage.training
     ]
     with freezing(stage):
