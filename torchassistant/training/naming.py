@@ -26,6 +26,7 @@ from torchassistant.training.pipeline import Pipeline, PipelineLoss
 from torchassistant.training.progress import PassProgress
 from torchassistant.training.scoring import Loss
 from torchassistant.training.stage import Stage
+from torchassistant.training.terms import Count
 
 _MARK = "torchassistant:"
 _MARKED = re.compile(f'"{_MARK}([^"]*)"'.encode())
@@ -76,6 +77,8 @@ def named_stage(stage: Stage, optimizers: Mapping[str, Optimizer]) -> Stage:
 
 
 def _named_pipeline(pipeline: Pipeline) -> Pipeline:
+    if pipeline.compiling is not None:
+        return pipeline  # what is compiled as a whole has no parts that could be named
     given = pipeline.graph
     processors = {name: _NamedProcessor(p) for name, p in given.processors.items()}
     return replace(
@@ -105,7 +108,10 @@ class _NamedProcessor:
         return self.processor.parts
 
     def lowered(self, call_of: CallOf) -> Callable[[Frame], Frame]:
-        run = self.processor.lowered(lambda node: named(f'node "{node.name}"', call_of(node)))
+        if getattr(self.processor, "compiling", None) is None:
+            run = self.processor.lowered(lambda node: named(f'node "{node.name}"', call_of(node)))
+        else:
+            run = self.processor.lowered(call_of)
         return named(f'processor "{self.name}"', run)
 
 
@@ -120,6 +126,10 @@ class _NamedLoss(Loss):
     def __call__(self, frame: Frame) -> torch.Tensor:
         with span(self.span):
             return super().__call__(frame)
+
+    def over_terms(self, frame: Frame) -> tuple[torch.Tensor, torch.Tensor, Count | None]:
+        with span(self.span):
+            return super().over_terms(frame)
 
 
 class _NamedTrainer(Trainer):
@@ -146,6 +156,6 @@ class _NamedTrainer(Trainer):
         with span("data"):
             return super()._next()
 
-    def _backward(self, total: torch.Tensor) -> None:
+    def _backward(self, total: torch.Tensor, again: bool = False) -> None:
         with span("backward"):
-            super()._backward(total)
+            super()._backward(total, again)
