@@ -34,6 +34,9 @@ from torch import nn
 from torch.nn.functional import mse_loss
 from torch.optim import SGD, Adam
 
+from torchassistant import create_session
+from torchassistant.session import train_profiled
+
 
 def processor(*nodes: Config, **more: Any) -> Config:
     """The definition of a batch processor."""
@@ -135,11 +138,15 @@ def test_compiled(tmp_path: Path, what: str) -> None:
 
 @pytest.mark.parametrize("what", ["node", "processor", "pipeline"])
 def test_what_is_compiled_is_one_graph(tmp_path: Path, what: str) -> None:
-    """``fullgraph`` makes it an error if anything of ours cannot be compiled."""
+    """``fullgraph`` makes it an error if anything of ours cannot be compiled; profiled or not."""
     compiled = {what: {"compile": {"backend": "eager", "fullgraph": True}}}
     run = node("net", "x", "y_hat", "descent", **compiled.get("node", {}))
     groups = {**processor(run, **compiled.get("processor", {})), "models": {"net": DROPOUT_NET}}
-    Twin(one_model(groups, pipeline=compiled.get("pipeline")), tmp_path)
+    path = tmp_path / "session"
+    session = create_session(one_model(groups, pipeline=compiled.get("pipeline")), session_dir=path)
+    train_profiled(session)
+    assert session.finished
+    assert list((path / "profile").iterdir())
 
 
 def test_channels_last(tmp_path: Path) -> None:
