@@ -28,6 +28,7 @@ from torchassistant.errors import (
 from torchassistant.graph import BatchGraph, Frames, Node, evaluating, kept
 from torchassistant.session.session import Session
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
+from torchassistant.training.forward import Forward
 from torchassistant.training.inference import chosen
 from torchassistant.training.pipeline import evaluation_data
 from torchassistant.training.scoring import set_training
@@ -169,6 +170,8 @@ class _Flight:
                 raise
             except Exception as error:
                 raise UserCodeError("the backward pass") from error
+            if pipeline.compiling is not None:
+                Forward(pipeline)({port: frames[port] for port in pipeline.graph.ports})
             for node, report in reports:
                 report.reached = any(p.grad is not None for p in node.model.parameters())
                 if node.optimizer is not None and not report.reached and report.parameters:

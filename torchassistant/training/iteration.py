@@ -15,13 +15,13 @@ from torchassistant.data.randomness import derived, seeded
 from torchassistant.data.workers import interruptible
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.graph import Frames, buffers_of
-from torchassistant.training.accumulation import Accumulation, Part
+from torchassistant.training.accumulation import Accumulation
 from torchassistant.training.finite import Batch, FiniteCheck, NotFinite, explained
+from torchassistant.training.forward import Forward
 from torchassistant.training.optimizing import stepping, zeroing
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, StopRequest
 from torchassistant.training.scoring import RunningMean
-from torchassistant.training.terms import counts_samples
 from torchassistant.training.timing import BACKWARD, DATA, FORWARD, METRICS, OPTIMIZER, Timing
 
 
@@ -68,9 +68,6 @@ class Scheduler:
 _SMALLEST_SCALE = 2.0**-24
 """Of a loss; it is halved whenever a gradient is not finite."""
 
-Values = list[tuple[str, str, torch.Tensor, int]]
-"""Of each loss its display name, its processor, its value, the number of samples."""
-
 
 def _no_frames() -> FramesOfEpoch:
     yield from ()
@@ -101,9 +98,7 @@ class Trainer:
         graph = pipeline.graph
         trained, optimizers = set(graph.trained), graph.optimizers
         self.pipeline = pipeline
-        self.plan = graph.for_training()
-        compiling = pipeline.compiling
-        self.forward = self._forward if compiling is None else compiling(self._forward)
+        self.forward = Forward(pipeline)
         self.data = pipeline.training_data()
         self.optimizers = optimizers
         self.clippers = [clipper for clipper in clippers if clipper.model in trained]
@@ -245,8 +240,7 @@ class Trainer:
             return self._accumulated(window, iteration)
         (frames,) = window
         self.frames = frames
-        with self.pipeline.precision.forward():
-            values, total = self.forward(frames)
+        values, total = self.forward(frames)
         self.timing.lap(FORWARD)
         batch = Batch(iteration, range(self.met, self.met + 1), frames, values)
         if not self.finite.passes_loss(total):
@@ -258,27 +252,12 @@ class Trainer:
         self._note(batch)
         return batch, True
 
-    def _forward(self, frames: Frames) -> tuple[Values, torch.Tensor]:
-        """Run the graph, and compute the losses: each, and their weighted sum."""
-        self.plan.run(frames)
-        total: torch.Tensor | None = None
-        values = []
-        for item in self.pipeline.losses:
-            frame = frames[item.node]
-            value = item.loss(frame)
-            values.append((item.shown_as, item.node, value.detach(), item.loss.rows(frame)))
-            weighted = value if item.weight == 1 else value * item.weight
-            total = weighted if total is None else total + weighted
-        assert total is not None, "the check of the config asks for a loss"
-        return values, total
-
     def _accumulated(self, window: list[Frames], iteration: int) -> tuple[Batch, bool]:
         accumulation = Accumulation(self._trained(), self._backward)
         batches = []
         for number, frames in enumerate(window, start=self.met):
             self.frames = frames
-            with self.pipeline.precision.forward():
-                values, parts, total = self._forward_over_terms(frames)
+            values, parts, total = self.forward.over_terms(frames)
             self.timing.lap(FORWARD)
             batches.append(Batch(iteration, range(number, number + 1), frames, values))
             if not self.finite.passes_loss(total):
@@ -293,18 +272,6 @@ class Trainer:
         for batch in batches:
             self._note(batch)
         return batches[-1], True
-
-    def _forward_over_terms(self, frames: Frames) -> tuple[Values, list[Part], torch.Tensor]:
-        """Run the graph, and compute the losses as sums over their terms."""
-        self.plan.run(frames)
-        values, parts = [], []
-        for index, item in enumerate(self.pipeline.losses):
-            frame = frames[item.node]
-            value, total, terms = item.loss.over_terms(frame)
-            values.append((item.shown_as, item.node, value.detach(), item.loss.rows(frame)))
-            counted = item.node if counts_samples(item.loss.function) else index
-            parts.append(Part(counted, total * item.weight, terms))
-        return values, parts, torch.stack([part.total.detach() for part in parts]).sum()
 
     def _note(self, batch: Batch) -> None:
         for (_, _, value, rows), running in zip(batch.losses, self.running.values(), strict=True):

@@ -1,0 +1,80 @@
+"""The forward half of an iteration: a batch through the graph, and the losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from torchassistant.errors import UserCodeError, UserError
+from torchassistant.graph import Frames
+from torchassistant.training.accumulation import Part
+from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.terms import counts_samples
+
+Values = Sequence[tuple[str, str, torch.Tensor, int]]
+"""Of each loss its display name, its processor, its value, the number of samples."""
+
+
+class Forward:
+    """Runs a pipeline forward, for training.
+
+    Args:
+        pipeline: Which one. Frames of its ports go in; the frames of its processors are added.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.plan = pipeline.graph.for_training()
+        self.losses = [
+            (item.shown_as, item.node, item.loss, item.weight) for item in pipeline.losses
+        ]
+        compiling = pipeline.compiling
+        self.run = self._run if compiling is None else compiling(self._run)
+        self.run_over_terms = (
+            self._run_over_terms if compiling is None else compiling(self._run_over_terms)
+        )
+
+    def __call__(self, frames: Frames) -> tuple[Values, torch.Tensor]:
+        """The losses, and their weighted sum."""
+        with self.pipeline.precision.forward():
+            return self._called(self.run, frames)
+
+    def over_terms(self, frames: Frames) -> tuple[Values, Sequence[Part], torch.Tensor]:
+        """The losses, their sums over terms, and the sum of these."""
+        with self.pipeline.precision.forward():
+            return self._called(self.run_over_terms, frames)
+
+    def _called(self, run: Any, frames: Frames) -> Any:
+        try:
+            return run(frames)
+        except UserError:
+            raise
+        except Exception as error:
+            # What a graph or a loss raises says where it was; this is what a compiler raises.
+            raise UserCodeError("compiling it") from error
+
+    def _run(self, frames: Frames) -> tuple[Values, torch.Tensor]:
+        self.plan.run(frames)
+        total: torch.Tensor | None = None
+        values = []
+        for shown_as, node, loss, weight in self.losses:
+            frame = frames[node]
+            value = loss(frame)
+            values.append((shown_as, node, value.detach(), loss.rows(frame)))
+            weighted = value if weight == 1 else value * weight
+            total = weighted if total is None else total + weighted
+        assert total is not None, "the check of the config asks for a loss"
+        return values, total
+
+    def _run_over_terms(self, frames: Frames) -> tuple[Values, Sequence[Part], torch.Tensor]:
+        self.plan.run(frames)
+        values, parts = [], []
+        for index, (shown_as, node, loss, weight) in enumerate(self.losses):
+            frame = frames[node]
+            value, total, terms = loss.over_terms(frame)
+            values.append((shown_as, node, value.detach(), loss.rows(frame)))
+            counted = node if counts_samples(loss.function) else index
+            parts.append(Part(counted, total * weight, terms))
+        return values, parts, torch.stack([part.total.detach() for part in parts]).sum()
