@@ -68,6 +68,19 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.mps.set_rng_state(state["mps"])
 
 
+def same_state(one: Any, other: Any) -> bool:
+    """Whether two states of generators are the same."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, np.ndarray):
+        return np.array_equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same_state(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same_state, one, other))
+    return bool(one == other)
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Random numbers of their own inside; outside, nothing is drawn."""
