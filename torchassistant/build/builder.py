@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from torchassistant.build.caching import cached, has_length
 from torchassistant.build.computing import MEMORY_FORMATS, compiling_of
 from torchassistant.build.devices import Devices
 from torchassistant.build.objects import ObjectMaker, PlaceOf
@@ -29,7 +30,13 @@ from torchassistant.data import (
     Split,
     split_indices,
 )
-from torchassistant.data.randomness import derived, seed_everything, seeded
+from torchassistant.data.randomness import (
+    derived,
+    random_state,
+    same_state,
+    seed_everything,
+    seeded,
+)
 from torchassistant.errors import ConfigError, DataError, Problem, blaming
 from torchassistant.graph import BatchGraph, Calling, NeuralProcessor, Node, ObjectProcessor
 from torchassistant.training import GradientClipper, Loss, Metric, Scheduler
@@ -76,6 +83,7 @@ class Builder:
         self.devices = devices
         self.statics = statics
         self.maker = ObjectMaker(parts, place_of, trust)
+        self.drew: set[Key] = set()
         self.definitions: dict[Key, Any] = {
             Key(d.group, d.name): d for d in spec.initialize.definitions
         }
@@ -108,10 +116,13 @@ class Builder:
         with seeded(self.parts.seed):
             for key in build_order(self.definitions, wanted, self.is_given):
                 seed_everything(derived(self.parts.seed, *key))
+                before = random_state() if key.group in _MADE_OF_DATA else None
                 built = self.builders[key.group](
                     key.name, self.definitions[key].spec, self.paths[key]
                 )
                 getattr(self.parts, key.group)[key.name] = built
+                if before is not None and not same_state(before, random_state()):
+                    self.drew.add(key)
 
     def is_given(self, key: Key, reference: Reference) -> bool:
         """A preprocessor that is fitted already needs no data."""
@@ -121,6 +132,18 @@ class Builder:
     # Data
 
     def dataset(self, name: str, spec: Any, path: Path) -> Any:
+        dataset = self.plain_dataset(name, spec, path)
+        if spec.cache is None:
+            return dataset
+        if not has_length(dataset):
+            message = f'the dataset "{name}" has no length or can only be iterated over'
+            raise self.maker.problem(f"{message}, and cannot be cached", (*path, "cache"))
+        decided = {Key("splits", key): value for key, value in self.statics.splits.items()}
+        for key, value in self.statics.preprocessors.items():
+            decided[Key("preprocessors", key)] = value
+        return cached(dataset, name, self.spec, self.maker.trust, decided, self.drew)
+
+    def plain_dataset(self, name: str, spec: Any, path: Path) -> Any:
         if spec.is_object:
             dataset = self.maker.make(spec, path, f'the dataset "{name}"', "datasets")
         elif spec.link:
@@ -335,6 +358,9 @@ class Builder:
     def batch_graph(self, name: str, spec: Any, path: Path) -> BatchGraph:
         processors = {node: self.parts.batch_processors[node] for node in spec.nodes}
         return BatchGraph(name, processors, spec.input_aliases, spec.ingoing_edges)
+
+
+_MADE_OF_DATA = ("datasets", "preprocessors")
 
 
 def _callable(value: Any, what: str, maker: ObjectMaker, path: Path) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from torchassistant.build.importing import NotFound, find
@@ -14,12 +14,15 @@ from torchassistant.build.roles import ANYTHING, ROLES
 from torchassistant.build.survey import described_in
 from torchassistant.build.trust import Trust
 from torchassistant.config import Spec
+from torchassistant.config.references import Key
 from torchassistant.errors import is_users_file
 
 _MOST = 100
 
 
-def code_of(spec: Spec, trust: Trust) -> dict[str, dict[str, str]]:
+def code_of(
+    spec: Spec, trust: Trust, wanted: Collection[Key] | None = None
+) -> dict[str, dict[str, str]]:
     """Source by role, and by dotted name.
 
     A class brings its bases, and every class and function of the user that its code names.
@@ -27,9 +30,10 @@ def code_of(spec: Spec, trust: Trust) -> dict[str, dict[str, str]]:
     Args:
         spec: The config; what it names has been imported already.
         trust: Decides what may be imported.
+        wanted: Only that of these definitions; None is everything.
     """
     code: dict[str, dict[str, str]] = {}
-    for described in described_in(spec):
+    for described in described_in(spec, wanted):
         role = described.role or "others"
         try:
             target = find(described.name, ROLES.get(described.role, ANYTHING).homes, trust)

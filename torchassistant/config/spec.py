@@ -18,12 +18,14 @@ from pydantic import (
     Tag,
 )
 
+from torchassistant.config import sizes
 from torchassistant.config.rows import row_columns
 
 Name = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Names = Annotated[list[Name], Field(min_length=1)]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")]
+ByteSize = PositiveInt | Annotated[str, Field(pattern=sizes.PATTERN)]
 EvalSteps = Annotated[
     PositiveInt | Annotated[float, Field(gt=0, le=1)],
     Field(description="How many batches: a count, or a fraction (0.5 is half, 1.0 all)."),
@@ -95,6 +97,16 @@ class DatasetSpec(Block):
     merge: Names | None = Field(None, description="Datasets or slices, one after the other.")
     preprocessors: list[str | None] = Field(
         [], description='The i-th is for the i-th column; "" or null leaves a column as it is.'
+    )
+
+    cache: Literal["memory", "disk"] | None = Field(
+        None,
+        description="Where examples are kept, so that each is made once; left out: nowhere.",
+    )
+    cache_limit: ByteSize | None = Field(
+        None,
+        description='The most that is kept: bytes, or a text as `"500 MB"`; left out: 4 GB in '
+        "memory, 20 GB on disk (all datasets together).",
     )
 
     @property

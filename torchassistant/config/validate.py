@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from torchassistant.config import sizes
 from torchassistant.config.findings import Findings
 from torchassistant.config.spec import DEFINITIONS, Block, DefinitionBlock, Spec
 from torchassistant.config.spelling import GROUPS as LATER_GROUPS
@@ -340,6 +341,8 @@ def _sentence(details: ErrorDetails) -> str:
         return "expected at least one, found none"
     if kind == "string_too_short":
         return "expected a string that is not empty"
+    if kind == "string_pattern_mismatch" and context.get("pattern") == sizes.PATTERN:
+        return f'expected a size such as "500 MB", found {_shown(details["input"])}'
     if kind == "string_pattern_mismatch":
         return f"expected a string of the form {context.get('pattern')}, " + (
             f"found {_shown(details['input'])}"

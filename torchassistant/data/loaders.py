@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, Sampler
 
 from torchassistant.collators import DefaultCollator
+from torchassistant.data.cached import caches_in
 from torchassistant.data.generators import set_states_of, states_of
 from torchassistant.data.memory import Memory
 from torchassistant.data.order import Order, SampledOrder
@@ -47,15 +48,22 @@ class EpochLoader:
         seed: What everything random in it follows from.
         order: Which examples stand in which batch; None where the dataset decides.
         memory: What its sampler keeps from epoch to epoch, or the dataset that decides.
+        fills: Whether caches of the dataset are filled before the first pass.
     """
 
     def __init__(
-        self, loader: DataLoader[Any], seed: int, order: Order | None, memory: Memory
+        self,
+        loader: DataLoader[Any],
+        seed: int,
+        order: Order | None,
+        memory: Memory,
+        fills: bool = True,
     ) -> None:
         self.loader = loader
         self.seed = seed
         self.order = order
         self.memory = memory
+        self.fills = fills
         self.epoch = self.skipped = 0
         self.began_with: Any = None
         self.interrupted_with: dict[str, Any] = {}
@@ -77,6 +85,8 @@ class EpochLoader:
                 unless the dataset can only be iterated over.
             began_with: What ``began_with`` of this object was in that epoch.
         """
+        for cache in caches_in(self.loader.dataset) if self.fills else ():
+            cache.fill()
         self.epoch, self.skipped = epoch, skipped
         self.interrupted_with = states_of(self.memory.own)
         if began_with is not None:
@@ -146,6 +156,7 @@ class LoaderFactory:
         kwargs: Arguments of ``torch.utils.data.DataLoader``.
         name: The name of the definition.
         dataset_name: What the config calls the dataset.
+        fills: Whether its loaders fill caches of the dataset.
     """
 
     def __init__(
@@ -155,12 +166,14 @@ class LoaderFactory:
         kwargs: Mapping[str, Any],
         name: str = "",
         dataset_name: str = "",
+        fills: bool = True,
     ) -> None:
         self.dataset = dataset
         self.collator = collator
         self.kwargs = dict(kwargs)
         self.name = name
         self.dataset_name = dataset_name
+        self.fills = fills
         drawn_by = self.kwargs.get("batch_sampler") or self.kwargs.get("sampler")
         is_stream = isinstance(dataset, IterableDataset)
         self.memory = Memory(dataset, collator) if is_stream else Memory(drawn_by)
@@ -174,7 +187,9 @@ class LoaderFactory:
     def in_process(self) -> LoaderFactory:
         """The same without workers, for who wants a batch or two."""
         kwargs = {key: value for key, value in self.kwargs.items() if key not in _WORKERS_ONLY}
-        return LoaderFactory(self.dataset, self.collator, kwargs, self.name, self.dataset_name)
+        return LoaderFactory(
+            self.dataset, self.collator, kwargs, self.name, self.dataset_name, fills=False
+        )
 
     def for_training(self, seed: int) -> EpochLoader:
         """A loader that shuffles, unless the config says otherwise."""
@@ -205,7 +220,7 @@ class LoaderFactory:
             worker_init_fn=WorkerStart(init) if kwargs.get("num_workers") else None,
             **kwargs,
         )
-        return EpochLoader(loader, seed, order, self.memory)
+        return EpochLoader(loader, seed, order, self.memory, self.fills)
 
     def _order(self, kwargs: dict[str, Any], seed: int, shuffle: bool) -> Order:
         """The order of the batches; it takes the place of what the arguments say of it."""

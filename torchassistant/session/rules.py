@@ -66,6 +66,10 @@ RULES = (
     Rule("initialize.definitions.loader_factories.spec.kwargs.num_workers", "applied",
          "what workers draw at random is not what the main process draws"),
     *(
+        Rule(f"initialize.definitions.datasets.spec.{key}", "free", "speed only")
+        for key in ("cache", "cache_limit")
+    ),
+    *(
         Rule(f"initialize.definitions.loader_factories.spec.kwargs.{key}", "free", "speed only")
         for key in ("prefetch_factor", "pin_memory", "timeout", "multiprocessing_context")
     ),

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.utils.data import IterableDataset
 
 from torchassistant.build import Parts
+from torchassistant.data.cached import uncached
 from torchassistant.data.generators import (
     Generator,
     generators_in,
@@ -194,7 +195,7 @@ def _is_full(module: nn.Module) -> bool:
 def _generators(parts: Parts) -> dict[str, Generator]:
     """The random number generators that the parts of the user keep to themselves."""
     groups: dict[str, Any] = {
-        "datasets": parts.datasets,
+        "datasets": {name: uncached(dataset) for name, dataset in parts.datasets.items()},
         "collators": parts.collators,
         "preprocessors": parts.preprocessors,
         "models": parts.models,
