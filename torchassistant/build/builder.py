@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from torchassistant.build.caching import cached, has_length
+from torchassistant.build.caching import has_length, with_cache
 from torchassistant.build.computing import MEMORY_FORMATS, compiling_of
 from torchassistant.build.devices import Devices
 from torchassistant.build.objects import ObjectMaker, PlaceOf
@@ -24,6 +24,7 @@ from torchassistant.config.references import Key, Reference
 from torchassistant.config.spec import NodeSpec, ObjectSpec, ScoreSpec, Spec
 from torchassistant.config.tree import Path
 from torchassistant.data import (
+    CachedDataset,
     LoaderFactory,
     MergedDataset,
     PreprocessedDataset,
@@ -120,9 +121,11 @@ class Builder:
                 built = self.builders[key.group](
                     key.name, self.definitions[key].spec, self.paths[key]
                 )
-                getattr(self.parts, key.group)[key.name] = built
                 if before is not None and not same_state(before, random_state()):
                     self.drew.add(key)
+                if key.group == "datasets" and self.definitions[key].spec.cache is not None:
+                    built = self.cached(built, key.name, self.paths[key])
+                getattr(self.parts, key.group)[key.name] = built
 
     def is_given(self, key: Key, reference: Reference) -> bool:
         """A preprocessor that is fitted already needs no data."""
@@ -132,18 +135,6 @@ class Builder:
     # Data
 
     def dataset(self, name: str, spec: Any, path: Path) -> Any:
-        dataset = self.plain_dataset(name, spec, path)
-        if spec.cache is None:
-            return dataset
-        if not has_length(dataset):
-            message = f'the dataset "{name}" has no length or can only be iterated over'
-            raise self.maker.problem(f"{message}, and cannot be cached", (*path, "cache"))
-        decided = {Key("splits", key): value for key, value in self.statics.splits.items()}
-        for key, value in self.statics.preprocessors.items():
-            decided[Key("preprocessors", key)] = value
-        return cached(dataset, name, self.spec, self.maker.trust, decided, self.drew)
-
-    def plain_dataset(self, name: str, spec: Any, path: Path) -> Any:
         if spec.is_object:
             dataset = self.maker.make(spec, path, f'the dataset "{name}"', "datasets")
         elif spec.link:
@@ -154,6 +145,15 @@ class Builder:
             return dataset
         processes = [self.parts.preprocessors[p].process if p else None for p in spec.preprocessors]
         return PreprocessedDataset(dataset, processes, name)
+
+    def cached(self, dataset: Any, name: str, path: Path) -> CachedDataset:
+        if not has_length(dataset):
+            message = f'the dataset "{name}" has no length or can only be iterated over'
+            raise self.maker.problem(f"{message}, and cannot be cached", (*path, "cache"))
+        decided = {Key("splits", key): value for key, value in self.statics.splits.items()}
+        for key, value in self.statics.preprocessors.items():
+            decided[Key("preprocessors", key)] = value
+        return with_cache(dataset, name, self.spec, self.maker.trust, decided, self.drew)
 
     def split(self, name: str, spec: Any, path: Path) -> Split:
         dataset = self.parts.dataset(spec.dataset_name)

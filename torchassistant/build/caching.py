@@ -36,7 +36,7 @@ def has_length(dataset: Any) -> bool:
     return not is_stream and all(hasattr(dataset, key) for key in ("__len__", "__getitem__"))
 
 
-def cached(
+def with_cache(
     dataset: Any,
     name: str,
     spec: Spec,
