@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Sampler
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.cached import caches_in
+from torchassistant.data.columns import ColumnsAt, columns_of
 from torchassistant.data.generators import set_states_of, states_of
 from torchassistant.data.memory import Memory
 from torchassistant.data.order import Order, SampledOrder
@@ -49,6 +51,7 @@ class EpochLoader:
         order: Which examples stand in which batch; None where the dataset decides.
         memory: What its sampler keeps from epoch to epoch, or the dataset that decides.
         fills: Whether caches of the dataset are filled before the first pass.
+        columns: Cuts whole batches from the dataset, where no example has to be looked at.
     """
 
     def __init__(
@@ -58,12 +61,14 @@ class EpochLoader:
         order: Order | None,
         memory: Memory,
         fills: bool = True,
+        columns: ColumnsAt | None = None,
     ) -> None:
         self.loader = loader
         self.seed = seed
         self.order = order
         self.memory = memory
         self.fills = fills
+        self.columns = columns
         self.epoch = self.skipped = 0
         self.began_with: Any = None
         self.interrupted_with: dict[str, Any] = {}
@@ -105,26 +110,31 @@ class EpochLoader:
             batches = batches_of_workers(self.loader)
         elif self.order is None:
             batches = self._seeded(iter(self.loader))
-        elif self.loader.batch_sampler is self.order and not self.loader.pin_memory:
-            batches = self._in_process()
+        elif self.loader.batch_sampler is self.order:
+            batches = self._in_process(self.order)
         else:
             batches = iter(self.loader)
         return batches if self.order is not None else self._after_skipped(batches)
 
     def examples_of(self, number: int) -> list[Any] | None:
         """The indices of the examples of a batch of this epoch, where they are known."""
-        recent = self.order.recent if self.order is not None else ()
-        return next((list(b) for b in reversed(recent) if b.number == number), None)
+        return None if self.order is None else self.order.examples_of(number)
 
-    def _in_process(self) -> Iterator[Any]:
+    def _in_process(self, order: Order) -> Iterator[Any]:
         """What torch's loader gives without workers, and without what it puts around each batch."""
-        dataset, collate = self.loader.dataset, self.loader.collate_fn
+        collate = self.loader.collate_fn
+        batches = (collate(given) for given in self._given(order))
+        return map(pin_memory, batches) if _can_pin(self.loader) else batches
+
+    def _given(self, order: Order) -> Iterator[Any]:
+        """The examples of each batch, or its columns."""
+        dataset = self.loader.dataset
         whole = getattr(dataset, "__getitems__", None)
-        for batch in self.order or ():
-            if callable(whole):
-                yield collate(whole(batch))
-            else:
-                yield collate([dataset[index] for index in batch])
+        if self.columns is not None:
+            return map(self.columns, order.tensors())
+        if callable(whole):
+            return map(whole, order)
+        return ([dataset[index] for index in batch] for batch in order)
 
     def _seeded(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Batches that can be had again from the beginning, whatever else draws random numbers."""
@@ -145,6 +155,15 @@ class EpochLoader:
 
 
 _END = object()
+
+
+def _can_pin(loader: DataLoader[Any]) -> bool:
+    return loader.pin_memory and torch.accelerator.is_available()
+
+
+def _as_it_is(columns: Any) -> Any:
+    """What stands in the place of a collator where batches are cut from columns."""
+    return columns
 
 
 class LoaderFactory:
@@ -177,6 +196,7 @@ class LoaderFactory:
         drawn_by = self.kwargs.get("batch_sampler") or self.kwargs.get("sampler")
         is_stream = isinstance(dataset, IterableDataset)
         self.memory = Memory(dataset, collator) if is_stream else Memory(drawn_by)
+        self.columns = columns_of(dataset) if type(collator) is DefaultCollator else None
 
     def check(self) -> None:
         """Build a loader of each kind; torch raises where the arguments do not fit."""
@@ -206,21 +226,24 @@ class LoaderFactory:
             kwargs.pop(key, None)
         # Without a batch size the dataset gives whole batches: the default has nothing to collate.
         whole = kwargs.get("batch_size", 1) is None and isinstance(self.collator, DefaultCollator)
-        dataset, order = self.dataset, None
+        collate, dataset, order, columns = self.collator, self.dataset, None, None
         if kwargs.get("num_workers"):
             kwargs.setdefault("timeout", PATIENCE)
         if not isinstance(self.dataset, IterableDataset):
             order = self._order(kwargs, seed, shuffle)
+            # A sampler of the user may draw what is no index, and the dataset take it.
+            if type(order) is Order and not whole and self.columns is not None:
+                collate, columns = _as_it_is, self.columns
             if kwargs.get("num_workers"):
-                dataset = SeededDataset(self.dataset, self.collator, seed)
+                dataset = SeededDataset(self.dataset, self.collator, seed, columns)
         loader: DataLoader[Any] = DataLoader(
             dataset,
-            collate_fn=None if whole else self.collator,
+            collate_fn=None if whole else collate,
             generator=torch.Generator(),
             worker_init_fn=WorkerStart(init) if kwargs.get("num_workers") else None,
             **kwargs,
         )
-        return EpochLoader(loader, seed, order, self.memory, self.fills)
+        return EpochLoader(loader, seed, order, self.memory, self.fills, columns)
 
     def _order(self, kwargs: dict[str, Any], seed: int, shuffle: bool) -> Order:
         """The order of the batches; it takes the place of what the arguments say of it."""

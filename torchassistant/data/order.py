@@ -56,7 +56,6 @@ class Order(Sampler[Batch]):
         self.seed = seed
         self.epoch = 0
         self.skipped = 0
-        self.recent: deque[Batch] = deque(maxlen=_REMEMBERED)
 
     def __len__(self) -> int:
         whole, rest = divmod(self.count, self.batch_size)
@@ -67,18 +66,27 @@ class Order(Sampler[Batch]):
         self.epoch, self.skipped = epoch, skipped
 
     def __iter__(self) -> Iterator[Batch]:
-        indices = self._indices()
-        for number in range(self.skipped, len(self)):
-            first = number * self.batch_size
-            batch = Batch(indices[first : first + self.batch_size], self.epoch, number)
-            self.recent.append(batch)
-            yield batch
+        for number, indices in enumerate(self.tensors(), self.skipped):
+            yield Batch(indices.tolist(), self.epoch, number)
 
-    def _indices(self) -> Any:
+    def tensors(self) -> Iterator[torch.Tensor]:
+        """The indices of each batch as an int64 tensor (B,); a list of them takes longer."""
+        left = self._indices()[self.skipped * self.batch_size : len(self) * self.batch_size]
+        for some in left.split(_AT_ONCE * self.batch_size) if len(left) else ():
+            yield from some.split(self.batch_size)
+
+    def examples_of(self, number: int) -> list[Any] | None:
+        """The indices of a batch of this epoch; None where they are not known."""
+        if number >= len(self):
+            return None
+        return self._indices()[number * self.batch_size :][: self.batch_size].tolist()
+
+    def _indices(self) -> torch.Tensor:
+        """Of all examples, int64 (N,), in the order of this epoch."""
         if self.seed is None:
-            return range(self.count)
+            return torch.arange(self.count)
         seed = derived(self.seed, "order", self.epoch)
-        return torch.randperm(self.count, generator=torch.Generator().manual_seed(seed)).tolist()
+        return torch.randperm(self.count, generator=torch.Generator().manual_seed(seed))
 
 
 class SampledOrder(Order):
@@ -101,6 +109,7 @@ class SampledOrder(Order):
         self.sampler = memory.owner
         self.gives_batches = batch_size is None
         self.own_seed = seed
+        self.recent: deque[Batch] = deque(maxlen=_REMEMBERED)
 
     def __len__(self) -> int:
         if self.gives_batches:
@@ -115,6 +124,10 @@ class SampledOrder(Order):
                 batch = Batch(indices, self.epoch, number)
                 self.recent.append(batch)
                 yield batch
+
+    def examples_of(self, number: int) -> list[Any] | None:
+        """The indices of a batch of this epoch, unless it was met long ago."""
+        return next((list(b) for b in reversed(self.recent) if b.number == number), None)
 
     def _drawn(self) -> Iterator[list[Any]]:
         """What the sampler gives, drawn from random numbers of its own.

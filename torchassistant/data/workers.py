@@ -18,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torch.utils.data._utils import signal_handling
 
+from torchassistant.data.columns import ColumnsAt
 from torchassistant.data.generators import generators_in, seed_all
 from torchassistant.data.order import Batch
 from torchassistant.data.randomness import derived
@@ -39,19 +40,26 @@ class SeededDataset(Dataset[Any]):
         dataset: Gives examples by index.
         collator: Runs in the worker too; generators that it keeps are seeded as well.
         seed: What the seeds follow from.
+        columns: Cuts whole batches from the dataset; None where examples are asked for.
     """
 
-    def __init__(self, dataset: Any, collator: Any, seed: int) -> None:
+    def __init__(
+        self, dataset: Any, collator: Any, seed: int, columns: ColumnsAt | None = None
+    ) -> None:
         self.dataset = dataset
         self.collator = collator
         self.seed = seed
+        self.columns = columns
         self._own: list[Any] = []
         self._has_met_all = False
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitems__(self, batch: Batch) -> list[Any]:
+    def __getitems__(self, batch: Batch) -> Any:
+        cut = self.columns
+        if cut is not None:
+            return self._given(batch, lambda: cut(torch.tensor(batch)))
         if callable(getattr(self.dataset, "__getitems__", None)):
             return self._given(batch, lambda: self.dataset.__getitems__(batch))
         return self._given(batch, lambda: [self.dataset[index] for index in batch])
