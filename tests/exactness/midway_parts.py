@@ -56,6 +56,30 @@ class OwnJittered(Points):
         return x + 0.1 * noise_of_all() + 0.1 * self.noise.draw(), y
 
 
+def jittered(x: Tensor) -> Tensor:
+    """Noise from torch's global generator."""
+    return x + 0.1 * torch.randn(())
+
+
+class Mixed:
+    """Noise in both columns, from all generators and its own, and what it counts and tells."""
+
+    def __init__(self) -> None:
+        self.noise = OwnNoise()
+        self.calls = 0
+
+    def __call__(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        self.calls += 1
+        noise = 0.1 * (self.noise.draw() + noise_of_all())
+        return x + noise, y - noise
+
+    def state_dict(self) -> dict[str, int]:
+        return {"calls": self.calls}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.calls = state["calls"]
+
+
 class OwnCollator:
     """Noise from the global generators, and from a generator that the collator keeps."""
 

@@ -36,6 +36,23 @@ class Jittered(Points):
         return x + 0.01 * torch.randn(2), target
 
 
+class Wobble:
+    """A transform of a column, with a generator of its own."""
+
+    def __init__(self, scale: float = 0.1, until: float = float("inf")) -> None:
+        self.scale, self.until = scale, until
+        self.generator = torch.Generator().manual_seed(2)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if x.max() > self.until:
+            try:
+                raise ArithmeticError("too far out")
+            except ArithmeticError as error:
+                raise LookupError("no such point,\nand no other") from error
+        noise = torch.randn(x.shape, generator=self.generator) + torch.randn(x.shape)
+        return x + self.scale * noise
+
+
 class Records(Points):
     """Points as dicts, with a column that nothing needs."""
 

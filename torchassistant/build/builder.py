@@ -24,6 +24,7 @@ from torchassistant.config.references import Key, Reference
 from torchassistant.config.spec import NodeSpec, ObjectSpec, ScoreSpec, Spec
 from torchassistant.config.tree import Path
 from torchassistant.data import (
+    Augment,
     CachedDataset,
     LoaderFactory,
     MergedDataset,
@@ -200,9 +201,21 @@ class Builder:
         what = f'the loader factory "{name}"'
         kwargs = self.maker.value(spec.kwargs, (*path, "kwargs"), what, "loader_factories")
         dataset = self.parts.dataset(spec.dataset)
-        factory = LoaderFactory(dataset, collator, kwargs, name, spec.dataset)
+        augments = self.augments(spec, path, what)
+        factory = LoaderFactory(dataset, collator, kwargs, name, spec.dataset, augments)
         self.check_loader(factory, path)
         return factory
+
+    def augments(self, spec: Any, path: Path, what: str) -> list[Augment]:
+        made = []
+        for index, one in enumerate(spec.augments):
+            several = isinstance(spec.augment, list)
+            here = (*path, "augment", index) if several else (*path, "augment")
+            of_what = f"augment {index} of {what}" if several else f"the augment of {what}"
+            transform = self.maker.make(one, here, of_what, "augment")
+            transform = _callable(transform, of_what, self.maker, here)
+            made.append(Augment(transform, one.on, one.columns, of_what))
+        return made
 
     def check_loader(self, factory: LoaderFactory, path: Path) -> None:
         """Build a loader of each kind once, so that arguments that do not fit are found here."""

@@ -170,6 +170,7 @@ ROLES: dict[str, Role] = {
         _has("__call__"),
         or_itself=True,
     ),
+    "augment": Role("transform (it cannot be called)", fits=_has("__call__"), or_itself=True),
     "loader_factories": Role("argument of a loader", functions=True),
     "models": Role("torch.nn.Module", fits=_is_a(nn.Module)),
     "optimizers": Role(

@@ -100,6 +100,10 @@ def _in_worker(error: BaseException) -> tuple[list[str], str] | None:
     _, found, text = str(error).partition("Original Traceback (most recent call last):\n")
     if not found:
         return None
-    *frames, last = re.split(r"^(?=  File )|^(?=\S)", text, flags=re.MULTILINE)[1:]
-    users = [f for f in frames if is_users_file(f.split('"')[1])]
+    # Where one error led to another, the last of them; what it says may have several lines.
+    text = text.rpartition("\nTraceback (most recent call last):\n")[2]
+    pieces = re.split(r"^(?=  File )|^(?=\S)", text, flags=re.MULTILINE)
+    frames = [piece for piece in pieces if piece.startswith("  File ")]
+    last = "".join(pieces[pieces.index(frames[-1]) + 1 :]) if frames else text
+    users = [frame for frame in frames if is_users_file(frame.split('"')[1])]
     return users or frames, last.rstrip()

@@ -9,6 +9,7 @@ from torchassistant.config.spec import Block, HookSpec, ObjectSpec
 from torchassistant.config.tree import Path
 
 ROLES = (
+    "augment",
     "lr_scheduler",
     "input_adapter",
     "output_adapter",

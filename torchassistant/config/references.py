@@ -10,6 +10,7 @@ from torchassistant.config.spec import (
     BatchProcessorSpec,
     DatasetSpec,
     HookSpec,
+    LoaderFactorySpec,
     ObjectSpec,
     OptimizerSpec,
     ScoreSpec,
@@ -118,6 +119,8 @@ def asks_the_session(value: Any) -> bool:
     if isinstance(value, BatchProcessorSpec):
         parts = [value.args, value.kwargs, value.input_adapter, value.output_adapter]
         return bool(value.factory_fn) or asks_the_session(parts)
+    if isinstance(value, LoaderFactorySpec):
+        return asks_the_session([value.kwargs, value.augments])
     if isinstance(value, dict):
         return "factory_fn" in value or any(map(asks_the_session, value.values()))
     if isinstance(value, list):

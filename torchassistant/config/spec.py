@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Tag,
@@ -134,12 +135,41 @@ class CollatorSpec(ObjectSpec):
     """A callable: list of examples in, columns of a batch out."""
 
 
+class AugmentSpec(ObjectSpec):
+    """A transform of training data: a callable, values of columns in, as many out."""
+
+    on: Literal["examples", "batches"] = Field(
+        "examples", description="Each example before it is collated, or each batch after."
+    )
+    columns: Annotated[list[NonNegativeInt], Field(min_length=1)] = Field(
+        [0], description="Positions of the columns that it is called with, from 0."
+    )
+
+
 class LoaderFactorySpec(Block):
     """How batches are drawn from a dataset."""
 
     dataset: Name = Field(description="A dataset, or a slice as `split.train`.")
     collator: Name | None = Field(None, description="Left out: numbers and tensors are stacked.")
     kwargs: dict[str, Any] = Field({}, description="Arguments of `torch.utils.data.DataLoader`.")
+    augment: (
+        Annotated[
+            Annotated[AugmentSpec, Tag("one")] | Annotated[list[AugmentSpec], Tag("several")],
+            Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="What is done to the data at random, in training only: a transform, or "
+        "several, one after the other.",
+    )
+
+    @property
+    def augments(self) -> list[AugmentSpec]:
+        """The transforms, in the order in which they are called."""
+        if isinstance(self.augment, list):
+            return self.augment
+        return [self.augment] if self.augment is not None else []
 
 
 class ModelSpec(ObjectSpec):

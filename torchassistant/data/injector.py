@@ -133,6 +133,9 @@ def _guarded(port: Port) -> Generator[Any, None, None]:
         yield from port.loader.batches()
     except UserError as error:
         raise _from_worker(error) from None
+    except UserCodeError as error:
+        blamed = _blamed_in_worker(error)
+        raise blamed from blamed.__cause__
     except Exception as error:
         raise UserCodeError(f'the data of the loader factory "{port.source}"') from error
 
@@ -144,3 +147,16 @@ def _from_worker(error: UserError) -> UserError:
         return error
     last = text.rstrip().splitlines()[-1]
     return type(error)(last.partition(": ")[2] or last)
+
+
+_SEAM = "\n\nThe above exception was the direct cause of the following exception:\n"
+
+
+def _blamed_in_worker(error: UserCodeError) -> UserCodeError:
+    """The same for an error that says which part it was in: what caused it stands before that."""
+    cause, seam, text = error.part.rpartition(_SEAM)
+    if not seam:
+        return error
+    blamed = UserCodeError(text.rstrip().splitlines()[-1].partition(": ")[2])
+    blamed.__cause__ = RuntimeError(cause)
+    return blamed

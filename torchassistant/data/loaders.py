@@ -7,10 +7,11 @@ from itertools import count
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset, Sampler
+from torch.utils.data import DataLoader, IterableDataset, Sampler, default_convert
 from torch.utils.data._utils.pin_memory import pin_memory
 
 from torchassistant.collators import DefaultCollator
+from torchassistant.data.augment import Augment, Augmented
 from torchassistant.data.cached import caches_in
 from torchassistant.data.columns import ColumnsAt, columns_of
 from torchassistant.data.generators import set_states_of, states_of
@@ -175,6 +176,7 @@ class LoaderFactory:
         kwargs: Arguments of ``torch.utils.data.DataLoader``.
         name: The name of the definition.
         dataset_name: What the config calls the dataset.
+        augments: What is done to the data at random, in training.
         fills: Whether its loaders fill caches of the dataset.
     """
 
@@ -185,6 +187,7 @@ class LoaderFactory:
         kwargs: Mapping[str, Any],
         name: str = "",
         dataset_name: str = "",
+        augments: Sequence[Augment] = (),
         fills: bool = True,
     ) -> None:
         self.dataset = dataset
@@ -195,11 +198,22 @@ class LoaderFactory:
         self.fills = fills
         drawn_by = self.kwargs.get("batch_sampler") or self.kwargs.get("sampler")
         is_stream = isinstance(dataset, IterableDataset)
-        self.memory = Memory(dataset, collator) if is_stream else Memory(drawn_by)
+        self.augments = augments
+        self.memory = Memory(dataset, collator, *augments) if is_stream else Memory(drawn_by)
         self.columns = columns_of(dataset) if type(collator) is DefaultCollator else None
 
     def check(self) -> None:
-        """Build a loader of each kind; torch raises where the arguments do not fit."""
+        """Build a loader of each kind; torch raises where the arguments do not fit.
+
+        Raises:
+            ValueError: There are to be examples, and the dataset gives whole batches.
+        """
+        on_examples = any(augment.on == "examples" for augment in self.augments)
+        if on_examples and self.kwargs.get("batch_size", 1) is None:
+            raise ValueError(
+                'with "batch_size": null the dataset gives whole batches, so that its "augment" '
+                'must be on "batches"'
+            )
         DataLoader(self.dataset, **self.kwargs)
         self.for_training(0)
         self.for_evaluation(0)
@@ -208,37 +222,48 @@ class LoaderFactory:
         """The same without workers, for who wants a batch or two."""
         kwargs = {key: value for key, value in self.kwargs.items() if key not in _WORKERS_ONLY}
         return LoaderFactory(
-            self.dataset, self.collator, kwargs, self.name, self.dataset_name, fills=False
+            self.dataset,
+            self.collator,
+            kwargs,
+            self.name,
+            self.dataset_name,
+            self.augments,
+            fills=False,
         )
 
     def for_training(self, seed: int) -> EpochLoader:
         """A loader that shuffles, unless the config says otherwise."""
-        return self._build(dict(self.kwargs), seed, shuffle=True)
+        return self._build(dict(self.kwargs), seed, self.augments, shuffle=True)
 
     def for_evaluation(self, seed: int) -> EpochLoader:
         """A loader that reads the dataset in its own order."""
         kwargs = {key: value for key, value in self.kwargs.items() if key not in _TRAINING_ONLY}
-        return self._build(kwargs, seed, shuffle=False)
+        return self._build(kwargs, seed, (), shuffle=False)
 
-    def _build(self, kwargs: dict[str, Any], seed: int, shuffle: bool) -> EpochLoader:
+    def _build(
+        self, kwargs: dict[str, Any], seed: int, augments: Sequence[Augment], shuffle: bool
+    ) -> EpochLoader:
         init = kwargs.pop("worker_init_fn", None)
         for key in _NOT_HONOURED:
             kwargs.pop(key, None)
         # Without a batch size the dataset gives whole batches: the default has nothing to collate.
         whole = kwargs.get("batch_size", 1) is None and isinstance(self.collator, DefaultCollator)
-        collate, dataset, order, columns = self.collator, self.dataset, None, None
+        collate = default_convert if whole else self.collator
+        dataset, order, columns = self.dataset, None, None
         if kwargs.get("num_workers"):
             kwargs.setdefault("timeout", PATIENCE)
         if not isinstance(self.dataset, IterableDataset):
             order = self._order(kwargs, seed, shuffle)
             # A sampler of the user may draw what is no index, and the dataset take it.
-            if type(order) is Order and not whole and self.columns is not None:
+            by_example = whole or any(augment.on == "examples" for augment in augments)
+            if type(order) is Order and not by_example and self.columns is not None:
                 collate, columns = _as_it_is, self.columns
             if kwargs.get("num_workers"):
-                dataset = SeededDataset(self.dataset, self.collator, seed, columns)
+                keepers = (self.collator, augments)
+                dataset = SeededDataset(self.dataset, keepers, seed, columns)
         loader: DataLoader[Any] = DataLoader(
             dataset,
-            collate_fn=None if whole else collate,
+            collate_fn=Augmented(collate, augments) if augments else collate,
             generator=torch.Generator(),
             worker_init_fn=WorkerStart(init) if kwargs.get("num_workers") else None,
             **kwargs,

@@ -38,16 +38,16 @@ class SeededDataset(Dataset[Any]):
 
     Args:
         dataset: Gives examples by index.
-        collator: Runs in the worker too; generators that it keeps are seeded as well.
+        keepers: What runs in the worker too; generators that it keeps are seeded as well.
         seed: What the seeds follow from.
         columns: Cuts whole batches from the dataset; None where examples are asked for.
     """
 
     def __init__(
-        self, dataset: Any, collator: Any, seed: int, columns: ColumnsAt | None = None
+        self, dataset: Any, keepers: Any, seed: int, columns: ColumnsAt | None = None
     ) -> None:
         self.dataset = dataset
-        self.collator = collator
+        self.keepers = keepers
         self.seed = seed
         self.columns = columns
         self._own: list[Any] = []
@@ -84,7 +84,7 @@ class SeededDataset(Dataset[Any]):
         return given
 
     def _look(self) -> None:
-        roots = {"dataset": self.dataset, "collator": self.collator}
+        roots = {"dataset": self.dataset, "keepers": self.keepers}
         self._own = list(generators_in(roots).values())
 
     def _start(self, seed: int) -> None:

@@ -168,6 +168,10 @@ def _of_training(parts: Parts) -> Iterator[tuple[str, Any]]:
     for name, collator in parts.collators.items():
         if has_state(collator):
             yield f'the collator "{name}"', collator
+    for factory in parts.loader_factories.values():
+        for augment in factory.augments:
+            if has_state(augment.transform) and not isinstance(augment.transform, nn.Module):
+                yield augment.what, augment.transform
 
 
 def _of_modules(parts: Parts) -> Iterator[tuple[str, Any]]:
@@ -197,6 +201,10 @@ def _generators(parts: Parts) -> dict[str, Generator]:
     groups: dict[str, Any] = {
         "datasets": {name: uncached(dataset) for name, dataset in parts.datasets.items()},
         "collators": parts.collators,
+        "loader_factories": {
+            name: [augment.transform for augment in factory.augments]
+            for name, factory in parts.loader_factories.items()
+        },
         "preprocessors": parts.preprocessors,
         "models": parts.models,
         "losses": {n: [loss.function, loss.transform] for n, loss in parts.losses.items()},

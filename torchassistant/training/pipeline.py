@@ -121,10 +121,12 @@ class Pipeline:
 
 
 def keepers_of(inputs: Sequence[InputSource]) -> dict[str, Any]:
-    """The datasets and collators behind some inputs."""
+    """The datasets and collators behind some inputs, and what augments them."""
     factories = [source.factory for source in inputs]
     datasets = {f"dataset {i}": factory.dataset for i, factory in enumerate(factories)}
-    return datasets | {f"collator {i}": factory.collator for i, factory in enumerate(factories)}
+    collators = {f"collator {i}": factory.collator for i, factory in enumerate(factories)}
+    augments = [augment.transform for factory in factories for augment in factory.augments]
+    return datasets | collators | {f"augment {i}": part for i, part in enumerate(augments)}
 
 
 def evaluation_data(inputs: Sequence[InputSource], seed: int) -> Injector:
