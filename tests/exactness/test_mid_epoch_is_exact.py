@@ -86,6 +86,11 @@ def test_a_cut_at_every_iteration_of_one_run_with_workers(tmp_path: Path) -> Non
     Runs(noisy(2), tmp_path).check_all_cuts_in_one()
 
 
+def test_a_cut_at_every_iteration_of_one_run_with_kept_workers(tmp_path: Path) -> None:
+    """Every cut begins in the middle of an epoch, with workers that live on into the next."""
+    Runs(noisy(2, persistent_workers=True), tmp_path).check_all_cuts_in_one()
+
+
 VALIDATED = {
     "with global generators": ("Jittered", "DefaultCollator"),
     "with generators of the dataset": ("OwnJittered", "DefaultCollator"),

@@ -53,6 +53,11 @@ class Injector:
         """Whether waiting for frames can be given up, and the same frames be had again later."""
         return all(port.loader.can_be_left for port in self.ports)
 
+    def close(self) -> None:
+        """End the workers that live on from pass to pass."""
+        for port in self.ports:
+            port.loader.close()
+
     def state(self) -> dict[str, Any]:
         """What it takes, beside epoch and position, to give the frames of this epoch again."""
         return {port.name: port.loader.began_with for port in self.ports}

@@ -19,10 +19,12 @@ from torchassistant.data.memory import Memory
 from torchassistant.data.order import Order, SampledOrder
 from torchassistant.data.randomness import derived, seeded
 from torchassistant.data.workers import (
+    AUTO,
     PATIENCE,
     SeededDataset,
+    Workers,
     WorkerStart,
-    batches_of_workers,
+    chosen_workers,
 )
 
 # In evaluation the dataset is read once, in its own order, whatever draws from it in training.
@@ -35,9 +37,10 @@ _WORKERS_ONLY = (
     "worker_init_fn",
     "persistent_workers",
 )
-# Workers that outlive their epoch would go on with what the epoch before left in them, and batches
-# that come as they are ready come in another order every time: a resumed run has neither.
-_NOT_HONOURED = ("persistent_workers", "in_order")
+# Batches that come as they are ready come in another order every time. A worker that outlives its
+# epoch goes on with what a stream has become in it, which a resumed run does not have.
+_NOT_HONOURED = ("in_order",)
+_NOT_FOR_STREAMS = ("in_order", "persistent_workers")
 
 
 class EpochLoader:
@@ -70,6 +73,7 @@ class EpochLoader:
         self.memory = memory
         self.fills = fills
         self.columns = columns
+        self.workers = Workers(loader)
         self.epoch = self.skipped = 0
         self.began_with: Any = None
         self.interrupted_with: dict[str, Any] = {}
@@ -108,7 +112,7 @@ class EpochLoader:
         self.loader.generator.manual_seed(derived(self.seed, "workers", self.epoch))
         batches: Iterator[Any]
         if self.loader.num_workers:
-            batches = batches_of_workers(self.loader)
+            batches = self.workers.batches()
         elif self.order is None:
             batches = self._seeded(iter(self.loader))
         elif self.loader.batch_sampler is self.order:
@@ -116,6 +120,10 @@ class EpochLoader:
         else:
             batches = iter(self.loader)
         return batches if self.order is not None else self._after_skipped(batches)
+
+    def close(self) -> None:
+        """End the workers that live on from pass to pass."""
+        self.workers.close()
 
     def examples_of(self, number: int) -> list[Any] | None:
         """The indices of the examples of a batch of this epoch, where they are known."""
@@ -206,7 +214,8 @@ class LoaderFactory:
         """Build a loader of each kind; torch raises where the arguments do not fit.
 
         Raises:
-            ValueError: There are to be examples, and the dataset gives whole batches.
+            ValueError: The same of what is not torch's to know: ``"num_workers": "auto"``, and
+                transforms of examples where the dataset gives whole batches.
         """
         on_examples = any(augment.on == "examples" for augment in self.augments)
         if on_examples and self.kwargs.get("batch_size", 1) is None:
@@ -214,7 +223,10 @@ class LoaderFactory:
                 'with "batch_size": null the dataset gives whole batches, so that its "augment" '
                 'must be on "batches"'
             )
-        DataLoader(self.dataset, **self.kwargs)
+        workers = self.kwargs.get("num_workers", 0)
+        if not isinstance(workers, int) and workers != AUTO:
+            raise ValueError(f'"num_workers" must be a whole number or "{AUTO}", found {workers!r}')
+        DataLoader(self.dataset, **self._with_workers(self.kwargs, columns=None))
         self.for_training(0)
         self.for_evaluation(0)
 
@@ -244,21 +256,23 @@ class LoaderFactory:
         self, kwargs: dict[str, Any], seed: int, augments: Sequence[Augment], shuffle: bool
     ) -> EpochLoader:
         init = kwargs.pop("worker_init_fn", None)
-        for key in _NOT_HONOURED:
+        is_stream = isinstance(self.dataset, IterableDataset)
+        for key in _NOT_FOR_STREAMS if is_stream else _NOT_HONOURED:
             kwargs.pop(key, None)
         # Without a batch size the dataset gives whole batches: the default has nothing to collate.
         whole = kwargs.get("batch_size", 1) is None and isinstance(self.collator, DefaultCollator)
         collate = default_convert if whole else self.collator
         dataset, order, columns = self.dataset, None, None
-        if kwargs.get("num_workers"):
-            kwargs.setdefault("timeout", PATIENCE)
-        if not isinstance(self.dataset, IterableDataset):
+        if not is_stream:
             order = self._order(kwargs, seed, shuffle)
             # A sampler of the user may draw what is no index, and the dataset take it.
             by_example = whole or any(augment.on == "examples" for augment in augments)
             if type(order) is Order and not by_example and self.columns is not None:
                 collate, columns = _as_it_is, self.columns
-            if kwargs.get("num_workers"):
+        kwargs = self._with_workers(kwargs, columns if not augments else None)
+        if kwargs.get("num_workers"):
+            kwargs.setdefault("timeout", PATIENCE)
+            if order is not None:
                 keepers = (self.collator, augments)
                 dataset = SeededDataset(self.dataset, keepers, seed, columns)
         loader: DataLoader[Any] = DataLoader(
@@ -269,6 +283,21 @@ class LoaderFactory:
             **kwargs,
         )
         return EpochLoader(loader, seed, order, self.memory, self.fills, columns)
+
+    def _with_workers(self, kwargs: Mapping[str, Any], columns: ColumnsAt | None) -> dict[str, Any]:
+        """Arguments with the number of workers, where that is left to us.
+
+        Args:
+            kwargs: The arguments.
+            columns: What batches are cut from, where nothing random is done to them: that is done
+                before a worker could be asked for it, and gives the same without one.
+        """
+        if kwargs.get("num_workers") != AUTO:
+            return dict(kwargs)
+        if columns is not None:
+            return {key: value for key, value in kwargs.items() if key not in _WORKERS_ONLY}
+        are_alike = not isinstance(self.dataset, IterableDataset)
+        return {**kwargs, "num_workers": chosen_workers(are_alike)}
 
     def _order(self, kwargs: dict[str, Any], seed: int, shuffle: bool) -> Order:
         """The order of the batches; it takes the place of what the arguments say of it."""
@@ -283,7 +312,7 @@ class LoaderFactory:
         else:
             order = Order(len(self.dataset), size or 1, drop_last, seed if shuffle else None)
         if size is None and batches is None:
-            in_worker = bool(kwargs.get("num_workers"))
+            in_worker = bool(kwargs.get("num_workers"))  # "auto" is at least one here
             kwargs |= {"batch_size": None, "sampler": _Single(order, in_worker)}
         else:
             kwargs["batch_sampler"] = order

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,27 @@ from torchassistant.errors import WorkerLost
 PATIENCE = 300.0
 """Seconds that a batch of a worker is waited for, unless the config has a ``timeout``."""
 
+AUTO = "auto"
+_MOST_WORKERS = 8
 _GRACE = 1.0
+
+
+def chosen_workers(are_alike: bool) -> int:
+    """How many workers load what is not cut from columns, where the config leaves it open.
+
+    At least one on every machine: what workers draw at random is not what the main process draws,
+    and a config must mean the same everywhere. One core is left to the main process. More than
+    eight seldom load faster, and each takes memory, and time to start.
+
+    Args:
+        are_alike: Whether several workers give the batches of one. Several copies of a stream would
+            give each example several times.
+    """
+    if not are_alike:
+        return 1
+    can_tell = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if can_tell else os.cpu_count() or 1
+    return min(max(1, cores - 1), _MOST_WORKERS)
 
 
 class SeededDataset(Dataset[Any]):
@@ -173,39 +194,72 @@ def can_be_interrupted() -> bool:
 _HELD_BACK = (signal.SIGINT, signal.SIGTERM)
 
 
-def batches_of_workers(loader: DataLoader[Any]) -> Iterator[Any]:
-    """The batches of torch's loader over workers; whatever happens, no worker is left.
+class Workers:
+    """The workers of torch's loader: of one pass, or with ``persistent_workers`` of all to come.
 
-    Raises:
-        WorkerLost: A worker died, or gave nothing for too long.
+    Args:
+        loader: Its sampler says at each pass what the workers have to load.
     """
-    # A signal must not meet a worker that still has the handlers of the process that it is a copy
-    # of; the worker lets it through when it is ready for it.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-    try:
-        with importable():
-            iterator = iter(loader)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    _hear_of_deaths_while_waiting()
-    try:
-        while True:
-            _Waiting.now = True
-            try:
-                if _Waiting.check is not None:
-                    _Waiting.check()
-                signal_handling._error_if_any_worker_fails()  # type: ignore[attr-defined]
-                batch = next(iterator, _END)
-            except (RuntimeError, OSError, EOFError) as error:
-                _Waiting.now = False
-                raise _explained(error, iterator) from None
-            finally:
-                _Waiting.now = False
-            if batch is _END:
-                return
-            yield batch
-    finally:
-        _end(iterator)
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self.loader = loader
+        self._iterator: Any = None
+
+    def batches(self) -> Iterator[Any]:
+        """One pass. Whatever happens, no worker is left, unless it lives on for the next pass.
+
+        Raises:
+            WorkerLost: A worker died, or gave nothing for too long.
+        """
+        try:
+            if self._iterator is None:
+                self._start()
+            else:
+                self._waited_for(
+                    partial(iter, self.loader)
+                )  # the same iterator, from its beginning
+            following = partial(next, self._iterator, _END)
+            while (batch := self._waited_for(following)) is not _END:
+                yield batch
+        except GeneratorExit:  # a pass may be left before its end
+            raise
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            if not self.loader.persistent_workers:
+                self.close()
+
+    def close(self) -> None:
+        """End the workers that there are."""
+        iterator, self._iterator = self._iterator, None
+        self.loader._iterator = None  # torch would go on with workers that are gone
+        if iterator is not None:
+            _end(iterator)
+
+    def _start(self) -> None:
+        # A signal must not meet a worker that still has the handlers of the process that it is a
+        # copy of; the worker lets it through when it is ready for it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+        try:
+            with importable():
+                self._iterator = iter(self.loader)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _hear_of_deaths_while_waiting()
+
+    def _waited_for(self, step: Callable[[], Any]) -> Any:
+        _Waiting.now = True
+        try:
+            if _Waiting.check is not None:
+                _Waiting.check()
+            signal_handling._error_if_any_worker_fails()  # type: ignore[attr-defined]
+            return step()
+        except (RuntimeError, OSError, EOFError) as error:
+            _Waiting.now = False
+            raise _explained(error, self._iterator) from None
+        finally:
+            _Waiting.now = False
 
 
 _END = object()

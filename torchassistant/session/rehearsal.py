@@ -138,7 +138,12 @@ class _WatchedFactory(LoaderFactory):
     def __init__(self, watch: _Watch, pipeline: Pipeline, source: InputSource) -> None:
         given = source.factory
         super().__init__(
-            given.dataset, given.collator, given.kwargs, given.name, given.dataset_name
+            given.dataset,
+            given.collator,
+            given.kwargs,
+            given.name,
+            given.dataset_name,
+            given.augments,
         )
         self.memory = given.memory
         self.watch = watch

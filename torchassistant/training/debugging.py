@@ -51,9 +51,9 @@ class DebugPipeline:
         seed = derived(self.seed, "debug", self.name, step)
         parts = [part for p in self.graph.processors.values() for part in p.parts]
         keepers = keepers_of(self.inputs) | {f"part {i}": part for i, part in enumerate(parts)}
-        data = evaluation_data(self.inputs, derived(self.seed, self.name))
         try:
             with (
+                closing(evaluation_data(self.inputs, derived(self.seed, self.name))) as data,
                 seeded(seed),
                 own_seeded(keepers, seed),
                 evaluating(self.graph.modules),

@@ -43,8 +43,19 @@ def evaluate(
     Raises:
         Interrupted: ``stop`` asked for it.
     """
+    with closing(pipeline.evaluation_data()) as data:
+        return evaluate_over(data, pipeline, steps, reporter, stop)
+
+
+def evaluate_over(
+    data: Injector,
+    pipeline: Pipeline,
+    steps: Steps = 1.0,
+    reporter: Reporter | None = None,
+    stop: StopRequest | None = None,
+) -> dict[str, float]:
+    """The same over the evaluation data of the pipeline, for who evaluates it again and again."""
     reporter, stop = reporter or Reporter(), stop or StopRequest()
-    data = pipeline.evaluation_data()
     plan = pipeline.graph.for_evaluation()
     losses = [(item, RunningMean(item.loss.sums)) for item in pipeline.losses]
     metrics = [(item, item.metric.fresh()) for item in pipeline.metrics]

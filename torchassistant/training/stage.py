@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from torchassistant.config.rows import row_columns
+from torchassistant.data import Injector
 from torchassistant.errors import DataError, Interrupted, blaming, near
 from torchassistant.graph import buffers_of
 from torchassistant.training.debugging import DebugPipeline
-from torchassistant.training.evaluation import Steps, evaluate
+from torchassistant.training.evaluation import Steps, evaluate_over
 from torchassistant.training.iteration import GradientClipper, Scheduler, Trainer
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import (
@@ -165,14 +166,17 @@ def train_stage(
         stage.trainer(p, stage.clippers, stage.schedulers, stage.skips_nonfinite, stop, timing)
         for p in stage.training
     ]
-    with freezing(stage):
+    checks = {pipeline.name: pipeline.evaluation_data() for pipeline in stage.validation}
+    with freezing(stage), ExitStack() as stack:
+        for data in (*(trainer.data for trainer in trainers), *checks.values()):
+            stack.enter_context(closing(data))
         index = progress.stage
         while progress.stage == index:
             clock = _Clock(progress)
             timing.start()
             try:
                 met = _train_epoch(stage, trainers, progress, keeper, reporter, stop, clock, timing)
-                row = _row(stage, progress, met, reporter, stop, timing)
+                row = _row(stage, progress, met, checks, reporter, stop, timing)
             except Interrupted:
                 if not stop.at_once:
                     stop.saving = True
@@ -292,6 +296,7 @@ def _row(
     stage: Stage,
     progress: Progress,
     met: Mapping[str, Mapping[str, float]],
+    checks: Mapping[str, Injector],
     reporter: Reporter,
     stop: StopRequest,
     timing: Timing,
@@ -301,7 +306,8 @@ def _row(
     try:
         for pipeline in stage.validation:
             steps = stage.eval_steps.get(pipeline.name, 1.0)
-            results[pipeline.name] = evaluate(pipeline, steps, reporter, stop)
+            data = checks[pipeline.name]
+            results[pipeline.name] = evaluate_over(data, pipeline, steps, reporter, stop)
             timing.lap(VALIDATION)
     except Interrupted:
         # Validation is run again: what a model changes in eval mode must not be changed twice.
