@@ -26,6 +26,7 @@ class Port:
         columns: Names of the columns of a batch; None names them ``input_1``, ``input_2``, …
         source: The name of the loader factory, for messages.
         dataset: The name of its dataset, for messages.
+        put: Brings a frame to where it is needed; None leaves it where it is.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Port:
     columns: tuple[str, ...] | None
     source: str = ""
     dataset: str = ""
+    put: Callable[[dict[str, Any]], dict[str, Any]] | None = None
 
 
 class Injector:
@@ -83,16 +85,18 @@ class Injector:
                     port.name,
                     stack.enter_context(closing(_guarded(port))),
                     named(port.columns, port.source),
+                    port.put,
                 )
                 for port in self.ports
             ]
             while True:
                 result = {}
-                for name, batches, frame_of in sources:
+                for name, batches, frame_of, put in sources:
                     batch = next(batches, _END)
                     if batch is _END:
                         return
-                    result[name] = frame_of(batch)
+                    frame = frame_of(batch)
+                    result[name] = frame if put is None else put(frame)
                 yield result
 
 

@@ -243,14 +243,24 @@ class LoaderFactory:
             fills=False,
         )
 
-    def for_training(self, seed: int) -> EpochLoader:
-        """A loader that shuffles, unless the config says otherwise."""
-        return self._build(dict(self.kwargs), seed, self.augments, shuffle=True)
+    def for_training(self, seed: int, pins: bool = False) -> EpochLoader:
+        """A loader that shuffles, unless the config says otherwise.
 
-    def for_evaluation(self, seed: int) -> EpochLoader:
+        Args:
+            seed: What everything random in it follows from.
+            pins: Whether what comes from workers is pinned, where the config does not say.
+        """
+        kwargs = self._with_pinning(self.kwargs, pins)
+        return self._build(kwargs, seed, self.augments, shuffle=True)
+
+    def for_evaluation(self, seed: int, pins: bool = False) -> EpochLoader:
         """A loader that reads the dataset in its own order."""
         kwargs = {key: value for key, value in self.kwargs.items() if key not in _TRAINING_ONLY}
-        return self._build(kwargs, seed, (), shuffle=False)
+        return self._build(self._with_pinning(kwargs, pins), seed, (), shuffle=False)
+
+    @staticmethod
+    def _with_pinning(kwargs: Mapping[str, Any], pins: bool) -> dict[str, Any]:
+        return {"pin_memory": True, **kwargs} if pins and kwargs.get("num_workers") else {**kwargs}
 
     def _build(
         self, kwargs: dict[str, Any], seed: int, augments: Sequence[Augment], shuffle: bool

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from graphlib import TopologicalSorter
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -49,6 +50,20 @@ class BatchGraph:
     def modules(self) -> list[nn.Module]:
         """Every module of the graph, once."""
         return list(dict.fromkeys(m for p in self.processors.values() for m in p.modules))
+
+    @property
+    def home(self) -> torch.device | None:
+        """Where the columns of its ports may be before it runs; None is where they are.
+
+        The frame of a port goes on through the graph, so all processors have to be at one place.
+        """
+        homes = {processor.home for processor in self.processors.values()}
+        return homes.pop() if len(homes) == 1 else None
+
+    @property
+    def is_on_cuda(self) -> bool:
+        """Whether a parameter of it is on a CUDA device."""
+        return any(p.is_cuda for module in self.modules for p in module.parameters())
 
     @property
     def optimizers(self) -> list[Optimizer]:

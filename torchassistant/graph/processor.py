@@ -55,6 +55,10 @@ class Processor(Protocol):
     def parts(self) -> Sequence[Any]:
         """Everything of the user that runs here, modules or not."""
 
+    @property
+    def home(self) -> torch.device | None:
+        """Where the columns of its frame may be before it runs; None is where they are."""
+
     def lowered(self, call_of: CallOf) -> Callable[[Frame], Frame]:
         """A function that runs this processor, with everything settled that can be."""
 
@@ -106,6 +110,13 @@ class NeuralProcessor:
         return list(dict.fromkeys([*(node.model for node in self.nodes), *adapters]))
 
     @property
+    def home(self) -> torch.device | None:
+        """Where its models are, unless an adapter may count on finding columns on the host."""
+        adapters = [self.input_adapter, self.output_adapter]
+        is_free = all(a is None or type(a).__module__ in _AT_HOME_ANYWHERE for a in adapters)
+        return self.device if self.moves and is_free else None
+
+    @property
     def parts(self) -> Sequence[Any]:
         """The models and the adapters."""
         return [*(node.model for node in self.nodes), self.input_adapter, self.output_adapter]
@@ -113,6 +124,10 @@ class NeuralProcessor:
     def lowered(self, call_of: CallOf) -> Callable[[Frame], Frame]:
         """A function that runs this processor, each model called as ``call_of`` says."""
         return _Run(self, [call_of(node) for node in self.nodes])
+
+
+_AT_HOME_ANYWHERE = ("torchassistant.adapters", "torchassistant.output_adapters")
+"""Modules of adapters that read columns on any device."""
 
 
 class _Run:
@@ -249,6 +264,7 @@ class ObjectProcessor:
     """A batch processor that is an object of the user: a callable from frame to frame."""
 
     nodes: Sequence[Node] = ()
+    home: torch.device | None = None
 
     def __init__(self, name: str, function: Callable[[Frame], Frame]) -> None:
         self.name = name

@@ -149,9 +149,9 @@ class _WatchedFactory(LoaderFactory):
         self.watch = watch
         self.pipeline = pipeline.name
 
-    def for_training(self, seed: int) -> EpochLoader:
+    def for_training(self, seed: int, pins: bool = False) -> EpochLoader:
         """The same loader, looked at."""
-        loader = super().for_training(seed)
+        loader = super().for_training(seed, pins)
         batches = loader.batches
         loader.batches = lambda: self._told(batches())  # type: ignore[method-assign]
         return loader

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from torchassistant.data import Injector, LoaderFactory, Port
+from torchassistant.data.ahead import put_ahead
 from torchassistant.data.randomness import derived
-from torchassistant.graph import BatchGraph, Compiling
+from torchassistant.graph import BatchGraph, Compiling, Frame
 from torchassistant.training.precision import Precision
 from torchassistant.training.scoring import Loss, Metric
 
@@ -106,10 +108,13 @@ class Pipeline:
             [
                 Port(
                     source.port,
-                    source.factory.for_training(derived(self.seed, self.name, source.port)),
+                    source.factory.for_training(
+                        derived(self.seed, self.name, source.port), self.graph.is_on_cuda
+                    ),
                     source.columns,
                     source.factory.name,
                     source.factory.dataset_name,
+                    _put(self.graph),
                 )
                 for source in self.inputs
             ]
@@ -117,7 +122,7 @@ class Pipeline:
 
     def evaluation_data(self) -> Injector:
         """The frames of evaluation: every dataset once, in its own order."""
-        return evaluation_data(self.inputs, derived(self.seed, self.name))
+        return evaluation_data(self.inputs, derived(self.seed, self.name), self.graph)
 
 
 def keepers_of(inputs: Sequence[InputSource]) -> dict[str, Any]:
@@ -129,17 +134,34 @@ def keepers_of(inputs: Sequence[InputSource]) -> dict[str, Any]:
     return datasets | collators | {f"augment {i}": part for i, part in enumerate(augments)}
 
 
-def evaluation_data(inputs: Sequence[InputSource], seed: int) -> Injector:
-    """Frames of every dataset in its own order."""
+def evaluation_data(
+    inputs: Sequence[InputSource], seed: int, graph: BatchGraph | None = None
+) -> Injector:
+    """Frames of every dataset in its own order.
+
+    Args:
+        inputs: What feeds each port.
+        seed: What is random in it follows from that.
+        graph: What the frames are for; None leaves them on the host.
+    """
+    pins = graph is not None and graph.is_on_cuda
+    put = None if graph is None else _put(graph)
     return Injector(
         [
             Port(
                 source.port,
-                source.factory.for_evaluation(derived(seed, source.port)),
+                source.factory.for_evaluation(derived(seed, source.port), pins),
                 source.columns,
                 source.factory.name,
                 source.factory.dataset_name,
+                put,
             )
             for source in inputs
         ]
     )
+
+
+def _put(graph: BatchGraph) -> Callable[[Frame], Frame] | None:
+    """What brings the frames of the ports to the graph."""
+    home = graph.home
+    return partial(put_ahead, device=home) if home is not None and home.type == "cuda" else None
