@@ -107,6 +107,10 @@ class _NamedProcessor:
     def parts(self) -> Sequence[Any]:
         return self.processor.parts
 
+    @property
+    def home(self) -> torch.device | None:
+        return self.processor.home
+
     def lowered(self, call_of: CallOf) -> Callable[[Frame], Frame]:
         if getattr(self.processor, "compiling", None) is None:
             run = self.processor.lowered(lambda node: named(f'node "{node.name}"', call_of(node)))
