@@ -104,15 +104,14 @@ class Column:
         """A value, with memory of its own."""
         return decode(*self._piece(index))
 
-    def take(self, indices: Sequence[int], where: Tensor) -> Tensor | list[Any]:
+    def take(self, where: Tensor) -> Tensor | list[Any]:
         """What the default collator makes of some values.
 
         Args:
-            indices: At least one, each from 0 to N - 1.
-            where: The same as int64 (B,).
+            where: int64 (B,), at least one, each from 0 to N - 1.
         """
         if self.rows is None:
-            return collate_column([self.at(index) for index in indices])
+            return collate_column([self.at(index) for index in where.tolist()])
         if self.layouts[0][0] != "float":
             return self.rows.index_select(0, where)
         return self.rows.index_select(0, where).to(torch.get_default_dtype())
@@ -174,13 +173,12 @@ class Table:
         """
         if not indices or self.form == ("tuple", 0) or self.form == ("list", 0):
             return _collate([self[index] for index in indices])
-        inside = [self._inside(index) for index in indices]
-        where = torch.tensor(inside)
+        where = self._all_inside(indices)
         try:
-            columns = [column.take(inside, where) for column in self.columns]
+            columns = [column.take(where) for column in self.columns]
         except DataError:
             # Once more, slower: the collator names the column.
-            return _collate([self[index] for index in inside])
+            return _collate([self[index] for index in indices])
         return dict(zip(self.form[1:], columns, strict=True)) if self.form[0] == "dict" else columns
 
     def holds(self, index: int, example: Any) -> bool:
@@ -192,6 +190,14 @@ class Table:
             return False
         stored = [column.raw(index) for column in self.columns]
         return (form, given) == (self.form, stored)
+
+    def _all_inside(self, indices: Sequence[int]) -> Tensor:
+        """The same indices from 0 on, int64 (B,)."""
+        where = torch.tensor(indices)
+        lowest, highest = (int(end) for end in where.aminmax())
+        if lowest < 0 or highest >= self.count:
+            return torch.tensor([self._inside(index) for index in indices])
+        return where
 
     def _inside(self, index: int) -> int:
         place = as_index(index)
