@@ -78,7 +78,8 @@ def _in_process(run: _Run, until: int, trust: Sequence[str]) -> tuple[int, int, 
     """Train in a process of its own; gives its status, the iterations and the epochs done."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_train, args=(run, until, list(trust), sender))
+    method = multiprocessing.get_start_method()
+    process = context.Process(target=_train, args=(run, until, list(trust), method, sender))
     with importable():
         process.start()
     try:
@@ -93,7 +94,10 @@ def _in_process(run: _Run, until: int, trust: Sequence[str]) -> tuple[int, int, 
         process.kill()
 
 
-def _train(run: _Run, until: int, trust: Sequence[str], sender: object) -> None:
+def _train(run: _Run, until: int, trust: Sequence[str], method: str, sender: object) -> None:
+    # Of its own accord a spawned process would spawn its loader workers too; train.py does not, and
+    # generators of torch cannot be sent to such a worker.
+    multiprocessing.set_start_method(method, force=True)
     folder.put_first()
     streams.prepare()
 
