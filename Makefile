@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test test-faults check quickstart
+.PHONY: help setup test test-faults check quickstart bench bench-peers bench-gpu
 
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
@@ -20,7 +20,7 @@ ARGS :=
 FIGURES := faults.json
 
 help:  ## list these targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP)  ## make .venv and install TorchAssistant and its tools there
 	@:
@@ -33,6 +33,29 @@ test-faults: setup  ## try every fault many times; figures go to FIGURES (faults
 	rm -f $(FIGURES)
 	OMP_NUM_THREADS=1 FAULTS_FIGURES=$(abspath $(FIGURES)) $(VENV_PYTHON) -m pytest tests/faults -m faults \
 	    -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# TorchAssistant beside loops by hand, some minutes; ARGS="--only gan" measures one workload. The
+# figures are kept in benchmarks/results/ and shown in docs/benchmarks.md.
+bench: setup  ## measure it beside loops by hand (ARGS="--only gan")
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m benchmarks $(ARGS)
+
+bench-gpu: setup  ## the same on a CUDA device
+	$(VENV_PYTHON) -m benchmarks --set gpu $(ARGS)
+
+# They stand on top of .venv, in an environment of their own.
+PEERS := .venv-peers
+PEERS_PYTHON := $(PEERS)/bin/python
+SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+
+bench-peers: setup $(PEERS)/.installed  ## the same beside Lightning, Ignite, argus and Accelerate
+	OMP_NUM_THREADS=1 $(PEERS_PYTHON) -m benchmarks --set peers $(ARGS)
+
+$(PEERS)/.installed:
+	$(VENV_PYTHON) -m venv --clear --without-pip $(PEERS)
+	$(VENV_PYTHON) $(SITE_PACKAGES) > "$$($(PEERS_PYTHON) $(SITE_PACKAGES))/base.pth"
+	$(VENV_PYTHON) -m pip --python $(PEERS_PYTHON) install --quiet --disable-pip-version-check \
+	    lightning pytorch-ignite pytorch-argus accelerate
+	@touch $@
 
 check: setup  ## lint, formatting and types
 	$(VENV_PYTHON) -m ruff check .

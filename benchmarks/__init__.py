@@ -1,0 +1,1 @@
+"""How fast a session is, beside the loop that a person would write by hand."""

@@ -1,0 +1,87 @@
+"""The page of the benchmarks, from the files that are kept: ``python -m benchmarks.report``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmarks.figures import Figure
+from benchmarks.records import Result, read_all
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
+
+HEADER = """\
+# Benchmarks
+
+Written by `make bench` and `make bench-peers`, from the files in `benchmarks/results/`.
+
+Two sides of a comparison run in turn, in one process or in pairs of processes, and each pair gives
+one ratio: time or memory of TorchAssistant over that of the other, so that less is better, but for
+rates ("per second"), of which more is better.
+What stands here is the median over the pairs, and in brackets the quartiles. Warm-up is left out.
+TorchAssistant runs as it does for a person: with its bar on a terminal, running losses, history
+and checkpoints. A loop by hand has the same dataset, the same arguments of the optimizer, torch's
+`DataLoader` and `default_collate`, and meets the same batches; "same weights" says whether both
+have ended with the same weights, bit for bit.
+"""
+
+
+def page(results: Iterable[Result]) -> str:
+    """The whole page, as Markdown."""
+    return "\n".join([HEADER, *map(_section, results)])
+
+
+def _section(result: Result) -> str:
+    known = ", ".join(f"{key} {value}" for key, value in result.circumstances.items())
+    return (
+        f"## {result.workload}\n\n{result.about}\n\n{table(result.figures)}\n\n"
+        f"Measured on {result.day}: {known}.\n"
+    )
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """One line a figure."""
+    head = "| what | compared with | ours | other | result | target | same weights |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *map(_line, figures)])
+
+
+def _line(figure: Figure) -> str:
+    cells = [
+        figure.what,
+        figure.against,
+        _side(figure.ours, figure.sides),
+        _side(figure.theirs, figure.sides),
+        _spread(figure),
+        _target(figure),
+        {True: "yes", False: "**no**", None: ""}[figure.identical],
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _side(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{_short(value)} {unit}".rstrip()
+
+
+def _spread(figure: Figure) -> str:
+    spread, unit = figure.spread, figure.unit
+    middle = f"{_short(spread.median)} {unit}".rstrip()
+    if spread.count == 1:
+        return middle
+    return f"{middle} [{_short(spread.low)}, {_short(spread.high)}], {spread.count} pairs"
+
+
+def _target(figure: Figure) -> str:
+    if figure.met is None:
+        return ""
+    bound = figure.at_most if figure.at_most is not None else figure.at_least
+    word = "at most" if figure.at_most is not None else "at least"
+    return f"{word} {bound:g}: {'met' if figure.met else '**not met**'}"
+
+
+def _short(value: float) -> str:
+    """Three digits or so, and never an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(read_all()), encoding="utf-8")

@@ -1,0 +1,23 @@
+"""The workloads, each a module with a ``measure`` that gives figures."""
+
+from __future__ import annotations
+
+WORKLOADS = {
+    "one-layer": "one_layer",
+    "lenet": "lenet5",
+    "ten-nodes": "ten_nodes",
+    "gan": "gan",
+    "more-nodes": "more_nodes",
+    "more-pipelines": "more_pipelines",
+    "long-run": "long_run",
+    "boundary": "boundary",
+    "start": "start",
+    "memory": "memory",
+}
+"""The module of each workload that needs nothing but TorchAssistant."""
+
+GPU = {"gpu": "gpu"}
+"""Those that need a CUDA device."""
+
+PEERS = {"peers": "peers"}
+"""Those that need other systems."""

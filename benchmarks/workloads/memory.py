@@ -1,0 +1,35 @@
+"""The most memory that a whole run holds."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.figures import Figure, ratio
+from benchmarks.processes import by_hand, peak_of, train_py
+from benchmarks.tasks import Task, nodes, one_layer
+from torchassistant import create_session
+
+SCRIPT = "a script by hand, with a bar"
+EPOCHS = 2
+
+
+def measure(quick: bool) -> list[Figure]:
+    """Of ``train.py`` and of a script."""
+    pairs, examples = (1, 320) if quick else (5, 6_400)
+    tasks = {"one layer": one_layer(examples), "ten nodes": nodes(10, examples)}
+    return [_measured(name, task, pairs) for name, task in tasks.items()]
+
+
+def _measured(name: str, task: Task, pairs: int) -> Figure:
+    ours, theirs = [], []
+    for _ in range(pairs):
+        with tempfile.TemporaryDirectory() as folder:
+            session, order = Path(folder, "session"), Path(folder, "order.json")
+            create_session(task.config(EPOCHS), session, trust=["benchmarks"])
+            order.write_text(json.dumps({"task": asdict(task), "epochs": EPOCHS}))
+            ours.append(peak_of(train_py(session)) / 2**20)
+            theirs.append(peak_of(by_hand(order)) / 2**20)
+    return ratio(f"peak memory, {name}", SCRIPT, ours, theirs, sides="MiB", at_most=1.05)

@@ -1,0 +1,57 @@
+"""How long it takes until something happens."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.figures import Figure, Spread, ratio
+from benchmarks.processes import by_hand, python, seconds_of, train_py
+from benchmarks.tasks import Task, one_layer, part
+from torchassistant import create_session
+
+IMPORT_TORCH = python("-c", "import torch")
+SCRIPT = "a script by hand: import torch, build the same objects, load a batch"
+
+
+def measure(quick: bool) -> list[Figure]:
+    """The help, and the way to the first forward of the first iteration."""
+    pairs = 2 if quick else 9
+    ours, theirs = _paired(python("train.py", "--help"), IMPORT_TORCH, pairs)
+    against = 'python -c "import torch"'
+    return [
+        ratio("train.py --help", against, ours, theirs, sides="s", at_most=0.25),
+        _first_iteration(pairs),
+    ]
+
+
+def _first_iteration(pairs: int) -> Figure:
+    task = Task(one_layer(3200).dataset, [part("Ending", 64, 1)])
+    with tempfile.TemporaryDirectory() as folder:
+        session = Path(folder, "session")
+        # The model ends the process that calls it.
+        create_session(task.config(1), session, trust=["benchmarks"], preflight=False)
+        order = Path(folder, "order.json")
+        order.write_text(json.dumps({"task": asdict(task), "epochs": 1}))
+        ours, theirs = _paired(train_py(session), by_hand(order), pairs)
+    return Figure(
+        what="train.py, from command to first iteration",
+        against=SCRIPT,
+        spread=Spread.of(one - other for one, other in zip(ours, theirs, strict=True)),
+        unit="s",
+        ours=Spread.of(ours).median,
+        theirs=Spread.of(theirs).median,
+        sides="s",
+        at_most=0.7,
+    )
+
+
+def _paired(
+    one: Sequence[str], other: Sequence[str], pairs: int
+) -> tuple[list[float], list[float]]:
+    """Seconds of two commands in alternation; a first pair warms up."""
+    measured = [(seconds_of(one), seconds_of(other)) for _ in range(pairs + 1)][1:]
+    return [pair[0] for pair in measured], [pair[1] for pair in measured]

@@ -1,0 +1,121 @@
+"""The benchmarks run, train what a loop by hand trains, and the page says what was measured.
+
+What they measure is not asserted: that depends on the machine.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.alternation import same
+from benchmarks.figures import Figure, Spread
+from benchmarks.records import Result, read_all
+from benchmarks.report import PAGE, page
+from benchmarks.tasks import one_layer
+from benchmarks.workloads import GPU, WORKLOADS
+from torchassistant import create_session
+
+ROOT = Path(__file__).resolve().parents[1]
+CHEAP = ("one-layer", "gan", "more-pipelines")
+TRAINED_TWICE = {"one-layer", "lenet", "ten-nodes", "gan", "more-nodes", "more-pipelines"}
+
+
+def run(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A workload with tiny sizes."""
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--only", name, "--quick", "--results", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in CHEAP else pytest.param(name, marks=pytest.mark.slow) for name in WORKLOADS],
+)
+def test_a_workload_is_measured_and_trains_the_same_weights(name: str, tmp_path: Path) -> None:
+    done = run(name, tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = read_all(tmp_path)
+    assert result.workload == name
+    assert {"processor", "cores", "memory", "threads", "torch"} <= result.circumstances.keys()
+    assert result.figures
+    for figure in result.figures:
+        assert figure.spread.low <= figure.spread.median <= figure.spread.high
+        assert figure.what in done.stdout
+    identical = {figure.identical for figure in result.figures} - {None}
+    assert identical == ({True} if name in TRAINED_TWICE else set())
+
+
+@pytest.mark.parametrize("name", GPU)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_what_needs_a_gpu_is_left_out_with_a_word(name: str, tmp_path: Path) -> None:
+    done = run(name, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{name}: left out, there is no CUDA device"
+    assert read_all(tmp_path) == []
+
+
+def test_one_bit_makes_weights_differ(tmp_path: Path) -> None:
+    task = one_layer(32)
+    session = create_session(task.config(1), tmp_path / "session", trust=["benchmarks"])
+    module = copy.deepcopy(session.models["model_0"])
+    assert same(session, task.names, [module])
+    with torch.no_grad():
+        module.weight.view(torch.int32)[0, 0] ^= 1
+    assert not same(session, task.names, [module])
+
+
+def a_result(**more: object) -> Result:
+    spread = Spread.of([1.0, 2.0, 4.0])
+    figure = Figure(what="what", against="against", spread=spread, **more)  # type: ignore[arg-type]
+    return Result("name", "About it.", "2026-01-31", {"cores": 2}, [figure])
+
+
+def test_weights_that_differ_are_told() -> None:
+    assert a_result(identical=False).differs == ["what"]
+    assert a_result(identical=True).differs == []
+    assert "| **no** |" in page([a_result(identical=False)])
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ({"at_most": 2.0}, "at most 2: met"),
+        ({"at_most": 1.9}, "at most 1.9: **not met**"),
+        ({"at_least": 2.1}, "at least 2.1: **not met**"),
+        ({}, "|  |  |"),
+    ],
+)
+def test_targets_are_shown_as_met_or_not(target: dict[str, float], shown: str) -> None:
+    assert shown in page([a_result(**target)])
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1))
+def test_a_spread_is_in_order_and_within_its_values(values: list[float]) -> None:
+    spread = Spread.of(values)
+    assert spread.count == len(values)
+    ordered = [min(values), spread.low, spread.median, spread.high, max(values)]
+    assert all(a <= b + 1e-6 for a, b in pairwise(ordered))
+
+
+def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
+    result = a_result(identical=True, ours=1.5, sides="s", at_most=0.25)
+    result.write(tmp_path)
+    assert read_all(tmp_path) == [result]
+
+
+def test_the_page_shows_what_is_kept() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page(read_all()), "run: python -m benchmarks.report"
