@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -312,6 +313,20 @@ def test_killed_while_filling(tmp_path: Path, train: Trained, cache: Path) -> No
     train("after", points=DISK)
     assert made(tmp_path) == list(range(40))
     assert [path for path in cache.iterdir() if path.is_dir()] == entries(cache)
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_interrupted_while_filling(tmp_path: Path, cache: Path, kind: str) -> None:
+    """Nothing has to be finished: it ends at the example at hand, and leaves nothing behind."""
+    slow = {**DISK, "cache": kind, "kwargs": {"slowness": 0.5}}
+    create_session(toy_config(points=slow), "asked", preflight=False, trust=TRUSTED)
+    asked = trainer("asked")
+    wait_until(lambda: len(made(tmp_path)) >= 3)
+    asked.send_signal(signal.SIGINT)
+    _, said = asked.communicate()
+    assert asked.returncode == 130
+    assert "the state after iteration 0" in said
+    assert not cache.exists() or [path for path in cache.iterdir() if path.is_dir()] == []
 
 
 def test_two_fill_at_once(tmp_path: Path, cache: Path) -> None:

@@ -14,6 +14,7 @@ from torchassistant.config.sizes import size_text
 from torchassistant.data.cache.kinds import Unstorable
 from torchassistant.data.cache.source import NotCached, Source
 from torchassistant.data.cache.table import Table
+from torchassistant.data.workers import abandonable
 from torchassistant.errors import DataError
 
 _collate = DefaultCollator()
@@ -88,7 +89,8 @@ class CachedDataset(Dataset[Any]):
             inner.fill()
         start = time.monotonic()
         try:
-            self.table = self.store.table(Source(self.dataset, self.name), self._shown)
+            with abandonable():
+                self.table = self.store.table(Source(self.dataset, self.name), self._shown)
         except NotCached as why:
             self._is_given_up = True
             text = f'the dataset "{self.name}" is not cached, but read in every epoch: {why}'

@@ -186,8 +186,23 @@ def interruptible(check: Callable[[], None]) -> Iterator[None]:
         _Waiting.check = None
 
 
+@contextmanager
+def abandonable() -> Iterator[None]:
+    """What is done in here may be given up at any moment, as nothing has to be finished."""
+    before = _Waiting.now, _Waiting.check
+    _Waiting.now, _Waiting.check = True, _Waiting.check or _nothing
+    try:
+        yield
+    finally:
+        _Waiting.now, _Waiting.check = before
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
 def can_be_interrupted() -> bool:
-    """Whether a signal handler may raise: only where a worker is waited for, and nothing else."""
+    """Whether a signal handler may raise: where a worker is waited for, or nothing is at stake."""
     return _Waiting.now and _Waiting.check is not None
 
 
