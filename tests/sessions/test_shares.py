@@ -13,7 +13,7 @@ from toy_config import Command, Config, toy_config
 
 from torchassistant import create_session
 from torchassistant.training import Progress, Reporter, Row, Shares
-from torchassistant.training.timing import DATA, FORWARD, METRICS, OTHER, DeviceTiming, Timing
+from torchassistant.training.timing import VALIDATION, DeviceTiming, Timing
 
 SPENT = re.compile(r"  \d+\.\d s \((.+)\)$")
 
@@ -82,37 +82,39 @@ def test_a_reporter_hears_the_shares_before_each_end_of_an_epoch(tmp_path: Path)
         assert min(shares.values()) > 0
 
 
-def test_no_time_is_missed_and_an_epoch_starts_from_nothing() -> None:
+def test_an_epoch_starts_from_nothing_and_misses_no_time() -> None:
     timing = Timing()
     for _ in range(2):
         timing.start()
-        assert timing.seconds == [0.0] * len(timing.seconds)
-        began = timing.last
+        timing.iteration(1.0, 1.25, 1.5, 1.75, 2.75)
+        with timing.of(VALIDATION):
+            sleep(0.01)
+        assert timing.seconds[:4] == [0.25, 0.25, 0.25, 1.0]
+        assert timing.seconds[VALIDATION] >= 0.01
+        assert list(timing.shares()) == ["data", "forward", "backward", "optimizer", "validation"]
+        timing.start()
         sleep(0.01)
-        timing.lap(DATA)
-        timing.lap(FORWARD)
-        sleep(0.02)
-        timing.iteration_done()
-        assert timing.seconds[DATA] >= 0.01
-        assert timing.seconds[METRICS] >= 0.02
-        assert sum(timing.seconds) == pytest.approx(timing.last - began)
-        assert list(timing.shares()) == ["data", "forward", "metrics"]
+        assert timing.shares() == {"other": 1.0}
+
+
+def iterate(timing: Timing, count: int) -> None:
+    """Iterations that a CUDA device works on in the forward pass, and the host nowhere."""
+    for _ in range(count):
+        asked, given = timing.mark(), timing.mark()
+        torch.cuda._sleep(10_000_000)
+        computed, derived = timing.mark(), timing.mark()
+        timing.iteration(asked, given, computed, derived, timing.mark())
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_the_time_of_the_device_counts() -> None:
-    """The host launches a long forward pass at once, and waits for it in another phase."""
+    """The host is done with the iterations at once, and waits for the device in the validation."""
     timing = DeviceTiming(torch.device("cuda"))
-    for _ in range(2 * DeviceTiming.EVERY + 2):
-        timing.lap(DATA)
-        torch.cuda._sleep(10_000_000)
-        timing.lap(FORWARD)
-        timing.iteration_done()
-    torch.cuda.synchronize()
-    timing.lap(METRICS)
-    by_host = timing.seconds[METRICS]
+    iterate(timing, 2 * DeviceTiming.EVERY)
+    with timing.of(VALIDATION):
+        pass
     shares = timing.shares()
-    assert by_host > timing.seconds[FORWARD]
+    assert timing.waited > sum(timing.seconds)
     assert max(shares, key=lambda name: shares[name]) == "forward"
     assert sum(shares.values()) == pytest.approx(1)
 
@@ -120,7 +122,6 @@ def test_on_a_gpu_the_time_of_the_device_counts() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_an_epoch_without_a_sample_is_timed_by_the_host() -> None:
     timing = DeviceTiming(torch.device("cuda"))
-    timing.lap(DATA)
-    timing.iteration_done()
-    timing.lap(OTHER)
-    assert list(timing.shares()) == ["data", "metrics", "other"]
+    iterate(timing, 1)
+    assert not any(timing.sampled)
+    assert {"data", "forward", "backward", "optimizer"} <= set(timing.shares())

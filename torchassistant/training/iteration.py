@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from torchassistant.training.optimizing import stepping, zeroing
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, StopRequest
 from torchassistant.training.scoring import RunningMean
-from torchassistant.training.timing import BACKWARD, DATA, FORWARD, METRICS, OPTIMIZER, Timing
+from torchassistant.training.timing import Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Trainer:
         skips: Whether a batch whose loss or gradient is not finite is left out; else it ends the
             training.
         stop: Knows whether the run waits for data.
-        timing: Is told when each phase of an iteration is over.
+        timing: Is told how long each phase of an iteration has taken.
     """
 
     def __init__(
@@ -166,13 +167,14 @@ class Trainer:
             NotFinite: A loss or a gradient is not finite.
             Interrupted: The run is to be stopped, and no batch has come.
         """
+        asked = self.timing.mark()
         window = self._window()
-        self.timing.lap(DATA)
         if not window:
+            self.timing.ended(asked)
             self.done = True
             return False
         try:
-            self._train_on(window, iteration)
+            self._train_on(window, iteration, asked)
         except UserCodeError as error:
             raise error.within(f'the pipeline "{self.pipeline.name}"') from error.__cause__
         self.met += len(window)
@@ -212,71 +214,75 @@ class Trainer:
             self.stop.check()
             raise
 
-    def _train_on(self, window: list[Frames], iteration: int) -> None:
-        lap = self.timing.lap
+    def _train_on(self, window: list[Frames], iteration: int, asked: float) -> None:
+        mark = self.timing.mark
+        given = mark()
         put_back = buffers_of(self.pipeline.modules) if self.skips else None
         for zero in self.zeros:
             zero()
-        lap(OPTIMIZER)
         for parameter in self.untrained:
             parameter.requires_grad = False
         try:
-            batch, passes = self._gradients(window, iteration)
+            batch, computed = self._gradients(window, iteration)
         finally:
             for parameter in self.untrained:
                 parameter.requires_grad = True
-        if not passes:
+        if computed is None:
             return self._leave_out(batch, len(window), put_back)
+        derived = mark()
         self._update()
-        lap(OPTIMIZER)
+        self.timing.iteration(asked, given, computed, derived, mark())
         overdue = self.finite.overdue()
         if overdue is not None:
             raise self._not_finite(overdue)
         return None
 
-    def _gradients(self, window: list[Frames], iteration: int) -> tuple[Batch, bool]:
-        """Forward and backward; whether the losses and the gradients are finite."""
+    def _gradients(self, window: list[Frames], iteration: int) -> tuple[Batch, float | None]:
+        """Forward and backward.
+
+        Returns:
+            What was computed last, and the mark between the two halves; None in place of the mark
+            where a loss or a gradient is not finite.
+        """
         if self.pipeline.accumulated > 1:
             return self._accumulated(window, iteration)
         (frames,) = window
         self.frames = frames
         values, total = self.forward(frames)
-        self.timing.lap(FORWARD)
+        computed = self.timing.mark()
         batch = Batch(iteration, range(self.met, self.met + 1), frames, values)
         if not self.finite.passes_loss(total):
-            return batch, False
+            return batch, None
         self._backward(total)
         if not self._are_finite(total, batch):
-            return batch, False
-        self.timing.lap(BACKWARD)
+            return batch, None
         self._note(batch)
-        return batch, True
+        return batch, computed
 
-    def _accumulated(self, window: list[Frames], iteration: int) -> tuple[Batch, bool]:
+    def _accumulated(self, window: list[Frames], iteration: int) -> tuple[Batch, float | None]:
         accumulation = Accumulation(self._trained(), self._backward)
         batches = []
+        computed = perf_counter()
         for number, frames in enumerate(window, start=self.met):
+            begun = perf_counter()
             self.frames = frames
             values, parts, total = self.forward.over_terms(frames)
-            self.timing.lap(FORWARD)
+            computed += perf_counter() - begun
             batches.append(Batch(iteration, range(number, number + 1), frames, values))
             if not self.finite.passes_loss(total):
-                return batches[-1], False
+                return batches[-1], None
             accumulation.add(parts)
-            self.timing.lap(BACKWARD)
         accumulation.finish()
-        numbers = range(self.met, self.met + len(window))
-        if not self._are_finite(total, batches[-1]._replace(numbers=numbers)):
-            return batches[-1]._replace(numbers=numbers), False
-        self.timing.lap(BACKWARD)
+        whole = batches[-1]._replace(numbers=range(self.met, self.met + len(window)))
+        if not self._are_finite(total, whole):
+            return whole, None
         for batch in batches:
             self._note(batch)
-        return batches[-1], True
+        return whole, computed
 
     def _note(self, batch: Batch) -> None:
         for (_, _, value, rows), running in zip(batch.losses, self.running.values(), strict=True):
             running.add(value, rows)
-        self.timing.lap(METRICS)
 
     def _backward(self, total: torch.Tensor, again: bool = False) -> None:
         scaler = self.pipeline.scaler

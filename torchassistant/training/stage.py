@@ -32,7 +32,6 @@ from torchassistant.training.timing import (
     CHECKPOINT,
     METRICS,
     OPTIMIZER,
-    OTHER,
     VALIDATION,
     Timing,
     timing_on,
@@ -190,16 +189,14 @@ def train_stage(
             progress.stage_epoch += 1
             history.append(row)
             history.iterations = progress.stage_step
-            timing.lap(OTHER)
-            _step_schedulers(stage, row)
-            timing.lap(OPTIMIZER)
+            with timing.of(OPTIMIZER):
+                _step_schedulers(stage, row)
             with blaming("the stop condition"):
                 finished = bool(stage.stop_condition(progress.stage_epoch, history))
             if finished:
                 progress.next_stage()
-            timing.lap(OTHER)
-            keeper.epoch_finished(row)
-            timing.lap(CHECKPOINT)
+            with timing.of(CHECKPOINT):
+                keeper.epoch_finished(row)
             reporter.epoch_timed(timing.shares())
             reporter.epoch_finished(progress, row)
     reporter.stage_finished(progress)
@@ -245,11 +242,12 @@ def _train_epoch(
     columns = stage.columns
 
     def live() -> dict[str, float]:
-        return {
-            columns.get((trainer.pipeline.name, name), name): value
-            for trainer in trainers
-            for name, value in trainer.live().items()
-        }
+        with timing.of(METRICS):
+            return {
+                columns.get((trainer.pipeline.name, name), name): value
+                for trainer in trainers
+                for name, value in trainer.live().items()
+            }
 
     def settle() -> None:
         for trainer in trainers:
@@ -260,7 +258,6 @@ def _train_epoch(
     # Where the run was stopped within an iteration, some pipelines have done their part of it.
     ahead = {trainer for trainer in trainers if trainer.iterations > iterations}
     left = [trainer for trainer in trainers if not trainer.done]
-    timing.lap(OTHER)
     try:
         while left := [t for t in left if t in ahead or t.step(progress.step + 1)]:
             ahead.clear()
@@ -270,14 +267,11 @@ def _train_epoch(
             for pipeline in stage.debug:
                 if progress.step % pipeline.interval == 0:
                     pipeline.run(progress.step)
-                    timing.lap(OTHER)
             reporter.iteration_done(live)
-            timing.iteration_done()
             if keeper.due(progress.step) and stop.signum is None:
                 settle()
-                timing.lap(METRICS)
-                keeper.keep()
-                timing.lap(CHECKPOINT)
+                with timing.of(CHECKPOINT):
+                    keeper.keep()
             stop.check()
         settle()
     except Interrupted:
@@ -287,9 +281,8 @@ def _train_epoch(
     finally:
         for trainer in trainers:
             trainer.close()
-    met = {trainer.pipeline.name: trainer.finish_epoch() for trainer in trainers}
-    timing.lap(METRICS)
-    return met
+    with timing.of(METRICS):
+        return {trainer.pipeline.name: trainer.finish_epoch() for trainer in trainers}
 
 
 def _row(
@@ -307,8 +300,8 @@ def _row(
         for pipeline in stage.validation:
             steps = stage.eval_steps.get(pipeline.name, 1.0)
             data = checks[pipeline.name]
-            results[pipeline.name] = evaluate_over(data, pipeline, steps, reporter, stop)
-            timing.lap(VALIDATION)
+            with timing.of(VALIDATION):
+                results[pipeline.name] = evaluate_over(data, pipeline, steps, reporter, stop)
     except Interrupted:
         # Validation is run again: what a model changes in eval mode must not be changed twice.
         put_back()
