@@ -175,6 +175,16 @@ SMALL: dict[str, Mistake] = {
     "an empty class": value("@models.net.spec.class", '""', "not empty"),
     "class and link": put("@datasets.training.spec", '§"class": "pkg.A"', "only one of"),
     "kwargs of a link": put("@datasets.training.spec", '§"kwargs": {"a": 1}', "belongs to"),
+    "a limit without a cache": put(
+        "@datasets.training.spec", '§"cache_limit": "1 GB"', 'belongs to "cache"'
+    ),
+    "compile on an object": defined(
+        "batch_processors", '"own"', '{"class": "pkg.P", §"compile": true}', "belongs to"
+    ),
+    "a mode that is none": put(
+        "@batch_processors.processor.spec", '"compile": §"fast"', "'max-autotune'"
+    ),
+    "a precision that is none": put("", '"precision": §"half"', "'bf16'"),
     "no data": drop("@datasets.numbers.spec.class", "is needed"),
     "class and neural_graph": put(
         "@batch_processors.processor.spec", '§"class": "pkg.P"', "only one of"

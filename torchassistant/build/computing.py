@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 
+from torchassistant.build.devices import Devices
 from torchassistant.config.spec import CompileSpec
-from torchassistant.graph import Compiling
+from torchassistant.graph import BatchGraph, Compiling
+from torchassistant.training import Precision
 
 MEMORY_FORMATS = {
     "channels_last": torch.channels_last,
@@ -22,3 +24,9 @@ def compiling_of(value: bool | str | CompileSpec) -> Compiling | None:
     if isinstance(value, CompileSpec):
         return Compiling(value.backend, value.mode, value.fullgraph, value.dynamic)
     return Compiling()
+
+
+def precision_of(name: str, devices: Devices, graph: BatchGraph) -> Precision:
+    """The precision of what runs over a graph: on its GPU, where some of it is on one."""
+    homes = [devices.processors[processor] for processor in graph.processors]
+    return Precision(name, next((d for d in homes if d.type != "cpu"), devices.base))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from torchassistant.build.builder import Builder
-from torchassistant.build.computing import compiling_of
+from torchassistant.build.computing import compiling_of, precision_of
 from torchassistant.build.parts import Parts
 from torchassistant.config.references import Key
 from torchassistant.config.spec import (
@@ -25,7 +25,6 @@ from torchassistant.training import (
     Pipeline,
     PipelineLoss,
     PipelineMetric,
-    Precision,
     Stage,
 )
 
@@ -59,7 +58,7 @@ def build_pipeline(
     """One pipeline; without data it has a graph only, and can infer."""
     parts = builder.parts
     graph = parts.batch_graphs[spec.graph or ""]
-    precision = Precision(builder.spec.precision, builder.devices.base)
+    precision = precision_of(builder.spec.precision, builder.devices, graph)
     if not with_data:
         return Pipeline(name, graph, (), (), (), parts.seed, precision)
     moves = builder.devices.moves
@@ -147,7 +146,7 @@ def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> 
         postprocessor,
         device,
         parts.seed,
-        Precision(builder.spec.precision, builder.devices.base),
+        precision_of(builder.spec.precision, builder.devices, graph),
     )
 
 

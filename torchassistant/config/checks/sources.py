@@ -28,7 +28,8 @@ def check_sources(spec: Block, findings: Findings) -> None:
             _one_of(block, (*_OBJECT, "link", "merge"), path, findings)
             if (block.link or block.merge) and not (block.class_ or block.factory_fn):
                 _no_arguments(block, path, findings)
-            if block.cache_limit is not None and block.cache is None:
+            is_alone = block.cache_limit is not None and block.cache is None
+            if is_alone and findings.is_whole((*path, "cache")):
                 findings.note('"cache_limit" belongs to "cache"', (*path, "cache_limit"), True)
         elif isinstance(block, BatchProcessorSpec):
             _one_of(block, ("neural_graph", *_OBJECT), path, findings)
