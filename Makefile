@@ -42,13 +42,15 @@ bench: setup  ## measure it beside loops by hand (ARGS="--only gan")
 bench-gpu: setup  ## the same on a CUDA device
 	$(VENV_PYTHON) -m benchmarks --set gpu $(ARGS)
 
-# They stand on top of .venv, in an environment of their own.
+# An environment on top of .venv: pip finds there what is installed already. Only its packages are
+# used, by the Python of .venv.
 PEERS := .venv-peers
 PEERS_PYTHON := $(PEERS)/bin/python
 SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
 bench-peers: setup $(PEERS)/.installed  ## the same beside Lightning, Ignite, argus and Accelerate
-	OMP_NUM_THREADS=1 $(PEERS_PYTHON) -m benchmarks --set peers $(ARGS)
+	OMP_NUM_THREADS=1 PYTHONPATH="$$($(PEERS_PYTHON) $(SITE_PACKAGES))" \
+	    $(VENV_PYTHON) -m benchmarks --set peers $(ARGS)
 
 $(PEERS)/.installed:
 	$(VENV_PYTHON) -m venv --clear --without-pip $(PEERS)

@@ -9,6 +9,7 @@ import copy
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from benchmarks.figures import Figure, Spread
 from benchmarks.records import Result, read_all
 from benchmarks.report import PAGE, page
 from benchmarks.tasks import one_layer
-from benchmarks.workloads import GPU, WORKLOADS
+from benchmarks.workloads import GPU, PEERS, WORKLOADS
 from torchassistant import create_session
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,6 +67,14 @@ def test_what_needs_a_gpu_is_left_out_with_a_word(name: str, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"{name}: left out, there is no CUDA device"
     assert read_all(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.skipif(find_spec("lightning") is not None, reason="the other systems are there")
+def test_what_needs_other_systems_is_left_out_with_a_word(name: str, tmp_path: Path) -> None:
+    done = run(name, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{name}: left out, not installed: lightning, ")
 
 
 def test_one_bit_makes_weights_differ(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ AGAINST = "nothing; the copy is a clone of every parameter"
 
 def measure(quick: bool) -> list[Figure]:
     """A few large tensors and many small ones, with a checkpoint due and without."""
-    rounds, scale = (2, 16) if quick else (12, 1)
+    rounds, scale = (2, 16) if quick else (8, 1)
     large = part("Layers", 6, 4096 // scale)
     small = part("Layers", 300, 576 // scale)
     figures = []

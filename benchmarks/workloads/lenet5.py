@@ -23,7 +23,7 @@ EPOCHS = 3
 
 def measure(quick: bool) -> list[Figure]:
     """Per iteration, and as a whole command."""
-    images, rounds, pairs = (320, 2, 1) if quick else (3_200, 12, 7)
+    images, rounds, pairs = (320, 2, 1) if quick else (3_200, 10, 5)
     with tempfile.TemporaryDirectory() as folder:
         write_mnist(Path(folder), images)
         task = lenet(folder)

@@ -18,7 +18,7 @@ EPOCHS = 2
 
 def measure(quick: bool) -> list[Figure]:
     """Of ``train.py`` and of a script."""
-    pairs, examples = (1, 320) if quick else (5, 6_400)
+    pairs, examples = (1, 320) if quick else (3, 6_400)
     tasks = {"one layer": one_layer(examples), "ten nodes": nodes(10, examples)}
     return [_measured(name, task, pairs) for name, task in tasks.items()]
 

@@ -9,7 +9,7 @@ from benchmarks.tasks import one_layer
 
 def measure(quick: bool) -> list[Figure]:
     """Over a dataset written in Python, and over torch's ``TensorDataset``."""
-    examples, rounds = (640, 2) if quick else (32_000, 20)
+    examples, rounds = (640, 2) if quick else (16_000, 15)
     figures = []
     for dataset, shown in [("Examples", "a dataset"), ("tensor_examples", "a TensorDataset")]:
         task = one_layer(examples, dataset)

@@ -19,7 +19,7 @@ SCRIPT = "a script by hand: import torch, build the same objects, load a batch"
 
 def measure(quick: bool) -> list[Figure]:
     """The help, and the way to the first forward of the first iteration."""
-    pairs = 2 if quick else 9
+    pairs = 2 if quick else 7
     ours, theirs = _paired(python("train.py", "--help"), IMPORT_TORCH, pairs)
     against = 'python -c "import torch"'
     return [

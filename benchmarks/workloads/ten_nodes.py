@@ -9,5 +9,5 @@ from benchmarks.tasks import nodes
 
 def measure(quick: bool) -> list[Figure]:
     """Against ten modules called one after the other."""
-    examples, rounds = (320, 2) if quick else (3_200, 20)
+    examples, rounds = (320, 2) if quick else (3_200, 15)
     return against_loops(nodes(10, examples), rounds, "ten nodes, ten optimizers", target=1.0)
