@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,17 @@ class Examples(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.x[index], self.y[index]
+
+
+class Watched(Examples):
+    """The same examples; whoever listens hears whenever one is asked for."""
+
+    listener: Callable[[], None] | None = None
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        if self.listener is not None:
+            self.listener()
+        return super().__getitem__(index)
 
 
 def tensor_examples(session: object, count: int, features: int, targets: int = 1) -> TensorDataset:

@@ -80,7 +80,8 @@ def _target(figure: Figure) -> str:
 
 def _short(value: float) -> str:
     """Three digits or so, and never an exponent."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 3
+    return f"{value:,.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, ratio
 from benchmarks.processes import by_hand, peak_of, train_py
-from benchmarks.tasks import Task, nodes, one_layer
+from benchmarks.tasks import Task, lenet, nodes, one_layer
+from benchmarks.workloads.lenet5 import write_mnist
 from torchassistant import create_session
 
 SCRIPT = "a script by hand, with a bar"
@@ -18,9 +19,15 @@ EPOCHS = 2
 
 def measure(quick: bool) -> list[Figure]:
     """Of ``train.py`` and of a script."""
-    pairs, examples = (1, 320) if quick else (3, 6_400)
-    tasks = {"one layer": one_layer(examples), "ten nodes": nodes(10, examples)}
-    return [_measured(name, task, pairs) for name, task in tasks.items()]
+    pairs, examples, images = (1, 320, 320) if quick else (3, 6_400, 3_200)
+    with tempfile.TemporaryDirectory() as folder:
+        write_mnist(Path(folder), images)
+        tasks = {
+            "one layer": one_layer(examples),
+            "LeNet-5": lenet(folder),
+            "ten nodes": nodes(10, examples),
+        }
+        return [_measured(name, task, pairs) for name, task in tasks.items()]
 
 
 def _measured(name: str, task: Task, pairs: int) -> Figure:
