@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 from toy_config import Command, Config, toy_config, write
 
+from torchassistant import create_session, load_session
+from torchassistant.errors import ConfigError
+
 WOBBLE = {"class": "toys.Wobble"}
 
 
@@ -21,7 +24,7 @@ def augmented(augment: Any, **kwargs: Any) -> Config:
     return toy_config(training=training, checking={**training, "dataset": "parts.val"})
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_it_resumes_in_the_middle_of_an_epoch(
     tmp_path: Path, command: Command, workers: int
 ) -> None:
@@ -32,21 +35,16 @@ def test_it_resumes_in_the_middle_of_an_epoch(
     assert "the same bits" in done.stdout
 
 
-def test_training_only(tmp_path: Path, command: Command) -> None:
+def test_training_only(tmp_path: Path) -> None:
     """The wildest transform of the data changes nothing in evaluation."""
     wild = {**WOBBLE, "columns": [1], "kwargs": {"scale": 1e6}}
-    results = []
-    for number, augment in enumerate([wild, []]):
-        config = {**augmented(augment), "session_dir": f"run {number}"}
-        write(tmp_path / "c.json", config)
-        assert command("init.py", "c.json").returncode == 0
-        done = command("evaluate.py", f"run {number}")
-        assert done.returncode == 0, done.stderr
-        results.append(done.stdout)
-    assert results[0] == results[1]
-    assert command("train.py", "run 0").returncode == 0
-    header, row, *_ = (tmp_path / "run 0/metrics/0.csv").read_text().splitlines()
-    assert float(row.split(",")[header.split(",").index("loss")]) > 1e6
+    sessions = [
+        create_session(augmented(augment), tmp_path / str(number), preflight=False)
+        for number, augment in enumerate([wild, []])
+    ]
+    assert sessions[0].evaluate() == sessions[1].evaluate()
+    sessions[0].train()
+    assert sessions[0].history["loss"][0] > 1e6
 
 
 MISTAKES: list[tuple[Any, str, str]] = [
@@ -76,7 +74,7 @@ def test_all_mistakes_are_told_with_their_places(tmp_path: Path, command: Comman
         assert said in found[0]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_an_exception_is_blamed_on_it(tmp_path: Path, command: Command, workers: int) -> None:
     picky = {**WOBBLE, "kwargs": {"until": 1.5}}
     config = augmented([WOBBLE, picky], num_workers=workers)
@@ -100,12 +98,9 @@ def test_data_without_the_column(tmp_path: Path, command: Command) -> None:
     assert "the examples have 2 columns" in done.stderr
 
 
-def test_its_code_and_its_config_belong_to_the_session(tmp_path: Path, command: Command) -> None:
-    write(tmp_path / "c.json", augmented(WOBBLE))
-    assert command("init.py", "c.json").returncode == 0
-    (checkpoint,) = (tmp_path / "run/checkpoints").iterdir()
+def test_its_code_and_its_config_belong_to_the_session(tmp_path: Path) -> None:
+    session = create_session(augmented(WOBBLE), tmp_path / "run", preflight=False)
+    (checkpoint,) = (session.path / "checkpoints").iterdir()
     assert "toys.Wobble" in json.loads((checkpoint / "code.json").read_text())["augment"]
-    done = command("train.py", "run", "--set", "training.augment.kwargs.scale=2")
-    assert done.returncode == 2
-    assert "augment.kwargs.scale" in done.stderr
-    assert "--accept-changes" in done.stderr
+    with pytest.raises(ConfigError, match=r"augment\.kwargs\.scale.*--accept-changes"):
+        load_session(session.path, settings=["training.augment.kwargs.scale=2"])

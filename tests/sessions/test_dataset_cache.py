@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import counted
+import counted_datasets as counted
 import pytest
 from toy_config import ROOT, Command, environment, files_of, toy_config, write
 
@@ -21,8 +21,8 @@ from torchassistant import create_session
 from torchassistant.errors import ConfigError, DataError
 from torchassistant.session import Session, load_session
 
-TRUSTED = ["toys", "counted"]
-TRUST = ("--trust", "counted")
+TRUSTED = ["toys", "counted_datasets"]
+TRUST = ("--trust", "counted_datasets")
 Trained = Callable[..., Session]
 
 
@@ -39,7 +39,7 @@ def train(tmp_path: Path) -> Trained:
     """Creates and trains a session; what was made by the training alone is in ``made``."""
 
     def run(name: str, seed: int = 5, **changes: Any) -> Session:
-        changes.setdefault("points", {"class": "counted.Counted"})
+        changes.setdefault("points", {"class": "counted_datasets.Counted"})
         config = {**toy_config(**changes), "seed": seed}
         session = create_session(config, name, trust=TRUSTED)
         (tmp_path / "made.txt").unlink(missing_ok=True)
@@ -82,7 +82,7 @@ def test_made_once_and_the_same_bits(
     }
     train("plain", **loaders)
     assert len(made(tmp_path)) == 3 * 40
-    train("cached", points={"class": "counted.Counted", "cache": where}, **loaders)
+    train("cached", points={"class": "counted_datasets.Counted", "cache": where}, **loaders)
     assert made(tmp_path) == list(range(40))
     place = "in memory" if where == "memory" else "on disk"
     assert capfd.readouterr().err.count(f'the dataset "points" is cached {place}: 40 ex') == 1
@@ -94,7 +94,7 @@ def test_made_once_and_the_same_bits(
 def test_workers_that_are_no_copies(tmp_path: Path, command: Command, where: str) -> None:
     """A worker that is started anew uses the buffers, or maps the files, of the main process."""
     workers = {"num_workers": 1, "multiprocessing_context": "spawn"}
-    points = {"class": "counted.Counted", "cache": where}
+    points = {"class": "counted_datasets.Counted", "cache": where}
     config = toy_config(points=points, training=loader("train", **workers))
     assert command("init.py", write(tmp_path / "c.json", config), *TRUST).returncode == 0
     (tmp_path / "made.txt").unlink()
@@ -103,9 +103,10 @@ def test_workers_that_are_no_copies(tmp_path: Path, command: Command, where: str
     assert made(tmp_path) == list(range(40))
 
 
-@pytest.mark.parametrize("where", [pytest.param("memory", marks=pytest.mark.slow), "disk"])
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["memory", "disk"])
 def test_resuming_is_exact(tmp_path: Path, command: Command, where: str) -> None:
-    points = {"class": "counted.Counted", "cache": where}
+    points = {"class": "counted_datasets.Counted", "cache": where}
     net = {"class": "toys.Net", "kwargs": {"dropout": 0.5}}
     write(tmp_path / "c.json", toy_config(points=points, net=net))
     done = command("-m", "torchassistant", "verify-resume", "c.json", "--iterations", "6", *TRUST)
@@ -115,7 +116,7 @@ def test_resuming_is_exact(tmp_path: Path, command: Command, where: str) -> None
 
 def test_a_cache_may_be_given_to_a_begun_session(tmp_path: Path, train: Trained) -> None:
     """The generator that the dataset keeps is found again inside its cache."""
-    points = {"class": "counted.Keeping"}
+    points = {"class": "counted_datasets.Keeping"}
     more = ["train.stages[0].stop_condition.kwargs.num_epochs=4"]
     for name, settings in (("plain", more), ("cached", [*more, "points.cache=memory"])):
         train(name, points=points)
@@ -129,12 +130,12 @@ def test_a_cache_may_be_given_to_a_begun_session(tmp_path: Path, train: Trained)
 @pytest.mark.parametrize("where", ["memory", "disk"])
 def test_what_is_random_is_refused(train: Trained, cache: Path, where: str) -> None:
     with pytest.raises(DataError, match='the dataset "points" draws random numbers'):
-        train("run", points={"class": "counted.CountedJitter", "cache": where})
+        train("run", points={"class": "counted_datasets.CountedJitter", "cache": where})
     assert where == "memory" or entries(cache) == []
 
 
 def test_a_refusal_of_the_command(tmp_path: Path, command: Command) -> None:
-    points = {"class": "counted.CountedJitter", "cache": "disk"}
+    points = {"class": "counted_datasets.CountedJitter", "cache": "disk"}
     config = write(tmp_path / "c.json", toy_config(points=points))
     assert command("init.py", config, *TRUST).returncode == 0
     done = command("train.py", "run", *TRUST)
@@ -146,7 +147,7 @@ def test_a_refusal_of_the_command(tmp_path: Path, command: Command) -> None:
 # Found again
 
 
-DISK = {"class": "counted.Counted", "cache": "disk"}
+DISK = {"class": "counted_datasets.Counted", "cache": "disk"}
 LOOKED_AT = [0, 9, 19, 29, 39]
 """What is made again of 40 examples, to see whether they are the same."""
 
@@ -183,10 +184,10 @@ def test_another_preprocessor_makes_another(tmp_path: Path, train: Trained) -> N
     given = {"link": "points", "preprocessors": ["scaled"], "cache": "disk"}
     made_each = []
     for number, (power, count) in enumerate([(1.0, 40), (1.0, 40), (2.0, 40), (2.0, 60)]):
-        scaled = {"class": "counted.Scaled", "fit": "points", "kwargs": {"power": power}}
+        scaled = {"class": "counted_datasets.Scaled", "fit": "points", "kwargs": {"power": power}}
         train(
             f"run{number}",
-            points={"class": "counted.Counted", "kwargs": {"count": count}},
+            points={"class": "counted_datasets.Counted", "kwargs": {"count": count}},
             scaled=("preprocessors", scaled),
             given=("datasets", given),
             parts={"dataset_name": "given", "ratio": [0.75, 0.25]},
@@ -198,7 +199,7 @@ def test_another_preprocessor_makes_another(tmp_path: Path, train: Trained) -> N
 def test_other_data_makes_another(
     tmp_path: Path, train: Trained, cache: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    points = {"class": "counted.FromFile", "args": ["points.txt"], "cache": "disk"}
+    points = {"class": "counted_datasets.FromFile", "args": ["points.txt"], "cache": "disk"}
     rows = [f"{n} {n / 3}" for n in range(40)]
     (tmp_path / "points.txt").write_text(";".join(rows))
     train("one", points=points)
@@ -225,7 +226,7 @@ def test_what_follows_from_the_seed(
     again: list[int],
 ) -> None:
     """Another seed draws other points; where nothing is drawn, the cache serves every seed."""
-    points = {"class": f"counted.{kind}", "cache": "disk"}
+    points = {"class": f"counted_datasets.{kind}", "cache": "disk"}
     train("five", points=points)
     train("six", seed=6, points=points)
     assert made(tmp_path) == again
@@ -315,7 +316,7 @@ def test_killed_while_filling(tmp_path: Path, train: Trained, cache: Path) -> No
     assert [path for path in cache.iterdir() if path.is_dir()] == entries(cache)
 
 
-@pytest.mark.parametrize("kind", ["memory", "disk"])
+@pytest.mark.parametrize("kind", [pytest.param("memory", marks=pytest.mark.slow), "disk"])
 def test_interrupted_while_filling(tmp_path: Path, cache: Path, kind: str) -> None:
     """Nothing has to be finished: it ends at the example at hand, and leaves nothing behind."""
     slow = {**DISK, "cache": kind, "kwargs": {"slowness": 0.5}}
@@ -336,7 +337,7 @@ def test_two_fill_at_once(tmp_path: Path, cache: Path) -> None:
     both = [trainer(name) for name in ("one", "two")]
     told = [process.communicate(timeout=100)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], told
-    assert all("is cached on disk" in text for text in told)
+    assert all("is cached on disk" in text for text in told), told
     assert len(entries(cache)) == 1
     assert results(tmp_path / "one") == results(tmp_path / "two")
 
@@ -373,7 +374,7 @@ def test_a_folder_that_may_not_be_written(
 
 
 def test_what_can_only_be_iterated_over(tmp_path: Path) -> None:
-    points = {"class": "counted.Streamed", "cache": "memory"}
+    points = {"class": "counted_datasets.Streamed", "cache": "memory"}
     training, checking = ({"dataset": "points", "kwargs": {"batch_size": 8}} for _ in range(2))
     config = toy_config(points=points, training=training, checking=checking)
     config["initialize"]["definitions"] = [

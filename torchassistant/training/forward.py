@@ -49,7 +49,7 @@ class Forward:
     def _called(self, run: Any, frames: Frames) -> Any:
         try:
             return run(frames)
-        except UserError:
+        except (UserError, UserCodeError):
             raise
         except Exception as error:
             # What a graph or a loss raises says where it was; this is what a compiler raises.

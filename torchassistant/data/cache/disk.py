@@ -71,8 +71,7 @@ class DiskStore:
             )
         with _told_of(self.folder.path), self.folder.aside() as (aside, handle):
             self._write(aside, handle, source, shown)
-            self.folder.publish(aside, key)
-        made = opened(self.folder.path / key)
+            made = self.folder.publish(aside, handle, key, opened)
         if made is None:
             raise NotCached(f"what was written to {self.folder.path} cannot be read")
         return made

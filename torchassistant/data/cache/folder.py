@@ -12,12 +12,15 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from torchassistant.config.sizes import size_text
 from torchassistant.data.cache.source import NotCached
+
+T = TypeVar("T")
 
 ENTRY = "entry.json"
 _ASIDE = ".aside-"
@@ -66,8 +69,14 @@ class CacheFolder:
             os.close(handle)
             shutil.rmtree(folder, ignore_errors=True)
 
-    def publish(self, folder: Path, key: str) -> None:
+    def publish(self, folder: Path, handle: int, key: str, opened: Callable[[Path], T]) -> T:
         """Give a folder its name, in place of an entry that has it.
+
+        Args:
+            folder: A whole entry.
+            handle: Its file, as :meth:`aside` gave it.
+            key: Its name.
+            opened: Called with the entry, before another process may put its own there.
 
         Raises:
             NotCached: There is no room for it.
@@ -78,6 +87,8 @@ class CacheFolder:
             self._make_room(_size(folder), folder)
             folder.rename(self.path / key)
             sync(self.path)
+            fcntl.flock(handle, fcntl.LOCK_SH)
+            return opened(self.path / key)
 
     def make_room(self, size: int, folder: Path) -> None:
         """Remove entries, those first that were not used for the longest time.
