@@ -67,7 +67,9 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     """What a value is made of, as far as generators may be kept there."""
     if isinstance(value, nn.Module):
         # Not what torch itself keeps in every module: parameters, buffers, a dozen tables of hooks.
-        yield from ((k, v) for k, v in vars(value).items() if k not in _OF_EVERY_MODULE)
+        own = vars(value)
+        if not own.keys() <= _OF_EVERY_MODULE:
+            yield from ((k, v) for k, v in own.items() if k not in _OF_EVERY_MODULE)
         yield from value._modules.items()
         yield from _of_class(value)
     elif isinstance(value, Mapping):
@@ -91,14 +93,25 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
 
 def _of_class(value: Any) -> Iterator[tuple[str, Any]]:
     """Slots, and the generators that stand in the class of an object or beside it."""
-    for kind in type(value).__mro__:
-        slots = kind.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if name not in ("__dict__", "__weakref__") and hasattr(value, name):
-                yield name, getattr(value, name)
-        if kind.__module__.partition(".")[0] not in _LIBRARIES:
-            yield from ((n, v) for n, v in vars(kind).items() if isinstance(v, _KINDS))
-            yield from _of_module(kind.__module__)
+    own: Any = type(value)
+    slots, kinds = _described(own)
+    for name in slots:
+        if hasattr(value, name):
+            yield name, getattr(value, name)
+    for kind in kinds:
+        yield from ((n, v) for n, v in vars(kind).items() if isinstance(v, _KINDS))
+        yield from _of_module(kind.__module__)
+
+
+@functools.cache
+def _described(kind: type) -> tuple[tuple[str, ...], tuple[type, ...]]:
+    """The slots of a class, and those of its bases that are no library's."""
+    slots: list[str] = []
+    for base in kind.__mro__:
+        own = base.__dict__.get("__slots__", ())
+        slots += (own,) if isinstance(own, str) else own
+    users = (base for base in kind.__mro__ if base.__module__.partition(".")[0] not in _LIBRARIES)
+    return tuple(s for s in slots if s not in ("__dict__", "__weakref__")), tuple(users)
 
 
 def _of_module(module: str) -> Iterator[tuple[str, Any]]:

@@ -230,8 +230,9 @@ def _with_buffers(parts: Parts) -> Iterator[tuple[str, nn.Module]]:
 
 def _unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
     """Buffers that torch leaves out of a state_dict; training may change them all the same."""
-    saved = model.state_dict(keep_vars=True)
-    return {name: buffer for name, buffer in model.named_buffers() if name not in saved}
+    buffers = dict(model.named_buffers())
+    saved = model.state_dict(keep_vars=True) if buffers else {}
+    return {name: buffer for name, buffer in buffers.items() if name not in saved}
 
 
 def _set_buffers(model: nn.Module, stored: Mapping[str, Any]) -> None:
