@@ -110,5 +110,7 @@ $(STAMP): setup.cfg pyproject.toml
 	        tail -n 20 $(LOG) >&2; \
 	        exit 1; \
 	    }
+	@# The first command need not compile it, nor any where Python may write nothing.
+	@$(VENV_PYTHON) -m compileall -q torchassistant
 	@touch $@
 	@echo 'Done. Next: make quickstart, or make test.'
