@@ -136,6 +136,26 @@ def test_compiled(tmp_path: Path, what: str) -> None:
     twin.check()
 
 
+def test_a_compiled_model_can_be_checkpointed(tmp_path: Path) -> None:
+    both = {"compile": {"backend": "aot_eager"}, "activation_checkpointing": True}
+    run = node("net", "x", "y_hat", "descent", **both)
+    twin = Twin(one_model({"models": {"net": NORMED}, **processor(run)}), tmp_path)
+    net = twin.models["net"]
+    fit(net, SGD(net.parameters(), lr=0.05), batches_of(Points(10)))
+    twin.check()
+
+
+def test_a_scale_that_is_too_large_leaves_out_a_step(tmp_path: Path) -> None:
+    """Without a word: schedulers that step with it would tell of a wrong order."""
+    descent = trained_by(made("SGD", lr=0.05), "net")
+    descent["lr_scheduler"] = {**made("StepLR", 2), "interval": "step"}
+    losses = [loss("error", weight=1e4)]
+    config = one_model({"optimizers": {"descent": descent}}, pipeline={"losses": losses})
+    session = create_session({**config, "precision": "fp16"}, session_dir=tmp_path / "session")
+    session.train()
+    assert session.pipelines["fit"].scaler.get_scale() < 2.0**16
+
+
 @pytest.mark.parametrize("what", ["node", "processor", "pipeline"])
 def test_what_is_compiled_is_one_graph(tmp_path: Path, what: str) -> None:
     """``fullgraph`` makes it an error if anything of ours cannot be compiled; profiled or not."""

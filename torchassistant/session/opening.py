@@ -13,6 +13,7 @@ from torchassistant.config.references import Key
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.session.session import Session
 from torchassistant.training import Precision
+from torchassistant.training.uncompiled import leave_compiler_out
 
 
 def open_session(
@@ -39,6 +40,7 @@ def open_session(
         raise SessionError(f"{shown_path(path)} has no seed in its spec.json")
     devices = Devices(spec, place_of, device)
     Precision(spec.precision, devices.base).set_for_process()
+    leave_compiler_out()
     session = Session(path, spec, spec.seed, devices.base)
     builder = Builder(spec, session, devices, statics, place_of, trust)
     builder.build(wanted)

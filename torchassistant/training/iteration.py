@@ -320,6 +320,8 @@ class Trainer:
             else:
                 for optimizer in self.optimizers:
                     scaler.step(optimizer)
+                    # Schedulers would warn where the first steps are left out for their scale.
+                    optimizer._opt_called = True  # type: ignore[attr-defined]
                 scaler.update()
             for item in self.schedulers:
                 if item.monitor is None:

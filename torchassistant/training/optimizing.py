@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch.optim import Optimizer, optimizer
 
+from torchassistant.training.uncompiled import without_gradient
+
 Call = Callable[[], Any]
 
 
@@ -26,6 +28,7 @@ def stepping(target: Optimizer) -> Call:
     )
     if bare is None or not is_known:
         return target.step
+    bare = without_gradient(bare)
     hooks = (
         target._optimizer_step_pre_hooks,
         target._optimizer_step_post_hooks,

@@ -1,9 +1,13 @@
-"""A cache in memory that the process and its loader workers share."""
+"""A cache in memory that the process and its loader workers share.
+
+Workers that are copies of the process see its pages, which nobody writes to any more. Workers that
+are not are handed the buffers by torch, which moves them to shared memory then, once for all. So
+that memory, of which containers have little, is taken by nobody else.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +26,7 @@ Shown = Callable[[Iterable[int]], Iterable[int]]
 
 
 class MemoryStore:
-    """Keeps a table in shared memory, for as long as the process lives.
+    """Keeps a table in memory, for as long as the process lives.
 
     Args:
         limit: The most bytes that a dataset may take.
@@ -53,7 +57,7 @@ class MemoryStore:
             if writer.size > self.limit:
                 raise NotCached(over(writer, count, self.limit))
         columns = [
-            Column(column.layouts, buffer.shared(), *map(_shared, column.cuts() or ()))
+            Column(column.layouts, buffer.whole(), *(column.cuts() or ()))
             for column, buffer in zip(writer.columns, buffers, strict=True)
         ]
         return Table(writer.form, columns, count)
@@ -68,7 +72,7 @@ def over(writer: TableWriter, count: int, limit: int) -> str:
 
 
 class _Buffer:
-    """Shared memory that grows.
+    """Memory that grows.
 
     Args:
         count: So many values are expected; the first one tells about how large they are.
@@ -90,7 +94,7 @@ class _Buffer:
         self.memory.numpy()[self.size : end] = np.frombuffer(data, np.uint8)
         self.size = end
 
-    def shared(self) -> Tensor:
+    def whole(self) -> Tensor:
         """All that was written, uint8 (bytes,)."""
         if self.size < len(self.memory):
             self._grow(self.size)
@@ -105,10 +109,6 @@ class _Buffer:
 
 def _empty(size: int) -> Tensor:
     try:
-        return torch.empty(size, dtype=torch.uint8).share_memory_()
+        return torch.empty(size, dtype=torch.uint8)
     except RuntimeError as error:
-        raise NotCached(f"{size_text(size)} of shared memory are not to be had ({error})") from None
-
-
-def _shared(values: Any) -> Tensor:
-    return values.share_memory_()
+        raise NotCached(f"{size_text(size)} of memory are not to be had ({error})") from None
