@@ -25,7 +25,7 @@ from exact_configs import (
     trained_by,
     without_seconds,
 )
-from exact_parts import Points, Sentences
+from exact_parts import Points, Sentences, Watched
 from exact_runs import Runs
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss
@@ -234,6 +234,20 @@ def test_two_processors_with_batches_of_unequal_sizes(tmp_path: Path) -> None:
         one.step()
         two.step()
     assert_close(twin)
+
+
+def test_only_one_batch_is_in_memory(tmp_path: Path) -> None:
+    """What it is for: the outputs of a batch are gone when the next one is computed."""
+    groups = {
+        "models": {"net": part("Watched")},
+        "loader_factories": {"batches": loader("points", 2)},
+    }
+    config = one_model(groups, pipeline={"gradient_accumulation": 3})
+    session = create_session(config, session_dir=tmp_path / "session", preflight=False)
+    Watched.outputs.clear()
+    Watched.kept.clear()
+    session.train()
+    assert Watched.kept == [0] * 10
 
 
 def test_the_history_has_the_mean_over_samples(tmp_path: Path) -> None:

@@ -261,22 +261,26 @@ class Trainer:
 
     def _accumulated(self, window: list[Frames], iteration: int) -> tuple[Batch, float | None]:
         accumulation = Accumulation(self._trained(), self._backward)
-        batches = []
+        noted = []
         computed = perf_counter()
         for number, frames in enumerate(window, start=self.met):
-            begun = perf_counter()
+            if number > self.met:
+                # What one batch has made is not kept while the next one is computed.
+                self.frames.clear()
             self.frames = frames
+            begun = perf_counter()
             values, parts, total = self.forward.over_terms(frames)
             computed += perf_counter() - begun
-            batches.append(Batch(iteration, range(number, number + 1), frames, values))
+            batch = Batch(iteration, range(number, number + 1), frames, values)
             if not self.finite.passes_loss(total):
-                return batches[-1], None
+                return batch, None
             accumulation.add(parts)
+            noted.append(batch._replace(frames={}))
         accumulation.finish()
-        whole = batches[-1]._replace(numbers=range(self.met, self.met + len(window)))
+        whole = batch._replace(numbers=range(self.met, self.met + len(window)))
         if not self._are_finite(total, whole):
             return whole, None
-        for batch in batches:
+        for batch in noted:
             self._note(batch)
         return whole, computed
 
