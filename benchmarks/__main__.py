@@ -6,6 +6,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +26,9 @@ def main(argv: list[str]) -> int:
         0, or 1 where trained weights differ or a workload fails.
     """
     arguments = _parser().parse_args(argv)
+    if arguments.quick and arguments.results == FOLDER:
+        # Figures of tiny sizes say nothing, and must not stand where others look for some.
+        arguments.results = Path(tempfile.mkdtemp(prefix="figures-"))
     # Read when torch is imported, here and in every process that is started.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if arguments.only:
@@ -76,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--only", choices=KNOWN, help="one workload")
     parser.add_argument("--set", choices=SETS, default="all", help="which workloads")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that all runs")
+    parser.add_argument(
+        "--quick", action="store_true", help="tiny sizes, to see that all runs; no figures are kept"
+    )
     parser.add_argument("--results", type=Path, default=FOLDER, help="where figures are kept")
     return parser
 
