@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -76,7 +77,7 @@ def rows_of(frame: Frame, columns: Iterable[str]) -> int:
         frame: The frame.
         columns: The columns to look at first; where none of them has a batch axis, all are.
     """
-    for name in (*columns, *frame):
+    for name in chain(columns, frame):
         column = frame[name]
         if isinstance(column, torch.Tensor):
             if column.ndim:

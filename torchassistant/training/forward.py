@@ -35,9 +35,14 @@ class Forward:
         self.run_over_terms = (
             self._run_over_terms if compiling is None else compiling(self._run_over_terms)
         )
+        is_plain = compiling is None and pipeline.precision.dtype is None
+        self.losses_of = self._run if is_plain else self._losses_of
 
     def __call__(self, frames: Frames) -> tuple[Values, torch.Tensor]:
         """The losses, and their weighted sum."""
+        return self.losses_of(frames)
+
+    def _losses_of(self, frames: Frames) -> tuple[Values, torch.Tensor]:
         with self.pipeline.precision.forward():
             return self._called(self.run, frames)
 

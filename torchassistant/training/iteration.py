@@ -248,7 +248,7 @@ class Trainer:
             return self._accumulated(window, iteration)
         (frames,) = window
         self.frames = frames
-        values, total = self.forward(frames)
+        values, total = self.forward.losses_of(frames)
         computed = self.timing.mark()
         batch = Batch(iteration, range(self.met, self.met + 1), frames, values)
         if not self.finite.passes_loss(total):

@@ -222,9 +222,9 @@ class RunningMean:
         return self.total, self.samples
 
     def add(self, value: torch.Tensor, rows: int) -> None:
-        """Take the value of a batch; costs no transfer from the device."""
-        self.latest = value.detach()
-        self.values.append(self.latest)
+        """Take the value of a batch, without its graph; costs no transfer from the device."""
+        self.latest = value
+        self.values.append(value)
         self.rows.append(rows)
         if len(self.values) >= _JOIN_AT:
             self._join()
