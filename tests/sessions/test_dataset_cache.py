@@ -330,6 +330,7 @@ def test_interrupted_while_filling(tmp_path: Path, cache: Path, kind: str) -> No
     assert not cache.exists() or [path for path in cache.iterdir() if path.is_dir()] == []
 
 
+@pytest.mark.slow
 def test_two_fill_at_once(tmp_path: Path, cache: Path) -> None:
     slow = {**DISK, "kwargs": {"slowness": 0.05}}
     for name in ("one", "two"):

@@ -39,7 +39,14 @@ def spent(line: str) -> dict[str, int]:
     return {name: int(percent.removesuffix("%")) for name, _, percent in parts}
 
 
-@pytest.mark.parametrize("part", ["data", "forward", "backward", "optimizer"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "data",
+        "backward",
+        *(pytest.param(p, marks=pytest.mark.slow) for p in ("forward", "optimizer")),
+    ],
+)
 def test_the_line_of_an_epoch_names_what_took_the_time(
     tmp_path: Path, command: Command, part: str
 ) -> None:
