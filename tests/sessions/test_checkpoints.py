@@ -14,15 +14,16 @@ from typing import Any
 
 import pytest
 import torch
+from stopping import Stopping, cut
 from toy_config import Command, Config, toy_config
 
 from torchassistant import create_session, load_session
-from torchassistant.errors import Interrupted, NotSaved, SessionError
+from torchassistant.errors import NotSaved, SessionError
 from torchassistant.session import Session, evaluate_config
 from torchassistant.session.checkpoints import Best, Checkpoints
 from torchassistant.session.contents import Contents
 from torchassistant.session.manifest import sealed
-from torchassistant.training import Reporter, StopRequest
+from torchassistant.training import Reporter
 
 
 def made(folder: Path, checkpoints: Config | None = None, config: Config | None = None) -> Session:
@@ -61,25 +62,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 
 ALL: Config = {"every_iterations": 1, "keep_last": 99}
-
-
-class Stopping(Reporter):
-    """Asks for an end after a number of iterations."""
-
-    def __init__(self, iterations: int) -> None:
-        self.left = iterations
-        self.stop = StopRequest()
-
-    def iteration_done(self, live: Any) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.stop.signum = 2
-
-
-def cut(session: Session, iterations: int) -> None:
-    reporter = Stopping(iterations)
-    with pytest.raises(Interrupted):
-        session.train(reporter, reporter.stop)
 
 
 # When it is saved

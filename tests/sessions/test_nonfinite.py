@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from stopping import cut
 from toy_config import Command, Config, pipeline, toy_config, write
 
 from torchassistant import create_session, load_session
-from torchassistant.errors import ConfigError, Interrupted
+from torchassistant.errors import ConfigError
 from torchassistant.session import Session
-from torchassistant.training import Reporter, StopRequest
 from torchassistant.training.finite import NotFinite
 
 BAD = [9, 13]
@@ -124,7 +124,7 @@ def test_the_run_stops_before_the_step(tmp_path: Path, kind: str) -> None:
     for tensor in again.models["net"].state_dict().values():
         assert tensor.isfinite().all()
     sound = made(tmp_path / "sound", config(**often))
-    stop_after(sound, 1)
+    cut(sound, 1)
     assert_same_state(again, sound)
     assert_same_state(session, sound)
 
@@ -269,25 +269,6 @@ def test_an_epoch_in_which_every_batch_is_skipped(tmp_path: Path) -> None:
     load_session(tmp_path / "run")
 
 
-class StopAt(Reporter):
-    """Asks for an end after a number of iterations."""
-
-    def __init__(self, iterations: int) -> None:
-        self.left = iterations
-        self.stop = StopRequest()
-
-    def iteration_done(self, live: Any) -> None:
-        self.left -= 1
-        if self.left == 0:
-            self.stop.signum = 2
-
-
-def stop_after(session: Session, iterations: int) -> None:
-    reporter = StopAt(iterations)
-    with pytest.raises(Interrupted):
-        session.train(reporter, reporter.stop)
-
-
 @pytest.mark.parametrize("kind", ["NaN in the data", "a gradient alone"])
 def test_a_run_that_skips_resumes_exactly(tmp_path: Path, kind: str) -> None:
     spec = config(KINDS[kind], **SKIP)
@@ -295,7 +276,7 @@ def test_a_run_that_skips_resumes_exactly(tmp_path: Path, kind: str) -> None:
     plain.train()
     for iterations in range(1, 7):
         folder = tmp_path / f"cut at {iterations}"
-        stop_after(made(folder, spec), iterations)
+        cut(made(folder, spec), iterations)
         session = load_session(folder)
         session.train()
         assert_same_state(session, plain)

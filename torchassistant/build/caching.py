@@ -54,7 +54,7 @@ def with_cache(
         decided: What a session keeps: the indices of splits, the states of preprocessors.
         drew: The definitions that drew random numbers when they were built.
     """
-    own = _spec_of(spec, Key("datasets", name))
+    own = spec.group("datasets")[name]
     limit = None if own.cache_limit is None else bytes_of(own.cache_limit)
     if own.cache == "memory":
         return CachedDataset(dataset, MemoryStore(limit), name)
@@ -75,17 +75,13 @@ def with_cache(
     return CachedDataset(dataset, store, name)
 
 
-def _spec_of(spec: Spec, key: Key) -> Any:
-    return next(d.spec for d in spec.initialize.definitions if (d.group, d.name) == key)
-
-
 def _definition(spec: Spec, key: Key) -> list[Any]:
-    described = as_data(_spec_of(spec, key))
+    described = as_data(spec.group(key.group)[key.name])
     return [*key, {name: value for name, value in described.items() if name not in _SPEED_ONLY}]
 
 
 def _arguments(spec: Spec, key: Key) -> list[Any]:
-    own = _spec_of(spec, key)
+    own = spec.group(key.group)[key.name]
     return [getattr(own, "args", []), getattr(own, "kwargs", {})]
 
 
@@ -117,7 +113,7 @@ def _version_in_memory(package: str) -> str | None:
 
 def _follows_from_the_seed(spec: Spec, below: Collection[Key], drew: Collection[Key]) -> bool:
     """Whether another seed of the run may give other examples."""
-    return any(key in drew or asks_the_session(_spec_of(spec, key)) for key in below)
+    return any(key in drew or asks_the_session(spec.group(key.group)[key.name]) for key in below)
 
 
 def _digest(value: Any) -> str:

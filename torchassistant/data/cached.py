@@ -14,6 +14,7 @@ from torchassistant.config.sizes import size_text
 from torchassistant.data.cache.kinds import Unstorable
 from torchassistant.data.cache.source import NotCached, Source
 from torchassistant.data.cache.table import Table
+from torchassistant.data.datasets import laid_around
 from torchassistant.data.workers import abandonable
 from torchassistant.errors import DataError
 
@@ -124,11 +125,8 @@ def caches_in(dataset: Any) -> Iterator[CachedDataset]:
     if isinstance(dataset, CachedDataset):
         yield dataset
         return
-    several = getattr(dataset, "datasets", ())
-    inner = [getattr(dataset, "dataset", None), *(several if isinstance(several, list) else ())]
-    for item in inner:
-        if item is not None:
-            yield from caches_in(item)
+    for inner in laid_around(dataset):
+        yield from caches_in(inner)
 
 
 def uncached(dataset: Any) -> Any:

@@ -19,6 +19,13 @@ def as_columns(example: Any) -> tuple[Any, ...]:
     return tuple(example) if isinstance(example, (tuple, list)) else (example,)
 
 
+def laid_around(dataset: Any) -> list[Any]:
+    """The datasets that a dataset gives the examples of, ours and others."""
+    several = getattr(dataset, "datasets", ())
+    inner = [getattr(dataset, "dataset", None), *(several if isinstance(several, list) else ())]
+    return [item for item in inner if item is not None]
+
+
 def gives_many(dataset: Any) -> bool:
     """Whether a dataset gives several examples at once, and not by being asked for each."""
     if isinstance(dataset, PreprocessedDataset) or type(dataset) is Subset:

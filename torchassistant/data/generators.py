@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from torchassistant.data.datasets import laid_around
 from torchassistant.data.randomness import derived
 
 Generator = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
@@ -67,9 +68,7 @@ def _inside(value: Any) -> Iterator[tuple[str, Any]]:
     """What a value is made of, as far as generators may be kept there."""
     if isinstance(value, nn.Module):
         # Not what torch itself keeps in every module: parameters, buffers, a dozen tables of hooks.
-        own = vars(value)
-        if not own.keys() <= _OF_EVERY_MODULE:
-            yield from ((k, v) for k, v in own.items() if k not in _OF_EVERY_MODULE)
+        yield from ((k, v) for k, v in vars(value).items() if k not in _OF_EVERY_MODULE)
         yield from value._modules.items()
         yield from _of_class(value)
     elif isinstance(value, Mapping):
@@ -198,11 +197,8 @@ def own_seeded(roots: Mapping[str, Any], seed: int) -> Iterator[None]:
 def _layers_of(root: Any) -> Iterator[Any]:
     """An object, and the datasets that it is laid around."""
     yield root
-    several = getattr(root, "datasets", ())
-    inner = [getattr(root, "dataset", None), *(several if isinstance(several, list) else ())]
-    for item in inner:
-        if item is not None:
-            yield from _layers_of(item)
+    for inner in laid_around(root):
+        yield from _layers_of(inner)
 
 
 def has_state(item: Any) -> bool:

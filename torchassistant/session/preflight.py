@@ -171,7 +171,7 @@ class _Flight:
             except Exception as error:
                 raise UserCodeError("the backward pass") from error
             if pipeline.compiling is not None:
-                Forward(pipeline)({port: frames[port] for port in pipeline.graph.ports})
+                Forward(pipeline).losses_of({port: frames[port] for port in pipeline.graph.ports})
             for node, report in reports:
                 report.reached = any(p.grad is not None for p in node.model.parameters())
                 if node.optimizer is not None and not report.reached and report.parameters:

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from torchassistant.data import Injector
 from torchassistant.errors import DataError
 from torchassistant.graph import BatchGraph, Frames
+from torchassistant.training.optimizing import parameters_of
 
 _MOST_INDICES = 256
 
@@ -53,14 +54,8 @@ class FiniteCheck:
     """
 
     def __init__(self, optimizers: Sequence[Optimizer], waits: bool) -> None:
-        parameters = dict.fromkeys(
-            p
-            for optimizer in optimizers
-            for group in optimizer.param_groups
-            for p in group["params"]
-        )
         self.by_device: dict[torch.device, list[torch.Tensor]] = {}
-        for parameter in parameters:
+        for parameter in parameters_of(optimizers):
             self.by_device.setdefault(parameter.device, []).append(parameter)
         is_late = not waits and any(device.type == "cuda" for device in self.by_device)
         self.late = _Late() if is_late else None

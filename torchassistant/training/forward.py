@@ -22,6 +22,9 @@ class Forward:
 
     Args:
         pipeline: Which one. Frames of its ports go in; the frames of its processors are added.
+
+    Attributes:
+        losses_of: From frames to the losses, and their weighted sum.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -37,10 +40,6 @@ class Forward:
         )
         is_plain = compiling is None and pipeline.precision.dtype is None
         self.losses_of = self._run if is_plain else self._losses_of
-
-    def __call__(self, frames: Frames) -> tuple[Values, torch.Tensor]:
-        """The losses, and their weighted sum."""
-        return self.losses_of(frames)
 
     def _losses_of(self, frames: Frames) -> tuple[Values, torch.Tensor]:
         with self.pipeline.precision.forward():

@@ -19,7 +19,7 @@ from torchassistant.graph import Frames, buffers_of
 from torchassistant.training.accumulation import Accumulation
 from torchassistant.training.finite import Batch, FiniteCheck, NotFinite, explained
 from torchassistant.training.forward import Forward
-from torchassistant.training.optimizing import stepping, zeroing
+from torchassistant.training.optimizing import parameters_of, stepping, zeroing
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, StopRequest
 from torchassistant.training.scoring import RunningMean
@@ -149,11 +149,6 @@ class Trainer:
         untrained = {id(p): p for m in others for p in m.parameters() if p.requires_grad}
         return [p for key, p in untrained.items() if key not in trained]
 
-    def _trained(self) -> list[torch.Tensor]:
-        """What the optimizers of this pipeline change."""
-        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
-        return list({id(p): p for group in groups for p in group["params"]}.values())
-
     def step(self, iteration: int) -> bool:
         """One iteration: forward, the weighted sum of losses, backward, clippers, one step.
 
@@ -260,7 +255,7 @@ class Trainer:
         return batch, computed
 
     def _accumulated(self, window: list[Frames], iteration: int) -> tuple[Batch, float | None]:
-        accumulation = Accumulation(self._trained(), self._backward)
+        accumulation = Accumulation(parameters_of(self.optimizers), self._backward)
         noted = []
         computed = perf_counter()
         for number, frames in enumerate(window, start=self.met):

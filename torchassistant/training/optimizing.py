@@ -7,7 +7,7 @@ optimizer's own methods are called.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -16,6 +16,13 @@ from torch.optim import Optimizer, optimizer
 from torchassistant.training.uncompiled import without_gradient
 
 Call = Callable[[], Any]
+
+
+def parameters_of(optimizers: Iterable[Optimizer]) -> list[torch.Tensor]:
+    """What optimizers change, each parameter once."""
+    groups = (group for optimizer in optimizers for group in optimizer.param_groups)
+    # By identity: the hash of a tensor says no more, and takes longer.
+    return list({id(p): p for group in groups for p in group["params"]}.values())
 
 
 def stepping(target: Optimizer) -> Call:
@@ -51,7 +58,7 @@ def zeroing(target: Optimizer) -> Call:
     """A call that does what ``target.zero_grad()`` does."""
     if type(target).zero_grad is not Optimizer.zero_grad or "zero_grad" in vars(target):
         return target.zero_grad
-    parameters = [p for group in target.param_groups for p in group["params"]]
+    parameters = parameters_of([target])
 
     def zero() -> None:
         for parameter in parameters:
