@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
-Frame = dict[str, Any]
+from torchassistant.frames import Frame
 
 
 class DetachBatch:

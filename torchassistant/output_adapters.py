@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from torchassistant.adapters import is_names_to_names, missing_column
 from torchassistant.errors import DataError
-
-Frame = dict[str, Any]
+from torchassistant.frames import Frame
 
 
 class IdentityAdapter:

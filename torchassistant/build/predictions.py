@@ -14,7 +14,7 @@ from torchassistant.config.tree import Path
 from torchassistant.data import as_columns
 from torchassistant.data.injector import named
 from torchassistant.errors import ConfigError, blaming, listing, near
-from torchassistant.graph import Frame
+from torchassistant.frames import Frame
 
 Process = Callable[[Any], Any]
 Layer = list[str | None]

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
-from torchassistant.data.loaders import EpochLoader
+from torchassistant.data.loaders import Counted, EpochLoader
 from torchassistant.errors import DataError, UserCodeError, UserError, listing
+from torchassistant.frames import Frame, Frames, rows_of
 
-FramesOfEpoch = Generator[dict[str, dict[str, Any]], None, None]
+FramesOfEpoch = Generator[Frames, None, None]
 """Frames by port, batch after batch; closing it ends what loads the data."""
 
 
@@ -34,7 +35,7 @@ class Port:
     columns: tuple[str, ...] | None
     source: str = ""
     dataset: str = ""
-    put: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    put: Callable[[Frame], Frame] | None = None
 
 
 class Injector:
@@ -90,26 +91,25 @@ class Injector:
                 for port in self.ports
             ]
             while True:
-                result = {}
+                result = Frames()
                 for name, batches, frame_of, put in sources:
-                    batch = next(batches, _END)
-                    if batch is _END:
+                    met = next(batches, None)
+                    if met is None:
                         return
+                    batch, count = met
                     frame = frame_of(batch)
+                    result.counts[name] = rows_of(frame) if count is None else count
                     result[name] = frame if put is None else put(frame)
                 yield result
 
 
-_END = object()
-
-
-def named(columns: Sequence[str] | None, source: str) -> Callable[[Any], dict[str, Any]]:
+def named(columns: Sequence[str] | None, source: str) -> Callable[[Any], Frame]:
     """A function that names the columns of a batch.
 
     A batch that is a mapping keeps its names, and ``columns`` chooses among them.
     """
 
-    def frame_of(batch: Any) -> dict[str, Any]:
+    def frame_of(batch: Any) -> Frame:
         if isinstance(batch, Mapping):
             return dict(batch) if columns is None else _chosen(batch, columns, source)
         if isinstance(batch, torch.Tensor) or not isinstance(batch, (tuple, list)):
@@ -126,7 +126,7 @@ def named(columns: Sequence[str] | None, source: str) -> Callable[[Any], dict[st
     return frame_of
 
 
-def _chosen(batch: Mapping[str, Any], columns: Sequence[str], source: str) -> dict[str, Any]:
+def _chosen(batch: Mapping[str, Any], columns: Sequence[str], source: str) -> Frame:
     for column in columns:
         if column not in batch:
             raise DataError(
@@ -136,10 +136,10 @@ def _chosen(batch: Mapping[str, Any], columns: Sequence[str], source: str) -> di
     return {column: batch[column] for column in columns}
 
 
-def _guarded(port: Port) -> Generator[Any, None, None]:
+def _guarded(port: Port) -> Generator[Counted, None, None]:
     """The batches of a loader; what the user's code raises says which loader it was in."""
     try:
-        yield from port.loader.batches()
+        yield from port.loader.counted()
     except UserError as error:
         raise _from_worker(error) from None
     except UserCodeError as error:

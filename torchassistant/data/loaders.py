@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Sampler, default_convert
@@ -43,6 +44,13 @@ _NOT_HONOURED = ("in_order",)
 _NOT_FOR_STREAMS = ("in_order", "persistent_workers")
 
 
+class Counted(NamedTuple):
+    """A batch, and the number of examples that it was made from; None where nobody knows."""
+
+    batch: Any
+    size: int | None
+
+
 class EpochLoader:
     """Gives the batches of any epoch, from any of them on.
 
@@ -56,6 +64,8 @@ class EpochLoader:
         memory: What its sampler keeps from epoch to epoch, or the dataset that decides.
         fills: Whether caches of the dataset are filled before the first pass.
         columns: Cuts whole batches from the dataset, where no example has to be looked at.
+        count: How many examples are in a batch, where its collator says so; None: those that the
+            collator was given.
     """
 
     def __init__(
@@ -66,6 +76,7 @@ class EpochLoader:
         memory: Memory,
         fills: bool = True,
         columns: ColumnsAt | None = None,
+        count: Callable[[Any], int] | None = None,
     ) -> None:
         self.loader = loader
         self.seed = seed
@@ -73,6 +84,7 @@ class EpochLoader:
         self.memory = memory
         self.fills = fills
         self.columns = columns
+        self.count = count
         self.workers = Workers(loader)
         self.epoch = self.skipped = 0
         self.began_with: Any = None
@@ -109,6 +121,26 @@ class EpochLoader:
 
     def batches(self) -> Iterator[Any]:
         """The batches of the epoch that was chosen."""
+        return (batch for batch, _ in self.counted())
+
+    def counted(self) -> Iterator[Counted]:
+        """The same batches, each with the number of examples in it."""
+        if self.count is not None:
+            for batch in self._batches():
+                batch = batch.batch if self.order is None else batch
+                yield Counted(batch, int(self.count(batch)))
+        elif self.order is None:
+            yield from self._batches()
+        elif self.loader.batch_sampler is self.order:
+            for number, batch in enumerate(self._batches(), self.skipped):
+                yield Counted(batch, self.order.take_size(number))
+        else:
+            # The dataset gives whole batches by itself.
+            for batch in self._batches():
+                yield Counted(batch, None)
+
+    def _batches(self) -> Iterator[Any]:
+        """Batches as the loader gives them; those of a stream have their number with them."""
         self.loader.generator.manual_seed(derived(self.seed, "workers", self.epoch))
         batches: Iterator[Any]
         if self.loader.num_workers:
@@ -166,6 +198,22 @@ class EpochLoader:
 _END = object()
 
 
+class _Counting:
+    """A collator for a stream, of which nobody else knows how many examples are in a batch.
+
+    Args:
+        collator: Examples → batch.
+        whole: Whether what it gets is a whole batch of the dataset already.
+    """
+
+    def __init__(self, collator: Callable[[Any], Any], whole: bool) -> None:
+        self.collator = collator
+        self.whole = whole
+
+    def __call__(self, examples: Any) -> Counted:
+        return Counted(self.collator(examples), None if self.whole else len(examples))
+
+
 def _can_pin(loader: DataLoader[Any]) -> bool:
     return loader.pin_memory and torch.accelerator.is_available()
 
@@ -180,7 +228,8 @@ class LoaderFactory:
 
     Args:
         dataset: Gives examples.
-        collator: List of examples → columns of a batch.
+        collator: List of examples → columns of a batch. One that leaves examples out, or makes
+            several of one, says how many are in a batch by a method ``count(batch)``.
         kwargs: Arguments of ``torch.utils.data.DataLoader``.
         name: The name of the definition.
         dataset_name: What the config calls the dataset.
@@ -191,7 +240,7 @@ class LoaderFactory:
     def __init__(
         self,
         dataset: Any,
-        collator: Callable[[Sequence[Any]], Any],
+        collator: Any,
         kwargs: Mapping[str, Any],
         name: str = "",
         dataset_name: str = "",
@@ -285,14 +334,21 @@ class LoaderFactory:
             if order is not None:
                 keepers = (self.collator, augments)
                 dataset = SeededDataset(self.dataset, keepers, seed, columns)
+        if augments:
+            collate = Augmented(collate, augments)
+        if is_stream:
+            collate = _Counting(collate, whole=kwargs.get("batch_size", 1) is None)
         loader: DataLoader[Any] = DataLoader(
             dataset,
-            collate_fn=Augmented(collate, augments) if augments else collate,
+            collate_fn=collate,
             generator=torch.Generator(),
             worker_init_fn=WorkerStart(init) if kwargs.get("num_workers") else None,
             **kwargs,
         )
-        return EpochLoader(loader, seed, order, self.memory, self.fills, columns)
+        # A class that is a collator has methods for its own objects, as list has.
+        says = not inspect.isclass(self.collator) and hasattr(self.collator, "count")
+        count = self.collator.count if says else None
+        return EpochLoader(loader, seed, order, self.memory, self.fills, columns, count)
 
     def _with_workers(self, kwargs: Mapping[str, Any], columns: ColumnsAt | None) -> dict[str, Any]:
         """Arguments with the number of workers, where that is left to us.

@@ -75,6 +75,10 @@ class Order(Sampler[Batch]):
         for some in left.split(_AT_ONCE * self.batch_size) if len(left) else ():
             yield from some.split(self.batch_size)
 
+    def take_size(self, number: int) -> int:
+        """The number of examples in a batch of this epoch; asked once for each, in their order."""
+        return min(self.batch_size, self.count - number * self.batch_size)
+
     def examples_of(self, number: int) -> list[Any] | None:
         """The indices of a batch of this epoch; None where they are not known."""
         if number >= len(self):
@@ -110,6 +114,7 @@ class SampledOrder(Order):
         self.gives_batches = batch_size is None
         self.own_seed = seed
         self.recent: deque[Batch] = deque(maxlen=_REMEMBERED)
+        self.sizes: deque[int] = deque()
 
     def __len__(self) -> int:
         if self.gives_batches:
@@ -119,11 +124,20 @@ class SampledOrder(Order):
 
     def __iter__(self) -> Iterator[Batch]:
         self.memory.start_epoch(self.epoch)
+        self.sizes.clear()
         for number, indices in enumerate(self._drawn()):
             if number >= self.skipped:
                 batch = Batch(indices, self.epoch, number)
                 self.recent.append(batch)
+                self.sizes.append(len(batch))
                 yield batch
+
+    def take_size(self, number: int) -> int:
+        """The number of examples in a batch of this epoch; asked once for each, in their order.
+
+        Workers are ahead of who asks, by as many batches as they like.
+        """
+        return self.sizes.popleft()
 
     def examples_of(self, number: int) -> list[Any] | None:
         """The indices of a batch of this epoch, unless it was met long ago."""

@@ -2,7 +2,6 @@
 
 from torchassistant.graph.batch_graph import BatchGraph, Plan
 from torchassistant.graph.calls import Calling, Compiling
-from torchassistant.graph.frame import Frame, Frames, rows_of
 from torchassistant.graph.keeping import buffers_of, kept
 from torchassistant.graph.mode import evaluating
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor
@@ -11,8 +10,6 @@ __all__ = [
     "BatchGraph",
     "Calling",
     "Compiling",
-    "Frame",
-    "Frames",
     "NeuralProcessor",
     "Node",
     "ObjectProcessor",
@@ -21,5 +18,4 @@ __all__ = [
     "buffers_of",
     "evaluating",
     "kept",
-    "rows_of",
 ]

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from torchassistant.frames import Frame, Frames, merge
 from torchassistant.graph.calls import Call
-from torchassistant.graph.frame import Frame, Frames, merge
 from torchassistant.graph.processor import CallOf, Node, Processor
 
 Watched = Callable[[Node, Call], Call]
@@ -74,6 +74,22 @@ class BatchGraph:
     def trained(self) -> list[nn.Module]:
         """The models that a pipeline over this graph changes."""
         return list(dict.fromkeys(n.model for n in self.nodes if n.optimizer is not None))
+
+    @cached_property
+    def origins(self) -> dict[str, str]:
+        """For each processor, under which name its number of examples stands in ``Frames.counts``.
+
+        It is itself where several frames lead into it, else the origin of the one that does.
+        """
+        found: dict[str, str] = {}
+
+        def origin(name: str) -> str:
+            sources = self.edges.get(name, ())
+            if name not in found:
+                found[name] = origin(sources[0]) if len(sources) == 1 else name
+            return found[name]
+
+        return {name: origin(name) for name in self.processors}
 
     @property
     def leaves(self) -> list[str]:
@@ -141,6 +157,7 @@ class BatchGraph:
                 for name in order
             ],
             shared={source for source, count in readers.items() if count > 1},
+            origins=self.origins,
         )
 
 
@@ -158,11 +175,16 @@ class Plan:
     Args:
         steps: Name, sources and function of each processor, in the order in which they run.
         shared: Sources that have several readers; each of them gets a frame of its own.
+        origins: Where the number of examples of each processor is to be found.
     """
 
     def __init__(
-        self, steps: Sequence[tuple[str, list[str], Callable[[Frame], Frame]]], shared: set[str]
+        self,
+        steps: Sequence[tuple[str, list[str], Callable[[Frame], Frame]]],
+        shared: set[str],
+        origins: Mapping[str, str],
     ) -> None:
+        self.origins = origins
         self.steps = [
             (name, sources[0] if len(sources) == 1 else None, sources, sources[0] in shared, run)
             for name, sources, run in steps
@@ -176,7 +198,10 @@ class Plan:
         """
         for name, source, sources, shared, run in self.steps:
             if source is None:
-                frame = merge([frames[s] for s in sources], sources, name)
+                counts = [frames.counts[self.origins.get(s, s)] for s in sources]
+                frame, frames.counts[name] = merge(
+                    [frames[s] for s in sources], counts, sources, name
+                )
             elif shared:
                 frame = dict(frames[source])
             else:

@@ -11,8 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from torchassistant.errors import DataError, UserCodeError, UserError, listing, near
+from torchassistant.frames import Frame
 from torchassistant.graph.calls import Call, Calling, Compiling
-from torchassistant.graph.frame import Frame
 
 Adapter = Callable[[Frame], dict[str, Any]]
 

@@ -9,6 +9,7 @@ from torchassistant.build import Builder, Parts, inference_inputs
 from torchassistant.config import InferenceSpec, Spec
 from torchassistant.config.tree import Path
 from torchassistant.errors import ConfigError, DataError, blaming, listing, near
+from torchassistant.frames import Frames
 from torchassistant.training import infer
 
 
@@ -41,7 +42,10 @@ def predict(
     results = []
     for first in range(0, len(inputs), len(ports)):
         texts = inputs[first : first + len(ports)]
-        frames = {port.port: port.frame(text) for port, text in zip(ports, texts, strict=True)}
+        frames = Frames(
+            {port.port: port.frame(text) for port, text in zip(ports, texts, strict=True)},
+            dict.fromkeys((port.port for port in ports), 1),
+        )
         results.append(finish(infer(pipeline, frames, spec.results)))
     return results
 

@@ -25,7 +25,8 @@ from torchassistant.errors import (
     UserError,
     is_from_users_code,
 )
-from torchassistant.graph import BatchGraph, Frames, Node, evaluating, kept
+from torchassistant.frames import Frames
+from torchassistant.graph import BatchGraph, Node, evaluating, kept
 from torchassistant.session.session import Session
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
 from torchassistant.training.forward import Forward
@@ -171,7 +172,8 @@ class _Flight:
             except Exception as error:
                 raise UserCodeError("the backward pass") from error
             if pipeline.compiling is not None:
-                Forward(pipeline).losses_of({port: frames[port] for port in pipeline.graph.ports})
+                given = {port: frames[port] for port in pipeline.graph.ports}
+                Forward(pipeline).losses_of(Frames(given, frames.counts))
             for node, report in reports:
                 report.reached = any(p.grad is not None for p in node.model.parameters())
                 if node.optimizer is not None and not report.reached and report.parameters:
@@ -208,23 +210,25 @@ class _Flight:
         inputs = [_in_process(source) for source in pipeline.inputs]
         data = data_of(replace(pipeline, inputs=inputs))
         self.report.batches[pipeline.name] = data.length()
-        frames: Frames = {}
+        frames = Frames()
         for index, port in enumerate(data.ports):
             self.at = (*path, "input_factories", index)
             found = next(Injector([port]).frames(0), None)
             if found is None:
                 message = f'the loader factory "{port.source}" gives no batch'
                 raise ConfigError(Problem(message, self.place()))
-            frames |= found
+            frames.update(found)
+            frames.counts.update(found.counts)
         return frames
 
     def losses(self, pipeline: Pipeline, frames: Frames) -> torch.Tensor | None:
         total: torch.Tensor | None = None
+        origins = pipeline.graph.origins
         for index, item in enumerate(pipeline.losses):
             self.at = ("initialize", "pipelines", pipeline.name, "losses", index)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                value = item.loss(frames[item.node])
+                value, _ = item.loss(frames[item.node], frames.counts[origins[item.node]])
             for warning in caught:
                 if "target size" in str(warning.message):
                     sentence = str(warning.message).splitlines()[0].split(". ")[0]
@@ -234,11 +238,12 @@ class _Flight:
         return total
 
     def metrics(self, pipeline: Pipeline, frames: Frames) -> None:
+        origins = pipeline.graph.origins
         with torch.no_grad():
             for index, item in enumerate(pipeline.metrics):
                 self.at = ("initialize", "pipelines", pipeline.name, "metrics", index)
                 metric = item.metric.fresh()
-                metric.update(frames[item.node])
+                metric.update(frames[item.node], frames.counts[origins[item.node]])
                 metric.result()
 
     def parameters(self, pipeline: Pipeline) -> Iterator[tuple[str, nn.Parameter]]:

@@ -12,7 +12,8 @@ from torchassistant.data.generators import own_seeded
 from torchassistant.data.randomness import derived, seeded
 from torchassistant.data.workers import interruptible
 from torchassistant.errors import DataError, UserCodeError, UserError
-from torchassistant.graph import Frames, evaluating
+from torchassistant.frames import Frames
+from torchassistant.graph import evaluating
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import StopRequest
 from torchassistant.training.reporting import Reporter
@@ -57,6 +58,7 @@ def evaluate_over(
     """The same over the evaluation data of the pipeline, for who evaluates it again and again."""
     reporter, stop = reporter or Reporter(), stop or StopRequest()
     plan = pipeline.graph.for_evaluation()
+    origins = pipeline.graph.origins
     losses = [(item, RunningMean(item.loss.sums)) for item in pipeline.losses]
     metrics = [(item, item.metric.fresh()) for item in pipeline.metrics]
     limit = _limit(data.length(), steps)
@@ -74,11 +76,14 @@ def evaluate_over(
                 batches += 1
                 with pipeline.precision.forward():
                     plan.run(frames)
-                    values = [item.loss(frames[item.node]) for item, _ in losses]
-                for (item, running), value in zip(losses, values, strict=True):
-                    running.add(value, item.loss.rows(frames[item.node]))
+                    values = [
+                        item.loss(frames[item.node], frames.counts[origins[item.node]])
+                        for item, _ in losses
+                    ]
+                for (_, running), (value, terms) in zip(losses, values, strict=True):
+                    running.add(value, terms)
                 for scored, metric in metrics:
-                    metric.update(frames[scored.node])
+                    metric.update(frames[scored.node], frames.counts[origins[scored.node]])
                 reporter.batch_evaluated()
                 stop.check()
             if not batches:

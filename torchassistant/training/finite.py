@@ -18,7 +18,8 @@ from torch.optim import Optimizer
 
 from torchassistant.data import Injector
 from torchassistant.errors import DataError
-from torchassistant.graph import BatchGraph, Frames
+from torchassistant.frames import Frames
+from torchassistant.graph import BatchGraph
 from torchassistant.training.optimizing import parameters_of
 
 _MOST_INDICES = 256

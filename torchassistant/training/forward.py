@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from torchassistant.errors import UserCodeError, UserError
-from torchassistant.graph import Frames
+from torchassistant.frames import Frames
 from torchassistant.training.accumulation import Part
 from torchassistant.training.pipeline import Pipeline
-from torchassistant.training.terms import counts_samples
+from torchassistant.training.terms import Count, counts_samples, states_terms
 
-Values = Sequence[tuple[str, str, torch.Tensor, int]]
-"""Of each loss its display name, its processor, its value, the number of samples."""
+Values = Sequence[tuple[str, str, torch.Tensor, Count]]
+"""Of each loss its display name, its processor, its value, the number of terms it is a mean of."""
 
 
 class Forward:
@@ -30,8 +30,10 @@ class Forward:
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
         self.plan = pipeline.graph.for_training()
+        origins = pipeline.graph.origins
         self.losses = [
-            (item.shown_as, item.node, item.loss, item.weight) for item in pipeline.losses
+            (item.shown_as, item.node, origins[item.node], item.loss, item.weight)
+            for item in pipeline.losses
         ]
         compiling = pipeline.compiling
         self.run = self._run if compiling is None else compiling(self._run)
@@ -63,10 +65,9 @@ class Forward:
         self.plan.run(frames)
         total: torch.Tensor | None = None
         values = []
-        for shown_as, node, loss, weight in self.losses:
-            frame = frames[node]
-            value = loss(frame)
-            values.append((shown_as, node, value.detach(), loss.rows(frame)))
+        for shown_as, node, origin, loss, weight in self.losses:
+            value, terms = loss(frames[node], frames.counts[origin])
+            values.append((shown_as, node, value.detach(), terms))
             weighted = value if weight == 1 else value * weight
             total = weighted if total is None else total + weighted
         assert total is not None, "the check of the config asks for a loss"
@@ -75,10 +76,11 @@ class Forward:
     def _run_over_terms(self, frames: Frames) -> tuple[Values, Sequence[Part], torch.Tensor]:
         self.plan.run(frames)
         values, parts = [], []
-        for index, (shown_as, node, loss, weight) in enumerate(self.losses):
-            frame = frames[node]
-            value, total, terms = loss.over_terms(frame)
-            values.append((shown_as, node, value.detach(), loss.rows(frame)))
-            counted = node if counts_samples(loss.function) else index
+        for index, (shown_as, node, origin, loss, weight) in enumerate(self.losses):
+            samples = frames.counts[origin]
+            value, total, terms = loss.over_terms(frames[node], samples)
+            shown = samples if terms is None or not states_terms(loss.function) else terms
+            values.append((shown_as, node, value.detach(), shown))
+            counted = origin if counts_samples(loss.function) else index
             parts.append(Part(counted, total * weight, terms))
         return values, parts, torch.stack([part.total.detach() for part in parts]).sum()

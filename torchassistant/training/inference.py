@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torchassistant.data.randomness import derived, seeded
 from torchassistant.errors import NoColumn, near
-from torchassistant.graph import BatchGraph, Frame, Frames, evaluating
+from torchassistant.frames import Frame, Frames
+from torchassistant.graph import BatchGraph, evaluating
 from torchassistant.training.pipeline import Pipeline
 
 

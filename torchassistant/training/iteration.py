@@ -15,7 +15,8 @@ from torchassistant.data.injector import FramesOfEpoch
 from torchassistant.data.randomness import derived, seeded
 from torchassistant.data.workers import interruptible
 from torchassistant.errors import DataError, UserCodeError, UserError
-from torchassistant.graph import Frames, buffers_of
+from torchassistant.frames import Frames
+from torchassistant.graph import buffers_of
 from torchassistant.training.accumulation import Accumulation
 from torchassistant.training.finite import Batch, FiniteCheck, NotFinite, explained
 from torchassistant.training.forward import Forward
@@ -106,13 +107,15 @@ class Trainer:
         self.schedulers = [
             s for s in schedulers if s.interval == "step" and s.optimizer in optimizers
         ]
-        self.metrics = [(m.shown_as, m.node, m.metric.fresh()) for m in pipeline.metrics]
+        self.metrics = [
+            (m.shown_as, m.node, graph.origins[m.node], m.metric.fresh()) for m in pipeline.metrics
+        ]
         self.skips = skips
         self.stop = stop or StopRequest()
         self.timing = timing or Timing()
         self.can_be_left = self.data.can_be_left
         self.finite = FiniteCheck(optimizers, waits=skips)
-        self.frames: Frames = {}
+        self.frames = Frames()
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int, come: PassProgress | None = None) -> None:
@@ -128,7 +131,7 @@ class Trainer:
         self.batches = _no_frames()
         if not come.done:
             self.batches = self.data.frames(epoch, come.batches, come.data)
-        self.frames = {}
+        self.frames = Frames()
         self.met, self.done, self.skipped = come.batches, come.done, come.skipped
         self.running = {
             item.shown_as: RunningMean(item.loss.sums, come.losses.get(item.shown_as, (0.0, 0)))
@@ -270,7 +273,7 @@ class Trainer:
             if not self.finite.passes_loss(total):
                 return batch, None
             accumulation.add(parts)
-            noted.append(batch._replace(frames={}))
+            noted.append(batch._replace(frames=Frames()))
         accumulation.finish()
         whole = batch._replace(numbers=range(self.met, self.met + len(window)))
         if not self._are_finite(total, whole):
@@ -280,8 +283,8 @@ class Trainer:
         return whole, computed
 
     def _note(self, batch: Batch) -> None:
-        for (_, _, value, rows), running in zip(batch.losses, self.running.values(), strict=True):
-            running.add(value, rows)
+        for (_, _, value, terms), running in zip(batch.losses, self.running.values(), strict=True):
+            running.add(value, terms)
 
     def _backward(self, total: torch.Tensor, again: bool = False) -> None:
         scaler = self.pipeline.scaler
@@ -374,9 +377,9 @@ class Trainer:
         """The running losses, and the metrics of the batch at hand."""
         values = {name: running.value() for name, running in self.running.items()}
         with torch.no_grad(), seeded(derived(self.pipeline.seed, "bar")):
-            for name, node, metric in self.metrics:
+            for name, node, origin, metric in self.metrics:
                 if node in self.frames:
-                    metric.update(self.frames[node])
+                    metric.update(self.frames[node], self.frames.counts[origin])
                     values[name] = metric.result()
         return values
 
@@ -393,7 +396,7 @@ class Trainer:
                 '"drop_last" a dataset that is smaller than a batch gives none'
             )
         self.settle()
-        self.frames = {}
+        self.frames = Frames()
         scaler = self.pipeline.scaler
         if scaler is not None and scaler.get_scale() < _SMALLEST_SCALE:
             raise NotFinite(

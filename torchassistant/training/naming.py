@@ -19,7 +19,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.profiler import record_function
 
-from torchassistant.graph import BatchGraph, Frame, Frames, Node, Processor
+from torchassistant.frames import Frame, Frames
+from torchassistant.graph import BatchGraph, Node, Processor
 from torchassistant.graph.processor import CallOf
 from torchassistant.training.iteration import Trainer
 from torchassistant.training.pipeline import Pipeline, PipelineLoss
@@ -127,13 +128,15 @@ class _NamedLoss(Loss):
         super().__init__(loss.name, loss.function, loss.inputs, loss.transform, loss.device)
         self.span = f'loss "{item.shown_as}"'
 
-    def __call__(self, frame: Frame) -> torch.Tensor:
+    def __call__(self, frame: Frame, samples: int) -> tuple[torch.Tensor, Count]:
         with span(self.span):
-            return super().__call__(frame)
+            return super().__call__(frame, samples)
 
-    def over_terms(self, frame: Frame) -> tuple[torch.Tensor, torch.Tensor, Count | None]:
+    def over_terms(
+        self, frame: Frame, samples: int
+    ) -> tuple[torch.Tensor, torch.Tensor, Count | None]:
         with span(self.span):
-            return super().over_terms(frame)
+            return super().over_terms(frame, samples)
 
 
 class _NamedTrainer(Trainer):

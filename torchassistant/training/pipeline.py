@@ -13,7 +13,8 @@ from torch import nn
 from torchassistant.data import Injector, LoaderFactory, Port
 from torchassistant.data.ahead import put_ahead
 from torchassistant.data.randomness import derived
-from torchassistant.graph import BatchGraph, Compiling, Frame
+from torchassistant.frames import Frame
+from torchassistant.graph import BatchGraph, Compiling
 from torchassistant.training.precision import Precision
 from torchassistant.training.scoring import Loss, Metric
 

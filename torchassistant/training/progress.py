@@ -20,14 +20,14 @@ class PassProgress:
     Args:
         batches: Batches that it has met.
         done: Whether it has met the last one.
-        losses: Of each display name the sum over samples, and the number of samples.
+        losses: Of each display name the sum over terms, and the number of terms.
         skipped: Batches without a step, as a loss or gradient was not finite.
         data: What its loaders need to give the rest of the pass.
     """
 
     batches: int = 0
     done: bool = False
-    losses: dict[str, tuple[float, int]] = field(default_factory=dict)
+    losses: dict[str, tuple[float, float]] = field(default_factory=dict)
     skipped: int = 0
     data: Any = None
 

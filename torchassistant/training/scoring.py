@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from torchassistant.errors import DataError, UserCodeError, UserError, blaming, near
-from torchassistant.graph import Frame, rows_of
+from torchassistant.frames import Frame
 from torchassistant.graph.processor import moved
-from torchassistant.training.terms import Count, as_sum, is_sum, or_one, terms_of
+from torchassistant.training.terms import Count, as_sum, is_sum, or_one, states_terms, terms_of
 
 Transform = Callable[..., Any]
 
@@ -83,28 +83,39 @@ class Score:
             values = [moved(value, self.device) for value in values]
         return values
 
-    def rows(self, frame: Frame) -> int:
-        """The number of samples that the score is over."""
-        return rows_of(frame, self.inputs)
-
 
 class Loss(Score):
     """A score that gives a scalar tensor. One that sums over its samples says so."""
 
-    def __call__(self, frame: Frame) -> torch.Tensor:
-        """The loss of one batch."""
-        return self._value(self.function, self.arguments(frame))
+    def __call__(self, frame: Frame, samples: int) -> tuple[torch.Tensor, Count]:
+        """The loss of one batch, and how much that counts in a mean over several.
 
-    def over_terms(self, frame: Frame) -> tuple[torch.Tensor, torch.Tensor, Count | None]:
+        Args:
+            frame: The batch.
+            samples: The number of examples in it.
+        """
+        arguments = self.arguments(frame)
+        value = self._value(self.function, arguments)
+        if self.sums or not states_terms(self.function):
+            return value, samples
+        return value, terms_of(self.function, arguments, samples)
+
+    def over_terms(
+        self, frame: Frame, samples: int
+    ) -> tuple[torch.Tensor, torch.Tensor, Count | None]:
         """The loss of one batch, its sum over terms, and how many these are.
 
         A loss that is a sum already is its own, and nothing is counted.
+
+        Args:
+            frame: The batch.
+            samples: The number of examples in it.
         """
         arguments = self.arguments(frame)
         if self.sums:
             value = self._value(self.function, arguments)
             return value, value, None
-        terms = terms_of(self.function, arguments, self.rows(frame))
+        terms = terms_of(self.function, arguments, samples)
         summing = as_sum(self.function)
         if summing is None:
             value = self._value(self.function, arguments)
@@ -147,12 +158,17 @@ class Metric(Score):
             metric.function = _MeanOfBatches(self.function)
         return metric
 
-    def update(self, frame: Frame) -> None:
-        """Take a batch into the state."""
+    def update(self, frame: Frame, samples: int) -> None:
+        """Take a batch into the state.
+
+        Args:
+            frame: The batch.
+            samples: The number of examples in it.
+        """
         arguments = self.arguments(frame)
         with blaming(self.name):
             if isinstance(self.function, _MeanOfBatches):
-                self.function.rows = self.rows(frame)
+                self.function.samples = samples
             self.function.update(*arguments)
 
     def result(self) -> float:
@@ -169,10 +185,10 @@ class _MeanOfBatches:
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
         self.mean = RunningMean()
-        self.rows = 1
+        self.samples = 1
 
     def update(self, *arguments: Any) -> None:
-        self.mean.add(torch.as_tensor(self.function(*arguments)), self.rows)
+        self.mean.add(torch.as_tensor(self.function(*arguments)), self.samples)
 
     def compute(self) -> float:
         return self.mean.value()
@@ -200,56 +216,76 @@ def as_number(value: Any, name: str) -> float:
 
 
 class RunningMean:
-    """A mean over samples of values that stay on their device until somebody asks.
+    """A mean of values, each with the number of terms that it is a mean over.
+
+    A value on the host is added at once: were it kept, it would hold on to the memory around it.
+    One on a GPU stays there until somebody asks.
 
     Args:
-        sums: Whether each value is a sum over its samples already.
+        sums: Whether each value is a sum over its terms already.
         state: Where to go on from.
     """
 
-    def __init__(self, sums: bool = False, state: tuple[float, int] = (0.0, 0)) -> None:
+    def __init__(self, sums: bool = False, state: tuple[float, float] = (0.0, 0)) -> None:
         self.sums = sums
-        self.total, self.samples = state
-        self.values: list[torch.Tensor] = []
-        self.joined: list[torch.Tensor] = []
-        self.rows: list[int] = []
-        self.latest: torch.Tensor | None = None
+        self.total, self.terms = state
+        self.latest: float | torch.Tensor | None = None
+        self.waiting: list[tuple[torch.Tensor, Count]] = []
+        self.joined: list[tuple[torch.Tensor, torch.Tensor | list[int]]] = []
 
     @property
-    def state(self) -> tuple[float, int]:
-        """The sum over samples, and the number of samples."""
+    def state(self) -> tuple[float, float]:
+        """The sum over terms, and the number of terms."""
         self.fold()
-        return self.total, self.samples
+        return self.total, self.terms
 
-    def add(self, value: torch.Tensor, rows: int) -> None:
-        """Take the value of a batch, without its graph; costs no transfer from the device."""
+    def add(self, value: torch.Tensor, terms: Count) -> None:
+        """Take the value of a batch, without its graph; costs no transfer from a GPU.
+
+        Args:
+            value: One number.
+            terms: What it is a mean over; 0 adds nothing, whatever the value.
+        """
+        if value.is_cpu:
+            self.latest = value.item()
+            self._add(self.latest, terms.item() if isinstance(terms, torch.Tensor) else terms)
+            return
         self.latest = value
-        self.values.append(value)
-        self.rows.append(rows)
-        if len(self.values) >= _JOIN_AT:
+        self.waiting.append((value, terms))
+        if len(self.waiting) >= _JOIN_AT:
             self._join()
+
+    def _add(self, value: float, terms: float) -> None:
+        if terms:
+            self.total += value if self.sums else value * terms
+            self.terms += terms
 
     def _join(self) -> None:
         """Many small tensors become one, on their device: nobody waits for it."""
-        if self.values:
-            self.joined.append(torch.stack([value.reshape(()) for value in self.values]))
-            self.values.clear()
+        if not self.waiting:
+            return
+        values = torch.stack([value.reshape(()) for value, _ in self.waiting])
+        numbers = [terms for _, terms in self.waiting if isinstance(terms, int)]
+        if len(numbers) == len(self.waiting):
+            self.joined.append((values, numbers))
+        else:
+            counts = [torch.as_tensor(c, device=v.device).reshape(()) for v, c in self.waiting]
+            self.joined.append((values, torch.stack(counts)))
+        self.waiting.clear()
 
     def fold(self) -> None:
         """Fetch the values that wait on the device."""
         self._join()
-        rows = iter(self.rows)
-        for value in (value for joined in self.joined for value in joined.tolist()):
-            count = next(rows)
-            self.total += value if self.sums else value * count
-            self.samples += count
+        for values, counts in self.joined:
+            numbers = counts.tolist() if isinstance(counts, torch.Tensor) else counts
+            for value, terms in zip(values.tolist(), numbers, strict=True):
+                self._add(value, terms)
         self.joined.clear()
-        self.rows.clear()
 
     def value(self) -> float:
         """The mean so far; NaN where there was nothing."""
         self.fold()
-        return self.total / self.samples if self.samples else float("nan")
+        return self.total / self.terms if self.terms else float("nan")
 
 
 def set_training(modules: Sequence[nn.Module]) -> None:

@@ -32,7 +32,7 @@ def is_sum(function: Any) -> bool:
 
 def counts_samples(function: Any) -> bool:
     """Whether a loss is a mean over samples, as far as anybody says."""
-    return not (isinstance(function, (*_BY_CLASS, *_BY_ELEMENT)) or _says(function))
+    return not (states_terms(function) or isinstance(function, _BY_ELEMENT))
 
 
 def as_sum(function: Any) -> Any | None:
@@ -45,6 +45,16 @@ def as_sum(function: Any) -> Any | None:
         summed.reduction = "sum"
         return summed
     return None
+
+
+def states_terms(function: Any) -> bool:
+    """Whether a loss is a mean over terms of its own, that may be more or fewer for each sample.
+
+    Cross entropy has the targets that are not ignored, each with the weight of its class; a loss
+    with a method ``count`` has what that gives. Elements are not meant: a mean over them is taken
+    for one over samples wherever means of batches are joined in the history.
+    """
+    return isinstance(function, _BY_CLASS) or _says(function)
 
 
 def terms_of(function: Any, arguments: Sequence[Any], samples: int) -> Count:

@@ -1,9 +1,8 @@
-"""Data frames: named batches, and how several become one."""
+"""Data frames: named batches, how many examples they hold, and how several become one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,27 +12,51 @@ from torchassistant.errors import DataError, listing
 Frame = dict[str, Any]
 """A named batch: each column is a tensor (B, …) or a list of B values."""
 
-Frames = dict[str, Frame]
-"""Frames by the name of the port or processor that they come from."""
+
+class Frames(dict[str, Frame]):
+    """Frames by the name of the port or processor that they come from.
+
+    Args:
+        frames: A frame for each port.
+        counts: The number of examples in each of them.
+
+    Attributes:
+        counts: The same, and that of each processor that several frames lead into, once it has run.
+            A processor that one frame leads into has as many as that: no model or adapter changes
+            how many examples a batch was made from, whatever it makes of its columns.
+    """
+
+    __slots__ = ("counts",)
+
+    def __init__(
+        self, frames: Mapping[str, Frame] | None = None, counts: Mapping[str, int] | None = None
+    ) -> None:
+        super().__init__({} if frames is None else frames)
+        self.counts = {} if counts is None else dict(counts)
 
 
-def merge(frames: Sequence[Frame], sources: Sequence[str], into: str) -> Frame:
-    """The frame that a processor gets from several edges.
+def merge(
+    frames: Sequence[Frame], counts: Sequence[int], sources: Sequence[str], into: str
+) -> tuple[Frame, int]:
+    """The frame that a processor gets from several edges, and the number of examples in it.
 
     Frames with the same columns are concatenated along the batch axis, in the order of the
     edges; frames without a common column are united. Tensors stay on their device.
 
     Args:
         frames: One frame an edge.
+        counts: The number of examples in each.
         sources: The names of the ports or processors that the frames come from.
         into: The processor that gets the frame.
 
     Raises:
-        DataError: The frames share some columns, but not all; or columns cannot be concatenated.
+        DataError: The frames share some columns, but not all; or columns cannot be concatenated; or
+            frames that are united are of different numbers of examples.
     """
     first = frames[0]
     if all(frame.keys() == first.keys() for frame in frames[1:]):
-        return {name: _concatenated([f[name] for f in frames], name, into) for name in first}
+        joined = {name: _concatenated([f[name] for f in frames], name, into) for name in first}
+        return joined, sum(counts)
     united: Frame = {}
     for frame, source in zip(frames, sources, strict=True):
         shared = sorted(united.keys() & frame.keys())
@@ -45,7 +68,14 @@ def merge(frames: Sequence[Frame], sources: Sequence[str], into: str) -> Frame:
                 about=(into,),
             )
         united.update(frame)
-    return united
+    for source, count in zip(sources, counts, strict=True):
+        if count != counts[0]:
+            raise DataError(
+                f'the frames that lead into "{into}" are to be united, and are of {counts[0]} '
+                f'examples ("{sources[0]}") and of {count} ("{source}")',
+                about=(into,),
+            )
+    return united, counts[0]
 
 
 def _concatenated(columns: list[Any], name: str, into: str) -> Any:
@@ -70,15 +100,12 @@ def _concatenated(columns: list[Any], name: str, into: str) -> Any:
     )
 
 
-def rows_of(frame: Frame, columns: Iterable[str]) -> int:
-    """The number of samples in a frame: the rows of the first column that has a batch axis.
+def rows_of(frame: Frame) -> int:
+    """The rows of the first column that has a batch axis; 1 where none has.
 
-    Args:
-        frame: The frame.
-        columns: The columns to look at first; where none of them has a batch axis, all are.
+    For batches of which nobody knows how many examples they were made from.
     """
-    for name in chain(columns, frame):
-        column = frame[name]
+    for column in frame.values():
         if isinstance(column, torch.Tensor):
             if column.ndim:
                 return int(column.shape[0])
