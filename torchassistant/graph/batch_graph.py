@@ -91,6 +91,10 @@ class BatchGraph:
 
         return {name: origin(name) for name in self.processors}
 
+    def count_of(self, frames: Frames, processor: str) -> int:
+        """The number of examples in the frame of a processor that has run."""
+        return frames.counts[self.origins[processor]]
+
     @property
     def leaves(self) -> list[str]:
         """The processors that feed no other."""

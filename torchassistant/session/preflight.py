@@ -223,12 +223,11 @@ class _Flight:
 
     def losses(self, pipeline: Pipeline, frames: Frames) -> torch.Tensor | None:
         total: torch.Tensor | None = None
-        origins = pipeline.graph.origins
         for index, item in enumerate(pipeline.losses):
             self.at = ("initialize", "pipelines", pipeline.name, "losses", index)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                value, _ = item.loss(frames[item.node], frames.counts[origins[item.node]])
+                value, _ = item.loss(frames[item.node], pipeline.graph.count_of(frames, item.node))
             for warning in caught:
                 if "target size" in str(warning.message):
                     sentence = str(warning.message).splitlines()[0].split(". ")[0]
@@ -238,12 +237,11 @@ class _Flight:
         return total
 
     def metrics(self, pipeline: Pipeline, frames: Frames) -> None:
-        origins = pipeline.graph.origins
         with torch.no_grad():
             for index, item in enumerate(pipeline.metrics):
                 self.at = ("initialize", "pipelines", pipeline.name, "metrics", index)
                 metric = item.metric.fresh()
-                metric.update(frames[item.node], frames.counts[origins[item.node]])
+                metric.update(frames[item.node], pipeline.graph.count_of(frames, item.node))
                 metric.result()
 
     def parameters(self, pipeline: Pipeline) -> Iterator[tuple[str, nn.Parameter]]:

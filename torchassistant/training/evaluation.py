@@ -58,9 +58,9 @@ def evaluate_over(
     """The same over the evaluation data of the pipeline, for who evaluates it again and again."""
     reporter, stop = reporter or Reporter(), stop or StopRequest()
     plan = pipeline.graph.for_evaluation()
-    origins = pipeline.graph.origins
     losses = [(item, RunningMean(item.loss.sums)) for item in pipeline.losses]
     metrics = [(item, item.metric.fresh()) for item in pipeline.metrics]
+    counted = pipeline.graph.count_of
     limit = _limit(data.length(), steps)
     seed = derived(pipeline.seed, "evaluation", pipeline.name)
     reporter.evaluation_started(pipeline.name, limit)
@@ -76,14 +76,11 @@ def evaluate_over(
                 batches += 1
                 with pipeline.precision.forward():
                     plan.run(frames)
-                    values = [
-                        item.loss(frames[item.node], frames.counts[origins[item.node]])
-                        for item, _ in losses
-                    ]
-                for (_, running), (value, terms) in zip(losses, values, strict=True):
-                    running.add(value, terms)
+                    for item, running in losses:
+                        # Not kept: a small tensor between large ones keeps their memory apart.
+                        running.add(*item.loss(frames[item.node], counted(frames, item.node)))
                 for scored, metric in metrics:
-                    metric.update(frames[scored.node], frames.counts[origins[scored.node]])
+                    metric.update(frames[scored.node], counted(frames, scored.node))
                 reporter.batch_evaluated()
                 stop.check()
             if not batches:
