@@ -163,8 +163,8 @@ class EpochLoader:
 
     def _in_process(self, order: Order) -> Iterator[Any]:
         """What torch's loader gives without workers, and without what it puts around each batch."""
-        collate = self.loader.collate_fn
-        batches = (collate(given) for given in self._given(order))
+        # By map, which does not hold on to the examples while their batch is computed with.
+        batches = map(self.loader.collate_fn, self._given(order))
         return map(pin_memory, batches) if _can_pin(self.loader) else batches
 
     def _given(self, order: Order) -> Iterator[Any]:

@@ -81,6 +81,7 @@ def evaluate_over(
                         running.add(*item.loss(frames[item.node], counted(frames, item.node)))
                 for scored, metric in metrics:
                     metric.update(frames[scored.node], counted(frames, scored.node))
+                frames.clear()  # outputs are not kept while the next batch is loaded
                 reporter.batch_evaluated()
                 stop.check()
             if not batches:
