@@ -12,8 +12,8 @@ import pytest
 HERE = Path(__file__).resolve().parent
 
 # With a fixed threshold every large block goes back to the system as soon as it is free: the peak
-# is what is held. Without one, blocks are cut from a heap, which grows where something small is kept
-# between them; its peak differs from run to run by a tenth.
+# is what is held. Without one, blocks are cut from a heap, which grows where something small is
+# kept between them; its peak differs from run to run by a tenth.
 ALLOCATORS = {"what is held": ({"MALLOC_MMAP_THRESHOLD_": "131072"}, 1.1), "the heap": ({}, 1.3)}
 
 

@@ -365,6 +365,7 @@ class Builder:
         return Calling(
             forward=None if compiling is None else compiling(self.parts.models[node.model_name]),
             checkpoints=node.activation_checkpointing,
+            in_eval_mode=node.mode == "eval",
             memory_format=MEMORY_FORMATS[memory_format] if memory_format else None,
         )
 

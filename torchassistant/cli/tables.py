@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from torchassistant.session import Preflight
 
-_HEADER = ("pipeline", "node", "inputs", "outputs", "parameters", "optimizer", "gradient")
+_HEADER = ("pipeline", "node", "mode", "inputs", "outputs", "parameters", "optimizer", "gradient")
 
 
 def preflight_lines(report: Preflight) -> Iterator[str]:
@@ -18,6 +18,7 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
             (
                 node.pipeline,
                 f"{node.processor}.{node.node}",
+                node.mode,
                 ", ".join(node.inputs),
                 ", ".join(node.outputs),
                 f"{node.parameters:,}",

@@ -223,6 +223,11 @@ class NodeSpec(Block):
         None, description="Left out: this node is not changed by the pipelines of this graph."
     )
     name: Name | None = Field(None, description="Left out: the name of the model.")
+    mode: Literal["eval"] | None = Field(
+        None,
+        description="`eval`: its model runs in eval mode in training too, as a teacher does; left "
+        "out: in train mode there.",
+    )
     compile: Compile = Field(False, description="`torch.compile` for its model: true, or a mode.")
     activation_checkpointing: bool = Field(
         False,

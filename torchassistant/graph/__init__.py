@@ -1,9 +1,9 @@
 """Neural graphs: nodes in a batch processor, batch processors in a batch graph."""
 
-from torchassistant.graph.batch_graph import BatchGraph, Plan
+from torchassistant.graph.batch_graph import BatchGraph, Plan, set_training
 from torchassistant.graph.calls import Calling, Compiling
 from torchassistant.graph.keeping import buffers_of, kept
-from torchassistant.graph.mode import evaluating
+from torchassistant.graph.mode import evaluating, mode_dependent
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor
 
 __all__ = [
@@ -18,4 +18,6 @@ __all__ = [
     "buffers_of",
     "evaluating",
     "kept",
+    "mode_dependent",
+    "set_training",
 ]

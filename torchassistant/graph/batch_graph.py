@@ -165,6 +165,25 @@ class BatchGraph:
         )
 
 
+def set_training(graphs: Sequence[BatchGraph]) -> None:
+    """Train mode for all that runs in graphs that are trained together.
+
+    A model that is in eval mode in each of its nodes stays in it, so that nothing has to be
+    switched while they run.
+    """
+    for graph in graphs:
+        for module in graph.modules:
+            module.train()
+    nodes = [node for graph in graphs for node in graph.nodes]
+    still = [node.model for node in nodes if node.calling.in_eval_mode]
+    if still:
+        moving = [node.model for node in nodes if not node.calling.in_eval_mode]
+        parts = {id(part) for model in moving for part in model.modules()}
+        for model in still:
+            if not any(id(part) in parts for part in model.modules()):
+                model.eval()
+
+
 def _evaluate(node: Node) -> Call:
     return node.calling.plain(node.model)
 

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from torchassistant.graph.mode import in_eval_mode
+
 Call = Callable[..., Any]
 
 
@@ -66,11 +68,13 @@ class Calling:
         forward: What is called in place of the model, as its compiled form; None is the model.
         checkpoints: Whether activations are dropped in training, and computed again in the
             backward pass.
+        in_eval_mode: Whether the model runs in eval mode in training too.
         memory_format: What tensors with as many axes are converted to; None leaves them.
     """
 
     forward: Call | None = None
     checkpoints: bool = False
+    in_eval_mode: bool = False
     memory_format: torch.memory_format | None = None
 
     def plain(self, model: nn.Module) -> Call:
@@ -80,6 +84,8 @@ class Calling:
     def training(self, model: nn.Module, is_trained: bool) -> Call:
         """The call for training; a model that is not trained keeps its buffers."""
         call = self.forward or model
+        if self.in_eval_mode:
+            call = evaluating_call(model, call)
         if not is_trained:
             call = frozen_call(model, call)
         return self._formatted(checkpointed_call(model, call) if self.checkpoints else call)
@@ -91,6 +97,23 @@ class Calling:
 
     def _formatted(self, call: Call) -> Call:
         return call if self.memory_format is None else formatted_call(call, self.memory_format)
+
+
+def evaluating_call(model: nn.Module, call: Call) -> Call:
+    """A call of a model in eval mode, whichever it is in; gradient flows as ever.
+
+    Args:
+        model: Whose mode.
+        call: Calls the model.
+    """
+
+    def in_eval(*args: Any) -> Any:
+        if not model.training:  # settled for the whole stage, where no node runs it in train mode
+            return call(*args)
+        with in_eval_mode([model]):
+            return call(*args)
+
+    return in_eval
 
 
 def frozen_call(model: nn.Module, call: Call) -> Call:

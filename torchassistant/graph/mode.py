@@ -12,13 +12,33 @@ from torch import nn
 @contextmanager
 def evaluating(modules: Iterable[nn.Module]) -> Iterator[None]:
     """Eval mode without gradient; afterwards every submodule has the mode that it had before."""
+    with in_eval_mode(modules), torch.no_grad():
+        yield
+
+
+@contextmanager
+def in_eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Eval mode; afterwards every submodule has the mode that it had before."""
     modules = list(modules)
     modes = [(part, part.training) for module in modules for part in module.modules()]
     try:
         for module in modules:
             module.eval()
-        with torch.no_grad():
-            yield
+        yield
     finally:
         for part, training in modes:
             part.training = training
+
+
+def mode_dependent(model: nn.Module) -> list[str]:
+    """The classes of torch, among the parts of a model, that do other things in train mode."""
+    return sorted({type(part).__name__ for part in model.modules() if _depends_on_mode(part)})
+
+
+def _depends_on_mode(part: nn.Module) -> bool:
+    if isinstance(part, nn.modules.dropout._DropoutNd):
+        return part.p > 0
+    if isinstance(part, nn.modules.batchnorm._NormBase):
+        return part.track_running_stats
+    dropout = getattr(part, "dropout", 0)
+    return isinstance(part, (nn.RNNBase, nn.MultiheadAttention)) and dropout > 0

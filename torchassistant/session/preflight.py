@@ -26,13 +26,12 @@ from torchassistant.errors import (
     is_from_users_code,
 )
 from torchassistant.frames import Frames
-from torchassistant.graph import BatchGraph, Node, evaluating, kept
+from torchassistant.graph import BatchGraph, Node, evaluating, kept, mode_dependent, set_training
 from torchassistant.session.session import Session
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
 from torchassistant.training.forward import Forward
 from torchassistant.training.inference import chosen
 from torchassistant.training.pipeline import evaluation_data
-from torchassistant.training.scoring import set_training
 
 
 @dataclass(slots=True)
@@ -43,6 +42,7 @@ class NodeReport:
         pipeline: The pipeline that it ran in.
         processor: Its batch processor.
         node: Its name.
+        mode: ``train`` or ``eval``.
         inputs: Each input as ``name (shape) dtype``.
         outputs: Likewise.
         parameters: How many numbers its model has to learn or to keep.
@@ -53,6 +53,7 @@ class NodeReport:
     pipeline: str
     processor: str
     node: str
+    mode: str
     inputs: list[str]
     outputs: list[str]
     parameters: int
@@ -116,6 +117,7 @@ class _Flight:
         self.raised: list[UserCodeError] = []
         self.at: Path = ()
         self.entering = ""
+        self.told: set[int] = set()
         self.definitions = {
             Key(d.group, d.name): ("initialize", "definitions", index)
             for index, d in enumerate(session.spec.initialize.definitions)
@@ -126,6 +128,7 @@ class _Flight:
         run: set[str] = set()
         for stage in session.stages:
             with freezing(stage):
+                set_training([pipeline.graph for pipeline in stage.training])
                 for pipeline in stage.training:
                     self.train(pipeline)
             for pipeline in stage.validation:
@@ -150,7 +153,6 @@ class _Flight:
     def train(self, pipeline: Pipeline) -> None:
         whole = f'the pipeline "{pipeline.name}"'
         with self.blamed(pipeline, whole):
-            set_training(pipeline.graph.modules)
             frames = self.batch(pipeline, Pipeline.training_data)
             reports: list[tuple[Node, NodeReport]] = []
             plan = pipeline.graph.for_training(self.watch(pipeline, reports))
@@ -180,7 +182,25 @@ class _Flight:
                     self.at = self.path_of_node(report.processor, report.node)
                     message = f'no gradient reaches the node "{report.node}", which is trained here'
                     self.report.warnings.append(Problem(message, self.place()))
+            self.tell_of_modes(reports)
             self.metrics(pipeline, frames)
+
+    def tell_of_modes(self, reports: list[tuple[Node, NodeReport]]) -> None:
+        """Models that nothing trains, and that act in training as they do not in validation."""
+        stages = self.session.stages
+        trained = {id(model) for stage in stages for model in stage.trained} | self.told
+        for node, report in reports:
+            parts = mode_dependent(node.model)
+            if parts and report.mode == "train" and id(node.model) not in trained:
+                self.told.add(id(node.model))
+                name = self.names([node.model])[0]
+                self.at = self.path_of_node(report.processor, report.node)
+                message = (
+                    f'the model "{name}" is trained by no stage, and runs in train mode, in which '
+                    f"{' and '.join(parts)} do what they do not in validation; "
+                    '"mode": "eval" runs it in eval mode'
+                )
+                self.report.warnings.append(Problem(message, self.place()))
 
     def evaluate(self, pipeline: Pipeline) -> None:
         whole = f'the evaluation of the pipeline "{pipeline.name}"'
@@ -271,6 +291,7 @@ class _Flight:
                     pipeline.name,
                     processor,
                     node.name,
+                    "train" if node.model.training and not node.calling.in_eval_mode else "eval",
                     inputs,
                     [_described(n, v) for n, v in zip(node.outputs, made, strict=False)],
                     sum(p.numel() for p in node.model.parameters()),

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
 
 from torchassistant.errors import DataError, UserCodeError, UserError, blaming, near
 from torchassistant.frames import Frame
@@ -286,9 +285,3 @@ class RunningMean:
         """The mean so far; NaN where there was nothing."""
         self.fold()
         return self.total / self.terms if self.terms else float("nan")
-
-
-def set_training(modules: Sequence[nn.Module]) -> None:
-    """Train mode for every module."""
-    for module in modules:
-        module.train()

@@ -14,7 +14,7 @@ from torch import nn
 from torchassistant.config.rows import row_columns
 from torchassistant.data import Injector
 from torchassistant.errors import DataError, Interrupted, blaming, near
-from torchassistant.graph import buffers_of
+from torchassistant.graph import buffers_of, set_training
 from torchassistant.training.debugging import DebugPipeline
 from torchassistant.training.evaluation import Steps, evaluate_over
 from torchassistant.training.iteration import GradientClipper, Scheduler, Trainer
@@ -27,7 +27,6 @@ from torchassistant.training.progress import (
     StopRequest,
 )
 from torchassistant.training.reporting import Reporter
-from torchassistant.training.scoring import set_training
 from torchassistant.training.timing import (
     CHECKPOINT,
     METRICS,
@@ -230,9 +229,9 @@ def _train_epoch(
     """
     begun = progress.within
     iterations = begun.iterations if begun is not None else 0
+    # Losses keep the mode that they were built in: one may hold a frozen network.
+    set_training([trainer.pipeline.graph for trainer in trainers])
     for trainer in trainers:
-        # Losses keep the mode that they were built in: one may hold a frozen network.
-        set_training(trainer.pipeline.graph.modules)
         come = begun.passes.get(trainer.pipeline.name) if begun is not None else None
         trainer.start_epoch(progress.epoch, come)
     lengths = [trainer.length() for trainer in trainers]
