@@ -13,7 +13,7 @@ from torch import nn
 from torchassistant.data import Injector, LoaderFactory, Port
 from torchassistant.data.ahead import put_ahead
 from torchassistant.data.randomness import derived
-from torchassistant.graph import BatchGraph, Compiling, Frame
+from torchassistant.graph import BatchGraph, Compiling, Frame, distinct
 from torchassistant.training.precision import Precision
 from torchassistant.training.scoring import Loss, Metric
 
@@ -92,7 +92,7 @@ class Pipeline:
         """Every module that runs in it, once: those of the graph, and losses that are modules."""
         losses = [item.loss.function for item in self.losses]
         parts = [*self.graph.modules, *(loss for loss in losses if isinstance(loss, nn.Module))]
-        return list(dict.fromkeys(parts))
+        return distinct(parts)
 
     @property
     def keepers(self) -> dict[str, Any]:
