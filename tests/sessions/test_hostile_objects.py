@@ -1,6 +1,6 @@
 """No object of the user is asked whether it is true, or equal to another, or how long it is.
 
-Runs over objects of every kind that a config can name give, bit for bit, what they give over objects
+Over objects of every kind that a config can name, runs give bit for bit what they give over objects
 that have nothing of their own to say about that.
 """
 
