@@ -34,7 +34,7 @@ def split_columns(batch: Sequence[Any]) -> list[tuple[Any, ...]]:
     Raises:
         DataError: The batch is empty, or its examples differ in their number of columns.
     """
-    if not batch:
+    if not len(batch):
         raise DataError("a batch without examples cannot be collated")
     if not _ROWS.issuperset(map(type, batch)):
         batch = [row if isinstance(row, tuple | list) else (row,) for row in batch]
@@ -282,7 +282,7 @@ class DefaultCollator:
             DataError: The tensors of a column differ in shape; the examples differ in their
                 number of columns or in their keys.
         """
-        if batch and isinstance(batch[0], Mapping):
+        if len(batch) and isinstance(batch[0], Mapping):
             return self._collate_dicts(batch)
         columns = split_columns(batch)
         try:
@@ -383,7 +383,7 @@ class PadSequences:
     """
 
     def __init__(self, padding_value: float = 0, columns: Sequence[int] | None = None) -> None:
-        for index in columns or ():
+        for index in () if columns is None else columns:
             if type(index) is not int or index < 0:
                 raise ValueError(f"columns must be indices, counted from 0; found {index!r}")
         self.padding_value = padding_value

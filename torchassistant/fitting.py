@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from torchassistant.errors import DataError
 
@@ -53,7 +54,8 @@ def column_of(dataset: Any, column: int, owner: str) -> Iterator[Any]:
 
 def _examples(dataset: Any) -> Iterator[Any]:
     # Many datasets have a length but never raise IndexError, so they cannot be iterated.
-    if hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__"):
+    is_stream = isinstance(dataset, IterableDataset)  # which has the methods, and cannot use them
+    if hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and not is_stream:
         yield from (dataset[index] for index in range(len(dataset)))
     else:
         yield from dataset

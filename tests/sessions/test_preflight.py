@@ -151,7 +151,7 @@ def test_the_commands(tmp_path: Path, command: Command) -> None:
     assert checked.returncode == 0, checked.stderr
     table, _, rest = checked.stdout.partition("\n\n")
     assert table.splitlines()[0].split() == [
-        "pipeline", "node", "inputs", "outputs", "parameters", "optimizer", "gradient"
+        "pipeline", "node", "mode", "inputs", "outputs", "parameters", "optimizer", "gradient"
     ]  # fmt: skip
     assert "pipeline fit: 4 batches an epoch" in rest
     assert "stage 1: trains net" in rest

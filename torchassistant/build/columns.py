@@ -15,7 +15,7 @@ LOOKS = 200
 """So many examples are looked at: enough to tell labels from texts that are never repeated."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Column:
     """One column of the examples of a dataset.
 

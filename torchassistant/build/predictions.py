@@ -20,7 +20,7 @@ Process = Callable[[Any], Any]
 Layer = list[str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class InferenceInput:
     """From the text of one input to the frame of one port.
 

@@ -36,7 +36,7 @@ def status_of(run: Callable[[], int]) -> int:
         return USER_ERROR
     except UserCodeError as error:
         _tell(error.problems)
-        cause = error.__cause__ or error
+        cause = error if error.__cause__ is None else error.__cause__
         if isinstance(cause, WorkerLost):
             _say(f"error: {error.part}: {cause}")
             return USER_CODE

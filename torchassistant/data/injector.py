@@ -17,7 +17,7 @@ FramesOfEpoch = Generator[Frames, None, None]
 """Frames by port, batch after batch; closing it ends what loads the data."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Port:
     """What feeds one port.
 
@@ -45,10 +45,13 @@ class Injector:
         self.ports = ports
 
     def length(self) -> int | None:
-        """The number of batches in one pass, or None where a dataset does not say."""
+        """The number of batches in one pass, or None where a dataset or sampler does not say.
+
+        Nothing but progress is told by it, and so nothing has to end where it cannot be had.
+        """
         try:
             return min(len(port.loader) for port in self.ports)
-        except TypeError:
+        except Exception:  # __len__ may be code of the user
             return None
 
     @property

@@ -253,7 +253,9 @@ class LoaderFactory:
         self.name = name
         self.dataset_name = dataset_name
         self.fills = fills
-        drawn_by = self.kwargs.get("batch_sampler") or self.kwargs.get("sampler")
+        drawn_by = self.kwargs.get("batch_sampler")
+        if drawn_by is None:
+            drawn_by = self.kwargs.get("sampler")
         is_stream = isinstance(dataset, IterableDataset)
         self.augments = augments
         self.memory = Memory(dataset, collator, *augments) if is_stream else Memory(drawn_by)

@@ -2,6 +2,7 @@
 
 from torchassistant.graph.batch_graph import BatchGraph, Plan, set_training
 from torchassistant.graph.calls import Calling, Compiling
+from torchassistant.graph.identity import distinct, is_among
 from torchassistant.graph.keeping import buffers_of, kept
 from torchassistant.graph.mode import evaluating, mode_dependent
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor
@@ -16,7 +17,9 @@ __all__ = [
     "Plan",
     "Processor",
     "buffers_of",
+    "distinct",
     "evaluating",
+    "is_among",
     "kept",
     "mode_dependent",
     "set_training",

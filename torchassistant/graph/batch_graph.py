@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 
 from torchassistant.frames import Frame, Frames, merge
 from torchassistant.graph.calls import Call
+from torchassistant.graph.identity import distinct, is_among
 from torchassistant.graph.processor import CallOf, Node, Processor
 
 Watched = Callable[[Node, Call], Call]
@@ -49,7 +50,7 @@ class BatchGraph:
     @property
     def modules(self) -> list[nn.Module]:
         """Every module of the graph, once."""
-        return list(dict.fromkeys(m for p in self.processors.values() for m in p.modules))
+        return distinct(m for p in self.processors.values() for m in p.modules)
 
     @property
     def home(self) -> torch.device | None:
@@ -68,12 +69,12 @@ class BatchGraph:
     @property
     def optimizers(self) -> list[Optimizer]:
         """The optimizers of the nodes, once each, in the order of the nodes."""
-        return list(dict.fromkeys(n.optimizer for n in self.nodes if n.optimizer is not None))
+        return distinct(n.optimizer for n in self.nodes if n.optimizer is not None)
 
     @property
     def trained(self) -> list[nn.Module]:
         """The models that a pipeline over this graph changes."""
-        return list(dict.fromkeys(n.model for n in self.nodes if n.optimizer is not None))
+        return distinct(n.model for n in self.nodes if n.optimizer is not None)
 
     @cached_property
     def origins(self) -> dict[str, str]:
@@ -136,7 +137,7 @@ class BatchGraph:
         return self._plan(lambda node: node.calling.inference(node.model))
 
     def _train(self, node: Node) -> Call:
-        return node.calling.training(node.model, is_trained=node.model in self.trained)
+        return node.calling.training(node.model, is_trained=is_among(node.model, self.trained))
 
     def _plan(self, call_of: CallOf) -> Plan:
         # A processor that stands before another in the config runs before it where both may run:

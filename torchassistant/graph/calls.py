@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FunctionType, MethodType
@@ -60,7 +60,7 @@ def _with_code_of_its_own(function: Call) -> Call:
     return MethodType(own, function.__self__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Calling:
     """How a node's model is called.
 
@@ -79,11 +79,11 @@ class Calling:
 
     def plain(self, model: nn.Module) -> Call:
         """The call for evaluation."""
-        return self._formatted(self.forward or model)
+        return self._formatted(self._called(model))
 
     def training(self, model: nn.Module, is_trained: bool) -> Call:
         """The call for training; a model that is not trained keeps its buffers."""
-        call = self.forward or model
+        call = self._called(model)
         if self.in_eval_mode:
             call = evaluating_call(model, call)
         if not is_trained:
@@ -94,6 +94,10 @@ class Calling:
         """The call for a prediction: the model's ``run_inference`` where it has one."""
         special = getattr(model, "run_inference", None)
         return self.plain(model) if special is None else self._formatted(special)
+
+    def _called(self, model: nn.Module) -> Call:
+        # What torch makes of a model asks it for its length, where it is asked whether it is true.
+        return model if self.forward is None else self.forward
 
     def _formatted(self, call: Call) -> Call:
         return call if self.memory_format is None else formatted_call(call, self.memory_format)
@@ -132,7 +136,7 @@ def frozen_call(model: nn.Module, call: Call) -> Call:
     def frozen(*args: Any) -> Any:
         if not model.training:
             return call(*args)
-        with _buffers(model, _copies_of(model)):
+        with _buffers(_copies_of(model)):
             return call(*args)
 
     return frozen
@@ -161,7 +165,7 @@ def checkpointed_call(model: nn.Module, call: Call) -> Call:
             if is_first:
                 is_first = False
                 return call(*inner)
-            with _buffers(model, {place: copy.clone() for place, copy in before.items()}):
+            with _buffers([(part, name, copy.clone()) for part, name, copy in before]):
                 return call(*inner)
 
         return checkpoint(compute, *args, use_reentrant=False)
@@ -186,25 +190,26 @@ def formatted_call(call: Call, memory_format: torch.memory_format) -> Call:
     return in_format
 
 
-_Place = tuple[nn.Module, str]
+_Buffers = list[tuple[nn.Module, str, torch.Tensor]]
+"""Buffers with the module that each is of, and the name that it has there."""
 
 
-def _copies_of(model: nn.Module) -> dict[_Place, torch.Tensor]:
-    """Copies of all buffers, by the module and the name that they have there."""
+def _copies_of(model: nn.Module) -> _Buffers:
+    """Copies of all buffers; what is shared stays so."""
     copies: dict[int, torch.Tensor] = {}
-    return {
-        (part, name): copies.setdefault(id(buffer), buffer.clone())
+    return [
+        (part, name, copies.setdefault(id(buffer), buffer.clone()))
         for part in model.modules()
         for name, buffer in part._buffers.items()
         if buffer is not None
-    }
+    ]
 
 
 @contextmanager
-def _buffers(model: nn.Module, buffers: Mapping[_Place, torch.Tensor]) -> Iterator[None]:
-    """The model has these buffers inside, and afterwards its own again."""
-    own = [(part, name, part._buffers[name]) for part, name in buffers]
-    for (part, name), buffer in buffers.items():
+def _buffers(buffers: _Buffers) -> Iterator[None]:
+    """Their modules have these buffers inside, and afterwards their own again."""
+    own = [(part, name, part._buffers[name]) for part, name, _ in buffers]
+    for part, name, buffer in buffers:
         part._buffers[name] = buffer
     try:
         yield

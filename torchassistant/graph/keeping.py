@@ -10,12 +10,14 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from torchassistant.graph.identity import distinct
+
 _OWN = ("_parameters", "_buffers", "_modules")
 
 
 def buffers_of(modules: Iterable[nn.Module]) -> Callable[[], None]:
     """Notes the buffers of modules; what it returns puts them back, replaced ones too."""
-    parts = dict.fromkeys(part for module in modules for part in module.modules())
+    parts = distinct(part for module in modules for part in module.modules())
     noted = [(part, dict(part._buffers)) for part in parts if part._buffers]
     copies = [
         (buffer, buffer.detach().clone())
@@ -47,7 +49,7 @@ def kept(modules: Iterable[nn.Module]) -> Iterator[None]:
     That is: parameters, buffers (also those that are not saved), gradients, train or eval mode,
     and the attributes of every submodule, as far as these were replaced and not changed in place.
     """
-    parts = list(dict.fromkeys(part for module in modules for part in module.modules()))
+    parts = distinct(part for module in modules for part in module.modules())
     attributes = [
         (part, {key: value for key, value in vars(part).items() if key not in _OWN})
         for part in parts

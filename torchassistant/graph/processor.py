@@ -13,11 +13,12 @@ from torch.optim import Optimizer
 from torchassistant.errors import DataError, UserCodeError, UserError, listing, near
 from torchassistant.frames import Frame
 from torchassistant.graph.calls import Call, Calling, Compiling
+from torchassistant.graph.identity import distinct
 
 Adapter = Callable[[Frame], dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """One model in a neural graph.
 
@@ -107,7 +108,7 @@ class NeuralProcessor:
         adapters = (
             a for a in (self.input_adapter, self.output_adapter) if isinstance(a, nn.Module)
         )
-        return list(dict.fromkeys([*(node.model for node in self.nodes), *adapters]))
+        return distinct([*(node.model for node in self.nodes), *adapters])
 
     @property
     def home(self) -> torch.device | None:

@@ -26,7 +26,15 @@ from torchassistant.errors import (
     is_from_users_code,
 )
 from torchassistant.frames import Frames
-from torchassistant.graph import BatchGraph, Node, evaluating, kept, mode_dependent, set_training
+from torchassistant.graph import (
+    BatchGraph,
+    Node,
+    evaluating,
+    is_among,
+    kept,
+    mode_dependent,
+    set_training,
+)
 from torchassistant.session.session import Session
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
 from torchassistant.training.forward import Forward
@@ -146,7 +154,7 @@ class _Flight:
             self.report.optimizers[name] = sum(p.numel() for p in parameters)
 
     def names(self, models: list[nn.Module]) -> list[str]:
-        return [name for name, model in self.session.models.items() if model in models]
+        return [name for name, model in self.session.models.items() if is_among(model, models)]
 
     # Pipelines
 
@@ -275,7 +283,7 @@ class _Flight:
     ) -> Callable[[Node, Callable[..., object]], Callable[..., object]]:
         """Notes what goes into each node and what comes out, and where the run is."""
         homes = _homes(pipeline.graph)
-        optimizers = {o: name for name, o in self.session.optimizers.items()}
+        optimizers = {id(o): name for name, o in self.session.optimizers.items()}
 
         def watched(node: Node, call: Callable[..., object]) -> Callable[..., object]:
             processor = homes[id(node)]
@@ -295,7 +303,7 @@ class _Flight:
                     inputs,
                     [_described(n, v) for n, v in zip(node.outputs, made, strict=False)],
                     sum(p.numel() for p in node.model.parameters()),
-                    optimizers.get(node.optimizer) if node.optimizer else None,
+                    optimizers.get(id(node.optimizer)),
                 )
                 reports.append((node, report))
                 self.report.nodes.append(report)
@@ -331,7 +339,7 @@ class _Flight:
         try:
             yield
         except UserCodeError as error:
-            cause = error.__cause__ or error
+            cause = error if error.__cause__ is None else error.__cause__
             if is_from_users_code(cause):
                 raised = error.within(whole)
                 raised.__cause__ = cause

@@ -23,6 +23,7 @@ from torchassistant.data.generators import (
     states_of,
 )
 from torchassistant.errors import SessionError, shown_path
+from torchassistant.graph import is_among
 from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.contents import Contents
 from torchassistant.training import Progress
@@ -181,8 +182,9 @@ def _of_modules(parts: Parts) -> Iterator[tuple[str, Any]]:
         candidates += [(f'the loss "{name}"', loss.function)]
         candidates += [(f'the transform of the loss "{name}"', loss.transform)]
     for name, processor in parts.batch_processors.items():
-        models = {node.model for node in processor.nodes}
-        own = [part for part in processor.parts if part is not None and part not in models]
+        models = [node.model for node in processor.nodes]
+        parts_of_it = (part for part in processor.parts if part is not None)
+        own = [part for part in parts_of_it if not is_among(part, models)]
         candidates += [
             (f'part {index} of the batch processor "{name}"', part)
             for index, part in enumerate(own)

@@ -17,7 +17,7 @@ from torchassistant.training.pipeline import InputSource, evaluation_data, keepe
 from torchassistant.training.precision import Precision
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DebugPipeline:
     """Runs a graph every so often, without gradient, and hands some columns to a device.
 

@@ -61,9 +61,11 @@ def evaluate_over(
     losses = [(item, RunningMean(item.loss.sums)) for item in pipeline.losses]
     metrics = [(item, item.metric.fresh()) for item in pipeline.metrics]
     counted = pipeline.graph.count_of
-    limit = _limit(data.length(), steps)
+    length = data.length()
+    limit = _limit(length, steps)
     seed = derived(pipeline.seed, "evaluation", pipeline.name)
-    reporter.evaluation_started(pipeline.name, limit)
+    expected = min((n for n in (length, limit) if n is not None), default=None)
+    reporter.evaluation_started(pipeline.name, expected)
     try:
         with (
             seeded(seed),
@@ -114,9 +116,9 @@ def _waited_for(data: Injector, frames: Iterator[Frames], stop: StopRequest) -> 
 
 
 def _limit(length: int | None, steps: Steps) -> int | None:
-    """How many batches are run; None is all that there are."""
+    """How many batches are run; None is all that come, also where that is not what was said."""
     if isinstance(steps, int):
-        return steps if length is None else min(steps, length)
+        return steps
     if steps >= 1 or length is None:
-        return length
+        return None
     return max(1, math.ceil(length * steps))

@@ -16,7 +16,7 @@ from torchassistant.data.randomness import derived, seeded
 from torchassistant.data.workers import interruptible
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frames
-from torchassistant.graph import buffers_of
+from torchassistant.graph import buffers_of, is_among
 from torchassistant.training.accumulation import Accumulation
 from torchassistant.training.finite import Batch, FiniteCheck, NotFinite, explained
 from torchassistant.training.forward import Forward
@@ -27,7 +27,7 @@ from torchassistant.training.scoring import RunningMean
 from torchassistant.training.timing import Timing
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class GradientClipper:
     """Limits the gradients of a model: each value first, then the norm of all of them.
 
@@ -48,7 +48,7 @@ class GradientClipper:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scheduler:
     """A learning rate scheduler and when it steps.
 
@@ -98,14 +98,14 @@ class Trainer:
         timing: Timing | None = None,
     ) -> None:
         graph = pipeline.graph
-        trained, optimizers = set(graph.trained), graph.optimizers
+        trained, optimizers = graph.trained, graph.optimizers
         self.pipeline = pipeline
         self.forward = Forward(pipeline)
         self.data = pipeline.training_data()
         self.optimizers = optimizers
-        self.clippers = [clipper for clipper in clippers if clipper.model in trained]
+        self.clippers = [clipper for clipper in clippers if is_among(clipper.model, trained)]
         self.schedulers = [
-            s for s in schedulers if s.interval == "step" and s.optimizer in optimizers
+            s for s in schedulers if s.interval == "step" and is_among(s.optimizer, optimizers)
         ]
         self.metrics = [
             (m.shown_as, m.node, graph.origins[m.node], m.metric.fresh()) for m in pipeline.metrics
@@ -145,7 +145,7 @@ class Trainer:
     def _untrained(self) -> list[nn.Parameter]:
         """Parameters that run in this pipeline, and that another one may train."""
         models = self.pipeline.graph.trained
-        others = [m for m in self.pipeline.modules if m not in models]
+        others = [m for m in self.pipeline.modules if not is_among(m, models)]
         if not any(True for m in others for _ in m.parameters()):
             return []
         trained = {id(p) for model in models for p in model.parameters()}

@@ -68,7 +68,7 @@ def named_stage(stage: Stage, optimizers: Mapping[str, Optimizer]) -> Stage:
         stage: A stage of a session.
         optimizers: The optimizers of the session, by name.
     """
-    names = {optimizer: name for name, optimizer in optimizers.items()}
+    names = {id(optimizer): name for name, optimizer in optimizers.items()}
     return replace(
         stage,
         training=[_named_pipeline(pipeline) for pipeline in stage.training],
@@ -143,7 +143,7 @@ class _NamedTrainer(Trainer):
     """A trainer whose iterations, and what they are made of, have names in a trace."""
 
     def __init__(
-        self, names: Mapping[Optimizer, str], pipeline: Pipeline, *args: Any, **kwargs: Any
+        self, names: Mapping[int, str], pipeline: Pipeline, *args: Any, **kwargs: Any
     ) -> None:
         self.names = names
         super().__init__(pipeline, *args, **kwargs)
@@ -151,7 +151,7 @@ class _NamedTrainer(Trainer):
     def start_epoch(self, epoch: int, come: PassProgress | None = None) -> None:
         super().start_epoch(epoch, come)
         self.steps = [
-            named(f'optimizer "{self.names[optimizer]}"', step)
+            named(f'optimizer "{self.names[id(optimizer)]}"', step)
             for optimizer, step in zip(self.optimizers, self.steps, strict=True)
         ]
 

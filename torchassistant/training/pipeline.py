@@ -14,7 +14,7 @@ from torchassistant.data import Injector, LoaderFactory, Port
 from torchassistant.data.ahead import put_ahead
 from torchassistant.data.randomness import derived
 from torchassistant.frames import Frame
-from torchassistant.graph import BatchGraph, Compiling
+from torchassistant.graph import BatchGraph, Compiling, distinct
 from torchassistant.training.precision import Precision
 from torchassistant.training.scoring import Loss, Metric
 
@@ -93,7 +93,7 @@ class Pipeline:
         """Every module that runs in it, once: those of the graph, and losses that are modules."""
         losses = [item.loss.function for item in self.losses]
         parts = [*self.graph.modules, *(loss for loss in losses if isinstance(loss, nn.Module))]
-        return list(dict.fromkeys(parts))
+        return distinct(parts)
 
     @property
     def keepers(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from torch import nn
 from torchassistant.config.rows import row_columns
 from torchassistant.data import Injector
 from torchassistant.errors import DataError, Interrupted, blaming, near
-from torchassistant.graph import buffers_of, set_training
+from torchassistant.graph import buffers_of, distinct, is_among, set_training
 from torchassistant.training.debugging import DebugPipeline
 from torchassistant.training.evaluation import Steps, evaluate_over
 from torchassistant.training.iteration import GradientClipper, Scheduler, Trainer
@@ -42,7 +42,7 @@ SKIPPED = "skipped"
 """The column that counts the batches that were left out."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Stage:
     """What is trained together, and until when.
 
@@ -88,14 +88,14 @@ class Stage:
     @property
     def trained(self) -> list[nn.Module]:
         """The models that its training pipelines change."""
-        return list(dict.fromkeys(m for p in self.training for m in p.graph.trained))
+        return distinct(m for p in self.training for m in p.graph.trained)
 
     @property
     def frozen(self) -> list[nn.Module]:
         """The models that run in its training pipelines, and that none of them changes."""
-        trained = set(self.trained)
+        trained = self.trained
         nodes = [node for pipeline in self.training for node in pipeline.graph.nodes]
-        return list(dict.fromkeys(node.model for node in nodes if node.model not in trained))
+        return distinct(node.model for node in nodes if not is_among(node.model, trained))
 
     @property
     def device(self) -> torch.device:
@@ -313,9 +313,9 @@ def _row(
 
 def _step_schedulers(stage: Stage, row: Row) -> None:
     """The schedulers of the optimizers that this stage uses, those that step with the epochs."""
-    used = {o for pipeline in stage.training for o in pipeline.graph.optimizers}
+    used = [o for pipeline in stage.training for o in pipeline.graph.optimizers]
     for item in stage.schedulers:
-        if item.interval != "epoch" or item.optimizer not in used:
+        if item.interval != "epoch" or not is_among(item.optimizer, used):
             continue
         what = f'the scheduler of the optimizer "{item.name}"'
         if item.monitor is not None and item.monitor not in row:
@@ -336,10 +336,12 @@ def freezing(stage: Stage) -> Iterator[None]:
 
     Gradient still flows through those models to what stands before them.
     """
-    trained, models = set(stage.trained), stage.frozen
-    kept: set[nn.Parameter] = {p for model in trained for p in model.parameters()}
+    kept = {id(p) for model in stage.trained for p in model.parameters()}
     parameters = [
-        p for model in models for p in model.parameters() if p.requires_grad and p not in kept
+        p
+        for model in stage.frozen
+        for p in model.parameters()
+        if p.requires_grad and id(p) not in kept
     ]
     for parameter in parameters:
         parameter.requires_grad_(False)
