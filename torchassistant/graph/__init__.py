@@ -3,7 +3,7 @@
 from torchassistant.graph.batch_graph import BatchGraph, Plan
 from torchassistant.graph.calls import Calling, Compiling
 from torchassistant.graph.frame import Frame, Frames, rows_of
-from torchassistant.graph.keeping import buffers_of, kept
+from torchassistant.graph.keeping import buffers_of, elements_of, kept, overlaps
 from torchassistant.graph.mode import evaluating
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor
 
@@ -19,7 +19,9 @@ __all__ = [
     "Plan",
     "Processor",
     "buffers_of",
+    "elements_of",
     "evaluating",
     "kept",
+    "overlaps",
     "rows_of",
 ]
