@@ -14,15 +14,11 @@ from torchassistant.collators import DefaultCollator
 from torchassistant.data.augment import Augment, Augmented
 from torchassistant.data.cached import caches_in
 from torchassistant.data.columns import ColumnsAt, columns_of
-from torchassistant.data.generators import (
-    Generator,
-    generators_in,
-    set_states_of,
-    states_of,
-)
+from torchassistant.data.generators import generators_in, set_states_of, states_of
 from torchassistant.data.memory import Memory
 from torchassistant.data.order import Order, SampledOrder
 from torchassistant.data.randomness import derived, seeded
+from torchassistant.data.walking import Generator
 from torchassistant.data.workers import (
     AUTO,
     PATIENCE,

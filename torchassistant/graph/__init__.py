@@ -3,7 +3,7 @@
 from torchassistant.graph.batch_graph import BatchGraph, Plan
 from torchassistant.graph.calls import Calling, Compiling
 from torchassistant.graph.frame import Frame, Frames, rows_of
-from torchassistant.graph.keeping import buffers_of, elements_of, kept, overlaps
+from torchassistant.graph.keeping import buffers_of, elements_of, overlaps
 from torchassistant.graph.mode import evaluating
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor
 
@@ -21,7 +21,6 @@ __all__ = [
     "buffers_of",
     "elements_of",
     "evaluating",
-    "kept",
     "overlaps",
     "rows_of",
 ]

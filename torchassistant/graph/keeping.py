@@ -1,16 +1,12 @@
-"""Modules that are run, and are afterwards as they were."""
+"""Buffers of modules that are run, and are afterwards as they were."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
-
-_OWN = ("_parameters", "_buffers", "_modules")
 
 
 def buffers_of(modules: Iterable[nn.Module]) -> Callable[[], None]:
@@ -54,36 +50,3 @@ def elements_of(tensor: torch.Tensor, like: torch.Tensor | None = None) -> torch
         if size > 1 and stride == 0:
             tensor = tensor.narrow(axis, 0, 1)
     return tensor
-
-
-@contextmanager
-def kept(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Whatever runs in here, afterwards every module is as before.
-
-    That is: parameters, buffers (also those that are not saved), gradients, train or eval mode,
-    and the attributes of every submodule, as far as these were replaced and not changed in place.
-    """
-    parts = list(dict.fromkeys(part for module in modules for part in module.modules()))
-    attributes = [
-        (part, {key: value for key, value in vars(part).items() if key not in _OWN})
-        for part in parts
-    ]
-    own: list[Any] = [p for part in parts for p in part.parameters(recurse=False)]
-    copies = [(p, p.detach().clone()) for p in own if not is_lazy(p)]
-    gradients = [(p, p.grad) for p in own]
-    put_buffers_back = buffers_of(parts)
-    for parameter in own:
-        parameter.grad = None
-    try:
-        yield
-    finally:
-        put_buffers_back()
-        with torch.no_grad():
-            for parameter, copy in copies:
-                parameter.copy_(copy)
-        for parameter, gradient in gradients:
-            parameter.grad = gradient
-        for part, own_attributes in attributes:
-            for key in vars(part).keys() - own_attributes.keys() - {*_OWN}:
-                del vars(part)[key]
-            vars(part).update(own_attributes)

@@ -45,6 +45,21 @@ def members_of(parts: Parts) -> Members:
     return members
 
 
+def run_by(parts: Parts) -> Members:
+    """Everything that is run with a batch, or that holds what is: all that may change then."""
+    members = members_of(parts)
+    members |= {f"loader_factories/{name}": f for name, f in parts.loader_factories.items()}
+    members |= {f"optimizers/{name}": optimizer for name, optimizer in parts.optimizers.items()}
+    for name, scheduler in parts.schedulers.items():
+        members[f"schedulers/{name}"] = scheduler.scheduler
+    for name, pipeline in parts.pipelines.items():
+        # On another device, losses and metrics are copies of their own.
+        scores = [item.loss for item in pipeline.losses]
+        functions = [score.function for score in (*scores, *(m.metric for m in pipeline.metrics))]
+        members[f"pipelines/{name}"] = [*functions, pipeline.scaler]
+    return members
+
+
 def of_training(parts: Parts) -> Members:
     """What has a state that only training needs."""
     members: Members = {f"schedulers/{n}": item.scheduler for n, item in parts.schedulers.items()}
