@@ -18,7 +18,6 @@ from torch import nn
 from torch.utils.data import Subset
 
 from torchassistant.data.generators import (
-    Generator,
     generators_in,
     seed_all,
     set_state_of,
@@ -26,6 +25,7 @@ from torchassistant.data.generators import (
     state_of,
     states_of,
 )
+from torchassistant.data.walking import Generator
 from torchassistant.session.codec import decode, encode
 from torchassistant.session.storage import as_json, own_memory
 

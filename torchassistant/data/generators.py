@@ -6,11 +6,7 @@ The generators of Python, NumPy and torch that belong to nobody are in ``randomn
 from __future__ import annotations
 
 import copy
-import functools
 import random
-import sys
-import types
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -21,18 +17,10 @@ from torch import nn
 
 from torchassistant.data.datasets import laid_around
 from torchassistant.data.randomness import derived
+from torchassistant.data.walking import CODE, GENERATORS, LEAVES, Generator, inside
 
-Generator = torch.Generator | np.random.Generator | np.random.RandomState | random.Random
-
-_KINDS = (torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
-_LEAVES = (str, bytes, int, float, complex, type(None), torch.Tensor, np.ndarray, np.generic)
-_CODE = (type, types.ModuleType, types.BuiltinFunctionType)
 # A dataset may keep a list of a million paths; generators stand in attributes and short lists.
 _LONGEST, _MOST = 100, 100_000
-_LIBRARIES = frozenset(
-    ("builtins", "collections", "numpy", "random", "torch", "torchassistant", "torchvision")
-)
-_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 
 
 def generators_in(roots: Mapping[str, Any]) -> dict[str, Generator]:
@@ -55,79 +43,13 @@ def _look_in(root: Any, path: str, seen: set[int], found: dict[str, Generator]) 
         if not waiting:
             return
         path, value = waiting.pop()
-        if isinstance(value, (*_LEAVES, *_CODE, random.SystemRandom)) or id(value) in seen:
+        if isinstance(value, (*LEAVES, *CODE, random.SystemRandom)) or id(value) in seen:
             continue
         seen.add(id(value))
-        if isinstance(value, _KINDS):
+        if isinstance(value, GENERATORS):
             found[path] = value
         else:
-            waiting += [(f"{path}.{name}", item) for name, item in _inside(value)][::-1]
-
-
-def _inside(value: Any) -> Iterator[tuple[str, Any]]:
-    """What a value is made of, as far as generators may be kept there."""
-    if isinstance(value, nn.Module):
-        # Not what torch itself keeps in every module: parameters, buffers, a dozen tables of hooks.
-        yield from ((k, v) for k, v in vars(value).items() if k not in _OF_EVERY_MODULE)
-        yield from value._modules.items()
-        yield from _of_class(value)
-    elif isinstance(value, Mapping):
-        yield from ((str(key), item) for key, item in _first(value.items()))
-    elif isinstance(value, (list, tuple, deque)):
-        yield from ((str(index), item) for index, item in enumerate(_first(value)))
-    elif isinstance(value, (set, frozenset)):
-        return  # the order of its objects follows from where they stand in memory
-    elif isinstance(value, functools.partial):
-        yield from (("func", value.func), ("args", value.args), ("keywords", value.keywords))
-    elif isinstance(value, types.MethodType):
-        yield "__self__", value.__self__
-    elif isinstance(value, types.FunctionType):
-        yield from zip(value.__code__.co_freevars, map(_cell, value.__closure__ or ()), strict=True)
-        yield "__defaults__", [value.__defaults__, value.__kwdefaults__]
-        yield from _of_module(value.__module__)
-    else:
-        yield from getattr(value, "__dict__", {}).items()
-        yield from _of_class(value)
-
-
-def _of_class(value: Any) -> Iterator[tuple[str, Any]]:
-    """Slots, and the generators that stand in the class of an object or beside it."""
-    own: Any = type(value)
-    slots, kinds = _described(own)
-    for name in slots:
-        if hasattr(value, name):
-            yield name, getattr(value, name)
-    for kind in kinds:
-        yield from ((n, v) for n, v in vars(kind).items() if isinstance(v, _KINDS))
-        yield from _of_module(kind.__module__)
-
-
-@functools.cache
-def _described(kind: type) -> tuple[tuple[str, ...], tuple[type, ...]]:
-    """The slots of a class, and those of its bases that are no library's."""
-    slots: list[str] = []
-    for base in kind.__mro__:
-        own = base.__dict__.get("__slots__", ())
-        slots += (own,) if isinstance(own, str) else own
-    users = (base for base in kind.__mro__ if base.__module__.partition(".")[0] not in _LIBRARIES)
-    return tuple(s for s in slots if s not in ("__dict__", "__weakref__")), tuple(users)
-
-
-def _of_module(module: str) -> Iterator[tuple[str, Any]]:
-    if module.partition(".")[0] not in _LIBRARIES:
-        found = getattr(sys.modules.get(module), "__dict__", {})
-        yield from ((f"{module}.{n}", v) for n, v in found.items() if isinstance(v, _KINDS))
-
-
-def _first(items: Iterable[Any]) -> list[Any]:
-    return [item for item, _ in zip(items, range(_LONGEST), strict=False)]
-
-
-def _cell(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not bound yet
-        return None
+            waiting += [(f"{path}.{name}", item) for name, item in inside(value, _LONGEST)][::-1]
 
 
 def state_of(generator: Generator) -> Any:

@@ -15,10 +15,11 @@ from torchassistant.collators import DefaultCollator
 from torchassistant.data.augment import Augment, Augmented
 from torchassistant.data.cached import caches_in
 from torchassistant.data.columns import ColumnsAt, columns_of
-from torchassistant.data.generators import set_states_of, states_of
+from torchassistant.data.generators import generators_in, set_states_of, states_of
 from torchassistant.data.memory import Memory
 from torchassistant.data.order import Order, SampledOrder
 from torchassistant.data.randomness import derived, seeded
+from torchassistant.data.walking import Generator
 from torchassistant.data.workers import (
     AUTO,
     PATIENCE,
@@ -113,11 +114,20 @@ class EpochLoader:
         self.interrupted_with = states_of(self.memory.own)
         if began_with is not None:
             self.memory.set_state(began_with)
+            if self.order is not None:
+                # What the dataset draws from too has gone on since, and is not the sampler's.
+                set_states_of(self._drawn_from(), self.interrupted_with)
         self.began_with = self.memory.state()
         if self.order is not None:
             self.order.start(epoch, skipped)
         else:
             self.memory.start_epoch(epoch)
+
+    def _drawn_from(self) -> dict[str, Generator]:
+        """The generators of the sampler that examples and batches are drawn from too."""
+        roots = {"dataset": self.loader.dataset, "collate_fn": self.loader.collate_fn}
+        others = {id(generator) for generator in generators_in(roots).values()}
+        return {path: own for path, own in self.memory.own.items() if id(own) in others}
 
     def batches(self) -> Iterator[Any]:
         """The batches of the epoch that was chosen."""

@@ -50,19 +50,47 @@ class Memory:
         }
         return {"generators": states_of(self.own), "told": told, "changed": changed}
 
-    def set_state(self, state: Any) -> None:
-        """Put back what :meth:`state` gave."""
+    def set_state(self, state: Any) -> list[str]:
+        """Put back what :meth:`state` gave.
+
+        Returns:
+            What has no place here, and what has no state there; the rest is put back.
+        """
         if state is None or self.owner is None:
-            return
+            return []
         set_states_of(self.own, state["generators"])
-        values = {**self.built_with, **state["changed"]}
-        for path, holder in _holders(self.owner):
-            if path in state["told"] and has_state(holder):
-                holder.load_state_dict(state["told"][path])
+        holders = dict(_holders(self.owner))
+        tellers = {path for path, holder in holders.items() if has_state(holder)}
+        for path in tellers & state["told"].keys():
+            holders[path].load_state_dict(state["told"][path])
+        self._set_attributes({**self.built_with, **state["changed"]}, state["changed"], holders)
+        return sorted(
+            [
+                *(f"{_named(p)} is left over" for p in state["told"].keys() - tellers),
+                *(f"{_named(p)} is missing" for p in tellers - state["told"].keys()),
+                *(f"the generator {p} is missing" for p in self.own.keys() - state["generators"]),
+            ]
+        )
+
+    def lacks(self, state: Any) -> list[str]:
+        """The paths of generators that a state has, and that are not here yet."""
+        kept = {} if state is None or self.owner is None else state["generators"]
+        return sorted(kept.keys() - self.own.keys())
+
+    def _set_attributes(
+        self, values: dict[str, Any], changed: dict[str, Any], holders: dict[str, Any]
+    ) -> None:
+        """Give attributes their values; one that was made since is taken away."""
+        now = dict(self._attributes())
+        for name in {**values, **now}:
+            path, _, key = name.rpartition(".")
+            holder = holders.get(f"{path}." if path else "")
+            if holder is None or has_state(holder):
                 continue
-            for name, _ in _attributes_of(holder):
-                if f"{path}{name}" in values:
-                    setattr(holder, name, _copied(values[f"{path}{name}"]))
+            if name not in values:
+                delattr(holder, key)
+            elif name in changed or (name in now and not _equal(now[name], values[name])):
+                setattr(holder, key, _copied(values[name]))
 
     def _attributes(self) -> Iterator[tuple[str, Any]]:
         for path, holder in _holders(self.owner):
@@ -77,6 +105,10 @@ def _holders(owner: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     for name, inner in getattr(owner, "__dict__", {}).items():
         if isinstance(inner, (Sampler, IterableDataset)):
             yield from _holders(inner, f"{path}{name}.")
+
+
+def _named(path: str) -> str:
+    return f"what {path.removesuffix('.') or 'it'} tells of its state"
 
 
 def _attributes_of(holder: Any) -> Iterator[tuple[str, Any]]:

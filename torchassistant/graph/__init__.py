@@ -3,7 +3,7 @@
 from torchassistant.graph.batch_graph import BatchGraph, Plan, set_training
 from torchassistant.graph.calls import Calling, Compiling
 from torchassistant.graph.identity import distinct, is_among
-from torchassistant.graph.keeping import buffers_of, kept
+from torchassistant.graph.keeping import buffers_of, elements_of, overlaps
 from torchassistant.graph.mode import evaluating, mode_dependent
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor
 
@@ -18,9 +18,10 @@ __all__ = [
     "Processor",
     "buffers_of",
     "distinct",
+    "elements_of",
     "evaluating",
     "is_among",
-    "kept",
     "mode_dependent",
+    "overlaps",
     "set_training",
 ]

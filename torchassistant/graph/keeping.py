@@ -1,10 +1,8 @@
-"""Modules that are run, and are afterwards as they were."""
+"""Buffers of modules that are run, and are afterwards as they were."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
@@ -12,18 +10,16 @@ from torch.nn.parameter import is_lazy
 
 from torchassistant.graph.identity import distinct
 
-_OWN = ("_parameters", "_buffers", "_modules")
-
 
 def buffers_of(modules: Iterable[nn.Module]) -> Callable[[], None]:
     """Notes the buffers of modules; what it returns puts them back, replaced ones too."""
     parts = distinct(part for module in modules for part in module.modules())
     noted = [(part, dict(part._buffers)) for part in parts if part._buffers]
     copies = [
-        (buffer, buffer.detach().clone())
+        (elements_of(buffer), elements_of(buffer).detach().clone())
         for _, own in noted
         for buffer in own.values()
-        if buffer is not None and not is_lazy(buffer) and not _overlaps(buffer)
+        if buffer is not None and not is_lazy(buffer)
     ]
 
     def put_back() -> None:
@@ -31,45 +27,28 @@ def buffers_of(modules: Iterable[nn.Module]) -> Callable[[], None]:
             part._buffers.clear()
             part._buffers.update(own)
         with torch.no_grad():
-            for buffer, copy in copies:
-                buffer.copy_(copy)
+            for elements, copy in copies:
+                elements.copy_(copy)
 
     return put_back
 
 
-def _overlaps(tensor: torch.Tensor) -> bool:
+def overlaps(tensor: torch.Tensor) -> bool:
     """Whether elements share memory, as in an expanded tensor, so that nothing can be put there."""
     return tensor.layout is torch.strided and torch._debug_has_internal_overlap(tensor) == 1
 
 
-@contextmanager
-def kept(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Whatever runs in here, afterwards every module is as before.
+def elements_of(tensor: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:
+    """A view that has each element of an expanded tensor once, so that it can be written to.
 
-    That is: parameters, buffers (also those that are not saved), gradients, train or eval mode,
-    and the attributes of every submodule, as far as these were replaced and not changed in place.
+    Args:
+        tensor: Any tensor; one that is not expanded is its own view.
+        like: The tensor that decides which axes are expanded; None is this one.
     """
-    parts = distinct(part for module in modules for part in module.modules())
-    attributes = [
-        (part, {key: value for key, value in vars(part).items() if key not in _OWN})
-        for part in parts
-    ]
-    own: list[Any] = [p for part in parts for p in part.parameters(recurse=False)]
-    copies = [(p, p.detach().clone()) for p in own if not is_lazy(p)]
-    gradients = [(p, p.grad) for p in own]
-    put_buffers_back = buffers_of(parts)
-    for parameter in own:
-        parameter.grad = None
-    try:
-        yield
-    finally:
-        put_buffers_back()
-        with torch.no_grad():
-            for parameter, copy in copies:
-                parameter.copy_(copy)
-        for parameter, gradient in gradients:
-            parameter.grad = gradient
-        for part, own_attributes in attributes:
-            for key in vars(part).keys() - own_attributes.keys() - {*_OWN}:
-                del vars(part)[key]
-            vars(part).update(own_attributes)
+    like = tensor if like is None else like
+    if not overlaps(like):
+        return tensor
+    for axis, (size, stride) in enumerate(zip(like.shape, like.stride(), strict=True)):
+        if size > 1 and stride == 0:
+            tensor = tensor.narrow(axis, 0, 1)
+    return tensor

@@ -19,6 +19,7 @@ from torchassistant.session.contents import Contents
 from torchassistant.session.manifest import (
     Damaged,
     Fingerprints,
+    LaterFormat,
     Manifest,
     read_manifest,
     sealed,
@@ -175,6 +176,7 @@ class Checkpoints:
 
         Raises:
             SessionError: There is none; with what is wrong with each.
+            LaterFormat: A later version has written one.
         """
         while True:
             names = self.names()[::-1]
@@ -218,6 +220,9 @@ class Checkpoints:
         for name in names:
             try:
                 checkpoint = self._sound(name)
+            except LaterFormat:
+                # An earlier one is no stand-in: training from there would take the later ones back.
+                raise
             except SessionError as error:
                 # Where somebody trains the session, old ones are taken away at any moment.
                 if (self.folder / name).is_dir():

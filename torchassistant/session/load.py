@@ -85,9 +85,9 @@ def _loaded(
     session = open_session(folder.path, spec, findings.place_of, statics, trusted, device)
     build_pipelines(session.builder)
     build_stages(session.builder)
-    session.restore(found)
-    folder.tell_damage(found, session.rows)
     session.code, session.changed = code, [*changed, *of_code]
+    session.restore(found, accept_changes)
+    folder.tell_damage(found, session.rows)
     session.redrawn = {
         name: drawn for name, drawn in statics.splits.items() if drawn is not stored.get(name)
     }

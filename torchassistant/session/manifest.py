@@ -13,10 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torchassistant.errors import SessionError, shown_path
 from torchassistant.session.storage import as_json, difference, fingerprint, replace_file
 
 MANIFEST = "manifest.json"
-FORMAT = 2
+
+FORMAT = 3
+"""Of the session folder, as it was when the state was saved. 2: state stood under sentences, as
+``the scheduler of "adam"``; 3: it stands under ids, as ``schedulers/adam``."""
+
+READ = (2, 3)
+"""The formats that can be read."""
 
 Fingerprints = Mapping[str, Mapping[str, Any]]
 
@@ -30,11 +37,13 @@ class Manifest:
         session: Those of the files of the session as they were then, by path below it; with the
             ``text`` of those that change while it is trained.
         scores: The row of the history that the state was saved with; empty within an epoch.
+        format: In which form all of it was written.
     """
 
     files: Fingerprints
     session: Fingerprints
     scores: Mapping[str, float] = field(default_factory=dict)
+    format: int = FORMAT
 
     def text(self, name: str) -> bytes:
         """What a file of the session held; nothing where there was none."""
@@ -48,7 +57,7 @@ class Manifest:
     def data(self) -> dict[str, Any]:
         """As it stands in the file."""
         data = {
-            "format": FORMAT,
+            "format": self.format,
             "files": dict(self.files),
             "session": dict(self.session),
             "scores": dict(self.scores),
@@ -65,6 +74,10 @@ def of_text(data: bytes) -> dict[str, Any]:
 
 class Damaged(Exception):
     """A checkpoint is not as it was written; the message says what is wrong."""
+
+
+class LaterFormat(SessionError):
+    """A later version of this program has written a checkpoint."""
 
 
 def write_manifest(
@@ -91,6 +104,7 @@ def sealed(folder: Path) -> Manifest:
 
     Raises:
         Damaged: One is not.
+        LaterFormat: It cannot be said.
     """
     manifest = read_manifest(folder)
     for name, expected in manifest.files.items():
@@ -105,15 +119,23 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         Damaged: It is not.
+        LaterFormat: It cannot be said.
         OSError: It cannot be read.
     """
     path = folder / MANIFEST
     try:
         raw = path.read_bytes()
         data = json.loads(raw)
-        if data.get("format") != FORMAT:
-            raise Damaged(f"{MANIFEST} has the format {data.get('format')!r}, and not {FORMAT}")
-        manifest = Manifest(data["files"], data["session"], data["scores"])
+        written = data.get("format")
+        if type(written) is int and written > FORMAT:
+            raise LaterFormat(
+                f"{shown_path(folder)} has the format {written}, which a later version of "
+                f"TorchAssistant writes; this one reads formats up to {FORMAT}: update it "
+                "(pip install --upgrade torchassistant)"
+            )
+        if written not in READ:
+            raise Damaged(f"{MANIFEST} has the format {written!r}, and not one of {READ}")
+        manifest = Manifest(data["files"], data["session"], data["scores"], written)
         is_whole = as_json(manifest.data()) == raw
     except FileNotFoundError:
         raise Damaged(f"{MANIFEST} is missing") from None

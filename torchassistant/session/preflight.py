@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -31,15 +32,16 @@ from torchassistant.graph import (
     Node,
     evaluating,
     is_among,
-    kept,
     mode_dependent,
     set_training,
 )
+from torchassistant.session.members import run_by
 from torchassistant.session.session import Session
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
 from torchassistant.training.forward import Forward
 from torchassistant.training.inference import chosen
 from torchassistant.training.pipeline import evaluation_data
+from torchassistant.training.unchanged import Changed, unchanged
 
 
 @dataclass(slots=True)
@@ -98,17 +100,15 @@ def preflight(session: Session) -> Preflight:
         UserCodeError: The user's code raised; it brings the problems.
     """
     flight = _Flight(session)
-    modules = [*session.models.values()]
-    for pipeline in session.pipelines.values():
-        modules += pipeline.modules
     seed = derived(session.seed, "preflight")
     keepers = {
         f"{name} {key}": part
         for name, pipeline in session.pipelines.items()
         for key, part in pipeline.keepers.items()
     }
-    with seeded(seed), own_seeded(keepers, seed), kept(modules):
+    with unchanged(run_by(session)) as changed, seeded(seed), own_seeded(keepers, seed):
         flight.run()
+    flight.tell(changed)
     if flight.raised:
         flight.raised[0].problems = flight.problems
         raise flight.raised[0]
@@ -152,6 +152,17 @@ class _Flight:
         for name, optimizer in session.optimizers.items():
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             self.report.optimizers[name] = sum(p.numel() for p in parameters)
+
+    def tell(self, changed: Sequence[Changed]) -> None:
+        """Warn of what the preflight has changed."""
+        for path, what in changed:
+            group, name = [*re.split(r"[/.]", path, maxsplit=2), ""][:2]
+            self.at = self.definitions.get(Key(group, name), ())
+            message = (
+                f"{path} {what}, and the preflight cannot put it back: training from this process "
+                'begins with it as it is now; "--no-preflight" leaves it alone'
+            )
+            self.report.warnings.append(Problem(message, self.place()))
 
     def names(self, models: list[nn.Module]) -> list[str]:
         return [name for name, model in self.session.models.items() if is_among(model, models)]

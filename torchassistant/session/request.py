@@ -20,6 +20,7 @@ from torchassistant.errors import ConfigError, Place, UserCodeError, near
 from torchassistant.session.changes import judged_code
 from torchassistant.session.checking import checked
 from torchassistant.session.checkpoints import LAST
+from torchassistant.session.excuses import excuses
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
@@ -122,7 +123,8 @@ class Request(Generic[Wish]):
         """
         while True:
             try:
-                restore(self.checkpoint, session, weights_only=True)
+                excused = excuses(self.checkpoint, session.spec)
+                restore(self.checkpoint, session, excused, weights_only=True)
                 return
             except FileNotFoundError:
                 if self.checkpoint.path.is_dir():

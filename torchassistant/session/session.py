@@ -17,6 +17,7 @@ from torchassistant.session.changes import Change, Code, log_of
 from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.contents import Contents
 from torchassistant.session.environment import circumstances, differences
+from torchassistant.session.excuses import excuses
 from torchassistant.session.folder import CHANGES, CODE, SPEC, SessionFolder
 from torchassistant.session.history import History
 from torchassistant.session.keeper import SessionKeeper
@@ -68,6 +69,7 @@ class Session(Parts):
         self._restored_from = ""
         self._random: Any = None
         self._unsaved = False
+        self._is_fresh = True
 
     @property
     def path(self) -> Path:
@@ -84,14 +86,19 @@ class Session(Parts):
         """The rows of all stages as a pandas DataFrame, with a column ``stage``."""
         return self.rows.table(len(self.spec.train.stages))
 
-    def restore(self, checkpoint: Checkpoint | None = None) -> None:
+    def restore(self, checkpoint: Checkpoint | None = None, accepted: bool = False) -> None:
         """Put back the state of a checkpoint; left out: of the newest sound one.
+
+        Args:
+            checkpoint: Which one.
+            accepted: Whether what has no state there begins anew, and what is left over is left.
 
         Raises:
             SessionError: There is none, or it does not fit the code of the user any more.
         """
         checkpoint = checkpoint or self.folder.sound()
-        restored = restore(checkpoint, self)
+        excused = excuses(checkpoint, self.spec, self.changed, accepted)
+        restored = restore(checkpoint, self, excused, is_fresh=self._is_fresh)
         self.progress, self._random = restored.progress, restored.random
         self.rows = self.folder.history(checkpoint)
         self.log = checkpoint.manifest.text(CHANGES)
@@ -167,6 +174,7 @@ class Session(Parts):
         )
 
     def _train(self, reporter: Reporter, stop: StopRequest) -> None:
+        self._is_fresh = False
         clear_aside(self.path)
         clear_aside(self.folder.checkpoints.folder)
         self.rows.repair()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,24 +11,24 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.utils.data import IterableDataset
 
 from torchassistant.build import Parts
-from torchassistant.data.cached import uncached
-from torchassistant.data.generators import (
-    Generator,
-    generators_in,
-    has_state,
-    set_states_of,
-    states_of,
-)
+from torchassistant.data.generators import generators_in, set_state_of, states_of
 from torchassistant.errors import SessionError, shown_path
-from torchassistant.graph import is_among
+from torchassistant.graph import elements_of, overlaps
 from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.contents import Contents
+from torchassistant.session.formats import could_be_stored, upgraded
+from torchassistant.session.members import (
+    is_full,
+    members_of,
+    of_results,
+    of_training,
+    with_buffers,
+)
 from torchassistant.training import Progress
 
-_EXTRA = "extra state"
+Excused = Callable[[str], bool]
 
 
 class Restored(NamedTuple):
@@ -65,77 +65,212 @@ def snapshot(
         tensors = model.state_dict()
         # What torch's get_extra_state gives need not be a tensor.
         others = [key for key, value in tensors.items() if not isinstance(value, torch.Tensor)]
-        extra[name] = {key: tensors.pop(key) for key in others}
+        extra[f"models/{name}"] = {key: tensors.pop(key) for key in others}
         contents.add_tensors(f"models/{name}", tensors)
     for name, optimizer in parts.optimizers.items():
         what = f'the optimizer "{name}"'
         contents.add_state(f"optimizers/{name}", optimizer.state_dict(), what)
+    results = {key: item for key, item in of_results(parts).items() if is_full(item)}
     state = {
         "progress": asdict(progress),
         "random": random,
-        "generators": states_of(_generators(parts)),
-        "samplers": {name: f.memory.state() for name, f in parts.loader_factories.items()},
-        "training": {what: item.state_dict() for what, item in _of_training(parts)},
-        "modules": {what: item.state_dict() for what, item in _of_modules(parts)},
-        "buffers": {what: _unsaved_buffers(module) for what, module in _with_buffers(parts)},
-        _EXTRA: extra,
+        "generators": states_of(generators_in(members_of(parts))),
+        "samplers": {
+            f"loader_factories/{name}": factory.memory.state()
+            for name, factory in parts.loader_factories.items()
+        },
+        "training": {key: item.state_dict() for key, item in of_training(parts).items()},
+        "results": {key: item.state_dict() for key, item in results.items()},
+        "buffers": {key: _unsaved_buffers(item) for key, item in with_buffers(parts).items()},
+        "extra_state": extra,
         "environment": environment,
     }
     contents.add_state("state", state, "the session")
     return contents
 
 
-def restore(checkpoint: Checkpoint, parts: Parts, weights_only: bool = False) -> Restored:
-    """Put the state of a checkpoint into live objects.
+def restore(
+    checkpoint: Checkpoint,
+    parts: Parts,
+    excused: Excused,
+    weights_only: bool = False,
+    is_fresh: bool = True,
+) -> Restored:
+    """Put the state of a checkpoint into live objects: all of it, and into all of them.
 
     Args:
         checkpoint: A sound one.
-        parts: What is restored. What the checkpoint lacks stays as it is; for a model there is a
-            warning.
+        parts: What is restored.
+        excused: Whether a member, by its id, may have no state there, as it is new, or may leave
+            its state over, as it was replaced.
         weights_only: Leave alone what only training needs: optimizers, schedulers, stop
             conditions, datasets.
+        is_fresh: Whether the parts are as they were built; what they have made since need not be
+            in the checkpoint.
 
     Raises:
-        SessionError: The code of a model or an optimizer has changed, so that its state does
-            not fit.
+        SessionError: Something has no state there, or leaves some over; or the code of a model or
+            an optimizer has changed, so that its state does not fit.
         FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
     """
-    folder = checkpoint.path
+    written = checkpoint.manifest.format
     state = checkpoint.state("state")
-    for name, model in parts.models.items():
-        if checkpoint.has(f"models/{name}.safetensors"):
-            tensors = {**checkpoint.tensors(f"models/{name}"), **state[_EXTRA].get(name, {})}
-            _load(model, tensors, f'the model "{name}"', folder)
-        else:
-            print(f'warning: no weights of the model "{name}" are stored', file=sys.stderr)
+    if written < 3:
+        state = upgraded(state, parts)
+    match = _Match(
+        checkpoint.path, lambda key: not could_be_stored(key, written) or excused(key), is_fresh
+    )
+    _restore_models(checkpoint, parts, state["extra_state"], match, weights_only)
     if not weights_only:
-        for name, optimizer in parts.optimizers.items():
-            if checkpoint.has(f"optimizers/{name}.json"):
-                stored = checkpoint.state(f"optimizers/{name}")
-                _load(optimizer, stored, f'the optimizer "{name}"', folder)
-                _as_it_was(optimizer, stored)
-        for what, item in _of_training(parts):
-            if what in state["training"]:
-                _load(item, state["training"][what], what, folder)
-        for path in set_states_of(_generators(parts), state["generators"]):
-            print(
-                f"warning: a random number generator was kept at {path}, and is not there yet; one "
-                "that is made when it is needed first cannot go on from where it was",
-                file=sys.stderr,
-            )
-        for name, factory in parts.loader_factories.items():
-            factory.memory.set_state(state["samplers"].get(name))
-    for what, item in _of_modules(parts):
-        if what in state["modules"]:
-            _load(item, state["modules"][what], what, folder)
-    for what, module in _with_buffers(parts):
-        _set_buffers(module, state["buffers"].get(what, {}))
+        _restore_optimizers(checkpoint, parts, match)
+        match.load(of_training(parts), state["training"], "training")
+        _restore_generators(parts, state["generators"], match)
+        memories = {f"loader_factories/{n}": f.memory for n, f in parts.loader_factories.items()}
+        for key in match.both(memories, state["samplers"], "samplers"):
+            _tell_unmade(f"{key}: {p}" for p in memories[key].lacks(state["samplers"][key]))
+            for wrong in memories[key].set_state(state["samplers"][key]):
+                match.tell(key, f"samplers: {key}: {wrong}")
+    match.load(of_results(parts), state["results"], "results", weights_only)
+    modules = with_buffers(parts)
+    for key in match.both(modules, state["buffers"], "buffers", weights_only):
+        for wrong in _set_buffers(modules[key], state["buffers"][key], written < 3 or not is_fresh):
+            match.tell(key, f"buffers: {key}: {wrong}")
+    match.raise_if_any()
     progress = Progress.of(state["progress"])
     if progress.step and not weights_only:
         for scheduled in parts.schedulers.values():
             # torch warns of schedulers that step first; their optimizers have, in another process.
             scheduled.optimizer._opt_called = True  # type: ignore[attr-defined]
     return Restored(progress, state["random"], state["environment"])
+
+
+class _Match:
+    """Live objects beside stored states: what has no partner is told, all of it at once."""
+
+    def __init__(self, folder: Path, excused: Excused, is_fresh: bool) -> None:
+        self.folder = folder
+        self.excused = excused
+        self.is_fresh = is_fresh
+        self.wrong: list[str] = []
+
+    def both(
+        self,
+        live: Mapping[str, Any],
+        stored: Mapping[str, Any],
+        where: str,
+        may_be_more: bool = False,
+    ) -> list[str]:
+        """The ids that are on both sides; the others are noted.
+
+        Args:
+            live: By id.
+            stored: Likewise.
+            where: The section of ``state.json``.
+            may_be_more: Whether not all of the session is built, so that more may be stored.
+        """
+        for key, item in live.items():
+            if key not in stored and self.is_fresh and is_full(item):
+                self.tell(key, f"{where}: {key} is missing")
+        if not may_be_more:
+            for key in stored.keys() - live.keys():
+                self.tell(key, f"{where}: {key} is left over, and nothing is there that takes it")
+        return [key for key in live if key in stored]
+
+    def load(
+        self,
+        live: Mapping[str, Any],
+        stored: Mapping[str, Any],
+        where: str,
+        may_be_more: bool = False,
+    ) -> None:
+        """Give each of these its state."""
+        for key in self.both(live, stored, where, may_be_more):
+            _load(live[key], stored[key], key, self.folder)
+
+    def tell(self, key: str, what: str) -> None:
+        """Note what is missing of a member, or left over, unless that is as it should be."""
+        if not self.excused(key):
+            self.wrong.append(what)
+
+    def raise_if_any(self) -> None:
+        """Tell all of it.
+
+        Raises:
+            SessionError: There is something.
+        """
+        if self.wrong:
+            folder = shown_path(self.folder)
+            raise SessionError(
+                *(f"{folder}: {what}" for what in sorted(self.wrong)),
+                "the state does not fit what the config and your code make now; where that is "
+                "meant, train.py with --accept-changes goes on with what fits",
+            )
+
+
+def _restore_models(
+    checkpoint: Checkpoint,
+    parts: Parts,
+    extra: Mapping[str, Any],
+    match: _Match,
+    weights_only: bool,
+) -> None:
+    for name, model in parts.models.items():
+        key = f"models/{name}"
+        if checkpoint.has(f"{key}.safetensors"):
+            tensors = {**checkpoint.tensors(key), **extra.get(key, {})}
+            _load(model, tensors, f'the model "{name}"', checkpoint.path)
+        elif match.excused(key):
+            print(f'warning: no weights of the model "{name}" are stored', file=sys.stderr)
+        else:
+            match.tell(key, f"{key}.safetensors is missing")
+    if not weights_only:
+        _tell_left_over(checkpoint, "models", ".safetensors", parts.models, match)
+
+
+def _restore_optimizers(checkpoint: Checkpoint, parts: Parts, match: _Match) -> None:
+    for name, optimizer in parts.optimizers.items():
+        key = f"optimizers/{name}"
+        if checkpoint.has(f"{key}.json"):
+            stored = checkpoint.state(key)
+            _load(optimizer, stored, f'the optimizer "{name}"', checkpoint.path)
+            _as_it_was(optimizer, stored)
+        else:
+            match.tell(key, f"{key}.json is missing")
+    _tell_left_over(checkpoint, "optimizers", ".json", parts.optimizers, match)
+
+
+def _tell_left_over(
+    checkpoint: Checkpoint, group: str, suffix: str, live: Iterable[str], match: _Match
+) -> None:
+    known = {f"{group}/{name}{suffix}" for name in live}
+    for file in checkpoint.manifest.files:
+        if file.startswith(f"{group}/") and file.endswith(suffix) and file not in known:
+            match.tell(file.removesuffix(suffix), f"{file} is left over")
+
+
+def _restore_generators(parts: Parts, stored: Mapping[str, Any], match: _Match) -> None:
+    """Generators that several members share stand under one of them, and are found under each."""
+    live = {
+        path: (key, generator)
+        for key, member in members_of(parts).items()
+        for path, generator in generators_in({key: member}).items()
+    }
+    known = {id(live[path][1]) for path in stored if path in live}
+    for path, (key, generator) in live.items():
+        if path in stored:
+            set_state_of(generator, stored[path])
+        elif match.is_fresh and id(generator) not in known:
+            match.tell(key, f"generators: {path} is missing")
+    _tell_unmade(sorted(stored.keys() - live.keys()))
+
+
+def _tell_unmade(paths: Iterable[str]) -> None:
+    for path in paths:
+        print(
+            f"warning: a random number generator was kept at {path}, and is not there yet; one "
+            "that is made when it is needed first cannot go on from where it was",
+            file=sys.stderr,
+        )
 
 
 def progress_of(checkpoint: Checkpoint) -> Progress:
@@ -152,108 +287,67 @@ def has_weights_of(checkpoint: Checkpoint, parts: Parts) -> bool:
     return True
 
 
-def _of_training(parts: Parts) -> Iterator[tuple[str, Any]]:
-    """What has a state that only training needs, with what it is called."""
-    for name, item in parts.schedulers.items():
-        yield f'the scheduler of "{name}"', item.scheduler
-    for name, pipeline in parts.pipelines.items():
-        if pipeline.scaler is not None:
-            yield f'the gradient scaler of "{name}"', pipeline.scaler
-    for index, stage in enumerate(parts.stages):
-        if has_state(stage.stop_condition):
-            yield f"the stop condition of stage {index}", stage.stop_condition
-    for name, dataset in parts.datasets.items():
-        # One that can only be iterated over is read again from its beginning.
-        if has_state(dataset) and not isinstance(dataset, IterableDataset):
-            yield f'the dataset "{name}"', dataset
-    for name, collator in parts.collators.items():
-        if has_state(collator):
-            yield f'the collator "{name}"', collator
-    for factory in parts.loader_factories.values():
-        for augment in factory.augments:
-            if has_state(augment.transform) and not isinstance(augment.transform, nn.Module):
-                yield augment.what, augment.transform
-
-
-def _of_modules(parts: Parts) -> Iterator[tuple[str, Any]]:
-    """What has a state and is no model: losses, processors and adapters of the user."""
-    candidates: list[tuple[str, Any]] = []
-    for name, loss in parts.losses.items():
-        candidates += [(f'the loss "{name}"', loss.function)]
-        candidates += [(f'the transform of the loss "{name}"', loss.transform)]
-    for name, processor in parts.batch_processors.items():
-        models = [node.model for node in processor.nodes]
-        parts_of_it = (part for part in processor.parts if part is not None)
-        own = [part for part in parts_of_it if not is_among(part, models)]
-        candidates += [
-            (f'part {index} of the batch processor "{name}"', part)
-            for index, part in enumerate(own)
-        ]
-    for what, item in candidates:
-        if has_state(item) and (not isinstance(item, nn.Module) or _is_full(item)):
-            yield what, item
-
-
-def _is_full(module: nn.Module) -> bool:
-    return bool(module.state_dict()) or next(module.buffers(), None) is not None
-
-
-def _generators(parts: Parts) -> dict[str, Generator]:
-    """The random number generators that the parts of the user keep to themselves."""
-    groups: dict[str, Any] = {
-        "datasets": {name: uncached(dataset) for name, dataset in parts.datasets.items()},
-        "collators": parts.collators,
-        "loader_factories": {
-            name: [augment.transform for augment in factory.augments]
-            for name, factory in parts.loader_factories.items()
-        },
-        "preprocessors": parts.preprocessors,
-        "models": parts.models,
-        "losses": {n: [loss.function, loss.transform] for n, loss in parts.losses.items()},
-        "metrics": {n: [m.function, m.transform] for n, m in parts.metrics.items()},
-        "batch_processors": {n: list(p.parts) for n, p in parts.batch_processors.items()},
-        "forward_hooks": parts.forward_hooks,
-        "backward_hooks": parts.backward_hooks,
-        "optimizers": {
-            name: {key: value for key, value in vars(optimizer).items() if key != "state"}
-            for name, optimizer in parts.optimizers.items()
-        },
-        "stages": {str(i): stage.stop_condition for i, stage in enumerate(parts.stages)},
-    }
-    return generators_in(
-        {f"{group}.{name}": part for group, found in groups.items() for name, part in found.items()}
-    )
-
-
-def _with_buffers(parts: Parts) -> Iterator[tuple[str, nn.Module]]:
-    yield from ((f'the model "{name}"', model) for name, model in parts.models.items())
-    yield from ((what, item) for what, item in _of_modules(parts) if isinstance(item, nn.Module))
-
-
-def _unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor]:
+def _unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor | None]:
     """Buffers that torch leaves out of a state_dict; training may change them all the same."""
-    buffers = dict(model.named_buffers())
-    saved = model.state_dict(keep_vars=True) if buffers else {}
-    return {name: buffer for name, buffer in buffers.items() if name not in saved}
+    has_any = any(part._buffers for part in model.modules())
+    saved = model.state_dict(keep_vars=True) if has_any else {}
+    unsaved: dict[str, torch.Tensor | None] = {}
+    for path, part in model.named_modules():
+        for key, buffer in part._buffers.items():
+            name = f"{path}.{key}" if path else key
+            # One that is saved, and is None, is left out too.
+            if name not in saved and (
+                buffer is not None or key in part._non_persistent_buffers_set
+            ):
+                unsaved[name] = buffer
+    return unsaved
 
 
-def _set_buffers(model: nn.Module, stored: Mapping[str, Any]) -> None:
-    """Put buffers back; those that have another shape now, or none, are replaced."""
+def _set_buffers(model: nn.Module, stored: Mapping[str, Any], may_be_more: bool) -> list[str]:
+    """Put buffers back that a state_dict leaves out.
+
+    Args:
+        model: Whose buffers. One that it registers when it is needed first, it gets here.
+        stored: By their names.
+        may_be_more: Whether the model may have buffers that are not stored.
+
+    Returns:
+        What is missing, and what is left over.
+    """
+    wrong = []
     for name, value in stored.items():
-        path, _, key = name.rpartition(".")
-        try:
-            part = model.get_submodule(path)
-        except AttributeError:
+        part, key = _holder(model, name)
+        if part is None or (key not in part._buffers and hasattr(part, key)):
+            wrong.append(f"{name} is left over")
             continue
-        if key not in part._buffers or not isinstance(value, torch.Tensor):
-            continue
-        buffer = part._buffers[key]
-        if buffer is not None and buffer.shape == value.shape:
-            with torch.no_grad():
-                buffer.copy_(value)
-        else:
+        if key not in part._buffers:
+            part.register_buffer(key, None, persistent=False)
+        _set_buffer(model, part, key, value)
+    if not may_be_more:
+        wrong += [f"{name} is missing" for name in _unsaved_buffers(model) if name not in stored]
+    return wrong
+
+
+def _holder(model: nn.Module, name: str) -> tuple[nn.Module | None, str]:
+    """The part that a buffer stands in, if there is one, and the buffer's name there."""
+    path, _, key = name.rpartition(".")
+    try:
+        return model.get_submodule(path), key
+    except AttributeError:
+        return None, key
+
+
+def _set_buffer(model: nn.Module, part: nn.Module, key: str, value: torch.Tensor | None) -> None:
+    """Give a buffer a value; one that has another shape, or none, is replaced."""
+    buffer = part._buffers[key]
+    if value is None or buffer is None or buffer.shape != value.shape:
+        if value is not None:
             device = next(model.parameters(), value).device if buffer is None else buffer.device
-            part._buffers[key] = value.to(device, copy=True)
+            value = value.to(device, copy=True)
+        part._buffers[key] = value
+    else:
+        with torch.no_grad():
+            elements_of(buffer).copy_(elements_of(value, like=buffer))
 
 
 def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
@@ -277,12 +371,9 @@ def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
 def _load(target: Any, stored: Any, what: str, folder: Path) -> None:
     try:
         if isinstance(target, nn.Module):
-            shapes = {name: buffer.shape for name, buffer in target.named_buffers()}
-            _set_buffers(
-                target,
-                {n: v for n, v in stored.items() if shapes.get(n) != getattr(v, "shape", None)},
-            )
-        target.load_state_dict(stored)
+            _load_module(target, stored)
+        else:
+            target.load_state_dict(stored)
     except Exception as error:
         lines = str(error).splitlines()
         details = "; ".join(line.strip() for line in lines[1:]) or str(error)
@@ -290,3 +381,28 @@ def _load(target: Any, stored: Any, what: str, folder: Path) -> None:
         raise SessionError(
             f"the state of {what} in {shown_path(folder)} does not fit its code: {reason}"
         ) from error
+
+
+def _load_module(module: nn.Module, stored: Mapping[str, Any]) -> None:
+    """Load what may hold buffers of other shapes, and such whose elements share memory."""
+    buffers = dict(module.named_buffers())
+    for name, value in stored.items():
+        part, key = _holder(module, name)
+        if part is None or key not in part._buffers or not isinstance(value, torch.Tensor):
+            continue
+        if name not in buffers or buffers[name].shape != value.shape:
+            _set_buffer(module, part, key, value)
+    shared = [
+        (part, key, buffer)
+        for part in module.modules()
+        for key, buffer in part._buffers.items()
+        if buffer is not None and overlaps(buffer)
+    ]
+    for part, key, buffer in shared:
+        part._buffers[key] = buffer.clone(memory_format=torch.contiguous_format)
+    try:
+        module.load_state_dict(stored)
+    finally:
+        for part, key, buffer in shared:
+            value, part._buffers[key] = part._buffers[key], buffer
+            _set_buffer(module, part, key, value)

@@ -15,6 +15,7 @@ from torchassistant.graph import BatchGraph, evaluating
 from torchassistant.training.inference import chosen
 from torchassistant.training.pipeline import InputSource, evaluation_data, keepers_of
 from torchassistant.training.precision import Precision
+from torchassistant.training.unchanged import unchanged
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +54,7 @@ class DebugPipeline:
         keepers = keepers_of(self.inputs) | {f"part {i}": part for i, part in enumerate(parts)}
         try:
             with (
+                unchanged(keepers, lightly=True),
                 closing(evaluation_data(self.inputs, derived(self.seed, self.name))) as data,
                 seeded(seed),
                 own_seeded(keepers, seed),

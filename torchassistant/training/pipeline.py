@@ -98,8 +98,8 @@ class Pipeline:
     @property
     def keepers(self) -> dict[str, Any]:
         """What may keep random number generators of its own, each once, by a name."""
-        parts = [item.loss.function for item in self.losses]
-        parts += [item.loss.transform for item in self.losses]
+        scores = [*(item.loss for item in self.losses), *(item.metric for item in self.metrics)]
+        parts = [part for score in scores for part in (score.function, score.transform)]
         parts += [part for processor in self.graph.processors.values() for part in processor.parts]
         return keepers_of(self.inputs) | {f"part {i}": part for i, part in enumerate(parts)}
 

@@ -1,0 +1,45 @@
+"""Which states may be missing from a checkpoint, or left over, as the session has changed since."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from torchassistant.config import Spec, as_data
+from torchassistant.session.changes import Change
+from torchassistant.session.checkpoints import Checkpoint
+from torchassistant.session.folder import SPEC
+from torchassistant.session.members import described
+from torchassistant.session.state import Excused
+
+
+def excuses(
+    checkpoint: Checkpoint, spec: Spec, changed: Sequence[Change] = (), accepted: bool = False
+) -> Excused:
+    """Says of a member, by its id, whether its state may be missing there, or left over.
+
+    It may where the config describes something else in its place than when the state was saved, or
+    nothing was there; and where the user accepts that the code has changed.
+
+    Args:
+        checkpoint: Has the config as it was.
+        spec: The config as it is.
+        changed: What has changed; code of a stop condition may, and needs no consent.
+        accepted: Whether the user accepts what does not fit.
+    """
+    then, now = json.loads(checkpoint.manifest.text(SPEC)), as_data(spec)
+    has_new_code = any(change.effect == "applied" and not change.path for change in changed)
+
+    def excused(key: str) -> bool:
+        if described(then, key) != described(now, key):
+            return True
+        if accepted or (has_new_code and key.startswith("stages/")):
+            print(
+                f"warning: the state of {key} does not fit what was stored of it, and that is left",
+                file=sys.stderr,
+            )
+            return True
+        return False
+
+    return excused

@@ -1,0 +1,102 @@
+"""States of earlier formats, read as if they had been written today."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torchassistant.build import Parts
+from torchassistant.session.members import members_of
+
+_SENTENCES: tuple[tuple[str, str], ...] = (
+    (r'the scheduler of "(.*)"', "schedulers/{}"),
+    (r'the gradient scaler of "(.*)"', "pipelines/{}/scaler"),
+    (r"the stop condition of stage (\d+)", "stages/{}/stop_condition"),
+    (r'the dataset "(.*)"', "datasets/{}"),
+    (r'the collator "(.*)"', "collators/{}"),
+    (r'the augment of the loader factory "(.*)"', "loader_factories/{}/augment/0"),
+    (r'augment (\d+) of the loader factory "(.*)"', "loader_factories/{1}/augment/{0}"),
+    (r'the model "(.*)"', "models/{}"),
+    (r'the loss "(.*)"', "losses/{}"),
+    (r'the transform of the loss "(.*)"', "losses/{}/transform"),
+)
+
+_SINCE_3 = ("metrics/", "forward_hooks/", "backward_hooks/")
+"""Members whose state was not stored before."""
+
+
+def upgraded(state: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
+    """A ``state.json`` of format 2 with ids for keys, where sentences and positions stood.
+
+    Args:
+        state: As it was read.
+        parts: What the session is built of. The adapters of a processor were counted, and those
+            that it lacks were not.
+    """
+    numbered = _numbered_adapters(parts)
+
+    def of_sentence(sentence: str) -> str:
+        if sentence in numbered:
+            return numbered[sentence]
+        for pattern, key in _SENTENCES:
+            found = re.fullmatch(pattern, sentence, re.DOTALL)
+            if found:
+                return key.format(*found.groups())
+        return sentence
+
+    prefixes = _prefixes(parts)
+
+    def of_path(path: str) -> str:
+        fitting = [p for p in prefixes if path == p or path.startswith(f"{p}.")]
+        prefix = max(fitting, key=len, default="")
+        return prefixes[prefix] + path.removeprefix(prefix) if prefix else path
+
+    def renamed(section: str, key_of: Callable[[str], str]) -> dict[str, Any]:
+        return {key_of(key): value for key, value in state[section].items()}
+
+    return {
+        "progress": state["progress"],
+        "random": state["random"],
+        "generators": renamed("generators", of_path),
+        "samplers": renamed("samplers", lambda name: f"loader_factories/{name}"),
+        "training": renamed("training", of_sentence),
+        "results": renamed("modules", of_sentence),
+        "buffers": renamed("buffers", of_sentence),
+        "extra_state": renamed("extra state", lambda name: f"models/{name}"),
+        "environment": state["environment"],
+    }
+
+
+def could_be_stored(key: str, written: int) -> bool:
+    """Whether a format had a place for the state of a member."""
+    return written >= 3 or not key.startswith(_SINCE_3)
+
+
+def _numbered_adapters(parts: Parts) -> dict[str, str]:
+    """The adapters of each processor, as they were counted."""
+    numbered: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for key in members_of(parts):
+        group, name, *_ = key.split("/")
+        if group == "batch_processors":
+            number = counts[name] = counts.get(name, -1) + 1
+            numbered[f'part {number} of the batch processor "{name}"'] = key
+    return numbered
+
+
+def _prefixes(parts: Parts) -> dict[str, str]:
+    """Where the paths of generators began, and where they do now."""
+    prefixes: dict[str, str] = {}
+    for key, member in members_of(parts).items():
+        group, name, *rest = key.split("/")
+        old = f"{group}.{name}"
+        if group in ("losses", "metrics"):
+            old += ".1" if rest else ".0"
+        elif group == "loader_factories":
+            old += f".{rest[-1]}"
+        elif group == "batch_processors":
+            places = [part is member for part in parts.batch_processors[name].parts]
+            old += f".{places.index(True)}"
+        prefixes[old] = key
+    return prefixes
