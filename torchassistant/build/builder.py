@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torchassistant.build.devices import Devices
 from torchassistant.build.objects import ObjectMaker, PlaceOf
 from torchassistant.build.order import build_order
 from torchassistant.build.parts import Parts
+from torchassistant.build.reaching import models_reached
 from torchassistant.build.roles import takes_optimizer_first
 from torchassistant.build.trust import Trust
 from torchassistant.collators import DefaultCollator
@@ -371,7 +373,15 @@ class Builder:
 
     def batch_graph(self, name: str, spec: Any, path: Path) -> BatchGraph:
         processors = {node: self.parts.batch_processors[node] for node in spec.nodes}
-        return BatchGraph(name, processors, spec.input_aliases, spec.ingoing_edges)
+        # Models stand for themselves, but may hide others where they do not count as their parts.
+        objects = [part for processor in processors.values() for part in processor.parts]
+        called = self.calls_of(objects)
+        return BatchGraph(name, processors, spec.input_aliases, spec.ingoing_edges, called)
+
+    def calls_of(self, objects: Sequence[Any]) -> Callable[[], Sequence[nn.Module]]:
+        """Gives the modules that objects may call, once everything is built; looked for once."""
+        parts = self.parts
+        return cache(lambda: models_reached(objects, parts, parts.models))
 
 
 _MADE_OF_DATA = ("datasets", "preprocessors")

@@ -66,6 +66,9 @@ def build_pipeline(
     def device_of(node: str | None) -> Any:
         return builder.devices.processors[node or ""] if moves else None
 
+    scores = [parts.losses[item.loss_name] for item in spec.losses]
+    measured = [parts.metrics[item.metric_name] for item in spec.metrics]
+    objects = [part for one in (*scores, *measured) for part in (one.function, one.transform)]
     return Pipeline(
         name,
         graph,
@@ -92,6 +95,7 @@ def build_pipeline(
         precision.scaler(),
         compiling_of(spec.compile),
         spec.gradient_accumulation,
+        builder.calls_of(objects),
     )
 
 

@@ -28,6 +28,7 @@ class BatchGraph:
         processors: By name, as written.
         ports: The names of the input ports.
         edges: For each processor, the ports and processors that feed it, in order.
+        called: Gives the modules that objects of the user call by themselves, once all is built.
     """
 
     def __init__(
@@ -36,11 +37,13 @@ class BatchGraph:
         processors: Mapping[str, Processor],
         ports: Sequence[str],
         edges: Mapping[str, Sequence[str]],
+        called: Callable[[], Sequence[nn.Module]] = tuple,
     ) -> None:
         self.name = name
         self.processors = processors
         self.ports = ports
         self.edges = edges
+        self.called = called
 
     @property
     def nodes(self) -> list[Node]:
@@ -51,6 +54,15 @@ class BatchGraph:
     def modules(self) -> list[nn.Module]:
         """Every module of the graph, once."""
         return distinct(m for p in self.processors.values() for m in p.modules)
+
+    @cached_property
+    def reached(self) -> list[nn.Module]:
+        """The same, and every module that an object of the user calls by itself.
+
+        These are in the mode that they were built in while the graph is trained, as nobody knows
+        what they are there for; they are in eval mode wherever it is evaluated.
+        """
+        return distinct([*self.modules, *self.called()])
 
     @property
     def home(self) -> torch.device | None:

@@ -223,7 +223,7 @@ class _Flight:
 
     def evaluate(self, pipeline: Pipeline) -> None:
         whole = f'the evaluation of the pipeline "{pipeline.name}"'
-        with self.blamed(pipeline, whole), evaluating(pipeline.modules):
+        with self.blamed(pipeline, whole), evaluating(pipeline.reached):
             frames = self.batch(pipeline, Pipeline.evaluation_data)
             with pipeline.precision.forward():
                 pipeline.graph.for_evaluation(self.watch(pipeline, [])).run(frames)
@@ -233,7 +233,7 @@ class _Flight:
     def look(self, debug: DebugPipeline) -> None:
         path: Path = ("initialize", "debug_pipelines", debug.name)
         self.at = path
-        with self.problem_of(f'the debug pipeline "{debug.name}"'), evaluating(debug.graph.modules):
+        with self.problem_of(f'the debug pipeline "{debug.name}"'), evaluating(debug.graph.reached):
             inputs = [_in_process(source) for source in debug.inputs]
             data = evaluation_data(inputs, debug.seed)
             frames = next(data.frames(0), None)

@@ -58,7 +58,7 @@ class DebugPipeline:
                 closing(evaluation_data(self.inputs, derived(self.seed, self.name))) as data,
                 seeded(seed),
                 own_seeded(keepers, seed),
-                evaluating(self.graph.modules),
+                evaluating(self.graph.reached),
                 closing(data.frames(0)) as given,
             ):
                 for frames in islice(given, self.iterations):

@@ -70,7 +70,7 @@ def evaluate_over(
         with (
             seeded(seed),
             own_seeded(pipeline.keepers, seed),
-            evaluating(pipeline.modules),
+            evaluating(pipeline.reached),
             closing(data.frames(0)) as given,
         ):
             batches = 0

@@ -26,7 +26,7 @@ def infer(pipeline: Pipeline, frames: Frames, results: Sequence[str] | None) -> 
     """
     graph = pipeline.graph
     plan = graph.for_inference()
-    with seeded(derived(pipeline.seed, "inference")), evaluating(graph.modules):
+    with seeded(derived(pipeline.seed, "inference")), evaluating(graph.reached):
         with pipeline.precision.forward():
             plan.run(frames)
         return chosen(frames, graph, results)

@@ -215,7 +215,7 @@ class Trainer:
     def _train_on(self, window: list[Frames], iteration: int, asked: float) -> None:
         mark = self.timing.mark
         given = mark()
-        put_back = buffers_of(self.pipeline.modules) if self.skips else None
+        put_back = buffers_of(self.pipeline.reached) if self.skips else None
         for zero in self.zeros:
             zero()
         for parameter in self.untrained:

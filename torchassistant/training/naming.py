@@ -84,7 +84,7 @@ def _named_pipeline(pipeline: Pipeline) -> Pipeline:
     processors = {name: _NamedProcessor(p) for name, p in given.processors.items()}
     return replace(
         pipeline,
-        graph=BatchGraph(given.name, processors, given.ports, given.edges),
+        graph=BatchGraph(given.name, processors, given.ports, given.edges, given.called),
         losses=[replace(item, loss=_NamedLoss(item)) for item in pipeline.losses],
     )
 

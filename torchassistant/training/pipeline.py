@@ -69,6 +69,7 @@ class Pipeline:
         scaler: Keeps small gradients from vanishing, where the precision needs that.
         compiling: How graph and losses are compiled for training, all as one; None leaves them.
         accumulated: The number of batches whose gradients make one step.
+        called: Gives the modules that losses and metrics of the user call by themselves.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Pipeline:
     scaler: torch.amp.GradScaler | None = None
     compiling: Compiling | None = None
     accumulated: int = 1
+    called: Callable[[], Sequence[nn.Module]] = tuple
 
     @property
     def display_names(self) -> list[str]:
@@ -94,6 +96,11 @@ class Pipeline:
         losses = [item.loss.function for item in self.losses]
         parts = [*self.graph.modules, *(loss for loss in losses if isinstance(loss, nn.Module))]
         return distinct(parts)
+
+    @property
+    def reached(self) -> list[nn.Module]:
+        """The same, and every module that an object of the user calls by itself."""
+        return distinct([*self.graph.reached, *self.modules, *self.called()])
 
     @property
     def keepers(self) -> dict[str, Any]:

@@ -294,7 +294,7 @@ def _row(
     timing: Timing,
 ) -> Row:
     results: dict[str, Mapping[str, float]] = dict(met)
-    put_back = buffers_of(m for pipeline in stage.validation for m in pipeline.modules)
+    put_back = buffers_of(m for pipeline in stage.validation for m in pipeline.reached)
     try:
         for pipeline in stage.validation:
             steps = stage.eval_steps.get(pipeline.name, 1.0)

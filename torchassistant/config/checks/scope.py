@@ -197,6 +197,25 @@ class Scope:
                 if not self.is_broken(at, "interval"):
                     yield scheduler.interval, Use(scheduler.monitor, (*at, "monitor"))
 
+    def may_train_something(self, pipeline: AnyPipeline, path: Path) -> bool:
+        """Whether some node of a pipeline has an optimizer, or may have one.
+
+        An object that calls models by itself has none: what trains a model stands at a node.
+        """
+        wiring = self.wiring(pipeline, path)
+        if wiring is None:
+            return True
+        for name in wiring.runs.values():
+            spec = self.group("batch_processors").get(name or "")
+            here = (*self.at("batch_processors", name), "spec") if spec and name else ()
+            if spec is None or self.is_broken(here, "neural_graph") or self.has_dropped(here):
+                return True
+            for index, node in enumerate(spec.neural_graph or []):
+                at = (*here, "neural_graph", index)
+                if self.is_broken(at) or self.may_train(at, node):
+                    return True
+        return False
+
     def may_train(self, path: Path, node: NodeSpec) -> bool:
         """Whether a node has an optimizer, if it can be read or not."""
         return node.optimizer_name is not None or self.is_broken(path, "optimizer_name")

@@ -35,8 +35,10 @@ def check_stages(scope: Scope) -> list[str | None]:
         training = _named(scope, stage.training_pipelines, (*path, "training_pipelines"))
         validation = _named(scope, stage.validation_pipelines, (*path, "validation_pipelines"))
         trained += training.values()
-        for name, place in {name: place for place, name in reversed(training.items())}.items():
-            _trains_something(scope, name, place)
+        places = {name: place for place, name in reversed(training.items())}
+        told = [_tells_that_it_trains_nothing(scope, name, at) for name, at in places.items()]
+        if not any(told):
+            _stage_trains_something(scope, list(places), (*path, "training_pipelines"))
         _shown_once(scope, validation)
         _debug(scope, stage, (*path, "debug_pipelines"))
         if isinstance(stage.eval_steps, dict):
@@ -96,10 +98,10 @@ def _eval_steps(
     )
 
 
-def _trains_something(scope: Scope, name: str | None, place: Path) -> None:
+def _tells_that_it_trains_nothing(scope: Scope, name: str | None, place: Path) -> bool:
     pipeline = scope.spec.initialize.pipelines.get(name or "")
     if pipeline is None or name is None:
-        return
+        return False
     at: Path = (*PIPELINES, name)
     if not pipeline.losses and not scope.is_broken(at, "losses") and not scope.has_dropped(at):
         scope.note(f'the pipeline "{name}" has no loss, so it cannot be trained', place)
@@ -107,6 +109,24 @@ def _trains_something(scope: Scope, name: str | None, place: Path) -> None:
     if nodes and not any(node is None or scope.may_train(path, node) for path, node in nodes):
         message = f'no node of the pipeline "{name}" has an optimizer, so it trains nothing'
         scope.note(message, place)
+        return True
+    return False
+
+
+def _stage_trains_something(scope: Scope, names: Collection[str | None], place: Path) -> None:
+    """Tell of a stage in which only objects run that may call models, and train none."""
+    pipelines = [scope.spec.initialize.pipelines.get(name or "") for name in names]
+    if not pipelines or scope.is_broken(place):
+        return
+    for name, pipeline in zip(names, pipelines, strict=True):
+        if (
+            name is None
+            or pipeline is None
+            or scope.may_train_something(pipeline, (*PIPELINES, name))
+        ):
+            return
+    message = "no node of this stage has an optimizer, so it trains nothing"
+    scope.note(message, place)
 
 
 def _shown_once(scope: Scope, validation: Named) -> None:
