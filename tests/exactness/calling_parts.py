@@ -1,4 +1,4 @@
-"""Objects that call models of the session by themselves, in every way in which one may hold them."""
+"""Objects that call models of the session by themselves, however they hold them."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import pytest
 from exact_configs import Config, config, feed, loader, loss, made, node, part, stage, trained_by
 
 from torchassistant import create_session, load_session
+from torchassistant.errors import ConfigError
 
 PROCESSORS = ["closure", "holding", "in_a_list", "bound", "through_a_global"]
 
@@ -82,3 +83,22 @@ def test_in_validation_evaluation_and_training(tmp_path: Path, kind: str) -> Non
         assert (row["mode"], found) == (pytest.approx(bias), pytest.approx(bias))
     else:
         assert (row["mode"], found) == (0.0, 0.0)
+
+
+def test_a_stage_in_which_only_objects_run_trains_nothing(tmp_path: Path) -> None:
+    spec = spec_of("closure")
+    initialize = spec["initialize"]
+    initialize["definitions"] = [
+        d
+        for d in initialize["definitions"]
+        if d["group"] != "optimizers" and d["name"] not in ("run", "whole", "net")
+    ]
+    for pipeline in initialize["pipelines"].values():
+        del pipeline["graph"]
+        for scored in (*pipeline["losses"], *pipeline["metrics"]):
+            del scored["node_name"]
+    with pytest.raises(ConfigError) as raised:
+        create_session(spec, session_dir=tmp_path / "session")
+    assert [problem.message for problem in raised.value.problems] == [
+        "no node of this stage has an optimizer, so it trains nothing"
+    ]
