@@ -22,7 +22,7 @@ from torchassistant.build.reaching import models_reached
 from torchassistant.build.roles import takes_optimizer_first
 from torchassistant.build.trust import Trust
 from torchassistant.collators import DefaultCollator
-from torchassistant.config.references import Key, Reference
+from torchassistant.config.references import LOSSES, Key, Reference, module_named
 from torchassistant.config.spec import NodeSpec, ObjectSpec, ScoreSpec, Spec
 from torchassistant.config.tree import Path
 from torchassistant.data import (
@@ -242,9 +242,7 @@ class Builder:
 
     def optimizer(self, name: str, spec: Any, path: Path) -> Optimizer:
         what = f'the optimizer "{name}"'
-        model = self.parts.models[spec.model]
-        if not any(True for _ in model.parameters()):
-            raise self.maker.problem(f'the model "{spec.model}" has no parameters', path)
+        model = self.trainable(spec.model, path)
         optimizer = self.maker.make(spec, path, what, "optimizers", [model.parameters()])
         if not isinstance(optimizer, Optimizer):
             kind = type(optimizer).__name__
@@ -253,6 +251,15 @@ class Builder:
             here = (*path, "lr_scheduler")
             self.parts.schedulers[name] = self.scheduler(name, spec.lr_scheduler, optimizer, here)
         return optimizer
+
+    def trainable(self, name: str, path: Path) -> nn.Module:
+        """The model, or the loss, that an optimizer, a clipper or a hook at a path names."""
+        module, key = self.parts.module(name), module_named(name)
+        what = f'the {"loss" if key.group == LOSSES else "model"} "{key.name}"'
+        if not isinstance(module, nn.Module) or next(module.parameters(), None) is None:
+            raise self.maker.problem(f"{what} has no parameters", (*path, "model"))
+        # A model is where it belongs already; optimizers want to know where parameters are.
+        return module.to(self.devices.base) if key.group == LOSSES else module
 
     def scheduler(self, name: str, spec: Any, optimizer: Optimizer, path: Path) -> Scheduler:
         def first_of(target: Any) -> Sequence[Any]:
@@ -267,12 +274,14 @@ class Builder:
         return Scheduler(name, optimizer, scheduler, spec.interval, spec.monitor)
 
     def gradient_clipper(self, name: str, spec: Any, path: Path) -> GradientClipper:
-        return GradientClipper(self.parts.models[spec.model], spec.clip_value, spec.clip_norm)
+        of_loss = module_named(spec.model).group == LOSSES
+        model = self.trainable(spec.model, path) if of_loss else self.parts.models[spec.model]
+        return GradientClipper(model, spec.clip_value, spec.clip_norm)
 
     def backward_hooks(self, name: str, spec: Any, path: Path) -> list[Any]:
         parameters = [
             (own, parameter)
-            for own, parameter in self.parts.models[spec.model].named_parameters()
+            for own, parameter in self.parts.module(spec.model).named_parameters()
             if parameter.requires_grad
         ]
         hooks = self.hooks(name, spec, path, [own for own, _ in parameters])
@@ -283,7 +292,7 @@ class Builder:
         ]
 
     def forward_hooks(self, name: str, spec: Any, path: Path) -> list[Any]:
-        modules = list(self.parts.models[spec.model].named_modules())
+        modules = list(self.parts.module(spec.model).named_modules())
         hooks = self.hooks(name, spec, path, [own for own, _ in modules])
         return [
             module.register_forward_hook(hook)

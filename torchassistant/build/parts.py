@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from torchassistant.config.references import as_slice
+from torchassistant.config.references import LOSSES, as_slice, module_named
 from torchassistant.data import LoaderFactory, Split
 from torchassistant.graph import BatchGraph, Processor
 from torchassistant.training import (
@@ -68,6 +68,11 @@ class Parts:
         self.pipelines: dict[str, Pipeline] = {}
         self.debug_pipelines: dict[str, DebugPipeline] = {}
         self.stages: list[Stage] = []
+
+    def module(self, name: str) -> Any:
+        """What an optimizer is for: a model, or as ``losses.NAME`` what a loss computes with."""
+        key = module_named(name)
+        return self.losses[key.name].function if key.group == LOSSES else self.models[key.name]
 
     def dataset(self, name: str) -> Any:
         """A dataset, or a slice of a split as ``split.train`` or ``split[0]``."""

@@ -8,10 +8,11 @@ from typing import Any
 from torchassistant.build.builder import Builder
 from torchassistant.build.computing import compiling_of, precision_of
 from torchassistant.build.parts import Parts
-from torchassistant.config.references import Key
+from torchassistant.config.references import LOSSES, Key, module_named
 from torchassistant.config.spec import (
     DebugPipelineSpec,
     InputFactorySpec,
+    PipelineLossSpec,
     PipelineSpec,
     Spec,
     StageSpec,
@@ -62,6 +63,7 @@ def build_pipeline(
     if not with_data:
         return Pipeline(name, graph, (), (), (), parts.seed, precision)
     moves = builder.devices.moves
+    path: Path = ("initialize", "pipelines", name)
 
     def device_of(node: str | None) -> Any:
         return builder.devices.processors[node or ""] if moves else None
@@ -74,13 +76,8 @@ def build_pipeline(
         graph,
         _inputs(parts, spec.input_factories, graph),
         [
-            PipelineLoss(
-                item.shown_as,
-                item.node_name or "",
-                parts.losses[item.loss_name].on(device_of(item.node_name)),
-                item.weight,
-            )
-            for item in spec.losses
+            _loss(builder, item, device_of(item.node_name), (*path, "losses", index))
+            for index, item in enumerate(spec.losses)
         ],
         [
             PipelineMetric(
@@ -97,6 +94,22 @@ def build_pipeline(
         spec.gradient_accumulation,
         builder.calls_of(objects),
     )
+
+
+def _loss(builder: Builder, spec: PipelineLossSpec, device: Any, path: Path) -> PipelineLoss:
+    """A loss of a pipeline, with what trains it."""
+    parts, name = builder.parts, spec.loss_name
+    loss = parts.losses[name].on(device)
+    own = [
+        parts.optimizers[key]
+        for key, optimizer in builder.spec.group("optimizers").items()
+        if module_named(optimizer.model) == (LOSSES, name) and key in parts.optimizers
+    ]
+    if own and loss.function is not parts.losses[name].function:
+        message = f'the loss "{name}" is trained, and would be on two devices'
+        raise builder.maker.problem(message, path)
+    optimizer = own[0] if own else None
+    return PipelineLoss(spec.shown_as, spec.node_name or "", loss, spec.weight, optimizer)
 
 
 def build_pipelines(builder: Builder) -> None:

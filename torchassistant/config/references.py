@@ -19,6 +19,7 @@ from torchassistant.config.tree import Path
 
 SLICES = {"train": 0, "val": 1, "test": 2}
 DATASET_OR_SLICE = "datasets or slices"
+LOSSES = "losses"
 
 _SLICE = re.compile(r"(?P<split>[^.\[\]]+)(?:\.(?P<word>\w+)|\[(?P<index>[0-9]+)\])")
 
@@ -86,7 +87,7 @@ def _in_spec(group: str, spec: Any) -> Iterator[tuple[Path, str, str]]:
         if spec.collator:
             yield ("collator",), "collators", spec.collator
     elif isinstance(spec, (OptimizerSpec, HookSpec)) or group == "gradient_clippers":
-        yield ("model",), "models", spec.model
+        yield ("model",), *module_named(spec.model)
     elif isinstance(spec, BatchProcessorSpec):
         for index, node in enumerate(spec.neural_graph or []):
             yield ("neural_graph", index, "model_name"), "models", node.model_name
@@ -95,6 +96,12 @@ def _in_spec(group: str, spec: Any) -> Iterator[tuple[Path, str, str]]:
     elif group == "batch_graphs":
         for index, name in enumerate(spec.nodes):
             yield ("nodes", index), "batch_processors", name
+
+
+def module_named(name: str) -> Key:
+    """What an optimizer, a clipper or a hook is for: a model, or ``losses.NAME``, a loss."""
+    group, dot, rest = name.partition(".")
+    return Key(group, rest) if dot and group == LOSSES else Key("models", name)
 
 
 def target(reference: Reference, defined: Mapping[Key, Any]) -> Key | None:

@@ -188,9 +188,11 @@ class SchedulerSpec(ObjectSpec):
 
 
 class OptimizerSpec(ObjectSpec):
-    """A ``torch.optim.Optimizer`` over the parameters of one model."""
+    """A ``torch.optim.Optimizer`` over the parameters of one model, or of one loss."""
 
-    model: Name = Field(description="The model whose parameters it changes.")
+    model: Name = Field(
+        description="The model whose parameters it changes; or `losses.NAME`, a loss that has some."
+    )
     lr_scheduler: SchedulerSpec | None = Field(None, description="Sets its learning rate.")
 
 

@@ -25,17 +25,19 @@ from torchassistant.errors import (
     UserCodeError,
     UserError,
     is_from_users_code,
+    listing,
 )
 from torchassistant.frames import Frames
 from torchassistant.graph import (
     BatchGraph,
     Node,
+    distinct,
     evaluating,
     is_among,
     mode_dependent,
     set_training,
 )
-from torchassistant.session.members import run_by
+from torchassistant.session.members import of_results, run_by
 from torchassistant.session.session import Session
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
 from torchassistant.training.forward import Forward
@@ -152,6 +154,7 @@ class _Flight:
         for name, optimizer in session.optimizers.items():
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             self.report.optimizers[name] = sum(p.numel() for p in parameters)
+        self.tell_of_untrained()
 
     def tell(self, changed: Sequence[Changed]) -> None:
         """Warn of what the preflight has changed."""
@@ -162,10 +165,45 @@ class _Flight:
                 f"{path} {what}, and the preflight cannot put it back: training from this process "
                 'begins with it as it is now; "--no-preflight" leaves it alone'
             )
-            self.report.warnings.append(Problem(message, self.place()))
+            self.warn(message)
 
-    def names(self, models: list[nn.Module]) -> list[str]:
-        return [name for name, model in self.session.models.items() if is_among(model, models)]
+    def names(self, modules: list[nn.Module]) -> list[str]:
+        """Models by name, and losses as ``losses.NAME``."""
+        losses = {f"losses.{n}": loss.function for n, loss in self.session.losses.items()}
+        named = {**self.session.models, **losses}
+        return [name for name, module in named.items() if is_among(module, modules)]
+
+    def tell_of_untrained(self) -> None:
+        """Parameters, other than those of models that no node trains, that no optimizer holds."""
+        session = self.session
+        held = {
+            id(parameter)
+            for optimizer in session.optimizers.values()
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+        }
+        training = [pipeline for stage in session.stages for pipeline in stage.training]
+        for model in distinct(model for pipeline in training for model in pipeline.graph.trained):
+            left = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in held]
+            if left:
+                (name, *_) = self.names([model])
+                self.at = self.definitions[Key("models", name)]
+                shown = f"{listing(left)} of the model " + f'"{name}"'
+                self.warn(f"no optimizer has the parameters {shown}, which is trained")
+        known = held | {id(p) for model in session.models.values() for p in model.parameters()}
+        running = {id(part) for pipeline in training for part in pipeline.parts}
+        for key, part in of_results(session).items():
+            group, name, *_ = key.split("/")
+            if id(part) not in running or not isinstance(part, nn.Module):
+                continue
+            left = [n for n, p in part.named_parameters() if p.requires_grad and id(p) not in known]
+            if left:
+                self.at = self.definitions[Key(group, name)]
+                hint = f'; one whose "model" is "losses.{name}" does' if group == "losses" else ""
+                self.warn(f"no optimizer trains the parameters of {key}: {listing(left)}{hint}")
+
+    def warn(self, message: str) -> None:
+        self.report.warnings.append(Problem(message, self.place()))
 
     # Pipelines
 
@@ -196,11 +234,15 @@ class _Flight:
                 given = {port: frames[port] for port in pipeline.graph.ports}
                 Forward(pipeline).losses_of(Frames(given, frames.counts))
             for node, report in reports:
-                report.reached = any(p.grad is not None for p in node.model.parameters())
+                report.reached = _has_gradient(node.model)
                 if node.optimizer is not None and not report.reached and report.parameters:
                     self.at = self.path_of_node(report.processor, report.node)
                     message = f'no gradient reaches the node "{report.node}", which is trained here'
-                    self.report.warnings.append(Problem(message, self.place()))
+                    self.warn(message)
+            for item in pipeline.losses:
+                if item.optimizer is not None and not _has_gradient(item.loss.function):
+                    message = f"no gradient reaches {item.loss.name}, which is trained here"
+                    self.warn(message)
             self.tell_of_modes(reports)
             self.metrics(pipeline, frames)
 
@@ -219,7 +261,7 @@ class _Flight:
                     f"{' and '.join(parts)} do what they do not in validation; "
                     '"mode": "eval" runs it in eval mode'
                 )
-                self.report.warnings.append(Problem(message, self.place()))
+                self.warn(message)
 
     def evaluate(self, pipeline: Pipeline) -> None:
         whole = f'the evaluation of the pipeline "{pipeline.name}"'
@@ -368,6 +410,10 @@ class _Flight:
                 known = problem.place != Place()
                 message = problem.message if known else f"{problem.message} (in {whole})"
                 self.problems.append(Problem(message, problem.place if known else self.place()))
+
+
+def _has_gradient(module: nn.Module) -> bool:
+    return any(parameter.grad is not None for parameter in module.parameters())
 
 
 def _in_process(source: InputSource) -> InputSource:

@@ -98,7 +98,7 @@ class Trainer:
         timing: Timing | None = None,
     ) -> None:
         graph = pipeline.graph
-        trained, optimizers = graph.trained, graph.optimizers
+        trained, optimizers = pipeline.trained, pipeline.optimizers
         self.pipeline = pipeline
         self.forward = Forward(pipeline)
         self.data = pipeline.training_data()
@@ -144,7 +144,7 @@ class Trainer:
 
     def _untrained(self) -> list[nn.Parameter]:
         """Parameters that run in this pipeline, and that another one may train."""
-        models = self.pipeline.graph.trained
+        models = self.pipeline.trained
         others = [m for m in self.pipeline.modules if not is_among(m, models)]
         if not any(True for m in others for _ in m.parameters()):
             return []

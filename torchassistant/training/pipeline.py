@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from torchassistant.data import Injector, LoaderFactory, Port
 from torchassistant.data.ahead import put_ahead
@@ -37,12 +38,14 @@ class PipelineLoss:
         node: The processor whose frame it is computed from.
         loss: The loss.
         weight: Its factor in the sum that is minimised.
+        optimizer: What trains the parameters of the loss itself; None where it has none.
     """
 
     shown_as: str
     node: str
     loss: Loss
     weight: float = 1.0
+    optimizer: Optimizer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,18 @@ class Pipeline:
         return losses + [item.shown_as for item in self.metrics]
 
     @property
+    def optimizers(self) -> list[Optimizer]:
+        """What steps in it: the optimizers of its nodes, then those of its losses, once each."""
+        own = (item.optimizer for item in self.losses if item.optimizer is not None)
+        return distinct([*self.graph.optimizers, *own])
+
+    @property
+    def trained(self) -> list[nn.Module]:
+        """The models, and the losses, that it changes."""
+        losses = (item.loss.function for item in self.losses if item.optimizer is not None)
+        return distinct([*self.graph.trained, *losses])
+
+    @property
     def modules(self) -> list[nn.Module]:
         """Every module that runs in it, once: those of the graph, and losses that are modules."""
         losses = [item.loss.function for item in self.losses]
@@ -105,10 +120,14 @@ class Pipeline:
     @property
     def keepers(self) -> dict[str, Any]:
         """What may keep random number generators of its own, each once, by a name."""
+        return keepers_of(self.inputs) | {f"part {i}": part for i, part in enumerate(self.parts)}
+
+    @property
+    def parts(self) -> list[Any]:
+        """Everything of the user that runs in it beside its data, modules or not."""
         scores = [*(item.loss for item in self.losses), *(item.metric for item in self.metrics)]
         parts = [part for score in scores for part in (score.function, score.transform)]
-        parts += [part for processor in self.graph.processors.values() for part in processor.parts]
-        return keepers_of(self.inputs) | {f"part {i}": part for i, part in enumerate(parts)}
+        return parts + [part for p in self.graph.processors.values() for part in p.parts]
 
     def training_data(self) -> Injector:
         """The frames of training: shuffled, unless a loader factory says otherwise."""

@@ -87,8 +87,8 @@ class Stage:
 
     @property
     def trained(self) -> list[nn.Module]:
-        """The models that its training pipelines change."""
-        return distinct(m for p in self.training for m in p.graph.trained)
+        """The models, and the losses, that its training pipelines change."""
+        return distinct(m for p in self.training for m in p.trained)
 
     @property
     def frozen(self) -> list[nn.Module]:
@@ -313,7 +313,7 @@ def _row(
 
 def _step_schedulers(stage: Stage, row: Row) -> None:
     """The schedulers of the optimizers that this stage uses, those that step with the epochs."""
-    used = [o for pipeline in stage.training for o in pipeline.graph.optimizers]
+    used = [o for pipeline in stage.training for o in pipeline.optimizers]
     for item in stage.schedulers:
         if item.interval != "epoch" or not is_among(item.optimizer, used):
             continue

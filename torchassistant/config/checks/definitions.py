@@ -8,7 +8,7 @@ from torchassistant.config.checks.circles import circles_in, odd_one, shown
 from torchassistant.config.checks.graphs import check_graph, check_processor
 from torchassistant.config.checks.scope import DEFINITIONS, Scope
 from torchassistant.config.names import folded, why_unsafe
-from torchassistant.config.references import Key, references, target
+from torchassistant.config.references import LOSSES, Key, module_named, references, target
 from torchassistant.config.tree import Path
 
 
@@ -25,6 +25,7 @@ def check_definitions(scope: Scope) -> None:
             check_graph(scope, name, definition.spec, (*path, "spec"))
     _circles(scope)
     _one_device_a_model(scope)
+    _one_optimizer_a_loss(scope)
 
 
 def _own_name(scope: Scope, definition: Any, path: Path, seen: dict[tuple[str, str], str]) -> None:
@@ -58,6 +59,21 @@ def _circles(scope: Scope) -> None:
         one, other = odd_one(circle, scope.written_at)
         text = shown([f'{key.group} "{key.name}"' for key in circle])
         scope.note(f"these definitions need one another: {text}", graph[one][other])
+
+
+def _one_optimizer_a_loss(scope: Scope) -> None:
+    """A node says which optimizer is its; a loss cannot."""
+    owner: dict[Key, str] = {}
+    for key, definition in scope.defined.items():
+        if key.group != "optimizers":
+            continue
+        path = (*scope.written_at[key], "spec", "model")
+        found = module_named(definition.spec.model)
+        if found.group == LOSSES and not scope.is_broken(path):
+            other = owner.setdefault(found, key.name)
+            if other != key.name:
+                message = f'the loss "{found.name}" has the optimizer "{other}" already'
+                scope.note(message, path)
 
 
 def _one_device_a_model(scope: Scope) -> None:

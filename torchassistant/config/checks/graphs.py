@@ -7,6 +7,7 @@ from functools import cached_property
 from torchassistant.config.checks.circles import circles_in, odd_one, shown
 from torchassistant.config.checks.naming import Known, Use, hint
 from torchassistant.config.checks.scope import Scope, Wiring, twice
+from torchassistant.config.references import Key, module_named
 from torchassistant.config.spec import BatchGraphSpec, BatchProcessorSpec, NodeSpec
 from torchassistant.config.tree import Path
 from torchassistant.config.validate import PLACEHOLDER
@@ -33,12 +34,13 @@ def check_processor(scope: Scope, spec: BatchProcessorSpec, path: Path) -> None:
 def _node(scope: Scope, node: NodeSpec, path: Path) -> None:
     here = (*path, "optimizer_name")
     optimizer = scope.group("optimizers").get(scope.read(node.optimizer_name or "", here) or "")
-    known = scope.group("models")
-    if optimizer is None or not {optimizer.model, node.model_name} <= known.keys():
+    found = None if optimizer is None else module_named(optimizer.model)
+    if found is None or not {found, Key("models", node.model_name)} <= scope.defined.keys():
         pass  # told as undefined
-    elif optimizer.model != node.model_name:
+    elif found != Key("models", node.model_name):
+        what = "model" if found.group == "models" else "loss"
         scope.note(
-            f'the optimizer "{node.optimizer_name}" is for the model "{optimizer.model}", '
+            f'the optimizer "{node.optimizer_name}" is for the {what} "{found.name}", '
             f'and this node runs "{node.model_name}"',
             here,
         )

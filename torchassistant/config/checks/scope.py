@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from torchassistant.config.checks.naming import Known, Naming, Use
 from torchassistant.config.findings import Findings
-from torchassistant.config.references import Key, asks_the_session
+from torchassistant.config.references import LOSSES, Key, asks_the_session, module_named
 from torchassistant.config.spec import DEFINITIONS as GROUPS
 from torchassistant.config.spec import (
     DebugPipelineSpec,
@@ -184,12 +184,17 @@ class Scope:
         nodes = self.nodes(pipeline, path)
         key = nodes[0][0] if nodes else ()
         if key not in self._listeners:
-            self._listeners[key] = list(dict.fromkeys(self._listeners_of(nodes)))
-        return self._listeners[key]
+            names = [
+                self.read(node.optimizer_name or "", (*at, "optimizer_name"))
+                for at, node in nodes
+                if node is not None
+            ]
+            self._listeners[key] = list(dict.fromkeys(self._listeners_of(names)))
+        of_losses = self.loss_optimizers(str(path[-1]))
+        return [*self._listeners[key], *self._listeners_of(of_losses)]
 
-    def _listeners_of(self, nodes: list[tuple[Path, NodeSpec | None]]) -> Iterator[tuple[str, Use]]:
-        for path, node in nodes:
-            name = node and self.read(node.optimizer_name or "", (*path, "optimizer_name"))
+    def _listeners_of(self, optimizers: Sequence[str | None]) -> Iterator[tuple[str, Use]]:
+        for name in optimizers:
             optimizer = self.group("optimizers").get(name or "")
             scheduler = optimizer.lr_scheduler if optimizer else None
             if name and scheduler and scheduler.monitor:
@@ -197,11 +202,42 @@ class Scope:
                 if not self.is_broken(at, "interval"):
                     yield scheduler.interval, Use(scheduler.monitor, (*at, "monitor"))
 
+    def loss_optimizers(self, pipeline: str) -> list[str]:
+        """The optimizers of the losses of a pipeline, by name."""
+        spec = self.spec.initialize.pipelines.get(pipeline)
+        if spec is None or not self._of_losses:
+            return []
+        path: Path = (*PIPELINES, pipeline, "losses")
+        losses = [
+            self.read(item.loss_name, (*path, index, "loss_name"))
+            for index, item in enumerate(spec.losses)
+        ]
+        return [name for loss in losses for name in self._of_losses.get(loss or "", ())]
+
+    def is_for_no_loss(self, optimizer: str) -> bool:
+        """Whether an optimizer names a loss that is not there, which is told."""
+        name = self.group("optimizers")[optimizer].model
+        path = (*self.at("optimizers", optimizer), "spec", "model")
+        return module_named(name).group == LOSSES and self.is_broken(path)
+
+    @cached_property
+    def _of_losses(self) -> dict[str, list[str]]:
+        """The optimizers of each loss that has some, by name."""
+        found: dict[str, list[str]] = {}
+        for name, optimizer in self.group("optimizers").items():
+            key = module_named(optimizer.model)
+            loss = self.read(key.name, (*self.at("optimizers", name), "spec", "model"))
+            if key.group == LOSSES and loss is not None:
+                found.setdefault(loss, []).append(name)
+        return found
+
     def may_train_something(self, pipeline: AnyPipeline, path: Path) -> bool:
-        """Whether some node of a pipeline has an optimizer, or may have one.
+        """Whether some node or loss of a pipeline has an optimizer, or may have one.
 
         An object that calls models by itself has none: what trains a model stands at a node.
         """
+        if self.loss_optimizers(str(path[-1])):
+            return True
         wiring = self.wiring(pipeline, path)
         if wiring is None:
             return True

@@ -106,7 +106,8 @@ def _tells_that_it_trains_nothing(scope: Scope, name: str | None, place: Path) -
     if not pipeline.losses and not scope.is_broken(at, "losses") and not scope.has_dropped(at):
         scope.note(f'the pipeline "{name}" has no loss, so it cannot be trained', place)
     nodes = scope.nodes(pipeline, at)
-    if nodes and not any(node is None or scope.may_train(path, node) for path, node in nodes):
+    trains = any(node is None or scope.may_train(path, node) for path, node in nodes)
+    if nodes and not trains and not scope.loss_optimizers(name):
         message = f'no node of the pipeline "{name}" has an optimizer, so it trains nothing'
         scope.note(message, place)
         return True

@@ -19,7 +19,12 @@ def check_unused(scope: Scope, trained: Sequence[str | None]) -> None:
     nodes = _trained_nodes(scope, trained)
     if nodes is None:
         return
-    optimizers = _unused(scope, nodes)
+    of_losses = {name for p in trained for name in scope.loss_optimizers(p or "")}
+    optimizers = [
+        name
+        for name in _unused(scope, nodes)
+        if name not in of_losses and not scope.is_for_no_loss(name)
+    ]
     for name in optimizers:
         path = (*scope.at("optimizers", name), "name")
         scope.note(f'no training pipeline uses the optimizer "{name}"', path)
