@@ -32,6 +32,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 from torch.optim import SGD, Adam
 
+from torchassistant import create_session
+from torchassistant.errors import ConfigError
+
 ERROR = {**made("MSELoss"), "inputs": ["y_hat", "y"]}
 DESCENT = made("SGD", lr=0.05)
 
@@ -485,3 +488,9 @@ def test_a_gan(tmp_path: Path, order: tuple[str, str]) -> None:
                 else:
                     learn_to_invent(next(inventing)[0])
     twin.check()
+
+
+def test_a_packed_sequence_is_no_tuple_of_tensors(tmp_path: Path) -> None:
+    groups = {"models": {"net": part("Packing")}}
+    with pytest.raises(ConfigError, match=r"it returned torch\.nn\.utils\.rnn\.PackedSequence"):
+        create_session(one_model(groups), session_dir=tmp_path / "session")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Optimizer
 
 from torchassistant.errors import DataError, UserCodeError, UserError, listing, near
@@ -178,10 +179,10 @@ class _Run:
                 raise UserCodeError(f'the node "{name}" of "{self.processor.name}"') from error
             if isinstance(result, torch.Tensor):
                 result = (result,)
-            elif not isinstance(result, (list, tuple)):
+            elif not isinstance(result, (list, tuple)) or isinstance(result, PackedSequence):
                 raise self.no_tensors(name, result)
             if len(result) != len(names):
-                raise self.miscounted(name, len(result), names)
+                raise self.miscounted(name, result, names)
             outputs.update(zip(names, result, strict=True))
         return outputs
 
@@ -243,10 +244,11 @@ class _Run:
             text += "neither the input adapter nor an earlier node gives"
         return DataError(text + near(key, own), about=(self.processor.name, node))
 
-    def miscounted(self, node: str, count: int, names: Sequence[str]) -> DataError:
+    def miscounted(self, node: str, result: Sequence[Any], names: Sequence[str]) -> DataError:
+        kind = "" if type(result) in (list, tuple) else f" (a {_kind(result)})"
         return DataError(
             f'the node "{node}" of "{self.processor.name}" names {len(names)} outputs '
-            f"({listing(names)}), and its model returned {count}",
+            f"({listing(names)}), and its model returned {len(result)}{kind}",
             about=(self.processor.name, node),
         )
 
