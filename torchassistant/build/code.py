@@ -15,7 +15,7 @@ from torchassistant.build.survey import described_in
 from torchassistant.build.trust import Trust
 from torchassistant.config import Spec
 from torchassistant.config.references import Key
-from torchassistant.errors import is_users_file
+from torchassistant.ownership import is_users_file
 
 _MOST = 100
 

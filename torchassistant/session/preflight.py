@@ -23,9 +23,9 @@ from torchassistant.errors import (
     Problem,
     UserCodeError,
     UserError,
-    is_from_users_code,
 )
 from torchassistant.graph import BatchGraph, Frames, Node, evaluating, kept
+from torchassistant.ownership import is_from_users_code
 from torchassistant.session.session import Session
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
 from torchassistant.training.forward import Forward
