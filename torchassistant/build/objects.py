@@ -12,6 +12,7 @@ from torchassistant.build.trust import LIBRARIES, Trust
 from torchassistant.config.objects import is_object, nested_in
 from torchassistant.config.tree import Path
 from torchassistant.errors import ConfigError, Place, Problem, UserCodeError, UserError
+from torchassistant.ownership import is_from_users_code
 
 PlaceOf = Callable[[Path], Place]
 """Where in the user's files a path of the config stands."""
@@ -117,7 +118,8 @@ class ObjectMaker:
         except UserError as error:
             raise self.problem(f"{name}: {error}", path) from error
         except Exception as error:
-            if getattr(target, "__module__", "").split(".")[0] in LIBRARIES:
+            is_librarys = getattr(target, "__module__", "").split(".")[0] in LIBRARIES
+            if is_librarys and not is_from_users_code(error):
                 raise self.problem(f"{name}: {error}", path) from error
             raise UserCodeError(f"building {what}") from error
 
