@@ -84,11 +84,6 @@ def is_users_file(file: str) -> bool:
     return _now().is_users(file)
 
 
-def is_local_file(file: str) -> bool:
-    """Whether a file lies below the working directory, and is no library's."""
-    return _now().is_local(file)
-
-
 def is_from_users_code(error: BaseException) -> bool:
     """Whether code of the user's own was running when this was raised, here or in a worker."""
     if WORKERS_TRACEBACK in str(error):

@@ -137,16 +137,16 @@ class Trust:
         if not self._may_use(outer):
             return home_of(outer)
         homes = map(home_of, inner)
-        return next((home for home in homes if not self._may_come_from(home)), None)
+        return next((home for home in homes if not self.may_come_from(home)), None)
 
     def _may_use(self, found: Any) -> bool:
         home = home_of(found)
         if self.trusts(home) or _is_tensor_made(found):
             return True
         from_library = home.partition(".")[0] in LIBRARIES
-        return self._may_come_from(home) and not (from_library and _is_machinery(found, home))
+        return self.may_come_from(home) and not (from_library and _is_machinery(found, home))
 
-    def _may_come_from(self, home: str) -> bool:
+    def may_come_from(self, home: str) -> bool:
         """Whether what a module defines may be used."""
         top = home.partition(".")[0]
         if self.trusts(home) or top in LIBRARIES:

@@ -14,7 +14,7 @@ from torchassistant.config.homes import HOMES
 from torchassistant.config.objects import Described, objects_in
 from torchassistant.config.spec import Spec
 from torchassistant.config.static import Found, find_source, has_method, is_derived, signature_of
-from torchassistant.ownership import is_local_file
+from torchassistant.ownership import Ownership
 
 _MODULE = ("torch.nn.Module", "torch.nn.modules.module.Module")
 _BASES = {
@@ -55,6 +55,8 @@ def _loaders(spec: Spec) -> list[Any]:
 
 
 def _is_certain(described: Described) -> bool:
+    if described.kind != "object":
+        return False
     found = _found(described)
     if found is None or not _is_allowed(found):
         return False
@@ -84,7 +86,7 @@ def _is_allowed(found: Found) -> bool:
     """Whether it is below the working directory, or in what any config may name."""
     if found.module.startswith(_LIBRARIES):
         return not found.name.startswith("_")
-    return is_local_file(str(found.file))
+    return Ownership().is_local(str(found.file))
 
 
 def _is_of_kind(found: Found, role: str) -> bool:

@@ -16,7 +16,7 @@ from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
 from torchassistant.session.regrouping import Regrouping
 from torchassistant.session.session import Session
-from torchassistant.session.state import progress_of
+from torchassistant.session.state import progress_of, stored_definitions
 
 
 def load_session(
@@ -84,7 +84,15 @@ def _loaded(
         statics.redraws = True
         for name in changes.splits_in(changed, spec):
             statics.splits.pop(name, None)
-    session = open_session(folder.path, spec, findings.place_of, statics, trusted, device)
+    session = open_session(
+        folder.path,
+        spec,
+        findings.place_of,
+        statics,
+        trusted,
+        device,
+        stored=stored_definitions(found, spec, statics),
+    )
     build_pipelines(session.builder)
     build_stages(session.builder)
     regrouping = None if before is None else Regrouping(changed, before, session)

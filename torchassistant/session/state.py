@@ -13,7 +13,9 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.utils.data import IterableDataset
 
-from torchassistant.build import Parts
+from torchassistant.build import Parts, Statics
+from torchassistant.config import Spec
+from torchassistant.config.references import Key
 from torchassistant.data.cached import uncached
 from torchassistant.data.generators import (
     Generator,
@@ -140,6 +142,35 @@ def restore(checkpoint: Checkpoint, parts: Parts, weights_only: bool = False) ->
 def progress_of(checkpoint: Checkpoint) -> Progress:
     """How far a run had come when a checkpoint was saved."""
     return Progress.of(checkpoint.state("state")["progress"])
+
+
+def stored_definitions(checkpoint: Checkpoint, spec: Spec, statics: Statics) -> set[Key]:
+    """The definitions whose state :func:`restore` puts back, and the preprocessors of a session.
+
+    Args:
+        checkpoint: A sound one.
+        spec: The config of the session.
+        statics: What was decided when the session was created.
+    """
+    modules = checkpoint.state("state")["modules"]
+
+    def is_stored(group: str, name: str, own: Any) -> bool:
+        if group == "models":
+            return checkpoint.has(f"models/{name}.safetensors")
+        if group == "optimizers":
+            return checkpoint.has(f"optimizers/{name}.json")
+        if group == "losses":
+            parts = [f'the loss "{name}"', f'the transform of the loss "{name}"']
+            return all(what in modules for what in parts[: 1 if own.transform is None else 2])
+        if group == "batch_processors":
+            return own.is_object and f'part 0 of the batch processor "{name}"' in modules
+        return group == "preprocessors" and name in statics.preprocessors
+
+    return {
+        Key(one.group, one.name)
+        for one in spec.initialize.definitions
+        if is_stored(one.group, one.name, one.spec)
+    }
 
 
 def has_weights_of(checkpoint: Checkpoint, parts: Parts) -> bool:
