@@ -24,6 +24,7 @@ from torchassistant.session import Draft
 
 VALUES = """
 import enum, os, math, functools
+from pathlib import Path
 import numpy as np
 import torch
 from torchvision.transforms import InterpolationMode
@@ -34,6 +35,8 @@ class Colour(enum.Enum):
 
 class Holder:
     rate = 0.5
+    folder = Path("data")
+    mean = np.float32(0.5)
     names = ["a", "b"]
 
 WEIGHT = torch.tensor([1.0, 3.0])
@@ -91,6 +94,8 @@ CONSTANTS: dict[str, Any] = {
     "values.CPU": torch.device("cpu"),
     "values.Holder.rate": 0.5,
     "values.Holder.names": ["a", "b"],
+    "values.Holder.folder": Path("data"),
+    "values.Holder.mean": 0.5,
     "values.NAMES": ["a", {"b": (1, 2.5)}],
     "values.math.pi": None,
     "values.torch.float64": torch.float64,

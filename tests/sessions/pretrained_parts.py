@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 
@@ -73,7 +74,7 @@ def _linear() -> nn.Module:
 def careless(session: Any, file: str) -> nn.Module:
     """A factory that reads a file each time."""
     model = _linear()
-    model.load_state_dict(torch.load(file))
+    model.load_state_dict(load_file(file))
     return model
 
 
@@ -83,7 +84,7 @@ def careful(session: Any, file: str) -> nn.Module:
         print(session.restoring, file=seen)
     model = _linear()
     if not session.restoring:
-        model.load_state_dict(torch.load(file))
+        model.load_state_dict(load_file(file))
     return model
 
 
@@ -93,11 +94,11 @@ class Reader(nn.Sequential):
     def __init__(self, file: str) -> None:
         super().__init__(*_linear())
         try:
-            self.load_state_dict(torch.load(file))
+            self.load_state_dict(load_file(file))
         except OSError as error:
             raise RuntimeError("no weights") from error
 
 
 def save(file: Path) -> None:
     """Weights for the factories."""
-    torch.save(_linear().state_dict(), file)
+    save_file(_linear().state_dict(), file)

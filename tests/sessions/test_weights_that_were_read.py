@@ -11,8 +11,9 @@ import pretrained_parts
 import pytest
 import torch
 import torchvision
+from safetensors.torch import load_file, save_file
 from torch import nn
-from torchvision.models import WeightsEnum, get_model_builder, get_model_weights, list_models
+from torchvision.models import WeightsEnum, _api, get_model_builder, get_model_weights, list_models
 from toy_config import Command, Config, files_of, toy_config, write
 
 from torchassistant import create_session, load_session
@@ -20,19 +21,25 @@ from torchassistant.build.pretrained import LeftOut, called_without_weights
 from torchassistant.errors import ConfigError
 from torchassistant.session import evaluate_config
 
-FILE = Path("hub/checkpoints/squeezenet1_1-b8a52dc0.pth")
+FILE = "squeezenet1_1-b8a52dc0.pth"
 BACKBONE = {"class": "torchvision.models.squeezenet1_1", "kwargs": {"weights": "DEFAULT"}}
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where torch keeps what it has downloaded: the weights of a small model."""
+    """Where the weights of a small model lie, as if they were downloaded; nothing else can be."""
+    download = _api.load_state_dict_from_url
+
+    def read(url: str, *args: Any, **kwargs: Any) -> Any:
+        file = tmp_path / url.rpartition("/")[2]
+        return load_file(file) if file.exists() else download(url, *args, **kwargs)
+
+    monkeypatch.setattr(_api, "load_state_dict_from_url", read)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for proxy in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")
-    (tmp_path / FILE).parent.mkdir(parents=True)
     torch.manual_seed(9)
-    torch.save(torchvision.models.squeezenet1_1().state_dict(), tmp_path / FILE)
+    save_file(torchvision.models.squeezenet1_1().state_dict(), tmp_path / FILE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCHASSISTANT_TRUST", "pretrained_parts timm")
     return tmp_path
@@ -83,7 +90,7 @@ def test_a_session_does_without_weights_that_it_holds(home: Path, case: str) -> 
 def test_weights_that_it_does_not_hold_are_read(home: Path) -> None:
     session = create_session(config(made("Teacher")), home / "run", preflight=False)
     teacher = weights(session.models["net"].hidden[0])
-    assert alike(teacher, torch.load(home / FILE))
+    assert alike(teacher, load_file(home / FILE))
     again = load_session(home / "run")
     assert alike(weights(again.models["net"].hidden[0]), teacher)
     (home / FILE).unlink()
@@ -94,8 +101,8 @@ def test_weights_that_it_does_not_hold_are_read(home: Path) -> None:
 
 
 def test_a_new_model_reads_its_weights(home: Path) -> None:
-    created = config({"class": "pretrained_parts.careful", "args": ["w.pt"]})
-    pretrained_parts.save(home / "w.pt")
+    created = config({"class": "pretrained_parts.careful", "args": ["w.safetensors"]})
+    pretrained_parts.save(home / "w.safetensors")
     net = created["initialize"]["definitions"][4]["spec"]
     net["factory_fn"] = net.pop("class")
     create_session(created, home / "run", preflight=False)
@@ -123,12 +130,12 @@ def test_a_loss_that_looks_through_a_network(home: Path) -> None:
 
 
 def test_a_factory_sees_that_its_state_is_put_back(home: Path) -> None:
-    net = {"factory_fn": "pretrained_parts.careful", "kwargs": {"file": "w.pt"}}
-    pretrained_parts.save(home / "w.pt")
+    net = {"factory_fn": "pretrained_parts.careful", "kwargs": {"file": "w.safetensors"}}
+    pretrained_parts.save(home / "w.safetensors")
     session = create_session(config(net), home / "run", preflight=False)
     stored = weights(session.models["net"])
-    assert alike(stored, torch.load(home / "w.pt"))
-    (home / "w.pt").unlink()
+    assert alike(stored, load_file(home / "w.safetensors"))
+    (home / "w.safetensors").unlink()
     again = load_session(home / "run")
     assert alike(weights(again.models["net"]), stored)
     again.train()
@@ -139,16 +146,17 @@ def test_a_factory_sees_that_its_state_is_put_back(home: Path) -> None:
 @pytest.mark.parametrize("key", ["factory_fn careless", "class Reader"])
 def test_a_file_that_is_gone_is_named(home: Path, command: Command, key: str) -> None:
     kind, name = key.split()
-    net = {kind: f"pretrained_parts.{name}", "kwargs": {"file": "w.pt"}}
-    pretrained_parts.save(home / "w.pt")
+    net = {kind: f"pretrained_parts.{name}", "kwargs": {"file": "w.safetensors"}}
+    pretrained_parts.save(home / "w.safetensors")
     create_session(config(net), home / "run", preflight=False)
-    (home / "w.pt").rename(home / "elsewhere.pt")
+    (home / "w.safetensors").rename(home / "elsewhere")
     done = command("train.py", "run")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert f'building the model "net": {name}: [Errno 2] No such file or directory: \'w.pt' in line
+    assert f'building the model "net": {name}: No such file or directory' in line
+    assert "w.safetensors" in line
     assert line.endswith("where session.restoring is true")
-    (home / "elsewhere.pt").rename(home / "w.pt")
+    (home / "elsewhere").rename(home / "w.safetensors")
     load_session(home / "run").train()
 
 
@@ -268,14 +276,14 @@ def test_the_older_spelling() -> None:
 TIMM = {
     "__init__": "from timm.models import create_model",
     "models/__init__": "from timm.models._factory import create_model",
-    "models/_helpers": "import torch\n"
-    "def load_checkpoint(model, path):\n    model.load_state_dict(torch.load(path))",
-    "models/_builder": "import torch\n"
-    "def load_pretrained(model, file):\n    model.load_state_dict(torch.load(file))\n"
+    "models/_helpers": "from safetensors.torch import load_file\n"
+    "def load_checkpoint(model, path):\n    model.load_state_dict(load_file(path))",
+    "models/_builder": "import torch\nfrom safetensors.torch import load_file\n"
+    "def load_pretrained(model, file):\n    model.load_state_dict(load_file(file))\n"
     "def build(eps, pretrained):\n"
     "    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 12))\n"
     "    model.eps = eps\n"
-    "    if pretrained: load_pretrained(model, 'w.pt')\n    return model",
+    "    if pretrained: load_pretrained(model, 'w.safetensors')\n    return model",
     "models/_factory": "from timm.models import _builder\n"
     "from timm.models._helpers import load_checkpoint\n"
     "def create_model(model_name, pretrained=False, checkpoint_path='', **kwargs):\n"
@@ -285,16 +293,18 @@ TIMM = {
 """Where timm reads weights, as the real one does; its models are not needed for that."""
 
 OLD_TIMM = {
-    "__init__": "import torch\n"
+    "__init__": "import torch\nfrom safetensors.torch import load_file\n"
     "def create_model(model_name, pretrained=False, checkpoint_path='', **kwargs):\n"
     "    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 12))\n"
-    "    for file in [checkpoint_path or ('w.pt' if pretrained else None)]:\n"
-    "        if file: model.load_state_dict(torch.load(file))\n    return model",
+    "    for file in [checkpoint_path or ('w.safetensors' if pretrained else None)]:\n"
+    "        if file: model.load_state_dict(load_file(file))\n    return model",
 }
 
 
 @pytest.mark.parametrize(
-    "kwargs", [{"pretrained": True}, {"checkpoint_path": "w.pt"}, {"args": ["any", True]}], ids=str
+    "kwargs",
+    [{"pretrained": True}, {"checkpoint_path": "w.safetensors"}, {"args": ["any", True]}],
+    ids=str,
 )
 @pytest.mark.parametrize("version", [TIMM, OLD_TIMM], ids=["timm", "another timm"])
 def test_models_of_timm(
@@ -308,14 +318,14 @@ def test_models_of_timm(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"{source}\n")
     monkeypatch.syspath_prepend(str(home / "lib"))
-    pretrained_parts.save(home / "w.pt")
+    pretrained_parts.save(home / "w.safetensors")
     net: dict[str, Any] = {"class": "timm.create_model", "args": ["any"], "kwargs": dict(kwargs)}
     net["args"] = net["kwargs"].pop("args", ["any"])
     try:
         session = create_session(config(net), home / "run", preflight=False)
         stored = weights(session.models["net"])
-        assert alike(stored, torch.load(home / "w.pt"))
-        (home / "w.pt").unlink()
+        assert alike(stored, load_file(home / "w.safetensors"))
+        (home / "w.safetensors").unlink()
         again = load_session(home / "run").models["net"]
         assert alike(weights(again), stored)
         if version is TIMM:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from enum import Enum
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -87,14 +88,14 @@ def find_constant(path: str, trust: Trust) -> Any:
         )
     kind = "module" if isinstance(found, ModuleType) else type(found).__name__
     raise NotFound(
-        f'"{path}" is a {kind}, and no constant: a number, a text, a dtype or the like, a member '
-        "of an enum, a tensor, or a list, tuple, set or dict of those"
+        f'"{path}" is a {kind}, and no constant: a number, a text, a path, a dtype or the like, a '
+        "member of an enum, a tensor, or a list, tuple, set or dict of those"
     )
 
 
 def is_plain(value: Any, depth: int = 0) -> bool:
     """Whether a value is data through and through, so that a copy of it says all that it says."""
-    if type(value) in _LEAVES:
+    if type(value) in _LEAVES or isinstance(value, np.generic):
         return not (isinstance(value, torch.Tensor) and value.requires_grad)
     if depth > _DEEPEST:
         return False
@@ -107,7 +108,8 @@ def is_plain(value: Any, depth: int = 0) -> bool:
 
 _DEEPEST = 20
 _LEAVES = (
-    *(type(None), bool, int, float, complex, str, bytes, np.ndarray, torch.Tensor, torch.Size),
+    *(type(None), bool, int, float, complex, str, bytes, range, type(Path())),
+    *(np.ndarray, torch.Tensor, torch.Size),
     *(torch.dtype, torch.device, torch.layout, torch.memory_format),
 )
 

@@ -173,7 +173,7 @@ def _unread(error: BaseException | None) -> str | None:
     while not isinstance(error, OSError):
         if error is None:
             return None
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     for frame, _ in traceback.walk_tb(error.__traceback__):
         url = frame.f_locals.get("url")
         if frame.f_globals.get("__name__") == "torch.hub" and isinstance(url, str):

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from torchassistant.config import Spec
 from torchassistant.config.tree import Path
-from torchassistant.errors import ConfigError, Problem
+from torchassistant.errors import ConfigError, Problem, UserError
 from torchassistant.session.changes import Change
 from torchassistant.session.session import Session
 
@@ -126,10 +126,10 @@ def _before(key: str, spec: Any, path: Path, session: Session) -> Any:
     if key in spec.kwargs:
         made = maker.value(spec.kwargs[key], (*path, key), "an optimizer", "optimizers")
         return tuple(made) if isinstance(made, list) else made
-    target = maker.find(spec.class_ or spec.factory_fn, path, "optimizers")
     try:
+        target = maker.find(spec.class_ or spec.factory_fn, path, "optimizers")
         default = inspect.signature(target).parameters[key].default
-    except (KeyError, TypeError, ValueError):
+    except (UserError, KeyError, TypeError, ValueError):
         return None
     return None if default is inspect.Parameter.empty else default
 
