@@ -1,6 +1,6 @@
 """Writes config.schema.json, by which editors complete and check a config, from the language.
 
-``python docs/schema.py`` writes it anew.
+``python docs/schema.py`` writes it anew, here and in the package, which brings it along.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from torchassistant.config.spec import Spec
 
 FILE = Path(__file__).with_name("config.schema.json")
+FILES = (FILE, FILE.parents[1] / "torchassistant" / FILE.name)
 
 
 def schema() -> dict[str, Any]:
@@ -46,4 +47,5 @@ def _without_titles(value: Any, names: bool = False) -> Any:
 
 
 if __name__ == "__main__":
-    FILE.write_text(text(), encoding="utf-8")
+    for file in FILES:
+        file.write_text(text(), encoding="utf-8")

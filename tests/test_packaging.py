@@ -65,6 +65,23 @@ def test_wheel_names_version_licence_and_command(wheel: Path) -> None:
     assert "LICENSE" in parts
 
 
+def test_wheel_brings_the_schema_and_prints_it(wheel: Path, tmp_path: Path) -> None:
+    schema = (ROOT / "docs" / "config.schema.json").read_text(encoding="utf-8")
+    with ZipFile(wheel) as archive:
+        assert archive.read("torchassistant/config.schema.json").decode() == schema
+        archive.extractall(tmp_path)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from torchassistant import cli; "
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"{code} sys.exit(cli.main_console())", "schema"],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == schema
+
+
 def test_wheel_runs_away_from_the_project(wheel: Path, tmp_path: Path) -> None:
     site = tmp_path / "site"
     with ZipFile(wheel) as archive:

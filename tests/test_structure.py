@@ -32,6 +32,7 @@ FLOORS = {
     "catalogue": 3,
     "config": 2,
     "errors": 1,
+    "ownership": 1,
 }
 TORCH = ("torch", "torchvision", "torchmetrics", "safetensors.torch")
 PICKLES = ("pickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve")
@@ -73,13 +74,13 @@ class Module:
 
     @property
     def group(self) -> str:
-        """The floor's name: a folder, ``errors``, ``catalogue`` or the façade itself."""
+        """The floor's name: a folder, a module of its own, ``catalogue`` or the façade itself."""
         if self.name == PACKAGE:
             return PACKAGE
         head, *rest = self.name.removeprefix(f"{PACKAGE}.").split(".")
         if head == "__main__":
             return "cli"
-        if head == "errors" or rest or self.is_package:
+        if head in ("errors", "ownership") or rest or self.is_package:
             return head
         return "catalogue"
 
@@ -226,7 +227,7 @@ def torch_problems(modules: dict[str, Module]) -> list[str]:
     problems = [
         f"{module.name}:{statement.line} imports {statement.target}"
         for module in modules.values()
-        if module.group in ("config", "errors")
+        if module.group in ("config", "errors", "ownership")
         for statement in module.imports
         if is_or_is_in(statement.target, TORCH)
     ]
@@ -373,7 +374,7 @@ LAZY_FACADE = "import importlib\ndef __getattr__(name):\n    return importlib.im
 
 def write_package(root: Path, files: dict[str, str]) -> dict[str, Module]:
     """Write a small package with every folder on a floor, then ``files`` over it; read it back."""
-    folders = set(FLOORS) - {PACKAGE, "catalogue", "errors"}
+    folders = set(FLOORS) - {PACKAGE, "catalogue", "errors", "ownership"}
     house = {"__init__.py": LAZY_FACADE, "errors.py": "", "losses.py": "", "metrics.py": ""}
     house |= {f"{folder}/__init__.py": "" for folder in folders}
     for name, text in (house | files).items():

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import sysconfig
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -133,34 +129,6 @@ def blaming(part: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise UserCodeError(part) from error
-
-
-_PACKAGE = str(Path(__file__).resolve().parent)
-_INSTALLED = tuple(
-    dict.fromkeys(
-        os.path.realpath(sysconfig.get_paths()[key]) for key in ("purelib", "platlib", "stdlib")
-    )
-)
-
-
-def is_users_file(file: str) -> bool:
-    """Whether code in this file is the user's own: neither ours nor a library's."""
-    path = os.path.realpath(file)
-    if path.startswith(_PACKAGE + os.sep) or file.startswith("<frozen"):
-        return False
-    return not any(path.startswith(folder + os.sep) for folder in _INSTALLED)
-
-
-def is_from_users_code(error: BaseException) -> bool:
-    """Whether code of the user's own was running when this was raised, here or in a worker."""
-    if _WORKERS_TRACEBACK in str(error):
-        files = re.findall(r'^  File "([^"]+)"', str(error), flags=re.MULTILINE)
-        return any(is_users_file(file) for file in files)
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(is_users_file(frame.f_code.co_filename) for frame, _ in frames)
-
-
-_WORKERS_TRACEBACK = "Original Traceback (most recent call last):\n"
 
 
 class Interrupted(BaseException):

@@ -23,6 +23,7 @@ from exact_configs import (
     loss,
     made,
     node,
+    one_model,
     part,
     stage,
     trained_by,

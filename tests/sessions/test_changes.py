@@ -664,3 +664,90 @@ def test_splits_are_drawn_again_where_that_is_accepted(tmp_path: Path) -> None:
     oldest = sorted((path / "checkpoints").iterdir())[0].name
     if oldest == "0000000000":
         assert len(load_session(path, checkpoint="0").splits["parts"].indices[0]) == 30
+
+
+# Parameter groups that are not alike
+
+
+def grouped(**kwargs: Any) -> Config:
+    adam = {"factory_fn": "toys.grouped_adam", "model": "net", "kwargs": kwargs}
+    return toy_config(net={"class": "toys.TwoLayers"}, adam=adam)
+
+
+def values(session: Session, key: str) -> list[Any]:
+    return [group[key] for group in session.optimizers["adam"].param_groups]
+
+
+GROUPS: dict[str, tuple[Config, str, list[Any], str]] = {
+    "what one was given stays": (
+        {},
+        "weight_decay=0.2",
+        [0.2, 0.2, 0.0],
+        'weight_decay is 0.2 in group 0 (was 0.1), is 0.2 in group "head" (was 0.1), '
+        "stays 0.0 in group 2",
+    ),
+    "all that are alike change": (
+        {},
+        "eps=0.5",
+        [0.5, 0.5, 0.5],
+        "eps is 0.5 in group 0 (was 1e-08), ",
+    ),
+    "what follows from it follows": ({"share": 0.1, "lr": 0.5}, "lr=1.0", [0.1, 1.0, 1.0], "lr is"),
+    "element by element": (
+        {"betas": [0.5, 0.5]},
+        "betas=[0.6, 0.7]",
+        [(0.6, 0.7), (0.6, 0.7), (0.6, 0.7)],
+        "betas is (0.6, 0.7) in group 0 (was (0.5, 0.5))",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_a_group_keeps_what_it_was_given_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
+    kwargs, setting, expected, said = GROUPS[case]
+    begun(tmp_path / "run", grouped(**kwargs))
+    session = load_session(tmp_path / "run", settings=[f"adam.kwargs.{setting}"])
+    key = setting.partition("=")[0]
+    assert values(session, key) == expected
+    assert f'the optimizer "adam": {said}' in capsys.readouterr().err
+    session.train()
+    assert values(load_session(tmp_path / "run"), key) == expected
+
+
+def test_a_group_keeps_what_it_was_given_from_python(tmp_path: Path) -> None:
+    begun(tmp_path / "run", grouped())
+    session = load_session(tmp_path / "run")
+    session.optimizers["adam"].param_groups[0]["weight_decay"] = 0.7
+    reporter = AfterEpoch(1)
+    with pytest.raises(Interrupted):
+        session.train(reporter, reporter.stop)
+    session = load_session(tmp_path / "run", settings=["adam.kwargs.weight_decay=0.2"])
+    assert values(session, "weight_decay") == [0.7, 0.2, 0.0]
+
+
+def test_an_argument_that_no_group_has_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun(tmp_path / "run", grouped(share=0.5))
+    load_session(tmp_path / "run", settings=["adam.kwargs.share=1.0"], accept_changes=True)
+    assert (
+        'the optimizer "adam": "share" is no setting of its parameter groups, which stay as they '
+        "were\n" in capsys.readouterr().err
+    )
+
+
+def test_what_a_scheduler_cycles_is_the_schedulers(tmp_path: Path) -> None:
+    adam = {
+        "class": "Adam",
+        "model": "net",
+        "lr_scheduler": {
+            "class": "OneCycleLR",
+            "kwargs": {"max_lr": 0.1, "total_steps": 20},
+            "interval": "step",
+        },
+    }
+    begun(tmp_path / "run", toy_config(adam=adam))
+    with pytest.raises(ConfigError, match='"betas" is the scheduler\'s to set'):
+        load_session(tmp_path / "run", settings=["adam.kwargs.betas=[0.5, 0.6]"])

@@ -89,7 +89,10 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 def environment() -> dict[str, str]:
     """The environment of a command: the toys are importable, and trusted."""
-    toys = {"PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}", "TORCHASSISTANT_TRUST": "toys plain_data"}
+    toys = {
+        "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}",
+        "TORCHASSISTANT_TRUST": "toys plain_data pretrained_parts",
+    }
     return {**os.environ, **toys, "PYTHONDONTWRITEBYTECODE": "1"}
 
 

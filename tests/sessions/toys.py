@@ -301,3 +301,27 @@ class Detached(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layer(x).detach()
+
+
+class TwoLayers(nn.Module):
+    """Two layers, so that an optimizer may treat them differently."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(2, 3), nn.Linear(3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(self.first(x))
+
+
+def grouped_adam(
+    session: Any, lr: float = 0.01, weight_decay: float = 0.1, share: float = 1.0, **kwargs: Any
+) -> torch.optim.Optimizer:
+    """The first layer learns with a share of the rate; biases do not decay."""
+    net = session.models["net"]
+    groups = [
+        {"params": [net.first.weight], "lr": share * lr},
+        {"params": [net.second.weight], "name": "head"},
+        {"params": [net.first.bias, net.second.bias], "weight_decay": 0.0},
+    ]
+    return torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay, **kwargs)

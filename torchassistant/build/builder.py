@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -18,6 +18,7 @@ from torchassistant.build.devices import Devices
 from torchassistant.build.objects import ObjectMaker, PlaceOf
 from torchassistant.build.order import build_order
 from torchassistant.build.parts import Parts
+from torchassistant.build.pretrained import LeftOut
 from torchassistant.build.reaching import models_reached
 from torchassistant.build.roles import takes_optimizer_first
 from torchassistant.build.trust import Trust
@@ -71,6 +72,7 @@ class Builder:
         statics: What was decided when the session was created.
         place_of: Where things stand in the user's files.
         trust: Decides what may be imported.
+        stored: The definitions whose state is put back when all is built.
     """
 
     def __init__(
@@ -81,11 +83,13 @@ class Builder:
         statics: Statics,
         place_of: PlaceOf,
         trust: Trust,
+        stored: Collection[Key] = (),
     ) -> None:
         self.spec = spec
         self.parts = parts
         self.devices = devices
         self.statics = statics
+        self.stored = stored
         self.maker = ObjectMaker(parts, place_of, trust)
         self.drew: set[Key] = set()
         self.definitions: dict[Key, Any] = {
@@ -121,14 +125,30 @@ class Builder:
             for key in build_order(self.definitions, wanted, self.is_given):
                 seed_everything(derived(self.parts.seed, *key))
                 before = random_state() if key.group in _MADE_OF_DATA else None
-                built = self.builders[key.group](
-                    key.name, self.definitions[key].spec, self.paths[key]
-                )
+                built = self.restorable(key) if key in self.stored else self.built(key)
                 if before is not None and not same_state(before, random_state()):
                     self.drew.add(key)
                 if key.group == "datasets" and self.definitions[key].spec.cache is not None:
                     built = self.cached(built, key.name, self.paths[key])
                 getattr(self.parts, key.group)[key.name] = built
+
+    def built(self, key: Key) -> Any:
+        """One definition, as its group is built."""
+        return self.builders[key.group](key.name, self.definitions[key].spec, self.paths[key])
+
+    def restorable(self, key: Key) -> Any:
+        """One whose state is put back afterwards: weights that this replaces are not read."""
+        self.parts.restoring, self.maker.left_out = True, LeftOut()
+        try:
+            built = self.built(key)
+            if not self.maker.left_out.is_missed_in(built):
+                return built
+            # It keeps some of the weights where nobody would put them back.
+            self.maker.left_out = None
+            seed_everything(derived(self.parts.seed, *key))
+            return self.built(key)
+        finally:
+            self.parts.restoring, self.maker.left_out = False, None
 
     def is_given(self, key: Key, reference: Reference) -> bool:
         """A preprocessor that is fitted already needs no data."""
@@ -201,7 +221,7 @@ class Builder:
     def loader_factory(self, name: str, spec: Any, path: Path) -> LoaderFactory:
         collator = self.parts.collators[spec.collator] if spec.collator else DefaultCollator()
         what = f'the loader factory "{name}"'
-        kwargs = self.maker.value(spec.kwargs, (*path, "kwargs"), what, "loader_factories")
+        kwargs = self.maker.arguments(spec.kwargs, (*path, "kwargs"), what, "loader_factories")
         dataset = self.parts.dataset(spec.dataset)
         augments = self.augments(spec, path, what)
         factory = LoaderFactory(dataset, collator, kwargs, name, spec.dataset, augments)

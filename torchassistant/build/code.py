@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import inspect
 import sys
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
+from enum import Enum
 from typing import Any
 
-from torchassistant.build.importing import NotFound, find
+import numpy as np
+import torch
+
+from torchassistant.build.importing import NotFound, find, find_constant
 from torchassistant.build.roles import ANYTHING, ROLES
 from torchassistant.build.survey import described_in
 from torchassistant.build.trust import Trust
 from torchassistant.config import Spec
 from torchassistant.config.references import Key
-from torchassistant.errors import is_users_file
+from torchassistant.ownership import is_users_file
 
 _MOST = 100
 
@@ -35,12 +40,44 @@ def code_of(
     code: dict[str, dict[str, str]] = {}
     for described in described_in(spec, wanted):
         role = described.role or "others"
+        if described.kind == "constant":
+            _note_constant(described.name, trust, code.setdefault(role, {}))
+            continue
         try:
             target = find(described.name, ROLES.get(described.role, ANYTHING).homes, trust)
         except NotFound:
             continue
         _gather(target, code.setdefault(role, {}))
     return {role: dict(sorted(found.items())) for role, found in sorted(code.items()) if found}
+
+
+def _note_constant(path: str, trust: Trust, found: dict[str, str]) -> None:
+    """The value of a constant of the user, as text."""
+    try:
+        value = find_constant(path, trust)
+    except NotFound:
+        return
+    steps = path.split(".")
+    modules = (".".join(steps[:end]) for end in range(len(steps) - 1, 0, -1))
+    module = next(name for name in modules if name in sys.modules)
+    if isinstance(value, Enum):
+        _gather(type(value), found)
+    elif is_users_file(getattr(sys.modules[module], "__file__", None) or ""):
+        name = f"{module}: {path.removeprefix(module)[1:]}"
+        found[name] = repr(value) if _is_plain(value) else f"{type(value)} {_digest(value)}"
+
+
+def _digest(value: Any) -> str:
+    """The same for values that are the same, through and through."""
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        value = [str(value.dtype), [*value.shape], value.tolist()]
+    elif isinstance(value, dict):
+        value = [[_digest(key), _digest(item)] for key, item in value.items()]
+    elif isinstance(value, (set, frozenset)):
+        value = sorted(map(_digest, value))
+    elif isinstance(value, (list, tuple)):
+        value = [str(type(value)), *map(_digest, value)]
+    return hashlib.sha256(repr(value).encode()).hexdigest()
 
 
 def meaning(source: str) -> str:

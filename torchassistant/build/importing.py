@@ -6,9 +6,15 @@ import os
 import pkgutil
 import sys
 from collections.abc import Sequence
+from copy import deepcopy
+from enum import Enum
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
+
+import numpy as np
+import torch
 
 from torchassistant.build.trust import LIBRARIES, Trust, home_of, spec_of
 from torchassistant.config.homes import TORCHMETRICS
@@ -57,6 +63,55 @@ def find(path: str, homes: Sequence[str], trust: Trust) -> Any:
     if stranger is not None:
         raise _refused(path, stranger)
     return found
+
+
+def find_constant(path: str, trust: Trust) -> Any:
+    """The value at a dotted path, for use as an argument; what can be changed, as a copy.
+
+    Raises:
+        NotFound: There is none, or it is no plain value.
+        Refused: It may not be used.
+        UserCodeError: A module of the user raised while it was imported.
+    """
+    found = _by_path(path, trust)
+    if isinstance(found, Enum):
+        home = home_of(found)
+        if not trust.may_come_from(home):
+            raise _refused(path, home)
+        return found
+    if is_plain(found):
+        return deepcopy(found)
+    if callable(found) and not isinstance(found, ModuleType):
+        raise NotFound(
+            f'"{path}" is no constant, but can be called: {{"function": "{path}"}} gives it as it '
+            f'is, {{"class": "{path}"}} what it returns'
+        )
+    kind = "module" if isinstance(found, ModuleType) else type(found).__name__
+    raise NotFound(
+        f'"{path}" is a {kind}, and no constant: a number, a text, a path, a dtype or the like, a '
+        "member of an enum, a tensor, or a list, tuple, set or dict of those"
+    )
+
+
+def is_plain(value: Any, depth: int = 0) -> bool:
+    """Whether a value is data through and through, so that a copy of it says all that it says."""
+    if type(value) in _LEAVES or isinstance(value, np.generic):
+        return not (isinstance(value, torch.Tensor) and value.requires_grad)
+    if depth > _DEEPEST:
+        return False
+    if type(value) is dict:
+        value = [*value.keys(), *value.values()]
+    return type(value) in (list, tuple, set, frozenset) and all(
+        is_plain(item, depth + 1) or isinstance(item, Enum) for item in value
+    )
+
+
+_DEEPEST = 20
+_LEAVES = (
+    *(type(None), bool, int, float, complex, str, bytes, range, type(Path())),
+    *(np.ndarray, torch.Tensor, torch.Size),
+    *(torch.dtype, torch.device, torch.layout, torch.memory_format),
+)
 
 
 def _refused(path: str, module: str) -> Refused:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+
 from torchassistant.build.arguments import misfits
-from torchassistant.build.importing import NotFound, find
+from torchassistant.build.importing import NotFound, find, find_constant
+from torchassistant.build.pretrained import LeftOut, called_without_weights, reads_weights
 from torchassistant.build.roles import ROLES, is_itself
 from torchassistant.build.trust import LIBRARIES, Trust
-from torchassistant.config.objects import is_object, nested_in
+from torchassistant.config.objects import LITERAL, TENSOR, form_of, is_object, nested_in
+from torchassistant.config.tensors import dtype_of
 from torchassistant.config.tree import Path
 from torchassistant.errors import ConfigError, Place, Problem, UserCodeError, UserError
+from torchassistant.ownership import is_from_users_code
 
 PlaceOf = Callable[[Path], Place]
 """Where in the user's files a path of the config stands."""
@@ -27,12 +33,15 @@ class ObjectMaker:
         session: What a ``factory_fn`` gets first.
         place_of: Where things stand in the user's files.
         trust: Decides what may be imported.
+
+    While ``left_out`` is there, weights that stored state replaces are not read.
     """
 
     def __init__(self, session: Any, place_of: PlaceOf, trust: Trust) -> None:
         self.session = session
         self.place_of = place_of
         self.trust = trust
+        self.left_out: LeftOut | None = None
 
     def make(
         self,
@@ -64,35 +73,55 @@ class ObjectMaker:
             raise self.problem(f"{what}: {why}", (*path, key))
         if is_itself(target, spec, ROLES[role]):
             return target
-        args = self.value(spec.args, (*path, "args"), what, role, first_of)
-        kwargs = self.value(spec.kwargs, (*path, "kwargs"), what, role, first_of)
+        args = self.arguments(spec.args, (*path, "args"), what, role, first_of)
+        kwargs = self.arguments(spec.kwargs, (*path, "kwargs"), what, role, first_of)
         before = list(first) if ROLES[role].takes(target) else []
         if spec.class_ is None:
             before = [self.session, *(first if ROLES[role].after_session else ())]
         return self.call(target, [*before, *args], kwargs, path, what)
 
+    def arguments(
+        self, given: Any, path: Path, what: str, role: str, first_of: FirstOf | None = None
+    ) -> Any:
+        """Arguments, by name or by position, with the objects in them made."""
+        if isinstance(given, dict):
+            return {k: self.value(v, (*path, k), what, role, first_of) for k, v in given.items()}
+        return [self.value(v, (*path, i), what, role, first_of) for i, v in enumerate(given)]
+
     def value(
         self, value: Any, path: Path, what: str, role: str, first_of: FirstOf | None = None
     ) -> Any:
-        """A value of the config with the objects in it made."""
+        """A value of the config with the objects in it made, and what else it describes."""
+        form = form_of(value)
+        if form is not None:
+            return self.formed(value, form, path)
         if is_object(value):
             described = next(nested_in(value, path, role))
             target = self.find(described.name, described.named_at, role)
             spec = described.spec
-            args = self.value(spec.args, (*path, "args"), what, role, first_of)
-            kwargs = self.value(spec.kwargs, (*path, "kwargs"), what, role, first_of)
+            args = self.arguments(spec.args, (*path, "args"), what, role, first_of)
+            kwargs = self.arguments(spec.kwargs, (*path, "kwargs"), what, role, first_of)
             before: Sequence[Any] = [self.session]
             if spec.class_ is not None:
                 before = first_of(target) if first_of else ()
             return self.call(target, [*before, *args], kwargs, path, what)
-        if isinstance(value, dict):
-            return {k: self.value(v, (*path, k), what, role, first_of) for k, v in value.items()}
-        if isinstance(value, list):
-            return [
-                self.value(item, (*path, index), what, role, first_of)
-                for index, item in enumerate(value)
-            ]
+        if isinstance(value, (dict, list)):
+            return self.arguments(value, path, what, role, first_of)
         return value
+
+    def formed(self, value: dict[str, Any], form: str, path: Path) -> Any:
+        """A tensor, a constant, a function, or plain data that is marked as such."""
+        if form == LITERAL:
+            return _as_it_stands(value[LITERAL])
+        if form == TENSOR:
+            dtype = dtype_of(value)
+            return torch.tensor(value[TENSOR], dtype=getattr(torch, dtype) if dtype else None)
+        try:
+            if form == "constant":
+                return find_constant(value[form], self.trust)
+            return find(value[form], (), self.trust)
+        except NotFound as error:
+            raise self.problem(str(error), (*path, form)) from None
 
     def find(self, name: str, path: Path, role: str) -> Any:
         """What a dotted path or a short name means.
@@ -113,14 +142,47 @@ class ObjectMaker:
         for misfit in misfits(target, (), args, kwargs):
             raise self.problem(misfit.message, (*path, *misfit.path))
         try:
+            if self.left_out is not None and reads_weights(target):
+                return called_without_weights(target, args, kwargs, self.left_out)
             return target(*args, **kwargs)
         except UserError as error:
             raise self.problem(f"{name}: {error}", path) from error
         except Exception as error:
-            if getattr(target, "__module__", "").split(".")[0] in LIBRARIES:
+            unread = _unread(error) if getattr(self.session, "restoring", False) else None
+            if unread is not None:
+                message = f"building {what}: {name}: {unread}; {_NOT_NEEDED}"
+                raise self.problem(message, path) from error
+            is_librarys = getattr(target, "__module__", "").split(".")[0] in LIBRARIES
+            if is_librarys and not is_from_users_code(error):
                 raise self.problem(f"{name}: {error}", path) from error
             raise UserCodeError(f"building {what}") from error
 
     def problem(self, message: str, path: Path) -> ConfigError:
         """A problem with the object at a path."""
         return ConfigError(Problem(message, self.place_of(path)))
+
+
+_NOT_NEEDED = (
+    "what the session holds need not be read again: put the file back, or let a factory_fn leave "
+    "it out where session.restoring is true"
+)
+
+
+def _unread(error: BaseException | None) -> str | None:
+    """What could not be read, where that is what an error comes from; else None."""
+    while not isinstance(error, OSError):
+        if error is None:
+            return None
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        url = frame.f_locals.get("url")
+        if frame.f_globals.get("__name__") == "torch.hub" and isinstance(url, str):
+            return f"{error}: {url}"
+    return str(error)
+
+
+def _as_it_stands(value: Any) -> Any:
+    """Plain data, as a copy of its own."""
+    if isinstance(value, dict):
+        return {key: _as_it_stands(item) for key, item in value.items()}
+    return [_as_it_stands(item) for item in value] if isinstance(value, list) else value

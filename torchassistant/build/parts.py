@@ -45,11 +45,15 @@ class Parts:
     Args:
         seed: What everything random follows from.
         device: The device of the run.
+
+    While something is built, ``restoring`` says whether it gets the state that the session holds of
+    it, so that no file has to be read for that.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.seed = seed
         self.device = device
+        self.restoring = False
         self.datasets: dict[str, Any] = {}
         self.splits: dict[str, Split] = {}
         self.preprocessors: dict[str, Any] = {}

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from torchassistant.build.arguments import misfits
-from torchassistant.build.importing import ImportFailure, NotFound, find
+from torchassistant.build.importing import ImportFailure, NotFound, find, find_constant
 from torchassistant.build.roles import ANYTHING, ROLES, Role, is_itself, takes_optimizer_first
 from torchassistant.build.trust import Trust
 from torchassistant.config import Findings, Spec
@@ -105,9 +105,14 @@ def _look_at(described: Described, findings: Findings, trust: Trust) -> None:
     role = ROLES.get(described.role, ANYTHING)
     spec = described.spec
     try:
+        if described.kind == "constant":
+            find_constant(described.name, trust)
+            return
         target = find(described.name, role.homes, trust)
     except NotFound as error:
         findings.broke(str(error), described.named_at)
+        return
+    if described.kind == "function":
         return
     itself = not described.nested and is_itself(target, spec, role)
     if not described.nested:

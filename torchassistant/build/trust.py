@@ -11,15 +11,15 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import site
 import sys
-import sysconfig
 from collections.abc import Iterable
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
+
+from torchassistant.ownership import settle
 
 VARIABLE = "TORCHASSISTANT_TRUST"
 LIBRARIES = ("torch", "torchassistant", "torchmetrics", "torchvision")
@@ -28,7 +28,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _CATALOGUE = tuple(
     f"torchassistant.{path.stem}"
     for path in sorted(_PACKAGE.glob("*.py"))
-    if path.stem not in ("__init__", "__main__", "errors")
+    if path.stem not in ("__init__", "__main__", "errors", "ownership")
 )
 _MODELLING = {
     **dict.fromkeys(_CATALOGUE, True),
@@ -80,14 +80,6 @@ _TENSOR_TYPES = ("Generator", "Size", "Tensor", "device")
 _NO_TENSOR_FUNCTIONS = ("from_file",)
 # Modules in C, by the name under which people know them.
 _KNOWN_AS = {"posix": "os", "nt": "os", "posixpath": "os.path", "ntpath": "os.path", "_io": "io"}
-_SITES = {
-    os.path.realpath(folder)
-    for folder in (
-        *(sysconfig.get_paths()[key] for key in ("purelib", "platlib", "stdlib", "platstdlib")),
-        *site.getsitepackages(),
-        site.getusersitepackages(),
-    )
-}
 
 
 class Trust:
@@ -101,7 +93,7 @@ class Trust:
     def __init__(self, modules: Iterable[str] = ()) -> None:
         given = os.environ.get(VARIABLE, "").replace(",", " ").replace(os.pathsep, " ").split()
         self.modules = (*modules, *given)
-        self.root = os.path.realpath(os.getcwd())
+        self.ownership = settle(self.modules)
 
     def trusts(self, module: str) -> bool:
         """Whether the person at the command line trusts a module, or a package that it is in."""
@@ -137,7 +129,7 @@ class Trust:
     def has_namesake(self, top: str) -> bool:
         """Whether a module in the working directory has the name of one of Python's own."""
         is_pythons = top in sys.stdlib_module_names
-        return is_pythons and PathFinder.find_spec(top, [self.root]) is not None
+        return is_pythons and PathFinder.find_spec(top, [self.ownership.root]) is not None
 
     def stranger_in(self, found: Any) -> str | None:
         """The module that defines what of an object may not be used; None where all may be."""
@@ -145,16 +137,16 @@ class Trust:
         if not self._may_use(outer):
             return home_of(outer)
         homes = map(home_of, inner)
-        return next((home for home in homes if not self._may_come_from(home)), None)
+        return next((home for home in homes if not self.may_come_from(home)), None)
 
     def _may_use(self, found: Any) -> bool:
         home = home_of(found)
         if self.trusts(home) or _is_tensor_made(found):
             return True
         from_library = home.partition(".")[0] in LIBRARIES
-        return self._may_come_from(home) and not (from_library and _is_machinery(found, home))
+        return self.may_come_from(home) and not (from_library and _is_machinery(found, home))
 
-    def _may_come_from(self, home: str) -> bool:
+    def may_come_from(self, home: str) -> bool:
         """Whether what a module defines may be used."""
         top = home.partition(".")[0]
         if self.trusts(home) or top in LIBRARIES:
@@ -171,7 +163,10 @@ class Trust:
         return False if top in sys.stdlib_module_names else None
 
     def _is_local(self, module: str, package: ModuleType | None = None) -> bool:
-        """Whether what Python would import under this name is below the working directory."""
+        """Whether what Python would import under this name is below the working directory.
+
+        Libraries that are installed there are not meant.
+        """
         if module in sys.modules:
             return self._owns(sys.modules[module])
         spec = spec_of(module, package)
@@ -189,13 +184,8 @@ class Trust:
         return self._is_below([file] if file else said.get("__path__"))
 
     def _is_below(self, files: Iterable[str] | None) -> bool:
-        paths = [os.path.realpath(file) for file in files or ()]
-        return bool(paths) and all(
-            _is_in(path, self.root)
-            and not any(_is_in(path, folder) for folder in _SITES)
-            and not {"site-packages", "dist-packages"} & set(Path(path).parts)
-            for path in paths
-        )
+        paths = list(files or ())
+        return bool(paths) and all(map(self.ownership.is_local, paths))
 
 
 def spec_of(module: str, package: ModuleType | None = None) -> ModuleSpec | None:
@@ -323,7 +313,3 @@ def _fetches(target: Any) -> bool:
 
 def _within(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

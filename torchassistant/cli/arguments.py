@@ -16,6 +16,7 @@ SUMMARIES = {
     "infer": "Make predictions with the trained models of a session.",
     "check": "Find every mistake in a config. Nothing is created.",
     "verify-resume": "Find out whether a run that is cut goes on to exactly the same end.",
+    "schema": "Print the JSON Schema of a config, by which editors complete and check one.",
 }
 
 
@@ -40,6 +41,8 @@ def whole_parser(prog: str) -> argparse.ArgumentParser:
 
 
 def _fill(parser: argparse.ArgumentParser, command: str) -> None:
+    if command == "schema":
+        return
     if command in ("init", "check", "verify-resume"):
         parser.add_argument("config", metavar="CONFIG", help="training config (JSON)")
     elif command == "train":

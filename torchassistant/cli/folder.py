@@ -15,9 +15,18 @@ def put_first() -> None:
     """Let the user's modules win over all others, but those that TorchAssistant itself needs."""
     folder = os.getcwd()
     sys.meta_path.insert(0, NeededFirst(folder))
-    # What lies beside the scripts, as `examples`, is not the user's.
+    sys.path[:] = [folder, *(sys.path[1:] if _is_scripts(sys.path[0]) else sys.path)]
+
+
+def _is_scripts(entry: str) -> bool:
+    """Whether Python has put this first because a script of ours was called that lies there.
+
+    What lies beside the scripts, as ``examples``, is not the user's. An installed package has no
+    scripts beside it, but all other libraries.
+    """
     beside = Path(__file__).resolve().parents[2]
-    sys.path[:] = [folder, *(p for p in sys.path if not p or Path(p).resolve() != beside)]
+    called = Path(sys.argv[0]).resolve()
+    return bool(entry) and Path(entry).resolve() == beside == called.parent
 
 
 class NeededFirst:

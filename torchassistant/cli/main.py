@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from torchassistant.cli import folder, streams
 from torchassistant.cli.arguments import SUMMARIES, parser_of, whole_parser
-from torchassistant.cli.outcome import status_of
+from torchassistant.cli.outcome import DONE, status_of
 
 
 def main(argv: list[str], prog: str = "torchassistant") -> int:
@@ -48,8 +49,15 @@ def main_console() -> int:
     return main(sys.argv[1:])
 
 
+def _print_schema() -> int:
+    print((Path(__file__).parents[1] / "config.schema.json").read_text("utf-8"), end="")
+    return DONE
+
+
 def _run(command: str, arguments: Any) -> int:
     """Run the function behind a command; only now is the engine imported."""
+    if command == "schema":
+        return _print_schema()
     if command in ("init", "check", "verify-resume"):
         _refuse_early(arguments)
     from torchassistant.cli import commands, verifying

@@ -16,8 +16,8 @@ from torchassistant.errors import (
     UserCodeError,
     UserError,
     WorkerLost,
-    is_users_file,
 )
+from torchassistant.ownership import WORKERS_TRACEBACK, is_users_file
 
 DONE, USER_CODE, USER_ERROR = 0, 1, 2
 NOT_SAVED = 1
@@ -97,7 +97,7 @@ def _here(error: BaseException) -> tuple[list[str], str]:
 
 def _in_worker(error: BaseException) -> tuple[list[str], str] | None:
     """The same for what was raised in a loader's worker, which arrives as text; else None."""
-    _, found, text = str(error).partition("Original Traceback (most recent call last):\n")
+    _, found, text = str(error).partition(WORKERS_TRACEBACK)
     if not found:
         return None
     # Where one error led to another, the last of them; what it says may have several lines.

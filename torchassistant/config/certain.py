@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import inspect
-import os
 from typing import Any
 
 from torchassistant.config.homes import HOMES
 from torchassistant.config.objects import Described, objects_in
 from torchassistant.config.spec import Spec
 from torchassistant.config.static import Found, find_source, has_method, is_derived, signature_of
+from torchassistant.ownership import Ownership
 
 _MODULE = ("torch.nn.Module", "torch.nn.modules.module.Module")
 _BASES = {
@@ -55,6 +55,8 @@ def _loaders(spec: Spec) -> list[Any]:
 
 
 def _is_certain(described: Described) -> bool:
+    if described.kind != "object":
+        return False
     found = _found(described)
     if found is None or not _is_allowed(found):
         return False
@@ -84,8 +86,7 @@ def _is_allowed(found: Found) -> bool:
     """Whether it is below the working directory, or in what any config may name."""
     if found.module.startswith(_LIBRARIES):
         return not found.name.startswith("_")
-    file, folder = os.path.realpath(found.file), os.path.realpath(os.getcwd())
-    return file.startswith(folder + os.sep) and "site-packages" not in file
+    return Ownership().is_local(str(found.file))
 
 
 def _is_of_kind(found: Found, role: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from torchassistant.config.spec import Block, HookSpec, ObjectSpec
 from torchassistant.config.tree import Path
@@ -23,8 +23,13 @@ ROLES = (
 """Keys of the language under which an object stands; elsewhere its group says what it is."""
 
 
+LITERAL, TENSOR = "$literal", "tensor"
+NAMED: tuple[Literal["constant", "function"], ...] = ("constant", "function")
+"""What is named among arguments, and is not called."""
+
+
 class Described(NamedTuple):
-    """An object as the config describes it.
+    """Something of Python as the config describes it.
 
     Args:
         path: Where it stands.
@@ -32,6 +37,7 @@ class Described(NamedTuple):
         spec: Has ``class_``, ``factory_fn``, ``args``, ``kwargs``.
         named_at: Where the dotted path stands.
         nested: Whether it is an argument of another object.
+        kind: Whether it is called to make an ``object``, or is an argument as it is.
     """
 
     path: Path
@@ -39,6 +45,7 @@ class Described(NamedTuple):
     spec: Any
     named_at: Path
     nested: bool = False
+    kind: Literal["object", "constant", "function"] = "object"
 
     @property
     def name(self) -> str:
@@ -71,15 +78,32 @@ def objects_in(block: Any, path: Path, role: str) -> Iterator[Described]:
             key, value = field.alias or name, getattr(block, name)
             here = (*path, key)
             if key in ("args", "kwargs"):
-                yield from nested_in(value, here, role)
+                yield from arguments_in(value, here, role)
             elif key == "transform" and isinstance(value, str):
                 yield Described(here, key, ObjectSpec(class_=value), here)
             elif isinstance(value, (Block, list, dict)):
                 yield from objects_in(value, here, key if key in ROLES else role)
 
 
+def arguments_in(arguments: Any, path: Path, role: str) -> Iterator[Described]:
+    """The objects among the arguments of an object, and what else they name."""
+    if isinstance(arguments, dict):
+        for key, item in arguments.items():
+            yield from nested_in(item, (*path, key), role)
+    elif isinstance(arguments, list):
+        for index, item in enumerate(arguments):
+            yield from nested_in(item, (*path, index), role)
+
+
 def nested_in(value: Any, path: Path, role: str) -> Iterator[Described]:
-    """The objects among the arguments of an object, however deep."""
+    """The objects in one argument of an object, however deep, and what else it names."""
+    form = form_of(value)
+    for kind in NAMED:
+        if form == kind:
+            named = ObjectSpec(class_=value[kind])
+            yield Described(path, role, named, (*path, kind), nested=True, kind=kind)
+    if form is not None:
+        return
     if is_object(value):
         args, kwargs = value.get("args", []), value.get("kwargs", {})
         # Where one of the keys does not fit, the check has told of it.
@@ -91,12 +115,10 @@ def nested_in(value: Any, path: Path, role: str) -> Iterator[Described]:
             kwargs=kwargs if isinstance(kwargs, dict) else {},
         )
         yield Described(path, role, spec, (*path, key), nested=True)
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from nested_in(item, (*path, key), role)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from nested_in(item, (*path, index), role)
+        yield from arguments_in(args, (*path, "args"), role)
+        yield from arguments_in(kwargs, (*path, "kwargs"), role)
+    else:
+        yield from arguments_in(value, path, role)
 
 
 def is_object(value: Any) -> bool:
@@ -104,6 +126,29 @@ def is_object(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     return any(_is_name(value.get(key)) for key in ("class", "factory_fn"))
+
+
+def form_of(value: Any) -> str | None:
+    """Which of the other forms of an argument a value has, or None where it is none of them.
+
+    - ``{"constant": "torch.float32"}``, ``{"function": "my.f"}``: a dotted path, and no other key.
+    - ``{"tensor": [1, 3], "dtype": "float32"}``: numbers in lists, or a number.
+    - ``{"$literal": {…}}``: plain data, even where it looks like an object, or like one of these.
+    """
+    if not isinstance(value, dict):
+        return None
+    if value.keys() == {LITERAL}:
+        return LITERAL
+    for form in NAMED:
+        if value.keys() == {form} and _is_dotted(value[form]):
+            return form
+    if TENSOR in value and value.keys() <= {TENSOR, "dtype"}:
+        return TENSOR if isinstance(value[TENSOR], (list, int, float)) else None
+    return None
+
+
+def _is_dotted(value: Any) -> bool:
+    return isinstance(value, str) and "." in value and all(map(str.isidentifier, value.split(".")))
 
 
 def _is_name(value: Any) -> bool:

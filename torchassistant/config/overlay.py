@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from torchassistant.config.objects import form_of, is_object
 from torchassistant.config.tree import Path, Row, Table, as_tree, place_of
 from torchassistant.errors import ConfigError, Problem, listing
 
@@ -78,6 +79,10 @@ class _Overlay:
 
     def tables(self, base: dict[str, Any], over: dict[str, Any], path: Path) -> Table:
         result: Table = as_tree(base)
+        is_other = form_of(over) != form_of(base) and (form_of(over) or is_object(over))
+        # Arguments by name are no value, whatever their names are.
+        if is_other and [step for step in path if step != "options"][-1:] != ["kwargs"]:
+            result = Table()
         for kind in _KINDS:
             if kind in over and kind not in base:
                 for other in _KINDS.keys() & base.keys():

@@ -48,8 +48,8 @@ class ObjectSpec(Block):
     factory_fn: Name | None = Field(
         None, description="Dotted path of a function that is called with the session first."
     )
-    args: list[Any] = Field([], description="Positional arguments; may hold objects.")
-    kwargs: dict[str, Any] = Field({}, description="Keyword arguments; may hold objects.")
+    args: list[Any] = Field([], description="Positional arguments: data, objects, tensors.")
+    kwargs: dict[str, Any] = Field({}, description="Keyword arguments: data, objects, tensors.")
 
     @property
     def path(self) -> str:
@@ -92,8 +92,8 @@ class DatasetSpec(Block):
 
     class_: Name | None = Field(None, alias="class", description="Dotted path of a dataset class.")
     factory_fn: Name | None = Field(None, description="A function that gets the session first.")
-    args: list[Any] = Field([], description="Positional arguments; may hold objects.")
-    kwargs: dict[str, Any] = Field({}, description="Keyword arguments; may hold objects.")
+    args: list[Any] = Field([], description="Positional arguments: data, objects, tensors.")
+    kwargs: dict[str, Any] = Field({}, description="Keyword arguments: data, objects, tensors.")
     link: Name | None = Field(None, description="A dataset, or a slice as `split.train`.")
     merge: Names | None = Field(None, description="Datasets or slices, one after the other.")
     preprocessors: list[str | None] = Field(
@@ -248,8 +248,8 @@ class BatchProcessorSpec(Block):
 
     class_: Name | None = Field(None, alias="class", description="A callable: frame to frame.")
     factory_fn: Name | None = Field(None, description="A function that gets the session first.")
-    args: list[Any] = Field([], description="Positional arguments; may hold objects.")
-    kwargs: dict[str, Any] = Field({}, description="Keyword arguments; may hold objects.")
+    args: list[Any] = Field([], description="Positional arguments: data, objects, tensors.")
+    kwargs: dict[str, Any] = Field({}, description="Keyword arguments: data, objects, tensors.")
     input_adapter: ObjectSpec | None = Field(
         None,
         description="Frame to inputs of nodes; left out: they are looked up by name in the frame.",

@@ -15,8 +15,6 @@ from torchassistant.training.stage import SKIPPED
 
 def apply(changes: Sequence[Change], session: Session) -> None:
     """What was not built from the changed config, as its state was restored afterwards."""
-    for change in changes:
-        _change_optimizer(change, session)
     last = session.progress.stage - 1
     condition = ("train", "stages", last, "stop_condition")
     if any(change.path[:4] == condition for change in changes):
@@ -28,22 +26,6 @@ def apply(changes: Sequence[Change], session: Session) -> None:
                 "in it is told here only",
                 file=sys.stderr,
             )
-
-
-def _change_optimizer(change: Change, session: Session) -> None:
-    """Give an optimizer the argument that has changed."""
-    path = change.path
-    if path[:2] != ("initialize", "definitions") or path[3:5] != ("spec", "kwargs"):
-        return
-    definition = session.spec.initialize.definitions[int(path[2])]
-    if definition.group != "optimizers":
-        return
-    key = str(path[5])
-    kwargs = getattr(definition.spec, "kwargs", {})
-    optimizer = session.optimizers[definition.name]
-    value = kwargs.get(key, optimizer.defaults.get(key))
-    for group in optimizer.param_groups:
-        group[key] = tuple(value) if isinstance(value, list) else value
 
 
 def _reopen_stage(session: Session, last: int) -> None:

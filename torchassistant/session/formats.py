@@ -20,6 +20,8 @@ _SENTENCES: tuple[tuple[str, str], ...] = (
     (r'the model "(.*)"', "models/{}"),
     (r'the loss "(.*)"', "losses/{}"),
     (r'the transform of the loss "(.*)"', "losses/{}/transform"),
+    # An object; of a neural graph, this is an adapter.
+    (r'part 0 of the batch processor "(.*)"', "batch_processors/{}"),
 )
 
 _SINCE_3 = ("metrics/", "forward_hooks/", "backward_hooks/")
@@ -37,13 +39,7 @@ def upgraded(state: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
     numbered = _numbered_adapters(parts)
 
     def of_sentence(sentence: str) -> str:
-        if sentence in numbered:
-            return numbered[sentence]
-        for pattern, key in _SENTENCES:
-            found = re.fullmatch(pattern, sentence, re.DOTALL)
-            if found:
-                return key.format(*found.groups())
-        return sentence
+        return numbered.get(sentence) or _id_of(sentence)
 
     prefixes = _prefixes(parts)
 
@@ -68,9 +64,28 @@ def upgraded(state: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
     }
 
 
+def stored_results(state: Mapping[str, Any], written: int) -> set[str]:
+    """The ids of what a ``state.json`` holds of losses, transforms and object processors.
+
+    Args:
+        state: As it was read.
+        written: Its format.
+    """
+    return set(state["results"]) if written >= 3 else {_id_of(key) for key in state["modules"]}
+
+
 def could_be_stored(key: str, written: int) -> bool:
     """Whether a format had a place for the state of a member."""
     return written >= 3 or not key.startswith(_SINCE_3)
+
+
+def _id_of(sentence: str) -> str:
+    """The id of what format 2 called by a sentence, as far as that says it."""
+    for pattern, key in _SENTENCES:
+        found = re.fullmatch(pattern, sentence, re.DOTALL)
+        if found:
+            return key.format(*found.groups())
+    return sentence
 
 
 def _numbered_adapters(parts: Parts) -> dict[str, str]:

@@ -14,8 +14,9 @@ from torchassistant.session.checking import checked
 from torchassistant.session.checkpoints import LAST, Checkpoint
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
+from torchassistant.session.regrouping import Regrouping
 from torchassistant.session.session import Session
-from torchassistant.session.state import progress_of
+from torchassistant.session.state import progress_of, stored_definitions
 
 
 def load_session(
@@ -67,6 +68,7 @@ def _loaded(
     findings = folder.read_spec(found, settings)
     spec = checked(findings, trusted)
     changed: list[changes.Change] = []
+    before = None
     if settings:
         before = spec_of(folder.read_spec(found))
         assert before is not None, "with the settings it could be read"
@@ -82,14 +84,25 @@ def _loaded(
         statics.redraws = True
         for name in changes.splits_in(changed, spec):
             statics.splits.pop(name, None)
-    session = open_session(folder.path, spec, findings.place_of, statics, trusted, device)
+    session = open_session(
+        folder.path,
+        spec,
+        findings.place_of,
+        statics,
+        trusted,
+        device,
+        stored=stored_definitions(found, spec, statics),
+    )
     build_pipelines(session.builder)
     build_stages(session.builder)
+    regrouping = None if before is None else Regrouping(changed, before, session)
     session.code, session.changed = code, [*changed, *of_code]
     session.restore(found, accept_changes)
     folder.tell_damage(found, session.rows)
     session.redrawn = {
         name: drawn for name, drawn in statics.splits.items() if drawn is not stored.get(name)
     }
+    if regrouping is not None:
+        regrouping.apply()
     applying.apply(changed, session)
     return session

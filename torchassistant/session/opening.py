@@ -24,6 +24,7 @@ def open_session(
     trust: Trust,
     device: str | None = None,
     wanted: Collection[Key] | None = None,
+    stored: Collection[Key] = (),
 ) -> Session:
     """A session with its definitions built; pipelines and stages are the caller's to build.
 
@@ -35,6 +36,7 @@ def open_session(
         trust: Decides what may be imported.
         device: One device for everything, whatever the config says.
         wanted: The definitions that are built, with what they need; None is all.
+        stored: The definitions whose state is put back afterwards.
     """
     if spec.seed is None:
         raise SessionError(f"{shown_path(path)} has no seed in its spec.json")
@@ -42,7 +44,7 @@ def open_session(
     Precision(spec.precision, devices.base).set_for_process()
     leave_compiler_out()
     session = Session(path, spec, spec.seed, devices.base)
-    builder = Builder(spec, session, devices, statics, place_of, trust)
+    builder = Builder(spec, session, devices, statics, place_of, trust, stored)
     builder.build(wanted)
     session.builder = builder
     return session

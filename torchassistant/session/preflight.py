@@ -24,7 +24,6 @@ from torchassistant.errors import (
     Problem,
     UserCodeError,
     UserError,
-    is_from_users_code,
     listing,
 )
 from torchassistant.frames import Frames
@@ -37,6 +36,7 @@ from torchassistant.graph import (
     mode_dependent,
     set_training,
 )
+from torchassistant.ownership import is_from_users_code
 from torchassistant.session.members import of_results, run_by
 from torchassistant.session.session import Session
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing

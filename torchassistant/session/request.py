@@ -24,7 +24,7 @@ from torchassistant.session.excuses import excuses
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
-from torchassistant.session.state import restore
+from torchassistant.session.state import restore, stored_definitions
 
 Wish = TypeVar("Wish", EvaluationSpec, InferenceSpec)
 
@@ -105,14 +105,16 @@ class Request(Generic[Wish]):
 
     def open(self, spec: Spec, wanted: Iterable[Key]) -> Session:
         """The session, with these definitions built and what they need."""
+        statics = self.folder.statics(self.checkpoint)
         return open_session(
             self.folder.path,
             spec,
             self.place_of,
-            self.folder.statics(self.checkpoint),
+            statics,
             self.trust,
             self.wish.device,
             list(wanted),
+            stored_definitions(self.checkpoint, spec, statics),
         )
 
     def restore(self, session: Session) -> None:

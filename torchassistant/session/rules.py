@@ -54,7 +54,7 @@ RULES = (
     Rule("initialize.definitions.+", "applied", "a new definition, for new stages"),
     Rule("initialize.pipelines.+", "applied", "a new pipeline, for new stages"),
     *(
-        Rule(f"initialize.definitions.optimizers.spec.kwargs.{key}", "applied", "from now on")
+        Rule(f"initialize.definitions.optimizers.spec.kwargs.{key}.**", "applied", "from now on")
         for key in ("lr", "weight_decay", "betas", "eps", "alpha", "rho", "maximize")
     ),
     Rule("initialize.definitions.optimizers.spec.args.**", "fixed", "name the argument instead"),
@@ -107,7 +107,7 @@ def rule_of(path: Path, spec: Spec, is_new: bool, begun: int) -> Rule:
             definition = spec.initialize.definitions[int(steps[2])]
             steps[2] = definition.group
             scheduled = getattr(definition.spec, "lr_scheduler", None) is not None
-            if scheduled and steps[3:] == ["spec", "kwargs", "lr"]:
+            if scheduled and steps[3:6] == ["spec", "kwargs", "lr"]:
                 why = "the learning rate is the scheduler's to set, once a session is created"
                 return Rule(".".join(steps), "fixed", why)
     return next(rule for rule in RULES if _fits(rule.where.split("."), steps))

@@ -12,13 +12,15 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from torchassistant.build import Parts
+from torchassistant.build import Parts, Statics
+from torchassistant.config import Spec
+from torchassistant.config.references import Key
 from torchassistant.data.generators import generators_in, set_state_of, states_of
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.graph import elements_of, overlaps
 from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.contents import Contents
-from torchassistant.session.formats import could_be_stored, upgraded
+from torchassistant.session.formats import could_be_stored, stored_results, upgraded
 from torchassistant.session.members import (
     is_full,
     members_of,
@@ -276,6 +278,35 @@ def _tell_unmade(paths: Iterable[str]) -> None:
 def progress_of(checkpoint: Checkpoint) -> Progress:
     """How far a run had come when a checkpoint was saved."""
     return Progress.of(checkpoint.state("state")["progress"])
+
+
+def stored_definitions(checkpoint: Checkpoint, spec: Spec, statics: Statics) -> set[Key]:
+    """The definitions whose state :func:`restore` puts back, and the preprocessors of a session.
+
+    Args:
+        checkpoint: A sound one.
+        spec: The config of the session.
+        statics: What was decided when the session was created.
+    """
+    results = stored_results(checkpoint.state("state"), checkpoint.manifest.format)
+
+    def is_stored(group: str, name: str, own: Any) -> bool:
+        if group == "models":
+            return checkpoint.has(f"models/{name}.safetensors")
+        if group == "optimizers":
+            return checkpoint.has(f"optimizers/{name}.json")
+        if group == "losses":
+            parts = [f"losses/{name}", f"losses/{name}/transform"]
+            return all(key in results for key in parts[: 1 if own.transform is None else 2])
+        if group == "batch_processors":
+            return own.is_object and f"batch_processors/{name}" in results
+        return group == "preprocessors" and name in statics.preprocessors
+
+    return {
+        Key(one.group, one.name)
+        for one in spec.initialize.definitions
+        if is_stored(one.group, one.name, one.spec)
+    }
 
 
 def has_weights_of(checkpoint: Checkpoint, parts: Parts) -> bool:

@@ -38,8 +38,8 @@ from torch.utils.hooks import RemovableHandle
 from torchassistant.data import CachedDataset
 from torchassistant.data.generators import set_state_of, state_of
 from torchassistant.data.walking import GENERATORS, Generator, slots_of
-from torchassistant.errors import is_users_file
 from torchassistant.graph import elements_of
+from torchassistant.ownership import is_users_file
 
 _MOST, _MOST_LIGHTLY = 200_000, 20_000  # objects
 _LONGEST = 2_000_000  # items of one list

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from torchassistant.config.findings import Findings
-from torchassistant.config.objects import is_object
+from torchassistant.config.objects import NAMED, TENSOR, form_of, is_object
 from torchassistant.config.spec import (
     BatchProcessorSpec,
     Block,
@@ -14,6 +15,7 @@ from torchassistant.config.spec import (
     GradientClipperSpec,
     SplitSpec,
 )
+from torchassistant.config.tensors import misfits_of_tensor
 from torchassistant.config.tree import Path
 from torchassistant.errors import near, nearest
 
@@ -45,7 +47,7 @@ def check_sources(spec: Block, findings: Findings) -> None:
         elif isinstance(block, GradientClipperSpec):
             _one_of(block, ("clip_value", "clip_norm"), path, findings, both=True)
         for key in ("args", "kwargs"):
-            _nested(getattr(block, key, None), (*path, key), findings)
+            _arguments(getattr(block, key, None), (*path, key), findings)
 
 
 def _adds_up(split: SplitSpec, path: Path, findings: Findings) -> None:
@@ -89,8 +91,37 @@ def _no_arguments(block: DatasetSpec | BatchProcessorSpec, path: Path, findings:
             findings.note(message, (*path, key), at_key=True)
 
 
+_MOST = 5
+"""So many elements of one tensor are told of."""
+
+
+def _nearly_a_form(value: Any, path: Path, findings: Findings) -> None:
+    """What is plain data, and may have been meant otherwise."""
+    if not isinstance(value, dict):
+        return
+    for form in NAMED:
+        if value.keys() == {form} and isinstance(value[form], str):
+            findings.warn(
+                f'"{value[form]}" is no dotted path, so that this is plain data and no {form}; '
+                f'{{"$literal": {{"{form}": …}}}} says that it is meant so',
+                (*path, form),
+            )
+    if isinstance(value.get(TENSOR), list):
+        for key in value.keys() - {TENSOR}:
+            if nearest(key, ["dtype"]):
+                message = f'unknown key "{key}"; did you mean "dtype"?'
+                findings.note(message, (*path, key), at_key=True)
+
+
 def _nested(value: Any, path: Path, findings: Findings) -> None:
-    """Objects among arguments have the keys of an object, and no others."""
+    """Objects among arguments have the keys of an object, and no others; tensors are tensors."""
+    form = form_of(value)
+    if form == TENSOR:
+        for message, below in islice(misfits_of_tensor(value), _MOST):
+            findings.note(message, (*path, *below))
+    if form is not None:
+        return
+    _nearly_a_form(value, path, findings)
     if is_object(value):
         for key in [k for k in value if k not in _OBJECT_KEYS]:
             meant = nearest(key, [k for k in _OBJECT_KEYS if k not in value])
@@ -102,6 +133,12 @@ def _nested(value: Any, path: Path, findings: Findings) -> None:
         for key, kind, words in (("args", list, "a list"), ("kwargs", dict, "an object")):
             if key in value and not isinstance(value[key], kind):
                 findings.broke(f"expected {words}", (*path, key))
+            _arguments(value.get(key), (*path, key), findings)
+    else:
+        _arguments(value, path, findings)
+
+
+def _arguments(value: Any, path: Path, findings: Findings) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             _nested(item, (*path, key), findings)

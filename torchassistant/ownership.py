@@ -1,0 +1,135 @@
+"""Whose code a file is: the user's own, a library's, or ours.
+
+The user's own is what lies below the working directory, or was named by ``--trust``. A library's is
+what lies where Python installs packages, or belongs to a distribution that is installed somewhere
+else on Python's path, whichever interpreter or environment it was installed with.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import site
+import sys
+import sysconfig
+import traceback
+from collections.abc import Sequence
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+
+WORKERS_TRACEBACK = "Original Traceback (most recent call last):\n"
+"""What torch writes before the traceback of a loader's worker, which arrives as text."""
+
+_PACKAGE = str(Path(__file__).resolve().parent)
+_BY_NAME = frozenset(("site-packages", "dist-packages"))
+_PLACES = frozenset(
+    os.path.realpath(folder)
+    for folder in (
+        *(sysconfig.get_paths()[key] for key in ("purelib", "platlib", "stdlib", "platstdlib")),
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+    )
+)
+
+
+class Ownership:
+    """Says of files whose they are.
+
+    Args:
+        trusted: The modules and packages that the person at the command line trusts.
+
+    The working directory is the one in which this is made, whatever code of the user does later.
+    """
+
+    def __init__(self, trusted: Sequence[str] = ()) -> None:
+        self.trusted = tuple(trusted)
+        self.root = os.path.realpath(os.getcwd())
+
+    def is_local(self, file: str) -> bool:
+        """Whether a file or folder lies below the working directory, and is no library's."""
+        path = os.path.realpath(file)
+        return is_in(path, self.root) and not self._is_installed(path)
+
+    def is_users(self, file: str) -> bool:
+        """Whether code in this file is the user's own."""
+        # <string>, <frozen …>, <eval_with_key>: code that was never in a file
+        if not file or file.startswith("<"):
+            return False
+        path = os.path.realpath(file)
+        if is_in(path, _PACKAGE) or self._is_installed(path):
+            return False
+        return is_in(path, self.root) or any(is_in(path, place) for place in self._trusted_places())
+
+    def _is_installed(self, path: str) -> bool:
+        """Whether a real path belongs to a library."""
+        # A project may itself lie where packages are installed; what counts is what it is in first.
+        is_below = is_in(path, self.root)
+        steps = os.path.relpath(path, self.root) if is_below else path
+        if _BY_NAME & set(steps.split(os.sep)):
+            return True
+        places = (place for place in _PLACES if not is_below or is_in(place, self.root))
+        return any(is_in(path, place) for place in places) or _is_of_distribution(path)
+
+    def _trusted_places(self) -> list[str]:
+        """The files and folders of the trusted modules that are imported."""
+        modules = [vars(sys.modules[name]) for name in self.trusted if name in sys.modules]
+        # A namespace package has no file.
+        files = [file for m in modules for file in m.get("__path__") or [m.get("__file__")]]
+        return [os.path.realpath(file) for file in files if file]
+
+
+def is_users_file(file: str) -> bool:
+    """Whether code in this file is the user's own: neither ours nor a library's."""
+    return _now().is_users(file)
+
+
+def is_from_users_code(error: BaseException) -> bool:
+    """Whether code of the user's own was running when this was raised, here or in a worker."""
+    if WORKERS_TRACEBACK in str(error):
+        files = re.findall(r'^  File "([^"]+)"', str(error), flags=re.MULTILINE)
+        return any(is_users_file(file) for file in files)
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(is_users_file(frame.f_code.co_filename) for frame, _ in frames)
+
+
+def settle(trusted: Sequence[str]) -> Ownership:
+    """What counts from now on, also for tracebacks, which know of no ``--trust``."""
+    _settled[:] = [Ownership(trusted)]
+    return _settled[0]
+
+
+_settled: list[Ownership] = []
+
+
+def _now() -> Ownership:
+    return _settled[0] if _settled else Ownership()
+
+
+def _is_of_distribution(path: str) -> bool:
+    """Whether a distribution is installed in a folder of Python's path, and this belongs to it."""
+    for folder in map(os.path.realpath, sys.path):
+        if is_in(path, folder) and path != folder:
+            top = os.path.relpath(path, folder).partition(os.sep)[0]
+            if top in _installed_in(folder):
+                return True
+    return False
+
+
+@cache
+def _installed_in(folder: str) -> frozenset[str]:
+    """The files and packages at the top of a folder that distributions installed there.
+
+    The metadata of a project in its own folder, as an editable installation leaves it there, tells
+    of no installed files.
+    """
+    tops: set[str] = set()
+    for distribution in metadata.distributions(path=[folder]):
+        if distribution.read_text("RECORD") or distribution.read_text("installed-files.txt"):
+            tops |= {file.parts[0] for file in distribution.files or ()}
+    return frozenset(tops - {"..", "/", "__pycache__"})
+
+
+def is_in(path: str, folder: str) -> bool:
+    """Whether a path is a folder, or lies in it."""
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

@@ -1,0 +1,142 @@
+"""New arguments of an optimizer that is restored: which of its parameter groups they reach."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch.optim import Optimizer
+
+from torchassistant.config import Spec
+from torchassistant.config.tree import Path
+from torchassistant.errors import ConfigError, Problem, UserError
+from torchassistant.session.changes import Change
+from torchassistant.session.session import Session
+
+_CYCLED = ("betas", "momentum")
+
+
+class _Argument(NamedTuple):
+    """An argument of an optimizer that has changed.
+
+    Args:
+        optimizer: Its name.
+        key: The name of the argument.
+        before: Its value as it was; None where nobody can tell.
+        path: Where it stands.
+    """
+
+    optimizer: str
+    key: str
+    before: Any
+    path: Path
+
+
+class Regrouping:
+    """Brings changed arguments into the groups of the optimizers, once those are restored.
+
+    A group that was made with a value of its own keeps it.
+
+    Args:
+        changes: What has changed in the config.
+        before: The config as it was.
+        session: Built from the changed config, and not restored yet.
+    """
+
+    def __init__(self, changes: Sequence[Change], before: Spec, session: Session) -> None:
+        self.session = session
+        found = _arguments(changes, before, session)
+        self.arguments = list({(one.optimizer, one.key): one for one in found}.values())
+        self.made = {
+            name: [dict(group) for group in optimizer.param_groups]
+            for name, optimizer in session.optimizers.items()
+        }
+
+    def apply(self) -> None:
+        """Change the groups, and tell on standard error which, where there are several.
+
+        Raises:
+            ConfigError: A scheduler sets this argument, too.
+        """
+        for argument in self.arguments:
+            groups = self.session.optimizers[argument.optimizer].param_groups
+            if argument.key in _CYCLED and any("base_momentum" in group for group in groups):
+                message = f'"{argument.key}" is the scheduler\'s to set'
+                place = self.session.builder.maker.place_of(argument.path)
+                raise ConfigError(Problem(message, place))
+        for argument in self.arguments:
+            self._change(argument)
+
+    def _change(self, argument: _Argument) -> None:
+        name, key = argument.optimizer, argument.key
+        optimizer, made = self.session.optimizers[name], self.made[name]
+        groups = optimizer.param_groups
+        if not any(key in group for group in groups):
+            _tell(f'"{key}" is no setting of its parameter groups, which stay as they were', name)
+            return
+        standing = [group.get(key) for group in groups]
+        wanted = [group.get(key) for group in made]
+        differ = any(not _same(value, standing[0]) for value in standing)
+        for index, group in enumerate(groups):
+            if not differ or not _is_own(standing[index], wanted[index], argument, optimizer):
+                group[key] = wanted[index]
+        if len(groups) > 1:
+            _tell(f"{key} {_in_words(groups, key, standing)}", name)
+
+
+def _is_own(standing: Any, wanted: Any, argument: _Argument, optimizer: Optimizer) -> bool:
+    """Whether a group was given this value after it was made, so that its making tells nothing."""
+    is_general = _same(wanted, optimizer.defaults.get(argument.key))
+    return is_general and not _same(standing, argument.before)
+
+
+def _in_words(groups: Sequence[Mapping[str, Any]], key: str, standing: Sequence[Any]) -> str:
+    """What has become of each group, as ``is 0.2 in group 0 (was 0.1), stays 0.0 in group 1``."""
+    said = []
+    for index, (group, was) in enumerate(zip(groups, standing, strict=True)):
+        name = f'"{group["name"]}"' if "name" in group else index
+        if _same(group.get(key), was):
+            said.append(f"stays {was} in group {name}")
+        else:
+            said.append(f"is {group[key]} in group {name} (was {was})")
+    return ", ".join(said)
+
+
+def _tell(what: str, optimizer: str) -> None:
+    print(f'the optimizer "{optimizer}": {what}', file=sys.stderr)
+
+
+def _arguments(changes: Sequence[Change], before: Spec, session: Session) -> Iterator[_Argument]:
+    for path in (change.path for change in changes):
+        if path[:2] != ("initialize", "definitions") or path[3:5] != ("spec", "kwargs"):
+            continue
+        index, key = int(path[2]), str(path[5])
+        definition = session.spec.initialize.definitions[index]
+        if definition.group == "optimizers":
+            was = _before(key, before.initialize.definitions[index].spec, path[:5], session)
+            yield _Argument(definition.name, key, was, (*path[:5], key))
+
+
+def _before(key: str, spec: Any, path: Path, session: Session) -> Any:
+    """The value of an argument as it was, or was by default; None where nobody can tell."""
+    maker = session.builder.maker
+    if key in spec.kwargs:
+        made = maker.value(spec.kwargs[key], (*path, key), "an optimizer", "optimizers")
+        return tuple(made) if isinstance(made, list) else made
+    try:
+        target = maker.find(spec.class_ or spec.factory_fn, path, "optimizers")
+        default = inspect.signature(target).parameters[key].default
+    except (UserError, KeyError, TypeError, ValueError):
+        return None
+    return None if default is inspect.Parameter.empty else default
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
+        tensors = [torch.as_tensor(value) for value in (one, other) if value is not None]
+        return len(tensors) == 2 and bool(torch.equal(*(t.cpu().double() for t in tensors)))
+    plain = [tuple(value) if isinstance(value, list) else value for value in (one, other)]
+    return bool(plain[0] == plain[1])
