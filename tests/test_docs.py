@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import inspect
 import json
+import pydoc
 import re
 from pathlib import Path
 from typing import Any
@@ -45,6 +48,29 @@ def test_the_schema_is_that_of_the_language() -> None:
     schema = script("schema")
     for file in schema.FILES:
         assert file.read_text(encoding="utf-8") == schema.text(), "run: python docs/schema.py"
+
+
+BUILT_IN = re.findall(
+    r"^\| `(torchassistant\.\w+)` \| (.*) \|$",
+    (ROOT / "docs" / "config.md")
+    .read_text(encoding="utf-8")
+    .partition("## The built-in classes")[2],
+    flags=re.MULTILINE,
+)
+
+
+@pytest.mark.parametrize(("module", "names"), BUILT_IN, ids=[name for name, _ in BUILT_IN])
+def test_pydoc_shows_the_arguments_of_what_is_built_in(module: str, names: str) -> None:
+    shown = pydoc.render_doc(importlib.import_module(module), renderer=pydoc.plaintext)
+    for name in re.findall(r"`(\w+)`", names):
+        start = re.search(rf"^    (class )?{name}\(", shown, flags=re.MULTILINE)
+        assert start is not None, name
+        described = re.split(r"^    (?=\S)", shown[start.end() :], flags=re.MULTILINE)[0]
+        made = getattr(importlib.import_module(module), name)
+        for argument in inspect.signature(made).parameters.values():
+            if argument.kind not in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+                told = re.search(rf"^[ |]+{argument.name}: \S", described, flags=re.MULTILINE)
+                assert told is not None, f"{name}: {argument.name}"
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.parent.name)

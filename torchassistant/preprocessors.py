@@ -24,8 +24,16 @@ from torchassistant.fitting import (
     checked_column,
     column_of,
 )
-from torchassistant.tabular import Categories as Categories
-from torchassistant.tabular import NumberNormalizer as NumberNormalizer
+from torchassistant.tabular import Categories, NumberNormalizer
+
+__all__ = [
+    "Categories",
+    "ImageNormalizer",
+    "NullPreprocessor",
+    "NumberNormalizer",
+    "TextTokenizer",
+    "image_to_tensor",
+]
 
 _PIXELS_AT_ONCE = 1 << 20
 """How many pixels ``ImageNormalizer.fit`` gathers before it computes: enough that the fixed cost of

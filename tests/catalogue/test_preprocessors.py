@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch.utils.data import IterableDataset
 
 from torchassistant import preprocessors, tabular
 from torchassistant.errors import DataError
@@ -637,3 +639,19 @@ def test_unfitted_categories_make_a_round_trip():
     assert categories.__dict__ == Categories().__dict__
     with pytest.raises(DataError, match="state of Categories lacks values; found words"):
         categories.load_state_dict({"words": []})
+
+
+class _Counted(IterableDataset[torch.Tensor]):
+    """A stream that has a length, and still cannot be asked for one example."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return iter(torch.tensor([[1.0], [3.0]]))
+
+
+def test_a_stream_with_a_length_is_fitted_on_as_a_stream() -> None:
+    normalizer = NumberNormalizer()
+    normalizer.fit(_Counted())
+    assert normalizer.process(torch.tensor([2.0])).tolist() == [0.0]

@@ -154,6 +154,15 @@ def test_evaluation_keeps_the_order_of_the_dataset() -> None:
     assert list(batches(loader)) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
 
 
+def test_without_its_batch_sampler_evaluation_reads_one_by_one() -> None:
+    chosen = BatchSampler(RandomSampler(Indices(4)), 2, drop_last=False)
+    loader = factory(4, batch_sampler=chosen).for_evaluation(5)
+    loader.start(0)
+    assert list(batches(loader)) == [[0], [1], [2], [3]]
+    with pytest.raises(ValueError, match="mutually exclusive"):
+        factory(4, batch_sampler=chosen, batch_size=2).check()
+
+
 def test_the_examples_of_a_batch_are_known() -> None:
     loader = factory(10, batch_size=3).for_training(5)
     loader.start(1)

@@ -103,7 +103,7 @@ class ObjectMaker:
             kwargs = self.arguments(spec.kwargs, (*path, "kwargs"), what, role, first_of)
             before: Sequence[Any] = [self.session]
             if spec.class_ is not None:
-                before = first_of(target) if first_of else ()
+                before = () if first_of is None else first_of(target)
             return self.call(target, [*before, *args], kwargs, path, what)
         if isinstance(value, (dict, list)):
             return self.arguments(value, path, what, role, first_of)

@@ -40,7 +40,7 @@ def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Ite
     processors = spec.group("batch_processors")
     models = {
         node.model_name
-        for name in (graph.nodes if graph else [])
+        for name in ([] if graph is None else graph.nodes)
         if name in processors
         for node in processors[name].neural_graph or []
     }

@@ -128,7 +128,7 @@ def _layers(spec: Spec, name: str, above: frozenset[str] = frozenset()) -> list[
     if name not in datasets:
         piece = as_slice(name)
         split = splits.get(piece.split) if piece else None
-        return _layers(spec, split.dataset_name, above) if split else []
+        return [] if split is None else _layers(spec, split.dataset_name, above)
     dataset = datasets[name]
     below = dataset.link or (dataset.merge[0] if dataset.merge else None)
     inner = _layers(spec, below, above) if below else []

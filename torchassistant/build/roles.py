@@ -19,7 +19,7 @@ from torchassistant.config.homes import HOMES
 Fits = Callable[[type], bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Role:
     """What an object is there for.
 
