@@ -35,6 +35,8 @@ def _own_name(scope: Scope, definition: Any, path: Path, seen: dict[tuple[str, s
         scope.note(f'"{name}" cannot be a name, as files are named by it: {reason}', here)
     elif group in ("datasets", "splits") and set(name) & set(".[]"):
         scope.note(f'"{name}" cannot be a name: dots and brackets name slices', here)
+    if scope.is_broken(path, "group"):
+        return
     before = seen.setdefault((group, folded(name)), name)
     first = scope.at(group, name)
     if first != path:

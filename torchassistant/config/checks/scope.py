@@ -227,6 +227,10 @@ class Scope:
         )
         return Known(names, self.lost_anywhere, dict.fromkeys(self._nameless[group]))
 
+    def is_sure(self, group: str, name: str) -> bool:
+        """Whether a definition is of a group for certain, and does not only look like it."""
+        return not self.is_broken(self.at(group, name), "group")
+
     @cached_property
     def fed_ports(self) -> dict[str, set[str]]:
         """The ports of each graph that some pipeline names."""

@@ -19,7 +19,7 @@ def check_unused(scope: Scope, trained: Sequence[str | None]) -> None:
     nodes = _trained_nodes(scope, trained)
     if nodes is None:
         return
-    optimizers = _unused(scope, nodes)
+    optimizers = [name for name in _unused(scope, nodes) if scope.is_sure("optimizers", name)]
     for name in optimizers:
         path = (*scope.at("optimizers", name), "name")
         scope.note(f'no training pipeline uses the optimizer "{name}"', path)
@@ -28,7 +28,7 @@ def check_unused(scope: Scope, trained: Sequence[str | None]) -> None:
         return
     told = {scope.group("optimizers")[name].model for name in optimizers}
     for name in scope.group("models"):
-        if name not in models | told:
+        if name not in models | told and scope.is_sure("models", name):
             path = (*scope.at("models", name), "name")
             scope.findings.warn(f'no optimizer trains the model "{name}"', path)
 
