@@ -11,7 +11,6 @@ from torchassistant.config.checks.naming import Known, Use
 from torchassistant.config.checks.scope import Scope
 from torchassistant.config.spec import BatchProcessorSpec, NodeSpec, ObjectSpec
 from torchassistant.config.tree import Path
-from torchassistant.config.validate import PLACEHOLDER
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Adapters:
         """What a node gets from outside; None where that cannot be said."""
         if self.spec.input_adapter is None:
             return None if self.scope.is_broken(self.path, "input_adapter") else frame
-        name = self.name_of(node, path)
+        name = self.scope.node_name(node, path)
         if self.selected is None or name is None:
             return None
         if name not in self.by_node and None in self.by_node:
@@ -98,7 +97,7 @@ class Adapters:
             return {}
         path, given = self.selected.path, self.selected.value
         nodes = self.scope.sound(self.spec.neural_graph or [], (*self.path, "neural_graph"))
-        names = [self.name_of(node, here) for here, node in nodes]
+        names = [self.scope.node_name(node, here) for here, node in nodes]
         known = dict.fromkeys(name for name in names if name is not None)
         if not known.keys() <= given.keys():
             lost = len(self.spec.neural_graph or []) - len(names) + names.count(None)
@@ -108,12 +107,6 @@ class Adapters:
                 lambda name, hint: f'"{name}" is no node of this processor{hint}',
             )
         return {self.scope.read(n, (*path, n), True): inputs for n, inputs in given.items()}
-
-    def name_of(self, node: NodeSpec, path: Path) -> str | None:
-        """The name of a node; None where it cannot be read."""
-        is_named = self.scope.findings.is_written((*path, "name"))
-        meant = self.scope.read(node.node_name, (*path, "name" if is_named else "model_name"))
-        return node.node_name if meant and meant.startswith(PLACEHOLDER) else meant
 
     # What is asked for, and what goes on
 

@@ -73,10 +73,11 @@ def _one_device_a_model(scope: Scope) -> None:
             continue
         device = own or scope.spec.device
         for here, node in scope.sound(definition.spec.neural_graph or [], (*path, "neural_graph")):
-            other, processor = found.setdefault(node.model_name, (device, key.name))
+            model = scope.read(node.model_name, (*here, "model_name")) or node.model_name
+            other, processor = found.setdefault(model, (device, key.name))
             if other != device and not scope.is_broken(scope.at(key.group, processor), "name"):
                 scope.note(
-                    f'the model "{node.model_name}" would be on two devices: {device} here, '
+                    f'the model "{model}" would be on two devices: {device} here, '
                     f'{other} in "{processor}"',
                     (*here, "model_name"),
                 )

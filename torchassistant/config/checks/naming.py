@@ -85,7 +85,11 @@ class Naming:
         self.meaning[use.spot] = meant
 
     def settle(
-        self, known: Known, uses: Iterable[Use], sentence: Callable[[str, str], str]
+        self,
+        known: Known,
+        uses: Iterable[Use],
+        sentence: Callable[[str, str], str],
+        only_one: bool = True,
     ) -> None:
         """Tell of names that nothing has, and take each for what it most likely means.
 
@@ -95,6 +99,7 @@ class Naming:
             known: What may be named.
             uses: Where it is named.
             sentence: What is to be said of a name; gets a hint that may follow.
+            only_one: Whether a name that is like no other is taken for the only unused one.
         """
         places: dict[str, list[Use]] = {}
         for use in uses:
@@ -114,6 +119,10 @@ class Naming:
             key=lambda name: (-len(strange[name]), _likeness(name, near_to[name])),
         )
         excused = self._excused(left, known)
+        free = [name for name in sure if name not in places and name not in taken.values()]
+        may_be_another = known.lost or known.doubtful
+        if only_one and len(left) == len(free) == 1 and not may_be_another:
+            taken[left[0]] = free[0]
         for name, found in strange.items():
             told = "" if name in excused else sentence(name, hint(near_to[name], sure))
             self._mark(found, taken.get(name) or excused.get(name), told)

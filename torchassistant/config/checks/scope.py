@@ -179,6 +179,12 @@ class Scope:
                 at = (*here, "neural_graph", index)
                 yield at, None if self.is_broken(at) else node
 
+    def node_name(self, node: NodeSpec, path: Path) -> str | None:
+        """The name of a node as it is meant; None where it cannot be read."""
+        is_named = self.findings.is_written((*path, "name"))
+        meant = self.read(node.node_name, (*path, "name" if is_named else "model_name"))
+        return node.node_name if meant and meant.startswith(PLACEHOLDER) else meant
+
     def listeners(self, pipeline: AnyPipeline, path: Path) -> list[tuple[str, Use]]:
         """The display names that schedulers of a pipeline's optimizers listen to, and when."""
         nodes = self.nodes(pipeline, path)

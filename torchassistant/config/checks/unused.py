@@ -38,6 +38,8 @@ def _trained_nodes(
 ) -> list[tuple[Path, NodeSpec]] | None:
     """The nodes with an optimizer of all stages; None where that cannot be said, or is told."""
     found: dict[Path, NodeSpec] = {}
+    if None in trained:
+        return _all_nodes(scope)
     for name in dict.fromkeys(trained):
         pipeline = scope.spec.initialize.pipelines.get(name or "")
         if name is None or pipeline is None:
@@ -48,6 +50,18 @@ def _trained_nodes(
             return None
         found.update(training)
     return list(found.items()) or None
+
+
+def _all_nodes(scope: Scope) -> list[tuple[Path, NodeSpec]] | None:
+    """The nodes with an optimizer of all processors; None where some cannot be read."""
+    found = []
+    for name, spec in scope.group("batch_processors").items():
+        path: Path = (*scope.at("batch_processors", name), "spec", "neural_graph")
+        nodes = spec.neural_graph or []
+        if scope.may_lack("batch_processors") or scope.lost(nodes, path):
+            return None
+        found += [(at, node) for at, node in scope.sound(nodes, path) if scope.may_train(at, node)]
+    return found or None
 
 
 def _unused(scope: Scope, nodes: Sequence[tuple[Path, NodeSpec]]) -> list[str]:
