@@ -286,7 +286,7 @@ class _Mending(Generic[B]):
                 self.findings.note(f'the key "{key}" is missing', path)
             elif not isinstance(definition[key], (annotation, type(UNREADABLE))):
                 what = f"expected {_KINDS['string' if key == 'name' else 'dictionary']}"
-                self.findings.note(f"{what}, found {_shown(definition[key])}", (*path, key))
+                self.findings.note(f"{what}, found {shown_value(definition[key])}", (*path, key))
         self.findings.broken.add(path)
         return None
 
@@ -312,7 +312,7 @@ class _Mending(Generic[B]):
         meant = self.nearest(group, known) if isinstance(group, str) else None
         clause = f'; did you mean "{meant}"?' if meant else f"; there are {listing(known, 20)}"
         what = "unknown group" if isinstance(group, str) else "expected a group, found"
-        self.findings.note(f"{what} {_shown(group)}{clause}", (*path, "group"))
+        self.findings.note(f"{what} {shown_value(group)}{clause}", (*path, "group"))
         if meant is None:
             return False
         definition["group"] = LATER_GROUPS.get(meant, meant)
@@ -422,24 +422,25 @@ def _sentence(details: ErrorDetails) -> str:
     if kind == "missing":
         return f'the key "{details["loc"][-1]}" is missing'
     if kind == "literal_error":
-        return f"expected {context.get('expected')}, found {_shown(details['input'])}"
+        return f"expected {context.get('expected')}, found {shown_value(details['input'])}"
     if kind == "too_short":
         return "expected at least one, found none"
     if kind == "string_too_short":
         return "expected a string that is not empty"
     if kind == "string_pattern_mismatch" and context.get("pattern") == sizes.PATTERN:
-        return f'expected a size such as "500 MB", found {_shown(details["input"])}'
+        return f'expected a size such as "500 MB", found {shown_value(details["input"])}'
     if kind == "string_pattern_mismatch":
         return f"expected a string of the form {context.get('pattern')}, " + (
-            f"found {_shown(details['input'])}"
+            f"found {shown_value(details['input'])}"
         )
     message = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     if kind in ("model_type", "model_attributes_type", "union_tag_not_found"):
         message = "dictionary"
-    return f"expected {_KINDS.get(message, message)}, found {_shown(details['input'])}"
+    return f"expected {_KINDS.get(message, message)}, found {shown_value(details['input'])}"
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """A value of a config as a message shows it."""
     if isinstance(value, (dict, list)):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     if value is None:

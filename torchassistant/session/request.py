@@ -11,12 +11,13 @@ from torchassistant.build import Trust, needed_for, survey_objects
 from torchassistant.build.code import code_of
 from torchassistant.config import Findings, Spec, check_sources, lay_over, read, settings_for
 from torchassistant.config import validate as validated
+from torchassistant.config.checks.scope import DEFINITIONS, PIPELINES
 from torchassistant.config.objects import objects_in
 from torchassistant.config.references import Key
 from torchassistant.config.spec import EvaluationSpec, InferenceSpec
 from torchassistant.config.tree import Path as TreePath
 from torchassistant.config.tree import place_of
-from torchassistant.errors import ConfigError, Place, UserCodeError, near
+from torchassistant.errors import ConfigError, Place, UserCodeError, near, nearest
 from torchassistant.session.changes import judged_code
 from torchassistant.session.checking import checked
 from torchassistant.session.checkpoints import LAST
@@ -95,12 +96,32 @@ class Request(Generic[Wish]):
             ConfigError: With every problem of both configs.
         """
 
+        def looked_at(spec: Spec) -> list[str]:
+            pipelines = spec.initialize.pipelines
+            names = used(spec)
+            strange = [name for name in names if name not in pipelines]
+            meant = [found for name in strange if (found := nearest(name, pipelines))]
+            written = [name for name in pipelines if self._is_own((*PIPELINES, name))]
+            known = [name for name in names if name in pipelines]
+            return [*known, *meant, *(written if strange else [])]
+
         def needed(spec: Spec) -> Collection[Key]:
-            known = [name for name in used(spec) if name in spec.initialize.pipelines]
-            return needed_for(spec, [key for name in known for key in wanted(spec, name)])
+            keys = [key for name in looked_at(spec) for key in wanted(spec, name)]
+            if any(name not in spec.initialize.pipelines for name in used(spec)):
+                # Nobody knows what is needed; what is written here is meant to be used.
+                keys += [
+                    Key(definition.group, definition.name)
+                    for index, definition in enumerate(spec.initialize.definitions)
+                    if self._is_own((*DEFINITIONS, index))
+                ]
+            return needed_for(spec, keys)
 
         self.whole.problems[:0] = self.own.problems
-        return checked(self.whole, self.trust, used, needed, scored)
+        return checked(self.whole, self.trust, looked_at, needed, scored)
+
+    def _is_own(self, path: TreePath) -> bool:
+        """Whether something of the whole config is written in the config at hand."""
+        return self.whole.place_of(path).file == self.own.file != ""
 
     def open(self, spec: Spec, wanted: Iterable[Key]) -> Session:
         """The session, with these definitions built and what they need."""

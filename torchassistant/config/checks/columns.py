@@ -11,6 +11,7 @@ from torchassistant.config.checks.adapters import Adapters, Columns, Need
 from torchassistant.config.checks.naming import hint
 from torchassistant.config.checks.pipelines import scores
 from torchassistant.config.checks.scope import AnyPipeline, Scope, Wiring
+from torchassistant.config.homes import our_class
 from torchassistant.config.spec import (
     BatchProcessorSpec,
     DebugPipelineSpec,
@@ -22,7 +23,6 @@ from torchassistant.errors import listing
 
 _SCORES = ("losses", "metrics")
 _UNKNOWN = Columns(frozenset(), False)
-_DETACH = ("DetachBatch", "torchassistant.batch_processors.DetachBatch")
 _MOST_COLUMNS = 2_000_000
 """Beyond so many columns in all frames together, no more of them are looked at."""
 
@@ -198,7 +198,8 @@ class Walk:
         if spec is None or name is None:
             return _UNKNOWN
         if spec.neural_graph is None:
-            return frame if spec.class_ in _DETACH else _UNKNOWN
+            is_kept = our_class(spec.class_ or "", "batch_processors") == "DetachBatch"
+            return frame if is_kept else _UNKNOWN
         path = (*self.scope.at("batch_processors", name), "spec")
         if self.scope.is_broken(path, "neural_graph"):
             return _UNKNOWN

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torchassistant.config.findings import Findings
 from torchassistant.config.tree import Path
-from torchassistant.errors import listing, nearest
+from torchassistant.errors import is_slip, listing, nearest
 
 MOST_GUESSES = 100
 """Comparing names is dear; where so many are wrong, nobody is helped by one guess more."""
@@ -112,7 +112,8 @@ class Naming:
             return
         sure = [name for name in known.names if name not in known.doubtful]
         near_to = {name: self.nearest(name, sure) for name in strange}
-        slips = {n: m for n, m in near_to.items() if not self.is_careful(known) or _is_slip(n, m)}
+        is_careful = self.is_careful(known)
+        slips = {n: m for n, m in near_to.items() if not is_careful or (m and is_slip(n, m))}
         taken = _matched(slips, {name for name in sure if name not in places})
         left = sorted(
             (name for name in strange if name not in taken),
@@ -180,18 +181,6 @@ def _matched(near_to: dict[str, str | None], free: set[str]) -> dict[str, str]:
             taken[name] = meant
             free.discard(meant)
     return taken
-
-
-def _is_slip(one: str, other: str | None) -> bool:
-    """Whether one letter was left out, added, replaced, or exchanged with its neighbour."""
-    if other is None:
-        return False
-    short, long = sorted((one, other), key=len)
-    at = next((i for i, letter in enumerate(short) if letter != long[i]), len(short))
-    if len(short) != len(long):
-        return short[at:] == long[at + 1 :]
-    swapped = short[at + 1 : at + 2] + short[at : at + 1] + short[at + 2 :]
-    return short[at + 1 :] == long[at + 1 :] or swapped == long[at:]
 
 
 def _likeness(name: str, other: str | None) -> float:

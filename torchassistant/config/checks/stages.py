@@ -9,6 +9,7 @@ from torchassistant.config.checks.naming import Known, Use
 from torchassistant.config.checks.pipelines import LOSS, RESERVED, scores, shown_as, written_key
 from torchassistant.config.checks.scope import DEBUG_PIPELINES, PIPELINES, Scope, twice
 from torchassistant.config.gaps import TRAINING, VALIDATION
+from torchassistant.config.homes import our_class
 from torchassistant.config.objects import objects_in
 from torchassistant.config.rows import row_columns
 from torchassistant.config.spec import StageSpec
@@ -221,8 +222,7 @@ class _Listeners:
         """The display names that stop conditions of ours listen to."""
         path: Path = (*self.path, "stop_condition")
         for described in objects_in(self.stage.stop_condition, path, "stop_condition"):
-            home, _, short = described.name.rpartition(".")
-            if short not in _LISTENERS or home not in ("", "torchassistant.stop_conditions"):
+            if our_class(described.name, "stop_condition") not in _LISTENERS:
                 continue
             args, kwargs = described.spec.args, described.spec.kwargs
             if isinstance(kwargs.get("monitor"), str):
