@@ -97,17 +97,11 @@ class Request(Generic[Wish]):
         """
 
         def looked_at(spec: Spec) -> list[str]:
-            pipelines = spec.initialize.pipelines
-            names = used(spec)
-            strange = [name for name in names if name not in pipelines]
-            meant = [found for name in strange if (found := nearest(name, pipelines))]
-            written = [name for name in pipelines if self._is_own((*PIPELINES, name))]
-            known = [name for name in names if name in pipelines]
-            return [*known, *meant, *(written if strange else [])]
+            return _meant(spec, used(spec), self._is_own)
 
         def needed(spec: Spec) -> Collection[Key]:
             keys = [key for name in looked_at(spec) for key in wanted(spec, name)]
-            if any(name not in spec.initialize.pipelines for name in used(spec)):
+            if not spec.initialize.pipelines.keys() >= {*used(spec)}:
                 # Nobody knows what is needed; what is written here is meant to be used.
                 keys += [
                     Key(definition.group, definition.name)
@@ -169,3 +163,12 @@ class Request(Generic[Wish]):
         if name not in known:
             message = f'no pipeline is named "{name}"{near(name, known)}'
             self.whole.problems.append(self.own.problem(message, path))
+
+
+def _meant(spec: Spec, names: Collection[str], is_own: Callable[[TreePath], bool]) -> list[str]:
+    """The pipelines that names mean; where one is unknown, also all that are written here."""
+    there = spec.initialize.pipelines
+    found = [name if name in there else nearest(name, there) for name in names]
+    if not there.keys() >= {*names}:
+        found += [name for name in there if is_own((*PIPELINES, name))]
+    return [name for name in dict.fromkeys(found) if name is not None]
