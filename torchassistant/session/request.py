@@ -17,7 +17,15 @@ from torchassistant.config.references import Key
 from torchassistant.config.spec import EvaluationSpec, InferenceSpec
 from torchassistant.config.tree import Path as TreePath
 from torchassistant.config.tree import place_of
-from torchassistant.errors import ConfigError, Place, UserCodeError, near, nearest
+from torchassistant.errors import (
+    ConfigError,
+    Place,
+    Problem,
+    SessionError,
+    UserCodeError,
+    near,
+    nearest,
+)
 from torchassistant.session.changes import judged_code
 from torchassistant.session.checking import checked
 from torchassistant.session.checkpoints import LAST
@@ -64,7 +72,14 @@ class Request(Generic[Wish]):
         self._look_at_objects()
         self.folder = SessionFolder(wish.session_dir)
         self.which = checkpoint
-        self.checkpoint = self.folder.sound(checkpoint)
+        try:
+            self.checkpoint = self.folder.sound(checkpoint)
+        except SessionError as error:
+            if is_folder:
+                raise
+            place = self.own.place_of(("session_dir",))
+            told = (Problem(problem.message, place) for problem in error.problems)
+            raise SessionError(*self.own.in_order(), *told) from None
         whole = self.folder.read_spec(self.checkpoint).tree
         if wish.initialize:
             over = {"initialize": self.own.tree["initialize"]}
