@@ -149,16 +149,34 @@ class Interrupted(BaseException):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that was probably meant, if one is near."""
+    return next(iter(all_near(name, known)), None)
+
+
+def all_near(name: str, known: Iterable[str]) -> list[str]:
+    """The known names that may have been meant, the most likely first.
+
+    >>> all_near("Adma", ["AdamW", "Adam", "SGD", "Adamax"])
+    ['Adam', 'Adamax', 'AdamW']
+    """
     # Comparing is dear: beyond so many names or letters nobody is helped by it.
     names = sorted(n for n in set(known) if len(n) <= _LONGEST)[:_MOST]
-    matches = get_close_matches(name, names, n=1, cutoff=0.6) if len(name) <= _LONGEST else []
-    if matches:
-        return matches[0]
-    folded = {n.casefold(): n for n in names}
-    return folded.get(name.casefold())
+    found = get_close_matches(name, names, n=_FEW, cutoff=0.6) if len(name) <= _LONGEST else []
+    if not found:
+        return [n for n in names if n.casefold() == name.casefold()][-1:]
+    return sorted(found, key=lambda other: not is_slip(name, other))
 
 
-_MOST, _LONGEST = 1000, 100
+_MOST, _LONGEST, _FEW = 1000, 100, 5
+
+
+def is_slip(one: str, other: str) -> bool:
+    """Whether one letter was left out, added, replaced, or exchanged with its neighbour."""
+    short, long = sorted((one, other), key=len)
+    at = next((i for i, letter in enumerate(short) if letter != long[i]), len(short))
+    if len(short) != len(long):
+        return short[at:] == long[at + 1 :]
+    swapped = short[at + 1 : at + 2] + short[at : at + 1] + short[at + 2 :]
+    return short[at + 1 :] == long[at + 1 :] or swapped == long[at:]
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -206,6 +206,11 @@ class _Several:
         """What each says. All are asked, always: a condition of one's own may count calls."""
         return [bool(condition(epoch_in_stage, history)) for condition in self.conditions]
 
+    def known_epochs(self) -> list[int]:
+        """The numbers of epochs of those that say so in ``num_epochs``."""
+        counts = (getattr(condition, "num_epochs", None) for condition in self.conditions)
+        return [count for count in counts if isinstance(count, int)]
+
     def state_dict(self) -> dict[str, Any]:
         """The states of those conditions that have one, by their place in the list."""
         return {
@@ -232,6 +237,11 @@ class AnyOf(_Several):
         ValueError: There is no condition, or something else among them.
     """
 
+    @property
+    def num_epochs(self) -> int | None:
+        """The most epochs that there may be; None where no condition sets a number."""
+        return min(self.known_epochs(), default=None)
+
     def __call__(self, epoch_in_stage: int, history: History) -> bool:
         """Whether one holds."""
         return any(self.answers(epoch_in_stage, history))
@@ -247,6 +257,12 @@ class AllOf(_Several):
     Raises:
         ValueError: There is no condition, or something else among them.
     """
+
+    @property
+    def num_epochs(self) -> int | None:
+        """How many epochs there will be; None unless every condition sets a number."""
+        counts = self.known_epochs()
+        return max(counts) if len(counts) == len(self.conditions) else None
 
     def __call__(self, epoch_in_stage: int, history: History) -> bool:
         """Whether all hold."""

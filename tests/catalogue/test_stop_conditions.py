@@ -210,3 +210,28 @@ def test_the_state_of_inner_conditions_is_stored(kind):
     again = kind([EpochsCompleted(9), kind([CountsCalls()])])
     again.load_state_dict(condition.state_dict())
     assert again.conditions[1].conditions[0].calls == 2
+
+
+class Patient:
+    """One of the user's own, that sets no number."""
+
+    num_epochs = "many"
+
+    def __call__(self, epoch_in_stage: int, history: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("condition", "epochs"),
+    [
+        (AnyOf(EpochsCompleted(20), EarlyStopping("loss")), 20),
+        (AnyOf(EarlyStopping("loss"), EpochsCompleted(20), EpochsCompleted(7)), 7),
+        (AnyOf(EarlyStopping("loss"), Patient()), None),
+        (AllOf(EpochsCompleted(20), EpochsCompleted(7)), 20),
+        (AllOf(EpochsCompleted(20), EarlyStopping("loss")), None),
+        (AllOf(AnyOf(EpochsCompleted(3), Patient()), EpochsCompleted(2)), 3),
+        (AnyOf(AllOf(EpochsCompleted(9), Patient()), EpochsCompleted(12)), 12),
+    ],
+)
+def test_how_many_epochs_there_may_be(condition: AnyOf | AllOf, epochs: int | None) -> None:
+    assert condition.num_epochs == epochs

@@ -346,6 +346,16 @@ SMALL: dict[str, Mistake] = {
         '"output_adapter": {"class": "SelectVariables", "args": [["y_hat", "y", §"z"]]}',
         'the column "z"',
     ),
+    # names that are like no other
+    "a far dataset": value("@loader_factories.batches.spec.dataset", '"elsewhere"', "no dataset"),
+    "a far model": value(f"{NODE}.model_name", '"elsewhere"', "no model"),
+    "a far optimizer": value(f"{NODE}.optimizer_name", '"elsewhere"', "no optimizer"),
+    "a far processor": value("@batch_graphs.graph.spec.nodes[0]", '"faraway"', "no batch proc"),
+    "a far graph": value(f"{FIT}.graph", '"elsewhere"', "no batch graph"),
+    "a far loader": value(f"{FIT}.input_factories[0].loader_factory", '"elsewhere"', "no loader"),
+    "a far loss": value(f"{FIT}.losses[0].loss_name", '"elsewhere"', "no loss"),
+    "a far pipeline": value(f"{STAGE}.training_pipelines[0]", '"elsewhere"', "no pipeline"),
+    "a far validation": put(STAGE, '"validation_pipelines": [§"elsewhere"]', "no pipeline"),
     # pipelines
     "a graph for no port": value(f"{FIT}.input_factories[0].input_alias", '"prot"', "no port"),
     "a port fed twice": put(
@@ -470,6 +480,18 @@ GAN: dict[str, Mistake] = {
         f"{APART}.ingoing_edges.still_generator", '["noise", §"discriminator"]', "one another"
     ),
     "an undefined node": value(f"{APART}.nodes[1]", '"cutt"', "no batch processor"),
+    "a far node": value(f"{APART}.nodes[0]", '"faraway"', "no batch processor"),
+    "a far last node": value(f"{APART}.nodes[2]", '"elsewhere"', "no batch processor"),
+    "a far model": value(
+        "@batch_processors.generator.spec.neural_graph[0].model_name", '"elsewhere"', "no model"
+    ),
+    "a far optimizer": value(
+        "@batch_processors.generator.spec.neural_graph[0].optimizer_name",
+        '"elsewhere"',
+        "no optimizer",
+    ),
+    "a far graph": value(f"{GENERATING}.graph", '"elsewhere"', "no batch graph"),
+    "a far pipeline": value(f"{STAGE}.training_pipelines[1]", '"elsewhere"', "no pipeline"),
     "a node of another group": value(
         f"{DECEIVING}.nodes[0]", '"digits"', 'it is defined in the group "datasets"'
     ),
@@ -591,6 +613,14 @@ TRANSLATION: dict[str, Mistake] = {
     "a loss's display name in its place": key(
         "initialize.pipelines.training.losses[0].loss_display_name", "display_name", "unknown key"
     ),
+    "a far pipeline": value(f"{STAGE}.training_pipelines[0]", '"elsewhere"', "no pipeline"),
+    "a far validation": value(f"{STAGE}.validation_pipelines[0]", '"elsewhere"', "no pipeline"),
+    "a far metric": value(
+        "initialize.pipelines.held_out.metrics[0].metric_name", '"elsewhere"', "no metric"
+    ),
+    "a far preprocessor": value(
+        "@datasets.training_pairs.spec.preprocessors[0]", '"elsewhere"', "no preprocessor"
+    ),
     "a share too many": value("@splits.split.spec.ratio", "[0.9, 0.1, 0.1]", "add up to 1.1"),
     "evaluation steps": put(STAGE, '"eval_steps": {§"heldout": 4}', 'did you mean "held_out"'),
     "a monitor of the other pipeline": value(
@@ -677,14 +707,8 @@ TABLES = {
     "distillation": DISTILLATION,
 }
 
-_NO_COLUMNS = (
-    *("an input that nobody gives", "a misspelt input", "a misspelt output", "a misspelt column"),
-    *("an input from an output and from the frame", "a misspelt column of a loss"),
-    *("a node's misspelt column of an adapter", "a column that an adapter cannot select"),
-)
-_NO_PORTS = ("a port that feeds nothing", "a misspelt port", "a port with a processor's name")
 _NO_SCHEDULER = ("a scheduler's monitor", "a scheduler's monitor after each step")
-_NO_NAME = ("a name twice", "a name of half a pair", "a group that is none", "no group")
+_NO_NAME = ("a name twice", "a name of half a pair")
 _MORE_NODES = (
     *("two nodes of one name", "two nodes that are given one name", "outputs that clash"),
     "an input from an output and from the frame",
@@ -692,96 +716,109 @@ _MORE_NODES = (
 
 SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
     "small": {
-        "one key under two names": (
-            *("a misspelt later name", *_NO_PORTS, *_NO_COLUMNS, "a graph for no port"),
-            *("a port fed twice", "a loader for no port", "no loader", "a column twice"),
+        "one key under two names": ("a misspelt later name",),
+        "an edge from far": ("a port that feeds nothing", "a misspelt port"),
+        "an edge too many": ("a port that feeds nothing", "a port with a processor's name"),
+        "no loader": (
+            *("a misspelt port", "an input that nobody gives", "a misspelt input"),
+            *("a misspelt output", "an input from an output and from the frame"),
+            *("a misspelt column of a loss", "a node's misspelt column of an adapter"),
+            "a column that an adapter cannot select",
         ),
-        "an edge from far": (*_NO_PORTS, "a port twice", *_NO_COLUMNS),
-        "an edge too many": (*_NO_PORTS, *_NO_COLUMNS),
-        "no loader": ("a misspelt port", *_NO_COLUMNS),
         "another model's optimizer": (
             *(*_NO_NAME, "a misspelt node of an adapter", "a misspelt input of an adapter"),
-            *("a node's misspelt column of an adapter", "a column that an adapter cannot select"),
-            *("a misspelt column", "a node without its optimizer"),
-        ),
-        "a model that nothing trains": (
-            *(*_NO_NAME, "an empty neural graph", "no training pipeline", "no stages"),
+            "a node's misspelt column of an adapter",
+            *("a column that an adapter cannot select", "a misspelt column"),
             "a node without its optimizer",
         ),
-        "a model where an optimizer is": (*_NO_NAME, *_NO_SCHEDULER),
-        "defined twice": _NO_NAME,
+        "a model that nothing trains": (
+            *_NO_NAME,
+            "an empty neural graph",
+            "a node without its optimizer",
+        ),
+        "a model where an optimizer is": (*_NO_NAME, "a group that is none", "no group"),
+        "no group": _NO_NAME,
+        "a group that is none": _NO_NAME,
+        "defined twice": (*_NO_NAME, "a group that is none", "no group"),
         "factory_fn and class": (
-            *(*_NO_NAME, "a key twice", "half a surrogate pair", "class and factory_fn"),
+            *("a key twice", "half a surrogate pair", "class and factory_fn"),
             "an empty class",
         ),
-        "type in place of class": (*_NO_NAME, "a key twice", "class and factory_fn"),
-        "class and factory_fn": _NO_NAME,
-        "neither class nor factory_fn": _NO_NAME,
+        "type in place of class": (
+            *("a group that is none", "no group", "a key twice", "class and factory_fn"),
+        ),
         "a loss among the metrics": (
-            *("a misspelt output", "a column that an adapter does not select", "a loss twice"),
-            *("a misspelt column of a loss", "a display name twice"),
+            *("a loss twice", "a display name twice"),
             "a metric's name in place of a loss's",
         ),
         "a node's misspelt column of an adapter": (
-            *("a misspelt input", "a misspelt column", *_MORE_NODES),
+            *_MORE_NODES,
+            "a misspelt input",
+            "a misspelt column",
         ),
-        "a misspelt input of an adapter": ("an input twice", "a misspelt column", *_MORE_NODES),
-        "a misspelt node of an adapter": ("a misspelt column", *_MORE_NODES),
+        "a misspelt input of an adapter": (*_MORE_NODES, "an input twice", "a misspelt column"),
+        "a misspelt node of an adapter": (*_MORE_NODES, "a misspelt column"),
         "a column that an adapter cannot select": (
-            *("a misspelt output", "a misspelt column of a loss", *_MORE_NODES),
+            *("a misspelt output", "a misspelt column of a loss", "two nodes of one name"),
+            "two nodes that are given one name",
+            "an input from an output and from the frame",
         ),
-        "no training pipeline": (
-            *("an unused optimizer", "a monitor that no row has", "a monitor by position"),
-            *("a nested monitor", *_NO_SCHEDULER),
+        "no training pipeline": ("a scheduler's monitor after each step",),
+        "no edges to a node": (
+            *("a misspelt edge", "an edge under another name", "a port that feeds nothing"),
+            *("a misspelt port", "a port with a processor's name"),
         ),
-        "no edges to a node": ("a misspelt edge", "an edge under another name", *_NO_PORTS),
         "an empty neural graph": (
-            *("a misspelt column of a loss", "an unused optimizer", *_NO_SCHEDULER),
+            *(*_NO_SCHEDULER, "a misspelt column of a loss", "an unused optimizer"),
         ),
         "a pipeline without losses": (
             *("a misspelt output", "a column that an adapter does not select"),
             *("a misspelt column of a loss", "a monitor by position"),
         ),
         "a display name of a column": (
-            *("a loss twice", "a display name twice", "a monitor by position", *_NO_SCHEDULER),
+            *("a loss twice", "a display name twice", "a monitor by position"),
+            "a scheduler's monitor after each step",
         ),
         "a display name of two lines": (
-            *("a loss twice", "a display name twice", "a monitor by position"),
+            "a loss twice",
+            "a display name twice",
+            "a monitor by position",
         ),
         "an edge under another name": (
-            *("an edge to nowhere", "an edge twice", "a node that feeds itself"),
+            "an edge to nowhere",
+            "an edge twice",
+            "a node that feeds itself",
         ),
         "a misspelt edge": ("an edge twice", "a node that feeds itself"),
         "a misspelt column": (
-            *("an input twice", "an input from an output and from the frame", "a column twice"),
+            *("an input twice", "an input from an output and from the frame"),
+            "a column twice",
         ),
         "an edge from nowhere": ("a misspelt port", "a graph for no port"),
         "a misspelt port": ("a graph for no port",),
         "definitions that need one another": (
-            *("a dataset that links to itself", "a split of its own slice"),
+            "a dataset that links to itself",
+            "a split of its own slice",
         ),
         "a misspelt output": ("outputs that clash", "a column that an adapter does not select"),
-        "a node without its optimizer": ("an unused optimizer", *_NO_SCHEDULER),
-        "no stages": ("an unused optimizer", *_NO_SCHEDULER),
-        "an unknown pipeline": _NO_SCHEDULER,
-        "a group that is a number": ("a slice that is not there",),
+        "a node without its optimizer": (*_NO_SCHEDULER, "an unused optimizer"),
+        "no stages": _NO_SCHEDULER,
+        "a far graph": ("an object twice",),
+        "a far processor": ("a port with a processor's name",),
+        "a far model": ("a model that nothing trains",),
+        "a far loss": ("a loss twice", "a display name twice"),
     },
     "gan": {
         "no graph": (
-            *("no node", "an unknown node", "a loss of the wrong node", "a misspelt column"),
-            *("a misspelt input", "a misspelt output"),
-        ),
-        "a node of another group": (
-            *("an unknown node", "a loss of the wrong node", "a misspelt column"),
-            *("a misspelt input", "a misspelt output"),
+            *("no node", "an unknown node", "a loss of the wrong node"),
+            *("a misspelt column", "a misspelt input", "a misspelt output"),
         ),
         "a circle of three": (
             *("an edge from nowhere", "an edge from far", "an edge to nowhere"),
-            *("a node without an edge", "an undefined node"),
+            "a node without an edge",
         ),
         "a circle of two": (
             *("an edge from nowhere", "an edge to nowhere", "a node without an edge"),
-            "an undefined node",
         ),
         "a misspelt column of an adapter": (
             *("a port that is not fed", "a port fed twice", "no port"),
@@ -794,12 +831,14 @@ SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
         "an optimizer that is not used": ("a node too many", "a model for another optimizer"),
         "a look through no graph": ("a misspelt output", "a misspelt column to look at"),
         "an edge to nowhere": ("an undefined node",),
+        "a far model": ("another model's optimizer", "a model for another optimizer"),
     },
     "translation": {
-        "a monitor of a metric of training": ("metrics as a table", "a stage without pipelines"),
+        "a monitor of a metric of training": ("metrics as a table",),
         "a slice that is not there": ("a share too many",),
         "fitted to what it processes": ("an undefined preprocessor",),
         "evaluation steps": ("the misspelt name of a pipeline",),
+        "a far preprocessor": ("fitted to what it processes",),
     },
     "digits": {
         "a second processor": (

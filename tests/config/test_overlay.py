@@ -102,8 +102,37 @@ def test_another_kind_of_object_keeps_nothing_of_the_old() -> None:
     over = {"spec": {"factory_fn": "a.build", "kwargs": {"y": 2}}}
     expected = {"factory_fn": "a.build", "kwargs": {"y": 2}, "model": "m"}
     assert lay_over(base, over) == {"spec": expected}
-    same_kind = lay_over(base, {"spec": {"class": "a.C"}})["spec"]
-    assert same_kind == {"class": "a.C", "args": [1], "kwargs": {"x": 1}, "model": "m"}
+    another = lay_over(base, {"spec": {"class": "a.C"}})["spec"]
+    assert another == {"class": "a.C", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "are_one"),
+    [
+        ("old.Net", "new.Net", False),
+        ("old.Net", "old.Net", True),
+        ("Adam", "SGD", False),
+        ("Adam", "torch.optim.Adam", True),
+        ("torch.optim.adam.Adam", "torch.optim.Adam", True),
+        ("Adam", "mine.Adam", False),
+        ("EpochsCompleted", "torchassistant.stop_conditions.EpochsCompleted", True),
+    ],
+)
+def test_arguments_stay_with_what_they_are_for(old: str, new: str, are_one: bool) -> None:
+    base = {"class": old, "args": [1], "kwargs": {"a": 1}, "inputs": ["x"]}
+    merged = lay_over(base, {"class": new, "kwargs": {"b": 2}})
+    kept = {"args": [1], "kwargs": {"a": 1, "b": 2}} if are_one else {"kwargs": {"b": 2}}
+    assert merged == {"class": new, **kept, "inputs": ["x"]}
+    base = {"deep": {"x": {"factory_fn": old, "args": [1]}}}
+    merged = lay_over(base, {"deep": {"x": {"factory_fn": new}}})
+    assert merged["deep"]["x"] == {"factory_fn": new, **({"args": [1]} if are_one else {})}
+
+
+def test_a_processor_of_nodes_and_one_of_a_class() -> None:
+    nodes = {"neural_graph": [{"model_name": "a"}], "input_adapter": {"class": "A"}}
+    made = {"class": "mine.P", "kwargs": {"x": 1}, "device": "cpu"}
+    assert lay_over(nodes, made) == made
+    assert lay_over(made, nodes) == {**nodes, "device": "cpu"}
 
 
 def test_an_unknown_strategy_is_a_problem_with_its_place() -> None:

@@ -18,11 +18,21 @@ import torch
 
 from torchassistant.build.trust import LIBRARIES, Trust, home_of, spec_of
 from torchassistant.config.homes import TORCHMETRICS
-from torchassistant.errors import UserCodeError, near
+from torchassistant.config.static import find_source, signature_of
+from torchassistant.errors import UserCodeError, all_near, near
 
 
 class NotFound(Exception):
-    """There is no such object; the message is a sentence for the user."""
+    """There is no such object; the message is a sentence for the user.
+
+    Args:
+        message: The sentence.
+        meant: Dotted paths of what may have been meant, the most likely first.
+    """
+
+    def __init__(self, message: str, meant: Sequence[str] = ()) -> None:
+        self.meant = meant
+        super().__init__(message)
 
 
 class Refused(NotFound):
@@ -114,6 +124,36 @@ _LEAVES = (
 )
 
 
+def meant_by(path: str, trust: Trust) -> Any | None:
+    """What a dotted path may have been meant to name, without importing anything for it.
+
+    Returns:
+        The object, where its module is imported; what its source tells of it, where that can be
+        read; else None.
+    """
+    if path.rpartition(".")[0] not in sys.modules:
+        return read_only(path)
+    try:
+        return find(path, (), trust)
+    except (NotFound, UserCodeError):
+        return None
+
+
+def read_only(path: str) -> Any | None:
+    """Something with the name and the signature of what a dotted path names, from its source."""
+    found = find_source(path)
+    signature = None if found is None else signature_of(found)
+    if found is None or signature is None:
+        return None
+
+    def nothing(*args: Any, **kwargs: Any) -> None:
+        """Is never called."""
+
+    nothing.__signature__ = signature  # type: ignore[attr-defined]
+    nothing.__qualname__, nothing.__module__ = found.name, found.module
+    return nothing
+
+
 def _refused(path: str, module: str) -> Refused:
     where = f', which "{module}" defines,' if not path.startswith(f"{module}.") else ""
     return Refused(
@@ -129,7 +169,7 @@ def _in_the_way(path: str, top: str, whose: str) -> Refused:
 
 
 def _by_short_name(name: str, homes: Sequence[str], trust: Trust) -> Any:
-    known: list[str] = []
+    known: dict[str, str] = {}
     for home in homes:
         top = home.partition(".")[0]
         if trust.is_hidden(top):
@@ -139,11 +179,19 @@ def _by_short_name(name: str, homes: Sequence[str], trust: Trust) -> Any:
             found = getattr(module, name, None)
             if callable(found) and not name.startswith("_"):
                 return found
-            known += [n for n in dir(module) if not n.startswith("_") and n[0].isupper()]
+            names = [n for n in dir(module) if n[0].isupper() and _is_part_of(top, module, n)]
+            known = {n: f"{module.__name__}.{n}" for n in names} | known
     if not homes:
         raise NotFound(f'"{name}" is no dotted path, as "my_package.my_module.MyClass"')
     where = " and ".join(home.removesuffix(".*") for home in homes)
-    raise NotFound(f'"{name}" is not found in {where}{near(name, known)}')
+    meant = [known[other] for other in all_near(name, known)]
+    raise NotFound(f'"{name}" is not found in {where}{near(name, known)}', meant)
+
+
+def _is_part_of(library: str, module: ModuleType, name: str) -> bool:
+    """Whether a library defines what one of its modules has under a name, and did not import it."""
+    home = getattr(getattr(module, name), "__module__", None)
+    return isinstance(home, str) and home.partition(".")[0] == library
 
 
 def _metric_modules() -> list[ModuleType]:
@@ -186,8 +234,10 @@ def _refuse_module(path: str, module: str, top: str, trust: Trust) -> NoReturn:
 
 
 def _no_module(path: str, top: str) -> NotFound:
-    known = near(top, [*_local_modules(), *LIBRARIES])
-    return NotFound(f'"{path}" cannot be imported: there is no module "{top}"{known}')
+    known = [*_local_modules(), *LIBRARIES]
+    meant = [module + path.removeprefix(top) for module in all_near(top, known)]
+    why = f'there is no module "{top}"{near(top, known)}'
+    return NotFound(f'"{path}" cannot be imported: {why}', meant)
 
 
 def _below(holder: Any, before: str, name: str, path: str, trust: Trust) -> Any:
@@ -208,7 +258,9 @@ def _below(holder: Any, before: str, name: str, path: str, trust: Trust) -> Any:
     if found is _MISSING:
         known = [n for n in dir(holder) if not n.startswith("_")]
         known += _parts_of(holder) if is_module else []
-        raise NotFound(f'"{before}" has no "{name}"{near(name, known)}')
+        rest = path.removeprefix(f"{before}.{name}")
+        meant = [f"{before}.{other}{rest}" for other in all_near(name, known)]
+        raise NotFound(f'"{before}" has no "{name}"{near(name, known)}', meant)
     if isinstance(found, ModuleType) and not trust.may_look_into(found):
         raise _refused(path, home_of(found))
     return found

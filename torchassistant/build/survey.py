@@ -10,8 +10,15 @@ from typing import Any
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
-from torchassistant.build.arguments import misfits
-from torchassistant.build.importing import ImportFailure, NotFound, find, find_constant
+from torchassistant.build.arguments import Misfit, misfits
+from torchassistant.build.importing import (
+    ImportFailure,
+    NotFound,
+    find,
+    find_constant,
+    meant_by,
+    read_only,
+)
 from torchassistant.build.roles import ANYTHING, ROLES, Role, is_itself, takes_optimizer_first
 from torchassistant.build.trust import Trust
 from torchassistant.config import Findings, Spec
@@ -64,12 +71,14 @@ def survey_objects(objects: Iterable[Described], findings: Findings, trust: Trus
             continue
         # Importing once is enough: a module that failed would run again for each of its objects.
         if any(described.name.startswith(f"{module}.") for module in failed):
+            _look_at_arguments(described, [read_only(described.name)], findings)
             continue
         try:
             _look_at(described, findings, trust)
         except UserCodeError as error:
             if isinstance(error, ImportFailure):
                 failed.add(error.module)
+                _look_at_arguments(described, [read_only(described.name)], findings)
             if first is None:
                 first = error
             else:
@@ -111,6 +120,7 @@ def _look_at(described: Described, findings: Findings, trust: Trust) -> None:
         target = find(described.name, role.homes, trust)
     except NotFound as error:
         findings.broke(str(error), described.named_at)
+        _look_at_arguments(described, [meant_by(path, trust) for path in error.meant], findings)
         return
     if described.kind == "function":
         return
@@ -122,11 +132,30 @@ def _look_at(described: Described, findings: Findings, trust: Trust) -> None:
             return
     if itself:
         return
-    for misfit in misfits(target, _given(described, role, target), spec.args, spec.kwargs):
-        findings.note(misfit.message, (*described.path, *misfit.path), misfit.at_key)
+    _look_at_arguments(described, [target], findings)
+
+
+def _look_at_arguments(described: Described, targets: Iterable[Any], findings: Findings) -> None:
+    """Tell of arguments that do not fit.
+
+    Args:
+        described: What they are for.
+        targets: What may be called, the most likely first; what may fit one of them is not told.
+            None for something of which nobody knows what it takes.
+        findings: Gets the problems.
+    """
+    found = [list(_misfits(described, target)) if target is not None else [] for target in targets]
+    others = [{misfit.path for misfit in misfits} for misfits in found]
+    for misfit in found[0] if found else ():
+        if all(misfit.path in paths for paths in others):
+            findings.note(misfit.message, (*described.path, *misfit.path), misfit.at_key)
+
+
+def _misfits(described: Described, target: Any) -> Iterator[Misfit]:
+    spec, role = described.spec, ROLES.get(described.role, ANYTHING)
+    yield from misfits(target, _given(described, role, target), spec.args, spec.kwargs)
     if _listens(described, target) and spec.monitor is None:
-        message = 'this scheduler listens to a result, so it needs "monitor", a display name'
-        findings.note(message, described.path)
+        yield Misfit('this scheduler listens to a result, so it needs "monitor", a display name')
 
 
 def _listens(described: Described, target: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 EPILOG = (
     "exit status: 0 done; 2 something that you can mend; 1 your own code raised; "
@@ -34,13 +35,23 @@ def whole_parser(prog: str) -> argparse.ArgumentParser:
         description="A training run described as data: one JSON config, a few commands.",
         epilog=EPILOG,
     )
+    _add_version(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in SUMMARIES.items():
         _fill(commands.add_parser(name, help=summary, description=summary, epilog=EPILOG), name)
     return parser
 
 
+def _add_version(parser: argparse.ArgumentParser) -> None:
+    package = sys.modules[__name__.partition(".")[0]]
+    version = f"torchassistant {package.__version__}"
+    parser.add_argument(
+        "--version", action="version", version=version, help="print the version and exit"
+    )
+
+
 def _fill(parser: argparse.ArgumentParser, command: str) -> None:
+    _add_version(parser)
     if command == "schema":
         return
     if command in ("init", "check", "verify-resume"):
@@ -60,6 +71,14 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             dest="preflight",
             action="store_false",
             help="do not run one batch of every pipeline first",
+        )
+        parser.add_argument(
+            "--replace",
+            metavar="NAME",
+            nargs="?",
+            const="",
+            help="begin anew where there is a session of this name: it is removed as soon as the "
+            "new one is whole; without NAME, it is asked for",
         )
     if command == "train":
         parser.add_argument(

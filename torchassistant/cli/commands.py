@@ -14,7 +14,7 @@ from torchassistant.cli.signals import stopping_after_iteration, stopping_at_onc
 from torchassistant.cli.streams import expect_output
 from torchassistant.cli.tables import preflight_lines
 from torchassistant.config import as_data
-from torchassistant.errors import shown_path
+from torchassistant.errors import SessionError, shown_path
 from torchassistant.session import (
     Draft,
     Preflight,
@@ -34,11 +34,37 @@ def init(arguments: Namespace) -> int:
     with stopping_at_once():
         draft = Draft(arguments.config, arguments.settings, arguments.trust)
         warn(draft.warnings)
-        session, report = store(draft, with_preflight=arguments.preflight)
+        replace = asked_name(draft) if arguments.replace == "" else arguments.replace
+        session, report = store(draft, with_preflight=arguments.preflight, replace=replace)
     if report is not None:
         _show(report, sys.stdout)
     print(f"session {shown_path(session.path)} created")
     return DONE
+
+
+def asked_name(draft: Draft) -> str:
+    """Ask for the name of the session that is to be replaced.
+
+    Raises:
+        SessionError: There is nobody to ask.
+    """
+    folder = draft.folder()
+    name = folder.path.name
+    if not folder.is_there:
+        return name
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise SessionError(
+            f"the session {shown_path(folder.path)} would be removed, and there is nobody to ask; "
+            f"--replace {name} says so without a question"
+        )
+    print(
+        f"The session {shown_path(folder.path)} will be removed as soon as the new one is whole.\n"
+        f"To go ahead, type its name ({name}): ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
+    return sys.stdin.readline().strip()
 
 
 def check(arguments: Namespace) -> int:

@@ -14,6 +14,7 @@ from torchassistant.config.checks import check, check_sources
 from torchassistant.config.complete import complete
 from torchassistant.config.findings import Findings
 from torchassistant.config.gaps import check_gaps, has_gaps
+from torchassistant.config.kinds import expect_file, expect_kind
 from torchassistant.config.overlay import lay_over
 from torchassistant.config.reader import Text, read_file
 from torchassistant.config.spec import Block, EvaluationSpec, InferenceSpec, Spec
@@ -66,6 +67,8 @@ def read(
         ConfigError: It cannot be read at all, or is no object.
     """
     from_data = isinstance(source, Mapping)
+    if not isinstance(source, Mapping):
+        expect_file(Path(source))
     text = Text(as_tree(source), []) if isinstance(source, Mapping) else read_file(source)
     findings = Findings(text.tree, "" if from_data else str(source))
     findings.problems += text.problems
@@ -74,6 +77,7 @@ def read(
             place = Place(findings.file, 0 if from_data else 1, 0 if from_data else 1)
             findings.problems.append(Problem("a config is one JSON object", place))
         raise ConfigError(*findings.problems)
+    expect_kind(text.tree, block, findings.file)
     for path in _not_finite(text.tree, ()) if from_data else ():
         findings.note("JSON has no NaN and no infinity; found one", path)
     top = [field.alias or name for name, field in block.model_fields.items()]

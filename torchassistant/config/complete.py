@@ -40,17 +40,18 @@ def complete(spec: Spec) -> Spec:
             node.name = node.node_name
     for graph in spec.group("batch_graphs").values():
         _complete_graph(graph)
-    for pipeline in _pipelines(spec):
+    for pipeline in pipelines_of(spec):
         _choose_graph(spec, pipeline)
     graphs = spec.group("batch_graphs")
-    for pipeline in _pipelines(spec):
+    for pipeline in pipelines_of(spec):
         if pipeline.graph in graphs:
             _complete_pipeline(pipeline, graphs[pipeline.graph])
     _complete_stages(spec)
     return spec
 
 
-def _pipelines(spec: Spec) -> list[AnyPipeline]:
+def pipelines_of(spec: Spec) -> list[AnyPipeline]:
+    """All pipelines, those that look too, and those of stages."""
     return [
         *spec.initialize.pipelines.values(),
         *spec.initialize.debug_pipelines.values(),

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from torchassistant.config.homes import is_one_thing
 from torchassistant.config.objects import form_of, is_object
 from torchassistant.config.tree import Path, Row, Table, as_tree, place_of
 from torchassistant.errors import ConfigError, Problem, listing
 
 STRATEGIES = ("override", "replace")
 
-# One of these says what kind of thing an object is; a new kind does not keep the old kind's parts.
+# One of these says what an object is made by; a new maker does not keep the old one's parts.
 _KINDS: dict[str, tuple[str, ...]] = {
     "class": ("args", "kwargs"),
     "factory_fn": ("args", "kwargs"),
     "link": (),
     "merge": (),
+    "neural_graph": ("input_adapter", "output_adapter", "compile"),
 }
+_MAKERS = ("class", "factory_fn")
 
 
 def lay_over(base: Any, over: Any, file: str = "") -> Any:
     """Lay a partial config over a whole one. Neither is changed.
 
-    - An object is merged key by key.
+    - An object is merged key by key; one that is made by something else keeps no arguments.
     - A list of things that have a ``name`` is merged by name; new names are appended.
     - Any other list, and any plain value, replaces what was there.
     - ``{"replace_strategy": "override" | "replace", "override_key": [...], "options": ...}``
@@ -83,11 +86,10 @@ class _Overlay:
         # Arguments by name are no value, whatever their names are.
         if is_other and [step for step in path if step != "options"][-1:] != ["kwargs"]:
             result = Table()
-        for kind in _KINDS:
-            if kind in over and kind not in base:
-                for other in _KINDS.keys() & base.keys():
-                    for part in (other, *_KINDS[other]):
-                        result.pop(part, None)
+        if _is_made_otherwise(base, over):
+            for other in _KINDS.keys() & base.keys():
+                for part in (other, *_KINDS[other]):
+                    result.pop(part, None)
         for key in over:
             merged = self.merge(result.get(key), over[key], (*path, key))
             result.take(as_tree(over), key)
@@ -109,6 +111,17 @@ class _Overlay:
             else:
                 result.put(self.plain(item, here), mark)
         return result
+
+
+def _is_made_otherwise(base: dict[str, Any], over: dict[str, Any]) -> bool:
+    """Whether what is laid over an object says that it is made by something else."""
+    for kind in _KINDS.keys() & over.keys():
+        old, new = base.get(kind), over[kind]
+        if kind not in base:
+            return True
+        if kind in _MAKERS and isinstance(old, str) and isinstance(new, str):
+            return not is_one_thing(old, new)
+    return False
 
 
 def _is_annotated(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from bisect import bisect_right
 from json.decoder import JSONDecodeError
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from torchassistant.config.tree import UNREADABLE, Mark, Row, Table, printable
-from torchassistant.errors import ConfigError, Place, Problem
+from torchassistant.errors import ConfigError, Place, Problem, nearest
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 100
@@ -55,6 +56,8 @@ def read_file(path: str | Path) -> Text:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, FileNotFoundError):
+            reason += _namesake(Path(path))
         raise ConfigError(Problem(f"cannot read the file: {reason}", Place(file))) from None
     if len(data) > MAX_BYTES:
         raise ConfigError(Problem(f"the file has more than {MAX_BYTES:,} bytes", Place(file)))
@@ -66,6 +69,16 @@ def read_file(path: str | Path) -> Text:
         place = Place(file, line, column)
         raise ConfigError(Problem("this byte is not UTF-8 text", place)) from None
     return scan(text, file)
+
+
+def _namesake(path: Path) -> str:
+    """A clause that names a file beside, where one is named alike."""
+    try:
+        beside = {Path(name).stem: name for name in os.listdir(path.parent)}
+    except OSError:
+        return ""
+    meant = nearest(path.stem, beside)
+    return f'; did you mean "{path.parent / beside[meant]}"?' if meant else ""
 
 
 def scan(text: str, file: str = "") -> Text:

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 from torchassistant.config.spec import (
     BatchProcessorSpec,
     DatasetSpec,
+    DebugPipelineSpec,
     HookSpec,
     LoaderFactorySpec,
     ObjectSpec,
     OptimizerSpec,
+    PipelineSpec,
     ScoreSpec,
 )
 from torchassistant.config.tree import Path
@@ -39,10 +41,10 @@ class Slice(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """One name that stands in the spec of a definition.
+    """One name that stands in a definition or in a pipeline.
 
     Args:
-        path: Where, from the definition.
+        path: Where, from the definition or pipeline.
         group: The group that the name is of, or ``DATASET_OR_SLICE``.
         name: The name as written.
     """
@@ -102,6 +104,22 @@ def module_named(name: str) -> Key:
     """What an optimizer, a clipper or a hook is for: a model, or ``losses.NAME``, a loss."""
     group, dot, rest = name.partition(".")
     return Key(group, rest) if dot and group == LOSSES else Key("models", name)
+
+
+def references_of_pipeline(
+    pipeline: PipelineSpec | DebugPipelineSpec, scored: bool = True
+) -> Iterator[Reference]:
+    """Every name of a definition in a pipeline; of losses and metrics where they are computed."""
+    if pipeline.graph is not None:
+        yield Reference(("graph",), "batch_graphs", pipeline.graph)
+    for index, item in enumerate(pipeline.input_factories):
+        path = ("input_factories", index, "loader_factory")
+        yield Reference(path, "loader_factories", item.loader_factory)
+    if isinstance(pipeline, PipelineSpec) and scored:
+        for index, loss in enumerate(pipeline.losses):
+            yield Reference(("losses", index, "loss_name"), "losses", loss.loss_name)
+        for index, metric in enumerate(pipeline.metrics):
+            yield Reference(("metrics", index, "metric_name"), "metrics", metric.metric_name)
 
 
 def target(reference: Reference, defined: Mapping[Key, Any]) -> Key | None:

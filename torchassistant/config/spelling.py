@@ -196,6 +196,7 @@ class _Speller:
                 if ours in result or (ours != key and ours in tree):
                     message = f'"{key}" is another name for "{ours}", which is given too'
                     self.findings.note(message, (*path, key), at_key=True)
+                    continue
                 result.take(tree, key, as_key=ours)
             return result
 

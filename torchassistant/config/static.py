@@ -41,6 +41,10 @@ _KNOWN: dict[str, inspect.Signature | None] = {
 }
 
 
+_OURS = Path(__file__).resolve().parents[1] / "__init__.py"
+"""This package: where it is installed to be edited, it need not be on Python's path."""
+
+
 class Found(NamedTuple):
     """A class or function in source code.
 
@@ -66,6 +70,17 @@ def find_source(path: str) -> Found | None:
     """What a dotted path names, where that can be read for certain."""
     module, _, name = path.rpartition(".")
     return _in_module(module, name, 0) if module else None
+
+
+def classes_of(module: str) -> list[str]:
+    """The public classes that a module defines, by their names."""
+    file = locate(module)
+    tree = None if file is None else _parsed(file)
+    return [
+        node.name
+        for node in (tree.body if tree else ())
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
 
 
 def signature_of(found: Found) -> inspect.Signature | None:
@@ -254,13 +269,9 @@ def _source_of(node: ast.ImportFrom, module: str, file: Path) -> str | None:
 def locate(module: str) -> Path | None:
     """The source file of a module; None where it has none, or is nowhere."""
     top, *rest = module.split(".")
-    try:
-        spec = PathFinder.find_spec(top)
-    except (ImportError, ValueError):
+    path = _OURS if top == _OURS.parent.name else _file_of(top)
+    if path is None:
         return None
-    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
-        return None
-    path = Path(spec.origin)
     for part in rest:
         if path.name != "__init__.py":
             return None
@@ -273,6 +284,17 @@ def locate(module: str) -> Path | None:
         else:
             return None
     return path
+
+
+def _file_of(top: str) -> Path | None:
+    """The source file of a module on Python's path."""
+    try:
+        spec = PathFinder.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
 
 
 @lru_cache(maxsize=128)

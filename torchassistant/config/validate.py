@@ -8,17 +8,26 @@ broken, nothing more is said.
 from __future__ import annotations
 
 import types
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from torchassistant.config import sizes
+from torchassistant.config.complete import pipelines_of
 from torchassistant.config.findings import Findings
+from torchassistant.config.references import (
+    DATASET_OR_SLICE,
+    Key,
+    as_slice,
+    references,
+    references_of_pipeline,
+    target,
+)
 from torchassistant.config.spec import DEFINITIONS, Block, DefinitionBlock, Spec
 from torchassistant.config.spelling import GROUPS as LATER_GROUPS
 from torchassistant.config.spelling import in_our_words, later_keys
@@ -66,16 +75,24 @@ def validate(block: type[B], tree: Any, findings: Findings) -> B | None:
         The block, mended where it had to be; None where the tree is past mending.
     """
     mending = _Mending(block, tree, findings)
+    while (found := _mended(mending)) is not None:
+        if mending.put_back(found):
+            continue
+        is_changed = mending.set_aside_unreadable()
+        return block.model_validate(tree) if is_changed else found
+    return None
+
+
+def _mended(mending: _Mending[B]) -> B | None:
+    """The block, as soon as the tree fits; None where it is past mending."""
     for _ in range(_ROUNDS):
         try:
-            found = block.model_validate(tree)
+            return mending.block.model_validate(mending.tree)
         except ValidationError as error:
-            mending.mend(_by_path(tree, error.errors(include_url=False)[:_MOST_MENDED]))
+            details = error.errors(include_url=False)[:_MOST_MENDED]
+            mending.mend(_by_path(mending.tree, details))
             if error.error_count() > _MOST_MENDED:
                 return None
-        else:
-            is_changed = mending.set_aside_unreadable()
-            return block.model_validate(tree) if is_changed else found
     return None
 
 
@@ -102,8 +119,11 @@ def _real_path(tree: Any, details: ErrorDetails) -> Path:
     return tuple(path)
 
 
-class _Mending:
+class _Mending(Generic[B]):
     """Tells what does not fit, and puts something that fits in its place.
+
+    A definition of a group that is none is set aside first: what names it tells its group, and that
+    is known when all else fits.
 
     Args:
         block: What the tree should be.
@@ -111,10 +131,11 @@ class _Mending:
         findings: Gets the problems.
     """
 
-    def __init__(self, block: type[Block], tree: Any, findings: Findings) -> None:
+    def __init__(self, block: type[B], tree: Any, findings: Findings) -> None:
         self.block = block
         self.tree = tree
         self.findings = findings
+        self.aside: dict[Path, Any] = {}
         self.is_respelt = False
         self.guessed: list[Path] = []
         self.guesses = 0
@@ -131,6 +152,10 @@ class _Mending:
                 self.unknown_group(path)
             else:
                 self.misfit(path, details)
+        self.spell()
+
+    def spell(self) -> None:
+        """Put later names into our words, where what they are in is known only now."""
         if self.is_respelt and self.tree is self.findings.tree:
             in_our_words(self.findings)
 
@@ -209,24 +234,61 @@ class _Mending:
             self.findings.note(message, path)
         elif self.is_near_a_group(definition, path):
             return
+        self.aside[path] = definition
+        _at(self.tree, path[:-1])[path[-1]] = _placeholder(DefinitionBlock)
+
+    def put_back(self, found: B) -> bool:
+        """Put back what was set aside, as far as its group can be told; whether anything was.
+
+        Args:
+            found: The block without it.
+        """
+        aside, self.aside = self.aside, {}
+        uses = list(_uses(found)) if aside and isinstance(found, Spec) else []
+        for path, definition in aside.items():
+            group = self.group_by_use(definition, uses)
+            if group is None:
+                group = self.group_by_looks(definition, path)
+            if group is not None:
+                definition["group"] = group
+                _at(self.tree, path[:-1])[path[-1]] = definition
+                self.is_respelt = True
+        self.spell()
+        return bool(aside)
+
+    def group_by_use(self, definition: Any, uses: Sequence[Key]) -> str | None:
+        """The group of which others name a definition of this name, that is not there else."""
+        name = definition.get("name")
+        if not isinstance(name, str) or self.guesses > _MOST_GUESSES:
+            return None
+        self.guesses += 1
+        groups = {use.group for use in uses if use.name == name}
+        groups = groups or {use.group for use in uses if nearest(use.name, [name])}
+        likely = [group for group in groups if _is_like(group, definition.get("spec"))]
+        return likely[0] if len(likely) == 1 else None
+
+    def group_by_looks(self, definition: Any, path: Path) -> str | None:
+        """The group that a definition looks like: of that, nothing more is said.
+
+        What cannot be told is left set aside.
+        """
         # Whatever it is, something of this name is defined.
         if isinstance(definition.get("name"), str):
             self.findings.ungrouped[path] = definition["name"]
         self.guesses += 1
         group = _group_of(definition.get("spec")) if self.guesses <= _MOST_GUESSES else None
         if group is not None:
-            definition["group"] = group
-            self.findings.broken.add((*path, "group"))
-            self.guessed += [(*path, "spec", key) for key in _SOURCES] if group in _QUIET else []
-            return
+            self.guessed.append((*path, "group"))
+            self.guessed += [(*path, "spec", key) for key in ("class", "factory_fn")]
+            return group
         for key, annotation in (("name", str), ("spec", dict)):
             if key not in definition:
                 self.findings.note(f'the key "{key}" is missing', path)
             elif not isinstance(definition[key], (annotation, type(UNREADABLE))):
                 what = f"expected {_KINDS['string' if key == 'name' else 'dictionary']}"
-                self.findings.note(f"{what}, found {_shown(definition[key])}", (*path, key))
+                self.findings.note(f"{what}, found {shown_value(definition[key])}", (*path, key))
         self.findings.broken.add(path)
-        _at(self.tree, path[:-1])[path[-1]] = _placeholder(DefinitionBlock)
+        return None
 
     def keys_of_definition(self, definition: Any, path: Path) -> None:
         """Tell of keys that no definition has, whatever it is of."""
@@ -250,7 +312,7 @@ class _Mending:
         meant = self.nearest(group, known) if isinstance(group, str) else None
         clause = f'; did you mean "{meant}"?' if meant else f"; there are {listing(known, 20)}"
         what = "unknown group" if isinstance(group, str) else "expected a group, found"
-        self.findings.note(f"{what} {_shown(group)}{clause}", (*path, "group"))
+        self.findings.note(f"{what} {shown_value(group)}{clause}", (*path, "group"))
         if meant is None:
             return False
         definition["group"] = LATER_GROUPS.get(meant, meant)
@@ -262,6 +324,30 @@ class _Mending:
         return _annotation_at(self.block, self.tree, path)
 
 
+def _uses(spec: Spec) -> Iterator[Key]:
+    """What is named, and is not there."""
+    initialize = spec.initialize
+    found = [one for definition in initialize.definitions for one in references(definition)]
+    for pipeline in pipelines_of(spec):
+        found += references_of_pipeline(pipeline)
+    defined = {Key(d.group, d.name): d for d in initialize.definitions}
+    for reference in found:
+        if target(reference, defined) is not None:
+            continue
+        piece = as_slice(reference.name) if reference.group == DATASET_OR_SLICE else None
+        group = "datasets" if reference.group == DATASET_OR_SLICE else reference.group
+        yield Key("splits", piece.split) if piece else Key(group, reference.name)
+
+
+def _is_like(group: str, spec: Any) -> bool:
+    """Whether more keys of a spec are known to a group than are not."""
+    if not isinstance(spec, dict):
+        return True
+    fields = _fields_of_spec(DEFINITIONS[group])
+    known = sum(1 for key in spec if nearest(str(key), fields))
+    return 2 * known > len(spec) or not spec
+
+
 def _group_of(spec: Any) -> str | None:
     """The group that a spec is of; where several fit best, one of which little is demanded."""
     if not isinstance(spec, dict) or not spec:
@@ -269,9 +355,9 @@ def _group_of(spec: Any) -> str | None:
     scores: dict[int, list[str]] = {}
     for group, definition in DEFINITIONS.items():
         fields = _fields_of_spec(definition)
-        is_like = all(key in fields or nearest(str(key), fields) for key in spec)
-        if is_like and not _lacking(fields, spec):
-            score = sum(1 if key in fields else -1 for key in spec)
+        meant = {key: key if key in fields else nearest(str(key), fields) for key in spec}
+        if None not in meant.values() and not _lacking(fields, dict.fromkeys(meant.values())):
+            score = sum(1 if key == near else -1 for key, near in meant.items())
             scores.setdefault(score, []).append(group)
     best = scores[max(scores)] if scores else []
     return best[0] if len(best) == 1 else next((g for g in _QUIET if g in best), None)
@@ -282,7 +368,7 @@ def _fields_of_spec(definition: type[DefinitionBlock]) -> dict[str, FieldInfo]:
     return _fields(annotation)
 
 
-def _lacking(fields: dict[str, FieldInfo], table: dict[str, Any]) -> list[str]:
+def _lacking(fields: dict[str, FieldInfo], table: Mapping[Any, Any]) -> list[str]:
     """The keys that a block lacks; "class" for an object that is made by nothing."""
     lacking = [k for k, field in fields.items() if field.is_required() and k not in table]
     is_made = "class" not in fields or any(key in table for key in _SOURCES)
@@ -336,24 +422,25 @@ def _sentence(details: ErrorDetails) -> str:
     if kind == "missing":
         return f'the key "{details["loc"][-1]}" is missing'
     if kind == "literal_error":
-        return f"expected {context.get('expected')}, found {_shown(details['input'])}"
+        return f"expected {context.get('expected')}, found {shown_value(details['input'])}"
     if kind == "too_short":
         return "expected at least one, found none"
     if kind == "string_too_short":
         return "expected a string that is not empty"
     if kind == "string_pattern_mismatch" and context.get("pattern") == sizes.PATTERN:
-        return f'expected a size such as "500 MB", found {_shown(details["input"])}'
+        return f'expected a size such as "500 MB", found {shown_value(details["input"])}'
     if kind == "string_pattern_mismatch":
         return f"expected a string of the form {context.get('pattern')}, " + (
-            f"found {_shown(details['input'])}"
+            f"found {shown_value(details['input'])}"
         )
     message = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     if kind in ("model_type", "model_attributes_type", "union_tag_not_found"):
         message = "dictionary"
-    return f"expected {_KINDS.get(message, message)}, found {_shown(details['input'])}"
+    return f"expected {_KINDS.get(message, message)}, found {shown_value(details['input'])}"
 
 
-def _shown(value: Any) -> str:
+def shown_value(value: Any) -> str:
+    """A value of a config as a message shows it."""
     if isinstance(value, (dict, list)):
         return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     if value is None:

@@ -15,6 +15,8 @@ from torchassistant.errors import ConfigError, Problem, SessionError, shown_path
 from torchassistant.session.checking import checked
 from torchassistant.session.environment import circumstances, created
 from torchassistant.session.folder import SessionFolder
+from torchassistant.session.lock import only_trainer
+from torchassistant.session.mistaken import folder_for
 from torchassistant.session.opening import open_session
 from torchassistant.session.preflight import Preflight, preflight
 from torchassistant.session.session import Session
@@ -56,6 +58,21 @@ class Draft:
         """What is allowed, and is probably not meant."""
         return self.findings.warnings
 
+    def folder(self, session_dir: str | Path | None = None) -> SessionFolder:
+        """The folder that the session is for.
+
+        Args:
+            session_dir: Another than the config says.
+
+        Raises:
+            ConfigError: Nothing says where it should be.
+        """
+        named = session_dir if session_dir is not None else self.spec.session_dir
+        found = folder_for(named, self.findings.file)
+        if found is None:
+            raise ConfigError('the key "session_dir" is missing')
+        return SessionFolder(found)
+
     def build(self, path: Path) -> tuple[Session, Statics]:
         """Build everything, fit what is to be fitted, and draw the splits.
 
@@ -83,6 +100,7 @@ def create_session(
     settings: Sequence[str] = (),
     trust: Sequence[str] = (),
     preflight: bool = True,
+    replace: str | None = None,
 ) -> Session:
     """Create a session: build everything, fit what is to be fitted, draw the splits, store it.
 
@@ -95,32 +113,54 @@ def create_session(
         settings: What is to be changed in the config, each as ``PATH=VALUE``.
         trust: Modules that the config may name, beyond those that any config may.
         preflight: Whether one batch of every pipeline is run first.
+        replace: The name of the folder, where a session that is there already is to be removed as
+            soon as the new one is whole.
 
     Raises:
         ConfigError: With every problem of the config.
-        SessionError: The folder is there already.
+        SessionError: The folder is there already, and ``replace`` is not its name; or it is no
+            session, holds something else, or is being trained.
         UserCodeError: The user's code raised.
     """
     draft = Draft(config, settings, trust)
-    return store(draft, session_dir, preflight)[0]
+    return store(draft, session_dir, preflight, replace)[0]
 
 
 def store(
-    draft: Draft, session_dir: str | Path | None = None, with_preflight: bool = True
+    draft: Draft,
+    session_dir: str | Path | None = None,
+    with_preflight: bool = True,
+    replace: str | None = None,
 ) -> tuple[Session, Preflight | None]:
-    """Make a session of a config that is checked.
+    """Make a session of a config that is checked; see :func:`create_session`.
 
     Raises:
         ConfigError: The preflight failed, or nothing says where the session should be.
         SessionError: The folder is there already.
         UserCodeError: The user's code raised.
     """
-    path = _free_folder(draft, session_dir)
+    folder = draft.folder(session_dir)
+    if replace is not None and replace != folder.path.name:
+        raise SessionError(
+            f'the session {shown_path(folder.path)} is named "{folder.path.name}", and not '
+            f'"{replace}", which was to be replaced; nothing was changed'
+        )
+    if not folder.is_there or replace is None:
+        _expect_free(folder)
+        return _stored(draft, folder.path, with_preflight)
+    folder.expect_nothing_else()
+    with only_trainer(folder.environment):
+        return _stored(draft, folder.path, with_preflight, replaces=True)
+
+
+def _stored(
+    draft: Draft, path: Path, with_preflight: bool, replaces: bool = False
+) -> tuple[Session, Preflight | None]:
     draft.spec.session_dir = shown_path(path)
     session, statics = draft.build(path)
     report = preflight(session) if with_preflight else None
     session.code = code_of(draft.spec, draft.trust)
-    with new_folder(path) as aside:
+    with new_folder(path, replaces) as aside:
         folder = SessionFolder(aside)
         fixed = folder.create(draft.spec, statics, created(session.seed, session.device))
         with seeded(derived(session.seed, "training")):
@@ -133,19 +173,14 @@ def store(
     return session, report
 
 
-def _free_folder(draft: Draft, session_dir: str | Path | None) -> Path:
-    name = session_dir if session_dir is not None else draft.spec.session_dir
-    if name is None and draft.findings.file:
-        name = Path("sessions", Path(draft.findings.file).stem)
-    if name is None:
-        raise ConfigError('the key "session_dir" is missing')
-    folder = SessionFolder(name)
+def _expect_free(folder: SessionFolder) -> None:
     path = folder.path
-    if folder.spec.exists() or folder.checkpoints.names():
+    shown = shown_path(path)
+    if folder.is_there:
         raise SessionError(
-            f"the session {shown_path(path)} exists already; train.py goes on with it, and a new "
-            'one needs another "session_dir"'
+            f"the session {shown} exists already: train.py goes on with it; another "
+            f'"session_dir" puts a new one elsewhere; --replace {path.name} begins anew, and '
+            "removes it"
         )
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise SessionError(f"{shown_path(path)} exists already, and is no session")
-    return path
+        raise SessionError(f"{shown} exists already, and is no session")

@@ -12,14 +12,16 @@ import torch
 
 from torchassistant.build import Statics
 from torchassistant.config import Findings, Spec, as_data, read, spec_of
-from torchassistant.errors import ConfigError, SessionError, shown_path
+from torchassistant.errors import ConfigError, SessionError, listing, shown_path
 from torchassistant.session.checkpoints import BEST, LAST, Checkpoint, Checkpoints
 from torchassistant.session.contents import Contents, read_state
 from torchassistant.session.history import METRICS, History
 from torchassistant.session.keeper import best_of
 from torchassistant.session.lock import is_held
 from torchassistant.session.manifest import Fingerprints
+from torchassistant.session.mistaken import why_no_session
 from torchassistant.session.storage import (
+    ASIDE,
     as_json,
     difference,
     fingerprint,
@@ -33,6 +35,8 @@ from torchassistant.session.storage import (
 SPEC, CODE, CHANGES = "spec.json", "code.json", "changes.jsonl"
 ENVIRONMENT, STATIC, CHECKPOINTS = "environment.json", "static", "checkpoints"
 _OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS)
+_OPTIONAL = ("profile",)
+"""What a session may have besides, and is nobody's but the session's."""
 _MIRRORED = (SPEC, CHANGES)
 """Files that say how the session was described; what a checkpoint has of them is what counts."""
 
@@ -73,6 +77,32 @@ class SessionFolder:
         replace_file(self.spec, as_json(as_data(spec)))
         return fixed
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a session, be it sound or not."""
+        return self.spec.exists() or bool(self.checkpoints.names())
+
+    def expect_nothing_else(self) -> None:
+        """See that the folder is a session's, and holds nothing that is not.
+
+        Raises:
+            SessionError: It is something else; or there is something in it that no session has.
+        """
+        path = shown_path(self.path)
+        whole = (self.spec, self.environment, self.checkpoints.folder)
+        if self.path.is_symlink():
+            raise SessionError(f"{self.path.name} is a link to {path}, and is not replaced")
+        if not all(part.exists() for part in whole):
+            raise SessionError(f"{path} is no whole session, and is not replaced")
+        refuse_links(self.path, _OURS)
+        ours = (*_OURS, *_OPTIONAL)
+        found = [p.name for p in self.path.iterdir() if p.name not in ours]
+        strange = sorted(name for name in found if not name.startswith(ASIDE))
+        if strange:
+            raise SessionError(
+                f"{path} is not replaced: it holds what is not of the session, {listing(strange)}"
+            )
+
     def sound(self, which: str = LAST) -> Checkpoint:
         """A checkpoint that is as it was written, in a session that is so too.
 
@@ -82,10 +112,8 @@ class SessionFolder:
         Raises:
             SessionError: This is no session folder; or it is damaged, so that it cannot be used.
         """
-        if not self.spec.is_file() and not self.checkpoints.names():
-            what = "is no session folder" if self.path.is_dir() else "does not exist"
-            hint = "it has no spec.json" if self.path.is_dir() else "init.py makes one"
-            raise SessionError(f"{shown_path(self.path)} {what} ({hint})")
+        if not self.is_there:
+            raise SessionError(why_no_session(self.path))
         refuse_links(self.path, _OURS)
         best = None
         if which == BEST:

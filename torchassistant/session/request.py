@@ -11,12 +11,21 @@ from torchassistant.build import Trust, needed_for, survey_objects
 from torchassistant.build.code import code_of
 from torchassistant.config import Findings, Spec, check_sources, lay_over, read, settings_for
 from torchassistant.config import validate as validated
+from torchassistant.config.checks.scope import DEFINITIONS, PIPELINES
 from torchassistant.config.objects import objects_in
 from torchassistant.config.references import Key
 from torchassistant.config.spec import EvaluationSpec, InferenceSpec
 from torchassistant.config.tree import Path as TreePath
 from torchassistant.config.tree import place_of
-from torchassistant.errors import ConfigError, Place, UserCodeError, near
+from torchassistant.errors import (
+    ConfigError,
+    Place,
+    Problem,
+    SessionError,
+    UserCodeError,
+    near,
+    nearest,
+)
 from torchassistant.session.changes import judged_code
 from torchassistant.session.checking import checked
 from torchassistant.session.checkpoints import LAST
@@ -64,7 +73,14 @@ class Request(Generic[Wish]):
         self._look_at_objects()
         self.folder = SessionFolder(wish.session_dir)
         self.which = checkpoint
-        self.checkpoint = self.folder.sound(checkpoint)
+        try:
+            self.checkpoint = self.folder.sound(checkpoint)
+        except SessionError as error:
+            if is_folder:
+                raise
+            place = self.own.place_of(("session_dir",))
+            told = (Problem(problem.message, place) for problem in error.problems)
+            raise SessionError(*self.own.in_order(), *told) from None
         whole = self.folder.read_spec(self.checkpoint).tree
         if wish.initialize:
             over = {"initialize": self.own.tree["initialize"]}
@@ -96,12 +112,26 @@ class Request(Generic[Wish]):
             ConfigError: With every problem of both configs.
         """
 
+        def looked_at(spec: Spec) -> list[str]:
+            return _meant(spec, used(spec), self._is_own)
+
         def needed(spec: Spec) -> Collection[Key]:
-            known = [name for name in used(spec) if name in spec.initialize.pipelines]
-            return needed_for(spec, [key for name in known for key in wanted(spec, name)])
+            keys = [key for name in looked_at(spec) for key in wanted(spec, name)]
+            if not spec.initialize.pipelines.keys() >= {*used(spec)}:
+                # Nobody knows what is needed; what is written here is meant to be used.
+                keys += [
+                    Key(definition.group, definition.name)
+                    for index, definition in enumerate(spec.initialize.definitions)
+                    if self._is_own((*DEFINITIONS, index))
+                ]
+            return needed_for(spec, keys)
 
         self.whole.problems[:0] = self.own.problems
-        return checked(self.whole, self.trust, used, needed, scored)
+        return checked(self.whole, self.trust, looked_at, needed, scored)
+
+    def _is_own(self, path: TreePath) -> bool:
+        """Whether something of the whole config is written in the config at hand."""
+        return self.whole.place_of(path).file == self.own.file != ""
 
     def open(self, spec: Spec, wanted: Iterable[Key]) -> Session:
         """The session, with these definitions built and what they need."""
@@ -152,3 +182,12 @@ class Request(Generic[Wish]):
         if name not in known:
             message = f'no pipeline is named "{name}"{near(name, known)}'
             self.whole.problems.append(self.own.problem(message, path))
+
+
+def _meant(spec: Spec, names: Collection[str], is_own: Callable[[TreePath], bool]) -> list[str]:
+    """The pipelines that names mean; where one is unknown, also all that are written here."""
+    there = spec.initialize.pipelines
+    found = [name if name in there else nearest(name, there) for name in names]
+    if not there.keys() >= {*names}:
+        found += [name for name in there if is_own((*PIPELINES, name))]
+    return [name for name in dict.fromkeys(found) if name is not None]

@@ -7,6 +7,8 @@ file that is replaced. No link is followed.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -20,17 +22,19 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save, save_file
 
-from torchassistant.errors import SessionError, shown_path
+from torchassistant.errors import Interrupted, SessionError, shown_path
 
 ASIDE = ".aside-"
 
 
 @contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
+def new_folder(path: Path, replaces: bool = False) -> Iterator[Path]:
     """A folder that appears under its name when it is whole, or not at all.
 
     Args:
         path: Its name; an empty folder of that name is replaced.
+        replaces: Whether there is a whole folder of that name, which stays until the new one is
+            whole, and is then removed.
 
     Yields:
         The folder aside, to write into.
@@ -41,6 +45,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     parents = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{path.name}-", dir=path.parent))
+    is_whole = False
     try:
         aside.chmod(0o755)
         yield aside
@@ -48,15 +53,47 @@ def new_folder(path: Path) -> Iterator[Path]:
             for name in files:
                 _sync(Path(folder, name))
             _sync(Path(folder))
-        aside.rename(path)
+        if replaces:
+            _exchange(aside, path)
+        else:
+            aside.rename(path)
+        is_whole = True
         for parent in [path.parent, *(p.parent for p in parents)]:
             _sync(parent)
-    except BaseException:
+        if replaces:
+            shutil.rmtree(aside, ignore_errors=True)
+    except BaseException as error:
         shutil.rmtree(aside, ignore_errors=True)
         for parent in parents:
             with contextlib.suppress(OSError):
                 parent.rmdir()
+        if is_whole and isinstance(error, Interrupted):
+            raise Interrupted(error.signum, f"{shown_path(path)} is whole by now") from None
         raise
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Give two folders each other's name, in one step where the system can.
+
+    Elsewhere there is a moment at which the name of ``other`` has ``.replaced`` behind it.
+    """
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is not None:
+        at, swap = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+        if renameat2(at, os.fsencode(one), at, os.fsencode(other), swap) == 0:
+            return
+        if ctypes.get_errno() not in (errno.ENOSYS, errno.EINVAL):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
+    between = other.with_name(f"{other.name}.replaced")
+    if between.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(between))
+    other.rename(between)
+    try:
+        one.rename(other)
+    except BaseException:
+        between.rename(other)
+        raise
+    between.rename(one)
 
 
 def remove_folder(path: Path) -> None:

@@ -15,7 +15,7 @@ class Reporter:
     """Hears what happens. Override what is of interest."""
 
     def stage_started(self, progress: Progress, stages: int, epochs: int | None) -> None:
-        """A stage begins or goes on; ``epochs`` is how many it will have, if that is known."""
+        """A stage begins or goes on; ``epochs`` is how many it has at most, if known."""
 
     def epoch_started(self, progress: Progress, iterations: int | None) -> None:
         """An epoch begins; ``iterations`` is how many it will have, if that is known."""

@@ -105,7 +105,7 @@ class Stage:
 
     @property
     def num_epochs(self) -> int | None:
-        """How many epochs the stage will have, where its stop condition says so."""
+        """How many epochs the stage will have at most, where its stop condition says so."""
         count = getattr(self.stop_condition, "num_epochs", None)
         return count if isinstance(count, int) else None
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from torchassistant.config.checks.columns import check_columns
 from torchassistant.config.checks.definitions import check_definitions
+from torchassistant.config.checks.loaders import check_loaders
 from torchassistant.config.checks.pipelines import check_pipelines
 from torchassistant.config.checks.scope import Scope
 from torchassistant.config.checks.sources import check_sources
@@ -37,6 +38,7 @@ def check(
     check_sources(spec, findings)
     check_names(scope, used)
     check_definitions(scope)
+    check_loaders(scope)
     check_pipelines(scope, used)
     check_columns(scope, used)
     if used is None:

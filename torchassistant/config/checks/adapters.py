@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from torchassistant.config.checks.naming import Known, Use
 from torchassistant.config.checks.scope import Scope
+from torchassistant.config.homes import our_class
 from torchassistant.config.spec import BatchProcessorSpec, NodeSpec, ObjectSpec
 from torchassistant.config.tree import Path
-from torchassistant.config.validate import PLACEHOLDER
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Adapters:
     @cached_property
     def selected(self) -> Argument | None:
         """What ``SelectInputs`` gives: node → input → column; None for any other adapter."""
-        found = self.argument("input_adapter", "torchassistant.adapters", "SelectInputs", "nodes")
+        found = self.argument("input_adapter", "SelectInputs", "nodes")
         if found is None or not isinstance(found.value, dict):
             return None
         tables = all(_is_names_to_names(columns) for columns in found.value.values())
@@ -84,7 +84,7 @@ class Adapters:
         """What a node gets from outside; None where that cannot be said."""
         if self.spec.input_adapter is None:
             return None if self.scope.is_broken(self.path, "input_adapter") else frame
-        name = self.name_of(node, path)
+        name = self.scope.node_name(node, path)
         if self.selected is None or name is None:
             return None
         if name not in self.by_node and None in self.by_node:
@@ -98,7 +98,7 @@ class Adapters:
             return {}
         path, given = self.selected.path, self.selected.value
         nodes = self.scope.sound(self.spec.neural_graph or [], (*self.path, "neural_graph"))
-        names = [self.name_of(node, here) for here, node in nodes]
+        names = [self.scope.node_name(node, here) for here, node in nodes]
         known = dict.fromkeys(name for name in names if name is not None)
         if not known.keys() <= given.keys():
             lost = len(self.spec.neural_graph or []) - len(names) + names.count(None)
@@ -108,12 +108,6 @@ class Adapters:
                 lambda name, hint: f'"{name}" is no node of this processor{hint}',
             )
         return {self.scope.read(n, (*path, n), True): inputs for n, inputs in given.items()}
-
-    def name_of(self, node: NodeSpec, path: Path) -> str | None:
-        """The name of a node; None where it cannot be read."""
-        is_named = self.scope.findings.is_written((*path, "name"))
-        meant = self.scope.read(node.node_name, (*path, "name" if is_named else "model_name"))
-        return node.node_name if meant and meant.startswith(PLACEHOLDER) else meant
 
     # What is asked for, and what goes on
 
@@ -146,7 +140,7 @@ class Adapters:
         adapter = self.spec.output_adapter
         if self.scope.is_broken(self.path, "output_adapter"):
             return _UNKNOWN
-        if adapter is None or _short(adapter, _OUTPUT_HOME) == "IdentityAdapter":
+        if adapter is None or _short(adapter, "output_adapter") == "IdentityAdapter":
             return frame
         asked = self.kept or self.renamed
         if asked is None or any(frame.lacks(name) for name in asked.value):
@@ -161,20 +155,20 @@ class Adapters:
     @cached_property
     def kept(self) -> Argument | None:
         """The columns that ``SelectVariables`` keeps."""
-        found = self.argument("output_adapter", _OUTPUT_HOME, "SelectVariables", "names")
+        found = self.argument("output_adapter", "SelectVariables", "names")
         return found if found is not None and _is_names(found.value) else None
 
     @cached_property
     def renamed(self) -> Argument | None:
         """The columns that ``RenameVariables`` renames."""
-        found = self.argument("output_adapter", _OUTPUT_HOME, "RenameVariables", "names")
+        found = self.argument("output_adapter", "RenameVariables", "names")
         return found if found is not None and _is_names_to_names(found.value) else None
 
-    def argument(self, key: str, home: str, short: str, name: str) -> Argument | None:
+    def argument(self, key: str, short: str, name: str) -> Argument | None:
         """The first argument of an adapter, where it is the one of this name and can be read."""
         spec: ObjectSpec | None = getattr(self.spec, key)
         path = (*self.path, key)
-        if spec is None or _short(spec, home) != short or not self.scope.findings.is_whole(path):
+        if spec is None or _short(spec, key) != short or not self.scope.findings.is_whole(path):
             return None
         if spec.args:
             return Argument(spec.args[0], (*path, "args", 0))
@@ -182,13 +176,11 @@ class Adapters:
 
 
 _UNKNOWN = Columns(frozenset(), False)
-_OUTPUT_HOME = "torchassistant.output_adapters"
 
 
-def _short(spec: ObjectSpec, module: str) -> str:
-    """The short name of a class of a module of ours; empty for any other object."""
-    home, _, short = (spec.class_ or "").rpartition(".")
-    return short if home in ("", module) else ""
+def _short(spec: ObjectSpec, role: str) -> str:
+    """The short name of a class of ours; empty for any other object."""
+    return our_class(spec.class_ or "", role)
 
 
 def _is_names(value: object) -> bool:

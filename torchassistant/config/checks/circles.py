@@ -41,6 +41,21 @@ def _cut(trail: dict[K, Iterator[K]], first: K) -> list[K]:
     return circle[::-1]
 
 
+def led_to(goal: K, graph: Mapping[K, Iterable[K]]) -> set[K]:
+    """Every node from which a node is reached, at one or several removes.
+
+    Args:
+        goal: The node that is reached.
+        graph: Where each node leads to.
+    """
+    found: set[K] = set()
+    before = -1
+    while before < len(found):
+        before = len(found)
+        found |= {one for one, others in graph.items() if found.union((goal,)) & {*others}}
+    return found
+
+
 def odd_one(circle: Sequence[K], places: Mapping[K, Any]) -> tuple[K, K]:
     """The step of a circle that is most likely wrong: from who uses, to what is used.
 

@@ -11,6 +11,7 @@ from torchassistant.config.checks.adapters import Adapters, Columns, Need
 from torchassistant.config.checks.naming import hint
 from torchassistant.config.checks.pipelines import scores
 from torchassistant.config.checks.scope import AnyPipeline, Scope, Wiring
+from torchassistant.config.homes import our_class
 from torchassistant.config.spec import (
     BatchProcessorSpec,
     DebugPipelineSpec,
@@ -20,8 +21,8 @@ from torchassistant.config.spec import (
 from torchassistant.config.tree import Path
 from torchassistant.errors import listing
 
+_SCORES = ("losses", "metrics")
 _UNKNOWN = Columns(frozenset(), False)
-_DETACH = ("DetachBatch", "torchassistant.batch_processors.DetachBatch")
 _MOST_COLUMNS = 2_000_000
 """Beyond so many columns in all frames together, no more of them are looked at."""
 
@@ -181,11 +182,14 @@ class Walk:
                     message = f'the column "{column}" is joined to others{hint(meant, ())}'
                     self.scope.note(message, self.named_at[source, column])
                     return
+        edges: Path = (*wiring.path, "ingoing_edges")
+        if not self.scope.findings.is_written((*edges, name)):
+            name = wiring.runs.get(name) or name
         self.scope.note(
             f'in the pipeline "{self.name}" the frames that lead into "{name}" have some columns '
             f"in common ({listing(sorted(shared))}), and others not; they must be all the same, to "
             "be concatenated, or all different, to be united",
-            (*wiring.path, "ingoing_edges", name),
+            (*edges, name),
         )
 
     def processed(self, name: str | None, frame: Columns) -> Columns:
@@ -194,7 +198,8 @@ class Walk:
         if spec is None or name is None:
             return _UNKNOWN
         if spec.neural_graph is None:
-            return frame if spec.class_ in _DETACH else _UNKNOWN
+            is_kept = our_class(spec.class_ or "", "batch_processors") == "DetachBatch"
+            return frame if is_kept else _UNKNOWN
         path = (*self.scope.at("batch_processors", name), "spec")
         if self.scope.is_broken(path, "neural_graph"):
             return _UNKNOWN
@@ -246,14 +251,17 @@ class Walk:
         """The columns that losses and metrics are computed from."""
         for kind, index, score in scores(pipeline) if self.scope.scored else ():
             at = (*self.path, kind.group, index)
-            name = self.scope.read(getattr(score, kind.name_key), (*at, kind.name_key))
-            node = self.scope.node(score, at, wiring)
-            spec = self.scope.group(kind.group).get(name or "")
-            if spec is None or name is None or node not in self.frames:
-                continue
             written = getattr(score, kind.name_key)
+            group, name = kind.group, self.scope.read(written, (*at, kind.name_key))
+            if name is None:  # a loss among the metrics is told, and needs columns all the same
+                name = written
+                group = next((g for g in _SCORES if name in self.scope.group(g)), group)
+            node = self.scope.node(score, at, wiring)
+            spec = self.scope.group(group).get(name)
+            if spec is None or node not in self.frames:
+                continue
             what = f'{"loss" if kind.group == "losses" else "metric"} "{written}"'
-            inputs = (*self.scope.at(kind.group, name), "spec", "inputs")
+            inputs = (*self.scope.at(group, name), "spec", "inputs")
             for path, column in self.scope.sound(spec.inputs, inputs):
                 message = f'the {what} needs the column "{column}", which its frame lacks'
                 self.needs.append(Need(column, message, path, self.frames[node or ""]))

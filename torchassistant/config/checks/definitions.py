@@ -36,6 +36,8 @@ def _own_name(scope: Scope, definition: Any, path: Path, seen: dict[tuple[str, s
         scope.note(f'"{name}" cannot be a name, as files are named by it: {reason}', here)
     elif group in ("datasets", "splits") and set(name) & set(".[]"):
         scope.note(f'"{name}" cannot be a name: dots and brackets name slices', here)
+    if scope.is_broken(path, "group"):
+        return
     before = seen.setdefault((group, folded(name)), name)
     first = scope.at(group, name)
     if first != path:
@@ -87,10 +89,11 @@ def _one_device_a_model(scope: Scope) -> None:
             continue
         device = own or scope.spec.device
         for here, node in scope.sound(definition.spec.neural_graph or [], (*path, "neural_graph")):
-            other, processor = found.setdefault(node.model_name, (device, key.name))
+            model = scope.read(node.model_name, (*here, "model_name")) or node.model_name
+            other, processor = found.setdefault(model, (device, key.name))
             if other != device and not scope.is_broken(scope.at(key.group, processor), "name"):
                 scope.note(
-                    f'the model "{node.model_name}" would be on two devices: {device} here, '
+                    f'the model "{model}" would be on two devices: {device} here, '
                     f'{other} in "{processor}"',
                     (*here, "model_name"),
                 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
-from torchassistant.config.checks.circles import circles_in, odd_one, shown
+from torchassistant.config.checks.circles import circles_in, led_to, odd_one, shown
 from torchassistant.config.checks.naming import Known, Use, hint
 from torchassistant.config.checks.scope import Scope, Wiring, twice
 from torchassistant.config.references import Key, module_named
@@ -18,26 +19,32 @@ def check_processor(scope: Scope, spec: BatchProcessorSpec, path: Path) -> None:
     made: dict[str, str] = {}
     names: set[str] = set()
     for here, node in scope.sound(spec.neural_graph or [], (*path, "neural_graph")):
-        given = "name" if scope.findings.is_written((*here, "name")) else "model_name"
-        if node.node_name in names and not scope.is_broken(here, "name"):
-            message = f'two nodes are named "{node.node_name}"; give one of them another "name"'
-            scope.note(message, (*here, given))
-        names.add(node.node_name)
         _node(scope, node, here)
+        given = "name" if scope.findings.is_written((*here, "name")) else "model_name"
+        name = scope.node_name(node, here) or node.node_name
+        if name in names and not scope.is_broken(here, "name"):
+            message = f'two nodes are named "{name}"; give one of them another "name"'
+            scope.note(message, (*here, given))
+        names.add(name)
         for place, output in scope.sound(node.outputs, (*here, "outputs")):
             if output in made:
                 message = f'"{output}" is already an output of the node "{made[output]}"'
                 scope.note(message, place)
-            made.setdefault(output, node.node_name)
+            made.setdefault(output, name)
 
 
 def _node(scope: Scope, node: NodeSpec, path: Path) -> None:
     here = (*path, "optimizer_name")
     optimizer = scope.group("optimizers").get(scope.read(node.optimizer_name or "", here) or "")
     found = None if optimizer is None else module_named(optimizer.model)
-    if found is None or not {found, Key("models", node.model_name)} <= scope.defined.keys():
+    run = Key("models", node.model_name)
+    if found is None or found not in scope.defined:
         pass  # told as undefined
-    elif found != Key("models", node.model_name):
+    elif run not in scope.defined:
+        at = (*path, "model_name")
+        if found.group == "models" and scope.read(node.model_name, at) is None:
+            scope.naming.take_for(Use(node.model_name, at), found.name)
+    elif found != run:
         what = "model" if found.group == "models" else "loss"
         scope.note(
             f'the optimizer "{node.optimizer_name}" is for the {what} "{found.name}", '
@@ -59,14 +66,18 @@ def check_graph(scope: Scope, name: str, spec: BatchGraphSpec, path: Path) -> No
     for place, port in scope.sound(spec.input_aliases, (*path, "input_aliases")):
         if port in nodes:
             scope.note(f'"{port}" is the name of a port and of a processor', place)
-    cut = _circles(scope, spec, path)
-    scope.wirings.setdefault(name, _Wires(scope, name, spec, path, cut).run())
+    wires = _Wires(scope, name, spec, path)
+    wires.cut |= _circles(scope, spec, path)
+    scope.wirings.setdefault(name, wires.run())
 
 
 def _circles(scope: Scope, spec: BatchGraphSpec, path: Path) -> set[Path]:
     """Tell of nodes that feed one another; gives the edges that seem to be wrong."""
     cut: set[Path] = set()
-    order = {name: index for index, name in enumerate(spec.nodes)}
+    order = {
+        scope.read(name, (*path, "nodes", index)) or name: index
+        for index, name in enumerate(spec.nodes)
+    }
     edges = {d: [s for s in sources if s in order] for d, sources in spec.ingoing_edges.items()}
     for circle in circles_in({d: sources for d, sources in edges.items() if d in order}):
         one, other = odd_one(circle, order)
@@ -80,15 +91,15 @@ def _circles(scope: Scope, spec: BatchGraphSpec, path: Path) -> set[Path]:
 class _Wires:
     """The edges of a graph: what is wrong with them, and what they mean."""
 
-    def __init__(
-        self, scope: Scope, name: str, spec: BatchGraphSpec, path: Path, cut: set[Path]
-    ) -> None:
+    def __init__(self, scope: Scope, name: str, spec: BatchGraphSpec, path: Path) -> None:
         self.scope = scope
-        self.cut = cut
+        self.cut: set[Path] = set()
+        """Edges that are told, and that nothing is led by."""
         self.spec = spec
         self.path = path
         self.edges: Path = (*path, "ingoing_edges")
         self.misnamed_ports(scope.fed_ports.get(name, set()))
+        self.undefined_nodes()
         self.ports = self.known("input_aliases", spec.input_aliases)
         self.nodes = self.known("nodes", spec.nodes)
 
@@ -103,6 +114,15 @@ class _Wires:
                     message = f'edges and pipelines know no port "{port}"{hint(meant, ())}'
                     self.scope.findings.broke(message, place)
                     self.scope.naming.take_for(Use(port, place), meant)
+
+    def undefined_nodes(self) -> None:
+        """Take the only node that nothing defines for the only other processor that edges know."""
+        defined, nodes = self.scope.known("batch_processors").names, self.spec.nodes
+        places = [(*self.path, "nodes", index) for index in range(len(nodes))]
+        strays = [at for at, name in zip(places, nodes, strict=True) if name not in defined]
+        others = [name for name in self.spec.ingoing_edges if name not in nodes and name in defined]
+        if len(strays) == len(others) == 1 and self.scope.read("", strays[0]) is None:
+            self.scope.naming.take_for(Use("", strays[0]), others[0])
 
     def known(self, key: str, names: list[str]) -> Known:
         """The names in a list; those that are not defined may stand for others."""
@@ -169,7 +189,24 @@ class _Wires:
             known,
             uses,
             lambda name, hint: f'"{name}" is neither a port nor a node of this graph{hint}',
+            only_one=False,
         )
+        strays = [use for use in uses if self.scope.read(use.name, use.path) is None]
+        if len(strays) == 1 and not known.lost and not known.doubtful:
+            self.stray_source(strays[0], [use.name for use in uses])
+
+    def stray_source(self, stray: Use, used: Sequence[str]) -> None:
+        """Take the only edge from nowhere for the only one that may be missing, or for none."""
+        dest = str(stray.path[-2])
+        free = [port for port in self.ports.names if port not in used]
+        if not free and len(self.spec.ingoing_edges[dest]) == 1:
+            feeds = {node: self.spec.ingoing_edges.get(node, []) for node in self.nodes.names}
+            behind = led_to(dest, feeds)
+            free = [node for node in self.nodes.names if node not in (*used, dest, *behind)]
+        if len(free) == 1:
+            self.scope.naming.take_for(stray, free[0])
+        elif not free and stray.name not in self.scope.group("batch_processors"):
+            self.cut.add(stray.path)
 
     @cached_property
     def meant(self) -> dict[str | None, list[str | None]]:

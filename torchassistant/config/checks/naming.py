@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torchassistant.config.findings import Findings
 from torchassistant.config.tree import Path
-from torchassistant.errors import listing, nearest
+from torchassistant.errors import is_slip, listing, nearest
 
 MOST_GUESSES = 100
 """Comparing names is dear; where so many are wrong, nobody is helped by one guess more."""
@@ -85,7 +85,11 @@ class Naming:
         self.meaning[use.spot] = meant
 
     def settle(
-        self, known: Known, uses: Iterable[Use], sentence: Callable[[str, str], str]
+        self,
+        known: Known,
+        uses: Iterable[Use],
+        sentence: Callable[[str, str], str],
+        only_one: bool = True,
     ) -> None:
         """Tell of names that nothing has, and take each for what it most likely means.
 
@@ -95,6 +99,7 @@ class Naming:
             known: What may be named.
             uses: Where it is named.
             sentence: What is to be said of a name; gets a hint that may follow.
+            only_one: Whether a name that is like no other is taken for the only unused one.
         """
         places: dict[str, list[Use]] = {}
         for use in uses:
@@ -107,13 +112,18 @@ class Naming:
             return
         sure = [name for name in known.names if name not in known.doubtful]
         near_to = {name: self.nearest(name, sure) for name in strange}
-        slips = {n: m for n, m in near_to.items() if not self.is_careful(known) or _is_slip(n, m)}
+        is_careful = self.is_careful(known)
+        slips = {n: m for n, m in near_to.items() if not is_careful or (m and is_slip(n, m))}
         taken = _matched(slips, {name for name in sure if name not in places})
         left = sorted(
             (name for name in strange if name not in taken),
             key=lambda name: (-len(strange[name]), _likeness(name, near_to[name])),
         )
         excused = self._excused(left, known)
+        free = [name for name in sure if name not in places and name not in taken.values()]
+        may_be_another = known.lost or known.doubtful
+        if only_one and len(left) == len(free) == 1 and not may_be_another:
+            taken[left[0]] = free[0]
         for name, found in strange.items():
             told = "" if name in excused else sentence(name, hint(near_to[name], sure))
             self._mark(found, taken.get(name) or excused.get(name), told)
@@ -171,18 +181,6 @@ def _matched(near_to: dict[str, str | None], free: set[str]) -> dict[str, str]:
             taken[name] = meant
             free.discard(meant)
     return taken
-
-
-def _is_slip(one: str, other: str | None) -> bool:
-    """Whether one letter was left out, added, replaced, or exchanged with its neighbour."""
-    if other is None:
-        return False
-    short, long = sorted((one, other), key=len)
-    at = next((i for i, letter in enumerate(short) if letter != long[i]), len(short))
-    if len(short) != len(long):
-        return short[at:] == long[at + 1 :]
-    swapped = short[at + 1 : at + 2] + short[at : at + 1] + short[at + 2 :]
-    return short[at + 1 :] == long[at + 1 :] or swapped == long[at:]
 
 
 def _likeness(name: str, other: str | None) -> float:

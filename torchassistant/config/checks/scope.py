@@ -179,6 +179,12 @@ class Scope:
                 at = (*here, "neural_graph", index)
                 yield at, None if self.is_broken(at) else node
 
+    def node_name(self, node: NodeSpec, path: Path) -> str | None:
+        """The name of a node as it is meant; None where it cannot be read."""
+        is_named = self.findings.is_written((*path, "name"))
+        meant = self.read(node.node_name, (*path, "name" if is_named else "model_name"))
+        return node.node_name if meant and meant.startswith(PLACEHOLDER) else meant
+
     def listeners(self, pipeline: AnyPipeline, path: Path) -> list[tuple[str, Use]]:
         """The display names that schedulers of a pipeline's optimizers listen to, and when."""
         nodes = self.nodes(pipeline, path)
@@ -281,6 +287,10 @@ class Scope:
             name for name in self._groups[group] if self.findings.is_written(self.at(group, name))
         )
         return Known(names, self.lost_anywhere, dict.fromkeys(self._nameless[group]))
+
+    def is_sure(self, group: str, name: str) -> bool:
+        """Whether a definition is of a group for certain, and does not only look like it."""
+        return not self.is_broken(self.at(group, name), "group")
 
     @cached_property
     def fed_ports(self) -> dict[str, set[str]]:

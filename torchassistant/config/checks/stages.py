@@ -9,6 +9,7 @@ from torchassistant.config.checks.naming import Known, Use
 from torchassistant.config.checks.pipelines import LOSS, RESERVED, scores, shown_as, written_key
 from torchassistant.config.checks.scope import DEBUG_PIPELINES, PIPELINES, Scope, twice
 from torchassistant.config.gaps import TRAINING, VALIDATION
+from torchassistant.config.homes import our_class
 from torchassistant.config.objects import objects_in
 from torchassistant.config.rows import row_columns
 from torchassistant.config.spec import StageSpec
@@ -178,7 +179,8 @@ class _Listeners:
         if all(name in pipelines for name in named):
             row = self.row()
             self.listens(list(self.monitors()), row, "no row of this stage has")
-            each_epoch = [use for name in self.training for use in self.scheduled(name, "epoch")]
+            trained = self.training if self.is_known else list(pipelines)
+            each_epoch = [use for name in trained for use in self.scheduled(name, "epoch")]
             self.listens(each_epoch, row, f"no row of stage {self.path[-1]} has")
         for pipeline in filter(pipelines.__contains__, dict.fromkeys(self.training)):
             losses = Known(*self.shown(pipeline, losses_only=True))
@@ -210,10 +212,20 @@ class _Listeners:
             {name: shown for name, (shown, _) in trained.items()},
             {name: shown for name, (shown, _) in validated.items()},
         )
-        lost = 0 if self.is_known else math.inf
-        lost += sum(lost for _, lost in {**trained, **validated}.values())
+        lost = sum(lost for _, lost in {**trained, **validated}.values())
         always = [name for name in RESERVED if name not in ("stage", "skipped")]
-        return Known(dict.fromkeys([*columns.values(), *always]), lost)
+        names = dict.fromkeys([*columns.values(), *always])
+        return Known(names, lost) if self.is_known else self.of_any_pipeline(Known(names, lost))
+
+    def of_any_pipeline(self, row: Known) -> Known:
+        """The columns of a row, and all that it may have besides, whatever the stage runs."""
+        lost, names = row.lost, dict.fromkeys(row.names)
+        for pipeline in self.scope.spec.initialize.pipelines:
+            shown, unread = self.shown(pipeline)
+            names |= dict.fromkeys(shown) | {f"{pipeline} {name}": None for name in shown}
+            lost += unread
+        is_lost = self.scope.is_broken(PIPELINES)
+        return Known(names, math.inf if is_lost else lost)
 
     def shown(self, pipeline: str, losses_only: bool = False) -> tuple[list[str], float]:
         """The display names of a pipeline, and how many cannot be read."""
@@ -231,8 +243,7 @@ class _Listeners:
         """The display names that stop conditions of ours listen to."""
         path: Path = (*self.path, "stop_condition")
         for described in objects_in(self.stage.stop_condition, path, "stop_condition"):
-            home, _, short = described.name.rpartition(".")
-            if short not in _LISTENERS or home not in ("", "torchassistant.stop_conditions"):
+            if our_class(described.name, "stop_condition") not in _LISTENERS:
                 continue
             args, kwargs = described.spec.args, described.spec.kwargs
             if isinstance(kwargs.get("monitor"), str):

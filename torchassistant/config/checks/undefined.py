@@ -16,9 +16,9 @@ from torchassistant.config.references import (
     Slice,
     as_slice,
     references,
+    references_of_pipeline,
 )
 from torchassistant.config.spec import DEFINITIONS as GROUPS
-from torchassistant.config.spec import PipelineSpec
 from torchassistant.errors import listing
 
 _WHAT = {
@@ -51,16 +51,8 @@ def _uses(scope: Scope, used: Collection[str] | None) -> Iterator[tuple[str, Use
             path = (*DEFINITIONS, index, *reference.path)
             yield reference.group, Use(reference.name, path)
     for path, _, pipeline in scope.pipelines(used):
-        if pipeline.graph is not None:
-            yield "batch_graphs", Use(pipeline.graph, (*path, "graph"))
-        for index, item in enumerate(pipeline.input_factories):
-            here = (*path, "input_factories", index, "loader_factory")
-            yield "loader_factories", Use(item.loader_factory, here)
-        if isinstance(pipeline, PipelineSpec) and scope.scored:
-            for index, loss in enumerate(pipeline.losses):
-                yield "losses", Use(loss.loss_name, (*path, "losses", index, "loss_name"))
-            for index, metric in enumerate(pipeline.metrics):
-                yield "metrics", Use(metric.metric_name, (*path, "metrics", index, "metric_name"))
+        for reference in references_of_pipeline(pipeline, scope.scored):
+            yield reference.group, Use(reference.name, (*path, *reference.path))
 
 
 def _sentence(scope: Scope, group: str, name: str, hint: str) -> str:

@@ -23,7 +23,9 @@ def check_unused(scope: Scope, trained: Sequence[str | None]) -> None:
     optimizers = [
         name
         for name in _unused(scope, nodes)
-        if name not in of_losses and not scope.is_for_no_loss(name)
+        if scope.is_sure("optimizers", name)
+        and name not in of_losses
+        and not scope.is_for_no_loss(name)
     ]
     for name in optimizers:
         path = (*scope.at("optimizers", name), "name")
@@ -33,7 +35,7 @@ def check_unused(scope: Scope, trained: Sequence[str | None]) -> None:
         return
     told = {scope.group("optimizers")[name].model for name in optimizers}
     for name in scope.group("models"):
-        if name not in models | told:
+        if name not in models | told and scope.is_sure("models", name):
             path = (*scope.at("models", name), "name")
             scope.findings.warn(f'no optimizer trains the model "{name}"', path)
 
@@ -43,6 +45,8 @@ def _trained_nodes(
 ) -> list[tuple[Path, NodeSpec]] | None:
     """The nodes with an optimizer of all stages; None where that cannot be said, or is told."""
     found: dict[Path, NodeSpec] = {}
+    if None in trained:
+        return _all_nodes(scope)
     for name in dict.fromkeys(trained):
         pipeline = scope.spec.initialize.pipelines.get(name or "")
         if name is None or pipeline is None:
@@ -53,6 +57,18 @@ def _trained_nodes(
             return None
         found.update(training)
     return list(found.items()) or None
+
+
+def _all_nodes(scope: Scope) -> list[tuple[Path, NodeSpec]] | None:
+    """The nodes with an optimizer of all processors; None where some cannot be read."""
+    found = []
+    for name, spec in scope.group("batch_processors").items():
+        path: Path = (*scope.at("batch_processors", name), "spec", "neural_graph")
+        nodes = spec.neural_graph or []
+        if scope.may_lack("batch_processors") or scope.lost(nodes, path):
+            return None
+        found += [(at, node) for at, node in scope.sound(nodes, path) if scope.may_train(at, node)]
+    return found or None
 
 
 def _unused(scope: Scope, nodes: Sequence[tuple[Path, NodeSpec]]) -> list[str]:

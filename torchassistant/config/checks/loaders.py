@@ -1,0 +1,85 @@
+"""Arguments of loaders, as far as they are plain data.
+
+torch tells of one of them, and only when the loader is built. Which there are is for torch to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from torchassistant.config.checks.scope import DEFINITIONS, Scope
+from torchassistant.config.objects import is_object
+from torchassistant.config.tree import Path
+from torchassistant.config.validate import shown_value
+
+
+class _Rule(NamedTuple):
+    """What may be given for an argument: a test, and words for it."""
+
+    fits: Callable[[Any], bool]
+    words: str
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+_SWITCH = _Rule(lambda value: not isinstance(value, (str, list, dict)), "true or false")
+_RULES = {
+    "batch_size": _Rule(
+        lambda value: value is None or _is_count(value, 1), "a whole number of at least 1, or null"
+    ),
+    "num_workers": _Rule(
+        lambda value: value == "auto" or (isinstance(value, int) and value >= 0),
+        'a whole number of at least 0, or "auto"',
+    ),
+    "prefetch_factor": _Rule(
+        lambda value: value is None or _is_count(value, 1), "a whole number of at least 1, or null"
+    ),
+    "timeout": _Rule(
+        lambda value: isinstance(value, (int, float)) and value >= 0, "a number of at least 0"
+    ),
+    "drop_last": _Rule(lambda value: isinstance(value, bool), "true or false"),
+    "shuffle": _SWITCH,
+    "pin_memory": _SWITCH,
+    "persistent_workers": _SWITCH,
+    "in_order": _SWITCH,
+}
+
+
+def check_loaders(scope: Scope) -> None:
+    """Check the arguments of each loader factory: each by itself, and then together."""
+    for path, definition in scope.sound(scope.spec.initialize.definitions, DEFINITIONS):
+        if definition.group == "loader_factories":
+            _arguments(scope, definition.spec.kwargs, (*path, "spec", "kwargs"))
+
+
+def _arguments(scope: Scope, kwargs: dict[str, Any], path: Path) -> None:
+    for key, rule in _RULES.items():
+        value = kwargs.get(key)
+        if key in kwargs and not is_object(value) and not rule.fits(value):
+            message = f"expected {rule.words}, found {shown_value(value)}"
+            scope.findings.broke(message, (*path, key))
+    for key, message in _clashes(kwargs):
+        keys = [key, *(other for other in kwargs if f'"{other}"' in message)]
+        if scope.findings.is_whole(*((*path, one) for one in keys)):
+            scope.note(message, (*path, key), at_key=True)
+
+
+def _clashes(kwargs: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Arguments that cannot be given beside others, each with what is to be said."""
+    if kwargs.get("num_workers", 0) == 0:
+        for key in ("prefetch_factor", "persistent_workers"):
+            if kwargs.get(key):
+                yield key, f'"{key}" is of workers, and "num_workers" is 0'
+    if kwargs.get("batch_size", 1) is None and kwargs.get("drop_last"):
+        yield "drop_last", '"drop_last" is of batches, and "batch_size" is null'
+    if kwargs.get("batch_sampler"):
+        for key, default in (("batch_size", 1), ("shuffle", None), ("sampler", None)):
+            if kwargs.get(key, default) not in (default, False):
+                yield key, f'"{key}" has no meaning beside "batch_sampler"'
+        if kwargs.get("drop_last"):
+            yield "drop_last", '"drop_last" has no meaning beside "batch_sampler"'
+    elif kwargs.get("sampler") and kwargs.get("shuffle"):
+        yield "shuffle", '"shuffle" has no meaning beside "sampler"'
