@@ -92,6 +92,7 @@ def build_pipeline(
         precision.scaler(),
         compiling_of(spec.compile),
         spec.gradient_accumulation,
+        {optimizer: name for name, optimizer in parts.optimizers.items()},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Collection, Iterable, Iterator
+from types import MethodType
 from typing import Any
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -19,6 +20,7 @@ from torchassistant.config.objects import Described, objects_in
 from torchassistant.config.references import Key
 from torchassistant.config.tree import Path
 from torchassistant.errors import UserCodeError
+from torchassistant.training.optimizing import NEEDS_CLOSURE, needs_closure
 
 _LOADER_GIVEN = ("dataset", "collate_fn", "generator")
 """Arguments of a ``DataLoader`` that the loader factory gives itself."""
@@ -119,6 +121,10 @@ def _look_at(described: Described, findings: Findings, trust: Trust) -> None:
         return
     for misfit in misfits(target, _given(described, role, target), spec.args, spec.kwargs):
         findings.note(misfit.message, (*described.path, *misfit.path), misfit.at_key)
+    if described.role == "optimizers" and not described.nested and inspect.isclass(target):
+        step: Any = getattr(target, "step", None)
+        if inspect.isfunction(step) and needs_closure(MethodType(step, target)):
+            findings.note(f"{target.__name__} {NEEDS_CLOSURE}", described.path)
     if _listens(described, target) and spec.monitor is None:
         message = 'this scheduler listens to a result, so it needs "monitor", a display name'
         findings.note(message, described.path)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ from torchassistant.session.session import Session
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
 from torchassistant.training.forward import Forward
 from torchassistant.training.inference import chosen
+from torchassistant.training.optimizing import first_sentence, stepping
 from torchassistant.training.pipeline import evaluation_data
 from torchassistant.training.scoring import set_training
 from torchassistant.training.unchanged import Changed, unchanged
@@ -84,7 +86,8 @@ class Preflight:
 def preflight(session: Session) -> Preflight:
     """Run one batch of every pipeline as each stage would: forward, losses, metrics, backward.
 
-    Nothing is stepped, and all state is put back: weights, buffers, gradients, random numbers.
+    Each optimizer makes a step. Afterwards everything is as it was: weights, buffers, gradients,
+    random numbers, and what the objects of the user keep, as far as that can be put back.
 
     Raises:
         ConfigError: With a problem for each pipeline that cannot run, where it stands.
@@ -176,8 +179,13 @@ class _Flight:
             if not total.requires_grad:
                 message = "the losses do not depend on anything that this pipeline trains"
                 raise ConfigError(Problem(message, self.place()))
+            scaler = None
+            if pipeline.scaler is not None:
+                # One that scales by 1: where a gradient overflows, a step would be left out.
+                device = pipeline.precision.device.type
+                scaler = torch.amp.GradScaler(device, init_scale=1.0)
             try:
-                total.backward()
+                (total if scaler is None else scaler.scale(total)).backward()
             except UserError:
                 raise
             except Exception as error:
@@ -190,7 +198,37 @@ class _Flight:
                     self.at = self.path_of_node(report.processor, report.node)
                     message = f'no gradient reaches the node "{report.node}", which is trained here'
                     self.report.warnings.append(Problem(message, self.place()))
+            self.step(pipeline, scaler, whole)
             self.metrics(pipeline, frames)
+
+    def step(self, pipeline: Pipeline, scaler: torch.amp.GradScaler | None, whole: str) -> None:
+        """Clip the gradients, and let each optimizer make a step, which is taken back."""
+        graph, session = pipeline.graph, self.session
+        optimizers = {n: o for n, o in session.optimizers.items() if o in graph.optimizers}
+        roots = {f"optimizers/{name}": optimizer for name, optimizer in optimizers.items()}
+        with unchanged({**roots, "models": graph.trained}):
+            if scaler is not None:
+                for optimizer in optimizers.values():
+                    scaler.unscale_(optimizer)
+            for name, clipper in session.gradient_clippers.items():
+                if clipper.model in graph.trained:
+                    what = f'the gradient clipper "{name}"'
+                    self.attempt(Key("gradient_clippers", name), what, whole, clipper)
+            for name, optimizer in optimizers.items():
+                step = stepping(optimizer) if scaler is None else partial(scaler.step, optimizer)
+                what = f'the step of the optimizer "{name}"'
+                self.attempt(Key("optimizers", name), what, whole, step)
+
+    def attempt(self, key: Key, what: str, whole: str, act: Callable[[], object]) -> None:
+        """Do something that a definition is there for; what goes wrong is its problem."""
+        self.at = (*self.definitions[key], "spec")
+        with self.problem_of(whole):
+            try:
+                act()
+            except UserError:
+                raise
+            except Exception as error:
+                raise UserCodeError(what) from error
 
     def evaluate(self, pipeline: Pipeline) -> None:
         whole = f'the evaluation of the pipeline "{pipeline.name}"'
@@ -325,8 +363,7 @@ class _Flight:
                 raised.__cause__ = cause
                 self.raised.append(raised)
                 return
-            sentence = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-            message = f"{error.part}, in {whole}: {sentence}{self.entering}"
+            message = f"{error.part}, in {whole}: {first_sentence(cause)}{self.entering}"
             self.problems.append(Problem(message, self.place()))
         except NoColumn as error:
             self.problems.append(Problem(str(error), self.place()))

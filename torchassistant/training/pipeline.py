@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from torchassistant.data import Injector, LoaderFactory, Port
 from torchassistant.data.ahead import put_ahead
@@ -68,6 +69,7 @@ class Pipeline:
         scaler: Keeps small gradients from vanishing, where the precision needs that.
         compiling: How graph and losses are compiled for training, all as one; None leaves them.
         accumulated: The number of batches whose gradients make one step.
+        optimizer_names: What the config calls the optimizers.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Pipeline:
     scaler: torch.amp.GradScaler | None = None
     compiling: Compiling | None = None
     accumulated: int = 1
+    optimizer_names: Mapping[Optimizer, str] = field(default_factory=dict)
 
     @property
     def display_names(self) -> list[str]:

@@ -81,8 +81,6 @@ class Changed(NamedTuple):
 def unchanged(roots: Mapping[str, Any], lightly: bool = False) -> Iterator[list[Changed]]:
     """Objects that are used in here are afterwards as they were before.
 
-    Gradients are put aside inside.
-
     Args:
         roots: Where to begin, by name.
         lightly: Leave out parameters, which need as much memory again on the host, what stands
@@ -366,8 +364,6 @@ class _Noted:
         # On the host, as a device that is nearly full has to do for the training.
         copy = elements_of(alias).to("cpu", copy=True) if is_copied else None
         gradient = value.grad if value.is_leaf else None
-        if value.is_leaf:
-            value.grad = None
 
         def put() -> str | None:
             if value.is_leaf:
