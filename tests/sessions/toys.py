@@ -301,3 +301,22 @@ class Detached(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.layer(x).detach()
+
+
+class Same(nn.Module):
+    """Any tensor → the same; there is nothing to learn."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = [int(size) for size in shape]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+class Pooled(Same):
+    """The same through layers that have nothing to learn."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.layers = nn.Sequential(nn.Flatten(), nn.ReLU6(), nn.Dropout(0.5))

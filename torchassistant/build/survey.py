@@ -15,6 +15,7 @@ from torchassistant.build.arguments import misfits
 from torchassistant.build.importing import ImportFailure, NotFound, find
 from torchassistant.build.roles import ANYTHING, ROLES, Role, is_itself, takes_optimizer_first
 from torchassistant.build.trust import Trust
+from torchassistant.build.untrained import tell_untrained
 from torchassistant.config import Findings, Spec
 from torchassistant.config.objects import Described, objects_in
 from torchassistant.config.references import Key
@@ -51,6 +52,7 @@ def survey(
             findings.note(misfit.message, (*path, *misfit.path), misfit.at_key)
     # Last, because it ends where a module of the user raised.
     survey_objects(described_in(spec, wanted), findings, trust)
+    tell_untrained(spec, findings, trust)
 
 
 def survey_objects(objects: Iterable[Described], findings: Findings, trust: Trust) -> None:

@@ -51,7 +51,8 @@ class NodeReport:
         outputs: Likewise.
         parameters: How many numbers its model has to learn or to keep.
         optimizer: The name of what trains it here, if anything does.
-        reached: Whether gradient came to its parameters; None where there was no backward pass.
+        reached: Whether gradient came to its parameters; None where it has none, or there was no
+            backward pass.
     """
 
     pipeline: str
@@ -137,7 +138,8 @@ class _Flight:
             for debug in stage.debug:
                 self.look(debug)
             run.update(p.name for p in (*stage.training, *stage.validation))
-            self.report.stages.append((self.names(stage.trained), self.names(stage.frozen)))
+            frozen = [model for model in stage.frozen if any(True for _ in model.parameters())]
+            self.report.stages.append((self.names(stage.trained), self.names(frozen)))
         for pipeline in session.pipelines.values():
             if pipeline.name not in run:
                 self.evaluate(pipeline)
@@ -193,8 +195,10 @@ class _Flight:
             if pipeline.compiling is not None:
                 Forward(pipeline).losses_of({port: frames[port] for port in pipeline.graph.ports})
             for node, report in reports:
+                if not report.parameters:
+                    continue
                 report.reached = any(p.grad is not None for p in node.model.parameters())
-                if node.optimizer is not None and not report.reached and report.parameters:
+                if node.optimizer is not None and not report.reached:
                     self.at = self.path_of_node(report.processor, report.node)
                     message = f'no gradient reaches the node "{report.node}", which is trained here'
                     self.report.warnings.append(Problem(message, self.place()))
