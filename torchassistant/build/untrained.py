@@ -16,7 +16,7 @@ from torchassistant.config.objects import objects_in
 
 _HARMLESS = (
     "builtins", "math", "numpy", "torch", "functools", "itertools", "collections", "typing",
-    "warnings",
+    "warnings", "_warnings",
 )  # fmt: skip
 """What comes from there makes no parameter, if it is not given one; ``torch.nn`` is looked into."""
 
