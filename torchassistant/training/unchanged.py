@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
 from torchassistant.data import CachedDataset
@@ -177,8 +178,10 @@ class _Noted:
     def _object(self, path: str, value: Any) -> None:
         if isinstance(value, nn.Module):
             self.of_models.update(id(b) for b in value._buffers.values())
-            if _is_left_alone(value):
-                own = {"_parameters": None, "_buffers": None, "_modules": None}
+            # A layer without a shape gets one where it is run first, and is of another class then.
+            parameters = value._parameters.values()
+            if _is_left_alone(value) or any(p is not None and is_lazy(p) for p in parameters):
+                own = ("_parameters", "_buffers", "_modules")
                 self._go_on((f"{path}.{key}", vars(value)[key]) for key in own)
                 return
         elif isinstance(value, RemovableHandle):
