@@ -477,3 +477,15 @@ def test_a_scheduler_that_raises_is_named(tmp_path: Path, interval: str, part: s
     session = torchassistant.create_session(config, tmp_path / "run")
     with pytest.raises(DataError, match=f"^{part}: Tried to step"):
         session.train()
+
+
+def test_buffers_whose_elements_share_memory(tmp_path: Path) -> None:
+    config = toy_config(net={"class": "toys.Expanded"})
+    session = torchassistant.create_session(config, tmp_path / "run")
+    assert session.models["net"].view.tolist() == [0, 0, 0, 0]
+    session.train()
+    assert session.models["net"].view.tolist() == [12, 12, 12, 12]
+    again = torchassistant.load_session(tmp_path / "run").models["net"]
+    assert again.view.tolist() == [12, 12, 12, 12]
+    again.base += 1
+    assert again.view.tolist() == [13, 13, 13, 13]

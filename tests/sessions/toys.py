@@ -320,3 +320,19 @@ class Pooled(Same):
     def __init__(self) -> None:
         super().__init__(1)
         self.layers = nn.Sequential(nn.Flatten(), nn.ReLU6(), nn.Dropout(0.5))
+
+
+class Expanded(Net):
+    """Buffers whose elements share memory: one that is stored, one that follows another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("wide", torch.ones(1, 1).expand(3, 2))
+        self.register_buffer("base", torch.zeros(1))
+        self.register_buffer("view", self.base.expand(4), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.base += 1
+        y: torch.Tensor = super().forward(x)
+        return y + 0.01 * self.view.sum() * self.wide.mean()
