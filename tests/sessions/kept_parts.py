@@ -118,11 +118,6 @@ class Of(Kept):
         return prediction, target + self.next()
 
 
-def hook(session: Any, name: str, kind: str) -> Any:
-    kept = Kept(kind)
-    return lambda module, given, result: result + kept.next()
-
-
 def turned_hook(name: str) -> Any:
     kept = Kept("generators")
     return lambda gradient: gradient * (1 + kept.next())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load, save
 
 from torchassistant.session.codec import CodecError, decode, encode
+from torchassistant.session.storage import own_memory
 
 leaves = (
     st.none()
@@ -72,6 +75,49 @@ def test_tensors(dtype: torch.dtype) -> None:
     result = stored({"a": {"b": [tensor]}, 3: tensor})
     assert torch.equal(result["a"]["b"][0], tensor)
     assert torch.equal(result[3], tensor)
+
+
+EYE = torch.eye(4)
+ODD: dict[str, Callable[[], torch.Tensor]] = {
+    "sparse": EYE.to_sparse,
+    "twice": lambda: torch.sparse_coo_tensor([[0, 0]], [1.0, 2.0], (3,), check_invariants=True),
+    "sparse rows": EYE.to_sparse_csr,
+    "sparse columns": EYE.to_sparse_csc,
+    "blocks in rows": lambda: EYE.to_sparse_bsr((2, 2)),
+    "blocks in columns": lambda: EYE.to_sparse_bsc((2, 2)),
+    "quantized": lambda: torch.quantize_per_tensor(EYE, 0.1, 3, torch.quint8),
+    "quantized by channel": lambda: torch.quantize_per_channel(
+        EYE, torch.ones(4), torch.zeros(4), 1, torch.qint8
+    ),
+    "complex64": lambda: torch.complex(EYE, EYE),
+    "complex128": lambda: torch.complex(EYE.double(), EYE.double()),
+    "conjugated": lambda: torch.complex(EYE, EYE).conj(),
+    "no axis": lambda: torch.tensor(1.5),
+    "empty": lambda: torch.zeros(0, 3),
+    "expanded": lambda: torch.ones(1).expand(3),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse", "ignore:torch.quantize")
+@pytest.mark.parametrize("kind", ODD)
+def test_tensors_of_every_layout(kind: str) -> None:
+    """As a file holds them: with memory of their own, and safetensors has few of these."""
+    tensor = ODD[kind]()
+    data, tensors = encode([tensor])
+    (result,) = decode(json.loads(json.dumps(data)), load(save(own_memory(tensors))))
+    assert (result.dtype, result.layout) == (tensor.dtype, tensor.layout)
+    assert result.shape == tensor.shape
+    one, other = (t.dequantize() if t.is_quantized else t.to_dense() for t in (result, tensor))
+    assert torch.equal(one, other)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_nested_tensors(layout: torch.layout) -> None:
+    parts = [torch.ones(2, 1), torch.zeros(3, 1)]
+    result = stored(torch.nested.nested_tensor(parts, layout=layout))
+    assert result.layout is layout
+    assert all(map(torch.equal, result.unbind(), parts))
 
 
 def test_numpy() -> None:

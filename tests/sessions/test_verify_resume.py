@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import shutil
+from collections import UserDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch import nn
 from toy_config import Command, toy_config, write
 
 from torchassistant import create_session
 from torchassistant.cli.arguments import parser_of
-from torchassistant.session.rehearsal import different_state, first_difference, rehearse
+from torchassistant.session.rehearsal import _digest, different_state, first_difference, rehearse
 
 
 def verified(command: Command, tmp_path: Path, *options: str, **changes: Any) -> Any:
@@ -70,7 +76,96 @@ def test_ten_are_run_where_nothing_is_said() -> None:
     assert parser.parse_args(["c.json", "--iterations", "2"]).iterations == 2
 
 
+# Runs that end before
+
+
+@pytest.mark.parametrize(
+    ("count", "epochs", "asked", "sentences"),
+    [
+        (30, 1, 7, ["4 iterations, and the same cut after 2", "over after 4; --iterations asked"]),
+        pytest.param(
+            *(8, 1, 5, ["1 iteration, too few for a cut", "over after 1; --iterations asked"]),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_run_that_is_shorter(
+    tmp_path: Path, command: Command, count: int, epochs: int, asked: int, sentences: list[str]
+) -> None:
+    """The end of the run is compared too: its validation, its row, its last state."""
+    config = toy_config(
+        points={"class": "toys.Points", "kwargs": {"count": count}},
+        training={"dataset": "points", "kwargs": {"batch_size": 8}},
+    )
+    config["train"]["stages"][0]["stop_condition"]["kwargs"]["num_epochs"] = epochs
+    write(tmp_path / "c.json", config)
+    done = command("-m", "torchassistant", "verify-resume", "c.json", "--iterations", str(asked))
+    assert done.returncode == 0, done.stderr
+    assert all(sentence in done.stdout for sentence in sentences)
+    assert "no epoch ended" not in done.stdout
+
+
 # The comparison itself
+
+
+class Thing:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Slotted:
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+ONE, OTHER = torch.eye(3), torch.eye(3) * 2
+COLUMNS: dict[str, Callable[[torch.Tensor], Any]] = {
+    "strided": lambda x: x,
+    "requires a gradient": lambda x: x.clone().requires_grad_(),
+    "no axis": lambda x: x.sum(),
+    "sparse": lambda x: x.to_sparse(),
+    "sparse rows": lambda x: x.to_sparse_csr(),
+    "nested": lambda x: torch.nested.nested_tensor([x, x[:1]]),
+    "quantized": lambda x: torch.quantize_per_tensor(x, 0.1, 0, torch.qint8),
+    "complex": lambda x: torch.complex(x, x).conj(),
+    "bf16": lambda x: x.bfloat16(),
+    "bool": lambda x: x > 1,
+    "packed": lambda x: nn.utils.rnn.pack_sequence([x[:, 0], x[:2, 0]]),
+    "array": lambda x: x.numpy(),
+    "array of objects": lambda x: np.array([x.numpy().tolist(), None, "a"], dtype=object),
+    "array of texts": lambda x: np.array([str(x.sum())]),
+    "array of dates": lambda x: np.array([int(x.sum())], dtype="datetime64[D]"),
+    "array of complex": lambda x: x.numpy().astype(complex),
+    "numpy number": lambda x: np.float32(x.sum()),
+    "numpy date": lambda x: np.datetime64(int(x.sum()), "D"),
+    "image": lambda x: Image.fromarray(x.to(torch.uint8).numpy()),
+    "texts": lambda x: [str(x.sum()), None],
+    "nothing and numbers": lambda x: (None, float(x.sum()), float("nan"), {"a": [int(x.sum())]}),
+    "set": lambda x: {f"{int(x.sum())}", "b", "c"},
+    "date": lambda x: datetime.date(2000, 1, int(x.sum())),
+    "object": lambda x: [Thing(x)],
+    "object with slots": lambda x: Slotted(Thing(x)),
+    "user's dict": lambda x: UserDict(a=x),
+    "bytes": lambda x: bytearray(x.numpy().tobytes()),
+}
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Sparse", "ignore:The PyTorch API of nested", "ignore:torch.quantize"
+)
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_columns_of_every_kind_are_compared(kind: str) -> None:
+    make = COLUMNS[kind]
+    assert _digest(make(ONE.clone())) == _digest(make(ONE.clone()))
+    assert _digest(make(ONE)) != _digest(make(OTHER))
+
+
+def test_a_column_that_holds_itself_has_a_digest() -> None:
+    column: list[Any] = [1]
+    column.append(column)
+    assert _digest(column) == _digest(column)
 
 
 def test_noise_of_the_system(tmp_path: Path) -> None:

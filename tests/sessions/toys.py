@@ -325,3 +325,38 @@ def grouped_adam(
         {"params": [net.first.bias, net.second.bias], "weight_decay": 0.0},
     ]
     return torch.optim.Adam(groups, lr=lr, weight_decay=weight_decay, **kwargs)
+
+
+class Same(nn.Module):
+    """Any tensor → the same; there is nothing to learn."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape = [int(size) for size in shape]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+class Pooled(Same):
+    """The same through layers that have nothing to learn."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.layers = nn.Sequential(nn.Flatten(), nn.ReLU6(), nn.Dropout(0.5))
+
+
+class Expanded(Net):
+    """Buffers whose elements share memory: one that is stored, one that follows another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("wide", torch.ones(1, 1).expand(3, 2))
+        self.register_buffer("base", torch.zeros(1))
+        self.register_buffer("view", self.base.expand(4), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.training:
+            self.base += 1
+        y: torch.Tensor = super().forward(x)
+        return y + 0.01 * self.view.sum() * self.wide.mean()

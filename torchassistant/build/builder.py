@@ -45,6 +45,7 @@ from torchassistant.data.randomness import (
 from torchassistant.errors import ConfigError, DataError, Problem, blaming
 from torchassistant.graph import BatchGraph, Calling, NeuralProcessor, Node, ObjectProcessor
 from torchassistant.training import GradientClipper, Loss, Metric, Scheduler
+from torchassistant.training.optimizing import NEEDS_CLOSURE, needs_closure
 
 
 @dataclass(slots=True)
@@ -267,6 +268,8 @@ class Builder:
         if not isinstance(optimizer, Optimizer):
             kind = type(optimizer).__name__
             raise self.maker.problem(f"{what} must be a torch.optim.Optimizer; found {kind}", path)
+        if needs_closure(optimizer.step):
+            raise self.maker.problem(f"{what}: {type(optimizer).__name__} {NEEDS_CLOSURE}", path)
         if spec.lr_scheduler:
             here = (*path, "lr_scheduler")
             self.parts.schedulers[name] = self.scheduler(name, spec.lr_scheduler, optimizer, here)

@@ -93,6 +93,7 @@ def build_pipeline(
         compiling_of(spec.compile),
         spec.gradient_accumulation,
         builder.calls_of(objects),
+        {id(optimizer): name for name, optimizer in parts.optimizers.items()},
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Collection, Iterable, Iterator
+from types import MethodType
 from typing import Any
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -21,11 +22,13 @@ from torchassistant.build.importing import (
 )
 from torchassistant.build.roles import ANYTHING, ROLES, Role, is_itself, takes_optimizer_first
 from torchassistant.build.trust import Trust
+from torchassistant.build.untrained import tell_untrained
 from torchassistant.config import Findings, Spec
 from torchassistant.config.objects import Described, objects_in
 from torchassistant.config.references import Key
 from torchassistant.config.tree import Path
 from torchassistant.errors import UserCodeError
+from torchassistant.training.optimizing import NEEDS_CLOSURE, needs_closure
 
 _LOADER_GIVEN = ("dataset", "collate_fn", "generator")
 """Arguments of a ``DataLoader`` that the loader factory gives itself."""
@@ -56,6 +59,7 @@ def survey(
             findings.note(misfit.message, (*path, *misfit.path), misfit.at_key)
     # Last, because it ends where a module of the user raised.
     survey_objects(described_in(spec, wanted), findings, trust)
+    tell_untrained(spec, findings, trust)
 
 
 def survey_objects(objects: Iterable[Described], findings: Findings, trust: Trust) -> None:
@@ -133,6 +137,10 @@ def _look_at(described: Described, findings: Findings, trust: Trust) -> None:
     if itself:
         return
     _look_at_arguments(described, [target], findings)
+    if described.role == "optimizers" and not described.nested and inspect.isclass(target):
+        step: Any = getattr(target, "step", None)
+        if inspect.isfunction(step) and needs_closure(MethodType(step, target)):
+            findings.note(f"{target.__name__} {NEEDS_CLOSURE}", described.path)
 
 
 def _look_at_arguments(described: Described, targets: Iterable[Any], findings: Findings) -> None:

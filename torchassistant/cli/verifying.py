@@ -46,17 +46,20 @@ def verify_resume(arguments: Namespace) -> int:
         shutil.copytree(whole.session.parent, cut.session.parent)
         status, done, epochs = _in_process(whole, arguments.iterations, arguments.trust)
         half = done // 2
-        for until in (half, done):
-            if status == DONE:
+        # Not until what was done: where the run has ended before, the other one has to end too.
+        for until in (half, arguments.iterations):
+            if status == DONE and until:
                 status, _, _ = _in_process(cut, until, arguments.trust)
         if status != DONE:
             return status
         found = first_difference(whole.trace, cut.trace) or different_state(
             whole.session, cut.session
         )
-    times = f"{done} iterations, and the same cut after {half}"
+    times = _times(done, half)
     if found is None:
         print(f"{times}: weights, optimizers, random numbers, data and history are the same bits")
+        if done < arguments.iterations:
+            print(f"the run is over after {done}; --iterations asked for {arguments.iterations}")
         if not epochs:
             print("no epoch ended, and so nothing was validated; --iterations N tries more")
         return DONE
@@ -67,6 +70,12 @@ def verify_resume(arguments: Namespace) -> int:
         if f"the {word} " in found:
             print(f"hint: {hint}", file=sys.stderr)
     return USER_ERROR
+
+
+def _times(done: int, half: int) -> str:
+    if not half:
+        return f"{done} iteration, too few for a cut, and the same again"
+    return f"{done} iterations, and the same cut after {half}"
 
 
 def _iteration_of(found: str) -> float:

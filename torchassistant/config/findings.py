@@ -47,6 +47,8 @@ class Findings:
         """Blocks that had a key which nobody knows."""
         self.ungrouped: dict[Path, str] = {}
         """Names of definitions of which nobody can say what they are."""
+        self.untrained: list[tuple[str, Path]] = []
+        """Models that no optimizer trains, and where they are named."""
 
     def note(self, message: str, path: Path, at_key: bool = False) -> None:
         """Note a problem, unless something at or above its place is broken."""

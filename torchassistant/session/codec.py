@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import math
 from collections import Counter, OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,9 @@ def decode(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
         return tensors[value["name"]]
     if kind == "ndarray":
         return tensors[value["name"]].numpy()
+    if kind in _PUT_TOGETHER:
+        parts = [decode(part, tensors) for part in value["parts"]]
+        return _PUT_TOGETHER[kind](*parts, *(decode(item, tensors) for item in value["rest"]))
     if kind == "number":
         return tensors[value["name"]].numpy()[()]
     items = [decode(item, tensors) for item in value["items"]]
@@ -68,7 +71,15 @@ def _encoded(value: Any, at: str, tensors: dict[str, torch.Tensor]) -> Any:
     if type(value) is float:
         return value if math.isfinite(value) else {_TAG: "float", "value": repr(value)}
     if isinstance(value, torch.Tensor):
-        return {_TAG: "tensor", "name": _put(value, at, tensors)}
+        taken = _taken_apart(value)
+        if taken is None:
+            return {_TAG: "tensor", "name": _put(value, at, tensors)}
+        kind, parts, rest = taken
+        return {
+            _TAG: kind,
+            "parts": [_encoded(part, f"{at}.{i}", tensors) for i, part in enumerate(parts)],
+            "rest": [_encoded(item, at, tensors) for item in rest],
+        }
     if isinstance(value, np.ndarray) and _is_known(value.dtype):
         native = value.astype(value.dtype.newbyteorder("="))
         return {_TAG: "ndarray", "name": _put(torch.from_numpy(native), at, tensors)}
@@ -88,6 +99,75 @@ def _encoded(value: Any, at: str, tensors: dict[str, torch.Tensor]) -> Any:
         return _encoded_mapping(value, at, tensors)
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     raise CodecError(f"{at.lstrip('.') or 'the state'} is a {kind}, which cannot be stored")
+
+
+def _taken_apart(tensor: torch.Tensor) -> tuple[str, list[torch.Tensor], list[Any]] | None:
+    """A tensor that files do not hold as tensors that they do hold, and what else it is made of.
+
+    Returns:
+        The kind, the tensors and the rest; None for one that needs none of this.
+    """
+    tensor = tensor.detach()
+    layout = tensor.layout
+    if tensor.is_nested:
+        return "nested", list(tensor.unbind()), [layout is torch.jagged]
+    if layout is torch.sparse_coo:
+        # Indices that stand there twice stay twice: they are added when they are used.
+        parts = [tensor._indices(), tensor._values()]
+        return "sparse", parts, [list(tensor.shape), tensor.is_coalesced()]
+    if layout in (torch.sparse_csr, torch.sparse_bsr):
+        parts = [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
+        return "compressed", parts, [list(tensor.shape), _LAYOUTS.index(layout)]
+    if layout in (torch.sparse_csc, torch.sparse_bsc):
+        parts = [tensor.ccol_indices(), tensor.row_indices(), tensor.values()]
+        return "compressed", parts, [list(tensor.shape), _LAYOUTS.index(layout)]
+    if tensor.is_quantized:
+        if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+            return "quantized", [tensor.int_repr()], [tensor.q_scale(), tensor.q_zero_point()]
+        parts = [
+            tensor.int_repr(),
+            tensor.q_per_channel_scales(),
+            tensor.q_per_channel_zero_points(),
+        ]
+        return "quantized by channel", parts, [tensor.q_per_channel_axis()]
+    if tensor.dtype in (torch.complex32, torch.complex128):
+        return "complex", [torch.view_as_real(tensor.resolve_conj())], []
+    return None
+
+
+_LAYOUTS = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+
+
+def _nested(*parts: Any) -> torch.Tensor:
+    *tensors, is_jagged = parts
+    layout = torch.jagged if is_jagged else torch.strided
+    return torch.nested.nested_tensor(tensors, layout=layout)
+
+
+def _sparse(
+    indices: torch.Tensor, values: torch.Tensor, shape: list[int], is_coalesced: bool
+) -> torch.Tensor:
+    return torch.sparse_coo_tensor(
+        indices, values, shape, check_invariants=True, is_coalesced=is_coalesced
+    )
+
+
+def _compressed(
+    outer: torch.Tensor, inner: torch.Tensor, values: torch.Tensor, shape: list[int], layout: int
+) -> torch.Tensor:
+    return torch.sparse_compressed_tensor(
+        outer, inner, values, shape, layout=_LAYOUTS[layout], check_invariants=True
+    )
+
+
+_PUT_TOGETHER: dict[str, Callable[..., torch.Tensor]] = {
+    "nested": _nested,
+    "sparse": _sparse,
+    "compressed": _compressed,
+    "quantized": torch._make_per_tensor_quantized_tensor,
+    "quantized by channel": torch._make_per_channel_quantized_tensor,
+    "complex": lambda pairs: torch.view_as_complex(pairs),
+}
 
 
 def _is_known(dtype: np.dtype[Any]) -> bool:

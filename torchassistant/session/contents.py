@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from torchassistant.errors import SessionError
 from torchassistant.session.codec import CodecError, decode, encode
@@ -33,6 +34,11 @@ class Contents:
             SessionError: One is of a kind that such a file does not hold.
         """
         for key, tensor in tensors.items():
+            if is_lazy(tensor):
+                raise SessionError(
+                    f'the tensor "{key}" of {name} has no shape yet, as its layer is lazy: the '
+                    "preflight gives it one"
+                )
             if tensor.layout is not torch.strided or tensor.dtype is torch.complex128:
                 kind = f"{tensor.layout} {tensor.dtype}".replace("torch.", "")
                 raise SessionError(f'the tensor "{key}" of {name} is {kind}, which is not stored')

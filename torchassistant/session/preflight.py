@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,6 +43,7 @@ from torchassistant.session.session import Session
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
 from torchassistant.training.forward import Forward
 from torchassistant.training.inference import chosen
+from torchassistant.training.optimizing import first_sentence, stepping
 from torchassistant.training.pipeline import evaluation_data
 from torchassistant.training.unchanged import Changed, unchanged
 
@@ -59,7 +61,8 @@ class NodeReport:
         outputs: Likewise.
         parameters: How many numbers its model has to learn or to keep.
         optimizer: The name of what trains it here, if anything does.
-        reached: Whether gradient came to its parameters; None where there was no backward pass.
+        reached: Whether gradient came to its parameters; None where it has none, or there was no
+            backward pass.
     """
 
     pipeline: str
@@ -95,7 +98,8 @@ class Preflight:
 def preflight(session: Session) -> Preflight:
     """Run one batch of every pipeline as each stage would: forward, losses, metrics, backward.
 
-    Nothing is stepped, and all state is put back: weights, buffers, gradients, random numbers.
+    Each optimizer makes a step. Afterwards everything is as it was: weights, buffers, gradients,
+    random numbers, and what the objects of the user keep, as far as that can be put back.
 
     Raises:
         ConfigError: With a problem for each pipeline that cannot run, where it stands.
@@ -147,7 +151,8 @@ class _Flight:
             for debug in stage.debug:
                 self.look(debug)
             run.update(p.name for p in (*stage.training, *stage.validation))
-            self.report.stages.append((self.names(stage.trained), self.names(stage.frozen)))
+            frozen = [model for model in stage.frozen if any(True for _ in model.parameters())]
+            self.report.stages.append((self.names(stage.trained), self.names(frozen)))
         for pipeline in session.pipelines.values():
             if pipeline.name not in run:
                 self.evaluate(pipeline)
@@ -224,8 +229,13 @@ class _Flight:
             if not total.requires_grad:
                 message = "the losses do not depend on anything that this pipeline trains"
                 raise ConfigError(Problem(message, self.place()))
+            scaler = None
+            if pipeline.scaler is not None:
+                # One that scales by 1: where a gradient overflows, a step would be left out.
+                device = pipeline.precision.device.type
+                scaler = torch.amp.GradScaler(device, init_scale=1.0)
             try:
-                total.backward()
+                (total if scaler is None else scaler.scale(total)).backward()
             except UserError:
                 raise
             except Exception as error:
@@ -234,8 +244,10 @@ class _Flight:
                 given = {port: frames[port] for port in pipeline.graph.ports}
                 Forward(pipeline).losses_of(Frames(given, frames.counts))
             for node, report in reports:
+                if not report.parameters:
+                    continue
                 report.reached = _has_gradient(node.model)
-                if node.optimizer is not None and not report.reached and report.parameters:
+                if node.optimizer is not None and not report.reached:
                     self.at = self.path_of_node(report.processor, report.node)
                     message = f'no gradient reaches the node "{report.node}", which is trained here'
                     self.warn(message)
@@ -244,7 +256,39 @@ class _Flight:
                     message = f"no gradient reaches {item.loss.name}, which is trained here"
                     self.warn(message)
             self.tell_of_modes(reports)
+            self.step(pipeline, scaler, whole)
             self.metrics(pipeline, frames)
+
+    def step(self, pipeline: Pipeline, scaler: torch.amp.GradScaler | None, whole: str) -> None:
+        """Clip the gradients, and let each optimizer make a step, which is taken back."""
+        session, trained = self.session, pipeline.trained
+        optimizers = {
+            n: o for n, o in session.optimizers.items() if is_among(o, pipeline.optimizers)
+        }
+        roots = {f"optimizers/{name}": optimizer for name, optimizer in optimizers.items()}
+        with unchanged({**roots, "models": trained}):
+            if scaler is not None:
+                for optimizer in optimizers.values():
+                    scaler.unscale_(optimizer)
+            for name, clipper in session.gradient_clippers.items():
+                if is_among(clipper.model, trained):
+                    what = f'the gradient clipper "{name}"'
+                    self.attempt(Key("gradient_clippers", name), what, whole, clipper)
+            for name, optimizer in optimizers.items():
+                step = stepping(optimizer) if scaler is None else partial(scaler.step, optimizer)
+                what = f'the step of the optimizer "{name}"'
+                self.attempt(Key("optimizers", name), what, whole, step)
+
+    def attempt(self, key: Key, what: str, whole: str, act: Callable[[], object]) -> None:
+        """Do something that a definition is there for; what goes wrong is its problem."""
+        self.at = (*self.definitions[key], "spec")
+        with self.problem_of(whole):
+            try:
+                act()
+            except UserError:
+                raise
+            except Exception as error:
+                raise UserCodeError(what) from error
 
     def tell_of_modes(self, reports: list[tuple[Node, NodeReport]]) -> None:
         """Models that nothing trains, and that act in training as they do not in validation."""
@@ -398,8 +442,7 @@ class _Flight:
                 raised.__cause__ = cause
                 self.raised.append(raised)
                 return
-            sentence = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-            message = f"{error.part}, in {whole}: {sentence}{self.entering}"
+            message = f"{error.part}, in {whole}: {first_sentence(cause)}{self.entering}"
             self.problems.append(Problem(message, self.place()))
         except NoColumn as error:
             self.problems.append(Problem(str(error), self.place()))

@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from torchassistant.data.loaders import EpochLoader, LoaderFactory
+from torchassistant.data.walking import slots_of
 from torchassistant.errors import Interrupted
 from torchassistant.session.codec import CodecError, encode
 from torchassistant.session.contents import read_state
@@ -136,16 +138,7 @@ class _WatchedFactory(LoaderFactory):
     """A loader factory whose loaders tell of every batch."""
 
     def __init__(self, watch: _Watch, pipeline: Pipeline, source: InputSource) -> None:
-        given = source.factory
-        super().__init__(
-            given.dataset,
-            given.collator,
-            given.kwargs,
-            given.name,
-            given.dataset_name,
-            given.augments,
-        )
-        self.memory = given.memory
+        vars(self).update(vars(source.factory))
         self.watch = watch
         self.pipeline = pipeline.name
 
@@ -180,15 +173,47 @@ def _columns(batch: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _digest(value: Any) -> str:
-    try:
-        data, tensors = encode(value)
-    except CodecError:
-        return type(value).__qualname__
+    """A digest of a column, whatever it is made of: the same for the same bits."""
+    data, tensors = encode(_as_data(value, 0))
     digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
     for name, tensor in own_memory(tensors).items():
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(_bits(tensor).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _as_data(value: Any, depth: int) -> Any:
+    """A value of which a state may be made, for one of any kind."""
+    kind = type(value).__qualname__
+    if depth > _DEEPEST:
+        return kind
+    if isinstance(value, Mapping):
+        pairs = [(_as_data(k, depth + 1), _as_data(v, depth + 1)) for k, v in value.items()]
+        return [kind, pairs]
+    if isinstance(value, (list, tuple)):
+        return [kind, [_as_data(item, depth + 1) for item in value]]
+    if isinstance(value, np.ndarray) and value.dtype.hasobject:
+        return [kind, list(value.shape), [_as_data(item, depth + 1) for item in value.flat]]
+    try:
+        encode(value)
+    except CodecError:
+        pass
+    else:
+        return value
+    if isinstance(value, (np.ndarray, np.generic)):  # texts, dates, and numbers of other sizes
+        return [kind, value.dtype.str, list(value.shape), value.tobytes()]
+    if hasattr(value, "tobytes"):  # as images have it
+        shape = [repr(getattr(value, name, None)) for name in ("mode", "size", "shape")]
+        return [kind, shape, value.tobytes()]
+    if isinstance(getattr(value, "__dict__", None), dict):
+        return [kind, _as_data(vars(value), depth + 1)]
+    own: Any = type(value)
+    slots = {name: getattr(value, name, None) for name in slots_of(own)}
+    shown = "" if " at 0x" in repr(value) else repr(value)
+    return [kind, _as_data(slots, depth + 1) if slots else shown]
+
+
+_DEEPEST = 20
 
 
 def _read(trace: Path) -> Trace:
@@ -209,7 +234,7 @@ def _different_tensor(
 
 def _bits(tensor: torch.Tensor) -> torch.Tensor:
     """NaN is not equal to itself; its bits are."""
-    return tensor.reshape(-1).view(torch.uint8)
+    return tensor.contiguous().reshape(-1).view(torch.uint8)
 
 
 def _different_data(one: Any, other: Any, at: str) -> str | None:
@@ -221,6 +246,8 @@ def _different_data(one: Any, other: Any, at: str) -> str | None:
     elif isinstance(one, (list, tuple)) and isinstance(other, type(one)) and len(one) == len(other):
         pairs = enumerate(zip(one, other, strict=True))
         found = (_different_data(a, b, f"{at}[{index}]") for index, (a, b) in pairs)
+    elif isinstance(one, (set, frozenset)):
+        return None if one == other else at
     else:
         return None if repr(one) == repr(other) else at
     return next((path for path in found if path is not None), None)

@@ -395,7 +395,10 @@ def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
                     continue
                 if loaded.dtype != value.dtype:
                     state[key] = loaded = value.to(loaded.device, copy=True)
-                if loaded.shape == parameter.shape and loaded.stride() != parameter.stride():
+                is_plain = loaded.layout is parameter.layout is torch.strided
+                if not is_plain or loaded.shape != parameter.shape:
+                    continue
+                if loaded.stride() != parameter.stride():
                     state[key] = torch.empty_like(parameter, dtype=loaded.dtype).copy_(loaded)
 
 

@@ -178,7 +178,8 @@ def read_json(path: Path) -> Any:
 def own_memory(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Copies on the CPU that nothing else changes; tensors that share memory get their own."""
     return {
-        name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()
+        name: tensor.detach().resolve_conj().resolve_neg().to("cpu", copy=True).contiguous()
+        for name, tensor in tensors.items()
     }
 
 

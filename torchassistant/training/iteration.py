@@ -20,7 +20,7 @@ from torchassistant.graph import buffers_of, is_among
 from torchassistant.training.accumulation import Accumulation
 from torchassistant.training.finite import Batch, FiniteCheck, NotFinite, explained
 from torchassistant.training.forward import Forward
-from torchassistant.training.optimizing import parameters_of, stepping, zeroing
+from torchassistant.training.optimizing import failure, parameters_of, stepping, zeroing
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, StopRequest
 from torchassistant.training.scoring import RunningMean
@@ -313,19 +313,24 @@ class Trainer:
 
     def _update(self) -> None:
         scaler = self.pipeline.scaler
+        at: GradientClipper | Optimizer | Scheduler | None = None
         try:
             for clipper in self.clippers:
+                at = clipper
                 clipper()
             if scaler is None:
-                for step in self.steps:
+                for optimizer, step in zip(self.optimizers, self.steps, strict=True):
+                    at = optimizer
                     step()
             else:
                 for optimizer in self.optimizers:
+                    at = optimizer
                     scaler.step(optimizer)
                     # Schedulers would warn where the first steps are left out for their scale.
                     optimizer._opt_called = True  # type: ignore[attr-defined]
                 scaler.update()
             for item in self.schedulers:
+                at = item
                 if item.monitor is None:
                     item.scheduler.step()
                 else:
@@ -333,7 +338,17 @@ class Trainer:
         except UserError:
             raise
         except Exception as error:
-            raise UserCodeError("the step of its optimizers and schedulers") from error
+            where = f', in the pipeline "{self.pipeline.name}"'
+            raise failure(self._named(at), error, where) from error
+
+    def _named(self, part: GradientClipper | Optimizer | Scheduler | None) -> str:
+        """What a part of an update is called in messages."""
+        if isinstance(part, Scheduler):
+            return f'the scheduler of the optimizer "{part.name}"'
+        if isinstance(part, Optimizer):
+            name = self.pipeline.optimizer_names.get(id(part), type(part).__name__)
+            return f'the step of the optimizer "{name}"'
+        return "the clipping of gradients"
 
     def _leave_out(self, batch: Batch, left_out: int, put_back: Callable[[], None] | None) -> None:
         """Go on as if the batches of an iteration had not been met, or end the training."""

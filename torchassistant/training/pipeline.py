@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -73,6 +73,7 @@ class Pipeline:
         compiling: How graph and losses are compiled for training, all as one; None leaves them.
         accumulated: The number of batches whose gradients make one step.
         called: Gives the modules that losses and metrics of the user call by themselves.
+        optimizer_names: What the config calls the optimizers, by their ``id``.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Pipeline:
     compiling: Compiling | None = None
     accumulated: int = 1
     called: Callable[[], Sequence[nn.Module]] = tuple
+    optimizer_names: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def display_names(self) -> list[str]:

@@ -13,11 +13,12 @@ from torch import nn
 
 from torchassistant.config.rows import row_columns
 from torchassistant.data import Injector
-from torchassistant.errors import DataError, Interrupted, blaming, near
+from torchassistant.errors import DataError, Interrupted, UserError, blaming, near
 from torchassistant.graph import buffers_of, distinct, is_among, set_training
 from torchassistant.training.debugging import DebugPipeline
 from torchassistant.training.evaluation import Steps, evaluate_over
 from torchassistant.training.iteration import GradientClipper, Scheduler, Trainer
+from torchassistant.training.optimizing import failure
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import (
     EpochProgress,
@@ -323,11 +324,15 @@ def _step_schedulers(stage: Stage, row: Row) -> None:
                 f'{what} listens to "{item.monitor}", which the rows of this stage lack'
                 f"{near(item.monitor, row)}"
             )
-        with blaming(what):
+        try:
             if item.monitor is None:
                 item.scheduler.step()
             else:
                 item.scheduler.step(row[item.monitor])
+        except UserError:
+            raise
+        except Exception as error:
+            raise failure(what, error) from error
 
 
 @contextmanager

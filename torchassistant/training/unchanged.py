@@ -8,9 +8,7 @@ user's own modules. What is large is not copied: it is only known whether it has
 
 from __future__ import annotations
 
-import array
 import contextlib
-import ctypes
 import enum
 import functools
 import gc
@@ -22,7 +20,6 @@ import sys
 import threading
 import types
 import warnings
-import zlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,12 +35,21 @@ from torch.utils.hooks import RemovableHandle
 from torchassistant.data import CachedDataset
 from torchassistant.data.generators import set_state_of, state_of
 from torchassistant.data.walking import GENERATORS, Generator, slots_of
-from torchassistant.graph import elements_of
 from torchassistant.ownership import is_users_file
+from torchassistant.training.contents import (
+    BUFFERS,
+    PutBack,
+    array_as_it_is,
+    array_watched,
+    buffer_as_it_is,
+    can_be_noted,
+    file_as_it_is,
+    tensor_as_it_is,
+)
 
-_MOST, _MOST_LIGHTLY = 200_000, 20_000  # objects
+_MOST, _MOST_LIGHTLY = 100_000, 20_000  # objects
 _LONGEST = 2_000_000  # items of one list
-_COPIED, _SUMMED = 2**26, 2**30  # bytes: of all that is copied beside models; of one array
+_COPIED, _SUMMED = 2**26, 2**31  # bytes, of all that is not of a model: copied, and read twice
 
 _ATOMS = frozenset(
     (str, bytes, int, float, complex, bool, type(None), type(...), range, slice, re.Pattern)
@@ -58,11 +64,6 @@ _LEFT_ALONE = (
     "torchassistant.config.", "torchassistant.training.", "torchassistant.graph.",
 )  # fmt: skip
 """What runs beside the user's code, and has a life of its own: to put it back would break it."""
-
-_BUFFERS = (bytearray, array.array, ctypes._SimpleCData, ctypes.Array, ctypes.Structure)
-
-PutBack = Callable[[], str | None]
-"""Puts something back; says what has become of it where that cannot be done."""
 
 
 class Changed(NamedTuple):
@@ -80,8 +81,6 @@ class Changed(NamedTuple):
 @contextmanager
 def unchanged(roots: Mapping[str, Any], lightly: bool = False) -> Iterator[list[Changed]]:
     """Objects that are used in here are afterwards as they were before.
-
-    Gradients are put aside inside.
 
     Args:
         roots: Where to begin, by name.
@@ -109,7 +108,7 @@ class _Noted:
         self.noted: list[tuple[str, PutBack]] = []
         self.of_models: set[int] = set()
         self.stand_ins: dict[int, Any] = {}
-        self.bytes_left = _COPIED
+        self.bytes_left, self.summed_left = _COPIED, _SUMMED
         self.are_users: dict[str, bool] = {}
         # Nearest first: counters stand in attributes, and rows by the million behind them.
         most = _MOST_LIGHTLY if lightly else _MOST
@@ -179,8 +178,10 @@ class _Noted:
     def _object(self, path: str, value: Any) -> None:
         if isinstance(value, nn.Module):
             self.of_models.update(id(b) for b in value._buffers.values())
-            if _is_left_alone(value):
-                own = {"_parameters": None, "_buffers": None, "_modules": None}
+            # A layer without a shape gets one where it is run first, and is of another class then.
+            parameters = value._parameters.values()
+            if _is_left_alone(value) or any(p is not None and is_lazy(p) for p in parameters):
+                own = ("_parameters", "_buffers", "_modules")
                 self._go_on((f"{path}.{key}", vars(value)[key]) for key in own)
                 return
         elif isinstance(value, RemovableHandle):
@@ -210,7 +211,7 @@ class _Noted:
             self._dict(path, value)
         elif isinstance(value, (list, tuple, deque, set, frozenset)):
             self._items(path, value)
-        elif isinstance(value, _BUFFERS):
+        elif isinstance(value, BUFFERS):
             self._buffer(path, value)
         elif isinstance(value, functools.partial):
             self._go_on(
@@ -240,8 +241,12 @@ class _Noted:
                     of_kind.__setitem__(value, key, item)
 
         self._note(path, put)
-        self._go_on((path, key) for key, _ in before)
-        self._go_on((f"{path}.{key}" if type(key) in _ATOMS else path, i) for key, i in before)
+        self._go_on((path, key) for key, _ in before if not _is_plain(key))
+        self._go_on(
+            (f"{path}.{key}" if type(key) in _ATOMS else path, item)
+            for key, item in before
+            if not _is_plain(item)
+        )
 
     def _items(self, path: str, value: Any) -> None:
         if len(value) > _LONGEST:
@@ -264,7 +269,7 @@ class _Noted:
                     deque.extend(value, before)
 
             self._note(path, put)
-        self._go_on((f"{path}.{index}", item) for index, item in enumerate(before))
+        self._go_on((f"{path}.{i}", x) for i, x in enumerate(before) if not _is_plain(x))
 
     # Code
 
@@ -347,51 +352,29 @@ class _Noted:
 
     # Data
 
-    def _fits(self, size: int) -> bool:
+    def _may_copy(self, size: int) -> bool:
         """Whether so many bytes may be copied."""
         if size > self.bytes_left:
             return False
         self.bytes_left -= size
         return True
 
+    def _may_sum(self, size: int) -> bool:
+        """Whether so many bytes may be read, twice, to know whether they have changed."""
+        if self.lightly or size > self.summed_left:
+            return False
+        self.summed_left -= size
+        return True
+
     def _tensor(self, path: str, value: torch.Tensor) -> None:
-        if is_lazy(value) or value.device.type == "meta" or value.is_inference():
-            return
         is_parameter = isinstance(value, nn.Parameter)
-        if is_parameter and self.lightly:
-            return
-        size = value.numel() * value.element_size()
-        alias, version, takes_gradient = value.detach(), value._version, value.requires_grad
-        is_copied = is_parameter or id(value) in self.of_models or self._fits(size)
-        # On the host, as a device that is nearly full has to do for the training.
-        copy = elements_of(alias).to("cpu", copy=True) if is_copied else None
-        gradient = value.grad if value.is_leaf else None
-        if value.is_leaf:
-            value.grad = None
-
-        def put() -> str | None:
-            if value.is_leaf:
-                value.requires_grad_(takes_gradient)
-            if value.layout is torch.strided and not _has_memory_of(value, alias):
-                value.data = alias
-            if value.is_leaf:
-                value.grad = gradient
-            if copy is None:
-                return None if value._version == version else "was changed in place, and is large"
-            if value.layout is not torch.strided:
-                if value._version != version:
-                    value.data = copy.to(value.device)
-            elif not _is_same(elements_of(alias), copy):
-                with torch.no_grad():
-                    elements_of(alias).copy_(copy)
-            return None
-
-        self._note(path, put)
+        if can_be_noted(value) and not (is_parameter and self.lightly):
+            is_copied = is_parameter or id(value) in self.of_models
+            size = value.numel() * value.element_size()
+            self._note(path, tensor_as_it_is(value, is_copied or self._may_copy(size)))
         if type(value) not in (torch.Tensor, nn.Parameter) or vars(value):
             self._dict(path, vars(value))
-        self._go_on(
-            (path, hook) for hook in (getattr(value, "_backward_hooks", None) or {}).values()
-        )
+        self._go_on((path, hook) for hook in (value._backward_hooks or {}).values())
 
     def _generator(self, path: str, value: Generator) -> None:
         if not isinstance(value, random.SystemRandom):
@@ -402,69 +385,22 @@ class _Noted:
         if not value.flags.writeable:
             return
         if value.dtype.hasobject:
-            before = value.copy()
-
-            def put_objects() -> None:
-                value[...] = before
-
-            self._note(path, put_objects)
-            self._items(path, tuple(before.ravel()[:_LONGEST]))
-        elif self._fits(value.nbytes):
-            copy = value.copy()
-
-            def put() -> str | None:
-                if value.shape != copy.shape:
-                    return "is an array that has another shape now"
-                if value.tobytes() != copy.tobytes():
-                    value[...] = copy
-                return None
-
-            self._note(path, put)
-        elif value.nbytes <= _SUMMED and not isinstance(value, np.memmap):
-            sum_ = _sum_of(value)
-            what = "was changed in place, and is large"
-            self._note(path, lambda: None if _sum_of(value) == sum_ else what)
+            self._note(path, array_as_it_is(value))
+            self._items(path, tuple(value.ravel()[:_LONGEST]))
+        elif self._may_copy(value.nbytes):
+            self._note(path, array_as_it_is(value))
+        elif not isinstance(value, np.memmap) and self._may_sum(value.nbytes):
+            self._note(path, array_watched(value))
 
     def _buffer(self, path: str, value: Any) -> None:
         with memoryview(value) as view:
             size = view.nbytes
-        if not self._fits(size):
-            return
-        if isinstance(value, (bytearray, array.array)):
-            copy: Any = value[:]
-            self._note(path, lambda: operator.setitem(value, slice(None), copy))
-        else:
-            raw = ctypes.string_at(ctypes.addressof(value), ctypes.sizeof(value))
-
-            def put() -> None:
-                ctypes.memmove(ctypes.addressof(value), raw, len(raw))
-
-            self._note(path, put)
+        if self._may_copy(size):
+            self._note(path, buffer_as_it_is(value))
 
     def _file(self, path: str, value: Any) -> None:
-        if value.closed or not value.readable() or not value.seekable():
-            return
-        before = value.tell()
-        contents = None
-        if isinstance(value, (io.BytesIO, io.StringIO)):
-            contents = value.getvalue()
-
-        def put() -> str | None:
-            if value.closed:
-                return "is a file that was closed"
-            moved = value.tell() != before
-            if contents is not None and contents != value.getvalue():
-                value.seek(0)
-                value.truncate()
-                value.write(contents)
-            elif contents is None and moved and value.writable():
-                value.seek(before)
-                return "is a file that was written to"
-            if moved:
-                value.seek(before)
-            return None
-
-        self._note(path, put)
+        if not value.closed and value.readable() and value.seekable():
+            self._note(path, file_as_it_is(value))
 
     # Iterators
 
@@ -526,7 +462,7 @@ class _NoCopy(Exception):
 
 
 def _is_left_alone(value: Any) -> bool:
-    if isinstance(value, (threading.local, SynchronizedBase, *_BUFFERS)):
+    if isinstance(value, (threading.local, SynchronizedBase, *BUFFERS)):
         return False
     return f"{type(value).__module__}.".startswith(_LEFT_ALONE)
 
@@ -552,6 +488,12 @@ def _contents_of(cell: Any) -> Any:
         return _MISSING
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether this cannot change, nor anything in it, as the rows of many a dataset."""
+    kind = type(value)
+    return kind in _ATOMS or (kind is tuple and all(type(item) in _ATOMS for item in value))
+
+
 def _are_same(one: list[Any], other: list[Any]) -> bool:
     return len(one) == len(other) and all(map(operator.is_, one, other))
 
@@ -563,31 +505,6 @@ def _put_slots(value: Any, slots: list[tuple[str, Any]]) -> None:
             object.__delattr__(value, name)
         elif item is not _MISSING and now is not item:
             object.__setattr__(value, name, item)
-
-
-def _has_memory_of(value: torch.Tensor, alias: torch.Tensor) -> bool:
-    return (value.data_ptr(), value.shape, value.stride()) == (
-        alias.data_ptr(),
-        alias.shape,
-        alias.stride(),
-    )
-
-
-def _is_same(value: torch.Tensor, copy: torch.Tensor) -> bool:
-    """Whether the bits are the same, as far as that can be known without waiting for a device.
-
-    Memory that may only be read must not be written to, even with what stands there.
-    """
-    if value.device.type != "cpu" or value.is_quantized:
-        return False
-    # An axis of one element may have any stride, and a view of bytes asks for 1.
-    flat = [t.contiguous().as_strided((t.numel(),), (1,)) for t in (value, copy)]
-    return torch.equal(*(t.view(torch.uint8) for t in flat))
-
-
-def _sum_of(value: np.ndarray[Any, Any]) -> int:
-    flat: Any = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
-    return zlib.crc32(flat)
 
 
 def _is_bare_iterator(value: Any) -> bool:

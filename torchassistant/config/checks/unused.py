@@ -36,8 +36,8 @@ def check_unused(scope: Scope, trained: Sequence[str | None]) -> None:
     told = {scope.group("optimizers")[name].model for name in optimizers}
     for name in scope.group("models"):
         if name not in models | told and scope.is_sure("models", name):
-            path = (*scope.at("models", name), "name")
-            scope.findings.warn(f'no optimizer trains the model "{name}"', path)
+            # Whether it has anything to train is known when it is built.
+            scope.findings.untrained.append((name, (*scope.at("models", name), "name")))
 
 
 def _trained_nodes(
