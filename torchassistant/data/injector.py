@@ -44,10 +44,12 @@ class Injector:
         self.ports = ports
 
     def length(self) -> int | None:
-        """The number of batches in one pass, or None where a dataset does not say."""
+        """The number of batches in one pass, as far as the data tells the truth; None where a
+        dataset or sampler does not say.
+        """
         try:
             return min(len(port.loader) for port in self.ports)
-        except TypeError:
+        except (TypeError, NotImplementedError):
             return None
 
     @property

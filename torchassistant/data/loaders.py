@@ -15,6 +15,7 @@ from torchassistant.data.augment import Augment, Augmented
 from torchassistant.data.cached import caches_in
 from torchassistant.data.columns import ColumnsAt, columns_of
 from torchassistant.data.generators import set_states_of, states_of
+from torchassistant.data.lengths import Claim, batches_of
 from torchassistant.data.memory import Memory
 from torchassistant.data.order import Order, SampledOrder
 from torchassistant.data.randomness import derived, seeded
@@ -56,6 +57,7 @@ class EpochLoader:
         memory: What its sampler keeps from epoch to epoch, or the dataset that decides.
         fills: Whether caches of the dataset are filled before the first pass.
         columns: Cuts whole batches from the dataset, where no example has to be looked at.
+        claim: What a stream or a sampler says of its length; None where the length is known.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class EpochLoader:
         memory: Memory,
         fills: bool = True,
         columns: ColumnsAt | None = None,
+        claim: Claim | None = None,
     ) -> None:
         self.loader = loader
         self.seed = seed
@@ -73,13 +76,22 @@ class EpochLoader:
         self.memory = memory
         self.fills = fills
         self.columns = columns
+        self.claim = claim
         self.workers = Workers(loader)
         self.epoch = self.skipped = 0
         self.began_with: Any = None
         self.interrupted_with: dict[str, Any] = {}
 
     def __len__(self) -> int:
-        return len(self.loader if self.order is None else self.order)
+        """The number of batches in a pass, so far as the data tells the truth.
+
+        Raises:
+            TypeError: The data does not say.
+        """
+        if self.claim is not None:
+            return len(self.claim)
+        assert self.order is not None, "a stream has a claim"
+        return len(self.order)
 
     @property
     def can_be_left(self) -> bool:
@@ -119,7 +131,8 @@ class EpochLoader:
             batches = self._in_process(self.order)
         else:
             batches = iter(self.loader)
-        return batches if self.order is not None else self._after_skipped(batches)
+        left = batches if self.order is not None else self._after_skipped(batches)
+        return left if self.claim is None else self.claim.watched(left, self.skipped)
 
     def close(self) -> None:
         """End the workers that live on from pass to pass."""
@@ -292,7 +305,21 @@ class LoaderFactory:
             worker_init_fn=WorkerStart(init) if kwargs.get("num_workers") else None,
             **kwargs,
         )
-        return EpochLoader(loader, seed, order, self.memory, self.fills, columns)
+        claim = self._claim(loader, order)
+        return EpochLoader(loader, seed, order, self.memory, self.fills, columns, claim)
+
+    def _claim(self, loader: DataLoader[Any], order: Order | None) -> Claim | None:
+        """The length that a stream or a sampler claims."""
+        if order is None:
+            what = f'the dataset "{self.dataset_name}"'
+            batches = batches_of(loader.batch_size, loader.drop_last, loader.num_workers)
+            return Claim(self.dataset, what, "examples", self.name, batches)
+        if not isinstance(order, SampledOrder):
+            return None
+        what, unit = (
+            ("sampler", "indices") if not order.gives_batches else ("batch sampler", "batches")
+        )
+        return Claim(order.sampler, f"the {what}", unit, self.name, lambda _: (len(order),) * 2)
 
     def _with_workers(self, kwargs: Mapping[str, Any], columns: ColumnsAt | None) -> dict[str, Any]:
         """Arguments with the number of workers, where that is left to us.

@@ -36,7 +36,7 @@ def evaluate(
 
     Args:
         pipeline: What is evaluated.
-        steps: A count of batches, or a fraction.
+        steps: A count of batches, or a fraction of as many as the data says that it has.
         reporter: Hears of every batch.
         stop: Ends the pass early.
 
@@ -59,9 +59,11 @@ def evaluate_over(
     plan = pipeline.graph.for_evaluation()
     losses = [(item, RunningMean(item.loss.sums)) for item in pipeline.losses]
     metrics = [(item, item.metric.fresh()) for item in pipeline.metrics]
-    limit = _limit(data.length(), steps)
+    length = data.length()
+    limit = _limit(length, steps)
     seed = derived(pipeline.seed, "evaluation", pipeline.name)
-    reporter.evaluation_started(pipeline.name, limit)
+    totals = [total for total in (length, limit) if total is not None]
+    reporter.evaluation_started(pipeline.name, min(totals, default=None))
     try:
         with (
             seeded(seed),
@@ -111,9 +113,9 @@ def _waited_for(data: Injector, frames: Iterator[Frames], stop: StopRequest) -> 
 
 
 def _limit(length: int | None, steps: Steps) -> int | None:
-    """How many batches are run; None is all that there are."""
+    """How many batches are run; None is all that there are, whatever length is claimed."""
     if isinstance(steps, int):
-        return steps if length is None else min(steps, length)
+        return steps
     if steps >= 1 or length is None:
-        return length
+        return None
     return max(1, math.ceil(length * steps))
