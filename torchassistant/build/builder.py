@@ -32,6 +32,7 @@ from torchassistant.data import (
     Split,
     split_indices,
 )
+from torchassistant.data.faults import Origin, misfit_for
 from torchassistant.data.randomness import (
     derived,
     random_state,
@@ -187,10 +188,23 @@ class Builder:
                 if not callable(getattr(preprocessor, "fit", None)):
                     message = f"{what} has no method fit(dataset)"
                     raise self.maker.problem(message, (*path, "fit"))
-                preprocessor.fit(self.parts.dataset(spec.fit))
+                self.fit(preprocessor, spec.fit)
             if spec.fit or hasattr(preprocessor, "state_dict"):
                 self.statics.preprocessors[name] = _state(preprocessor)
         return preprocessor
+
+    def fit(self, preprocessor: Any, name: str) -> None:
+        """Let a preprocessor learn; an example that is not like the others is told by its index."""
+        dataset = self.parts.dataset(name)
+        try:
+            preprocessor.fit(dataset)
+        except Exception as error:
+            origin = Origin(dataset, name, self.parts.datasets)
+            column = getattr(preprocessor, "column", None)
+            explained = misfit_for(origin, error, column if type(column) is int else None)
+            if explained is error:
+                raise
+            raise explained from explained.__cause__
 
     def collator(self, name: str, spec: Any, path: Path) -> Any:
         what = f'the collator "{name}"'
@@ -202,7 +216,9 @@ class Builder:
         kwargs = self.maker.value(spec.kwargs, (*path, "kwargs"), what, "loader_factories")
         dataset = self.parts.dataset(spec.dataset)
         augments = self.augments(spec, path, what)
-        factory = LoaderFactory(dataset, collator, kwargs, name, spec.dataset, augments)
+        factory = LoaderFactory(
+            dataset, collator, kwargs, name, spec.dataset, augments, named=self.parts.datasets
+        )
         self.check_loader(factory, path)
         return factory
 

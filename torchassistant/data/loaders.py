@@ -14,6 +14,7 @@ from torchassistant.collators import DefaultCollator
 from torchassistant.data.augment import Augment, Augmented
 from torchassistant.data.cached import caches_in
 from torchassistant.data.columns import ColumnsAt, columns_of
+from torchassistant.data.faults import Origin, StreamCollator
 from torchassistant.data.generators import set_states_of, states_of
 from torchassistant.data.lengths import Claim, batches_of
 from torchassistant.data.memory import Memory
@@ -58,6 +59,7 @@ class EpochLoader:
         fills: Whether caches of the dataset are filled before the first pass.
         columns: Cuts whole batches from the dataset, where no example has to be looked at.
         claim: What a stream or a sampler says of its length; None where the length is known.
+        origin: Where the examples come from, to tell which one is to blame where a batch fails.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class EpochLoader:
         fills: bool = True,
         columns: ColumnsAt | None = None,
         claim: Claim | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.loader = loader
         self.seed = seed
@@ -77,6 +80,7 @@ class EpochLoader:
         self.fills = fills
         self.columns = columns
         self.claim = claim
+        self.origin = origin or Origin(loader.dataset)
         self.workers = Workers(loader)
         self.epoch = self.skipped = 0
         self.began_with: Any = None
@@ -114,6 +118,8 @@ class EpochLoader:
         if began_with is not None:
             self.memory.set_state(began_with)
         self.began_with = self.memory.state()
+        if isinstance(self.loader.collate_fn, StreamCollator):
+            self.loader.collate_fn.met = 0
         if self.order is not None:
             self.order.start(epoch, skipped)
         else:
@@ -199,6 +205,7 @@ class LoaderFactory:
         dataset_name: What the config calls the dataset.
         augments: What is done to the data at random, in training.
         fills: Whether its loaders fill caches of the dataset.
+        named: The datasets of the config by name, for messages.
     """
 
     def __init__(
@@ -210,6 +217,7 @@ class LoaderFactory:
         dataset_name: str = "",
         augments: Sequence[Augment] = (),
         fills: bool = True,
+        named: Mapping[str, Any] | None = None,
     ) -> None:
         self.dataset = dataset
         self.collator = collator
@@ -217,6 +225,7 @@ class LoaderFactory:
         self.name = name
         self.dataset_name = dataset_name
         self.fills = fills
+        self.named = {} if named is None else named
         drawn_by = self.kwargs.get("batch_sampler") or self.kwargs.get("sampler")
         is_stream = isinstance(dataset, IterableDataset)
         self.augments = augments
@@ -254,6 +263,7 @@ class LoaderFactory:
             self.dataset_name,
             self.augments,
             fills=False,
+            named=self.named,
         )
 
     def for_training(self, seed: int, pins: bool = False) -> EpochLoader:
@@ -298,15 +308,19 @@ class LoaderFactory:
             if order is not None:
                 keepers = (self.collator, augments)
                 dataset = SeededDataset(self.dataset, keepers, seed, columns)
+        origin = Origin(self.dataset, self.dataset_name, self.named, "batch_sampler" in kwargs)
+        collate = Augmented(collate, augments) if augments else collate
+        if is_stream and kwargs.get("batch_size", 1) is not None:
+            collate = StreamCollator(collate, origin)
         loader: DataLoader[Any] = DataLoader(
             dataset,
-            collate_fn=Augmented(collate, augments) if augments else collate,
+            collate_fn=collate,
             generator=torch.Generator(),
             worker_init_fn=WorkerStart(init) if kwargs.get("num_workers") else None,
             **kwargs,
         )
         claim = self._claim(loader, order)
-        return EpochLoader(loader, seed, order, self.memory, self.fills, columns, claim)
+        return EpochLoader(loader, seed, order, self.memory, self.fills, columns, claim, origin)
 
     def _claim(self, loader: DataLoader[Any], order: Order | None) -> Claim | None:
         """The length that a stream or a sampler claims."""

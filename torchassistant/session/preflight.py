@@ -115,6 +115,8 @@ class _Flight:
         self.raised: list[UserCodeError] = []
         self.at: Path = ()
         self.entering = ""
+        self.fed: tuple[Injector, Frames] | None = None
+        self.fed_at: Path = ()
         self.definitions = {
             Key(d.group, d.name): ("initialize", "definitions", index)
             for index, d in enumerate(session.spec.initialize.definitions)
@@ -197,6 +199,7 @@ class _Flight:
             data = evaluation_data(inputs, debug.seed)
             frames = next(data.frames(0), None)
             if frames is not None:
+                self.fed, self.fed_at = (data, dict(frames)), (*path, "input_factories")
                 self.at = (*path, "output_keys")
                 with debug.precision.forward():
                     debug.graph.for_evaluation().run(frames)
@@ -205,6 +208,7 @@ class _Flight:
     def batch(self, pipeline: Pipeline, data_of: Callable[[Pipeline], Injector]) -> Frames:
         """The first frame of each port."""
         self.at = path = ("initialize", "pipelines", pipeline.name)
+        self.fed, self.fed_at = None, (*path, "input_factories")
         inputs = [_in_process(source) for source in pipeline.inputs]
         data = data_of(replace(pipeline, inputs=inputs))
         self.report.batches[pipeline.name] = data.length()
@@ -216,6 +220,7 @@ class _Flight:
                 message = f'the loader factory "{port.source}" gives no batch'
                 raise ConfigError(Problem(message, self.place()))
             frames |= found
+        self.fed = data, dict(frames)
         return frames
 
     def losses(self, pipeline: Pipeline, frames: Frames) -> torch.Tensor | None:
@@ -305,7 +310,8 @@ class _Flight:
     def problem_of(self, whole: str) -> Iterator[None]:
         self.entering = ""
         try:
-            yield
+            with self.explained():
+                yield
         except UserCodeError as error:
             cause = error.__cause__ or error
             if is_from_users_code(cause):
@@ -325,6 +331,21 @@ class _Flight:
                 known = problem.place != Place()
                 message = problem.message if known else f"{problem.message} (in {whole})"
                 self.problems.append(Problem(message, problem.place if known else self.place()))
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """What is raised over a batch is a fault of the data where an example of it is odd."""
+        self.fed = None
+        try:
+            yield
+        except (UserError, UserCodeError) as error:
+            if self.fed is None:
+                raise
+            data, frames = self.fed
+            explained = data.explained(error, [0], frames)
+            if explained is not error:
+                self.at = self.fed_at
+            raise explained from error.__cause__
 
 
 def _in_process(source: InputSource) -> InputSource:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from itertools import islice
 
 from torchassistant.data import Injector
@@ -16,7 +16,7 @@ from torchassistant.graph import Frames, evaluating
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import StopRequest
 from torchassistant.training.reporting import Reporter
-from torchassistant.training.scoring import RunningMean
+from torchassistant.training.scoring import RunningMean, stretching_nothing
 
 Steps = int | float
 """How much of a pass: a count of batches, or a fraction of them (as a float)."""
@@ -73,14 +73,19 @@ def evaluate_over(
         ):
             batches = 0
             for frames in islice(_waited_for(data, given, stop), limit):
+                watch = stretching_nothing() if data.has_odd else nullcontext()
+                data.has_odd = False
+                try:
+                    with watch, pipeline.precision.forward():
+                        plan.run(frames)
+                        values = [item.loss(frames[item.node]) for item, _ in losses]
+                    for (item, running), value in zip(losses, values, strict=True):
+                        running.add(value, item.loss.rows(frames[item.node]))
+                    for scored, metric in metrics:
+                        metric.update(frames[scored.node])
+                except (UserError, UserCodeError) as error:
+                    raise data.explained(error, [batches], frames) from error.__cause__
                 batches += 1
-                with pipeline.precision.forward():
-                    plan.run(frames)
-                    values = [item.loss(frames[item.node]) for item, _ in losses]
-                for (item, running), value in zip(losses, values, strict=True):
-                    running.add(value, item.loss.rows(frames[item.node]))
-                for scored, metric in metrics:
-                    metric.update(frames[scored.node])
                 reporter.batch_evaluated()
                 stop.check()
             if not batches:

@@ -22,7 +22,7 @@ from torchassistant.training.forward import Forward
 from torchassistant.training.optimizing import parameters_of, stepping, zeroing
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, StopRequest
-from torchassistant.training.scoring import RunningMean
+from torchassistant.training.scoring import RunningMean, stretching_nothing
 from torchassistant.training.timing import Timing
 
 
@@ -169,11 +169,26 @@ class Trainer:
             self.done = True
             return False
         try:
-            self._train_on(window, iteration, asked)
-        except UserCodeError as error:
-            raise error.within(f'the pipeline "{self.pipeline.name}"') from error.__cause__
+            if self.data.has_odd:
+                self.data.has_odd = False
+                with stretching_nothing():
+                    self._train_on(window, iteration, asked)
+            else:
+                self._train_on(window, iteration, asked)
+        except NotFinite:
+            raise
+        except (UserError, UserCodeError) as error:
+            raise self._explained(error, window) from error.__cause__
         self.met += len(window)
         return True
+
+    def _explained(self, error: UserError | UserCodeError, window: list[Frames]) -> Exception:
+        """What was raised for some batches; the data is to blame where an example is odd."""
+        numbers = range(self.met, self.met + len(window))
+        explained = self.data.explained(error, numbers, window[-1])
+        if isinstance(explained, UserCodeError):
+            return explained.within(f'the pipeline "{self.pipeline.name}"')
+        return explained
 
     @property
     def iterations(self) -> int:

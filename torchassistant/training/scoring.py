@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -132,6 +134,14 @@ class Loss(Score):
     def sums(self) -> bool:
         """Whether its value is a sum over samples, so that the mean has to divide by them."""
         return is_sum(self.function)
+
+
+@contextmanager
+def stretching_nothing() -> Iterator[None]:
+    """Losses of torch raise in here where they would stretch one of their inputs to fit another."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Using a target size")
+        yield
 
 
 class Metric(Score):
