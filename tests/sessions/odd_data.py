@@ -51,7 +51,7 @@ class Named(Rows):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if index == self.at and self.odd == "lacking":
-            return {"x": torch.zeros(2)}
+            return {"x": torch.zeros(2), "note": "no y"}
         x, y = super().__getitem__(index)
         return {"x": x, "y": y, "note": f"row {index}"}
 
