@@ -112,12 +112,14 @@ class Builder:
         }
 
     def build(self, wanted: Iterable[Key] | None = None) -> None:
-        """Build all definitions, or only these and what they need.
+        """Build all definitions, or only these and what they need; what is there already stays.
 
         Each is built under a seed of its own, so that one more definition changes no other.
         """
         with seeded(self.parts.seed):
             for key in build_order(self.definitions, wanted, self.is_given):
+                if dict.__contains__(getattr(self.parts, key.group), key.name):
+                    continue
                 seed_everything(derived(self.parts.seed, *key))
                 before = random_state() if key.group in _MADE_OF_DATA else None
                 built = self.builders[key.group](
