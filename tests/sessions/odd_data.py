@@ -113,6 +113,17 @@ class Reading(torch.nn.Module):
         return self.layer(torch.tensor([[float(len(text.split()))] for text in x]))
 
 
+class Pooling(torch.nn.Module):
+    """A model of vectors of any length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x.mean(dim=1, keepdim=True))
+
+
 class Unlucky(torch.nn.Module):
     """A model with a mistake of its own."""
 

@@ -155,6 +155,13 @@ def test_columns_of_mixed_kinds_go_on_working(tmp_path: Path) -> None:
     assert session.finished
 
 
+def test_another_shape_that_fits_is_nobodys_fault(tmp_path: Path) -> None:
+    config = config_of(rows("longer"), loader={"batch_size": 1}, net={"class": "odd_data.Pooling"})
+    session = torchassistant.create_session(config, tmp_path / "run")
+    session.train()
+    assert session.finished
+
+
 def test_a_mistake_of_the_model_stays_one(tmp_path: Path) -> None:
     config = config_of(rows("None", 0, -1), net={"class": "odd_data.Unlucky"})
     with pytest.raises(UserCodeError, match='the node "net"'):

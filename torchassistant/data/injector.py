@@ -44,15 +44,15 @@ class Port:
 class Injector:
     """Frames for every port of a graph, batch after batch; the shortest loader ends the pass.
 
-    ``has_odd`` is set where a batch has an example of another shape than the rest of the dataset,
-    and no other example beside it: it stays so until somebody puts it back.
+    ``has_changed`` is set where a batch has examples of another shape than the one before it, in a
+    column where that is rare; it stays so until somebody puts it back.
     """
 
     def __init__(self, ports: Sequence[Port]) -> None:
         self.ports = ports
         # What streams gave first, to compare with; other datasets can be asked again.
         self.first_rows: dict[str, list[Any]] = {}
-        self.has_odd = False
+        self.has_changed = False
         # Rows of a table have one shape.
         self.shapes = {port.name: _Shapes() for port in ports if port.loader.columns is None}
 
@@ -116,12 +116,6 @@ class Injector:
                     )
         return error
 
-    def _look_at(self, name: str, number: int, frame: Mapping[str, Any]) -> None:
-        """Find out whether a batch of another shape than those before it is odd."""
-        port = next(port for port in self.ports if port.name == name)
-        odd = self._odd_example(port, number, frame)
-        self.has_odd = self.has_odd or (odd is not None and odd.stacks)
-
     def _odd_example(self, port: Port, number: int, frame: Mapping[str, Any]) -> Odd | None:
         loader, origin = port.loader, port.loader.origin
         if not origin.is_stream:
@@ -182,7 +176,7 @@ class Injector:
                         raise self._misnamed(error, name, number) from None
                     shapes = self.shapes.get(name)
                     if shapes is not None and shapes.change(frame):
-                        self._look_at(name, number, frame)
+                        self.has_changed = True
                     result[name] = frame if put is None else put(frame)
                 if is_young:
                     is_young = self._keep_first_rows(result)

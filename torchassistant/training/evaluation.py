@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing
+from functools import partial
 from itertools import islice
 
 from torchassistant.data import Injector
@@ -16,7 +17,7 @@ from torchassistant.graph import Frames, evaluating
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import StopRequest
 from torchassistant.training.reporting import Reporter
-from torchassistant.training.scoring import RunningMean, stretching_nothing
+from torchassistant.training.scoring import RunningMean, stretched_in, tell_stretched
 
 Steps = int | float
 """How much of a pass: a count of batches, or a fraction of them (as a float)."""
@@ -59,6 +60,16 @@ def evaluate_over(
     plan = pipeline.graph.for_evaluation()
     losses = [(item, RunningMean(item.loss.sums)) for item in pipeline.losses]
     metrics = [(item, item.metric.fresh()) for item in pipeline.metrics]
+
+    def measure(frames: Frames) -> None:
+        with pipeline.precision.forward():
+            plan.run(frames)
+            values = [item.loss(frames[item.node]) for item, _ in losses]
+        for (item, running), value in zip(losses, values, strict=True):
+            running.add(value, item.loss.rows(frames[item.node]))
+        for scored, metric in metrics:
+            metric.update(frames[scored.node])
+
     length = data.length()
     limit = _limit(length, steps)
     seed = derived(pipeline.seed, "evaluation", pipeline.name)
@@ -73,18 +84,17 @@ def evaluate_over(
         ):
             batches = 0
             for frames in islice(_waited_for(data, given, stop), limit):
-                watch = stretching_nothing() if data.has_odd else nullcontext()
-                data.has_odd = False
+                stretched = None
                 try:
-                    with watch, pipeline.precision.forward():
-                        plan.run(frames)
-                        values = [item.loss(frames[item.node]) for item, _ in losses]
-                    for (item, running), value in zip(losses, values, strict=True):
-                        running.add(value, item.loss.rows(frames[item.node]))
-                    for scored, metric in metrics:
-                        metric.update(frames[scored.node])
+                    if data.has_changed:
+                        data.has_changed = False
+                        stretched = stretched_in(partial(measure, frames))
+                    else:
+                        measure(frames)
                 except (UserError, UserCodeError) as error:
                     raise data.explained(error, [batches], frames) from error.__cause__
+                if stretched is not None:
+                    tell_stretched(stretched, data.explained(stretched, [batches], frames))
                 batches += 1
                 reporter.batch_evaluated()
                 stop.check()

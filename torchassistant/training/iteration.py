@@ -22,7 +22,7 @@ from torchassistant.training.forward import Forward
 from torchassistant.training.optimizing import parameters_of, stepping, zeroing
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, StopRequest
-from torchassistant.training.scoring import RunningMean, stretching_nothing
+from torchassistant.training.scoring import RunningMean, stretched_in, tell_stretched
 from torchassistant.training.timing import Timing
 
 
@@ -168,17 +168,19 @@ class Trainer:
             self.timing.ended(asked)
             self.done = True
             return False
+        stretched = None
         try:
-            if self.data.has_odd:
-                self.data.has_odd = False
-                with stretching_nothing():
-                    self._train_on(window, iteration, asked)
+            if self.data.has_changed:
+                self.data.has_changed = False
+                stretched = stretched_in(lambda: self._train_on(window, iteration, asked))
             else:
                 self._train_on(window, iteration, asked)
         except NotFinite:
             raise
         except (UserError, UserCodeError) as error:
             raise self._explained(error, window) from error.__cause__
+        if stretched is not None:
+            tell_stretched(stretched, self._explained(stretched, window))
         self.met += len(window)
         return True
 
