@@ -1,4 +1,8 @@
-"""Input converters: from a word of the command line to a value. Called with the string."""
+"""Input converters: from a word of the command line to a value. Called with the string.
+
+A folder stands for its files where the converter cannot take it itself. One that reads files of
+some kinds only says so in ``suffixes``.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +46,14 @@ class ImageFile:
             raise ValueError(f"size must be [height, width] in pixels, found {size!r}")
         self.mode = mode
         self.size = None if size is None else (size[0], size[1])
+
+    @property
+    def suffixes(self) -> frozenset[str]:
+        """The endings of the files that it reads, in lower case, with their dot."""
+        from PIL import Image
+
+        readable = Image.registered_extensions().items()
+        return frozenset(ending for ending, kind in readable if kind in Image.OPEN)
 
     def __call__(self, text: str) -> Any:
         """Read the file at this path into an image of PIL.

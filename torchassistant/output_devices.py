@@ -1,4 +1,9 @@
-"""Output devices: where results of inference and of debug pipelines go. Called with the data."""
+"""Output devices: where results of inference and of debug pipelines go. Called with the data.
+
+One that takes ``input`` beside the data is told, in inference, what the data is a prediction for:
+the text of the input, or a dict of texts by port where the ports are several. One that takes
+``several`` is told whether more than one prediction is made.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +32,25 @@ class Printer:
 
     A dict gives one ``name: value`` a line, a list of texts one text a line. Tensors are printed as
     lists, floating-point numbers with six significant digits; a tensor of more than a thousand
-    elements is described by its shape, dtype and range.
+    elements is described by its shape, dtype and range. Where there are several predictions, each
+    says its input: ``input: line``, or the input and below it, indented, the lines.
     """
 
-    def __call__(self, data: Any) -> None:
+    def __call__(
+        self, data: Any, *, input: str | Mapping[str, str] | None = None, several: bool = False
+    ) -> None:
         """Print the data, whatever it is."""
-        print("\n".join(_lines(data)), flush=True)
+        lines = _lines(data)
+        if input is not None and several:
+            label = f"{_input_text(input)}:"
+            lines = (
+                [f"{label} {lines[0]}"] if len(lines) == 1 else [label, *map("  {}".format, lines)]
+            )
+        print("\n".join(lines), flush=True)
+
+
+def _input_text(given: str | Mapping[str, str]) -> str:
+    return given if isinstance(given, str) else ", ".join(given.values())
 
 
 def _lines(data: Any) -> list[str]:
@@ -103,13 +121,19 @@ class SaveImages:
         self.columns = columns
         self.prefix = prefix
 
-    def __call__(self, data: Tensor | Mapping[str, Tensor]) -> None:
-        """Save images.
+    def __call__(
+        self,
+        data: Tensor | Mapping[str, Tensor],
+        *,
+        input: str | Mapping[str, str] | None = None,
+    ) -> None:
+        """Save images; where they are the prediction for an input, print it and their files.
 
         Args:
             data: A tensor (H, W), (C, H, W) or (B, C, H, W) with C of 1, 3 or 4, or a dict of such.
                 Floating-point values are brightness from 0 to 1, and cut off there (NaN is black);
                 uint8 values run from 0 to 255; bool is black or white.
+            input: What they are the prediction for.
 
         Raises:
             DataError: The data is something else; then nothing is saved.
@@ -122,8 +146,12 @@ class SaveImages:
             grids = {"": self._grid(data, "")}
         self.folder.mkdir(parents=True, exist_ok=True)
         number = self._next_number()
-        for suffix, grid in grids.items():
-            self._save(grid, f"{self.prefix}{number:06d}{suffix}.png")
+        names = [f"{self.prefix}{number:06d}{suffix}.png" for suffix in grids]
+        for name, grid in zip(names, grids.values(), strict=True):
+            self._save(grid, name)
+        if input is not None:
+            files = ", ".join(str(self.folder / name) for name in names)
+            print(f"{_input_text(input)}: {files}", flush=True)
 
     def _grid(self, value: Any, place: str) -> Tensor:
         """All images of a value in one: uint8 (H, W) or (H, W, C)."""
@@ -195,6 +223,8 @@ class JsonLines:
     """Appends the data to a file, as JSON, one line a call, in UTF-8.
 
     Tensors and arrays become lists, numbers that JSON does not have (NaN, infinity) become null.
+    A prediction is an object: ``input``, and the columns; or, where the data is no dict or has an
+    ``input`` of its own, ``input`` and ``result``.
 
     Args:
         path: The file; it and its folder are made when the first line is written.
@@ -203,12 +233,19 @@ class JsonLines:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
-    def __call__(self, data: Any) -> None:
+    def __call__(self, data: Any, *, input: str | Mapping[str, str] | None = None) -> None:
         """Append one line.
+
+        Args:
+            data: What is written.
+            input: What it is the prediction for.
 
         Raises:
             DataError: The data holds something that JSON cannot; then nothing is written.
         """
+        if input is not None:
+            is_apart = not isinstance(data, Mapping) or "input" in data
+            data = {"input": input, "result": data} if is_apart else {"input": input, **data}
         line = json.dumps(_jsonable(data, "the data"), ensure_ascii=False, allow_nan=False) + "\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # One write of whole bytes: lines of several processes do not mix.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -209,3 +210,37 @@ def test_what_json_cannot_hold_is_named_and_nothing_written(tmp_path):
     with pytest.raises(DataError, match=r"the data\['a'\]\[1\] is of type object"):
         JsonLines(tmp_path / "out")({"a": [1, object()]})
     assert names(tmp_path) == []
+
+
+# Which input a prediction is for
+
+
+def test_printer_says_the_input_where_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:
+    printer = Printer()
+    printer(7, input="a.png", several=False)
+    printer(7, input="a.png", several=True)
+    printer({"x": 1, "y": 2}, input={"one": "a.png", "two": "3"}, several=True)
+    assert capsys.readouterr().out == "7\na.png: 7\na.png, 3:\n  x: 1\n  y: 2\n"
+
+
+def test_json_lines_have_the_input(tmp_path: Path) -> None:
+    device = JsonLines(tmp_path / "out.jsonl")
+    device({"x": 1}, input="a")
+    device(7, input={"one": "a", "two": "b"})
+    device({"input": 1}, input="a")
+    device({"x": 1})
+    assert [json.loads(line) for line in device.path.read_text().splitlines()] == [
+        {"input": "a", "x": 1},
+        {"input": {"one": "a", "two": "b"}, "result": 7},
+        {"input": "a", "result": {"input": 1}},
+        {"x": 1},
+    ]
+
+
+def test_save_images_tells_the_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    device = SaveImages(tmp_path)
+    device({"x": torch.zeros(2, 2), "y": torch.zeros(2, 2)}, input="a")
+    files = f"{tmp_path / '000001-x.png'}, {tmp_path / '000001-y.png'}"
+    assert capsys.readouterr().out == f"a: {files}\n"
+    device(torch.zeros(2, 2))
+    assert capsys.readouterr().out == ""

@@ -57,4 +57,5 @@ def test_inference_prints_the_digit_of_a_held_out_picture(
     # Three inputs are three predictions; an image of another size is scaled.
     Image.fromarray(pixels).resize((64, 64), Image.Resampling.NEAREST).save("large.png")
     done = run("infer.py", "examples/digits/inference.json", PICTURE, "large.png", PICTURE)
-    assert done.stdout.split() == [str(labels[0])] * 3
+    pictures = (PICTURE, "large.png", PICTURE)
+    assert done.stdout.splitlines() == [f"{name}: {labels[0]}" for name in pictures]

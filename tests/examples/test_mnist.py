@@ -83,8 +83,11 @@ def test_inference_prints_the_digit_of_a_picture(session: Path, workplace: Path,
     for index in held_out:
         Image.fromarray(images[index]).save(workplace / f"{index}.png")
     pictures = [f"{index}.png" for index in held_out]
-    printed = run("infer.py", "examples/mnist/inference.json", *pictures).stdout.split()
-    right = sum(digit == str(labels[i]) for digit, i in zip(printed, held_out, strict=True))
+    printed = run("infer.py", "examples/mnist/inference.json", *pictures).stdout.splitlines()
+    right = sum(
+        line == f"{index}.png: {labels[index]}"
+        for line, index in zip(printed, held_out, strict=True)
+    )
     assert right >= 15
 
 

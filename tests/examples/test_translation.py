@@ -30,8 +30,11 @@ def session_dir(run: Run, workplace: Path) -> Path:
 
 
 def translated(run: Run, *french: str) -> list[str]:
-    """The lines that infer.py prints."""
-    return run("infer.py", f"{EXAMPLE}/inference.json", *french).stdout.splitlines()
+    """What infer.py prints for each input."""
+    lines = run("infer.py", f"{EXAMPLE}/inference.json", *french).stdout.splitlines()
+    if len(french) == 1:
+        return lines
+    return [line.removeprefix(f"{text}: ") for line, text in zip(lines, french, strict=True)]
 
 
 @pytest.mark.examples

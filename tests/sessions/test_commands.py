@@ -202,7 +202,8 @@ def test_an_exception_in_a_worker_shows_the_users_frames(tmp_path: Path, command
     assert done.returncode == 1
     first, *_, last = done.stderr.splitlines()
     assert first == (
-        'error: the data of the loader factory "training": LookupError: example 5 is unreadable'
+        'error: the data of the loader factory "training", example 5 of the dataset "points": '
+        "LookupError: example 5 is unreadable"
     )
     assert last == "LookupError: example 5 is unreadable"
     assert "toys.py" in done.stderr

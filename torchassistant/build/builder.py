@@ -35,6 +35,7 @@ from torchassistant.data import (
     Split,
     split_indices,
 )
+from torchassistant.data.faults import Origin, misfit_for
 from torchassistant.data.randomness import (
     derived,
     random_state,
@@ -118,12 +119,14 @@ class Builder:
         }
 
     def build(self, wanted: Iterable[Key] | None = None) -> None:
-        """Build all definitions, or only these and what they need.
+        """Build all definitions, or only these and what they need; what is there already stays.
 
         Each is built under a seed of its own, so that one more definition changes no other.
         """
         with seeded(self.parts.seed):
             for key in build_order(self.definitions, wanted, self.is_given):
+                if dict.__contains__(getattr(self.parts, key.group), key.name):
+                    continue
                 seed_everything(derived(self.parts.seed, *key))
                 before = random_state() if key.group in _MADE_OF_DATA else None
                 built = self.restorable(key) if key in self.stored else self.built(key)
@@ -210,10 +213,23 @@ class Builder:
                 if not callable(getattr(preprocessor, "fit", None)):
                     message = f"{what} has no method fit(dataset)"
                     raise self.maker.problem(message, (*path, "fit"))
-                preprocessor.fit(self.parts.dataset(spec.fit))
+                self.fit(preprocessor, spec.fit)
             if spec.fit or hasattr(preprocessor, "state_dict"):
                 self.statics.preprocessors[name] = _state(preprocessor)
         return preprocessor
+
+    def fit(self, preprocessor: Any, name: str) -> None:
+        """Let a preprocessor learn; an example that is not like the others is told by its index."""
+        dataset = self.parts.dataset(name)
+        try:
+            preprocessor.fit(dataset)
+        except Exception as error:
+            origin = Origin(dataset, name, self.parts.datasets)
+            column = getattr(preprocessor, "column", None)
+            explained = misfit_for(origin, error, column if type(column) is int else None)
+            if explained is error:
+                raise
+            raise explained from explained.__cause__
 
     def collator(self, name: str, spec: Any, path: Path) -> Any:
         what = f'the collator "{name}"'
@@ -225,7 +241,9 @@ class Builder:
         kwargs = self.maker.arguments(spec.kwargs, (*path, "kwargs"), what, "loader_factories")
         dataset = self.parts.dataset(spec.dataset)
         augments = self.augments(spec, path, what)
-        factory = LoaderFactory(dataset, collator, kwargs, name, spec.dataset, augments)
+        factory = LoaderFactory(
+            dataset, collator, kwargs, name, spec.dataset, augments, named=self.parts.datasets
+        )
         self.check_loader(factory, path)
         return factory
 

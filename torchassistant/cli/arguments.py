@@ -124,7 +124,8 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             "inputs",
             metavar="INPUT",
             nargs="+",
-            help="what to predict for; several are several predictions",
+            help="what to predict for; several are several predictions, and a folder is the files "
+            "in it",
         )
     parser.add_argument(
         "--set",

@@ -8,7 +8,7 @@ import sys
 from argparse import Namespace
 from typing import TextIO
 
-from torchassistant.cli.outcome import DONE, warn
+from torchassistant.cli.outcome import DONE, USER_CODE, USER_ERROR, tell_failed, warn
 from torchassistant.cli.progress import reporter_for
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output
@@ -138,14 +138,18 @@ def infer(arguments: Namespace) -> int:
     """Hand predictions to the output device."""
     expect_output()
     with stopping_at_once():
-        infer_config(
+        outcome = infer_config(
             arguments.source,
             arguments.inputs,
             settings=arguments.settings,
             trust=arguments.trust,
             checkpoint=arguments.checkpoint,
+            tell=tell_failed,
         )
-    return DONE
+    if not outcome.failed:
+        return DONE
+    nothing_made = not outcome.made and outcome.misfits == outcome.failed
+    return USER_ERROR if nothing_made else USER_CODE
 
 
 def _described(session: Session) -> str:

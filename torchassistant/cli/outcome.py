@@ -36,13 +36,7 @@ def status_of(run: Callable[[], int]) -> int:
         return USER_ERROR
     except UserCodeError as error:
         _tell(error.problems)
-        cause = error if error.__cause__ is None else error.__cause__
-        if isinstance(cause, WorkerLost):
-            _say(f"error: {error.part}: {cause}")
-            return USER_CODE
-        frames, last = _in_worker(cause) or _here(cause)
-        _say(f"error: {error.part}: {last.splitlines()[0]}")
-        _say("".join(["Traceback (your code, the last call at the end):\n", *frames, last]))
+        tell_raised(error)
         return USER_CODE
     except NotSaved as error:
         for failure in error.failures:
@@ -68,6 +62,31 @@ def status_of(run: Callable[[], int]) -> int:
         where = f"{error.filename}: " if error.filename else ""
         _say(f"error: {where}{error.strerror or error}")
         return USER_ERROR
+
+
+def tell_raised(error: UserCodeError, about: str = "") -> None:
+    """Tell what the user's code raised, and where.
+
+    Args:
+        error: What was raised.
+        about: What it was raised for; stands in front.
+    """
+    cause = error.__cause__ or error
+    if isinstance(cause, WorkerLost):
+        _say(f"error: {about}{error.part}: {cause}")
+        return
+    frames, last = _in_worker(cause) or _here(cause)
+    _say(f"error: {about}{error.part}: {last.splitlines()[0]}")
+    _say("".join(["Traceback (your code, the last call at the end):\n", *frames, last]))
+
+
+def tell_failed(given: str, error: UserError | UserCodeError) -> None:
+    """Tell why there is no prediction for an input."""
+    if isinstance(error, UserCodeError):
+        tell_raised(error, f"{given}: ")
+        return
+    for problem in error.problems:
+        _say(f"error: {problem}" if given in str(problem) else f"error: {given}: {problem}")
 
 
 def _say(text: str) -> None:

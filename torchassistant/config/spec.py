@@ -629,6 +629,11 @@ class InputMetaSpec(Block):
 
     input_alias: Name | None = Field(None, description="The port; left out: the only one.")
     input_converter: ObjectSpec | None = Field(None, description="Left out: the text as it is.")
+    transform: bool | None = Field(
+        None,
+        description="Whether the dataset's own `transform` goes over what the converter gives; "
+        "left out: over images, texts and uint8 pixels.",
+    )
 
 
 class InferenceSpec(Block):

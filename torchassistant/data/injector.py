@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 
+from torchassistant.data.faults import failure_of, odd_example, shown_indices
 from torchassistant.data.loaders import Counted, EpochLoader
-from torchassistant.errors import DataError, UserCodeError, UserError, listing
+from torchassistant.data.odd import Odd, odd_one
+from torchassistant.errors import DataError, UserCodeError, UserError, WorkerLost, listing
 from torchassistant.frames import Frame, Frames, rows_of
 
 FramesOfEpoch = Generator[Frames, None, None]
@@ -39,13 +43,23 @@ class Port:
 
 
 class Injector:
-    """Frames for every port of a graph, batch after batch; the shortest loader ends the pass."""
+    """Frames for every port of a graph, batch after batch; the shortest loader ends the pass.
+
+    ``has_changed`` is set where a batch has examples of another shape than the one before it, in a
+    column where that is rare; it stays so until somebody puts it back.
+    """
 
     def __init__(self, ports: Sequence[Port]) -> None:
         self.ports = ports
+        # What streams gave first, to compare with; other datasets can be asked again.
+        self.first_rows: dict[str, list[Any]] = {}
+        self.has_changed = False
+        # Rows of a table have one shape.
+        self.shapes = {port.name: _Shapes() for port in ports if port.loader.columns is None}
 
     def length(self) -> int | None:
-        """The number of batches in one pass, or None where a dataset or sampler does not say.
+        """The number of batches in one pass, as far as the data tells the truth; None where a
+        dataset or sampler does not say.
 
         Nothing but progress is told by it, and so nothing has to end where it cannot be had.
         """
@@ -82,6 +96,64 @@ class Injector:
             port.loader.start(epoch, skipped, (state or {}).get(port.name))
         return self._frames()
 
+    def explained(
+        self, error: Exception, numbers: Iterable[int], frames: Mapping[str, Any]
+    ) -> Exception:
+        """An error that came of some batches, or the example that is to blame for it.
+
+        Args:
+            error: What a model, a loss, a metric has raised.
+            numbers: Of the batches, in their epoch.
+            frames: The last of them, by port.
+
+        Returns:
+            A ``DataError`` where an example of theirs is not like the others of its dataset, else
+            the error.
+        """
+        for number in numbers:
+            for port in self.ports:
+                odd = self._odd_example(port, number, frames.get(port.name, {}))
+                if odd is not None and (odd.stacks or odd.is_alone):
+                    return DataError(
+                        f"{odd.text} (nothing could be computed of it: {_said(error)})"
+                    )
+        return error
+
+    def _odd_example(self, port: Port, number: int, frame: Mapping[str, Any]) -> Odd | None:
+        loader, origin = port.loader, port.loader.origin
+        if not origin.is_stream:
+            indices = loader.examples_of(number)
+            return odd_example(origin, indices, port.columns) if indices else None
+        rows = list(_rows_of(frame))
+        odd = odd_one(rows, self.first_rows.get(port.name, ()), list(frame))
+        if odd is None:
+            return None
+        where = f'example {odd.row} of batch {number} of the dataset "{port.dataset}"'
+        return odd._replace(text=f"{where} {odd.text}")
+
+    def _keep_first_rows(self, frames: Mapping[str, Any]) -> bool:
+        """Keep rows of streams to compare with; gives whether there are too few of them yet."""
+        is_young = False
+        for port in self.ports:
+            if port.loader.origin.is_stream:
+                kept = self.first_rows.setdefault(port.name, [])
+                rows = islice(_rows_of(frames[port.name]), _MOST_FIRST - len(kept))
+                kept += [{name: _own(value) for name, value in row.items()} for row in rows]
+                is_young = is_young or len(kept) < _MOST_FIRST
+        return is_young
+
+    def _misnamed(self, error: DataError, name: str, number: int) -> DataError:
+        """A batch that has other columns than it should, or the example that is to blame."""
+        port = next(port for port in self.ports if port.name == name)
+        indices = port.loader.examples_of(number)
+        if indices:
+            odd = odd_example(port.loader.origin, indices, port.columns)
+            return error if odd is None else DataError(odd.text)
+        if not number:
+            return error
+        where = f'batch {number} of the dataset "{port.dataset}"'
+        return DataError(f"{where} is not like those before it: {error}")
+
     def _frames(self) -> FramesOfEpoch:
         with ExitStack() as stack:
             sources = [
@@ -93,6 +165,8 @@ class Injector:
                 )
                 for port in self.ports
             ]
+            number = self.ports[0].loader.skipped if self.ports else 0
+            is_young = any(port.loader.origin.is_stream for port in self.ports)
             while True:
                 result = Frames()
                 for name, batches, frame_of, put in sources:
@@ -100,10 +174,81 @@ class Injector:
                     if met is None:
                         return
                     batch, count = met
-                    frame = frame_of(batch)
+                    try:
+                        frame = frame_of(batch)
+                    except DataError as error:
+                        raise self._misnamed(error, name, number) from None
+                    shapes = self.shapes.get(name)
+                    if shapes is not None and shapes.change(frame):
+                        self.has_changed = True
                     result.counts[name] = rows_of(frame) if count is None else count
                     result[name] = frame if put is None else put(frame)
+                if is_young:
+                    is_young = self._keep_first_rows(result)
                 yield result
+                number += 1
+
+
+def _said(error: Exception) -> str:
+    """The first sentence of what was raised, wherever it was."""
+    if isinstance(error, UserError) and error.problems:
+        text = error.problems[0].message
+    else:
+        cause = error.__cause__ or error
+        text = str(cause).strip() or type(cause).__name__
+    return text.splitlines()[0].partition(". ")[0]
+
+
+_MOST_FIRST = 24
+_MOST_CHANGES = 3
+
+
+class _Shapes:
+    """The shapes of the examples, column by column, until it shows that they vary."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, torch.Size] | None = None
+        self.changes: Counter[str] = Counter()
+
+    def change(self, frame: Mapping[str, Any]) -> bool:
+        """Whether a batch has other shapes than the one before it, in columns that hardly vary."""
+        if self.known is None:
+            self.known = {k: v.shape[1:] for k, v in frame.items() if _is_stacked(v)}
+            return False
+        changed = [
+            name
+            for name, shape in self.known.items()
+            if _is_stacked(frame.get(name)) and frame[name].shape[1:] != shape
+        ]
+        for name in changed:
+            self.changes[name] += 1
+            if self.changes[name] < _MOST_CHANGES:
+                self.known[name] = frame[name].shape[1:]
+            else:
+                del self.known[name]
+        return bool(changed)
+
+
+def _is_stacked(value: Any) -> bool:
+    return type(value) is torch.Tensor
+
+
+def _rows_of(frame: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of a frame, of the columns that have as many as most."""
+    sizes = [len(column) for column in frame.values() if _has_rows(column)]
+    count = max(sizes, key=sizes.count, default=0)
+    columns = {k: v for k, v in frame.items() if _has_rows(v) and len(v) == count}
+    for row in range(count):
+        yield {name: column[row] for name, column in columns.items()}
+
+
+def _has_rows(column: Any) -> bool:
+    return isinstance(column, list) or (isinstance(column, torch.Tensor) and column.ndim > 0)
+
+
+def _own(value: Any) -> Any:
+    """A value that keeps no batch in memory."""
+    return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def named(columns: Sequence[str] | None, source: str) -> Callable[[Any], Frame]:
@@ -141,15 +286,60 @@ def _chosen(batch: Mapping[str, Any], columns: Sequence[str], source: str) -> Fr
 
 def _guarded(port: Port) -> Generator[Counted, None, None]:
     """The batches of a loader; what the user's code raises says which loader it was in."""
+    number = port.loader.skipped
     try:
-        yield from port.loader.counted()
+        for batch in port.loader.counted():
+            yield batch
+            number += 1
     except UserError as error:
-        raise _from_worker(error) from None
+        raise _located(_from_worker(error), port, number) from None
     except UserCodeError as error:
         blamed = _blamed_in_worker(error)
-        raise blamed from blamed.__cause__
+        located = _located(blamed, port, number)
+        raise located from located.__cause__
     except Exception as error:
-        raise UserCodeError(f'the data of the loader factory "{port.source}"') from error
+        located = _located(error, port, number)
+        if located is error:
+            located = UserCodeError(_whole(port))
+            located.__cause__ = error
+        raise located from located.__cause__
+
+
+def _located(error: Exception, port: Port, number: int) -> Exception:
+    """An error of a loader, with the example that is to blame, as far as that can be told.
+
+    Args:
+        error: What was raised instead of a batch.
+        port: What the loader feeds.
+        number: Of the batch, in its epoch.
+    """
+    origin, indices = port.loader.origin, port.loader.examples_of(number)
+    if isinstance(error, WorkerLost) or not indices:
+        return error
+    found = failure_of(origin, indices, port.columns, error)
+    if isinstance(found, UserCodeError):
+        cause = error.__cause__ if isinstance(error, UserCodeError) else error
+        located: Exception = UserCodeError(f"{_whole(port)}, {found.part}")
+        located.__cause__ = cause
+        return located
+    if found is not None:
+        return found
+    if not origin.name:
+        return error
+    if isinstance(error, UserError):
+        return DataError(f'{error} (in the dataset "{origin.name}")')
+    where = shown_indices(origin, indices)
+    if isinstance(error, UserCodeError):
+        located = UserCodeError(f"{error.part}, at {where}")
+        located.__cause__ = error.__cause__
+        return located
+    located = UserCodeError(f"{_whole(port)}, at {where}")
+    located.__cause__ = error
+    return located
+
+
+def _whole(port: Port) -> str:
+    return f'the data of the loader factory "{port.source}"'
 
 
 def _from_worker(error: UserError) -> UserError:

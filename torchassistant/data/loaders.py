@@ -15,7 +15,9 @@ from torchassistant.collators import DefaultCollator
 from torchassistant.data.augment import Augment, Augmented
 from torchassistant.data.cached import caches_in
 from torchassistant.data.columns import ColumnsAt, columns_of
+from torchassistant.data.faults import Origin, StreamCollator
 from torchassistant.data.generators import generators_in, set_states_of, states_of
+from torchassistant.data.lengths import Claim, batches_of
 from torchassistant.data.memory import Memory
 from torchassistant.data.order import Order, SampledOrder
 from torchassistant.data.randomness import derived, seeded
@@ -67,6 +69,8 @@ class EpochLoader:
         columns: Cuts whole batches from the dataset, where no example has to be looked at.
         count: How many examples are in a batch, where its collator says so; None: those that the
             collator was given.
+        claim: What a stream or a sampler says of its length; None where the length is known.
+        origin: Where the examples come from, to tell which one is to blame where a batch fails.
     """
 
     def __init__(
@@ -78,6 +82,8 @@ class EpochLoader:
         fills: bool = True,
         columns: ColumnsAt | None = None,
         count: Callable[[Any], int] | None = None,
+        claim: Claim | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.loader = loader
         self.seed = seed
@@ -86,13 +92,23 @@ class EpochLoader:
         self.fills = fills
         self.columns = columns
         self.count = count
+        self.claim = claim
+        self.origin = Origin(loader.dataset) if origin is None else origin
         self.workers = Workers(loader)
         self.epoch = self.skipped = 0
         self.began_with: Any = None
         self.interrupted_with: dict[str, Any] = {}
 
     def __len__(self) -> int:
-        return len(self.loader if self.order is None else self.order)
+        """The number of batches in a pass, so far as the data tells the truth.
+
+        Raises:
+            TypeError: The data does not say.
+        """
+        if self.claim is not None:
+            return len(self.claim)
+        assert self.order is not None, "a stream has a claim"
+        return len(self.order)
 
     @property
     def can_be_left(self) -> bool:
@@ -118,6 +134,8 @@ class EpochLoader:
                 # What the dataset draws from too has gone on since, and is not the sampler's.
                 set_states_of(self._drawn_from(), self.interrupted_with)
         self.began_with = self.memory.state()
+        if isinstance(self.loader.collate_fn, StreamCollator):
+            self.loader.collate_fn.met = 0
         if self.order is not None:
             self.order.start(epoch, skipped)
         else:
@@ -161,7 +179,8 @@ class EpochLoader:
             batches = self._in_process(self.order)
         else:
             batches = iter(self.loader)
-        return batches if self.order is not None else self._after_skipped(batches)
+        left = batches if self.order is not None else self._after_skipped(batches)
+        return left if self.claim is None else self.claim.watched(left, self.skipped)
 
     def close(self) -> None:
         """End the workers that live on from pass to pass."""
@@ -245,6 +264,7 @@ class LoaderFactory:
         dataset_name: What the config calls the dataset.
         augments: What is done to the data at random, in training.
         fills: Whether its loaders fill caches of the dataset.
+        named: The datasets of the config by name, for messages.
     """
 
     def __init__(
@@ -256,6 +276,7 @@ class LoaderFactory:
         dataset_name: str = "",
         augments: Sequence[Augment] = (),
         fills: bool = True,
+        named: Mapping[str, Any] | None = None,
     ) -> None:
         self.dataset = dataset
         self.collator = collator
@@ -263,6 +284,7 @@ class LoaderFactory:
         self.name = name
         self.dataset_name = dataset_name
         self.fills = fills
+        self.named = {} if named is None else named
         drawn_by = self.kwargs.get("batch_sampler")
         if drawn_by is None:
             drawn_by = self.kwargs.get("sampler")
@@ -302,6 +324,7 @@ class LoaderFactory:
             self.dataset_name,
             self.augments,
             fills=False,
+            named=self.named,
         )
 
     def for_training(self, seed: int, pins: bool = False) -> EpochLoader:
@@ -346,10 +369,13 @@ class LoaderFactory:
             if order is not None:
                 keepers = (self.collator, augments)
                 dataset = SeededDataset(self.dataset, keepers, seed, columns)
+        origin = Origin(self.dataset, self.dataset_name, self.named, "batch_sampler" in kwargs)
         if augments:
             collate = Augmented(collate, augments)
         if is_stream:
-            collate = _Counting(collate, whole=kwargs.get("batch_size", 1) is None)
+            is_whole = kwargs.get("batch_size", 1) is None
+            collate = _Counting(collate, is_whole)
+            collate = collate if is_whole else StreamCollator(collate, origin)
         loader: DataLoader[Any] = DataLoader(
             dataset,
             collate_fn=collate,
@@ -360,7 +386,23 @@ class LoaderFactory:
         # A class that is a collator has methods for its own objects, as list has.
         says = not inspect.isclass(self.collator) and hasattr(self.collator, "count")
         count = self.collator.count if says else None
-        return EpochLoader(loader, seed, order, self.memory, self.fills, columns, count)
+        claim = self._claim(loader, order)
+        return EpochLoader(
+            loader, seed, order, self.memory, self.fills, columns, count, claim, origin
+        )
+
+    def _claim(self, loader: DataLoader[Any], order: Order | None) -> Claim | None:
+        """The length that a stream or a sampler claims."""
+        if order is None:
+            what = f'the dataset "{self.dataset_name}"'
+            batches = batches_of(loader.batch_size, loader.drop_last, loader.num_workers)
+            return Claim(self.dataset, what, "examples", self.name, batches)
+        if not isinstance(order, SampledOrder):
+            return None
+        what, unit = (
+            ("sampler", "indices") if not order.gives_batches else ("batch sampler", "batches")
+        )
+        return Claim(order.sampler, f"the {what}", unit, self.name, lambda _: (len(order),) * 2)
 
     def _with_workers(self, kwargs: Mapping[str, Any], columns: ColumnsAt | None) -> dict[str, Any]:
         """Arguments with the number of workers, where that is left to us.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torchassistant.errors import DataError
 
 
 def split_indices(count: int, ratio: Sequence[float], seed: int) -> list[torch.Tensor]:
-    """Shuffle ``count`` indices and cut them by ratio; the last slice takes what is left.
+    """Shuffle ``count`` indices and cut them by ratio.
 
     Args:
         count: The number of examples.
@@ -20,18 +21,36 @@ def split_indices(count: int, ratio: Sequence[float], seed: int) -> list[torch.T
         seed: What the permutation follows from.
 
     Returns:
-        One int64 tensor of indices a slice.
+        One int64 tensor of indices a slice, as long as :func:`slice_sizes` says.
 
     Raises:
         DataError: Some slice would be empty.
     """
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    # A share such as 0.29 of 100 is 28.999… in floating point, and means 29.
-    sizes = [int(count * share + 1e-6) for share in ratio[:-1]]
-    sizes.append(count - sum(sizes))
+    sizes = slice_sizes(count, ratio)
     if min(sizes) < 1:
         raise DataError(f"{count} examples split by {list(ratio)} leave a slice empty: {sizes}")
     return list(torch.split(order, sizes))
+
+
+def slice_sizes(count: int, ratio: Sequence[float]) -> list[int]:
+    """Whole numbers that differ from the exact shares by less than 1, and add up to ``count``.
+
+    Each share is rounded down. What is left over goes, one each, to slices whose share is no whole
+    number: to those that would be empty first, then to the last ones.
+    """
+    total = sum(map(Fraction, ratio))
+    shares = [count * Fraction(share) / total for share in ratio]
+    # A share such as 0.29 of 100 is 28.999… in floating point, and means 29.
+    sizes = [int(share + _ROUNDING) for share in shares]
+    broken = [i for i, share in enumerate(shares) if share > sizes[i] + _ROUNDING]
+    broken.sort(key=lambda i: (sizes[i] > 0, -i))
+    for i in broken[: count - sum(sizes)]:
+        sizes[i] += 1
+    return sizes
+
+
+_ROUNDING = Fraction(1, 1_000_000)
 
 
 class Split:

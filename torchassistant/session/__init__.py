@@ -6,6 +6,7 @@ from torchassistant.session.folder import SessionFolder
 from torchassistant.session.inference import infer_config
 from torchassistant.session.load import load_session
 from torchassistant.session.lock import expect_no_trainer
+from torchassistant.session.prediction import NotPredicted, Prediction
 from torchassistant.session.preflight import NodeReport, Preflight
 from torchassistant.session.profiling import train_profiled
 from torchassistant.session.session import Session
@@ -13,6 +14,8 @@ from torchassistant.session.session import Session
 __all__ = [
     "Draft",
     "NodeReport",
+    "NotPredicted",
+    "Prediction",
     "Preflight",
     "Session",
     "SessionFolder",

@@ -132,6 +132,8 @@ class _Flight:
         self.at: Path = ()
         self.entering = ""
         self.told: set[int] = set()
+        self.fed: tuple[Injector, Frames] | None = None
+        self.fed_at: Path = ()
         self.definitions = {
             Key(d.group, d.name): ("initialize", "definitions", index)
             for index, d in enumerate(session.spec.initialize.definitions)
@@ -324,6 +326,8 @@ class _Flight:
             data = evaluation_data(inputs, debug.seed)
             frames = next(data.frames(0), None)
             if frames is not None:
+                self.fed = data, Frames(frames, frames.counts)
+                self.fed_at = (*path, "input_factories")
                 self.at = (*path, "output_keys")
                 with debug.precision.forward():
                     debug.graph.for_evaluation().run(frames)
@@ -332,6 +336,7 @@ class _Flight:
     def batch(self, pipeline: Pipeline, data_of: Callable[[Pipeline], Injector]) -> Frames:
         """The first frame of each port."""
         self.at = path = ("initialize", "pipelines", pipeline.name)
+        self.fed, self.fed_at = None, (*path, "input_factories")
         inputs = [_in_process(source) for source in pipeline.inputs]
         data = data_of(replace(pipeline, inputs=inputs))
         self.report.batches[pipeline.name] = data.length()
@@ -344,6 +349,7 @@ class _Flight:
                 raise ConfigError(Problem(message, self.place()))
             frames.update(found)
             frames.counts.update(found.counts)
+        self.fed = data, Frames(frames, frames.counts)
         return frames
 
     def losses(self, pipeline: Pipeline, frames: Frames) -> torch.Tensor | None:
@@ -434,7 +440,8 @@ class _Flight:
     def problem_of(self, whole: str) -> Iterator[None]:
         self.entering = ""
         try:
-            yield
+            with self.explained():
+                yield
         except UserCodeError as error:
             cause = error if error.__cause__ is None else error.__cause__
             if is_from_users_code(cause):
@@ -453,6 +460,21 @@ class _Flight:
                 known = problem.place != Place()
                 message = problem.message if known else f"{problem.message} (in {whole})"
                 self.problems.append(Problem(message, problem.place if known else self.place()))
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """What is raised over a batch is a fault of the data where an example of it is odd."""
+        self.fed = None
+        try:
+            yield
+        except (UserError, UserCodeError) as error:
+            if self.fed is None:
+                raise
+            data, frames = self.fed
+            explained = data.explained(error, [0], frames)
+            if explained is not error:
+                self.at = self.fed_at
+            raise explained from error.__cause__
 
 
 def _has_gradient(module: nn.Module) -> bool:

@@ -295,13 +295,16 @@ class Session(Parts):
         """Predictions, one for each input (for each group of inputs, where the ports are several).
 
         Args:
-            inputs: Texts, as on the command line.
+            inputs: Texts, as on the command line; a folder stands for the files in it, sorted.
             options: Keys of an inference config: ``inference_pipeline``, ``inputs_meta``,
                 ``results``, ``post_processor``.
 
         Raises:
             ConfigError: The options do not fit the session.
+            NotPredicted: There is no prediction for some of several inputs; its ``predictions`` are
+                all, each with its ``input``, and with its ``result`` or ``error``.
             DataError: The inputs do not fit the pipeline.
+            UserCodeError: The user's code raised for the only input.
         """
         findings = read({"session_dir": str(self.path), **options}, block=InferenceSpec)
         spec = validate(InferenceSpec, findings.tree, findings)

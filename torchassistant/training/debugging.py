@@ -10,7 +10,7 @@ from typing import Any
 
 from torchassistant.data.generators import own_seeded
 from torchassistant.data.randomness import derived, seeded
-from torchassistant.errors import UserCodeError, blaming
+from torchassistant.errors import UserCodeError, UserError, blaming
 from torchassistant.graph import BatchGraph, evaluating
 from torchassistant.training.inference import chosen
 from torchassistant.training.pipeline import InputSource, evaluation_data, keepers_of
@@ -61,9 +61,12 @@ class DebugPipeline:
                 evaluating(self.graph.reached),
                 closing(data.frames(0)) as given,
             ):
-                for frames in islice(given, self.iterations):
-                    with self.precision.forward():
-                        plan.run(frames)
+                for number, frames in enumerate(islice(given, self.iterations)):
+                    try:
+                        with self.precision.forward():
+                            plan.run(frames)
+                    except (UserError, UserCodeError) as error:
+                        raise data.explained(error, [number], frames) from error.__cause__
                     result: Any = chosen(frames, self.graph, self.keys)
                     with blaming("what is done with the results"):
                         if self.postprocessor is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from itertools import islice
 
 from torchassistant.data import Injector
@@ -17,7 +18,7 @@ from torchassistant.graph import evaluating
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import StopRequest
 from torchassistant.training.reporting import Reporter
-from torchassistant.training.scoring import RunningMean
+from torchassistant.training.scoring import RunningMean, stretched_in, tell_stretched
 
 Steps = int | float
 """How much of a pass: a count of batches, or a fraction of them (as a float)."""
@@ -37,7 +38,7 @@ def evaluate(
 
     Args:
         pipeline: What is evaluated.
-        steps: A count of batches, or a fraction.
+        steps: A count of batches, or a fraction of as many as the data says that it has.
         reporter: Hears of every batch.
         stop: Ends the pass early.
 
@@ -61,11 +62,21 @@ def evaluate_over(
     losses = [(item, RunningMean(item.loss.sums)) for item in pipeline.losses]
     metrics = [(item, item.metric.fresh()) for item in pipeline.metrics]
     counted = pipeline.graph.count_of
+
+    def measure(frames: Frames) -> None:
+        with pipeline.precision.forward():
+            plan.run(frames)
+            for item, running in losses:
+                # Not kept: a small tensor between large ones keeps their memory apart.
+                running.add(*item.loss(frames[item.node], counted(frames, item.node)))
+        for scored, metric in metrics:
+            metric.update(frames[scored.node], counted(frames, scored.node))
+
     length = data.length()
     limit = _limit(length, steps)
     seed = derived(pipeline.seed, "evaluation", pipeline.name)
-    expected = min((n for n in (length, limit) if n is not None), default=None)
-    reporter.evaluation_started(pipeline.name, expected)
+    totals = [total for total in (length, limit) if total is not None]
+    reporter.evaluation_started(pipeline.name, min(totals, default=None))
     try:
         with (
             seeded(seed),
@@ -75,14 +86,18 @@ def evaluate_over(
         ):
             batches = 0
             for frames in islice(_waited_for(data, given, stop), limit):
+                stretched = None
+                try:
+                    if data.has_changed:
+                        data.has_changed = False
+                        stretched = stretched_in(partial(measure, frames))
+                    else:
+                        measure(frames)
+                except (UserError, UserCodeError) as error:
+                    raise data.explained(error, [batches], frames) from error.__cause__
+                if stretched is not None:
+                    tell_stretched(stretched, data.explained(stretched, [batches], frames))
                 batches += 1
-                with pipeline.precision.forward():
-                    plan.run(frames)
-                    for item, running in losses:
-                        # Not kept: a small tensor between large ones keeps their memory apart.
-                        running.add(*item.loss(frames[item.node], counted(frames, item.node)))
-                for scored, metric in metrics:
-                    metric.update(frames[scored.node], counted(frames, scored.node))
                 frames.clear()  # outputs are not kept while the next batch is loaded
                 reporter.batch_evaluated()
                 stop.check()
@@ -116,7 +131,7 @@ def _waited_for(data: Injector, frames: Iterator[Frames], stop: StopRequest) -> 
 
 
 def _limit(length: int | None, steps: Steps) -> int | None:
-    """How many batches are run; None is all that come, also where that is not what was said."""
+    """How many batches are run; None is all that there are, whatever length is claimed."""
     if isinstance(steps, int):
         return steps
     if steps >= 1 or length is None:

@@ -23,7 +23,7 @@ from torchassistant.training.forward import Forward
 from torchassistant.training.optimizing import failure, parameters_of, stepping, zeroing
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, StopRequest
-from torchassistant.training.scoring import RunningMean
+from torchassistant.training.scoring import RunningMean, stretched_in, tell_stretched
 from torchassistant.training.timing import Timing
 
 
@@ -171,12 +171,29 @@ class Trainer:
             self.timing.ended(asked)
             self.done = True
             return False
+        stretched = None
         try:
-            self._train_on(window, iteration, asked)
-        except UserCodeError as error:
-            raise error.within(f'the pipeline "{self.pipeline.name}"') from error.__cause__
+            if self.data.has_changed:
+                self.data.has_changed = False
+                stretched = stretched_in(lambda: self._train_on(window, iteration, asked))
+            else:
+                self._train_on(window, iteration, asked)
+        except NotFinite:
+            raise
+        except (UserError, UserCodeError) as error:
+            raise self._explained(error, window) from error.__cause__
+        if stretched is not None:
+            tell_stretched(stretched, self._explained(stretched, window))
         self.met += len(window)
         return True
+
+    def _explained(self, error: UserError | UserCodeError, window: list[Frames]) -> Exception:
+        """What was raised for some batches; the data is to blame where an example is odd."""
+        numbers = range(self.met, self.met + len(window))
+        explained = self.data.explained(error, numbers, window[-1])
+        if isinstance(explained, UserCodeError):
+            return explained.within(f'the pipeline "{self.pipeline.name}"')
+        return explained
 
     @property
     def iterations(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -142,6 +143,33 @@ class Loss(Score):
     def sums(self) -> bool:
         """Whether its value is a sum over samples, so that the mean has to divide by them."""
         return is_sum(self.function)
+
+
+def stretched_in(run: Callable[[], None]) -> DataError | None:
+    """Run something, and see whether a loss of torch has stretched one of its inputs in it.
+
+    Returns:
+        What torch says of that, for who knows whether it is meant; None where nothing was.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run()
+    stretched = None
+    for warning in caught:
+        if "target size" in str(warning.message):
+            stretched = DataError(str(warning.message))
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    return stretched
+
+
+def tell_stretched(stretched: DataError, explained: Exception) -> None:
+    """Raise what explains that an input was stretched; where nothing does, warn as torch does."""
+    if explained is not stretched:
+        raise explained
+    warnings.warn(str(stretched), stacklevel=3)
 
 
 class Metric(Score):

@@ -38,7 +38,7 @@ class Source:
         """
         before = self._state()
         for number, index in enumerate(indices):
-            with blaming(f'filling the cache of the dataset "{self.name}"'):
+            with blaming(f'filling the cache of the dataset "{self.name}", at example {index}'):
                 example = self.dataset[index]
             if not number:
                 # Some make their generators when the first example is asked for.

@@ -83,11 +83,12 @@ class TableWriter:
             self.form = form
             self.columns = [ColumnWriter(self.sink_of(number)) for number in range(len(values))]
         elif form != self.form:
-            raise Unstorable(f"{form_text(form)}, and the first {form_text(self.form)}")
+            found = f"example {self.count} is {form_text(form)}"
+            raise Unstorable(f"{found}, and the first {form_text(self.form)}")
         for number, (column, value) in enumerate(zip(self.columns, values, strict=True)):
             try:
                 column.add(value)
             except Unstorable as error:
                 name = f'"{form[number + 1]}"' if form[0] == "dict" else number
-                raise Unstorable(f"in column {name} {error}") from None
+                raise Unstorable(f"in column {name} {error} (example {self.count})") from None
         self.count += 1
