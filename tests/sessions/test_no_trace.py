@@ -159,3 +159,15 @@ def test_lazy_layers_get_their_shape(tmp_path: Path) -> None:
     session.train()
     again = torchassistant.load_session(tmp_path / "run")
     assert torch.equal(session.models["net"].weight, again.models["net"].weight)
+
+
+@pytest.mark.parametrize(("place", "kind"), [("adapters", "items"), ("model", "generators")])
+def test_debug_pipelines_leave_no_trace(tmp_path: Path, place: str, kind: str) -> None:
+    """As the rules of what may be changed in a session promise."""
+    config = with_part(place, kind)
+    config["initialize"]["debug_pipelines"]["look"]["interval"] = 1
+    looked, looked_rows = trained(config, tmp_path / "looked", preflight=False)
+    config["train"]["stages"][0]["debug_pipelines"] = []
+    plain, plain_rows = trained(config, tmp_path / "plain", preflight=False)
+    assert all(torch.equal(plain[name], looked[name]) for name in plain)
+    assert plain_rows == looked_rows
