@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,20 +227,22 @@ def told(config: Any) -> list[str]:
 
 
 def planted(*titles: str) -> tuple[Any, list[str]]:
-    """A config with mistakes, those that change a name of a key last; and where they are."""
+    """A config with mistakes, and where they are."""
     config = json.loads(json.dumps(CONFIG))
     return config, sorted(MISTAKES[title](config) for title in titles)
 
 
-def test_each_pair_is_told_each_once_and_nothing_else(home: Path) -> None:
+def test_each_is_told_once_and_nothing_else(home: Path) -> None:
     assert told(CONFIG) == []
+    rng = random.Random(0)
+    triples = [tuple(rng.sample(list(MISTAKES), 3)) for _ in range(100)]
+    pairs = itertools.combinations(MISTAKES, 2)
     bad = {}
-    for size in (1, 2):
-        for titles in itertools.combinations(MISTAKES, size):
-            config, places = planted(*titles)
-            found = told(config)
-            if found != places:
-                bad[titles] = (sorted({*places} - {*found}), sorted({*found} - {*places}))
+    for titles in (*((title,) for title in MISTAKES), *pairs, *triples):
+        config, places = planted(*titles)
+        found = told(config)
+        if found != places:
+            bad[titles] = (sorted({*places} - {*found}), sorted({*found} - {*places}))
     assert bad == {}
 
 
