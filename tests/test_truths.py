@@ -38,9 +38,22 @@ ALLOWED = {
     ("data/loaders.py", "size"): "a number, or None: torch refuses others",
     ("data/workers.py", "_Waiting.check"): "a function of our own",
     ("data/workers.py", "status"): "the exit status of a process",
+    ("ownership.py", "distribution.read_text('RECORD')"): "a text, or None",
+    ("ownership.py", "distribution.read_text('installed-files.txt')"): "a text, or None",
     ("session/applying.py", "before"): "rows of the history",
     ("session/changes.py", "Change.before"): "values of the config",
     ("session/changes.py", "Change.after"): "values of the config",
+    (
+        "session/preflight.py",
+        "{name: o for name, o in session.optimizers.items() if is_among(o, used)}",
+    ): "its keys are names",
+    (
+        "session/regrouping.py",
+        "{n: [dict(g) for g in o.param_groups] for n, o in session.optimizers.items()}",
+    ): "its keys are names",
+    ("training/contents.py", "value.closed"): "of a file of Python's",
+    ("training/iteration.py", "self.met == 0"): "a number",
+    ("training/unchanged.py", "value.closed"): "of a file of Python's",
     ("training/optimizing.py", "getattr(whole, 'hooked', False)"): "torch's own mark",
     ("training/progress.py", "PassProgress.data"): "what a checkpoint can hold",
 }
@@ -462,7 +475,7 @@ PLANTED = [
     ("graph/mode.py", "modules = list(modules)", "modules = list(set(modules))"),
     ("training/pipeline.py", "return distinct(parts)", "return list(dict.fromkeys(parts))"),
     (
-        "cli/outcome.py",
+        "errors.py",
         "error if error.__cause__ is None else error.__cause__",
         "error.__cause__ or error",
     ),

@@ -117,6 +117,11 @@ class UserCodeError(Exception):
         return UserCodeError(f"{self.part}, in {whole}")
 
 
+def cause_of(error: BaseException) -> BaseException:
+    """What an error was raised from; itself, where it was raised from nothing."""
+    return error if error.__cause__ is None else error.__cause__
+
+
 @contextmanager
 def blaming(part: str) -> Iterator[None]:
     """What raises in here is the user's code, in this part of the run.

@@ -148,7 +148,7 @@ class ObjectMaker:
         except UserError as error:
             raise self.problem(f"{name}: {error}", path) from error
         except Exception as error:
-            unread = _unread(error) if getattr(self.session, "restoring", False) else None
+            unread = _unread(error) if getattr(self.session, "restoring", False) is True else None
             if unread is not None:
                 message = f"building {what}: {name}: {unread}; {_NOT_NEEDED}"
                 raise self.problem(message, path) from error
@@ -173,7 +173,8 @@ def _unread(error: BaseException | None) -> str | None:
     while not isinstance(error, OSError):
         if error is None:
             return None
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        context = None if error.__suppress_context__ else error.__context__
+        error = context if error.__cause__ is None else error.__cause__
     for frame, _ in traceback.walk_tb(error.__traceback__):
         url = frame.f_locals.get("url")
         if frame.f_globals.get("__name__") == "torch.hub" and isinstance(url, str):

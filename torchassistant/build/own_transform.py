@@ -16,11 +16,12 @@ from torchassistant.build.trust import LIBRARIES
 from torchassistant.config.references import Key, as_slice
 from torchassistant.config.spec import Spec
 from torchassistant.data.datasets import laid_around
+from torchassistant.errors import cause_of
 
 _NAMES = ("transform", "transforms")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class OwnTransform:
     """What a dataset does to its inputs itself, as far as it can be known.
 
@@ -52,7 +53,8 @@ def own_transform(builder: Builder, name: str, builds: bool) -> OwnTransform:
     first, *others = found
     known = builder.spec.group("datasets")
     for other in others:
-        if (first.apply or other.apply) and not _alike(known[first.dataset], known[other.dataset]):
+        applies = first.apply is not None or other.apply is not None
+        if applies and not _alike(known[first.dataset], known[other.dataset]):
             why = (
                 f'"{first.dataset}" and "{other.dataset}", which it merges, may not apply the same'
             )
@@ -69,7 +71,7 @@ def grounds(spec: Spec, name: str, above: frozenset[str] = frozenset()) -> Itera
     if dataset is None:
         piece = as_slice(name)
         split = spec.group("splits").get(piece.split) if piece else None
-        below = [split.dataset_name] if split else []
+        below = [] if split is None else [split.dataset_name]
     else:
         below = [dataset.link] if dataset.link else list(dataset.merge or ())
     for inner in below:
@@ -100,7 +102,7 @@ def _of_definition(builder: Builder, name: str, builds: bool) -> OwnTransform:
 
 
 def _reason(error: Exception) -> str:
-    text = str(error.__cause__ or error).strip()
+    text = str(cause_of(error)).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
 

@@ -87,7 +87,7 @@ def _torchvision_reads_nothing(skipped: list[Any]) -> Iterator[None]:
         return {}
 
     def load_state_dict(module: nn.Module, state: Any, *args: Any, **kwargs: Any) -> Any:
-        return load(module, state, *args, **kwargs) if state else None
+        return load(module, state, *args, **kwargs) if len(state) else None
 
     with (
         _replaced(WeightsEnum, "get_state_dict", get_state_dict),
@@ -131,7 +131,7 @@ def _without_pretrained(
     """The arguments without those that ask timm for weights."""
     bound = inspect.signature(target).bind(*args, **kwargs)
     for key, nothing in (("pretrained", False), ("checkpoint_path", "")):
-        if kwargs.get(key):
+        if kwargs.get(key) is not None:
             kwargs = {**kwargs, key: nothing}
         elif bound.arguments.get(key):
             bound.arguments[key] = nothing

@@ -16,6 +16,7 @@ from torchassistant.errors import (
     UserCodeError,
     UserError,
     WorkerLost,
+    cause_of,
 )
 from torchassistant.ownership import WORKERS_TRACEBACK, is_users_file
 
@@ -71,7 +72,7 @@ def tell_raised(error: UserCodeError, about: str = "") -> None:
         error: What was raised.
         about: What it was raised for; stands in front.
     """
-    cause = error.__cause__ or error
+    cause = cause_of(error)
     if isinstance(cause, WorkerLost):
         _say(f"error: {about}{error.part}: {cause}")
         return

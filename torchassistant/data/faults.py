@@ -25,7 +25,7 @@ _MOST_OTHERS = 24
 _MOST_SHOWN = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Origin:
     """Where the examples of a loader come from.
 

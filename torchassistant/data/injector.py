@@ -14,7 +14,7 @@ import torch
 from torchassistant.data.faults import failure_of, odd_example, shown_indices
 from torchassistant.data.loaders import Counted, EpochLoader
 from torchassistant.data.odd import Odd, odd_one
-from torchassistant.errors import DataError, UserCodeError, UserError, WorkerLost, listing
+from torchassistant.errors import DataError, UserCodeError, UserError, WorkerLost, cause_of, listing
 from torchassistant.frames import Frame, Frames, rows_of
 
 FramesOfEpoch = Generator[Frames, None, None]
@@ -194,7 +194,7 @@ def _said(error: Exception) -> str:
     if isinstance(error, UserError) and error.problems:
         text = error.problems[0].message
     else:
-        cause = error.__cause__ or error
+        cause = cause_of(error)
         text = str(cause).strip() or type(cause).__name__
     return text.splitlines()[0].partition(". ")[0]
 

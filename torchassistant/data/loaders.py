@@ -67,7 +67,7 @@ class EpochLoader:
         memory: What its sampler keeps from epoch to epoch, or the dataset that decides.
         fills: Whether caches of the dataset are filled before the first pass.
         columns: Cuts whole batches from the dataset, where no example has to be looked at.
-        count: How many examples are in a batch, where its collator says so; None: those that the
+        count_in: How many examples are in a batch, where its collator says so; None: those that the
             collator was given.
         claim: What a stream or a sampler says of its length; None where the length is known.
         origin: Where the examples come from, to tell which one is to blame where a batch fails.
@@ -81,7 +81,7 @@ class EpochLoader:
         memory: Memory,
         fills: bool = True,
         columns: ColumnsAt | None = None,
-        count: Callable[[Any], int] | None = None,
+        count_in: Callable[[Any], int] | None = None,
         claim: Claim | None = None,
         origin: Origin | None = None,
     ) -> None:
@@ -91,7 +91,7 @@ class EpochLoader:
         self.memory = memory
         self.fills = fills
         self.columns = columns
-        self.count = count
+        self.count_in = count_in
         self.claim = claim
         self.origin = Origin(loader.dataset) if origin is None else origin
         self.workers = Workers(loader)
@@ -153,10 +153,10 @@ class EpochLoader:
 
     def counted(self) -> Iterator[Counted]:
         """The same batches, each with the number of examples in it."""
-        if self.count is not None:
+        if self.count_in is not None:
             for batch in self._batches():
                 batch = batch.batch if self.order is None else batch
-                yield Counted(batch, int(self.count(batch)))
+                yield Counted(batch, int(self.count_in(batch)))
         elif self.order is None:
             yield from self._batches()
         elif self.loader.batch_sampler is self.order:
@@ -385,10 +385,10 @@ class LoaderFactory:
         )
         # A class that is a collator has methods for its own objects, as list has.
         says = not inspect.isclass(self.collator) and hasattr(self.collator, "count")
-        count = self.collator.count if says else None
+        count_in = self.collator.count if says else None
         claim = self._claim(loader, order)
         return EpochLoader(
-            loader, seed, order, self.memory, self.fills, columns, count, claim, origin
+            loader, seed, order, self.memory, self.fills, columns, count_in, claim, origin
         )
 
     def _claim(self, loader: DataLoader[Any], order: Order | None) -> Claim | None:

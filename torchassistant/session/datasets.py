@@ -7,7 +7,7 @@ from typing import Any
 
 from torchassistant.build import Builder
 from torchassistant.config.references import Key
-from torchassistant.errors import DataError, UserCodeError
+from torchassistant.errors import DataError, UserCodeError, cause_of
 
 
 class DatasetsOnDemand(dict[str, Any]):
@@ -28,7 +28,7 @@ class DatasetsOnDemand(dict[str, Any]):
         try:
             self.builder.build([Key("datasets", name)])
         except UserCodeError as error:
-            why = error.__cause__ or error
+            why = cause_of(error)
             said = f"{type(why).__name__}: {why}"
             message = f'the dataset "{name}" is asked for, and cannot be built: {said}'
             raise DataError(message) from error

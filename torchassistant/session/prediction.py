@@ -28,7 +28,7 @@ Input = str | dict[str, str]
 """The text that a prediction is for; where the ports are several, one for each by its name."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """What came of one input.
 

@@ -25,6 +25,7 @@ from torchassistant.errors import (
     Problem,
     UserCodeError,
     UserError,
+    cause_of,
     listing,
 )
 from torchassistant.frames import Frames
@@ -264,9 +265,8 @@ class _Flight:
     def step(self, pipeline: Pipeline, scaler: torch.amp.GradScaler | None, whole: str) -> None:
         """Clip the gradients, and let each optimizer make a step, which is taken back."""
         session, trained = self.session, pipeline.trained
-        optimizers = {
-            n: o for n, o in session.optimizers.items() if is_among(o, pipeline.optimizers)
-        }
+        used = pipeline.optimizers
+        optimizers = {name: o for name, o in session.optimizers.items() if is_among(o, used)}
         roots = {f"optimizers/{name}": optimizer for name, optimizer in optimizers.items()}
         with unchanged({**roots, "models": trained}):
             if scaler is not None:
@@ -443,7 +443,7 @@ class _Flight:
             with self.explained():
                 yield
         except UserCodeError as error:
-            cause = error if error.__cause__ is None else error.__cause__
+            cause = cause_of(error)
             if is_from_users_code(cause):
                 raised = error.within(whole)
                 raised.__cause__ = cause

@@ -50,10 +50,7 @@ class Regrouping:
         self.session = session
         found = _arguments(changes, before, session)
         self.arguments = list({(one.optimizer, one.key): one for one in found}.values())
-        self.made = {
-            name: [dict(group) for group in optimizer.param_groups]
-            for name, optimizer in session.optimizers.items()
-        }
+        self.made = {n: [dict(g) for g in o.param_groups] for n, o in session.optimizers.items()}
 
     def apply(self) -> None:
         """Change the groups, and tell on standard error which, where there are several.

@@ -422,7 +422,7 @@ class Trainer:
             DataError: The epoch had no batch.
             NotFinite: A loss or a gradient was not finite.
         """
-        if not self.met:
+        if self.met == 0:
             raise DataError(
                 f'the loaders of the pipeline "{self.pipeline.name}" give no batch; with '
                 '"drop_last" a dataset that is smaller than a batch gives none'

@@ -29,7 +29,7 @@ class InputSource:
     columns: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class PipelineLoss:
     """A loss of a pipeline.
 
@@ -57,7 +57,7 @@ class PipelineMetric:
     metric: Metric
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pipeline:
     """A batch graph, the loaders that feed its ports, its losses and its metrics.
 
