@@ -112,3 +112,28 @@ def rows_of(frame: Frame) -> int:
         elif isinstance(column, (list, tuple)):
             return len(column)
     return 1
+
+
+def examples_left(frame: Frame, given: int) -> int:
+    """How many of the examples that a collator was given are in the batch that it made.
+
+    A collator may leave some out, broken ones as it may be. Then all columns have the same number
+    of rows, and that is smaller. Where another axis of every column has the size of a whole batch,
+    that is the batch axis, and nothing was left out.
+
+    Args:
+        frame: The batch.
+        given: The number of examples that the collator was given.
+    """
+    rows: set[int] = set()
+    is_batch_axis_elsewhere = True
+    for column in frame.values():
+        if isinstance(column, torch.Tensor) and column.ndim:
+            rows.add(column.shape[0])
+            is_batch_axis_elsewhere = is_batch_axis_elsewhere and given in column.shape[1:]
+        elif type(column) in (list, tuple):
+            rows.add(len(column))
+            is_batch_axis_elsewhere = False
+    if len(rows) != 1 or is_batch_axis_elsewhere:
+        return given
+    return min(given, rows.pop())

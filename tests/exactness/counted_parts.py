@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
@@ -61,13 +62,22 @@ class Flattened:
 
 
 class WithoutShort:
-    """Leaves examples of fewer than 6 steps out, and says how many are left."""
+    """Leaves examples of fewer than 6 steps out; pads to 9 steps, time last."""
 
-    def __call__(self, examples: Sequence[Any]) -> tuple[Tensor, ...]:
-        return TimeFirst()([one for one in examples if len(one[0]) >= 6])
+    def __call__(self, examples: Sequence[Any]) -> Tensor:
+        left = [one for one, _ in examples if len(one) >= 6]
+        return torch.stack([pad(one, (0, 0, 0, 9 - len(one))).T for one in left])
 
-    def count(self, batch: Sequence[Tensor]) -> int:
-        return len(batch[1])
+
+class Doubled:
+    """Makes two examples of one, and says so."""
+
+    def __call__(self, examples: Sequence[Any]) -> Tensor:
+        twice = [one.T[:, :5] * factor for one, _ in examples for factor in (1, 2)]
+        return torch.stack(twice)
+
+    def count(self, batch: Tensor) -> int:
+        return len(batch)
 
 
 class Recogniser(nn.Module):
@@ -97,6 +107,13 @@ class OwnLoss(nn.Module):
 class Itself(nn.Module):
     def forward(self, value: Tensor) -> Tensor:
         return value
+
+
+class PerBatch(nn.Module):
+    """The mean square over all elements."""
+
+    def forward(self, y_hat: Tensor) -> Tensor:
+        return (y_hat**2).mean()
 
 
 class PerExample(nn.Module):

@@ -30,6 +30,7 @@ from torch.optim import SGD
 
 from torchassistant import create_session
 from torchassistant.errors import ConfigError
+from torchassistant.frames import examples_left
 from torchassistant.session import Session
 
 NEARLY = 1e-6
@@ -177,13 +178,32 @@ def test_losses_and_plain_metrics_over_flattened_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dataset", ["Series", "Stream"])
-def test_a_collator_that_leaves_examples_out_says_so(tmp_path: Path, dataset: str) -> None:
-    spec = speech(own("Recogniser"), "x", "y_hat", CTC, collator="WithoutShort", dataset=dataset)
+@pytest.mark.parametrize("collator", ["WithoutShort", "Doubled"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_collator_that_gives_more_or_fewer_examples(
+    tmp_path: Path, dataset: str, collator: str, workers: int
+) -> None:
+    model = made("torch.nn.Linear", 9 if collator == "WithoutShort" else 5, 2)
+    score = {**own("PerBatch"), "inputs": ["y_hat"]}
+    more: Any = {"batch_size": 3, "num_workers": workers}
+    spec = speech(model, "x", "y_hat", score, "x", dataset, collator, **more)
     session, before = trained(spec, tmp_path)
-    left = [i for i, length in enumerate(parts.LENGTHS) if length >= 6]
+    left = [i for i in range(7) if parts.LENGTHS[i] >= 6 or collator == "Doubled"]
+    batches = [getattr(parts, collator)()([parts.Series()[i]]) for i in left]
     with torch.no_grad():
-        each = [ctc_of(before["net"], [i]).item() for i in left]
-    assert session.history["error"][0] == pytest.approx(sum(each) / len(left), rel=NEARLY)
+        each = [float((before["net"](one) ** 2).mean()) for batch in batches for one in batch]
+    assert len(each) == (5 if collator == "WithoutShort" else 14)
+    assert session.history["error"][0] == pytest.approx(sum(each) / len(each), rel=NEARLY)
+
+
+def test_a_time_first_batch_of_fewer_steps_than_examples_is_whole() -> None:
+    """(T, B, …) with T below B, in all columns: nothing was left out."""
+    x, y = torch.zeros(3, 4, 2), torch.zeros(3, 4)
+    assert examples_left({"x": x, "y": y}, 4) == 4
+    assert examples_left({"x": x, "y": torch.zeros(3)}, 4) == 3
+    assert examples_left({"x": torch.zeros(12, 2), "y": torch.zeros(12)}, 4) == 4
+    assert examples_left({"x": torch.zeros(3, 2), "names": ["a", "b", "c"]}, 4) == 3
+    assert examples_left({"value": torch.zeros(())}, 4) == 4
 
 
 def test_a_processor_changes_no_count(tmp_path: Path) -> None:

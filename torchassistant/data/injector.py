@@ -15,7 +15,7 @@ from torchassistant.data.faults import failure_of, odd_example, shown_indices
 from torchassistant.data.loaders import Counted, EpochLoader
 from torchassistant.data.odd import Odd, odd_one
 from torchassistant.errors import DataError, UserCodeError, UserError, WorkerLost, cause_of, listing
-from torchassistant.frames import Frame, Frames, rows_of
+from torchassistant.frames import Frame, Frames, examples_left, rows_of
 
 FramesOfEpoch = Generator[Frames, None, None]
 """Frames by port, batch after batch; closing it ends what loads the data."""
@@ -162,6 +162,7 @@ class Injector:
                     stack.enter_context(closing(_guarded(port))),
                     named(port.columns, port.source),
                     port.put,
+                    port.loader.may_leave_out,
                 )
                 for port in self.ports
             ]
@@ -169,7 +170,7 @@ class Injector:
             is_young = any(port.loader.origin.is_stream for port in self.ports)
             while True:
                 result = Frames()
-                for name, batches, frame_of, put in sources:
+                for name, batches, frame_of, put, may_leave_out in sources:
                     met = next(batches, None)
                     if met is None:
                         return
@@ -181,7 +182,11 @@ class Injector:
                     shapes = self.shapes.get(name)
                     if shapes is not None and shapes.change(frame):
                         self.has_changed = True
-                    result.counts[name] = rows_of(frame) if count is None else count
+                    if count is None:
+                        count = rows_of(frame)
+                    elif may_leave_out:
+                        count = examples_left(frame, count)
+                    result.counts[name] = count
                     result[name] = frame if put is None else put(frame)
                 if is_young:
                     is_young = self._keep_first_rows(result)

@@ -69,6 +69,7 @@ class EpochLoader:
         columns: Cuts whole batches from the dataset, where no example has to be looked at.
         count_in: How many examples are in a batch, where its collator says so; None: those that the
             collator was given.
+        may_leave_out: Whether the collator may leave examples out, and does not say so.
         claim: What a stream or a sampler says of its length; None where the length is known.
         origin: Where the examples come from, to tell which one is to blame where a batch fails.
     """
@@ -82,6 +83,7 @@ class EpochLoader:
         fills: bool = True,
         columns: ColumnsAt | None = None,
         count_in: Callable[[Any], int] | None = None,
+        may_leave_out: bool = False,
         claim: Claim | None = None,
         origin: Origin | None = None,
     ) -> None:
@@ -92,6 +94,7 @@ class EpochLoader:
         self.fills = fills
         self.columns = columns
         self.count_in = count_in
+        self.may_leave_out = may_leave_out
         self.claim = claim
         self.origin = Origin(loader.dataset) if origin is None else origin
         self.workers = Workers(loader)
@@ -257,8 +260,8 @@ class LoaderFactory:
 
     Args:
         dataset: Gives examples.
-        collator: List of examples → columns of a batch. One that leaves examples out, or makes
-            several of one, says how many are in a batch by a method ``count(batch)``.
+        collator: List of examples → columns of a batch. One that makes several examples of one
+            says how many are in a batch by a method ``count(batch)``.
         kwargs: Arguments of ``torch.utils.data.DataLoader``.
         name: The name of the definition.
         dataset_name: What the config calls the dataset.
@@ -386,9 +389,19 @@ class LoaderFactory:
         # A class that is a collator has methods for its own objects, as list has.
         says = not inspect.isclass(self.collator) and hasattr(self.collator, "count")
         count_in = self.collator.count if says else None
+        may_leave_out = not says and type(self.collator).__module__ != DefaultCollator.__module__
         claim = self._claim(loader, order)
         return EpochLoader(
-            loader, seed, order, self.memory, self.fills, columns, count_in, claim, origin
+            loader,
+            seed,
+            order,
+            self.memory,
+            self.fills,
+            columns,
+            count_in,
+            may_leave_out,
+            claim,
+            origin,
         )
 
     def _claim(self, loader: DataLoader[Any], order: Order | None) -> Claim | None:
