@@ -40,6 +40,11 @@ def told(text: str, file: File) -> list[tuple[Problem, bool]]:
     return [
         *((problem, False) for problem in findings.in_order()),
         *((problem, True) for problem in findings.warnings),
+        # Told where it is known whether there is anything to train.
+        *(
+            (findings.problem(f'no optimizer trains the model "{name}"', path), True)
+            for name, path in findings.untrained
+        ),
     ]
 
 

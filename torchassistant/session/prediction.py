@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -210,8 +211,11 @@ def default_pipeline(config: Spec, spec: InferenceSpec) -> str:
 
 def offered(function: Callable[..., Any], **known: Any) -> dict[str, Any]:
     """What a function wants of what is known, beside its first argument: by the names of these."""
+    # Of an object, what its class has: it is asked nothing itself.
+    is_object = not (inspect.isroutine(function) or inspect.isclass(function))
+    called = types.MethodType(type(function).__call__, function) if is_object else function
     try:
-        _, *others = inspect.signature(function).parameters.values()
+        _, *others = inspect.signature(called).parameters.values()
     except (TypeError, ValueError):  # it cannot be told, or it takes nothing
         return {}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

@@ -297,7 +297,8 @@ class _Flight:
         stages = self.session.stages
         trained = {id(model) for stage in stages for model in stage.trained} | self.told
         for node, report in reports:
-            parts = mode_dependent(node.model)
+            # What has nothing to learn is there for what it does in training, as a layer of noise.
+            parts = mode_dependent(node.model) if report.parameters else []
             if parts and report.mode == "train" and id(node.model) not in trained:
                 self.told.add(id(node.model))
                 name = self.names([node.model])[0]

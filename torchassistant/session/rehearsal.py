@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from torchassistant.data.loaders import EpochLoader, LoaderFactory
+from torchassistant.data.loaders import Counted, EpochLoader, LoaderFactory
 from torchassistant.data.walking import slots_of
 from torchassistant.errors import Interrupted
 from torchassistant.session.codec import CodecError, encode
@@ -145,14 +145,14 @@ class _WatchedFactory(LoaderFactory):
     def for_training(self, seed: int, pins: bool = False) -> EpochLoader:
         """The same loader, looked at."""
         loader = super().for_training(seed, pins)
-        batches = loader.batches
-        loader.batches = lambda: self._told(batches())  # type: ignore[method-assign]
+        counted = loader.counted
+        loader.counted = lambda: self._told(counted())  # type: ignore[method-assign]
         return loader
 
-    def _told(self, batches: Iterator[Any]) -> Iterator[Any]:
+    def _told(self, batches: Iterator[Counted]) -> Iterator[Counted]:
         for batch in batches:
             iteration = self.watch.session.progress.step + 1
-            for column, value in _columns(batch):
+            for column, value in _columns(batch.batch):
                 self.watch.note(
                     iteration=iteration,
                     pipeline=self.pipeline,
