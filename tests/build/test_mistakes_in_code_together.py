@@ -208,13 +208,10 @@ MISTAKES: dict[str, Callable[[Any], str]] = {
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(folder: Path) -> Path:
     """The working directory, with code of the user."""
-    (tmp_path / "parts.py").write_text(PARTS)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(__import__("sys").modules, "parts", raising=False)
-    return tmp_path
+    (folder / "parts.py").write_text(PARTS)
+    return folder
 
 
 def told(config: Any) -> list[str]:
