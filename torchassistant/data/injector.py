@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from torchassistant.data.faults import failure_of, odd_example, shown_indices
-from torchassistant.data.loaders import Counted, EpochLoader
+from torchassistant.data.loaders import EpochLoader
 from torchassistant.data.odd import Odd, odd_one
 from torchassistant.errors import DataError, UserCodeError, UserError, WorkerLost, cause_of, listing
 from torchassistant.frames import Frame, Frames, examples_left, rows_of
@@ -289,7 +289,7 @@ def _chosen(batch: Mapping[str, Any], columns: Sequence[str], source: str) -> Fr
     return {column: batch[column] for column in columns}
 
 
-def _guarded(port: Port) -> Generator[Counted, None, None]:
+def _guarded(port: Port) -> Generator[tuple[Any, int | None], None, None]:
     """The batches of a loader; what the user's code raises says which loader it was in."""
     number = port.loader.skipped
     try:

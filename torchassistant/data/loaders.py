@@ -154,21 +154,21 @@ class EpochLoader:
         """The batches of the epoch that was chosen."""
         return (batch for batch, _ in self.counted())
 
-    def counted(self) -> Iterator[Counted]:
+    def counted(self) -> Iterator[tuple[Any, int | None]]:
         """The same batches, each with the number of examples in it."""
         if self.count_in is not None:
             for batch in self._batches():
                 batch = batch.batch if self.order is None else batch
-                yield Counted(batch, int(self.count_in(batch)))
+                yield batch, int(self.count_in(batch))
         elif self.order is None:
             yield from self._batches()
         elif self.loader.batch_sampler is self.order:
             for number, batch in enumerate(self._batches(), self.skipped):
-                yield Counted(batch, self.order.take_size(number))
+                yield batch, self.order.take_size(number)
         else:
             # The dataset gives whole batches by itself.
             for batch in self._batches():
-                yield Counted(batch, None)
+                yield batch, None
 
     def _batches(self) -> Iterator[Any]:
         """Batches as the loader gives them; those of a stream have their number with them."""

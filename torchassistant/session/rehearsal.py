@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from torchassistant.data.loaders import Counted, EpochLoader, LoaderFactory
+from torchassistant.data.loaders import EpochLoader, LoaderFactory
 from torchassistant.data.walking import slots_of
 from torchassistant.errors import Interrupted
 from torchassistant.session.codec import CodecError, encode
@@ -134,6 +134,9 @@ class _Watch(Reporter):
         self.file.write(json.dumps(what) + "\n")
 
 
+_Counted = tuple[Any, int | None]
+
+
 class _WatchedFactory(LoaderFactory):
     """A loader factory whose loaders tell of every batch."""
 
@@ -149,10 +152,10 @@ class _WatchedFactory(LoaderFactory):
         loader.counted = lambda: self._told(counted())  # type: ignore[method-assign]
         return loader
 
-    def _told(self, batches: Iterator[Counted]) -> Iterator[Counted]:
-        for batch in batches:
+    def _told(self, batches: Iterator[_Counted]) -> Iterator[_Counted]:
+        for batch, size in batches:
             iteration = self.watch.session.progress.step + 1
-            for column, value in _columns(batch.batch):
+            for column, value in _columns(batch):
                 self.watch.note(
                     iteration=iteration,
                     pipeline=self.pipeline,
@@ -160,7 +163,7 @@ class _WatchedFactory(LoaderFactory):
                     column=column,
                     digest=_digest(value),
                 )
-            yield batch
+            yield batch, size
 
 
 def _columns(batch: Any) -> Iterator[tuple[str, Any]]:

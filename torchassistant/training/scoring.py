@@ -87,6 +87,18 @@ class Score:
 class Loss(Score):
     """A score that gives a scalar tensor. One that sums over its samples says so."""
 
+    def __init__(
+        self,
+        name: str,
+        function: Any,
+        inputs: Sequence[str],
+        transform: Transform | None = None,
+        device: torch.device | None = None,
+    ) -> None:
+        super().__init__(name, function, inputs, transform, device)
+        # Settled here, as a module takes long to say that it has no such method.
+        self._states_terms = states_terms(function) and not is_sum(function)
+
     def __call__(self, frame: Frame, samples: int) -> tuple[torch.Tensor, Count]:
         """The loss of one batch, and how much that counts in a mean over several.
 
@@ -96,7 +108,7 @@ class Loss(Score):
         """
         arguments = self.arguments(frame)
         value = self._value(self.function, arguments)
-        if self.sums or not states_terms(self.function):
+        if not self._states_terms:
             return value, samples
         return value, terms_of(self.function, arguments, samples)
 
