@@ -409,7 +409,7 @@ class _Noted:
     ) -> None:
         """Let copies take the place of iterators: an iterator cannot be moved back."""
         for key, item in items:
-            if not _is_bare_iterator(item):
+            if type(item) in _ATOMS or not _is_bare_iterator(item):
                 continue
             if id(item) not in self.stand_ins:
                 try:
