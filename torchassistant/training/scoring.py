@@ -12,7 +12,15 @@ import torch
 from torchassistant.errors import DataError, UserCodeError, UserError, blaming, near
 from torchassistant.frames import Frame
 from torchassistant.graph.processor import moved
-from torchassistant.training.terms import Count, as_sum, is_sum, or_one, states_terms, terms_of
+from torchassistant.training.terms import (
+    Count,
+    as_sum,
+    is_sum,
+    or_one,
+    states_terms,
+    terms_of,
+    times,
+)
 
 Transform = Callable[..., Any]
 
@@ -119,7 +127,7 @@ class Loss(Score):
         summing = as_sum(self.function)
         if summing is None:
             value = self._value(self.function, arguments)
-            return value, value * terms, terms
+            return value, times(value, terms), terms
         total = self._value(summing, arguments)
         return total / or_one(terms), total, terms
 
