@@ -9,7 +9,7 @@ from typing import Any
 
 from torchassistant.build import Parts
 from torchassistant.session.members import members_of
-from torchassistant.training import states_terms
+from torchassistant.training import rarely_counts_samples
 
 _SENTENCES: tuple[tuple[str, str], ...] = (
     (r'the scheduler of "(.*)"', "schedulers/{}"),
@@ -80,7 +80,11 @@ def _recounted(progress: Mapping[str, Any], parts: Parts) -> Mapping[str, Any]:
         goes_on = done["done"] is False and name in parts.pipelines
         for item in parts.pipelines[name].losses if goes_on else ():
             loss = item.loss
-            if not loss.sums and states_terms(loss.function) and left.pop(item.shown_as, None):
+            if (
+                not loss.sums
+                and rarely_counts_samples(loss.function)
+                and left.pop(item.shown_as, None)
+            ):
                 print(
                     f'warning: the mean of "{item.shown_as}" over the epoch at hand, in training, '
                     "is over what is left of it: an earlier version has counted examples, where "

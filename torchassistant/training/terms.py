@@ -58,6 +58,14 @@ def states_terms(function: Any) -> bool:
     return isinstance(function, _BY_CLASS) or _says(function)
 
 
+def rarely_counts_samples(function: Any) -> bool:
+    """Whether a loss is a mean over terms that are hardly ever as many as the samples.
+
+    Cross entropy without weights counts a target for each sample, where none is ignored.
+    """
+    return _says(function) or (isinstance(function, _BY_CLASS) and function.weight is not None)
+
+
 def terms_of(function: Any, arguments: Sequence[Any], samples: int) -> Count:
     """Over how many terms a loss is a mean, for these arguments; stays on their device.
 
