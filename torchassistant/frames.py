@@ -118,22 +118,37 @@ def examples_left(frame: Frame, given: int) -> int:
     """How many of the examples that a collator was given are in the batch that it made.
 
     A collator may leave some out, broken ones as it may be. Then all columns have the same number
-    of rows, and that is smaller. Where another axis of every column has the size of a whole batch,
-    that is the batch axis, and nothing was left out.
+    of rows, and that is smaller. Nothing was left out where every column has the size of a whole
+    batch in another place: on another axis, or in each tensor of a list, as a pyramid of maps; nor
+    where the examples were joined to one long row, (1, T) in every column.
 
     Args:
         frame: The batch.
         given: The number of examples that the collator was given.
     """
-    rows: set[int] = set()
-    is_batch_axis_elsewhere = True
-    for column in frame.values():
-        if isinstance(column, torch.Tensor) and column.ndim:
-            rows.add(column.shape[0])
-            is_batch_axis_elsewhere = is_batch_axis_elsewhere and given in column.shape[1:]
-        elif type(column) in (list, tuple):
-            rows.add(len(column))
-            is_batch_axis_elsewhere = False
-    if len(rows) != 1 or is_batch_axis_elsewhere:
+    columns = [c for c in frame.values() if _rows_in(c) is not None]
+    rows = {_rows_in(column) for column in columns}
+    if len(rows) != 1 or all(_is_whole_inside(column, given) for column in columns):
         return given
-    return min(given, rows.pop())
+    if rows == {1} and len(columns) > 1:
+        lengths = {c.shape[1] if _is_matrix(c) else None for c in columns}
+        if len(lengths) == 1 and None not in lengths:
+            return given
+    return min(given, rows.pop() or 0)
+
+
+def _rows_in(column: Any) -> int | None:
+    """The length of the first axis; None where there is none, or where it is no batch axis."""
+    if isinstance(column, torch.Tensor):
+        return column.shape[0] if column.ndim else None
+    return len(column) if type(column) in (list, tuple) else None
+
+
+def _is_whole_inside(column: Any, given: int) -> bool:
+    if isinstance(column, torch.Tensor):
+        return given in column.shape[1:]
+    return bool(column) and all(isinstance(c, torch.Tensor) and given in c.shape for c in column)
+
+
+def _is_matrix(column: Any) -> bool:
+    return isinstance(column, torch.Tensor) and column.ndim > 1

@@ -74,6 +74,51 @@ def metric(session: Any) -> Callable[[Tensor], Tensor]:
     return lambda x: session.models["inner"](x).abs().mean()
 
 
+class Updating:
+    """A metric with a state: the mean of what a model gives."""
+
+    def __init__(self, model_of: Callable[[], nn.Module]) -> None:
+        self.model_of = model_of
+        self.reset()
+
+    def reset(self) -> None:
+        self.values: list[float] = []
+
+    def update(self, x: Tensor) -> None:
+        self.values.append(float(self.model_of()(x).abs().mean()))
+
+    def compute(self) -> float:
+        return sum(self.values) / len(self.values)
+
+
+class Asking:
+    """Holds the session."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+
+    def __call__(self) -> nn.Module:
+        return self.session.models["inner"]  # type: ignore[no-any-return]
+
+
+class Given:
+    """Holds a model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+
+    def __call__(self) -> nn.Module:
+        return self.model
+
+
+def updating_by_session(session: Any) -> Updating:
+    return Updating(Asking(session))
+
+
+def updating_by_model(session: Any) -> Updating:
+    return Updating(Given(session.models["inner"]))
+
+
 class Mode(nn.Module):
     """1 in train mode, 0 in eval mode, and a column of its input in either."""
 

@@ -492,6 +492,35 @@ def classes_second(scores: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
     return scores.transpose(1, 2), tokens
 
 
+class MeanOfLabelled(nn.Module):
+    """Cross entropy over the targets that are not ``ignored``; of none it is NaN.
+
+    Its ``reduction`` is there, and looked at by nobody.
+    """
+
+    def __init__(self, ignored: int, counts: str = "int") -> None:
+        super().__init__()
+        self.ignored = ignored
+        self.counts = counts
+        self.reduction = "mean"
+
+    def forward(self, scores: Tensor, tokens: Tensor) -> Tensor:
+        each = nn.functional.cross_entropy(scores, tokens, reduction="none")
+        labelled = tokens != self.ignored
+        return (each * labelled).sum() / labelled.sum()
+
+    def count(self, scores: Tensor, tokens: Tensor) -> int | Tensor:
+        labelled = (tokens != self.ignored).sum()
+        return int(labelled) if self.counts == "int" else labelled
+
+
+class OwnMean(nn.CrossEntropyLoss):
+    """Torch's cross entropy that divides by itself, whatever its ``reduction`` says."""
+
+    def forward(self, scores: Tensor, tokens: Tensor) -> Tensor:
+        return MeanOfLabelled(self.ignore_index)(scores, tokens)
+
+
 def mean_of_rows(a: Tensor, b: Tensor) -> Tensor:
     """The mean over samples of their absolute errors."""
     return (a - b).abs().flatten(1).sum(1).mean()

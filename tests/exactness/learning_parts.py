@@ -42,6 +42,16 @@ class Processor(Scaled):
         return {**frame, "x": frame["x"] * self.scale}
 
 
+class Holder:
+    """No module, but it holds one."""
+
+    def __init__(self) -> None:
+        self.held = [Processor()]
+
+    def __call__(self, frame: Any) -> Any:
+        return self.held[0](frame)
+
+
 class Transform(Scaled):
     """Built with the session, as transforms are."""
 

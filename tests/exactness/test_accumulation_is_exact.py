@@ -131,10 +131,20 @@ def test_losses_that_count_unequally(tmp_path: Path) -> None:
     assert_close(twin)
 
 
-def test_a_batch_in_which_nothing_counts(tmp_path: Path) -> None:
-    """It adds nothing; torch's own mean over it would be NaN."""
+@pytest.mark.parametrize(
+    "function",
+    [
+        made("CrossEntropyLoss", ignore_index=0),
+        made("exact_parts.MeanOfLabelled", 0),
+        made("exact_parts.MeanOfLabelled", 0, counts="tensor"),
+        made("exact_parts.OwnMean", ignore_index=0),
+    ],
+    ids=["torch's", "a number", "a tensor", "a subclass"],
+)
+def test_a_batch_in_which_nothing_counts(tmp_path: Path, function: Config) -> None:
+    """It adds nothing; a mean over it, and the gradient of that, would be NaN."""
     token = {
-        **made("CrossEntropyLoss", ignore_index=0),
+        **function,
         "inputs": ["scores", "tokens"],
         "transform": "exact_parts.classes_second",
     }

@@ -12,6 +12,7 @@ from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError
 
 PROCESSORS = ["closure", "holding", "in_a_list", "bound", "through_a_global"]
+METRICS = ["metric", "updating_by_session", "updating_by_model"]
 
 
 def calling(name: str) -> Config:
@@ -36,8 +37,8 @@ def spec_of(kind: str) -> Config:
         net, metrics = calling(kind), {"mode": {**made("MeanValue"), "inputs": ["y_hat"]}}
     elif kind == "loss":
         scored, metrics = {**calling("mode_as_loss"), "inputs": ["y_hat"]}, {}
-    elif kind == "metric":
-        metrics = {"mode": {**calling("metric"), "inputs": ["x"]}}
+    elif kind in METRICS:
+        metrics = {"mode": {**calling(kind), "inputs": ["x"]}}
     groups = {
         "datasets": {"points": part("Points", 8)},
         "loader_factories": {"batches": loader("points")},
@@ -66,7 +67,7 @@ def spec_of(kind: str) -> Config:
     )
 
 
-@pytest.mark.parametrize("kind", [*PROCESSORS, "adapter", "hiding", "loss", "metric"])
+@pytest.mark.parametrize("kind", [*PROCESSORS, "adapter", "hiding", "loss", *METRICS])
 def test_in_validation_evaluation_and_training(tmp_path: Path, kind: str) -> None:
     session = create_session(spec_of(kind), session_dir=tmp_path / "session")
     session.train()

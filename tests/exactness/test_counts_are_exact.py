@@ -206,6 +206,30 @@ def test_a_time_first_batch_of_fewer_steps_than_examples_is_whole() -> None:
     assert examples_left({"value": torch.zeros(())}, 4) == 4
 
 
+def test_a_batch_of_maps_or_of_one_long_row_is_whole() -> None:
+    """Lists of tensors (B, …), and examples that are joined to one row (1, T)."""
+    pyramid = [torch.zeros(4, 6), torch.zeros(4, 2), torch.zeros(4, 1)]
+    assert examples_left({"x": pyramid, "y": pyramid}, 4) == 4
+    assert examples_left({"x": pyramid}, 4) == 4
+    assert examples_left({"x": [torch.zeros(6)] * 3, "y": torch.zeros(3)}, 4) == 3
+    assert examples_left({"x": [], "y": []}, 4) == 0
+    assert examples_left({"x": torch.zeros(1, 9, 2), "y": torch.zeros(1, 9)}, 4) == 4
+    assert examples_left({"x": torch.zeros(1, 9), "y": torch.zeros(1)}, 4) == 1
+
+
+def test_a_collator_may_have_an_attribute_count(tmp_path: Path) -> None:
+    """A number of its own; only a method says how many examples there are."""
+    score = {**own("PerBatch"), "inputs": ["y_hat"]}
+    spec = speech(
+        made("torch.nn.Linear", 9, 2), "x", "y_hat", score, "x", "Series", "Numbered", batch_size=3
+    )
+    session, before = trained(spec, tmp_path)
+    whole = parts.Numbered()([parts.Series()[i] for i in range(7)])
+    with torch.no_grad():
+        expected = float((before["net"](whole) ** 2).mean())
+    assert session.history["error"][0] == pytest.approx(expected, rel=NEARLY)
+
+
 def test_a_processor_changes_no_count(tmp_path: Path) -> None:
     """It makes twice as many rows, and a first column with a number of rows of its own."""
     groups = {

@@ -185,7 +185,9 @@ def test_one_that_nothing_trains_is_told(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", ["input_adapter", "output_adapter", "processor", "transform"])
+@pytest.mark.parametrize(
+    "kind", ["input_adapter", "output_adapter", "processor", "holder", "transform"]
+)
 def test_so_is_any_other_object_with_parameters(tmp_path: Path, kind: str) -> None:
     run: Config = {"neural_graph": [node("net", "x", "y_hat", "descent")]}
     more: dict[str, Any] = {"batch_processors": {"run": run}}
@@ -193,8 +195,9 @@ def test_so_is_any_other_object_with_parameters(tmp_path: Path, kind: str) -> No
     if kind in ("input_adapter", "output_adapter"):
         run[kind] = made(f"learning_parts.{kind.title().replace('_', '')}")
         key = f"batch_processors/run/{kind}"
-    elif kind == "processor":
-        more["batch_processors"] = {"before": made("learning_parts.Processor"), "run": run}
+    elif kind in ("processor", "holder"):
+        before = made(f"learning_parts.{kind.title()}")
+        more["batch_processors"] = {"before": before, "run": run}
         more["batch_graphs"] = {
             "whole": {
                 "nodes": ["before", "run"],
@@ -207,13 +210,14 @@ def test_so_is_any_other_object_with_parameters(tmp_path: Path, kind: str) -> No
         centres["transform"] = "learning_parts.Transform"
         key = "losses/centres/transform"
     spec = centred(centres, **more)
-    if kind == "processor":
+    if kind in ("processor", "holder"):
         for pipeline in spec["initialize"]["pipelines"].values():
             for item in pipeline["losses"]:
                 item["node_name"] = "run"
     session = create_session(spec, session_dir=tmp_path / "s")
     (warning,) = preflight(session).warnings
-    assert warning.message.startswith(f'no optimizer trains the parameters of {key}: "scale"')
+    parameter = "Processor.scale" if kind == "holder" else "scale"
+    assert warning.message == f'no optimizer trains the parameters of {key}: "{parameter}"'
 
 
 def test_parameters_of_a_trained_model_that_its_optimizer_lacks(tmp_path: Path) -> None:

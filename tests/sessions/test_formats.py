@@ -17,6 +17,7 @@ import torchassistant
 from torchassistant.errors import Interrupted, SessionError
 from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.contents import read_state
+from torchassistant.session.formats import upgraded
 from torchassistant.session.manifest import FORMAT
 from torchassistant.session.state import snapshot
 from torchassistant.training import Reporter, StopRequest
@@ -145,6 +146,25 @@ def test_what_it_holds_is_all_put_back(tmp_path: Path) -> None:
     for found in (one, other):
         found.pop("random"), found.pop("environment", None), found.pop("progress")
     assert is_close(one, other)
+
+
+def test_a_mean_over_examples_begins_anew_where_the_loss_counts_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sum over examples and one over labels make no mean, and that is told."""
+    config = toy_config(mse={"class": "stateful_parts.Labelled", "inputs": ["y_hat", "y"]})
+    session = torchassistant.create_session(config, tmp_path / "run", trust=PARTS, preflight=False)
+    stop = StopRequest()
+    with pytest.raises(Interrupted):
+        session.train(StopAfter(stop, 2), stop)
+    session = load(tmp_path / "run")
+    state = stored(tmp_path / "run")["state"]
+    before = {**state, "modules": {}, "extra state": {}, "environment": {}}
+    assert state["progress"]["within"]["passes"]["fit"]["losses"]
+    assert not upgraded(before, session)["progress"]["within"]["passes"]["fit"]["losses"]
+    assert 'the mean of "loss"' in capsys.readouterr().err
+    before["progress"]["within"]["passes"]["fit"]["done"] = True
+    assert upgraded(before, session)["progress"]["within"]["passes"]["fit"]["losses"]
 
 
 def test_the_keys_are_ids(tmp_path: Path) -> None:

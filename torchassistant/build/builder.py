@@ -356,7 +356,8 @@ class Builder:
     def metric(self, name: str, spec: ScoreSpec, path: Path) -> Metric:
         what = f'the metric "{name}"'
         function = self.maker.make(spec, path, what, "metrics")
-        return Metric(what, function, spec.inputs, self.transform(spec, path, what))
+        transform = self.transform(spec, path, what)
+        return Metric(what, function, spec.inputs, transform, self.parts.with_models)
 
     def transform(self, spec: ScoreSpec, path: Path, what: str) -> Callable[..., Any] | None:
         here = (*path, "transform")

@@ -73,6 +73,13 @@ class Parts:
         self.debug_pipelines: dict[str, DebugPipeline] = {}
         self.stages: list[Stage] = []
 
+    def with_models(self) -> list[Any]:
+        """This object, and all modules, parameters and buffers of its models."""
+        models = self.models.values()
+        modules = [part for model in models for part in model.modules()]
+        tensors = [t for m in models for t in (*m.parameters(), *m.buffers())]
+        return [self, *modules, *tensors]
+
     def module(self, name: str) -> Any:
         """What an optimizer is for: a model, or as ``losses.NAME`` what a loss computes with."""
         key = module_named(name)

@@ -387,9 +387,11 @@ class LoaderFactory:
             **kwargs,
         )
         # A class that is a collator has methods for its own objects, as list has.
-        says = not inspect.isclass(self.collator) and hasattr(self.collator, "count")
-        count_in = self.collator.count if says else None
-        may_leave_out = not says and type(self.collator).__module__ != DefaultCollator.__module__
+        found = None if inspect.isclass(self.collator) else getattr(self.collator, "count", None)
+        count_in = found if callable(found) else None
+        may_leave_out = (
+            count_in is None and type(self.collator).__module__ != DefaultCollator.__module__
+        )
         claim = self._claim(loader, order)
         return EpochLoader(
             loader,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from torchassistant.build import Parts
 from torchassistant.session.members import members_of
+from torchassistant.training import rarely_counts_samples
 
 _SENTENCES: tuple[tuple[str, str], ...] = (
     (r'the scheduler of "(.*)"', "schedulers/{}"),
@@ -52,7 +54,7 @@ def upgraded(state: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
         return {key_of(key): value for key, value in state[section].items()}
 
     return {
-        "progress": state["progress"],
+        "progress": _recounted(state["progress"], parts),
         "random": state["random"],
         "generators": renamed("generators", of_path),
         "samplers": renamed("samplers", lambda name: f"loader_factories/{name}"),
@@ -62,6 +64,35 @@ def upgraded(state: Mapping[str, Any], parts: Parts) -> dict[str, Any]:
         "extra_state": renamed("extra state", lambda name: f"models/{name}"),
         "environment": state["environment"],
     }
+
+
+def _recounted(progress: Mapping[str, Any], parts: Parts) -> Mapping[str, Any]:
+    """The same without running means over examples of losses that are means over terms now.
+
+    Of a pass that is done the mean stays as it is.
+    """
+    within = progress.get("within")
+    if within is None:
+        return progress
+    passes = {}
+    for name, done in within["passes"].items():
+        left = dict(done["losses"])
+        goes_on = done["done"] is False and name in parts.pipelines
+        for item in parts.pipelines[name].losses if goes_on else ():
+            loss = item.loss
+            if (
+                not loss.sums
+                and rarely_counts_samples(loss.function)
+                and left.pop(item.shown_as, None)
+            ):
+                print(
+                    f'warning: the mean of "{item.shown_as}" over the epoch at hand, in training, '
+                    "is over what is left of it: an earlier version has counted examples, where "
+                    "this one counts what the loss is a mean over",
+                    file=sys.stderr,
+                )
+        passes[name] = {**done, "losses": left}
+    return {**progress, "within": {**within, "passes": passes}}
 
 
 def stored_results(state: Mapping[str, Any], written: int) -> set[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from torchassistant.build.reaching import models_reached
 from torchassistant.config.references import Key
 from torchassistant.config.tree import Path
 from torchassistant.data import Injector
@@ -39,7 +40,7 @@ from torchassistant.graph import (
     set_training,
 )
 from torchassistant.ownership import is_from_users_code
-from torchassistant.session.members import of_results, run_by
+from torchassistant.session.members import members_of, run_by
 from torchassistant.session.session import Session
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
 from torchassistant.training.forward import Forward
@@ -200,14 +201,22 @@ class _Flight:
                 self.warn(f"no optimizer has the parameters {shown}, which is trained")
         known = held | {id(p) for model in session.models.values() for p in model.parameters()}
         running = {id(part) for pipeline in training for part in pipeline.parts}
-        for key, part in of_results(session).items():
-            group, name, *_ = key.split("/")
-            if id(part) not in running or not isinstance(part, nn.Module):
+        for key, part in members_of(session).items():
+            group, name, *rest = key.split("/")
+            if id(part) not in running or group not in ("losses", "batch_processors"):
                 continue
-            left = [n for n, p in part.named_parameters() if p.requires_grad and id(p) not in known]
+            # Of what is no module, the modules that it holds.
+            named = [("", part)] if isinstance(part, nn.Module) else _held_by(part, session)
+            left = [
+                f"{of}{own}"
+                for of, module in named
+                for own, parameter in module.named_parameters()
+                if parameter.requires_grad and id(parameter) not in known
+            ]
             if left:
                 self.at = self.definitions[Key(group, name)]
-                hint = f'; one whose "model" is "losses.{name}" does' if group == "losses" else ""
+                trainable = group == "losses" and not rest and isinstance(part, nn.Module)
+                hint = f'; one whose "model" is "losses.{name}" does' if trainable else ""
                 self.warn(f"no optimizer trains the parameters of {key}: {listing(left)}{hint}")
 
     def warn(self, message: str) -> None:
@@ -476,6 +485,11 @@ class _Flight:
             if explained is not error:
                 self.at = self.fed_at
             raise explained from error.__cause__
+
+
+def _held_by(part: Any, session: Session) -> list[tuple[str, nn.Module]]:
+    """The modules that an object holds, each with its class for a prefix."""
+    return [(f"{type(m).__name__}.", m) for m in models_reached([part], session, {})]
 
 
 def _has_gradient(module: nn.Module) -> bool:

@@ -11,6 +11,7 @@ from torchassistant.training.progress import Progress, Row, StageHistory, StopRe
 from torchassistant.training.reporting import Reporter, Reporters
 from torchassistant.training.scoring import Loss, Metric
 from torchassistant.training.stage import Stage, freezing, train_stage
+from torchassistant.training.terms import rarely_counts_samples
 from torchassistant.training.timing import Shares
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "evaluate",
     "freezing",
     "infer",
+    "rarely_counts_samples",
     "train_stage",
 ]

@@ -28,11 +28,14 @@ class Part(NamedTuple):
         counted: What is counted: parts of the same kind share a division.
         total: The sum over the terms, a scalar tensor.
         terms: How many terms there are; None where nothing is to be divided.
+        of_mean: Whether the total was made from a mean over terms of its own, so that its gradient
+            may be NaN where there are none.
     """
 
     counted: Hashable
     total: Tensor
     terms: Count | None
+    of_mean: bool = False
 
 
 class _Sum:
@@ -51,11 +54,13 @@ class _Sum:
         self.terms = part.terms if self.terms is None else self.terms + part.terms
         return part.total / self.unit
 
-    def take(self, parameters: Sequence[Tensor]) -> None:
+    def take(self, parameters: Sequence[Tensor], part: Part) -> None:
         """Move the gradients of the parameters here."""
         for parameter in parameters:
             gradient, parameter.grad = parameter.grad, None
             if gradient is not None:
+                if part.of_mean and part.terms is not None:
+                    gradient = _where_any(gradient, part.terms)
                 sum_ = self.gradients.get(parameter)
                 self.gradients[parameter] = gradient if sum_ is None else sum_ + gradient
 
@@ -96,7 +101,7 @@ class Accumulation:
         for left, (counted, part) in zip(reversed(range(len(joined))), joined, strict=True):
             sum_ = self.sums.setdefault(counted, _Sum(part.terms))
             self.backward(sum_.scaled(part), left > 0)
-            sum_.take(self.parameters)
+            sum_.take(self.parameters, part)
 
     def finish(self) -> None:
         """Leave the gradients of the step with the parameters."""
@@ -122,6 +127,13 @@ class Accumulation:
                     f"equal numbers of samples here, and over {other.terms} and {part.terms} there"
                 )
         return joined
+
+
+def _where_any(gradient: Tensor, terms: Count) -> Tensor:
+    """A gradient over some terms; 0 where there are none."""
+    if isinstance(terms, torch.Tensor) and not gradient.is_sparse:
+        return gradient.where(terms.to(gradient.device) != 0, 0.0)
+    return gradient if terms else torch.zeros_like(gradient)
 
 
 def _on(value: float | Tensor, device: torch.device) -> float | Tensor:

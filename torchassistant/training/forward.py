@@ -11,7 +11,7 @@ from torchassistant.errors import UserCodeError, UserError
 from torchassistant.frames import Frames
 from torchassistant.training.accumulation import Part
 from torchassistant.training.pipeline import Pipeline
-from torchassistant.training.terms import Count, counts_samples, states_terms
+from torchassistant.training.terms import Count, as_sum, counts_samples, states_terms
 
 Values = Sequence[tuple[str, str, torch.Tensor, Count]]
 """Of each loss its display name, its processor, its value, the number of terms it is a mean of."""
@@ -82,5 +82,6 @@ class Forward:
             shown = samples if terms is None or not states_terms(loss.function) else terms
             values.append((shown_as, node, value.detach(), shown))
             counted = origin if counts_samples(loss.function) else index
-            parts.append(Part(counted, total * weight, terms))
+            of_mean = states_terms(loss.function) and as_sum(loss.function) is None
+            parts.append(Part(counted, total * weight, terms, of_mean))
         return values, parts, torch.stack([part.total.detach() for part in parts]).sum()

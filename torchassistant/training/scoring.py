@@ -12,7 +12,15 @@ import torch
 from torchassistant.errors import DataError, UserCodeError, UserError, blaming, near
 from torchassistant.frames import Frame
 from torchassistant.graph.processor import moved
-from torchassistant.training.terms import Count, as_sum, is_sum, or_one, states_terms, terms_of
+from torchassistant.training.terms import (
+    Count,
+    as_sum,
+    is_sum,
+    or_one,
+    states_terms,
+    terms_of,
+    times,
+)
 
 Transform = Callable[..., Any]
 
@@ -131,7 +139,7 @@ class Loss(Score):
         summing = as_sum(self.function)
         if summing is None:
             value = self._value(self.function, arguments)
-            return value, value * terms, terms
+            return value, times(value, terms), terms
         total = self._value(summing, arguments)
         return total / or_one(terms), total, terms
 
@@ -185,13 +193,34 @@ def tell_stretched(stretched: DataError, explained: Exception) -> None:
 
 
 class Metric(Score):
-    """A score with ``update``, ``compute`` and ``reset``, or a plain function of a batch."""
+    """A score with ``update``, ``compute`` and ``reset``, or a plain function of a batch.
+
+    Args:
+        name: What it is called in messages.
+        function: The object, or the function.
+        inputs: The columns that it gets.
+        transform: Turns those columns into arguments.
+        shared: Gives what the object may hold on to, and is not its own: the models.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Any,
+        inputs: Sequence[str],
+        transform: Transform | None = None,
+        shared: Callable[[], Sequence[Any]] = tuple,
+    ) -> None:
+        super().__init__(name, function, inputs, transform)
+        self.shared = shared
 
     def fresh(self) -> Metric:
         """A metric with a state of its own."""
         metric = copy.copy(self)
         if hasattr(self.function, "update"):
-            metric.function = copy.deepcopy(self.function)
+            # A copy of a model would neither learn, nor be in the mode that the model is in.
+            itself = {id(one): one for one in self.shared()}
+            metric.function = copy.deepcopy(self.function, itself)
             metric.function.reset()
         else:
             metric.function = _MeanOfBatches(self.function)

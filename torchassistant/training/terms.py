@@ -36,11 +36,12 @@ def counts_samples(function: Any) -> bool:
 
 
 def as_sum(function: Any) -> Any | None:
-    """The same loss without the division; None where it cannot be had without.
+    """The same loss without the division; None where it is not known how it is had.
 
-    Such a loss has a gradient also where a batch has nothing that counts.
+    Such a loss has a gradient also where a batch has nothing that counts. Whether code of the user
+    looks at a ``reduction`` that it has, nobody knows: its mean is multiplied.
     """
-    if isinstance(function, _BY_CLASS) or (_says(function) and hasattr(function, "reduction")):
+    if type(function) in _BY_CLASS:
         summed = copy.copy(function)
         summed.reduction = "sum"
         return summed
@@ -55,6 +56,14 @@ def states_terms(function: Any) -> bool:
     for one over samples wherever means of batches are joined in the history.
     """
     return isinstance(function, _BY_CLASS) or _says(function)
+
+
+def rarely_counts_samples(function: Any) -> bool:
+    """Whether a loss is a mean over terms that are hardly ever as many as the samples.
+
+    Cross entropy without weights counts a target for each sample, where none is ignored.
+    """
+    return _says(function) or (isinstance(function, _BY_CLASS) and function.weight is not None)
 
 
 def terms_of(function: Any, arguments: Sequence[Any], samples: int) -> Count:
@@ -80,6 +89,16 @@ def terms_of(function: Any, arguments: Sequence[Any], samples: int) -> Count:
 def or_one(terms: Count) -> Count:
     """What a sum over terms is divided by; where nothing counts, that is 1, and the sum is 0."""
     return terms.where(terms != 0, 1) if isinstance(terms, Tensor) else terms or 1
+
+
+def times(mean: Tensor, terms: Count) -> Tensor:
+    """The sum over terms; 0 where nothing counts, whatever a mean over nothing is.
+
+    Its gradient may be NaN even so, as that of a division by 0 is.
+    """
+    if isinstance(terms, Tensor):
+        return torch.where(terms.to(mean.device) != 0, mean * terms, 0.0)
+    return mean * terms if terms else (mean * 0).nan_to_num(0.0)
 
 
 def _says(function: Any) -> bool:
