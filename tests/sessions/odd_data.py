@@ -46,6 +46,13 @@ class Rows:
         return tuple(row)
 
 
+class Classes(Rows):
+    """Examples x (2,) and a class, one of three but for the odd one's."""
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.full((2,), float(index)), torch.tensor(7 if index == self.at else index % 3)
+
+
 class Named(Rows):
     """The same as dicts; ``odd`` may be ``lacking``."""
 
