@@ -246,4 +246,6 @@ def _text(kind: Kind, several: bool = False) -> str:
         return f"{a}{kind.type}{s} of {kind.dtype}" if kind.dtype else f"{a}{kind.type}{s}"
     if kind.type == "dict":
         return f"{a}dict{s} of {kind.dtype}" if kind.dtype else f"{a}dict{s}"
-    return f"{a}{kind.type}{s}"
+    if kind.type == "bytes":
+        return "bytes"
+    return f"{'an ' if a and kind.type[:1].lower() in 'aeiou' else a}{kind.type}{s}"
