@@ -18,6 +18,8 @@ ODD: dict[str, Any] = {
     "list": [1.0, 2.0],
     "double": torch.ones(2, dtype=torch.float64),
     "dict": {"a": 1},
+    "object": object(),
+    "bytes": b"1",
 }
 
 

@@ -52,6 +52,8 @@ TOLD = {
     "list": "a list of numbers",
     "double": "a float64 tensor of shape (2,)",
     "dict": "a dict of a",
+    "object": "an object",
+    "bytes": "bytes",
 }
 
 

@@ -19,7 +19,7 @@ import torch
 from torchassistant.build.trust import LIBRARIES, Trust, home_of, spec_of
 from torchassistant.config.homes import TORCHMETRICS
 from torchassistant.config.static import find_source, signature_of
-from torchassistant.errors import UserCodeError, all_near, near
+from torchassistant.errors import UserCodeError, all_near, near, with_article
 
 
 class NotFound(Exception):
@@ -68,7 +68,7 @@ def find(path: str, homes: Sequence[str], trust: Trust) -> Any:
     found = _by_path(path, trust) if "." in path else _by_short_name(path, homes, trust)
     if not callable(found):
         kind = "module" if isinstance(found, ModuleType) else type(found).__name__
-        raise NotFound(f'"{path}" is a {kind}, which cannot be called')
+        raise NotFound(f'"{path}" is {with_article(kind)}, which cannot be called')
     stranger = trust.stranger_in(found)
     if stranger is not None:
         raise _refused(path, stranger)
@@ -98,8 +98,8 @@ def find_constant(path: str, trust: Trust) -> Any:
         )
     kind = "module" if isinstance(found, ModuleType) else type(found).__name__
     raise NotFound(
-        f'"{path}" is a {kind}, and no constant: a number, a text, a path, a dtype or the like, a '
-        "member of an enum, a tensor, or a list, tuple, set or dict of those"
+        f'"{path}" is {with_article(kind)}, and no constant: a number, a text, a path, a dtype or '
+        "the like, a member of an enum, a tensor, or a list, tuple, set or dict of those"
     )
 
 

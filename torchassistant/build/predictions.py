@@ -282,13 +282,14 @@ def inference_inputs(
     for index, meta in enumerate(spec.inputs_meta):
         port = meta.input_alias or (next(iter(feeds)) if len(feeds) == 1 else "")
         if not port:
-            raise ConfigError(
-                f'"input_alias" is needed in inputs_meta; the ports are {listing(list(feeds))}'
-            )
+            message = f'"input_alias" is needed; the ports are {listing(list(feeds))}'
+            raise builder.maker.problem(message, ("inputs_meta", index))
         if port not in feeds:
-            raise ConfigError(f'the pipeline has no port "{port}"{near(port, feeds)}')
+            message = f'the pipeline has no port "{port}"{near(port, feeds)}'
+            raise builder.maker.problem(message, ("inputs_meta", index, "input_alias"))
         if port in metas:
-            raise ConfigError(f'inputs_meta names the port "{port}" twice')
+            message = f'the port "{port}" stands here twice'
+            raise builder.maker.problem(message, ("inputs_meta", index))
         metas[port] = (index, meta)
     ports = [*metas, *(port for port in feeds if port not in metas)]
     return [_input(builder, port, feeds[port], metas.get(port)) for port in ports]
