@@ -51,6 +51,7 @@ ALLOWED = {
         "session/regrouping.py",
         "{n: [dict(g) for g in o.param_groups] for n, o in session.optimizers.items()}",
     ): "its keys are names",
+    ("session/state.py", "self.made_anew(key)"): "a truth value",
     ("training/contents.py", "value.closed"): "of a file of Python's",
     ("training/iteration.py", "self.met == 0"): "a number",
     ("training/unchanged.py", "value.closed"): "of a file of Python's",

@@ -205,6 +205,15 @@ def listing(names: Sequence[str], limit: int = 12) -> str:
     return f"{shown}, … ({len(names)} in all)" if len(names) > limit else shown
 
 
+def with_article(word: str) -> str:
+    """The name of a type, in a sentence.
+
+    >>> with_article("int")
+    'an int'
+    """
+    return f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
+
+
 def shown_path(path: str | Path) -> str:
     """A path as a person would type it: relative to the working folder where it lies below it."""
     try:

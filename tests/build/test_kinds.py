@@ -209,7 +209,7 @@ def with_definitions(definitions: list[dict[str, Any]]) -> str:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("kinds.number", '"kinds.number" is a int, which cannot be called'),
+        ("kinds.number", '"kinds.number" is an int, which cannot be called'),
         ("kinds.torch.nn", '"kinds.torch.nn" is a module, which cannot be called'),
         ("kinds.Plain", '"kinds.Plain" is no torch.nn.Module'),
         ("kinds.says_int", '"kinds.says_int" returns int, and that is no torch.nn.Module'),

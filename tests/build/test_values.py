@@ -142,6 +142,7 @@ WRONG: dict[str, tuple[Any, str, str]] = {
     "objects inside": ({"constant": "values.shared"}, ".constant", "is a dict, and no constant"),
     "a circle": ({"constant": "values.circle"}, ".constant", "is a list, and no constant"),
     "no function": ({"function": "values.WEIGHT"}, ".function", "which cannot be called"),
+    "misspelt function": ({"function": "values.ff"}, ".function", 'did you mean "f"?'),
     "no such function": ({"function": "values.g"}, ".function", '"values" has no "g"'),
     "a loader": ({"function": "torch.load"}, ".function", "may not be used"),
     "the system": ({"function": "values.os.system"}, ".function", "may not be used"),

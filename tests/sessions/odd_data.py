@@ -18,6 +18,8 @@ ODD: dict[str, Any] = {
     "list": [1.0, 2.0],
     "double": torch.ones(2, dtype=torch.float64),
     "dict": {"a": 1},
+    "object": object(),
+    "bytes": b"1",
 }
 
 
@@ -44,6 +46,13 @@ class Rows:
             return (*row, row[0])
         row[self.column] = ODD[self.odd]
         return tuple(row)
+
+
+class Classes(Rows):
+    """Examples x (2,) and a class, one of three but for the odd one's."""
+
+    def __getitem__(self, index: int) -> Any:
+        return torch.full((2,), float(index)), torch.tensor(7 if index == self.at else index % 3)
 
 
 class Named(Rows):

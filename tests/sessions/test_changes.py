@@ -388,7 +388,7 @@ def test_the_columns_of_a_stage_that_has_begun_are_fixed(
 ) -> None:
     begun(tmp_path / "run")
     said = refused(tmp_path / "run", setting, accept_changes=accepted)
-    assert "stage 0 has begun, and the columns of its history are fixed" in said
+    assert "stage 1 has begun, and the columns of its history are fixed" in said
 
 
 def test_skipping_from_the_middle_of_a_stage_on(tmp_path: Path) -> None:

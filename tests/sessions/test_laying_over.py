@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from toy_config import toy_config, write
 
 import torchassistant
@@ -67,3 +68,52 @@ def test_another_class_keeps_no_argument_and_is_told_where_it_stands(run: Path) 
     net["spec"] = {"class": "toys.Net", "kwargs": {"nothing": 1}}
     told = problems(run, ["check"], definitions=[net])
     assert list(told) == ['"nothing": 1']
+
+
+def cross_entropy(weight: list[float] | None) -> dict[str, Any]:
+    tensor = None if weight is None else {"tensor": weight, "dtype": "float32"}
+    kwargs = {"weight": tensor}
+    return {"class": "CrossEntropyLoss", "kwargs": kwargs, "inputs": ["y_hat", "y"]}
+
+
+@pytest.mark.parametrize("weight", [None, [1.0, 9.0, 1.0]])
+def test_other_weights_of_a_loss_count(tmp_path: Path, weight: list[float] | None) -> None:
+    """A session stores them; what is stored stands in for nothing that is written."""
+    config = toy_config(
+        points={"class": "odd_data.Classes", "args": ["", 1, -1]},
+        net={"class": "torch.nn.Linear", "args": [2, 3]},
+        checking={"dataset": "points", "kwargs": {"batch_size": 11}},
+        mse=cross_entropy(weight),
+    )
+    session = torchassistant.create_session(config, tmp_path / "run", trust=["odd_data"])
+    session.train()
+    points = [session.datasets["points"][index] for index in range(11)]
+    x, y = (torch.stack(column) for column in zip(*points, strict=True))
+    y_hat = session.models["net"](x).detach()
+    for other in ([9.0, 1.0, 1.0], [1.0, 9.0, 1.0], None):
+        loss = {
+            "group": "losses",
+            "name": "mse",
+            "spec": {"kwargs": cross_entropy(other)["kwargs"]},
+        }
+        file = tmp_path / "evaluation.json"
+        write(file, {"session_dir": str(session.path), "initialize": {"definitions": [loss]}})
+        expected = cross_entropy_of(y_hat, y, other)
+        assert evaluate_config(file, trust=["odd_data"])["val loss"] == pytest.approx(expected)
+
+
+def cross_entropy_of(y_hat: torch.Tensor, y: torch.Tensor, weight: list[float] | None) -> float:
+    weights = None if weight is None else torch.tensor(weight)
+    return torch.nn.functional.cross_entropy(y_hat, y, weights).item()
+
+
+def test_a_group_that_is_none_is_the_group_of_that_name(run: Path) -> None:
+    over = {"definitions": [{"group": "model", "name": "net", "spec": {"kwargs": {"widht": 1}}}]}
+    assert list(problems(run, ["check"], **over)) == ['"group": "model",', '"widht": 1']
+
+
+def test_steps_of_a_pipeline_that_is_not_evaluated(run: Path) -> None:
+    with pytest.raises(ConfigError, match='"chekc" is not evaluated; did you mean "check"'):
+        file = run.parent / "evaluation.json"
+        write(file, {"session_dir": str(run), "eval_steps": {"chekc": 1}})
+        evaluate_config(file, trust=["toys"])

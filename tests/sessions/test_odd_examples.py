@@ -52,6 +52,8 @@ TOLD = {
     "list": "a list of numbers",
     "double": "a float64 tensor of shape (2,)",
     "dict": "a dict of a",
+    "object": "an object",
+    "bytes": "bytes",
 }
 
 
@@ -195,3 +197,21 @@ def test_a_validation_reads_a_stream_to_its_end(
         losses.append(session.history["val loss"].tolist())
         assert capsys.readouterr().err.count("warning") == (claimed != 11)
     assert losses[0] == losses[1] == losses[2]
+
+
+def test_what_torch_refuses_is_told_of_its_batch(tmp_path: Path, command: Command) -> None:
+    """A class that there is none of is a number like the others, and no code of the user raised."""
+    config = config_of(
+        rows("class", 1, 9, kind="Classes"),
+        net={"class": "torch.nn.Linear", "args": [2, 3]},
+        mse={"class": "CrossEntropyLoss", "inputs": ["y_hat", "y"]},
+    )
+    write(tmp_path / "config.json", config)
+    assert command("init.py", "config.json", "--trust", "odd_data").returncode == 0
+    done = command("train.py", "run", "--trust", "odd_data")
+    assert done.returncode == 2
+    assert (
+        'error: the loss "mse", for the examples 8, 9, 10 of the dataset "points": IndexError: '
+        "Target 7 is out of bounds." in done.stderr
+    )
+    assert "Traceback" not in done.stderr

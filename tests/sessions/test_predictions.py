@@ -135,6 +135,16 @@ def test_what_is_done_in_secret_is_not_known(tmp_path: Path, images: Path) -> No
     assert torch.equal(made["y_hat"], scores(session, ToTensor()(pictures.picture(100))))
 
 
+def test_what_keeps_the_transform_off(tmp_path: Path, images: Path) -> None:
+    config = config_of({"class": "pictures.Pictures", "kwargs": {"transform": TENSORS}})
+    session = torchassistant.create_session(config, tmp_path / "run")
+    file = str(images / "100.png")
+    with pytest.raises(UserCodeError, match='"transform": false keeps the transform of'):
+        session.infer(file, inputs_meta=[{**META[0], "transform": False}])
+    with pytest.raises(DataError, match="no input converter is named for the port"):
+        session.infer(file)
+
+
 def test_what_a_converter_has_done_is_not_done_again(
     tmp_path: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,7 +195,7 @@ def test_a_folder_is_its_files(
     assert [made["y_hat"].tolist() for made in together] == [x["y_hat"].tolist() for x in apart]
     assert '"deeper", "notes.txt" are passed over' in capsys.readouterr().err
     (images / "deeper" / "x.txt").touch()
-    with pytest.raises(DataError, match="holds no file of the kinds"):
+    with pytest.raises(DataError, match="holds no file of a kind that"):
         session.infer(str(images / "deeper"), inputs_meta=META)
 
 

@@ -79,6 +79,11 @@ def test_what_is_no_whole_session_of_its_own_is_left(run: Path) -> None:
     with pytest.raises(SessionError, match='not of the session, "thesis'):
         replaced(run)
     (run / "thesis.txt").unlink()
+    for inside in ("metrics/plot.png", "checkpoints/best.pt"):
+        (run / inside).write_text("all of it")
+        with pytest.raises(SessionError, match=f'not of the session, "{inside}"'):
+            replaced(run)
+        (run / inside).unlink()
     (run / "static" / "link").symlink_to(run.parent)
     with pytest.raises(SessionError, match="is a link"):
         replaced(run)

@@ -10,7 +10,7 @@ from copy import deepcopy
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -19,7 +19,7 @@ import torch
 from torchassistant.build.trust import LIBRARIES, Trust, home_of, spec_of
 from torchassistant.config.homes import TORCHMETRICS
 from torchassistant.config.static import find_source, signature_of
-from torchassistant.errors import UserCodeError, all_near, near
+from torchassistant.errors import UserCodeError, all_near, near, with_article
 
 
 class NotFound(Exception):
@@ -68,7 +68,7 @@ def find(path: str, homes: Sequence[str], trust: Trust) -> Any:
     found = _by_path(path, trust) if "." in path else _by_short_name(path, homes, trust)
     if not callable(found):
         kind = "module" if isinstance(found, ModuleType) else type(found).__name__
-        raise NotFound(f'"{path}" is a {kind}, which cannot be called')
+        raise NotFound(f'"{path}" is {with_article(kind)}, which cannot be called')
     stranger = trust.stranger_in(found)
     if stranger is not None:
         raise _refused(path, stranger)
@@ -98,8 +98,8 @@ def find_constant(path: str, trust: Trust) -> Any:
         )
     kind = "module" if isinstance(found, ModuleType) else type(found).__name__
     raise NotFound(
-        f'"{path}" is a {kind}, and no constant: a number, a text, a path, a dtype or the like, a '
-        "member of an enum, a tensor, or a list, tuple, set or dict of those"
+        f'"{path}" is {with_article(kind)}, and no constant: a number, a text, a path, a dtype or '
+        "the like, a member of an enum, a tensor, or a list, tuple, set or dict of those"
     )
 
 
@@ -179,7 +179,7 @@ def _by_short_name(name: str, homes: Sequence[str], trust: Trust) -> Any:
             found = getattr(module, name, None)
             if callable(found) and not name.startswith("_"):
                 return found
-            names = [n for n in dir(module) if n[0].isupper() and _is_part_of(top, module, n)]
+            names = _offered(module, top)
             known = {n: f"{module.__name__}.{n}" for n in names} | known
     if not homes:
         raise NotFound(f'"{name}" is no dotted path, as "my_package.my_module.MyClass"')
@@ -188,10 +188,19 @@ def _by_short_name(name: str, homes: Sequence[str], trust: Trust) -> Any:
     raise NotFound(f'"{name}" is not found in {where}{near(name, known)}', meant)
 
 
-def _is_part_of(library: str, module: ModuleType, name: str) -> bool:
-    """Whether a library defines what one of its modules has under a name, and did not import it."""
-    home = getattr(getattr(module, name), "__module__", None)
-    return isinstance(home, str) and home.partition(".")[0] == library
+def _offered(module: ModuleType, library: str) -> list[str]:
+    """What a home of short names is there for: the classes of its library, else its functions."""
+    public = {name: getattr(module, name) for name in dir(module) if not name.startswith("_")}
+    classes = [n for n, found in public.items() if n[0].isupper() and _is_part_of(library, found)]
+    functions = (n for n, found in public.items() if isinstance(found, FunctionType))
+    return classes or [n for n in functions if public[n].__module__ == module.__name__]
+
+
+def _is_part_of(library: str, found: Any) -> bool:
+    """Whether a library defines what one of its modules has; exceptions are for nobody's config."""
+    home = getattr(found, "__module__", None)
+    is_error = isinstance(found, type) and issubclass(found, BaseException)
+    return isinstance(home, str) and home.partition(".")[0] == library and not is_error
 
 
 def _metric_modules() -> list[ModuleType]:

@@ -138,6 +138,8 @@ def _described(value: Any) -> str:
         return f"an image of mode {value.mode} and size {value.size}"
     if isinstance(value, (np.ndarray, torch.Tensor)):
         return f"a {kind} of {str(value.dtype).removeprefix('torch.')}, shape {tuple(value.shape)}"
+    if isinstance(value, list) and len(value) == 1:
+        return f"a list of {'None' if value[0] is None else _described(value[0])}"
     return f"a value of type {kind}"
 
 
@@ -167,7 +169,7 @@ class InferenceInput:
         """A frame with one row."""
         example = as_columns(self._run(self.converter, text, "the input converter"))
         if example:
-            example = (self.transform(example[0]), *example[1:])
+            example = (self._transformed(example[0]), *example[1:])
         for layer in self.layers:
             example = tuple(
                 value if index >= len(layer) else self._run(layer[index], value, "a preprocessor")
@@ -177,12 +179,29 @@ class InferenceInput:
         names = None if self.columns is None else self.columns[: len(example)]
         return named(names, self.source)(batch)
 
+    def _transformed(self, value: Any) -> Any:
+        try:
+            return self.transform(value)
+        except DataError as error:
+            if self.converter is not None:
+                raise
+            raise DataError(
+                f'{error}; no input converter is named for the port "{self.port}", which '
+                "inputs_meta of an inference config does"
+            ) from None
+
     def hint(self, frame: Frame) -> str:
         """What there is to say where a graph cannot take a frame."""
         column = next(iter(frame.values()), None)
         value = column[0] if isinstance(column, list) and column else column
         is_text = isinstance(value, (str, bytes))
         if is_raw(value) and not is_text and not self.transform.own.is_sure:
+            if self.transform.wanted is False:
+                return (
+                    f'the input converter of the port "{self.port}" gave {_described(value)}, and '
+                    f'"transform": false keeps the transform of the dataset '
+                    f'"{self.transform.dataset}" from it'
+                )
             return (
                 f'the input converter of the port "{self.port}" gave {_described(value)}, and no '
                 f'transform of the dataset "{self.transform.dataset}" was found for it: what a '
@@ -208,7 +227,7 @@ class InferenceInput:
         files = [path for path in paths if os.path.isfile(path)]
         read = [f for f in files if suffixes is None or f.lower().endswith(tuple(suffixes))]
         if not read:
-            kinds = "" if suffixes is None else f" of the kinds {', '.join(sorted(suffixes))}"
+            kinds = "" if suffixes is None else " of a kind that the input converter reads"
             raise DataError(f"the folder {text} holds no file{kinds}")
         if len(read) < len(paths):
             left = [os.path.basename(path) for path in paths if path not in set(read)]
@@ -263,13 +282,14 @@ def inference_inputs(
     for index, meta in enumerate(spec.inputs_meta):
         port = meta.input_alias or (next(iter(feeds)) if len(feeds) == 1 else "")
         if not port:
-            raise ConfigError(
-                f'"input_alias" is needed in inputs_meta; the ports are {listing(list(feeds))}'
-            )
+            message = f'"input_alias" is needed; the ports are {listing(list(feeds))}'
+            raise builder.maker.problem(message, ("inputs_meta", index))
         if port not in feeds:
-            raise ConfigError(f'the pipeline has no port "{port}"{near(port, feeds)}')
+            message = f'the pipeline has no port "{port}"{near(port, feeds)}'
+            raise builder.maker.problem(message, ("inputs_meta", index, "input_alias"))
         if port in metas:
-            raise ConfigError(f'inputs_meta names the port "{port}" twice')
+            message = f'the port "{port}" stands here twice'
+            raise builder.maker.problem(message, ("inputs_meta", index))
         metas[port] = (index, meta)
     ports = [*metas, *(port for port in feeds if port not in metas)]
     return [_input(builder, port, feeds[port], metas.get(port)) for port in ports]

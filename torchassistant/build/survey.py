@@ -161,6 +161,9 @@ def _look_at_arguments(described: Described, targets: Iterable[Any], findings: F
 
 def _misfits(described: Described, target: Any) -> Iterator[Misfit]:
     spec, role = described.spec, ROLES.get(described.role, ANYTHING)
+    is_called = described.nested or not is_itself(target, spec, role)
+    if described.kind in ("function", "constant") or not is_called:
+        return
     yield from misfits(target, _given(described, role, target), spec.args, spec.kwargs)
     if _listens(described, target) and spec.monitor is None:
         yield Misfit('this scheduler listens to a result, so it needs "monitor", a display name')

@@ -6,6 +6,7 @@ from typing import Any
 
 from torchassistant.config.homes import is_one_thing
 from torchassistant.config.objects import form_of, is_object
+from torchassistant.config.spec import DEFINITIONS
 from torchassistant.config.tree import Path, Row, Table, as_tree, place_of
 from torchassistant.errors import ConfigError, Problem, listing
 
@@ -140,6 +141,14 @@ def _same(old: Any, new: Any, keys: tuple[str, ...]) -> bool:
     """Whether two items are one thing. Names are unique in a group, so the group counts too."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return False
-    if "group" in new and "group" in old and "name" in keys and new["group"] != old["group"]:
+    if "name" in keys and _are_of_other_groups(old, new):
         return False
     return all(key in old and key in new and old[key] == new[key] for key in keys)
+
+
+def _are_of_other_groups(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether two definitions are of two groups; a group that is none, which is told, is any."""
+    if "group" not in new or "group" not in old or old["group"] == new["group"]:
+        return False
+    group = new["group"]
+    return not isinstance(group, str) or group in DEFINITIONS

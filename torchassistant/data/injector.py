@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +16,7 @@ from torchassistant.data.loaders import EpochLoader
 from torchassistant.data.odd import Odd, odd_one
 from torchassistant.errors import DataError, UserCodeError, UserError, WorkerLost, cause_of, listing
 from torchassistant.frames import Frame, Frames, examples_left, rows_of
+from torchassistant.ownership import is_from_users_code
 
 FramesOfEpoch = Generator[Frames, None, None]
 """Frames by port, batch after batch; closing it ends what loads the data."""
@@ -97,7 +98,11 @@ class Injector:
         return self._frames()
 
     def explained(
-        self, error: Exception, numbers: Iterable[int], frames: Mapping[str, Any]
+        self,
+        error: Exception,
+        numbers: Sequence[int],
+        frames: Mapping[str, Any],
+        tells_batch: bool = True,
     ) -> Exception:
         """An error that came of some batches, or the example that is to blame for it.
 
@@ -105,10 +110,12 @@ class Injector:
             error: What a model, a loss, a metric has raised.
             numbers: Of the batches, in their epoch.
             frames: The last of them, by port.
+            tells_batch: Whether an error in which no code of the user was running, as of a loss of
+                torch, is told of the batch that it came of.
 
         Returns:
-            A ``DataError`` where an example of theirs is not like the others of its dataset, else
-            the error.
+            A ``DataError`` where an example of theirs is not like the others of its dataset, or
+            where a library could not compute them; else the error.
         """
         for number in numbers:
             for port in self.ports:
@@ -117,7 +124,13 @@ class Injector:
                     return DataError(
                         f"{odd.text} (nothing could be computed of it: {_said(error)})"
                     )
-        return error
+        if not tells_batch or not isinstance(error, UserCodeError):
+            return error
+        cause = cause_of(error)
+        if is_from_users_code(cause):
+            return error
+        met = " and ".join(_shown(port, numbers) for port in self.ports)
+        return DataError(f"{error.part}, for {met}: {type(cause).__name__}: {_said(error)}")
 
     def _odd_example(self, port: Port, number: int, frame: Mapping[str, Any]) -> Odd | None:
         loader, origin = port.loader, port.loader.origin
@@ -192,6 +205,16 @@ class Injector:
                     is_young = self._keep_first_rows(result)
                 yield result
                 number += 1
+
+
+def _shown(port: Port, numbers: Sequence[int]) -> str:
+    """What a port was fed with in some batches, in words."""
+    loader = port.loader
+    if not loader.origin.is_stream:
+        indices = [index for number in numbers for index in loader.examples_of(number) or ()]
+        if indices:
+            return shown_indices(loader.origin, indices).removeprefix("one of ")
+    return f'batch {numbers[-1]} of the dataset "{port.dataset}"'
 
 
 def _said(error: Exception) -> str:

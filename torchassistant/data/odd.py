@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from torchassistant.errors import with_article
+
 _MOST_ELEMENTS = 100
 _MOST_TYPES, _MOST_SHAPES = 0.5, 0.8
 """What part of the examples has to be alike for the rest to be odd: in type, and in the rest. Sizes
@@ -246,4 +248,6 @@ def _text(kind: Kind, several: bool = False) -> str:
         return f"{a}{kind.type}{s} of {kind.dtype}" if kind.dtype else f"{a}{kind.type}{s}"
     if kind.type == "dict":
         return f"{a}dict{s} of {kind.dtype}" if kind.dtype else f"{a}dict{s}"
-    return f"{a}{kind.type}{s}"
+    if kind.type == "bytes":
+        return "bytes"
+    return f"{kind.type}s" if several else with_article(kind.type)

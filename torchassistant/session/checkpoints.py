@@ -209,10 +209,9 @@ class Checkpoints:
             return self._first_sound(ranked)
         same = [n for n in names if n == which or (which.isdigit() and _key(n)[0] == int(which))]
         if not same:
-            steps = listing(list(dict.fromkeys(str(_key(name)[0]) for name in names)))
-            raise SessionError(
-                f'there is no checkpoint "{which}"; there are "best", "last", {steps}'
-            )
+            steps = [str(_key(name)[0]) for name in names]
+            known = listing(list(dict.fromkeys([*([BEST] if best else []), LAST, *steps])))
+            raise SessionError(f'there is no checkpoint "{which}"; there are {known}')
         return self._sound(same[-1])
 
     def _first_sound(self, names: Sequence[str]) -> Checkpoint:

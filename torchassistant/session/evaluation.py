@@ -46,7 +46,9 @@ def evaluate_config(
     def used(spec: Spec) -> list[str]:
         for index, name in enumerate(wish.validation_pipelines or []):
             request.expect_pipeline(spec, name, ("validation_pipelines", index))
-        return wish.validation_pipelines or spec.default_validation
+        names = wish.validation_pipelines or spec.default_validation
+        request.expect_steps(wish.eval_steps, names)
+        return names
 
     def wanted(spec: Spec, name: str) -> Iterator[Key]:
         return wanted_by(spec, spec.initialize.pipelines[name])

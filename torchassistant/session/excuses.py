@@ -43,3 +43,23 @@ def excuses(
         return False
 
     return excused
+
+
+def made_anew(checkpoint: Checkpoint, spec: Spec) -> Excused:
+    """Says of a member, by its id, whether it is to be as the config describes it, not as stored.
+
+    That is a loss or a metric whose arguments are others than when the state was saved, as the
+    weights of the classes, which torch keeps among what is stored of a loss.
+
+    Args:
+        checkpoint: Has the config as it was.
+        spec: The config as it is.
+    """
+    then, now = json.loads(checkpoint.manifest.text(SPEC)), as_data(spec)
+
+    def is_made_anew(key: str) -> bool:
+        if key.partition("/")[0] not in ("losses", "metrics"):
+            return False
+        return bool(described(then, key, True) != described(now, key, True))
+
+    return is_made_anew

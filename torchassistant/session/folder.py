@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torchassistant.build import Statics
 from torchassistant.config import Findings, Spec, as_data, read, spec_of
 from torchassistant.errors import ConfigError, SessionError, listing, shown_path
-from torchassistant.session.checkpoints import BEST, LAST, Checkpoint, Checkpoints
+from torchassistant.session.checkpoints import LAST, Checkpoint, Checkpoints
 from torchassistant.session.contents import Contents, read_state
 from torchassistant.session.history import METRICS, History
 from torchassistant.session.keeper import best_of
@@ -95,13 +95,24 @@ class SessionFolder:
         if not all(part.exists() for part in whole):
             raise SessionError(f"{path} is no whole session, and is not replaced")
         refuse_links(self.path, _OURS)
-        ours = (*_OURS, *_OPTIONAL)
-        found = [p.name for p in self.path.iterdir() if p.name not in ours]
-        strange = sorted(name for name in found if not name.startswith(ASIDE))
+        strange = sorted(self._strange())
         if strange:
             raise SessionError(
                 f"{path} is not replaced: it holds what is not of the session, {listing(strange)}"
             )
+
+    def _strange(self) -> Iterator[str]:
+        """The files and folders in it that no session has, by their path below it."""
+        ours = (*_OURS, *_OPTIONAL)
+        yield from (p.name for p in self.path.iterdir() if p.name not in ours and not _is_aside(p))
+        metrics = self.path / METRICS
+        for path in metrics.iterdir() if metrics.is_dir() else ():
+            if not (path.suffix == ".csv" and path.stem.isdigit()) and not _is_aside(path):
+                yield f"{METRICS}/{path.name}"
+        names = self.checkpoints.names()
+        for path in self.checkpoints.folder.iterdir():
+            if path.name not in names and not _is_aside(path):
+                yield f"{CHECKPOINTS}/{path.name}"
 
     def sound(self, which: str = LAST) -> Checkpoint:
         """A checkpoint that is as it was written, in a session that is so too.
@@ -116,7 +127,7 @@ class SessionFolder:
             raise SessionError(why_no_session(self.path))
         refuse_links(self.path, _OURS)
         best = None
-        if which == BEST:
+        if which != LAST:
             newest = spec_of(self.read_spec(self.checkpoints.newest_sound()))
             best = None if newest is None else best_of(newest.checkpoints)
         checkpoint = self.checkpoints.chosen(which, best)
@@ -145,7 +156,8 @@ class SessionFolder:
         text = checkpoint.manifest.text(SPEC)
         is_shown = self.spec.is_file() and self.spec.read_bytes() == text
         # Variables are put in already; a "${" that is left is text.
-        return read(self.spec if is_shown else json.loads(text), settings, variables=False)
+        source = shown_path(self.spec) if is_shown else json.loads(text)
+        return read(source, settings, variables=False)
 
     def code(self, checkpoint: Checkpoint) -> dict[str, dict[str, str]]:
         """The source of the user's code as it was."""
@@ -219,6 +231,11 @@ class SessionFolder:
         """The split that a file of the session holds."""
         path = self.path / name
         return path.stem if self.splits in (path.parent, path.parent.parent) else None
+
+
+def _is_aside(path: Path) -> bool:
+    """Whether it was left by a process that died while it wrote."""
+    return path.name.startswith(ASIDE)
 
 
 def _warn(sentence: str) -> None:

@@ -7,7 +7,7 @@ An id is a path of names, as ``schedulers/adam``, ``losses/mse/transform``,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -106,21 +106,28 @@ def with_buffers(parts: Parts) -> dict[str, nn.Module]:
     return modules
 
 
-def described(data: Mapping[str, Any], key: str) -> Any:
+_CODE = ("class", "factory_fn")
+_MAKING = (*_CODE, "args", "kwargs")
+
+
+def described(data: Mapping[str, Any], key: str, with_arguments: bool = False) -> Any:
     """What a config says that a member is; None where it says nothing of one.
 
     Args:
         data: The config as data.
         key: The id of the member.
+        with_arguments: Whether its arguments count too.
 
     Returns:
-        Two configs that give the same describe objects whose states fit each other.
+        Two configs that give the same describe objects whose states fit each other; with their
+        arguments, objects that are the same when they are built.
     """
+    keys = _MAKING if with_arguments else _CODE
     group, name, *rest = key.split("/")
     initialize = data["initialize"]
     if group == "stages":
         stages = data["train"]["stages"]
-        return _code(stages[int(name)][rest[0]]) if int(name) < len(stages) else None
+        return _parts(stages[int(name)][rest[0]], keys) if int(name) < len(stages) else None
     if group == "pipelines":
         pipeline = key.removeprefix("pipelines/").removesuffix("/scaler")
         return data.get("precision") if pipeline in initialize["pipelines"] else None
@@ -136,14 +143,12 @@ def described(data: Mapping[str, Any], key: str) -> Any:
             part = part.get(step)
         if step.isdigit() and isinstance(part, list):
             part = part[int(step)] if int(step) < len(part) else None
-    return None if part is None else _code(part)
+    return None if part is None else _parts(part, keys)
 
 
-def _code(part: Any) -> Any:
-    """Which code makes an object."""
-    if not isinstance(part, Mapping):
-        return part
-    return [part.get(key) for key in ("class", "factory_fn")]
+def _parts(part: Any, keys: Sequence[str]) -> Any:
+    """What makes an object."""
+    return [part.get(key) for key in keys] if isinstance(part, Mapping) else part
 
 
 def _augments(parts: Parts) -> Members:

@@ -481,7 +481,7 @@ class _Flight:
             if self.fed is None:
                 raise
             data, frames = self.fed
-            explained = data.explained(error, [0], frames)
+            explained = data.explained(error, [0], frames, tells_batch=False)
             if explained is not error:
                 self.at = self.fed_at
             raise explained from error.__cause__

@@ -29,7 +29,7 @@ from torchassistant.errors import (
 from torchassistant.session.changes import judged_code
 from torchassistant.session.checking import checked
 from torchassistant.session.checkpoints import LAST
-from torchassistant.session.excuses import excuses
+from torchassistant.session.excuses import excuses, made_anew
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
@@ -156,7 +156,8 @@ class Request(Generic[Wish]):
         while True:
             try:
                 excused = excuses(self.checkpoint, session.spec)
-                restore(self.checkpoint, session, excused, weights_only=True)
+                anew = made_anew(self.checkpoint, session.spec)
+                restore(self.checkpoint, session, excused, weights_only=True, made_anew=anew)
                 return
             except FileNotFoundError:
                 if self.checkpoint.path.is_dir():
@@ -182,6 +183,14 @@ class Request(Generic[Wish]):
         if name not in known:
             message = f'no pipeline is named "{name}"{near(name, known)}'
             self.whole.problems.append(self.own.problem(message, path))
+
+    def expect_steps(self, steps: object, names: Collection[str]) -> None:
+        """Note it where ``eval_steps`` names a pipeline that is not evaluated."""
+        for name in steps if isinstance(steps, dict) else ():
+            if name not in names:
+                message = f'"{name}" is not evaluated{near(name, names)}'
+                problem = self.own.problem(message, ("eval_steps", name), at_key=True)
+                self.whole.problems.append(problem)
 
 
 def _meant(spec: Spec, names: Collection[str], is_own: Callable[[TreePath], bool]) -> list[str]:

@@ -17,7 +17,7 @@ from torchassistant.session.changes import Change, Code, log_of
 from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.contents import Contents
 from torchassistant.session.environment import circumstances, differences
-from torchassistant.session.excuses import excuses
+from torchassistant.session.excuses import excuses, made_anew
 from torchassistant.session.folder import CHANGES, CODE, SPEC, SessionFolder
 from torchassistant.session.history import History
 from torchassistant.session.keeper import SessionKeeper
@@ -98,7 +98,13 @@ class Session(Parts):
         """
         checkpoint = checkpoint or self.folder.sound()
         excused = excuses(checkpoint, self.spec, self.changed, accepted)
-        restored = restore(checkpoint, self, excused, is_fresh=self._is_fresh)
+        restored = restore(
+            checkpoint,
+            self,
+            excused,
+            is_fresh=self._is_fresh,
+            made_anew=made_anew(checkpoint, self.spec),
+        )
         self.progress, self._random = restored.progress, restored.random
         self.rows = self.folder.history(checkpoint)
         self.log = checkpoint.manifest.text(CHANGES)

@@ -97,6 +97,7 @@ def restore(
     excused: Excused,
     weights_only: bool = False,
     is_fresh: bool = True,
+    made_anew: Excused = lambda key: False,
 ) -> Restored:
     """Put the state of a checkpoint into live objects: all of it, and into all of them.
 
@@ -109,6 +110,8 @@ def restore(
             conditions, datasets.
         is_fresh: Whether the parts are as they were built; what they have made since need not be
             in the checkpoint.
+        made_anew: Whether a member, by its id, is to stay as it was built; one with parameters is
+            restored all the same.
 
     Raises:
         SessionError: Something has no state there, or leaves some over; or the code of a model or
@@ -120,7 +123,10 @@ def restore(
     if written < 3:
         state = upgraded(state, parts)
     match = _Match(
-        checkpoint.path, lambda key: not could_be_stored(key, written) or excused(key), is_fresh
+        checkpoint.path,
+        lambda key: not could_be_stored(key, written) or excused(key),
+        is_fresh,
+        made_anew,
     )
     _restore_models(checkpoint, parts, state["extra_state"], match, weights_only)
     if not weights_only:
@@ -149,8 +155,9 @@ def restore(
 class _Match:
     """Live objects beside stored states: what has no partner is told, all of it at once."""
 
-    def __init__(self, folder: Path, excused: Excused, is_fresh: bool) -> None:
+    def __init__(self, folder: Path, excused: Excused, is_fresh: bool, made_anew: Excused) -> None:
         self.folder = folder
+        self.made_anew = made_anew
         self.excused = excused
         self.is_fresh = is_fresh
         self.wrong: list[str] = []
@@ -170,13 +177,16 @@ class _Match:
             where: The section of ``state.json``.
             may_be_more: Whether not all of the session is built, so that more may be stored.
         """
+        anew = {key for key in live if self.made_anew(key) and not _has_parameters(live[key])}
         for key, item in live.items():
-            if key not in stored and self.is_fresh and is_full(item):
+            if key not in stored and key not in anew and self.is_fresh and is_full(item):
                 self.tell(key, f"{where}: {key} is missing")
         if not may_be_more:
             for key in stored.keys() - live.keys():
-                self.tell(key, f"{where}: {key} is left over, and nothing is there that takes it")
-        return [key for key in live if key in stored]
+                if not self.made_anew(key):
+                    what = f"{where}: {key} is left over, and nothing is there that takes it"
+                    self.tell(key, what)
+        return [key for key in live if key in stored and key not in anew]
 
     def load(
         self,
@@ -207,6 +217,10 @@ class _Match:
                 "the state does not fit what the config and your code make now; where that is "
                 "meant, train.py with --accept-changes goes on with what fits",
             )
+
+
+def _has_parameters(item: Any) -> bool:
+    return isinstance(item, nn.Module) and next(item.parameters(), None) is not None
 
 
 def _restore_models(

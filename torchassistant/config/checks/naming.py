@@ -90,6 +90,7 @@ class Naming:
         uses: Iterable[Use],
         sentence: Callable[[str, str], str],
         only_one: bool = True,
+        are_shared: bool = False,
     ) -> None:
         """Tell of names that nothing has, and take each for what it most likely means.
 
@@ -100,6 +101,8 @@ class Naming:
             uses: Where it is named.
             sentence: What is to be said of a name; gets a hint that may follow.
             only_one: Whether a name that is like no other is taken for the only unused one.
+            are_shared: Whether one thing is named in several places as a rule, so that a slip may
+                mean what is used elsewhere too.
         """
         places: dict[str, list[Use]] = {}
         for use in uses:
@@ -115,6 +118,8 @@ class Naming:
         is_careful = self.is_careful(known)
         slips = {n: m for n, m in near_to.items() if not is_careful or (m and is_slip(n, m))}
         taken = _matched(slips, {name for name in sure if name not in places})
+        if are_shared:
+            taken |= {n: m for n, m in near_to.items() if n not in taken and m and is_slip(n, m)}
         left = sorted(
             (name for name in strange if name not in taken),
             key=lambda name: (-len(strange[name]), _likeness(name, near_to[name])),

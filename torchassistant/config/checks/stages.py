@@ -181,7 +181,7 @@ class _Listeners:
             self.listens(list(self.monitors()), row, "no row of this stage has")
             trained = self.training if self.is_known else list(pipelines)
             each_epoch = [use for name in trained for use in self.scheduled(name, "epoch")]
-            self.listens(each_epoch, row, f"no row of stage {self.path[-1]} has")
+            self.listens(each_epoch, row, f"no row of stage {int(self.path[-1]) + 1} has")
         for pipeline in filter(pipelines.__contains__, dict.fromkeys(self.training)):
             losses = Known(*self.shown(pipeline, losses_only=True))
             self.listens(

@@ -30,6 +30,10 @@ _WHAT = {
 }
 
 
+_SHARED = ("batch_graphs", "loader_factories", "collators")
+"""What several pipelines or loaders use as a rule."""
+
+
 def check_names(scope: Scope, used: Collection[str] | None) -> None:
     """Tell of every name, in definitions and in pipelines, that no definition has."""
     uses: dict[str, list[Use]] = {}
@@ -42,7 +46,8 @@ def check_names(scope: Scope, used: Collection[str] | None) -> None:
         if group == DATASET_OR_SLICE:
             found = _without_slices(scope, found)
             known = _without_lost_splits(scope, known, found)
-        scope.naming.settle(known, found, partial(_sentence, scope, group))
+        sentence = partial(_sentence, scope, group)
+        scope.naming.settle(known, found, sentence, are_shared=group in _SHARED)
 
 
 def _uses(scope: Scope, used: Collection[str] | None) -> Iterator[tuple[str, Use]]:
