@@ -28,7 +28,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _CATALOGUE = tuple(
     f"torchassistant.{path.stem}"
     for path in sorted(_PACKAGE.glob("*.py"))
-    if path.stem not in ("__init__", "__main__", "errors", "ownership")
+    if path.stem not in ("__init__", "__main__", "errors", "frames", "ownership")
 )
 _MODELLING = {
     **dict.fromkeys(_CATALOGUE, True),
