@@ -29,7 +29,7 @@ def problems(run: Path, run_ones: list[str], **initialize: Any) -> dict[str, str
     write(file, config)
     lines = file.read_text().splitlines()
     with pytest.raises(ConfigError) as caught:
-        evaluate_config(file, trust=["toys"])
+        evaluate_config(file, trust=["toys", "odd_data"])
     found = caught.value.problems
     assert {problem.place.file for problem in found} == {str(file)}
     return {lines[problem.place.line - 1].strip(): problem.message for problem in found}
@@ -117,3 +117,21 @@ def test_steps_of_a_pipeline_that_is_not_evaluated(run: Path) -> None:
         file = run.parent / "evaluation.json"
         write(file, {"session_dir": str(run), "eval_steps": {"chekc": 1}})
         evaluate_config(file, trust=["toys"])
+
+
+def test_a_fitted_preprocessor_takes_no_other_arguments(tmp_path: Path) -> None:
+    """All of its attributes are stored, and put back over what it is built with."""
+    scale = {"class": "odd_data.Scale", "kwargs": {"by": 1.0}, "fit": "parts.train"}
+    config = toy_config(
+        scale=("preprocessors", scale),
+        scaled=("datasets", {"link": "parts.val", "preprocessors": ["scale"]}),
+        checking={"dataset": "scaled"},
+    )
+    run = torchassistant.create_session(config, tmp_path / "run", trust=["toys", "odd_data"]).path
+    told = problems(run, ["check"], definitions=[over_of("scale", {"kwargs": {"by": 9.0}})])
+    (message,) = told.values()
+    assert 'the preprocessor "scale" was fitted' in message
+
+
+def over_of(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {"group": "preprocessors", "name": name, "spec": spec}

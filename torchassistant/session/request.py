@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -9,7 +10,15 @@ from typing import Generic, TypeVar
 
 from torchassistant.build import Trust, needed_for, survey_objects
 from torchassistant.build.code import code_of
-from torchassistant.config import Findings, Spec, check_sources, lay_over, read, settings_for
+from torchassistant.config import (
+    Findings,
+    Spec,
+    as_data,
+    check_sources,
+    lay_over,
+    read,
+    settings_for,
+)
 from torchassistant.config import validate as validated
 from torchassistant.config.checks.scope import DEFINITIONS, PIPELINES
 from torchassistant.config.objects import objects_in
@@ -30,7 +39,8 @@ from torchassistant.session.changes import judged_code
 from torchassistant.session.checking import checked
 from torchassistant.session.checkpoints import LAST
 from torchassistant.session.excuses import excuses, made_anew
-from torchassistant.session.folder import SessionFolder
+from torchassistant.session.folder import SPEC, SessionFolder
+from torchassistant.session.members import described
 from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
 from torchassistant.session.state import restore, stored_definitions
@@ -152,7 +162,11 @@ class Request(Generic[Wish]):
 
         Where somebody trains the session meanwhile, the checkpoint may be gone: then it is the
         newest one.
+
+        Raises:
+            ConfigError: A preprocessor is given other arguments, and cannot take them.
         """
+        self._expect_no_refitting(session)
         while True:
             try:
                 excused = excuses(self.checkpoint, session.spec)
@@ -163,6 +177,24 @@ class Request(Generic[Wish]):
                 if self.checkpoint.path.is_dir():
                     raise
                 self.checkpoint = self.folder.sound()
+
+    def _expect_no_refitting(self, session: Session) -> None:
+        """Attributes that were stored when a preprocessor was fitted stand over its arguments."""
+        then, now = json.loads(self.checkpoint.manifest.text(SPEC)), as_data(session.spec)
+        for index, one in enumerate(session.spec.initialize.definitions):
+            is_fitted = one.group == "preprocessors" and one.spec.fit is not None
+            if not is_fitted or one.name not in session.preprocessors:
+                continue
+            key = f"preprocessors/{one.name}"
+            was, known = described(then, key, True), session.preprocessors[one.name]
+            if was is None or was == described(now, key, True) or hasattr(known, "state_dict"):
+                continue
+            message = (
+                f'the preprocessor "{one.name}" was fitted when the session was created, and all '
+                "of its attributes are put back, so that other arguments change nothing: name "
+                "another preprocessor, or give its class a state_dict of what it has learnt"
+            )
+            raise ConfigError(self.whole.problem(message, (*DEFINITIONS, index, "spec")))
 
     def tell_changes(self, spec: Spec) -> None:
         """Warn of code that is not what the weights were trained with."""
