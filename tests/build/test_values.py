@@ -303,3 +303,23 @@ def test_constants_and_functions_of_the_user_are_their_code(values: Path) -> Non
     module.WEIGHT[1] = 4.0
     after = code()
     assert {name for name in before if before[name] != after[name]} == {"values: WEIGHT"}
+
+
+@pytest.mark.parametrize(
+    ("model", "hint"),
+    [
+        (
+            {"class": "torch.nn.Linear", "args": [2, 1], "kwargs": {"dtype": "torch.float64"}},
+            '{"constant": "torch.float64"} is what this text names',
+        ),
+        (
+            {"class": "torch.nn.CrossEntropyLoss", "kwargs": {"weight": [1, 3]}},
+            '{"tensor": [...]} makes one of it',
+        ),
+    ],
+)
+def test_data_in_place_of_values_is_told_what_to_write(model: Any, hint: str) -> None:
+    maker = ObjectMaker(None, lambda path: Place(), Trust())
+    with pytest.raises(ConfigError) as raised:
+        maker.value(model, (), "the model", "models")
+    assert hint in str(raised.value)

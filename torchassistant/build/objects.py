@@ -154,7 +154,8 @@ class ObjectMaker:
                 raise self.problem(message, path) from error
             is_librarys = getattr(target, "__module__", "").split(".")[0] in LIBRARIES
             if is_librarys and not is_from_users_code(error):
-                raise self.problem(f"{name}: {error}", path) from error
+                hint = _hint([*args, *kwargs.values()], str(error))
+                raise self.problem(f"{name}: {error}{hint}", path) from error
             raise UserCodeError(f"building {what}") from error
 
     def problem(self, message: str, path: Path) -> ConfigError:
@@ -166,6 +167,17 @@ _NOT_NEEDED = (
     "what the session holds need not be read again: put the file back, or let a factory_fn leave "
     "it out where session.restoring is true"
 )
+
+
+def _hint(values: Sequence[Any], message: str) -> str:
+    """How data of a config becomes what torch may have wanted, as far as its message tells."""
+    if "dtype" in message or "memory_format" in message:
+        for value in values:
+            if isinstance(value, str) and value.startswith("torch."):
+                return f'; {{"constant": "{value}"}} is what this text names'
+    if "ensor" in message and any(isinstance(value, list) for value in values):
+        return '; a list is no tensor: {"tensor": [...]} makes one of it'
+    return ""
 
 
 def _unread(error: BaseException | None) -> str | None:
