@@ -5,8 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,3 +178,24 @@ def test_nothing_else_is_taken_for_a_number() -> None:
     for given in ("many", 1.5, None):
         with pytest.raises(ValueError, match='must be a whole number or "auto", found'):
             LoaderFactory(COLUMNS, DefaultCollator(), {"num_workers": given}).check()
+
+
+def test_a_worker_whose_process_dies_before_it_begins() -> None:
+    """torch's own watch begins too late, and such a worker would wait for work for ever."""
+    script = Path(__file__).with_name("dying_early.py")
+    root = str(script.parents[2])
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        env={**os.environ, "PYTHONPATH": root},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    (worker,) = map(int, done.stdout.split())
+    until = time.monotonic() + 5
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{worker}").exists()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import multiprocessing
 import os
 import random
 import signal
@@ -139,6 +141,7 @@ class WorkerStart:
 
     def __call__(self, worker: int) -> None:
         if threading.current_thread() is threading.main_thread():
+            _end_with_parent()
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
         info: Any = get_worker_info()
@@ -146,6 +149,29 @@ class WorkerStart:
             object.__setattr__(info, "dataset", info.dataset.dataset)
         if self.then is not None:
             self.then(worker)
+
+
+def _end_with_parent() -> None:
+    """Let this worker not outlive the process that it is a copy of, however that ends.
+
+    torch's worker looks every few seconds whether its parent is still the one that it began with.
+    One that begins when its parent is gone already would wait for work for ever.
+    """
+    parent = multiprocessing.parent_process()
+    kind = type(multiprocessing.current_process()).__name__  # "Process" is one of the default kind
+    is_copy = kind == "ForkProcess" or (
+        kind == "Process" and multiprocessing.get_start_method() == "fork"
+    )
+    if parent is None or not is_copy:
+        return
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SIGNAL_AT_DEATH_OF_PARENT, signal.SIGKILL)
+    if os.getppid() != parent.pid:
+        os._exit(1)
+
+
+_SIGNAL_AT_DEATH_OF_PARENT = 1
+"""An option of prctl(2)."""
 
 
 @contextmanager
