@@ -79,7 +79,7 @@ class Forward:
         for index, (shown_as, node, origin, loss, weight) in enumerate(self.losses):
             samples = frames.counts[origin]
             value, total, terms = loss.over_terms(frames[node], samples)
-            shown = samples if terms is None or not states_terms(loss.function) else terms
+            shown = terms if loss.has_own_terms and terms is not None else samples
             values.append((shown_as, node, value.detach(), shown))
             counted = origin if counts_samples(loss.function) else index
             of_mean = states_terms(loss.function) and as_sum(loss.function) is None

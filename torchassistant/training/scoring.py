@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -95,17 +96,13 @@ class Score:
 class Loss(Score):
     """A score that gives a scalar tensor. One that sums over its samples says so."""
 
-    def __init__(
-        self,
-        name: str,
-        function: Any,
-        inputs: Sequence[str],
-        transform: Transform | None = None,
-        device: torch.device | None = None,
-    ) -> None:
-        super().__init__(name, function, inputs, transform, device)
-        # Settled here, as a module takes long to say that it has no such method.
-        self._states_terms = states_terms(function) and not is_sum(function)
+    @cached_property
+    def has_own_terms(self) -> bool:
+        """Whether it is a mean over terms of its own, and not over samples.
+
+        Asked once, as a module takes long to say that it has no method ``count``.
+        """
+        return states_terms(self.function) and not self.sums
 
     def __call__(self, frame: Frame, samples: int) -> tuple[torch.Tensor, Count]:
         """The loss of one batch, and how much that counts in a mean over several.
@@ -116,7 +113,7 @@ class Loss(Score):
         """
         arguments = self.arguments(frame)
         value = self._value(self.function, arguments)
-        if not self._states_terms:
+        if not self.has_own_terms:
             return value, samples
         return value, terms_of(self.function, arguments, samples)
 
