@@ -20,6 +20,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from torchassistant.ownership import settle
+from torchassistant.writing import Writing
 
 VARIABLE = "TORCHASSISTANT_TRUST"
 DOWNLOAD_VARIABLE = "TORCHASSISTANT_ALLOW_DOWNLOAD"
@@ -30,7 +31,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _CATALOGUE = tuple(
     f"torchassistant.{path.stem}"
     for path in sorted(_PACKAGE.glob("*.py"))
-    if path.stem not in ("__init__", "__main__", "errors", "files", "frames", "ownership")
+    if path.stem
+    not in ("__init__", "__main__", "errors", "files", "frames", "ownership", "writing")
 )
 _MODELLING = {
     **dict.fromkeys(_CATALOGUE, True),
@@ -112,6 +114,7 @@ class Trust:
         # The working directory may be another one by the time that something is written.
         self.allow_write = tuple(os.path.abspath(f) for f in (*allow_write, *folders) if f)
         self.ownership = settle(self.modules)
+        self.writing = Writing(self.ownership.root, self.allow_write)
 
     def trusts(self, module: str) -> bool:
         """Whether the person at the command line trusts a module, or a package that it is in."""

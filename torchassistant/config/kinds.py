@@ -72,6 +72,13 @@ def expect_kind(tree: Any, block: type[Block], file: str = "") -> None:
     raise ConfigError(Problem(message, Place(file, *((1, 1) if file else ()))))
 
 
+SESSION_PARTS = (
+    *("spec.json", "environment.json", "changes.jsonl"),
+    *("static", "checkpoints", "metrics", "profile"),
+)
+"""What a session folder holds, and training alone writes."""
+
+
 def is_session(path: Path) -> bool:
     """Whether a folder looks like a session."""
     return (path / "spec.json").is_file() and (path / "checkpoints").is_dir()
