@@ -75,6 +75,7 @@ class Builder:
         place_of: Where things stand in the user's files.
         trust: Decides what may be imported.
         stored: The definitions whose state is put back when all is built.
+        dry: Whether nothing may be fetched, nor written.
     """
 
     def __init__(
@@ -86,13 +87,14 @@ class Builder:
         place_of: PlaceOf,
         trust: Trust,
         stored: Collection[Key] = (),
+        dry: bool = False,
     ) -> None:
         self.spec = spec
         self.parts = parts
         self.devices = devices
         self.statics = statics
         self.stored = stored
-        self.maker = ObjectMaker(parts, place_of, trust)
+        self.maker = ObjectMaker(parts, place_of, trust, dry)
         self.drew: set[Key] = set()
         self.definitions: dict[Key, Any] = {
             Key(d.group, d.name): d for d in spec.initialize.definitions

@@ -36,26 +36,28 @@ _REGRESSION = (
 )
 
 
-def fill(spec: Spec, findings: Findings, trust: Trust) -> Spec:
+def fill(spec: Spec, findings: Findings, trust: Trust, dry: bool = False) -> Spec:
     """A spec with pipelines, and with everything that they need.
 
     Args:
         spec: A spec without pipelines, in which nothing is wrong, and no choice is left.
         findings: Where things stand in the user's files.
         trust: Decides what may be imported.
+        dry: Whether nothing may be fetched, nor written.
 
     Raises:
         ConfigError: The data does not tell what is to be filled in; the message names the choices.
         UserCodeError: A dataset of the user raised.
     """
-    return _Filling(spec, findings, trust).run()
+    return _Filling(spec, findings, trust, dry).run()
 
 
 class _Filling:
-    def __init__(self, spec: Spec, findings: Findings, trust: Trust) -> None:
+    def __init__(self, spec: Spec, findings: Findings, trust: Trust, dry: bool) -> None:
         self.spec = spec
         self.findings = findings
         self.trust = trust
+        self.dry = dry
         self.added: list[dict[str, Any]] = []
 
     def run(self) -> Spec:
@@ -107,7 +109,8 @@ class _Filling:
         devices = Devices(self.spec, self.findings.place_of, "cpu")
         parts = Parts(self.spec.seed or 0, devices.base)
         place_of = self.findings.place_of
-        Builder(self.spec, parts, devices, Statics(), place_of, self.trust).build([key])
+        builder = Builder(self.spec, parts, devices, Statics(), place_of, self.trust, dry=self.dry)
+        builder.build([key])
         with blaming(f'the dataset "{dataset}"'):
             found = parts.dataset(dataset)
             if not len(found):

@@ -9,8 +9,20 @@ from typing import Any
 import torch
 
 from torchassistant.build.arguments import misfits
+from torchassistant.build.fetching import (
+    DataMaker,
+    Missing,
+    NotFetched,
+    is_dataset,
+    refused_to,
+)
 from torchassistant.build.importing import NotFound, find, find_constant
-from torchassistant.build.pretrained import LeftOut, called_without_weights, reads_weights
+from torchassistant.build.pretrained import (
+    LeftOut,
+    called_without_weights,
+    read_as_weights,
+    reads_weights,
+)
 from torchassistant.build.roles import ROLES, is_itself
 from torchassistant.build.trust import LIBRARIES, Trust
 from torchassistant.config.objects import LITERAL, TENSOR, form_of, is_object, nested_in
@@ -33,15 +45,20 @@ class ObjectMaker:
         session: What a ``factory_fn`` gets first.
         place_of: Where things stand in the user's files.
         trust: Decides what may be imported.
+        dry: Whether nothing may be fetched, nor written.
 
-    While ``left_out`` is there, weights that stored state replaces are not read.
+    While ``left_out`` is there, weights that stored state replaces are not read. ``warnings`` tells
+    of what a dry run has left out.
     """
 
-    def __init__(self, session: Any, place_of: PlaceOf, trust: Trust) -> None:
+    def __init__(self, session: Any, place_of: PlaceOf, trust: Trust, dry: bool = False) -> None:
         self.session = session
         self.place_of = place_of
         self.trust = trust
+        self.dry = dry
+        self.data = DataMaker(trust, dry)
         self.left_out: LeftOut | None = None
+        self.warnings: list[Problem] = []
 
     def make(
         self,
@@ -141,13 +158,18 @@ class ObjectMaker:
         name = getattr(target, "__qualname__", str(target))
         for misfit in misfits(target, (), args, kwargs):
             raise self.problem(misfit.message, (*path, *misfit.path))
+        refused = refused_to(target, args, kwargs, self.trust)
+        if refused is not None:
+            raise self.problem(refused, path)
         try:
-            if self.left_out is not None and reads_weights(target):
-                return called_without_weights(target, args, kwargs, self.left_out)
-            return target(*args, **kwargs)
+            return self.made(target, args, kwargs, path)
+        except (Missing, NotFetched) as error:
+            raise self.problem(f"{what}: {error}", path) from error
         except UserError as error:
             raise self.problem(f"{name}: {error}", path) from error
         except Exception as error:
+            if (missing := _missing_in(error)) is not None:
+                raise self.problem(f"{what}: {missing}", path) from error
             unread = _unread(error) if getattr(self.session, "restoring", False) is True else None
             if unread is not None:
                 message = f"building {what}: {name}: {unread}; {_NOT_NEEDED}"
@@ -155,8 +177,26 @@ class ObjectMaker:
             is_librarys = getattr(target, "__module__", "").split(".")[0] in LIBRARIES
             if is_librarys and not is_from_users_code(error):
                 hint = _hint([*args, *kwargs.values()], str(error))
-                raise self.problem(f"{name}: {error}{hint}", path) from error
+                raise self.problem(f"{name}: {_said(error)}{hint}", path) from error
             raise UserCodeError(f"building {what}") from error
+
+    def made(self, target: Any, args: Sequence[Any], kwargs: dict[str, Any], path: Path) -> Any:
+        """What a call gives; data that it needs is fetched first, and only the right weights."""
+        missing: list[str] = []
+        try:
+            with read_as_weights(self.dry, missing):
+                if self.left_out is not None and reads_weights(target):
+                    return called_without_weights(target, args, kwargs, self.left_out)
+                if is_dataset(target):
+                    return self.data.make(target, args, kwargs)
+                return target(*args, **kwargs)
+        finally:
+            for url in missing:
+                message = (
+                    f"the weights {url} are not in torch's cache, and are left out here: init "
+                    "downloads them, and check never does"
+                )
+                self.warnings.append(Problem(message, self.place_of(path)))
 
     def problem(self, message: str, path: Path) -> ConfigError:
         """A problem with the object at a path."""
@@ -180,6 +220,19 @@ def _hint(values: Sequence[Any], message: str) -> str:
     return ""
 
 
+def _missing_in(error: BaseException | None) -> Missing | None:
+    """What was missing in a dry run, where that is what an error comes from; else None."""
+    while error is not None and not isinstance(error, Missing):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _said(error: Exception) -> str:
+    """What an error of a library says, with the address that it was asking."""
+    said, url = str(error) or type(error).__name__, _address_in(error)
+    return said if url is None else f"{said}: {url}"
+
+
 def _unread(error: BaseException | None) -> str | None:
     """What could not be read, where that is what an error comes from; else None."""
     while not isinstance(error, OSError):
@@ -187,11 +240,16 @@ def _unread(error: BaseException | None) -> str | None:
             return None
         context = None if error.__suppress_context__ else error.__context__
         error = context if error.__cause__ is None else error.__cause__
+    return _said(error)
+
+
+def _address_in(error: BaseException) -> str | None:
+    """What torch was downloading when it raised; None where it was not."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         url = frame.f_locals.get("url")
         if frame.f_globals.get("__name__") == "torch.hub" and isinstance(url, str):
-            return f"{error}: {url}"
-    return str(error)
+            return url
+    return None
 
 
 def _as_it_stands(value: Any) -> Any:

@@ -1,5 +1,6 @@
-"""Weights that torchvision and timm read for a model, left out where stored ones replace them.
+"""Weights that torchvision and timm read for a model, as weights only, and only the right ones.
 
+They are left out where stored ones replace them, and where a dry run would have to download them.
 The builders are called with all of their arguments: what they make of ``weights=`` is more than
 numbers (how many classes, frozen batch norm, which layers learn, epsilons). Only the reading is
 left out, at the one place through which each library reads.
@@ -7,15 +8,24 @@ left out, at the one place through which each library reads.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+import os
+import re
 import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.parse import urlparse
 
 import torch
 from torch import nn
+
+from torchassistant.build.fetching import Missing
+from torchassistant.build.replacing import replaced
+from torchassistant.errors import UserError
+from torchassistant.files import Unsound, open_regular
 
 
 class LeftOut:
@@ -78,32 +88,137 @@ def called_without_weights(
 
 @contextmanager
 def _torchvision_reads_nothing(skipped: list[Any]) -> Iterator[None]:
-    from torchvision.models import WeightsEnum
-
-    load = nn.Module.load_state_dict
-
     def get_state_dict(weights: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         skipped.append(weights)
         return {}
 
+    with replaced(_reading_through(get_state_dict)):
+        yield
+
+
+def _reading_through(get_state_dict: Any) -> Iterator[tuple[Any, str, Any]]:
+    """What is replaced, so that torchvision's models read through a function.
+
+    Args:
+        get_state_dict: Takes what ``WeightsEnum.get_state_dict`` takes; where it returns nothing,
+            nothing is loaded.
+    """
+    api = sys.modules.get("torchvision.models._api")
+    if api is None:
+        return
+    load = nn.Module.load_state_dict
+
     def load_state_dict(module: nn.Module, state: Any, *args: Any, **kwargs: Any) -> Any:
         return load(module, state, *args, **kwargs) if len(state) else None
 
-    with (
-        _replaced(WeightsEnum, "get_state_dict", get_state_dict),
-        _replaced(nn.Module, "load_state_dict", load_state_dict),
-    ):
-        yield
+    yield api.WeightsEnum, "get_state_dict", get_state_dict
+    yield nn.Module, "load_state_dict", load_state_dict
 
 
 @contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
+def read_as_weights(dry: bool, missing: list[str]) -> Iterator[None]:
+    """Let torchvision and timm read weights only, whose sum is what their names say.
+
+    Args:
+        dry: Whether nothing is downloaded: models of torchvision are made without weights that are
+            not in torch's cache.
+        missing: Gets the addresses of such weights.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(
+            replaced(
+                (module, "load_state_dict_from_url", _load_dry if dry else _load)
+                for module in map(sys.modules.get, _READERS)
+                if hasattr(module, "load_state_dict_from_url")
+            )
+        )
+        if dry:
+            stack.enter_context(replaced([(torch.hub, "download_url_to_file", _refuse_download)]))
+            stack.enter_context(replaced(_leaving_out(missing)))
         yield
-    finally:
-        setattr(owner, name, before)
+
+
+def _leaving_out(missing: list[str]) -> Iterator[tuple[Any, str, Any]]:
+    api = sys.modules.get("torchvision.models._api")
+    if api is None:
+        return
+    read = api.WeightsEnum.get_state_dict
+
+    def get_state_dict(weights: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return read(weights, *args, **kwargs)
+        except Missing:
+            missing.append(weights.url)
+            return {}
+
+    yield from _reading_through(get_state_dict)
+
+
+_READERS = ("torchvision.models._api", "timm.models._builder", "timm.models._hub")
+"""The modules that have a ``load_state_dict_from_url`` of torch."""
+
+_SUM_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
+_CHUNK = 1 << 20
+
+
+def _refuse_download(url: str, *args: Any, **kwargs: Any) -> None:
+    raise Missing(f"{url} is not there: init downloads it, and check never does")
+
+
+def _load(
+    url: str,
+    model_dir: str | None = None,
+    map_location: Any = None,
+    progress: bool = True,
+    check_hash: bool = False,
+    file_name: str | None = None,
+    weights_only: bool = True,
+) -> Any:
+    """``torch.hub.load_state_dict_from_url``, which also looks at a file that is there already."""
+    folder = model_dir or os.path.join(torch.hub.get_dir(), "checkpoints")
+    name = file_name or os.path.basename(urlparse(url).path)
+    path = os.path.join(folder, name)
+    pinned = _SUM_IN_NAME.search(name)
+    if not os.path.exists(path):
+        os.makedirs(folder, exist_ok=True)
+        print(f"downloading {url} to {path}", file=sys.stderr, flush=True)
+        torch.hub.download_url_to_file(url, path, pinned and pinned[1], progress)
+    _expect_sound(path, pinned and pinned[1])
+    return torch.hub.load_state_dict_from_url(
+        url, folder, map_location, progress, check_hash, name, weights_only=True
+    )
+
+
+def _load_dry(url: str, model_dir: str | None = None, *args: Any, **kwargs: Any) -> Any:
+    """The same, of a file that is there."""
+    folder = model_dir or os.path.join(torch.hub.get_dir(), "checkpoints")
+    name = kwargs.get("file_name") or os.path.basename(urlparse(url).path)
+    if not os.path.exists(os.path.join(folder, name)):
+        _refuse_download(url)
+    return _load(url, model_dir, *args, **kwargs)
+
+
+def _expect_sound(path: str, pinned: str | None) -> None:
+    """Expect a file of weights to be regular, and to have the sum that its name says.
+
+    Raises:
+        UserError: It has not.
+    """
+    found = hashlib.sha256()
+    try:
+        with open_regular(os.path.realpath(path)) as file:
+            while pinned is not None and (chunk := file.read(_CHUNK)):
+                found.update(chunk)
+    except Unsound as error:
+        raise UserError(f"the weights in {path} are not read: the file {error}") from None
+    if pinned is not None and not found.hexdigest().startswith(pinned):
+        raise UserError(
+            f"the weights in {path} are not read: the file's SHA-256 sum begins with "
+            f"{found.hexdigest()[: len(pinned)]}, and not as its name says; move it away, and it "
+            "is downloaded anew"
+        )
+    if pinned is None and torch.hub._is_legacy_zip_format(path):
+        raise UserError(f"the weights in {path} are not read: they would have to be unpacked")
 
 
 _TIMM_READS = (
@@ -121,7 +236,7 @@ def _enter_timm_reads_nothing(stack: ExitStack, skipped: list[Any]) -> bool:
     for module, name in _TIMM_READS:
         if not hasattr(sys.modules.get(module), name):
             return False
-        stack.enter_context(_replaced(sys.modules[module], name, skip))
+        stack.enter_context(replaced([(sys.modules[module], name, skip)]))
     return True
 
 

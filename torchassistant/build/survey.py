@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from torchassistant.build.arguments import Misfit, misfits
+from torchassistant.build.fetching import absent, refused_to
 from torchassistant.build.importing import (
     ImportFailure,
     NotFound,
@@ -24,7 +25,7 @@ from torchassistant.build.roles import ANYTHING, ROLES, Role, is_itself, takes_o
 from torchassistant.build.trust import Trust
 from torchassistant.build.untrained import tell_untrained
 from torchassistant.config import Findings, Spec
-from torchassistant.config.objects import Described, objects_in
+from torchassistant.config.objects import Described, is_object, objects_in
 from torchassistant.config.references import Key
 from torchassistant.config.tree import Path
 from torchassistant.errors import UserCodeError
@@ -137,10 +138,50 @@ def _look_at(described: Described, findings: Findings, trust: Trust) -> None:
     if itself:
         return
     _look_at_arguments(described, [target], findings)
+    _look_at_data(described, target, findings, trust)
     if described.role == "optimizers" and not described.nested and inspect.isclass(target):
         step: Any = getattr(target, "step", None)
         if inspect.isfunction(step) and needs_closure(MethodType(step, target)):
             findings.note(f"{target.__name__} {NEEDS_CLOSURE}", described.path)
+
+
+def _look_at_data(described: Described, target: Any, findings: Findings, trust: Trust) -> None:
+    """Tell of what would be fetched though nobody pinned it, or to where nothing may be written."""
+    args, kwargs = _as_called(described, target)
+    refused = refused_to(target, args, kwargs, trust)
+    if refused is None:
+        missing = absent(target, args, kwargs, trust)
+        refused = None if missing is None else missing.refused
+    if refused is not None:
+        findings.note(refused, described.path)
+
+
+def tell_missing(spec: Spec, findings: Findings, trust: Trust) -> None:
+    """Warn of data that is not there, as far as that can be seen without reading anything.
+
+    Args:
+        spec: The config; what is named in it has been imported.
+        findings: Gets the warnings.
+        trust: Decides what may be imported.
+    """
+    for described in described_in(spec):
+        if described.kind != "object" or not described.name:
+            continue
+        target = find(described.name, ROLES.get(described.role, ANYTHING).homes, trust)
+        missing = absent(target, *_as_called(described, target), trust)
+        if missing is not None:
+            findings.warn(missing.message, described.path)
+
+
+def _as_called(described: Described, target: Any) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call, with something that can be called for each object among them."""
+    spec, given = described.spec, _given(described, ROLES.get(described.role, ANYTHING), target)
+    args = [*given, *(_stand_in if is_object(arg) else arg for arg in spec.args)]
+    return args, {k: _stand_in if is_object(arg) else arg for k, arg in spec.kwargs.items()}
+
+
+def _stand_in() -> None:
+    """Stands for an object that is made later."""
 
 
 def _look_at_arguments(described: Described, targets: Iterable[Any], findings: Findings) -> None:

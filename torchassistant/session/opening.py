@@ -25,6 +25,7 @@ def open_session(
     device: str | None = None,
     wanted: Collection[Key] | None = None,
     stored: Collection[Key] = (),
+    dry: bool = False,
 ) -> Session:
     """A session with its definitions built; pipelines and stages are the caller's to build.
 
@@ -37,6 +38,7 @@ def open_session(
         device: One device for everything, whatever the config says.
         wanted: The definitions that are built, with what they need; None is all.
         stored: The definitions whose state is put back afterwards.
+        dry: Whether nothing may be fetched, nor written.
     """
     if spec.seed is None:
         raise SessionError(f"{shown_path(path)} has no seed in its spec.json")
@@ -44,7 +46,7 @@ def open_session(
     Precision(spec.precision, devices.base).set_for_process()
     leave_compiler_out()
     session = Session(path, spec, spec.seed, devices.base)
-    builder = Builder(spec, session, devices, statics, place_of, trust, stored)
+    builder = Builder(spec, session, devices, statics, place_of, trust, stored, dry)
     builder.build(wanted)
     session.builder = builder
     return session

@@ -1,0 +1,414 @@
+"""Data that torchvision downloads: building only reads it, and another process fetches it.
+
+A dataset is always made as if it had been told not to download. Where its data is not there, and
+the config asks for it, :mod:`.fetch_process` makes it in a fresh folder beside the data, and what
+came is moved into its place once all of it is whole. So nothing is unpacked over anything, and who
+interrupts a download finds the data's folder as it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import filecmp
+import inspect
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torchassistant.build.judging import Verdict, verdict_of
+from torchassistant.build.replacing import replaced
+from torchassistant.build.trust import Trust
+from torchassistant.errors import UserError, shown_path
+from torchassistant.writing import Writing
+
+DATASETS = "torchvision.datasets"
+
+_NOT_SENT = ("transform", "target_transform", "transforms", "loader", "is_valid_file")
+"""Arguments of datasets that have nothing to do with what is fetched."""
+
+_FETCHING = (
+    *("download_url", "download_file_from_google_drive", "download_and_extract_archive"),
+    *("extract_archive", "_decompress"),
+)
+_MISSING = re.compile("not found|no such file|not exist|not present|corrupted", re.IGNORECASE)
+_ASIDE = ".torchassistant-fetching-"
+_SCRIPT = Path(__file__).with_name("fetch_process.py")
+
+
+class Missing(Exception):
+    """Data or weights are not there, and are not fetched now; the message is a sentence."""
+
+
+class NotFetched(Exception):
+    """Data cannot be had; the message is a sentence for the user."""
+
+
+class _Unpacks(RuntimeError):
+    """Something would have been fetched, or unpacked."""
+
+
+def is_dataset(target: Any) -> bool:
+    """Whether this is a dataset of torchvision's own."""
+    home = getattr(target, "__module__", None)
+    is_torchvisions = isinstance(home, str) and home.startswith(f"{DATASETS}.")
+    return is_torchvisions and inspect.isclass(target)
+
+
+def refused_to(
+    target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], trust: Trust
+) -> str | None:
+    """Why a call is refused that would fetch or unpack what nobody pinned; None where it is not.
+
+    Args:
+        target: What is called.
+        args: Its arguments by position.
+        kwargs: Those by name.
+        trust: What the person at the command line allows.
+    """
+    verdict = verdict_of(target)
+    if verdict.kind != "open" or trust.allow_download:
+        return None
+    # A dataset that may unpack without being asked to reads what is unpacked.
+    reads = verdict.argument is None and is_dataset(target)
+    return None if reads or not verdict.is_asked_by(target, args, kwargs) else _refusal(target)
+
+
+def _refusal(target: Any) -> str:
+    name, verdict = getattr(target, "__qualname__", str(target)), verdict_of(target)
+    asked = f' with "{verdict.argument}"' if verdict.argument is not None else ""
+    return (
+        f"{name}{asked} downloads, follows addresses or unpacks, and no checksum says what may "
+        "come of it, so it is refused; --allow-download on the command line allows it"
+    )
+
+
+class DataMaker:
+    """Makes datasets of torchvision.
+
+    Args:
+        trust: What the person at the command line allows.
+        dry: Whether nothing may be fetched, nor written.
+    """
+
+    def __init__(self, trust: Trust, dry: bool) -> None:
+        self.trust = trust
+        self.dry = dry
+
+    def make(self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        """Make a dataset of data that is there, or that is fetched first.
+
+        Args:
+            target: For which :func:`is_dataset` is true.
+            args: Its arguments by position.
+            kwargs: Those by name.
+
+        Raises:
+            Missing: The data is not there, and is not fetched now.
+            NotFetched: It cannot be had.
+        """
+        verdict = verdict_of(target)
+        bound = inspect.signature(target).bind(*args, **kwargs)
+        asked = verdict.is_asked_by(target, args, kwargs)
+        _say_no(bound, verdict)
+        root = data_folder(bound.arguments.get("root"))
+        try:
+            if root is not None and not root.is_dir() and verdict.kind in ("pinned", "open"):
+                # Some make their folder, whatever they are told.
+                raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(root))
+            with _nothing_fetched():
+                return target(*bound.args, **bound.kwargs)
+        except (RuntimeError, OSError) as error:
+            if not (asked and root is not None and _is_missing(error)):
+                raise
+            if verdict.kind == "open" and not self.trust.allow_download:
+                raise NotFetched(_refusal(target)) from error
+            if self.dry:
+                raise Missing(_missing(target, root)) from error
+        self.fetch(target, bound, root, verdict)
+        with _nothing_fetched():
+            return target(*bound.args, **bound.kwargs)
+
+    def fetch(
+        self, target: Any, bound: inspect.BoundArguments, root: Path, verdict: Verdict
+    ) -> None:
+        """Fetch the data of one dataset into its folder.
+
+        Raises:
+            NotFetched: It cannot be had, or may not be written there.
+        """
+        name = target.__qualname__
+        kwargs = {k: v for k, v in _named(bound).items() if k not in ("root", *_NOT_SENT)}
+        if verdict.argument is not None:
+            kwargs[verdict.argument] = True
+        try:
+            json.dumps(kwargs)
+        except (TypeError, ValueError):
+            raise NotFetched(f"{name} is fetched with arguments of plain data only") from None
+        real = _written(root, self.trust)
+        print(f"downloading {name} into {shown_path(root)}", file=sys.stderr, flush=True)
+        with _fresh_folder(real) as aside:
+            (aside / "data").mkdir()
+            pinned = not self.trust.allow_download
+            if verdict.argument is None or verdict.kind == "open":
+                _lay_out(real, aside / "data")
+            request = {
+                "module": target.__module__,
+                "name": name,
+                "kwargs": kwargs,
+                "aside": str(aside),
+                "data": str(real),
+                "pinned": pinned,
+                "path": _importable(),
+            }
+            _expect_fetched(_run(request), name)
+            _move(aside / "data", real)
+
+
+def data_folder(root: Any) -> Path | None:
+    """The folder that the root of a dataset means; None where it is none."""
+    if not isinstance(root, (str, os.PathLike)):
+        return None
+    return Path(os.path.expanduser(os.fspath(root))).absolute()
+
+
+class Absent(NamedTuple):
+    """Data that is certainly not there.
+
+    Args:
+        message: Says so.
+        refused: Why it may not be fetched into its folder; None where it may.
+    """
+
+    message: str
+    refused: str | None
+
+
+def absent(
+    target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], trust: Trust
+) -> Absent | None:
+    """What is to be fetched for a call, as far as that can be seen without reading anything.
+
+    Args:
+        target: What is called.
+        args: Its arguments by position, as the config has them.
+        kwargs: Those by name.
+        trust: What the person at the command line allows.
+    """
+    verdict = verdict_of(target)
+    if not is_dataset(target) or verdict.kind not in ("pinned", "open"):
+        return None
+    try:
+        bound = inspect.signature(target).bind_partial(*args, **kwargs)
+    except TypeError:
+        return None
+    root = data_folder(bound.arguments.get("root"))
+    if root is None or not verdict.is_asked_by(target, args, kwargs):
+        return None
+    # Where these families look; in the folder of another there may be anything.
+    below = target.__name__ if hasattr(target, "raw_folder") else vars(target).get("base_folder")
+    if (root / below if isinstance(below, str) else root).is_dir():
+        return None
+    try:
+        _written(root, trust)
+    except NotFetched as error:
+        return Absent(_missing(target, root), str(error))
+    return Absent(_missing(target, root), None)
+
+
+def _missing(target: Any, root: Path) -> str:
+    return (
+        f"the data of {target.__qualname__} is missing in {shown_path(root)}: init downloads it, "
+        "and check never does"
+    )
+
+
+def _is_missing(error: BaseException) -> bool:
+    is_not_there = isinstance(error, (FileNotFoundError, NotADirectoryError, _Unpacks))
+    return is_not_there or _MISSING.search(str(error)) is not None
+
+
+def _say_no(bound: inspect.BoundArguments, verdict: Verdict) -> None:
+    """Let a call ask for no download."""
+    if verdict.argument is None or verdict.kind not in ("pinned", "open"):
+        return
+    parameter = bound.signature.parameters.get(verdict.argument)
+    if parameter is not None:
+        bound.arguments[verdict.argument] = False
+        return
+    for name, one in bound.signature.parameters.items():
+        if one.kind is inspect.Parameter.VAR_KEYWORD:
+            others = bound.arguments.get(name, {})
+            bound.arguments[name] = {**others, verdict.argument: False}
+
+
+def _named(bound: inspect.BoundArguments) -> dict[str, Any]:
+    """All arguments by name."""
+    named: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = bound.signature.parameters[name].kind
+        named |= value if kind is inspect.Parameter.VAR_KEYWORD else {name: value}
+    return named
+
+
+@contextmanager
+def _nothing_fetched() -> Iterator[None]:
+    """Let the datasets of torchvision neither fetch nor unpack."""
+
+    def refuse(what: Any, *args: Any, **kwargs: Any) -> Any:
+        raise _Unpacks(f"{what} is not there, or not unpacked")
+
+    home = sys.modules[f"{DATASETS}.utils"]
+    originals = {name: getattr(home, name) for name in _FETCHING if hasattr(home, name)}
+    modules = [m for name, m in [*sys.modules.items()] if name.startswith(f"{DATASETS}.")]
+    with replaced(
+        (module, name, refuse)
+        for module in modules
+        for name, original in originals.items()
+        if vars(module).get(name) is original
+    ):
+        yield
+
+
+# The process
+
+
+def _importable() -> list[str]:
+    """Where the process imports from: as this one, but not from the working directory."""
+    here = os.path.realpath(os.getcwd())
+    return [path for path in sys.path if path and os.path.realpath(path) != here]
+
+
+def _run(request: Mapping[str, Any]) -> dict[str, Any]:
+    # -P: what lies in the working directory is not imported.
+    command = [sys.executable, "-P", "-B", str(_SCRIPT)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            with suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(request).encode() + b"\n")
+                process.stdin.flush()
+            answer = process.stdout.read()
+        finally:
+            # Also where somebody interrupts: what it has done is cleared away.
+            process.kill()
+    if not answer:
+        raise NotFetched(f"the process that fetches data ended with {process.returncode}")
+    outcome: dict[str, Any] = json.loads(answer)
+    return outcome
+
+
+def _expect_fetched(outcome: Mapping[str, Any], name: str) -> None:
+    if "unreachable" in outcome:
+        tried = "; ".join(f"{url}: {why}" for url, why in outcome["unreachable"].items())
+        raise NotFetched(f"the data of {name} could not be downloaded: {_in_line(tried)}")
+    if "denied" in outcome:
+        raise NotFetched(f"the data of {name} was not fetched: {outcome['denied']}")
+    if "raised" in outcome:
+        raise NotFetched(f"the data of {name} was not fetched: {_in_line(outcome['raised'])}")
+
+
+def _in_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+# The folders
+
+
+def _written(root: Path, trust: Trust) -> Path:
+    """The real folder behind one that data is to be fetched into; it need not be there.
+
+    Raises:
+        NotFetched: It is no folder, or lies where a config may have nothing written.
+    """
+    try:
+        place = Writing(os.getcwd(), trust.allow_write).folder(root)
+    except UserError as error:
+        raise NotFetched(str(error)) from None
+    found = Path(place.path)
+    if found.exists() and not found.is_dir():
+        raise NotFetched(f"{shown_path(root)} is no folder, so no data can be put there")
+    return found
+
+
+@contextmanager
+def _fresh_folder(data: Path) -> Iterator[Path]:
+    """A folder in the data's folder, which is gone afterwards, as are folders that stay empty."""
+    made = _made(data)
+    try:
+        _clear_litter(data)
+        aside = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=data))
+        lock = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield aside
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+            os.close(lock)
+    finally:
+        for folder in reversed(made):
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _made(folder: Path) -> list[Path]:
+    """Make a folder and those that it lies in; which ones were made."""
+    missing = [f for f in (folder, *folder.parents) if not f.exists()][::-1]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _clear_litter(data: Path) -> None:
+    """Remove what a fetch left that was killed."""
+    for left in data.glob(f"{_ASIDE}*"):
+        with suppress(OSError):
+            handle = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(handle)
+
+
+def _lay_out(data: Path, fresh: Path) -> None:
+    """Show what lies in the data's folder in the fresh one, by links through which one can read."""
+    for entry in os.scandir(data):
+        if not entry.name.startswith(_ASIDE):
+            os.symlink(entry.path, fresh / entry.name)
+
+
+def _move(fresh: Path, data: Path) -> None:
+    """Move what came into the data's folder, if nothing else is in its way.
+
+    Raises:
+        NotFetched: Something else is.
+    """
+    moves: list[tuple[Path, Path]] = []
+    _plan(fresh, data, moves.append)
+    for source, goal in moves:
+        os.rename(source, goal)
+
+
+def _plan(fresh: Path, data: Path, add: Callable[[tuple[Path, Path]], None]) -> None:
+    for entry in sorted(os.scandir(fresh), key=lambda entry: entry.name):
+        source, goal = Path(entry.path), data / entry.name
+        if entry.is_symlink() and os.path.isabs(os.readlink(source)):
+            continue  # one that leads to what lies in the data's folder
+        if not os.path.lexists(goal):
+            add((source, goal))
+        elif goal.is_symlink():
+            raise NotFetched(f"{shown_path(goal)} is a link, and nothing is written through it")
+        elif entry.is_dir(follow_symlinks=False) and goal.is_dir():
+            _plan(source, goal, add)
+        elif not (goal.is_file() and filecmp.cmp(source, goal, shallow=False)):
+            raise NotFetched(
+                f"{goal} is there, and is not what is fetched; nothing was changed: move it away"
+            )
