@@ -16,7 +16,9 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
-from torchassistant.build.trust import LIBRARIES, Trust, home_of, spec_of
+from torchassistant.build.judging import verdict_on
+from torchassistant.build.origin import home_of, name_of
+from torchassistant.build.trust import LIBRARIES, Trust, is_for_judges, spec_of
 from torchassistant.config.homes import TORCHMETRICS
 from torchassistant.config.static import find_source, signature_of
 from torchassistant.errors import UserCodeError, all_near, near, with_article
@@ -70,8 +72,12 @@ def find(path: str, homes: Sequence[str], trust: Trust) -> Any:
         kind = "module" if isinstance(found, ModuleType) else type(found).__name__
         raise NotFound(f'"{path}" is {with_article(kind)}, which cannot be called')
     stranger = trust.stranger_in(found)
-    if stranger is not None:
-        raise _refused(path, stranger)
+    # What was named to be trusted, letter by letter, is trusted wherever it comes from.
+    if stranger is not None and path not in trust.modules:
+        if is_for_judges(stranger) and verdict_on(stranger).kind == "new":
+            raise _unjudged(path, name_of(stranger))
+        home = home_of(stranger)
+        raise _refused(path, home if home not in LIBRARIES else name_of(stranger))
     return found
 
 
@@ -160,6 +166,14 @@ def _refused(path: str, module: str) -> Refused:
         f'"{path}"{where} may not be used: a config may name torchassistant\'s classes, the '
         "modelling parts of torch, torchvision and torchmetrics, and modules below the working "
         f"directory; --trust {module} on the command line allows more"
+    )
+
+
+def _unjudged(path: str, name: str) -> Refused:
+    where = f', which is "{name}",' if path != name else ""
+    return Refused(
+        f'"{path}"{where} may not be used: nobody has judged yet what this callable of the '
+        f"installed {name.partition('.')[0]} does; --trust {name} on the command line allows it"
     )
 
 

@@ -8,17 +8,17 @@ and not the path that was written: ``logging.os.system`` is ``os.system``.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 import sys
 from collections.abc import Iterable
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, ModuleType
 from typing import Any
 
+from torchassistant.build.judging import verdict_on
+from torchassistant.build.origin import home_of, is_as_defined, layers_of, name_of
 from torchassistant.ownership import settle
 from torchassistant.writing import Writing
 
@@ -73,17 +73,6 @@ _MODELLING = {
     "torchvision.tv_tensors": True,
 }
 """Modules of the libraries, and whether they are for configs: the longest name decides."""
-
-_CLASSES_ONLY = ("torch.nn.parallel", "torchvision.datasets")
-"""Their functions call what they are given, or read, unpack and fetch files."""
-
-_FETCHING = "model_name_or_path"
-"""What has this parameter loads a model from the network by its name, and some run its code."""
-
-_TENSOR_TYPES = ("Generator", "Size", "Tensor", "device")
-_NO_TENSOR_FUNCTIONS = ("from_file",)
-# Modules in C, by the name under which people know them.
-_KNOWN_AS = {"posix": "os", "nt": "os", "posixpath": "os.path", "ntpath": "os.path", "_io": "io"}
 
 
 class Trust:
@@ -152,20 +141,22 @@ class Trust:
         is_pythons = top in sys.stdlib_module_names
         return is_pythons and PathFinder.find_spec(top, [self.ownership.root]) is not None
 
-    def stranger_in(self, found: Any) -> str | None:
-        """The module that defines what of an object may not be used; None where all may be."""
-        outer, *inner = _layers_of(found)
-        if not self._may_use(outer):
-            return home_of(outer)
-        homes = map(home_of, inner)
-        return next((home for home in homes if not self.may_come_from(home)), None)
+    def stranger_in(self, found: Any) -> Any | None:
+        """What of an object, or of what it wraps, may not be used; None where all may be."""
+        outer, *inner = layers_of(found)
+        if not is_as_defined(outer) and _of_library(outer) and not self._is_trusted(outer):
+            return outer
+        return next((layer for layer in (outer, *inner) if not self._may_use(layer)), None)
 
-    def _may_use(self, found: Any) -> bool:
-        home = home_of(found)
-        if self.trusts(home) or _is_tensor_made(found):
+    def _may_use(self, layer: Any) -> bool:
+        if self._is_trusted(layer):
             return True
-        from_library = home.partition(".")[0] in LIBRARIES
-        return self.may_come_from(home) and not (from_library and _is_machinery(found, home))
+        if _of_library(layer):
+            return verdict_on(layer).kind not in ("refused", "new")
+        return self.may_come_from(home_of(layer))
+
+    def _is_trusted(self, found: Any) -> bool:
+        return self.trusts(home_of(found)) or self.trusts(name_of(found))
 
     def may_come_from(self, home: str) -> bool:
         """Whether what a module defines may be used."""
@@ -224,68 +215,6 @@ def spec_of(module: str, package: ModuleType | None = None) -> ModuleSpec | None
         return None
 
 
-def home_of(found: Any) -> str:
-    """The module that defines an object; that of its class, where it is an instance."""
-    if isinstance(found, ModuleType):
-        return _KNOWN_AS.get(found.__name__, found.__name__)
-    if isinstance(found, MethodType):
-        found = found.__func__
-    if not isinstance(found, (type, FunctionType, BuiltinFunctionType)):
-        found = type(found)
-    name = getattr(found, "__module__", None)
-    if isinstance(found, BuiltinFunctionType):
-        owner = found.__self__
-        if isinstance(owner, ModuleType):
-            name = owner.__name__
-        elif owner is not None and not name:
-            name = _class_with(found.__name__, owner).__module__
-    name = str(name or "builtins")
-    return _KNOWN_AS.get(name, name)
-
-
-def _class_with(name: str, owner: Any) -> type:
-    """The class that a builtin method comes from."""
-    bound_to = owner if isinstance(owner, type) else type(owner)
-    known = (*inspect.getmro(bound_to), *inspect.getmro(type(bound_to)))
-    return next((one for one in known if name in vars(one)), bound_to)
-
-
-def _layers_of(found: Any) -> list[Any]:
-    """An object, and what it wraps, to the inmost function; one at least.
-
-    A function counts with what it decorates. Of ``functools.partial``, and of objects that a
-    function was decorated with, as by ``functools.lru_cache``, only the function counts.
-    """
-    layers: list[Any] = []
-    for _ in range(_DEEPEST):
-        if isinstance(found, functools.partial):
-            found = found.func
-            continue
-        if isinstance(found, MethodType) and not isinstance(found.__func__, FunctionType):
-            found = found.__func__
-            continue
-        wrapped = _wrapped_by(found)
-        if wrapped is None or isinstance(found, (FunctionType, MethodType)):
-            layers.append(found)
-        if wrapped is None:
-            return layers
-        found = wrapped
-    return [*layers, found]
-
-
-_DEEPEST = 100
-"""Who wraps more often than this wraps in a circle."""
-
-
-def _wrapped_by(found: Any) -> Any:
-    """What ``functools.update_wrapper`` noted, or None. No code of the object is run."""
-    if isinstance(found, type):
-        return None
-    if isinstance(found, MethodType):
-        found = found.__func__
-    return inspect.getattr_static(found, "__wrapped__", None)
-
-
 def _is_modelling(module: str) -> bool:
     """Whether a module of a library is for configs."""
     name = module
@@ -300,36 +229,17 @@ def _holds_modelling(package: str) -> bool:
     )
 
 
-def _is_tensor_made(found: Any) -> bool:
-    """Whether this is one of torch's functions of tensors, or a type that goes with them."""
-    import torch
-
-    name = getattr(found, "__name__", "")
-    if isinstance(found, type):
-        return name in _TENSOR_TYPES and found is getattr(torch, name)
-    if not isinstance(found, BuiltinFunctionType) or name in _NO_TENSOR_FUNCTIONS:
+def is_for_judges(found: Any) -> bool:
+    """Whether this is of the libraries' modelling parts, so that a person has to judge it."""
+    home = home_of(found)
+    if not _of_library(found) or not is_as_defined(found):
         return False
-    return bool(getattr(torch._C._VariableFunctions, name, None) == found)
+    is_of_tensors = home == "torch" and isinstance(found, BuiltinFunctionType)
+    return is_of_tensors or _is_modelling(home)
 
 
-def _is_machinery(found: Any, home: str) -> bool:
-    """Whether this is of a library's modelling part, and still not for configs."""
-    if isinstance(found, MethodType):
-        # A way to make an object of a class is fine, as Embedding.from_pretrained.
-        return not isinstance(found.__self__, type)
-    if isinstance(found, (FunctionType, BuiltinFunctionType)):
-        name = found.__name__
-        is_plain = getattr(sys.modules.get(home), name, None) is found
-        kept = any(_within(home, module) for module in _CLASSES_ONLY)
-        return kept or not is_plain or name.startswith("register_") or _fetches(found)
-    return isinstance(found, type) and _fetches(found)
-
-
-def _fetches(target: Any) -> bool:
-    try:
-        return _FETCHING in inspect.signature(target).parameters
-    except (TypeError, ValueError):
-        return False
+def _of_library(found: Any) -> bool:
+    return home_of(found).partition(".")[0] in LIBRARIES
 
 
 def _within(module: str, package: str) -> bool:
