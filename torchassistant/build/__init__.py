@@ -7,7 +7,7 @@ from torchassistant.build.order import needed_for
 from torchassistant.build.parts import GROUPS, Parts
 from torchassistant.build.pipelines import build_pipeline, build_pipelines, build_stages
 from torchassistant.build.predictions import InferenceInput, inference_inputs
-from torchassistant.build.survey import survey, survey_objects
+from torchassistant.build.survey import survey, survey_objects, tell_missing
 from torchassistant.build.trust import Trust
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "resolve_device",
     "survey",
     "survey_objects",
+    "tell_missing",
 ]

@@ -130,7 +130,7 @@ class Fetch:
     def _watch_torchvision(self) -> None:
         """Put a look at the checksum before each function of torchvision that fetches."""
         utils = import_module("torchvision.datasets.utils")
-        watched = {
+        watched: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
             "check_integrity": self._looking,
             "download_url": self._fetching,
             "download_file_from_google_drive": self._fetching,

@@ -117,6 +117,7 @@ class DataMaker:
         """
         verdict = verdict_of(target)
         bound = inspect.signature(target).bind(*args, **kwargs)
+        given = _named(bound)
         asked = verdict.is_asked_by(target, args, kwargs)
         _say_no(bound, verdict)
         root = data_folder(bound.arguments.get("root"))
@@ -133,22 +134,24 @@ class DataMaker:
                 raise NotFetched(_refusal(target)) from error
             if self.dry:
                 raise Missing(_missing(target, root)) from error
-        self.fetch(target, bound, root, verdict)
+        self.fetch(target, given, root, verdict)
         with _nothing_fetched():
             return target(*bound.args, **bound.kwargs)
 
-    def fetch(
-        self, target: Any, bound: inspect.BoundArguments, root: Path, verdict: Verdict
-    ) -> None:
+    def fetch(self, target: Any, given: Mapping[str, Any], root: Path, verdict: Verdict) -> None:
         """Fetch the data of one dataset into its folder.
+
+        Args:
+            target: The dataset.
+            given: Its arguments by name.
+            root: Its folder.
+            verdict: What is known of it.
 
         Raises:
             NotFetched: It cannot be had, or may not be written there.
         """
         name = target.__qualname__
-        kwargs = {k: v for k, v in _named(bound).items() if k not in ("root", *_NOT_SENT)}
-        if verdict.argument is not None:
-            kwargs[verdict.argument] = True
+        kwargs = {k: v for k, v in given.items() if k not in ("root", *_NOT_SENT)}
         try:
             json.dumps(kwargs)
         except (TypeError, ValueError):
@@ -225,6 +228,11 @@ def absent(
 
 
 def _missing(target: Any, root: Path) -> str:
+    if verdict_of(target).argument is None:
+        return (
+            f"the data of {target.__qualname__} is not unpacked in {shown_path(root)}: init "
+            "unpacks it, where its archives are there, and check never does"
+        )
     return (
         f"the data of {target.__qualname__} is missing in {shown_path(root)}: init downloads it, "
         "and check never does"
@@ -238,16 +246,15 @@ def _is_missing(error: BaseException) -> bool:
 
 def _say_no(bound: inspect.BoundArguments, verdict: Verdict) -> None:
     """Let a call ask for no download."""
-    if verdict.argument is None or verdict.kind not in ("pinned", "open"):
+    if verdict.kind not in ("pinned", "open"):
         return
-    parameter = bound.signature.parameters.get(verdict.argument)
-    if parameter is not None:
-        bound.arguments[verdict.argument] = False
-        return
-    for name, one in bound.signature.parameters.items():
-        if one.kind is inspect.Parameter.VAR_KEYWORD:
-            others = bound.arguments.get(name, {})
-            bound.arguments[name] = {**others, verdict.argument: False}
+    asks = verdict.argument or "download"
+    if asks in bound.signature.parameters:
+        bound.arguments[asks] = False
+    elif verdict.argument is not None:
+        for name, parameter in bound.signature.parameters.items():
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                bound.arguments[name] = {**bound.arguments.get(name, {}), asks: False}
 
 
 def _named(bound: inspect.BoundArguments) -> dict[str, Any]:
@@ -269,12 +276,15 @@ def _nothing_fetched() -> Iterator[None]:
     home = sys.modules[f"{DATASETS}.utils"]
     originals = {name: getattr(home, name) for name in _FETCHING if hasattr(home, name)}
     modules = [m for name, m in [*sys.modules.items()] if name.startswith(f"{DATASETS}.")]
-    with replaced(
+    functions = (
         (module, name, refuse)
         for module in modules
         for name, original in originals.items()
         if vars(module).get(name) is original
-    ):
+    )
+    # It has a step of its own between what is unpacked and what is read, and writes a file by it.
+    phototour = sys.modules[f"{DATASETS}.phototour"].PhotoTour
+    with replaced([*functions, (phototour, "cache", refuse)]):
         yield
 
 

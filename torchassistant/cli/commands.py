@@ -71,7 +71,7 @@ def asked_name(draft: Draft) -> str:
 def check(arguments: Namespace) -> int:
     """Find what is wrong with a config."""
     with stopping_at_once():
-        draft = Draft(arguments.config, arguments.settings, **allowed(arguments))
+        draft = Draft(arguments.config, arguments.settings, **allowed(arguments), dry=True)
         warn(draft.warnings)
         report = draft.preflight() if arguments.preflight else None
     if arguments.complete:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchassistant.build import Statics, Trust, build_pipelines, build_stages, fill
+from torchassistant.build import Statics, Trust, build_pipelines, build_stages, fill, tell_missing
 from torchassistant.build.code import code_of
 from torchassistant.config import Findings, Spec, completed, has_gaps, read
 from torchassistant.data.randomness import derived, random_state, seeded
@@ -35,6 +35,7 @@ class Draft:
         trust: Modules that it may name, beyond those that any config may.
         allow_download: Whether it may download, follow addresses and unpack what nobody pinned.
         allow_write: Folders that it may write into, beyond those that any config may.
+        dry: Whether it is only looked at, as by ``check``: nothing is fetched, nor written.
 
     Raises:
         ConfigError: With every problem of the config.
@@ -48,12 +49,16 @@ class Draft:
         trust: Sequence[str] = (),
         allow_download: bool = False,
         allow_write: Sequence[str] = (),
+        dry: bool = False,
     ) -> None:
         self.trust = Trust(trust, allow_download, allow_write)
+        self.dry = dry
         self.findings: Findings = read(config, settings)
         self.spec: Spec = checked(self.findings, self.trust)
+        if dry:
+            tell_missing(self.spec, self.findings, self.trust)
         if has_gaps(self.spec):
-            filled = fill(self.spec, self.findings, self.trust)
+            filled = fill(self.spec, self.findings, self.trust, dry)
             self.spec = completed(filled, self.findings)
             self.findings.raise_if_any()
 
@@ -86,15 +91,19 @@ class Draft:
         if self.spec.seed is None:
             self.spec.seed = secrets.randbits(48)
         statics = Statics()
-        session = open_session(path, self.spec, self.findings.place_of, statics, self.trust)
+        session = open_session(
+            path, self.spec, self.findings.place_of, statics, self.trust, dry=self.dry
+        )
         build_pipelines(session.builder)
         build_stages(session.builder)
         return session, statics
 
     def preflight(self) -> Preflight:
-        """Build everything and run one batch of every pipeline; nothing is written."""
+        """Build everything and run one batch of every pipeline; nothing is written if it is dry."""
         session, _ = self.build(Path(self.spec.session_dir or "session"))
-        return preflight(session)
+        report = preflight(session)
+        report.warnings[:0] = session.builder.maker.warnings
+        return report
 
 
 def create_session(
