@@ -7,7 +7,7 @@ from torchassistant.build.order import needed_for
 from torchassistant.build.parts import GROUPS, Parts
 from torchassistant.build.pipelines import build_pipeline, build_pipelines, build_stages
 from torchassistant.build.predictions import InferenceInput, inference_inputs
-from torchassistant.build.survey import survey, survey_objects, tell_missing
+from torchassistant.build.survey import missing_data, survey, survey_objects
 from torchassistant.build.trust import Trust
 
 __all__ = [
@@ -22,9 +22,9 @@ __all__ = [
     "build_stages",
     "fill",
     "inference_inputs",
+    "missing_data",
     "needed_for",
     "resolve_device",
     "survey",
     "survey_objects",
-    "tell_missing",
 ]

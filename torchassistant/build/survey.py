@@ -28,7 +28,7 @@ from torchassistant.config import Findings, Spec
 from torchassistant.config.objects import Described, is_object, objects_in
 from torchassistant.config.references import Key
 from torchassistant.config.tree import Path
-from torchassistant.errors import UserCodeError
+from torchassistant.errors import Problem, UserCodeError
 from torchassistant.training.optimizing import NEEDS_CLOSURE, needs_closure
 
 _LOADER_GIVEN = ("dataset", "collate_fn", "generator")
@@ -156,21 +156,23 @@ def _look_at_data(described: Described, target: Any, findings: Findings, trust: 
         findings.note(refused, described.path)
 
 
-def tell_missing(spec: Spec, findings: Findings, trust: Trust) -> None:
-    """Warn of data that is not there, as far as that can be seen without reading anything.
+def missing_data(spec: Spec, findings: Findings, trust: Trust) -> list[Problem]:
+    """Data that is not there, as far as that can be seen without reading anything.
 
     Args:
         spec: The config; what is named in it has been imported.
-        findings: Gets the warnings.
+        findings: Knows where things stand.
         trust: Decides what may be imported.
     """
+    found = []
     for described in described_in(spec):
         if described.kind != "object" or not described.name:
             continue
         target = find(described.name, ROLES.get(described.role, ANYTHING).homes, trust)
         missing = absent(target, *_as_called(described, target), trust)
         if missing is not None:
-            findings.warn(missing.message, described.path)
+            found.append(findings.problem(missing.message, described.path))
+    return found
 
 
 def _as_called(described: Described, target: Any) -> tuple[list[Any], dict[str, Any]]:

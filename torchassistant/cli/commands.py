@@ -72,7 +72,7 @@ def check(arguments: Namespace) -> int:
     """Find what is wrong with a config."""
     with stopping_at_once():
         draft = Draft(arguments.config, arguments.settings, **allowed(arguments), dry=True)
-        warn(draft.warnings)
+        warn([*draft.warnings, *([] if arguments.preflight else draft.missing)])
         report = draft.preflight() if arguments.preflight else None
     if arguments.complete:
         print(json.dumps(as_data(draft.spec), indent=2, ensure_ascii=False))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchassistant.build import Statics, Trust, build_pipelines, build_stages, fill, tell_missing
+from torchassistant.build import Statics, Trust, build_pipelines, build_stages, fill, missing_data
 from torchassistant.build.code import code_of
 from torchassistant.config import Findings, Spec, completed, has_gaps, read
 from torchassistant.data.randomness import derived, random_state, seeded
@@ -37,6 +37,9 @@ class Draft:
         allow_write: Folders that it may write into, beyond those that any config may.
         dry: Whether it is only looked at, as by ``check``: nothing is fetched, nor written.
 
+    ``missing`` tells of data that a dry one would have to fetch, as far as that is seen at once;
+    what a config leaves out is not filled in then.
+
     Raises:
         ConfigError: With every problem of the config.
         UserCodeError: A module of the user raised while it was imported.
@@ -55,9 +58,8 @@ class Draft:
         self.dry = dry
         self.findings: Findings = read(config, settings)
         self.spec: Spec = checked(self.findings, self.trust)
-        if dry:
-            tell_missing(self.spec, self.findings, self.trust)
-        if has_gaps(self.spec):
+        self.missing = missing_data(self.spec, self.findings, self.trust) if dry else []
+        if has_gaps(self.spec) and not self.missing:
             filled = fill(self.spec, self.findings, self.trust, dry)
             self.spec = completed(filled, self.findings)
             self.findings.raise_if_any()
@@ -99,7 +101,14 @@ class Draft:
         return session, statics
 
     def preflight(self) -> Preflight:
-        """Build everything and run one batch of every pipeline; nothing is written if it is dry."""
+        """Build everything and run one batch of every pipeline; nothing is written if it is dry.
+
+        Raises:
+            ConfigError: Data is missing, or a pipeline cannot run.
+            UserCodeError: The user's code raised.
+        """
+        if self.missing:
+            raise ConfigError(*self.missing)
         session, _ = self.build(Path(self.spec.session_dir or "session"))
         report = preflight(session)
         report.warnings[:0] = session.builder.maker.warnings
