@@ -13,6 +13,7 @@ from torchassistant.build.importing import NotFound, find, find_constant
 from torchassistant.build.pretrained import LeftOut, called_without_weights, reads_weights
 from torchassistant.build.roles import ROLES, is_itself
 from torchassistant.build.trust import LIBRARIES, Trust
+from torchassistant.build.written import keep_to
 from torchassistant.config.objects import LITERAL, TENSOR, form_of, is_object, nested_in
 from torchassistant.config.tensors import dtype_of
 from torchassistant.config.tree import Path
@@ -144,7 +145,9 @@ class ObjectMaker:
         try:
             if self.left_out is not None and reads_weights(target):
                 return called_without_weights(target, args, kwargs, self.left_out)
-            return target(*args, **kwargs)
+            made = target(*args, **kwargs)
+            keep_to(self.trust.writing.beside(getattr(self.session, "path", None)), made, target)
+            return made
         except UserError as error:
             raise self.problem(f"{name}: {error}", path) from error
         except Exception as error:
