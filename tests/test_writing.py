@@ -107,6 +107,8 @@ def test_a_root_may_be_hidden_itself(work: Path) -> None:
     hidden = work / ".mine"
     hidden.mkdir()
     append(Writing(str(hidden)), "out.jsonl")
+    for session in ("", "run", ".run", hidden / "run"):
+        Writing(str(hidden)).expect_session(session)
     append(Writing(str(work), [str(hidden)]), ".mine/more.jsonl")
 
 

@@ -3,15 +3,22 @@
 One that takes ``input`` beside the data is told, in inference, what the data is a prediction for:
 the text of the input, or a dict of texts by port where the ports are several. One that takes
 ``several`` is told whether more than one prediction is made.
+
+In Python they write where you say. What a config names is written below the working directory or
+the session folder alone, unless ``--allow-write`` allows another one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import json
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +26,7 @@ import torch
 from torch import Tensor
 
 from torchassistant.errors import DataError
+from torchassistant.writing import WritesFiles, Writing, mark, new_file
 
 _PRINTED_WHOLE = 1000
 """Tensors of more elements are described, not printed: nobody reads that many numbers."""
@@ -96,12 +104,12 @@ def _tensor_text(tensor: Tensor) -> str:
     return f"{described}, {low} to {high}"
 
 
-class SaveImages:
+class SaveImages(WritesFiles):
     """Saves images as PNG files, those of a batch in one grid.
 
     The files are named ``000001.png`` and so on, after the highest number that is there; a dict
     gives one file a key, ``000001-KEY.png``, all of one number. A file appears under its name only
-    when it is whole.
+    when it is whole, and takes the place of no other.
 
     Args:
         folder: Where to; made when the first image is saved. Relative to the working folder.
@@ -112,6 +120,8 @@ class SaveImages:
         ValueError: ``columns`` is less than 1, or ``prefix`` contains a path separator.
     """
 
+    names_place = "folder"
+
     def __init__(self, folder: str | Path, columns: int = 8, prefix: str = "") -> None:
         if columns < 1:
             raise ValueError(f"columns must be at least 1, found {columns}")
@@ -120,6 +130,11 @@ class SaveImages:
         self.folder = Path(folder)
         self.columns = columns
         self.prefix = prefix
+
+    def keep_to(self, writing: Writing) -> None:
+        """Write below what a config may write to; the prefix counts as a part of names."""
+        self.place = writing.folder(self.folder)
+        writing.folder(self.folder / f"{self.prefix}000001.png")
 
     def __call__(
         self,
@@ -144,11 +159,9 @@ class SaveImages:
             grids = {f"-{_safe(key)}": self._grid(data[key], f'"{key}": ') for key in data}
         else:
             grids = {"": self._grid(data, "")}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        number = self._next_number()
-        names = [f"{self.prefix}{number:06d}{suffix}.png" for suffix in grids]
-        for name, grid in zip(names, grids.values(), strict=True):
-            self._save(grid, name)
+        images = {suffix: _as_png(grid) for suffix, grid in grids.items()}
+        with self._opened() as folder:
+            names = self._saved(images, folder)
         if input is not None:
             files = ", ".join(str(self.folder / name) for name in names)
             print(f"{_input_text(input)}: {files}", flush=True)
@@ -171,20 +184,86 @@ class SaveImages:
             grid[:, top : top + height, left : left + width] = image
         return grid[0] if channels == 1 else grid.permute(1, 2, 0).contiguous()
 
-    def _next_number(self) -> int:
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The folder, open; it is made where it is missing."""
+        if self.place is not None:
+            with self.place.opened() as folder:
+                yield folder
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+
+    def _saved(self, images: Mapping[str, bytes], folder: int) -> list[str]:
+        """The names under which images were saved, all of one number that nobody has."""
+        number = self._next_number(folder)
+        while True:
+            names = [f"{self.prefix}{number:06d}{suffix}.png" for suffix in images]
+            done: list[str] = []
+            try:
+                for name, image in zip(names, images.values(), strict=True):
+                    _put(image, name, folder)
+                    done.append(name)
+                return names
+            except FileExistsError:  # another process saves images here
+                for name in done:
+                    os.unlink(name, dir_fd=folder)
+                number += 1
+
+    def _next_number(self, folder: int) -> int:
         pattern = re.compile(re.escape(self.prefix) + r"(\d{6,})(-.*)?\.png")
-        found = (pattern.fullmatch(name) for name in os.listdir(self.folder))
+        found = (pattern.fullmatch(name) for name in os.listdir(folder))
         return 1 + max((int(match[1]) for match in found if match), default=0)
 
-    def _save(self, grid: Tensor, name: str) -> None:
-        from PIL import Image
 
-        aside = self.folder / f".{name}.{os.getpid()}.part"
+def _as_png(grid: Tensor) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(grid.numpy()).save(file, format="PNG")
+    return file.getvalue()
+
+
+def _put(data: bytes, name: str, folder: int) -> None:
+    """A new file in an open folder, which appears under its name when it is whole.
+
+    Raises:
+        FileExistsError: There is something of this name.
+    """
+    aside = f".{name}.{os.getpid()}.part"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(aside, dir_fd=folder)
+    try:
+        _write(data, aside, folder)
         try:
-            Image.fromarray(grid.numpy()).save(aside, format="PNG")
-            aside.replace(self.folder / name)
-        finally:
-            aside.unlink(missing_ok=True)
+            # Not renamed: that would replace what has the name.
+            os.link(aside, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_SECOND_NAMES:
+                raise
+            _write(data, name, folder)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(aside, dir_fd=folder)
+
+
+_NO_SECOND_NAMES = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+"""What file systems answer that know one name for a file."""
+
+
+def _write(data: bytes, name: str, folder: int) -> None:
+    try:
+        with open(new_file(folder, name), "wb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise
+    except BaseException:
+        os.unlink(name, dir_fd=folder)
+        raise
 
 
 def _safe(key: str) -> str:
@@ -219,7 +298,7 @@ def _image_batch(value: Any, place: str) -> Tensor:
     return images
 
 
-class JsonLines:
+class JsonLines(WritesFiles):
     """Appends the data to a file, as JSON, one line a call, in UTF-8.
 
     Tensors and arrays become lists, numbers that JSON does not have (NaN, infinity) become null.
@@ -227,11 +306,20 @@ class JsonLines:
     ``input`` of its own, ``input`` and ``result``.
 
     Args:
-        path: The file; it and its folder are made when the first line is written.
+        path: The file; it and its folder are made when the first line is written. Where a config
+            names it, it ends in ``.jsonl``, ``.ndjson``, ``.json``, ``.txt`` or ``.log``, and one
+            that is there already has to be of this class.
     """
+
+    names_place = "path"
+    suffixes = (".jsonl", ".ndjson", ".json", ".txt", ".log")
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+
+    def keep_to(self, writing: Writing) -> None:
+        """Write a file that a config may write to, with a name that runs nowhere."""
+        self.place = writing.file(self.path, self.suffixes)
 
     def __call__(self, data: Any, *, input: str | Mapping[str, str] | None = None) -> None:
         """Append one line.
@@ -247,10 +335,24 @@ class JsonLines:
             is_apart = not isinstance(data, Mapping) or "input" in data
             data = {"input": input, "result": data} if is_apart else {"input": input, **data}
         line = json.dumps(_jsonable(data, "the data"), ensure_ascii=False, allow_nan=False) + "\n"
+        with self._opened() as file:
+            # One write of whole bytes: lines of several processes do not mix.
+            left = memoryview(line.encode("utf-8", errors="backslashreplace"))
+            while left:
+                left = left[os.write(file, left) :]
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The file, open to append to it."""
+        if self.place is not None:
+            with self.place.appending() as file:
+                yield file
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # One write of whole bytes: lines of several processes do not mix.
-        with self.path.open("ab", buffering=0) as file:
-            file.write(line.encode("utf-8", errors="backslashreplace"))
+        with self.path.open("ab", buffering=0) as opened:
+            if opened.tell() == 0:
+                mark(opened.fileno())
+            yield opened.fileno()
 
 
 def _jsonable(value: Any, place: str) -> Any:

@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from torchassistant.config.kinds import SESSION_PARTS, is_session
 from torchassistant.errors import UserError, listing, shown_path
 
 _OF_CODE = re.compile(
@@ -114,6 +113,24 @@ class Writing:
         place.expect_own()
         return place
 
+    def expect_session(self, path: str | Path) -> None:
+        """See that a config may have a new session made somewhere.
+
+        A session is a new folder, and its files have names of ours, which nothing runs. So it may
+        be anywhere but among the settings of programs, and where they look for code.
+
+        Raises:
+            UserError: It is to be there.
+        """
+        whole = os.path.normpath(os.path.join(self.root, path))
+        if any(_steps_below(f, whole) is not None for f in (self.root, *self.allowed)):
+            return
+        try:
+            Place(os.sep, tuple(whole.strip(os.sep).split(os.sep)), f'"{path}"').refuse_names()
+        except UserError as error:
+            allow = f"--allow-write {os.path.dirname(whole)} on the command line allows it"
+            raise UserError(f"{error}; {allow}") from None
+
     def _grounds(self) -> Iterator[tuple[str, bool]]:
         """Folders below which may be written, and whether the person allowed them."""
         yield from ((folder, True) for folder in self.allowed)
@@ -122,6 +139,8 @@ class Writing:
         yield self.root, False
 
     def _refuse_parts_of_sessions(self, place: Place) -> None:
+        from torchassistant.config.kinds import SESSION_PARTS, is_session
+
         whole = Path(place.path)
         for folder, part in zip(whole.parents, (whole, *whole.parents), strict=False):
             is_one = self.session is not None and str(folder) == os.path.realpath(self.session)

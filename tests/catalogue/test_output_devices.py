@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -148,14 +150,37 @@ def test_what_is_no_image_is_refused_and_nothing_saved(tmp_path, data, said):
 
 
 def test_a_failed_save_leaves_nothing(tmp_path, monkeypatch):
-    def fail(self, path, **_):
-        path.write_bytes(b"half")
+    def fail(*_, **__):
         raise OSError("disk full")
 
-    monkeypatch.setattr(Image.Image, "save", fail)
+    monkeypatch.setattr(os, "link", fail)
     with pytest.raises(OSError, match="disk full"):
         SaveImages(tmp_path)(torch.rand(2, 2))
     assert names(tmp_path) == []
+
+
+def test_where_a_file_has_one_name_only_images_are_saved_too(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "link", fail)
+    SaveImages(tmp_path)(torch.ones(2, 2))
+    SaveImages(tmp_path)(torch.ones(2, 2))
+    assert names(tmp_path) == ["000001.png", "000002.png"]
+    assert pixels(tmp_path / "000002.png").min() == 255
+
+
+def test_no_file_takes_the_place_of_another(tmp_path, monkeypatch):
+    (tmp_path / "000001-b.png").write_bytes(b"somebody else's")
+    (tmp_path / "away").touch()
+    (tmp_path / "000002-a.png").symlink_to(tmp_path / "away")
+    monkeypatch.setattr(SaveImages, "_next_number", lambda self, folder: 1)  # they came since
+    SaveImages(tmp_path)({"a": torch.ones(2, 2), "b": torch.ones(2, 2)})
+    assert names(tmp_path) == [
+        *("000001-b.png", "000002-a.png", "000003-a.png", "000003-b.png", "away")
+    ]
+    assert (tmp_path / "000001-b.png").read_bytes() == b"somebody else's"
+    assert (tmp_path / "away").read_bytes() == b""
 
 
 @pytest.mark.parametrize("arguments", [{"columns": 0}, {"prefix": "a/b"}])

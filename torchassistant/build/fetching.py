@@ -28,7 +28,6 @@ from torchassistant.build.judging import Verdict, verdict_of
 from torchassistant.build.replacing import replaced
 from torchassistant.build.trust import Trust
 from torchassistant.errors import UserError, shown_path
-from torchassistant.writing import Writing
 
 DATASETS = "torchvision.datasets"
 
@@ -340,7 +339,7 @@ def _written(root: Path, trust: Trust) -> Path:
         NotFetched: It is no folder, or lies where a config may have nothing written.
     """
     try:
-        place = Writing(os.getcwd(), trust.allow_write).folder(root)
+        place = trust.writing.folder(root)
     except UserError as error:
         raise NotFetched(str(error)) from None
     found = Path(place.path)

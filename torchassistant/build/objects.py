@@ -25,6 +25,7 @@ from torchassistant.build.pretrained import (
 )
 from torchassistant.build.roles import ROLES, is_itself
 from torchassistant.build.trust import LIBRARIES, Trust
+from torchassistant.build.written import keep_to
 from torchassistant.config.objects import LITERAL, TENSOR, form_of, is_object, nested_in
 from torchassistant.config.tensors import dtype_of
 from torchassistant.config.tree import Path
@@ -162,7 +163,9 @@ class ObjectMaker:
         if refused is not None:
             raise self.problem(refused, path)
         try:
-            return self.made(target, args, kwargs, path)
+            made = self.made(target, args, kwargs, path)
+            keep_to(self.trust.writing.beside(getattr(self.session, "path", None)), made, target)
+            return made
         except (Missing, NotFetched) as error:
             raise self.problem(f"{what}: {error}", path) from error
         except UserError as error:

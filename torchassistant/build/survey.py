@@ -24,12 +24,14 @@ from torchassistant.build.importing import (
 from torchassistant.build.roles import ANYTHING, ROLES, Role, is_itself, takes_optimizer_first
 from torchassistant.build.trust import Trust
 from torchassistant.build.untrained import tell_untrained
+from torchassistant.build.written import misplaced
 from torchassistant.config import Findings, Spec
 from torchassistant.config.objects import Described, is_object, objects_in
 from torchassistant.config.references import Key
 from torchassistant.config.tree import Path
 from torchassistant.errors import Problem, UserCodeError
 from torchassistant.training.optimizing import NEEDS_CLOSURE, needs_closure
+from torchassistant.writing import Writing
 
 _LOADER_GIVEN = ("dataset", "collate_fn", "generator")
 """Arguments of a ``DataLoader`` that the loader factory gives itself."""
@@ -59,16 +61,25 @@ def survey(
         for misfit in misfits(DataLoader, _LOADER_GIVEN[:1], (), dict.fromkeys(own)):
             findings.note(misfit.message, (*path, *misfit.path), misfit.at_key)
     # Last, because it ends where a module of the user raised.
-    survey_objects(described_in(spec, wanted), findings, trust)
+    survey_objects(described_in(spec, wanted), findings, trust, spec.session_dir)
     tell_untrained(spec, findings, trust)
 
 
-def survey_objects(objects: Iterable[Described], findings: Findings, trust: Trust) -> None:
+def survey_objects(
+    objects: Iterable[Described], findings: Findings, trust: Trust, session_dir: str | None
+) -> None:
     """The same for some objects.
+
+    Args:
+        objects: What the config describes.
+        findings: Gets the problems.
+        trust: Decides what may be imported.
+        session_dir: Where the session is.
 
     Raises:
         UserCodeError: A module of the user raised while it was imported.
     """
+    writing = trust.writing.beside(session_dir)
     first: UserCodeError | None = None
     failed: set[str] = set()
     for described in objects:
@@ -79,7 +90,7 @@ def survey_objects(objects: Iterable[Described], findings: Findings, trust: Trus
             _look_at_arguments(described, [read_only(described.name)], findings)
             continue
         try:
-            _look_at(described, findings, trust)
+            _look_at(described, findings, trust, writing)
         except UserCodeError as error:
             if isinstance(error, ImportFailure):
                 failed.add(error.module)
@@ -115,7 +126,7 @@ def _loaders(spec: Spec, wanted: Collection[Key] | None) -> Iterator[tuple[Path,
             yield ("initialize", "definitions", index, "spec"), definition.spec.kwargs
 
 
-def _look_at(described: Described, findings: Findings, trust: Trust) -> None:
+def _look_at(described: Described, findings: Findings, trust: Trust, writing: Writing) -> None:
     role = ROLES.get(described.role, ANYTHING)
     spec = described.spec
     try:
@@ -139,6 +150,9 @@ def _look_at(described: Described, findings: Findings, trust: Trust) -> None:
         return
     _look_at_arguments(described, [target], findings)
     _look_at_data(described, target, findings, trust)
+    unwritable = misplaced(target, spec.args, spec.kwargs, writing)
+    if unwritable is not None:
+        findings.note(unwritable.message, (*described.path, *unwritable.path))
     if described.role == "optimizers" and not described.nested and inspect.isclass(target):
         step: Any = getattr(target, "step", None)
         if inspect.isfunction(step) and needs_closure(MethodType(step, target)):

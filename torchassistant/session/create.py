@@ -11,7 +11,7 @@ from torchassistant.build import Statics, Trust, build_pipelines, build_stages, 
 from torchassistant.build.code import code_of
 from torchassistant.config import Findings, Spec, completed, has_gaps, read
 from torchassistant.data.randomness import derived, random_state, seeded
-from torchassistant.errors import ConfigError, Problem, SessionError, shown_path
+from torchassistant.errors import ConfigError, Problem, SessionError, UserError, shown_path
 from torchassistant.session.checking import checked
 from torchassistant.session.environment import circumstances, created
 from torchassistant.session.folder import SessionFolder
@@ -58,6 +58,10 @@ class Draft:
         self.dry = dry
         self.findings: Findings = read(config, settings)
         self.spec: Spec = checked(self.findings, self.trust)
+        try:
+            self.trust.writing.expect_session(self.spec.session_dir or "")
+        except UserError as error:
+            raise ConfigError(self.findings.problem(str(error), ("session_dir",))) from None
         self.missing = missing_data(self.spec, self.findings, self.trust) if dry else []
         if has_gaps(self.spec) and not self.missing:
             filled = fill(self.spec, self.findings, self.trust, dry)

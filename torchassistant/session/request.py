@@ -99,7 +99,8 @@ class Request(Generic[Wish]):
     def _look_at_objects(self) -> None:
         check_sources(self.wish, self.own)
         try:
-            survey_objects(objects_in(self.wish, (), ""), self.own, self.trust)
+            objects = objects_in(self.wish, (), "")
+            survey_objects(objects, self.own, self.trust, self.wish.session_dir)
         except UserCodeError as error:
             error.problems = self.own.in_order()
             raise
