@@ -56,12 +56,13 @@ class Writing:
         """The same, with a session folder."""
         return Writing(self.root, self.allowed, session)
 
-    def place(self, path: str | Path) -> Place:
+    def place(self, path: str | Path, is_folder: bool = False) -> Place:
         """What a path of the config means, where something may be written there.
 
         Args:
             path: A file or a folder; relative to the working directory. ``..`` is taken away
                 before links are looked at.
+            is_folder: Which of the two it is, for what the message tells to allow.
 
         Raises:
             UserError: It lies elsewhere, or a link leads there.
@@ -76,9 +77,10 @@ class Writing:
                 place = Place(os.path.realpath(folder), steps, given, is_allowed)
                 place.refuse_links()
                 return place
+        allows = whole if is_folder else os.path.dirname(whole)
         raise UserError(
             f"{given} lies neither below the working directory nor below the session folder; "
-            f"--allow-write {os.path.dirname(whole)} on the command line allows it"
+            f"--allow-write {allows} on the command line allows it"
         )
 
     def folder(self, path: str | Path) -> Place:
@@ -87,7 +89,9 @@ class Writing:
         Raises:
             UserError: It may not; the sentence says what would do.
         """
-        place = self.place(path)
+        return self._sound(self.place(path, is_folder=True))
+
+    def _sound(self, place: Place) -> Place:
         place.refuse_names()
         self._refuse_parts_of_sessions(place)
         return place
@@ -102,7 +106,7 @@ class Writing:
         Raises:
             UserError: It may not; or it is there, and was not made here.
         """
-        place = self.folder(path)
+        place = self._sound(self.place(path))
         if not place.steps or not place.steps[-1].lower().endswith(tuple(suffixes)):
             raise UserError(
                 f"{place.given} may not be written: the name of the file has to end in "

@@ -341,7 +341,9 @@ def _written(root: Path, trust: Trust) -> Path:
     try:
         place = trust.writing.folder(root)
     except UserError as error:
-        raise NotFetched(str(error)) from None
+        raise NotFetched(
+            f"data would be fetched into its folder, which is not allowed: {error}"
+        ) from None
     found = Path(place.path)
     if found.exists() and not found.is_dir():
         raise NotFetched(f"{shown_path(root)} is no folder, so no data can be put there")

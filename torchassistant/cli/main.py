@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from torchassistant.cli import folder, streams
 from torchassistant.cli.arguments import SUMMARIES, parser_of, whole_parser
 from torchassistant.cli.outcome import DONE, status_of
+from torchassistant.cli.traceless import leaving_no_trace
 
 
 def main(argv: list[str], prog: str = "torchassistant") -> int:
@@ -55,9 +57,15 @@ def _print_schema() -> int:
 
 
 def _run(command: str, arguments: Any) -> int:
-    """Run the function behind a command; only now is the engine imported."""
+    """Run the function behind a command."""
     if command == "schema":
         return _print_schema()
+    with leaving_no_trace() if command == "check" else nullcontext():
+        return _run_engine(command, arguments)
+
+
+def _run_engine(command: str, arguments: Any) -> int:
+    """The same for all that need the engine; only now is it imported."""
     if command in ("init", "check", "verify-resume"):
         _refuse_early(arguments)
     from torchassistant.cli import commands, verifying
