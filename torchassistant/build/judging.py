@@ -62,7 +62,8 @@ class Verdict(NamedTuple):
         except (TypeError, ValueError):
             return True
         given.apply_defaults()
-        value = given.arguments.get(self.argument)
+        # What goes on through **kwargs is among the keyword arguments only.
+        value = given.arguments.get(self.argument, given.kwargs.get(self.argument))
         if not self.values:
             # A model, or a function, in the place of its name is at hand already.
             return not callable(value) and bool(value)
