@@ -35,36 +35,36 @@ def to_be_judged(library: str) -> dict[str, Any]:
     return found
 
 
-def _reached(library: Any) -> Iterator[Any]:
-    """What a dotted path may lead to that begins with a library."""
+def _reached(library: ModuleType) -> Iterator[Any]:
+    """What a config, or a module of the user's, can get from a library: all that has a name."""
     trust = Trust()
-    waiting = [library]
+    waiting: list[Any] = [library]
     seen: dict[int, Any] = {}
     while waiting:
         holder = waiting.pop()
-        for name in _names_in(holder, trust):
+        if id(holder) in seen:
+            continue
+        seen[id(holder)] = holder
+        names = {name for name in dir(holder) if not name.startswith("_")}
+        if isinstance(holder, ModuleType):
+            # Some modules make a name only when it is asked for.
+            names.update(vars(holder).get("__all__", ()))
+            waiting += _modules_in(holder, trust)
+        for name in sorted(names):
             value = getattr(holder, name, None)
             if isinstance(value, ModuleType):
-                opens = trust.may_look_into(value)
-            else:
-                opens = inspect.isclass(value) and is_for_judges(value)
-                if callable(value):
-                    yield value
-            if opens and id(value) not in seen:
-                seen[id(value)] = value
-                waiting.append(value)
+                waiting += [value] if trust.may_look_into(value) else []
+            elif callable(value):
+                yield value
+                waiting += [value] if inspect.isclass(value) and is_for_judges(value) else []
 
 
-def _names_in(holder: Any, trust: Trust) -> list[str]:
-    """The public names of a module or class; the modules of a package are imported."""
-    names = {name for name in dir(holder) if not name.startswith("_")}
-    if isinstance(holder, ModuleType):
-        for info in pkgutil.iter_modules(vars(holder).get("__path__", [])):
-            full = f"{holder.__name__}.{info.name}"
-            if not info.name.startswith("_") and trust.may_import(full):
-                names.add(info.name)
-                importlib.import_module(full)
-    return sorted(names)
+def _modules_in(package: ModuleType, trust: Trust) -> Iterator[ModuleType]:
+    for info in pkgutil.iter_modules(vars(package).get("__path__", [])):
+        full = f"{package.__name__}.{info.name}"
+        if trust.may_import(full):
+            # Not by attribute: a function of the package may have the name of its module.
+            yield importlib.import_module(full)
 
 
 def lines_of(library: str) -> dict[str, str]:

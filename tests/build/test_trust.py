@@ -167,6 +167,52 @@ TORCHS = [
     Hostile("torch.distributions.kl.warnings.warn", ["x"]),
 ]
 
+MACHINERY = [
+    Hostile("torch.distributions.utils.lazy_property", ["x"]),
+    Hostile("torch.distributions.Uniform.support", ["x"]),
+    Hostile("torch.distributions.Distribution.set_default_validate_args", [False]),
+    Hostile("torch.distributions.biject_to.register", ["x", "y"]),
+    Hostile("torch.fork", ["x"]),
+    Hostile("torch.import_ir_module", ["x", "y"]),
+    Hostile("torch.parse_ir", ["x"]),
+    Hostile("torch.wait", ["x"]),
+    Hostile("torch.Tensor.tofile", ["x", "marker"]),
+    Hostile("torch.Tensor.numpy", ["x"]),
+    Hostile("torch.Tensor.as_subclass", ["x", "y"]),
+    Hostile("torch.UntypedStorage.from_file", ["marker", True, 4]),
+    Hostile("torch.FloatStorage.from_file", ["marker", True, 4]),
+    Hostile("torch.Generator.set_state", ["x"]),
+    Hostile("torch.Size.count", ["x"]),
+    Hostile("torch.nn.Module.register_forward_hook", ["x"]),
+    Hostile("torch.nn.Module.apply", ["x", "y"]),
+    Hostile("torch.nn.Module.to", ["x"]),
+    Hostile("torch.nn.Sequential.__class__", ["x"]),
+    Hostile("torch.nn.Sequential.append", ["x", "y"]),
+    Hostile("torch.nn.Parameter.register_hook", ["x"]),
+    Hostile("torch.nn.factory_kwargs.__globals__", ["x"]),
+    Hostile("torch.nn.modules._functions.SyncBatchNorm"),
+    Hostile("torch.nn.modules.module._forward_unimplemented", ["x"]),
+    Hostile("torch.nn.parallel.comm.broadcast", ["x", ["cpu"]]),
+    Hostile("torch.nn.parallel.data_parallel", ["x", "y"]),
+    Hostile("torch.nn.parallel.DistributedDataParallelCPU", ["x"]),
+    Hostile("torch.nn.parallel.distributed.os.system", TOUCH),
+    Hostile("torch.nn.utils.parametrize.register_parametrization", ["x", "y", "z"]),
+    Hostile("torch.nn.utils.parametrize.cached"),
+    Hostile("torch.nn.utils.prune.BasePruningMethod.apply", ["x", "y"]),
+    Hostile("torch.nn.utils.rnn.bind", ["x", "y"]),
+    Hostile("torch.nn.utils.stateless.functional_call", ["x", {}, []]),
+    Hostile("torch.nn.utils.stateless.NamedMemberAccessor", ["x"]),
+    Hostile("torch.optim.swap_in_optimizer_params_and_state", ["x", "y", "z"]),
+    Hostile("torch.optim.swa_utils.update_bn", [[], "x"]),
+    Hostile("torch.optim.Adam.step", ["x"]),
+    Hostile("torch.optim.Adam.profile_hook_step", ["x"]),
+    Hostile("torch.utils.data.DataLoader.check_worker_number_rationality", ["x"]),
+    Hostile("torch.utils.data.Dataset.register_function", ["x", "y"]),
+    Hostile("torch.utils.data.backward_compatibility.worker_init_fn", [0]),
+    Hostile("torch.utils.data.dataloader.python_multiprocessing.Process", ["x"]),
+    Hostile("torch.utils.data._utils.pin_memory.pin_memory", ["x"]),
+]
+
 OTHERS = [
     Hostile("torchvision.datasets.utils.download_url", ["file:precious", "."]),
     Hostile("torchvision.datasets.utils.extract_archive", ["evil.pkl", "marker"]),
@@ -199,6 +245,19 @@ OTHERS = [
     Hostile("torchvision.models.feature_extraction.fx.GraphModule", ["x", "y"]),
     Hostile("torchvision.transforms.v2.functional.register_kernel", ["x", "y"]),
     Hostile("torchvision.transforms.functional.np.load", PICKLE, {"allow_pickle": True}),
+    Hostile("torchvision.models.Weights", ["file:evil.pkl", "x", {}]),
+    Hostile("torchvision.models.WeightsEnum", ["x", {"a": 1}]),
+    Hostile("torchvision.models.ResNet18_Weights.get_state_dict", ["x"]),
+    Hostile("torchvision.models.ResNet18_Weights.DEFAULT.url", ["x"]),
+    Hostile("torchvision.models._utils.handle_legacy_interface"),
+    Hostile("torchvision.ops._register_onnx_ops.roi_pool", ["x"]),
+    Hostile("torchvision.tv_tensors.set_return_type", ["TVTensor"]),
+    Hostile("torchvision.tv_tensors._dataset_wrapper.WrapperFactories"),
+    Hostile("torchmetrics.detection.helpers.CocoBackend", ["pycocotools"]),
+    Hostile("torchmetrics.Metric.forward", ["x"]),
+    Hostile("torchmetrics.MetricCollection.clone", ["x"]),
+    Hostile("torchmetrics.functional.multimodal.clip_score.JinaProcessorWrapper", ["x"]),
+    Hostile("torchmetrics.functional.audio.dnsmos.InferenceSession", ["x"]),
     Hostile("torchmetrics.utilities.imports.shutil.which", ["x"]),
     Hostile("torchmetrics.utilities.checks.check_forward_full_state_property", ["x"]),
     Hostile("torchmetrics.metric.pickle.load", PICKLE),
@@ -367,7 +426,7 @@ NOT_IMPORTED = {
     "venv",
     "webbrowser",
 }
-CORPUS = [*PYTHONS, *TORCHS, *OTHERS]
+CORPUS = [*PYTHONS, *TORCHS, *MACHINERY, *OTHERS]
 MARKER = "open({!r}, 'w').close()\nclass Thing:\n    def __init__(self, *a, **k): pass\n"
 
 
@@ -478,7 +537,9 @@ def test_of_python_and_of_installed_packages(trapped: Path) -> None:
     check_refused(trapped, PYTHONS)
 
 
-@pytest.mark.parametrize("hostile", [TORCHS, OTHERS], ids=["torch", "other libraries"])
+@pytest.mark.parametrize(
+    "hostile", [TORCHS, MACHINERY, OTHERS], ids=["torch", "machinery", "other libraries"]
+)
 def test_of_the_libraries(trapped: Path, hostile: list[Hostile]) -> None:
     check_refused(trapped, hostile)
 
@@ -785,6 +846,13 @@ LEFT_OUT = {
     "torch.nn.functional.has_torch_function",
     "torch.nn.functional.has_torch_function_unary",
     "torch.nn.functional.has_torch_function_variadic",
+    # Machinery of weights, of optimizers and of types, and helpers of our own classes.
+    "torch.optim.swap_in_optimizer_params_and_state",
+    "torchvision.models.Weights",
+    "torchvision.models.WeightsEnum",
+    "torchvision.tv_tensors.set_return_type",
+    "torchassistant.adapters.is_names_to_names",
+    "torchassistant.adapters.missing_column",
     # Registries, and machinery of data pipes, which run what they are given.
     "torch.optim.lr_scheduler.partial",
     "torch.utils.data.DFIterDataPipe",

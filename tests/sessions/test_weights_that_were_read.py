@@ -11,38 +11,39 @@ import pretrained_parts
 import pytest
 import torch
 import torchvision
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
-from torchvision.models import WeightsEnum, _api, get_model_builder, get_model_weights, list_models
+from torchvision.models import WeightsEnum, get_model_builder, get_model_weights, list_models
 from toy_config import Command, Config, files_of, toy_config, write
+from weight_files import downloaded
 
 from torchassistant import create_session, load_session
 from torchassistant.build.pretrained import LeftOut, called_without_weights
 from torchassistant.errors import ConfigError
 from torchassistant.session import evaluate_config
 
-FILE = "squeezenet1_1-b8a52dc0.pth"
 BACKBONE = {"class": "torchvision.models.squeezenet1_1", "kwargs": {"weights": "DEFAULT"}}
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the weights of a small model lie, as if they were downloaded; nothing else can be."""
-    download = _api.load_state_dict_from_url
-
-    def read(url: str, *args: Any, **kwargs: Any) -> Any:
-        file = tmp_path / url.rpartition("/")[2]
-        return load_file(file) if file.exists() else download(url, *args, **kwargs)
-
-    monkeypatch.setattr(_api, "load_state_dict_from_url", read)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     for proxy in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")
     torch.manual_seed(9)
-    save_file(torchvision.models.squeezenet1_1().state_dict(), tmp_path / FILE)
+    file = downloaded(torchvision.models.squeezenet1_1().state_dict(), tmp_path)
+    known = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.value
+    monkeypatch.setattr(known, "url", f"https://nowhere.example/{file.name}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCHASSISTANT_TRUST", "pretrained_parts timm")
     return tmp_path
+
+
+def file_in(home: Path) -> Path:
+    """The file of the weights."""
+    (file,) = (home / "hub" / "checkpoints").iterdir()
+    return file
 
 
 def config(net: dict[str, Any], **definitions: Any) -> Config:
@@ -77,7 +78,7 @@ def test_a_session_does_without_weights_that_it_holds(home: Path, case: str) -> 
     session = create_session(config(net), home / "run", preflight=False)
     session.train()
     stored = weights(session.models["net"])
-    (home / FILE).unlink()
+    file_in(home).unlink()
     again = load_session(home / "run")
     assert again.finished
     assert not again.restoring
@@ -90,10 +91,11 @@ def test_a_session_does_without_weights_that_it_holds(home: Path, case: str) -> 
 def test_weights_that_it_does_not_hold_are_read(home: Path) -> None:
     session = create_session(config(made("Teacher")), home / "run", preflight=False)
     teacher = weights(session.models["net"].hidden[0])
-    assert alike(teacher, load_file(home / FILE))
+    torch.manual_seed(9)
+    assert alike(teacher, torchvision.models.squeezenet1_1().state_dict())
     again = load_session(home / "run")
     assert alike(weights(again.models["net"].hidden[0]), teacher)
-    (home / FILE).unlink()
+    file_in(home).unlink()
     with pytest.raises(ConfigError) as caught:
         load_session(home / "run")
     assert "squeezenet1_1-b8a52dc0.pth" in str(caught.value)
@@ -113,7 +115,7 @@ def test_a_new_model_reads_its_weights(home: Path) -> None:
     over["initialize"] = {"definitions": [new, processor]}
     result = evaluate_config(write(home / "e.json", over))
     assert result == evaluate_config(write(home / "e.json", over))
-    (home / FILE).unlink()
+    file_in(home).unlink()
     with pytest.raises(ConfigError, match="squeezenet1_1"):
         evaluate_config(write(home / "e.json", over))
 
@@ -124,7 +126,7 @@ def test_a_loss_that_looks_through_a_network(home: Path) -> None:
     created["initialize"]["pipelines"]["fit"]["losses"] = [{"loss_name": "mse_too"}]
     session = create_session(created, home / "run", preflight=False)
     held = weights(session.losses["mse_too"].function)
-    (home / FILE).unlink()
+    file_in(home).unlink()
     again = load_session(home / "run")
     assert alike(weights(again.losses["mse_too"].function), held)
 

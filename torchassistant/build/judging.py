@@ -62,8 +62,8 @@ class Verdict(NamedTuple):
         except (TypeError, ValueError):
             return True
         given.apply_defaults()
-        # What goes on to another function, as the arguments of a base class, counts by its name.
-        value = {**given.kwargs, **given.arguments}.get(self.argument)
+        # What goes on through **kwargs is among the keyword arguments only.
+        value = given.arguments.get(self.argument, given.kwargs.get(self.argument))
         if not self.values:
             # A model, or a function, in the place of its name is at hand already.
             return not callable(value) and bool(value)

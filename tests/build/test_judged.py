@@ -1,0 +1,224 @@
+"""Everything of the libraries that a config may name has been judged, and is what was said."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from torchassistant.build import judging
+from torchassistant.build.importing import Refused, find
+from torchassistant.build.judging import KINDS, LISTS, Verdict, judged_in, verdict_of
+from torchassistant.build.origin import name_of
+from torchassistant.build.trust import LIBRARIES, Trust
+
+SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "judged.py"
+
+
+@pytest.fixture(scope="module")
+def judged() -> Any:
+    """The script that keeps the lists."""
+    location = importlib.util.spec_from_file_location("judged", SCRIPT)
+    assert location is not None
+    assert location.loader is not None
+    module = importlib.util.module_from_spec(location)
+    location.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def installed(judged: Any) -> dict[str, Any]:
+    """What the installed libraries have to be judged, by full name."""
+    return {
+        name: one for library in LIBRARIES for name, one in judged.to_be_judged(library).items()
+    }
+
+
+def test_everything_that_is_installed_has_been_judged(judged: Any, installed: Any) -> None:
+    known = {name: verdict for one in LIBRARIES for name, verdict in judged_in(one).items()}
+    assert len(installed) > 2900
+    unjudged = [name for name in installed if known.get(name, judging.NEW).kind == "new"]
+    assert unjudged == [], "run: python docs/judged.py, and judge them by reading their code"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_list_is_sorted_and_means_something(library: str) -> None:
+    lines = (LISTS / f"{library}.txt").read_text(encoding="utf-8").splitlines()
+    names = [line.split()[0] for line in lines]
+    assert names == sorted(set(names))
+    assert all(name.startswith(f"{library}.") for name in names)
+    assert {verdict.kind for verdict in judged_in(library).values()} <= set(KINDS) - {"new"}
+    assert all(len(line.split()) in (2, 3) for line in lines)
+
+
+def test_an_argument_that_asks_is_one_that_the_callable_has(installed: Any) -> None:
+    for name, found in installed.items():
+        verdict = verdict_of(found)
+        if verdict.argument is not None:
+            parameters = inspect.signature(found).parameters
+            kinds = {parameter.kind for parameter in parameters.values()}
+            hands_on = inspect.Parameter.VAR_KEYWORD in kinds
+            assert verdict.argument in parameters or hands_on, name
+
+
+def test_each_is_judged_under_its_own_name(installed: Any) -> None:
+    for name, found in installed.items():
+        assert verdict_of(found) == judged_in(name.partition(".")[0])[name], name
+
+
+# What code has names for in it
+
+
+DANGEROUS = """
+    eval exec compile open system popen run Popen load loads import_module __import__ remove unlink
+    rmtree rmdir move urlopen urlretrieve load_state_dict_from_url load_url download_url
+    download_and_extract_archive extract_archive from_pretrained load_library script trace save
+    save_image write write_text mkdir makedirs symbolic_trace spawn get_state_dict _load_weights
+"""
+"""Names that code which reads, runs, fetches, writes or deletes something has in it."""
+
+REVIEWED = {
+    # A module of torch with a fixed name.
+    "torch.nn.functional.interpolate": {"import_module"},
+    "torch.nn.functional.max_pool3d": {"import_module"},
+    "torch.nn.functional.max_pool3d_with_indices": {"import_module"},
+    "torch.nn.functional.pad": {"import_module"},
+    "torchvision.models._api.get_weight": {"import_module"},
+    # nn.Module.eval and dict.pop or list.remove.
+    "torchvision.models.detection._utils.retrieve_out_channels": {"eval"},
+    "torchvision.models.quantization.utils.quantize_model": {"eval"},
+    "torch.nn.utils.prune.remove": {"remove"},
+    "torch.nn.utils.spectral_norm.remove_spectral_norm": {"remove"},
+    "torch.nn.utils.weight_norm.remove_weight_norm": {"remove"},
+}
+
+
+def names_in(code: CodeType) -> set[str]:
+    inner = (const for const in code.co_consts if isinstance(const, CodeType))
+    return set(code.co_names).union(*map(names_in, inner))
+
+
+def functions_of(found: Any) -> Iterator[FunctionType]:
+    """What runs when an object is called."""
+    called = [inspect.unwrap(found)]
+    if inspect.isclass(found):
+        called = [vars(found).get(name) for name in ("__new__", "__init__")]
+    for function in called:
+        function = getattr(function, "__func__", function)
+        if isinstance(function, FunctionType):
+            yield function
+
+
+def test_nothing_that_is_plain_reads_runs_fetches_or_deletes(installed: Any) -> None:
+    suspicious = {}
+    for name, found in installed.items():
+        if verdict_of(found).kind == "plain":
+            used = {one for function in functions_of(found) for one in names_in(function.__code__)}
+            used &= set(DANGEROUS.split()) - REVIEWED.get(name, set())
+            if used:
+                suspicious[name] = used
+    assert suspicious == {}
+
+
+# What nobody has judged
+
+
+@pytest.fixture
+def without_linear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a new version of torch had just brought ``nn.Linear``."""
+    known = {k: v for k, v in judged_in("torch").items() if not k.endswith(".Linear")}
+    monkeypatch.setattr(judging, "judged_in", lambda library: known)
+
+
+NAME = "torch.nn.modules.linear.Linear"
+
+
+@pytest.mark.usefixtures("without_linear")
+@pytest.mark.parametrize("path", ["torch.nn.Linear", NAME])
+def test_what_nobody_has_judged_is_refused_and_may_be_trusted(path: str) -> None:
+    with pytest.raises(Refused) as caught:
+        find(path, (), Trust())
+    assert "nobody has judged yet" in str(caught.value)
+    assert f"--trust {NAME} " in str(caught.value)
+    for trusted in (NAME, path, "torch.nn.modules.linear", "torch.nn"):
+        if trusted != "torch.nn" or path == NAME:
+            assert find(path, (), Trust([trusted])) is nn.Linear
+    with pytest.raises(Refused):
+        find(path, (), Trust(["torch.nn.Lin", "torch.nn.modules.linear.Line"]))
+
+
+@pytest.mark.usefixtures("without_linear")
+def test_a_short_name_that_nobody_has_judged_is_refused_as_well() -> None:
+    with pytest.raises(Refused, match="nobody has judged yet"):
+        find("Linear", ("torch.nn",), Trust())
+
+
+def test_what_has_moved_to_another_module_is_known_by_its_package(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = {k: v for k, v in judged_in("torch").items() if not k.endswith(".Linear")}
+    known["torch.nn.modules.older.Linear"] = Verdict("reads")
+    monkeypatch.setattr(judging, "judged_in", lambda library: known)
+    assert verdict_of(nn.Linear).kind == "reads"
+    # Only what the package offers is the same thing, and not whatever has its name.
+    stranger = type("Linear", (nn.Module,), {"__module__": "torch.nn.modules.strange"})
+    assert verdict_of(stranger).kind == "new"
+
+
+def test_code_of_the_users_own_is_not_judged() -> None:
+    class Mine(nn.Linear):
+        pass
+
+    assert verdict_of(Mine).kind == "plain"
+    assert verdict_of(lambda: None).kind == "plain"
+
+
+# Which calls ask
+
+
+def takes(a: int, download: bool = False, tokens: str = "plain", feature: Any = 2048) -> None: ...
+
+
+def hands_on(a: int, **kwargs: Any) -> None: ...
+
+
+@pytest.mark.parametrize(("kwargs", "asked"), [({}, False), ({"download": True}, True)])
+def test_an_argument_may_be_handed_on(kwargs: dict[str, Any], asked: bool) -> None:
+    assert Verdict("open", "download").is_asked_by(hands_on, [1], kwargs) is asked
+
+
+@pytest.mark.parametrize(
+    ("verdict", "args", "kwargs", "asked"),
+    [
+        (Verdict("open"), [1], {}, True),
+        (Verdict("pinned", "download"), [1], {}, False),
+        (Verdict("pinned", "download"), [1, True], {}, True),
+        (Verdict("pinned", "download"), [1], {"download": 1}, True),
+        (Verdict("pinned", "download"), [], {"nonsense": 1}, True),
+        (Verdict("open", "tokens", ("far", "farther")), [1], {}, False),
+        (Verdict("open", "tokens", ("far", "farther")), [1], {"tokens": "far"}, True),
+        (Verdict("open", "tokens", ("far", "farther")), [1], {"tokens": ["x", "far"]}, True),
+        (Verdict("open", "feature"), [1], {}, True),
+        (Verdict("open", "feature"), [1], {"feature": nn.Identity()}, False),
+    ],
+)
+def test_which_calls_ask(
+    verdict: Verdict, args: list[Any], kwargs: dict[str, Any], asked: bool
+) -> None:
+    assert verdict.is_asked_by(takes, args, kwargs) is asked
+
+
+def test_looking_up_imports_nothing() -> None:
+    known = set(sys.modules)
+    judged_in.cache_clear()
+    assert verdict_of(torch.zeros).kind == "plain"
+    assert name_of(torch.zeros) == "torch.zeros"
+    assert set(sys.modules) == known
