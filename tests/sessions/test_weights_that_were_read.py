@@ -98,7 +98,7 @@ def test_weights_that_it_does_not_hold_are_read(home: Path) -> None:
     file_in(home).unlink()
     with pytest.raises(ConfigError) as caught:
         load_session(home / "run")
-    assert "squeezenet1_1-b8a52dc0.pth" in str(caught.value)
+    assert "https://nowhere.example/weights-" in str(caught.value)
     assert "where session.restoring is true" in str(caught.value)
 
 

@@ -62,6 +62,11 @@ def is_dataset(target: Any) -> bool:
     return is_torchvisions and inspect.isclass(target)
 
 
+def dataset_in(target: Any) -> Any:
+    """The dataset of torchvision that a class of the user's is made from; None where it is none."""
+    return next(filter(is_dataset, getattr(target, "__mro__", ())), None)
+
+
 def refused_to(
     target: Any, args: Sequence[Any], kwargs: Mapping[str, Any], trust: Trust
 ) -> str | None:
@@ -106,7 +111,7 @@ class DataMaker:
         """Make a dataset of data that is there, or that is fetched first.
 
         Args:
-            target: For which :func:`is_dataset` is true.
+            target: For which :func:`is_dataset` is true; in a dry run, one made from such a one.
             args: Its arguments by position.
             kwargs: Those by name.
 
@@ -114,7 +119,7 @@ class DataMaker:
             Missing: The data is not there, and is not fetched now.
             NotFetched: It cannot be had.
         """
-        verdict = verdict_of(target)
+        verdict = verdict_of(dataset_in(target))
         bound = inspect.signature(target).bind(*args, **kwargs)
         given = _named(bound)
         asked = verdict.is_asked_by(target, args, kwargs)
@@ -124,7 +129,7 @@ class DataMaker:
             if root is not None and not root.is_dir() and verdict.kind in ("pinned", "open"):
                 # Some make their folder, whatever they are told.
                 raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(root))
-            with _nothing_fetched():
+            with nothing_fetched(_Unpacks):
                 return target(*bound.args, **bound.kwargs)
         except (RuntimeError, OSError) as error:
             if not (asked and root is not None and _is_missing(error)):
@@ -132,9 +137,9 @@ class DataMaker:
             if verdict.kind == "open" and not self.trust.allow_download:
                 raise NotFetched(_refusal(target)) from error
             if self.dry:
-                raise Missing(_missing(target, root)) from error
+                raise Missing(_missing(target, root, verdict)) from error
         self.fetch(target, given, root, verdict)
-        with _nothing_fetched():
+        with nothing_fetched(_Unpacks):
             return target(*bound.args, **bound.kwargs)
 
     def fetch(self, target: Any, given: Mapping[str, Any], root: Path, verdict: Verdict) -> None:
@@ -222,12 +227,12 @@ def absent(
     try:
         _written(root, trust)
     except NotFetched as error:
-        return Absent(_missing(target, root), str(error))
-    return Absent(_missing(target, root), None)
+        return Absent(_missing(target, root, verdict), str(error))
+    return Absent(_missing(target, root, verdict), None)
 
 
-def _missing(target: Any, root: Path) -> str:
-    if verdict_of(target).argument is None:
+def _missing(target: Any, root: Path, verdict: Verdict) -> str:
+    if verdict.argument is None:
         return (
             f"the data of {target.__qualname__} is not unpacked in {shown_path(root)}: init "
             "unpacks it, where its archives are there, and check never does"
@@ -266,13 +271,20 @@ def _named(bound: inspect.BoundArguments) -> dict[str, Any]:
 
 
 @contextmanager
-def _nothing_fetched() -> Iterator[None]:
-    """Let the datasets of torchvision neither fetch nor unpack."""
+def nothing_fetched(error: type[Exception] = Missing) -> Iterator[None]:
+    """Let the datasets of torchvision neither fetch nor unpack.
+
+    Args:
+        error: What is raised instead.
+    """
 
     def refuse(what: Any, *args: Any, **kwargs: Any) -> Any:
-        raise _Unpacks(f"{what} is not there, or not unpacked")
+        raise error(f"{what} is not there, or not unpacked: init sees to it, and check never does")
 
-    home = sys.modules[f"{DATASETS}.utils"]
+    home = sys.modules.get(f"{DATASETS}.utils")
+    if home is None:
+        yield
+        return
     originals = {name: getattr(home, name) for name in _FETCHING if hasattr(home, name)}
     modules = [m for name, m in [*sys.modules.items()] if name.startswith(f"{DATASETS}.")]
     functions = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ from torchassistant.build.fetching import (
     DataMaker,
     Missing,
     NotFetched,
+    dataset_in,
     is_dataset,
+    nothing_fetched,
     refused_to,
 )
 from torchassistant.build.importing import NotFound, find, find_constant
@@ -187,10 +190,10 @@ class ObjectMaker:
         """What a call gives; data that it needs is fetched first, and only the right weights."""
         missing: list[str] = []
         try:
-            with read_as_weights(self.dry, missing):
+            with read_as_weights(self.dry, missing), self.fetching():
                 if self.left_out is not None and reads_weights(target):
                     return called_without_weights(target, args, kwargs, self.left_out)
-                if is_dataset(target):
+                if is_dataset(target) or (self.dry and dataset_in(target) is not None):
                     return self.data.make(target, args, kwargs)
                 return target(*args, **kwargs)
         finally:
@@ -200,6 +203,10 @@ class ObjectMaker:
                     "downloads them, and check never does"
                 )
                 self.warnings.append(Problem(message, self.place_of(path)))
+
+    def fetching(self) -> AbstractContextManager[None]:
+        """In a dry run, code of the user's does not fetch through torchvision either."""
+        return nothing_fetched() if self.dry else nullcontext()
 
     def problem(self, message: str, path: Path) -> ConfigError:
         """A problem with the object at a path."""
