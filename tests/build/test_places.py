@@ -278,6 +278,8 @@ SAMPLER = {"class": "torch.utils.data.SequentialSampler", "args": [[1, 2]]}
         ("losses", {"class": "torchmetrics.image.StructuralSimilarityIndexMeasure"}, None),
         ("metrics", {"class": "torch.nn.MSELoss"}, None),
         ("batch_processors", {"class": "torchassistant.output_adapters.IdentityAdapter"}, None),
+        # Of the user's own, what is handed on may download what is pinned, if it asks for it.
+        ("models", {"class": "mine.Net", "args": [{"function": "torchvision.models.vgg11"}]}, None),
     ],
     ids=lambda value: json.dumps(value)[:70] if isinstance(value, dict) else None,
 )
@@ -302,6 +304,20 @@ def test_what_may_stand_in_arguments(
         ("models", {"class": "mine.Net", "args": [{"function": "torchmetrics.image.fid.FID"}]}),
         ("metrics", {"class": "torchmetrics.functional.image.arniqa"}),
         ("losses", {"class": "torchmetrics.functional.text.rouge_score"}),
+        (
+            "losses",
+            {
+                "class": "torchmetrics.wrappers.LambdaInputTransformer",
+                "args": [{"function": "torchmetrics.functional.text.sacre_bleu_score"}],
+            },
+        ),
+        (
+            "losses",
+            {
+                "class": "torch.nn.TripletMarginWithDistanceLoss",
+                "kwargs": {"distance_function": {"function": "torchvision.models.resnet18"}},
+            },
+        ),
     ],
 )
 def test_what_downloads_is_not_handed_on(

@@ -107,6 +107,11 @@ def kind_of(target: Any) -> str | None:
     return METRIC if kind == MODULE and is_metric else kind
 
 
+def is_of_libraries(target: Any) -> bool:
+    """Whether what is called in the end is of the libraries, or ours, and not the user's own."""
+    return home_of(called_by(target)).partition(".")[0] in LIBRARIES
+
+
 def may_hold(holder: Any, kind: str | None, role: str) -> bool:
     """Whether something of a kind may stand in the arguments of what is called.
 
@@ -115,9 +120,9 @@ def may_hold(holder: Any, kind: str | None, role: str) -> bool:
         kind: Of the argument.
         role: What the outermost object is there for.
     """
-    inmost = called_by(holder)
-    if home_of(inmost).partition(".")[0] not in LIBRARIES:
+    if not is_of_libraries(holder):
         # A device of the user's own may hand on to others, and nothing else writes.
         return kind != OUTPUT_DEVICE or role == "output_device"
-    holds = DATASET if name_of(inmost) in _OVER_DATASETS else kind_of(inmost)
+    takes_datasets = name_of(called_by(holder)) in _OVER_DATASETS
+    holds = DATASET if takes_datasets else kind_of(holder)
     return kind in _ANYWHERE or kind in _HOLDS.get(holds or "", ())

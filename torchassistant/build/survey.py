@@ -11,7 +11,7 @@ from typing import Any
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
-from torchassistant.build.arguments import Misfit, misfits, name_for
+from torchassistant.build.arguments import Misfit, misfits
 from torchassistant.build.importing import (
     ImportFailure,
     NotFound,
@@ -20,8 +20,7 @@ from torchassistant.build.importing import (
     meant_by,
     read_only,
 )
-from torchassistant.build.judging import verdict_of
-from torchassistant.build.kinds import kind_of, may_hold
+from torchassistant.build.places import Places
 from torchassistant.build.roles import ANYTHING, ROLES, Role, is_itself, takes_optimizer_first
 from torchassistant.build.trust import Trust
 from torchassistant.build.untrained import tell_untrained
@@ -29,7 +28,7 @@ from torchassistant.config import Findings, Spec
 from torchassistant.config.objects import Described, objects_in
 from torchassistant.config.references import Key
 from torchassistant.config.tree import Path
-from torchassistant.errors import UserCodeError, with_article
+from torchassistant.errors import UserCodeError
 from torchassistant.training.optimizing import NEEDS_CLOSURE, needs_closure
 
 _LOADER_GIVEN = ("dataset", "collate_fn", "generator")
@@ -72,7 +71,7 @@ def survey_objects(objects: Iterable[Described], findings: Findings, trust: Trus
     """
     first: UserCodeError | None = None
     failed: set[str] = set()
-    holders: dict[Path, Any] = {}
+    places = Places(trust)
     for described in objects:
         if findings.is_broken(described.named_at) or findings.is_broken(described.path):
             continue
@@ -81,7 +80,7 @@ def survey_objects(objects: Iterable[Described], findings: Findings, trust: Trus
             _look_at_arguments(described, [read_only(described.name)], findings)
             continue
         try:
-            _look_at(described, findings, trust, holders)
+            _look_at(described, findings, trust, places)
         except UserCodeError as error:
             if isinstance(error, ImportFailure):
                 failed.add(error.module)
@@ -117,17 +116,7 @@ def _loaders(spec: Spec, wanted: Collection[Key] | None) -> Iterator[tuple[Path,
             yield ("initialize", "definitions", index, "spec"), definition.spec.kwargs
 
 
-def _look_at(
-    described: Described, findings: Findings, trust: Trust, holders: dict[Path, Any]
-) -> None:
-    """Check one object.
-
-    Args:
-        described: Those in its arguments come after it.
-        findings: Gets the problems.
-        trust: Decides what may be imported.
-        holders: What is called, by where it stands; gets this one.
-    """
+def _look_at(described: Described, findings: Findings, trust: Trust, places: Places) -> None:
     role = ROLES.get(described.role, ANYTHING)
     spec = described.spec
     try:
@@ -140,49 +129,20 @@ def _look_at(
         _look_at_arguments(described, [meant_by(path, trust) for path in error.meant], findings)
         return
     itself = not described.nested and is_itself(target, spec, role)
-    why = _misplaced(described, target, holders)
-    if why is None and (itself or described.kind == "function"):
-        why = _downloading(target, trust)
+    is_called = not itself and described.kind == "object"
+    why = places.misfit(described, target, is_called)
+    if why is None and not described.nested:
+        why = role.misfit(target, from_session=spec.class_ is None, is_called=not itself)
     if why is not None:
         findings.broke(f'"{described.name}" {why}', described.named_at)
         return
-    if described.kind == "function":
-        return
-    holders[described.path] = target
-    if not described.nested:
-        why = role.misfit(target, from_session=spec.class_ is None, is_called=not itself)
-        if why is not None:
-            findings.broke(f'"{described.name}" {why}', described.named_at)
-            return
-    if itself:
+    if not is_called:
         return
     _look_at_arguments(described, [target], findings)
     if described.role == "optimizers" and not described.nested and inspect.isclass(target):
         step: Any = getattr(target, "step", None)
         if inspect.isfunction(step) and needs_closure(MethodType(step, target)):
             findings.note(f"{target.__name__} {NEEDS_CLOSURE}", described.path)
-
-
-def _misplaced(described: Described, target: Any, holders: dict[Path, Any]) -> str | None:
-    """Why something may not stand in the arguments of another object; None where it may."""
-    path = described.path
-    above = (holders[path[:end]] for end in range(len(path) - 1, 0, -1) if path[:end] in holders)
-    holder = next(above, DataLoader if described.role == "loader_factories" else None)
-    kind = kind_of(target)
-    if not described.nested or holder is None or may_hold(holder, kind, described.role):
-        return None
-    return f"is {with_article(str(kind))}, and may not stand in the arguments of {name_for(holder)}"
-
-
-def _downloading(target: Any, trust: Trust) -> str | None:
-    """Why something may not be handed on to be called later; None where it may."""
-    verdict = verdict_of(target)
-    if verdict.kind != "open" or trust.allow_download or not verdict.is_asked_by(target, (), {}):
-        return None
-    return (
-        "may download, follow addresses or unpack what nobody has pinned; --allow-download on the "
-        "command line allows it"
-    )
 
 
 def _look_at_arguments(described: Described, targets: Iterable[Any], findings: Findings) -> None:
