@@ -199,6 +199,7 @@ MACHINERY = [
     Hostile("torch.nn.utils.parametrize.register_parametrization", ["x", "y", "z"]),
     Hostile("torch.nn.utils.parametrize.cached"),
     Hostile("torch.nn.utils.prune.BasePruningMethod.apply", ["x", "y"]),
+    Hostile("torch.nn.utils.prune.global_unstructured", [[["x", "y"]], "z"], {"root": "."}),
     Hostile("torch.nn.utils.rnn.bind", ["x", "y"]),
     Hostile("torch.nn.utils.stateless.functional_call", ["x", {}, []]),
     Hostile("torch.nn.utils.stateless.NamedMemberAccessor", ["x"]),
