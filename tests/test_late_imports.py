@@ -25,6 +25,7 @@ PARTS = {
             raise AttributeError(name)
     """,
     "parts/nets.py": """
+        import torch
         from torch import nn
 
         class Net(nn.Module):
@@ -35,6 +36,11 @@ PARTS = {
             def forward(self, x):
                 from helpers.late import identity  # a folder that is no package
                 return identity(self.linear(x))
+
+        class Compiled(Net):
+            def __init__(self):
+                super().__init__()
+                self.forward = torch.compile(super().forward, backend="eager", fullgraph=True)
     """,
     "parts/lazy.py": "class Lazy:\n    value = 1\n",
     "parts/found/__init__.py": "",
@@ -190,7 +196,7 @@ def test_the_users_own_code_goes_on_importing(tmp_path: Path, method: str) -> No
     )
     rows = {row["name"]: row["spec"] for row in config["initialize"]["definitions"]}
     del rows["net"]["args"]
-    rows["net"]["class"] = "parts.nets.Net"
+    rows["net"]["class"] = "parts.nets.Compiled" if method == "fork" else "parts.nets.Net"
     rows["mse"] |= {"inputs": ["y_hat", "x"], "transform": {"class": "own.First"}}
     rows["all"]["collator"] = "boxed"
     config["initialize"]["definitions"].append(
@@ -253,6 +259,8 @@ MINE = {
     "wandb/run-1/log.txt": "",
     "shared/ours.py": "WHERE = 'mine'\n",
     "other.py": "X = 1\n",
+    "texts.py": "exec('import named_in_a_text', {})\n",
+    "named_in_a_text.py": "",
 }
 BEGIN = """
 import os, sys
@@ -262,7 +270,7 @@ from torchassistant import lateimports, ownership
 sys.path[:0] = ["", ".", os.getcwd(), "../work"]
 lateimports.stand_in()
 ownership.settle({trusted!r})
-exec(compile("import mine", "x", "exec"), {{"__name__": "torchassistant.build.importing"}})
+exec(compile("import mine", "x", "exec"), {{"__name__": "torchassistant.build.importing", "__file__": "x"}})
 import lib
 mine = sys.modules["mine"]
 
@@ -318,6 +326,7 @@ def test_the_users_own_code_finds_its_own_first(tmp_path: Path) -> None:
     code = """
 print(mine.late('other').X, mine.late('installed').WHERE, mine.late('wave').open and 1)
 print(mine.late('wandb').WHERE)
+mine.late('texts')
 import importlib
 for name in ('ours', 'theirs'):
     print(mine.late(f'shared.{name}') and importlib.import_module(f'shared.{name}').WHERE)

@@ -75,7 +75,7 @@ class Folder:
 
     def _may_ask(self, asker: dict[str, Any]) -> bool:
         name = str(asker.get("__name__"))
-        if name in _FOR_THE_CONFIG or _top(name) == "multiprocessing":
+        if name in _FOR_THE_CONFIG or name.startswith("multiprocessing."):
             return True
         return ownership.lies_with_user(asker.get("__file__") or "")
 
@@ -205,18 +205,25 @@ def _set_safe_path(value: str | None) -> None:
 
 
 def _asker(frame: FrameType | None) -> dict[str, Any]:
-    """The globals of the module that imports something; those of Python's own are passed over.
+    """The globals of the module that imports something.
 
-    A message of another process is unpickled by ``multiprocessing`` itself, whoever waits for it.
+    Python's own modules are passed over, and code that was never in a file. A message of another
+    process is unpickled by ``multiprocessing`` itself, whoever waits for it.
     """
     while frame is not None:
-        name = str(frame.f_globals.get("__name__"))
-        top = _top(name)
-        is_pythons = top in sys.stdlib_module_names and top != "multiprocessing"
-        if not is_pythons and not (name == "__main__" and "__file__" not in frame.f_globals):
-            return frame.f_globals
+        said, name = frame.f_globals, str(frame.f_globals.get("__name__"))
+        if name == _TRACER:
+            said = getattr(frame.f_locals.get("self"), "f_globals", said)
+        if name.startswith("multiprocessing."):
+            return said
+        if "__file__" in said and _top(name) not in sys.stdlib_module_names:
+            return said
         frame = frame.f_back
     return {}
+
+
+_TRACER = "torch._dynamo.symbolic_convert"
+"""Imports what the code imports that it compiles, in its place."""
 
 
 def _top(name: str) -> str:
