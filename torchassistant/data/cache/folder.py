@@ -249,20 +249,36 @@ def hold(entry: Path, most: int) -> BinaryIO | None:
         None where there is none, or it is written or removed right now.
 
     Raises:
-        OSError: It cannot be read.
-        Unsound: It is not this user's alone, or no entry.
+        Unsound: It cannot be read, is not this user's alone, or no entry.
     """
-    try:
-        expect_own_folder(entry)
-    except FileNotFoundError:
-        return None
-    file = opened_own(entry / ENTRY, most)
+    with named("it"):
+        try:
+            expect_own_folder(entry)
+        except FileNotFoundError:
+            return None
+    with named(ENTRY):
+        file = opened_own(entry / ENTRY, most)
     if not _locked(file.fileno(), fcntl.LOCK_SH):
         file.close()
         return None
     with suppress(OSError):  # it may be that nothing may be written there
         os.utime(file.fileno())
     return file
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """What is wrong with a file of an entry is told with its name, also that it cannot be read.
+
+    Raises:
+        Unsound: Something is.
+    """
+    try:
+        yield
+    except Unsound as what:
+        raise Unsound(f"{name} {what}") from None
+    except OSError as error:
+        raise Unsound(f"{name} cannot be read ({error.strerror or error})") from None
 
 
 def _expect_own(found: os.stat_result) -> None:

@@ -6,9 +6,7 @@ import hashlib
 import mmap
 import os
 import weakref
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +22,7 @@ from torchassistant.data.cache.entry import (
     StoredFile,
     entry_of,
 )
-from torchassistant.data.cache.folder import ENTRY, hold, opened_own
+from torchassistant.data.cache.folder import ENTRY, hold, named, opened_own
 from torchassistant.data.cache.memory import Shown
 from torchassistant.data.cache.table import Column, Table
 from torchassistant.files import Unsound
@@ -82,14 +80,14 @@ class MappedTable(Table):
     def _column(self, number: int, column: StoredColumn) -> Column:
         found = {name: self._map(f"{number}.{name}", file) for name, file in column.files.items()}
         if column.offsets is not None:
-            with _named(f"{number}.offsets"):
+            with named(f"{number}.offsets"):
                 _expect_cuts(column, found["codes"], found["offsets"])
         return Column(column.layouts, **found)
 
     def _map(self, name: str, file: StoredFile) -> Tensor:
         """The numbers of a file, in pages that all share; to change them changes no file."""
         dtype = _DTYPES[name.rpartition(".")[2]]
-        with _named(name), opened_own(self.folder / name) as opened:
+        with named(name), opened_own(self.folder / name) as opened:
             size = os.fstat(opened.fileno()).st_size
             if size != file.size:
                 raise Unsound(f"has {size} bytes instead of {file.size}")
@@ -112,12 +110,11 @@ def opened(folder: Path, most: int) -> MappedTable | None:
     Raises:
         Unsound: It is nothing that a writer of ours has left there; the message names the file.
     """
-    with _named("it"):
-        held = hold(folder, LARGEST)
+    held = hold(folder, LARGEST)
     if held is None:
         return None
     try:
-        with _named(ENTRY):
+        with named(ENTRY):
             entry = entry_of(held.read(LARGEST))
             if entry.size > most:
                 raise Unsound(
@@ -132,24 +129,12 @@ def opened(folder: Path, most: int) -> MappedTable | None:
 def _opened_again(folder: Path, entry: Entry) -> MappedTable:
     """The same table in another process, which need not look at each byte again."""
     try:
-        with _named("it"):
-            held = hold(folder, LARGEST)
+        held = hold(folder, LARGEST)
         if held is not None:
             return MappedTable(folder, entry, held)
     except Unsound as what:
         raise OSError(f"the cache {folder} was changed: {what}") from None
     raise OSError(f"the cache {folder} is gone")
-
-
-@contextmanager
-def _named(name: str) -> Iterator[None]:
-    """What is wrong with a file is told with its name."""
-    try:
-        yield
-    except Unsound as what:
-        raise Unsound(f"{name} {what}") from None
-    except OSError as error:
-        raise Unsound(f"{name} cannot be read ({error.strerror or error})") from None
 
 
 def _expect_cuts(column: StoredColumn, codes: Tensor, offsets: Tensor) -> None:
