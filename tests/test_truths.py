@@ -32,7 +32,6 @@ PLAIN_ATTRIBUTES = {
 # These are right as they are, for the reason that stands with them.
 ALLOWED = {
     ("build/arguments.py", "args"): "a list of the config",
-    ("data/cache/disk.py", "column['cut']"): "of JSON of our own",
     ("data/cache/table.py", "layout[1]"): "a number",
     ("data/loaders.py", "kwargs.get('num_workers')"): "a number or a text: others are refused",
     ("data/loaders.py", "size"): "a number, or None: torch refuses others",

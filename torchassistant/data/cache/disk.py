@@ -6,30 +6,34 @@ import hashlib
 import json
 import os
 import sys
-import weakref
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import tee
 from pathlib import Path
-from typing import Any
+from random import Random
 
-import torch
-from torch import Tensor
-
+from torchassistant.config.sizes import size_text
+from torchassistant.data.cache.entry import LARGEST, BlockWriter, Entry, StoredColumn
 from torchassistant.data.cache.files import stamps_of
-from torchassistant.data.cache.folder import CacheFolder, hold, sync
+from torchassistant.data.cache.folder import CacheFolder, created, sync
+from torchassistant.data.cache.mapped import MappedTable, opened
 from torchassistant.data.cache.memory import Shown, over
 from torchassistant.data.cache.source import NotCached, Source
-from torchassistant.data.cache.table import Column, Table
+from torchassistant.data.cache.table import Table
 from torchassistant.data.cache.writer import ColumnWriter, TableWriter
+from torchassistant.files import Unsound
 
 DEFAULT_LIMIT = 20 * 10**9
 """Bytes."""
 
-_FORMAT = 1
+_FORMAT = 2
 _LOOKED_AT = 5
-"""So many examples of an entry are made again, to see whether they are still the same."""
-_LARGEST = 2**30
-"""Bytes of an ``entry.json`` that is read at all."""
+"""So many examples of an entry are made again at least, to see whether they are still the same."""
+_ONE_IN = 100
+"""Of so many examples one is made again, as long as there is time."""
+_MOST_LOOKED_AT = 10_000
+_SECONDS = 0.1
 
 
 class DiskStore:
@@ -59,22 +63,42 @@ class DiskStore:
             DataError: They are random.
             Unstorable: An example is of a kind that is not stored.
         """
+        with _told_of(self.folder.path):
+            self.folder.check()
         key = self._key(len(source))
-        found = opened(self.folder.path / key)
-        if found is not None and _agrees(found, source):
-            return found
+        found = self._found(self.folder.path / key, source, shown)
         if found is not None:
-            print(
-                f'the cache of the dataset "{source.name}" on disk holds other examples than the '
-                "dataset gives, and is made again",
-                file=sys.stderr,
-            )
+            return found
         with _told_of(self.folder.path), self.folder.aside() as (aside, handle):
             self._write(aside, handle, source, shown)
-            made = self.folder.publish(aside, handle, key, opened)
+            try:
+                made = self.folder.publish(aside, handle, key, self._opened)
+            except Unsound as what:
+                raise NotCached(f"what was written to {self.folder.path} is lost: {what}") from None
         if made is None:
             raise NotCached(f"what was written to {self.folder.path} cannot be read")
         return made
+
+    def _found(self, entry: Path, source: Source, shown: Shown) -> MappedTable | None:
+        """What is there from an earlier time, if it is sound and of this dataset."""
+        try:
+            found = self._opened(entry)
+            if found is None:
+                return None
+            if _agrees(found, source):
+                found.verify(shown)
+                return found
+            wrong = "holds other examples than the dataset gives"
+        except Unsound as what:
+            wrong = f"is not sound ({what}; in {entry})"
+        print(
+            f'the cache of the dataset "{source.name}" on disk {wrong}, and is made again',
+            file=sys.stderr,
+        )
+        return None
+
+    def _opened(self, entry: Path) -> MappedTable | None:
+        return opened(entry, self.folder.limit)
 
     def _key(self, count: int) -> str:
         stamps = stamps_of(self.files, besides=self.folder.path)
@@ -84,22 +108,25 @@ class DiskStore:
     def _write(self, folder: Path, handle: int, source: Source, shown: Shown) -> None:
         """Write an entry; ``entry.json`` comes last, and makes one of it."""
         count, limit = len(source), self.folder.limit
-        with ExitStack() as files:
-            writer = TableWriter(lambda number: _File(folder / f"{number}.data", files))
+        with _Files(folder) as files:
+            writer = TableWriter(lambda number: files.new(f"{number}.data"))
             for example in source.examples(shown(range(count))):
                 writer.add(example)
                 if writer.size > limit:
                     raise NotCached(over(writer, count, limit))
                 if writer.count == 1:
                     self.folder.make_room(min(count * writer.size, limit), folder)
-        columns = [_described(folder, n, column) for n, column in enumerate(writer.columns)]
-        for file in folder.glob("*.*"):
-            sync(file)
-        content = {"form": writer.form, "count": count, "columns": columns}
+            columns = [files.finished(*numbered) for numbered in enumerate(writer.columns)]
+        text = Entry(writer.form, count, columns).as_bytes()
+        if len(text) > LARGEST:
+            raise NotCached(
+                f"to say in what its examples differ takes {size_text(len(text))}, and "
+                f"{size_text(LARGEST)} at most are kept"
+            )
         with open(handle, "wb", closefd=False) as entry:
-            entry.write(json.dumps({"content": content, "digest": _digest(content)}).encode())
-            entry.flush()
-            os.fsync(handle)
+            entry.write(text)
+        for file in folder.iterdir():
+            sync(file)
         sync(folder)
 
 
@@ -117,100 +144,53 @@ def _told_of(path: Path) -> Iterator[None]:
 
 def _agrees(table: Table, source: Source) -> bool:
     """Whether a dataset still gives what is stored, as far as some examples tell."""
-    count = len(table)
-    places = sorted({number * (count - 1) // (_LOOKED_AT - 1) for number in range(_LOOKED_AT)})
-    examples = list(source.examples(places if count else []))
-    return all(map(table.holds, places, examples))
+    count = len(source)
+    if len(table) != count:
+        return False
+    asked, places = tee(_places(count))
+    pairs = zip(source.examples(asked), places, strict=True)
+    # All of them, even after one that differs: only then it is known whether they are random.
+    found = [table.holds(place, example) for example, place in pairs]
+    return all(found)
 
 
-class _File:
-    """A file of a column."""
-
-    def __init__(self, path: Path, files: ExitStack) -> None:
-        self.file = files.enter_context(path.open("wb", buffering=1 << 20))
-
-    def write(self, data: bytes) -> None:
-        """Add the bytes of a value."""
-        self.file.write(data)
-
-
-def _described(folder: Path, number: int, column: ColumnWriter) -> dict[str, Any]:
-    """What an entry says of a column; where its values are cut is written to files."""
-    cuts = column.cuts()
-    if cuts is not None:
-        for name, values in zip(("codes", "offsets"), cuts, strict=True):
-            (folder / f"{number}.{name}").write_bytes(values.numpy().tobytes())
-    return {"layouts": column.layouts, "bytes": column.size, "cut": cuts is not None}
+def _places(count: int) -> Iterator[int]:
+    """The first example, the last, and others that nobody knows beforehand."""
+    # Not from the generator that the run goes on with.
+    draw = Random(os.urandom(16))
+    share = min(max(_LOOKED_AT, count // _ONE_IN), _MOST_LOOKED_AT, count)
+    chosen = dict.fromkeys([0, count - 1, *draw.sample(range(count), share)])
+    end = time.monotonic() + _SECONDS
+    for number, place in enumerate(list(chosen)[:share]):
+        if number >= _LOOKED_AT and time.monotonic() > end:
+            return
+        yield place
 
 
-class MappedTable(Table):
-    """A table over the files of an entry; a copy in another process maps them again."""
+class _Files(ExitStack):
+    """The files of an entry; left, they are closed.
 
-    def __init__(self, folder: Path, content: dict[str, Any], handle: int) -> None:
-        count = content["count"]
-        columns = [
-            _mapped(folder, number, column, count)
-            for number, column in enumerate(content["columns"])
-        ]
-        super().__init__(_as_tuples(content["form"]), columns, count)
-        self.folder = folder
-        # While the descriptor is open, nobody removes the entry to make room.
-        weakref.finalize(self, os.close, handle)
-
-    def __reduce__(self) -> Any:
-        return _opened_again, (self.folder,)
-
-
-def opened(folder: Path) -> MappedTable | None:
-    """The table of an entry; None where there is none, or it is damaged."""
-    handle = hold(folder)
-    if handle is None:
-        return None
-    try:
-        with open(handle, "rb", closefd=False) as file:
-            entry = json.loads(file.read(_LARGEST))
-        if entry["digest"] != _digest(entry["content"]):
-            raise ValueError("it is not what was written")
-        return MappedTable(folder, entry["content"], handle)
-    except (OSError, ValueError, LookupError, TypeError):
-        os.close(handle)
-        return None
-
-
-def _opened_again(folder: Path) -> MappedTable:
-    table = opened(folder)
-    if table is None:
-        raise OSError(f"the cache {folder} is gone")
-    return table
-
-
-def _mapped(folder: Path, number: int, column: dict[str, Any], count: int) -> Column:
-    layouts = [_as_tuples(layout) for layout in column["layouts"]]
-    data = _map(folder / f"{number}.data", column["bytes"], torch.uint8)
-    if not column["cut"]:
-        return Column(layouts, data)
-    codes = _map(folder / f"{number}.codes", count, torch.int32)
-    return Column(layouts, data, codes, _map(folder / f"{number}.offsets", count + 1, torch.int64))
-
-
-def _map(file: Path, size: int, dtype: torch.dtype) -> Tensor:
-    """The numbers of a file, in pages that all processes share; to change them changes no file.
-
-    Raises:
-        ValueError: The file has another size.
+    Args:
+        folder: Holds them.
     """
-    there, expected = file.stat().st_size, size * dtype.itemsize
-    if there != expected:
-        raise ValueError(f"{file} has {there} bytes instead of {expected}")
-    if not size:
-        return torch.empty(0, dtype=dtype)
-    return torch.from_file(str(file), shared=False, size=size, dtype=dtype)
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        self._named: dict[str, BlockWriter] = {}
 
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    def new(self, name: str) -> BlockWriter:
+        """Make a file."""
+        file = self.enter_context(os.fdopen(created(self.folder / name), "wb"))
+        writer = self._named[name] = BlockWriter(file)
+        return writer
 
-
-def _as_tuples(value: Any) -> Any:
-    """What JSON made lists of."""
-    return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
+    def finished(self, number: int, column: ColumnWriter) -> StoredColumn:
+        """Finish the files of a column; where its values are cut is written to further ones."""
+        data, cuts = self._named[f"{number}.data"].finish(), column.cuts()
+        if cuts is None:
+            return StoredColumn(column.layouts, data, None, None)
+        codes, offsets = (self.new(f"{number}.{name}") for name in ("codes", "offsets"))
+        codes.write(cuts[0].numpy().tobytes())
+        offsets.write(cuts[1].numpy().tobytes())
+        return StoredColumn(column.layouts, data, codes.finish(), offsets.finish())

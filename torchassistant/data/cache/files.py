@@ -1,4 +1,8 @@
-"""Whether files are still those that they were: paths, sizes and times, not what is in them."""
+"""Whether files are still those that they were: paths, sizes and times, not what is in them.
+
+Of the times there are two: that of the last change, which a program may set back, and that of the
+last change of what the system knows of the file, which none may.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,8 @@ _MOST = 100_000
 """So many files of one folder are looked at, in the order of their names."""
 _OF_A_SESSION = frozenset(("spec.json", "environment.json"))
 
-Stamp = tuple[str, int, int]
-"""Path, size in bytes, time of the last change in ns."""
+Stamp = tuple[str, int, int, int]
+"""Path, size in bytes, both times in ns."""
 
 
 def stamps_of(names: Sequence[str], besides: Path) -> list[Stamp]:
@@ -31,7 +35,7 @@ def stamps_of(names: Sequence[str], besides: Path) -> list[Stamp]:
             continue
         if stamp is not None:
             # What changes a folder itself may be a file in it that is passed over.
-            found.append((str(path), 0, 0) if path.is_dir() else stamp)
+            found.append((str(path), 0, 0, 0) if path.is_dir() else stamp)
             found += islice(_inside(path, besides.resolve()), _MOST)
     return found
 
@@ -52,5 +56,5 @@ def _stamp(path: str) -> Stamp:
     try:
         found = os.stat(path)
     except OSError:  # a link that leads nowhere
-        return path, -1, -1
-    return path, found.st_size, found.st_mtime_ns
+        return path, -1, -1, -1
+    return path, found.st_size, found.st_mtime_ns, found.st_ctime_ns

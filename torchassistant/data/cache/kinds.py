@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from torchassistant.errors import DataError
+
 Layout = tuple[Any, ...]
 """``(kind, bytes, …)``: numbers, texts, None, and tuples of those."""
 
@@ -23,9 +25,31 @@ _LONGEST = 2**63
 _LISTS: dict[type, str] = {bool: "B", int: "q", float: "d"}
 """Types of which a list is stored as an array, by the code of the array."""
 
-_DTYPES = {str(item): item for item in vars(torch).values() if isinstance(item, torch.dtype)}
-_MODES = ("1", "L", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB", "I", "F", "I;16")
-"""Of the images of PIL those that their pixels say all of."""
+DTYPES = {
+    str(item): item
+    for item in (
+        *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+        *(torch.uint16, torch.uint32, torch.uint64),
+        *(torch.float16, torch.bfloat16, torch.float32, torch.float64),
+        *(torch.complex32, torch.complex64, torch.complex128),
+        *(torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz),
+        torch.float8_e8m0fnu,
+    )
+}
+"""Of tensors, by their names."""
+PIXEL_BYTES = {
+    **dict.fromkeys(("1", "L"), 1),
+    **dict.fromkeys(("LA", "I;16"), 2),
+    **dict.fromkeys(("RGB", "YCbCr", "HSV", "LAB"), 3),
+    **dict.fromkeys(("RGBA", "RGBX", "CMYK", "I", "F"), 4),
+}
+"""Of the images of PIL those modes that their pixels say all of; "1" has eight pixels in a byte."""
+ITEM_BYTES = {
+    f"{kind.__name__} of {item.__name__}": array(code).itemsize
+    for kind in (list, tuple)
+    for item, code in _LISTS.items()
+}
+"""Of lists that are stored as an array, by their kind."""
 
 
 class Unstorable(Exception):
@@ -51,7 +75,11 @@ def encode(value: Any) -> tuple[Layout, bytes]:
 
 
 def decode(layout: Layout, data: Bytes) -> Any:
-    """The value again, with memory of its own."""
+    """The value again, with memory of its own.
+
+    Raises:
+        DataError: There is a text in it that is none, as no value had it that was encoded.
+    """
     return _DECODERS[layout[0]](layout, data)
 
 
@@ -66,7 +94,7 @@ def dtype_of(layout: Layout) -> tuple[torch.dtype, tuple[int, ...]] | None:
     """As what a value's bytes stand in a tensor, dtype and shape; None where torch has none."""
     kind = layout[0]
     if kind == "tensor":
-        return _DTYPES[layout[2]], layout[3]
+        return DTYPES[layout[2]], layout[3]
     if kind in _NUMBERS:
         return _NUMBERS[kind], ()
     if kind == "scalar" or (kind == "array" and layout[4] is None):
@@ -89,6 +117,8 @@ def _tensor(value: torch.Tensor) -> tuple[Layout, bytes]:
     name = str(value.dtype)
     if value.layout is not torch.strided or value.device.type != "cpu" or value.is_quantized:
         raise Unstorable(f"a tensor that is not dense on the CPU ({value.layout}, {value.device})")
+    if name not in DTYPES:
+        raise Unstorable(f"a tensor of {name}")
     if value.requires_grad:
         raise Unstorable("a tensor that requires gradients")
     # Gaps and repetitions are not kept; the order of the dimensions in memory is.
@@ -100,16 +130,26 @@ def _tensor(value: torch.Tensor) -> tuple[Layout, bytes]:
 def _to_tensor(layout: Layout, data: Bytes) -> torch.Tensor:
     _, _, dtype, shape, strides = layout
     if not len(data):
-        value = torch.empty(shape, dtype=_DTYPES[dtype])
+        value = torch.empty(shape, dtype=DTYPES[dtype])
+    elif dtype == "torch.bool":
+        value = truths(torch.from_numpy(data)).view(shape)
     else:
-        value = torch.from_numpy(data).clone().view(_DTYPES[dtype]).view(shape)
+        value = torch.from_numpy(data).clone().view(DTYPES[dtype]).view(shape)
     if strides is None:
         return value
     return torch.empty_strided(shape, strides, dtype=value.dtype).copy_(value)
 
 
+def truths(data: torch.Tensor) -> torch.Tensor:
+    """Bytes of truth values, uint8, as bool: a byte that is neither 0 nor 1 would be no such value.
+
+    What computes with it may rely on that, and write beyond its memory.
+    """
+    return data.ne(0)
+
+
 def _array(value: np.ndarray[Any, Any]) -> tuple[Layout, bytes]:
-    if value.dtype.kind not in "biufcmMSU":
+    if value.dtype.kind not in "biufcmMSU" or not value.dtype.itemsize:
         raise Unstorable(f"an array of {value.dtype}")
     order = None if value.flags.c_contiguous else _memory_order(value)
     data = (value if order is None else value.transpose(order)).tobytes()
@@ -124,14 +164,22 @@ def _memory_order(value: np.ndarray[Any, Any]) -> tuple[int, ...] | None:
 
 def _to_array(layout: Layout, data: Bytes) -> np.ndarray[Any, Any]:
     _, _, dtype, shape, order = layout
-    if order is None:
-        return np.ndarray(shape, dtype, data.tobytes()).copy()
-    stored = np.ndarray(tuple(shape[d] for d in order), dtype, data.tobytes()).copy()
-    return stored.transpose(np.argsort(order))
+    ordered = shape if order is None else tuple(shape[d] for d in order)
+    stored = np.ndarray(ordered, dtype, data.tobytes()).copy()
+    if stored.dtype.kind == "b":
+        stored = np.asarray(stored.view(np.uint8) != 0)
+    elif stored.dtype.kind == "U" and _largest_character(stored) > sys.maxunicode:
+        raise _no_text()
+    return stored if order is None else stored.transpose(np.argsort(order))
+
+
+def _largest_character(texts: np.ndarray[Any, Any]) -> int:
+    order = texts.dtype.str[0]
+    return int(texts.reshape(-1).view(f"{order}u4").max(initial=0))
 
 
 def _to_scalar(layout: Layout, data: Bytes) -> Any:
-    return np.ndarray((), layout[2], data.tobytes())[()]
+    return _to_array((*layout, (), None), data)[()]
 
 
 # What Python has
@@ -146,6 +194,20 @@ def _int(value: int) -> tuple[Layout, bytes]:
 def _str(value: str) -> tuple[Layout, bytes]:
     data = value.encode("utf-8", "surrogatepass")
     return ("str", len(data)), data
+
+
+def _to_str(layout: Layout, data: Bytes) -> str:
+    try:
+        return data.tobytes().decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        raise _no_text() from None
+
+
+def _no_text() -> DataError:
+    return DataError(
+        "a cache holds a text that is none, so somebody else has written it; what is in the folder "
+        "of the caches may be deleted at any time"
+    )
 
 
 def _sequence(value: Sequence[Any]) -> tuple[Layout, bytes]:
@@ -190,7 +252,7 @@ def _numbers(code: str, kind: type) -> Callable[[Layout, Bytes], Any]:
 
 def _image(value: Any) -> tuple[Layout, bytes]:
     """Mode, size and pixels; a file that is not read yet becomes an image in memory."""
-    if value.mode not in _MODES or "transparency" in value.info:
+    if value.mode not in PIXEL_BYTES or "transparency" in value.info:
         also = " with a transparent colour" if "transparency" in value.info else ""
         raise Unstorable(f"an image of the mode {value.mode}{also}")
     data = value.tobytes()
@@ -224,7 +286,7 @@ _DECODERS: dict[str, Callable[[Layout, Bytes], Any]] = {
     "int": lambda layout, data: array("q", data.tobytes())[0],
     "float": lambda layout, data: array("d", data.tobytes())[0],
     "none": lambda layout, data: None,
-    "str": lambda layout, data: data.tobytes().decode("utf-8", "surrogatepass"),
+    "str": _to_str,
     "bytes": lambda layout, data: data.tobytes(),
     "list": lambda layout, data: _parts(layout[2], data),
     "tuple": lambda layout, data: tuple(_parts(layout[2], data)),

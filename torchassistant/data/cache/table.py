@@ -17,6 +17,7 @@ from torchassistant.data.cache.kinds import (
     decode,
     dtype_of,
     encode,
+    truths,
     type_name,
 )
 from torchassistant.errors import DataError
@@ -95,10 +96,11 @@ class Column:
         parts = (self.data, self.codes, self.offsets)
         return sum(part.nbytes for part in parts if part is not None)
 
-    def raw(self, index: int) -> tuple[Layout, bytes]:
-        """The layout and the bytes of a value."""
-        layout, piece = self._piece(index)
-        return layout, piece.tobytes()
+    def holds(self, index: int, layout: Layout, data: bytes) -> bool:
+        """Whether a value is stored, bit for bit, at a place."""
+        stored, piece = self._piece(index)
+        # Bytes are only asked for where there are as many.
+        return stored == layout and piece.tobytes() == data
 
     def at(self, index: int) -> Any:
         """A value, with memory of its own."""
@@ -112,9 +114,11 @@ class Column:
         """
         if self.rows is None:
             return collate_column([self.at(index) for index in where.tolist()])
-        if self.layouts[0][0] != "float":
-            return self.rows.index_select(0, where)
-        return self.rows.index_select(0, where).to(torch.get_default_dtype())
+        taken = self.rows.index_select(0, where)
+        kind = self.layouts[0][0]
+        if kind == "float":
+            return taken.to(torch.get_default_dtype())
+        return truths(taken.view(torch.uint8)) if taken.dtype is torch.bool else taken
 
     def _piece(self, index: int) -> tuple[Layout, Bytes]:
         if self.codes is None or self.offsets is None:
@@ -188,8 +192,10 @@ class Table:
             given = [encode(value) for value in values]
         except Unstorable:
             return False
-        stored = [column.raw(index) for column in self.columns]
-        return (form, given) == (self.form, stored)
+        if form != self.form:
+            return False
+        pairs = zip(self.columns, given, strict=True)
+        return all(column.holds(index, *value) for column, value in pairs)
 
     def _all_inside(self, indices: Sequence[int]) -> Tensor:
         """The same indices from 0 on, int64 (B,)."""

@@ -69,7 +69,7 @@ class TableWriter:
     @property
     def size(self) -> int:
         """The bytes of all columns so far, with what it takes to find the values in them."""
-        found = [12 * self.count if len(c.known) > 1 else 0 for c in self.columns]
+        found = [12 * self.count + 8 if len(c.known) > 1 else 0 for c in self.columns]
         return sum(column.size for column in self.columns) + sum(found)
 
     def add(self, example: Any) -> None:
