@@ -18,7 +18,8 @@ from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.contents import Contents
 from torchassistant.session.environment import circumstances, differences
 from torchassistant.session.excuses import excuses, made_anew
-from torchassistant.session.folder import CHANGES, CODE, SPEC, SessionFolder
+from torchassistant.session.folder import CHANGES, SessionFolder
+from torchassistant.session.form import CODE, SPEC
 from torchassistant.session.history import History
 from torchassistant.session.keeper import SessionKeeper
 from torchassistant.session.lock import only_trainer
