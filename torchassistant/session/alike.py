@@ -47,7 +47,9 @@ def unlike(was: Any, now: Any, where: str = "") -> Iterator[str]:
     elif isinstance(was, (bool, str)):
         if type(now) is not type(was):
             yield where
-    elif _is_number(was) and not _is_number(now):
+    elif (_is_number(was) and not _is_number(now)) or (
+        was is None and isinstance(now, (Mapping, list, tuple, set))
+    ):
         yield where
 
 
@@ -76,13 +78,18 @@ def unlike_state(was: Mapping[str, Any], now: Any, kind: type) -> Iterator[str]:
 _NEEDED = ("base_lrs", "last_epoch", "_last_lr", "scale")
 
 
-def unlike_optimizer(optimizer: Optimizer, groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def unlike_optimizer(
+    optimizer: Optimizer, groups: Sequence[Mapping[str, Any]], stored: Mapping[str, Any]
+) -> Iterator[str]:
     """What an optimizer of torch has been given that it does not keep so.
 
     Args:
         optimizer: It has its state.
         groups: Its parameter groups as they were made.
+        stored: What it was given.
     """
+    known = {index for group in stored["param_groups"] for index in group["params"]}
+    yield from (f"state of {key!r}" for key in stored["state"] if key not in known)
     for index, (was, now) in enumerate(zip(groups, optimizer.param_groups, strict=True)):
         where, made = f"param_groups[{index}]", {k: v for k, v in was.items() if k != "params"}
         yield from (f"{where}.{key}" for key in made.keys() - now.keys())
@@ -117,7 +124,7 @@ def _unlike_state_of(
 
 
 def _is_alike(made: torch.Tensor, stored: torch.Tensor, shape: torch.Size) -> bool:
-    kinds = [(t.is_floating_point(), t.is_complex(), t.layout) for t in (made, stored)]
+    kinds = [(t.is_floating_point(), t.is_complex()) for t in (made, stored)]
     has_shape = stored.shape == shape or (made.numel() == stored.numel() == 1)
     return kinds[0] == kinds[1] and has_shape
 

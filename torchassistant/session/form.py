@@ -175,6 +175,12 @@ def _expect_state(state: Any, written: int) -> None:
         _expect(all(isinstance(name, str) for name in state[key]), f'has no names in "{key}"')
     unknown = sorted(state.keys() - {"progress", "random", "environment", *sections})
     _expect(not unknown, f"has a section that nobody knows, {unknown[:1]}")
+    tables = [state["environment"], *filter(_is_table, state["environment"].values())]
+    plain = (str, int, float, type(None))
+    _expect(
+        all(isinstance(v, plain) or _is_table(v) for table in tables for v in table.values()),
+        "does not say under what it was saved",
+    )
     buffers, extra = state["buffers"], state[sections[-1]]
     for key, own in buffers.items():
         _expect(

@@ -265,7 +265,7 @@ def _restore_optimizers(checkpoint: Checkpoint, parts: Parts, match: _Match) -> 
                 optimizer.load_state_dict(stored)
                 _as_it_was(optimizer, stored)
                 if is_torchs(optimizer):
-                    _expect_none(unlike_optimizer(optimizer, groups))
+                    _expect_none(unlike_optimizer(optimizer, groups, stored))
         else:
             match.tell(key, f"{key}.json is missing")
     _tell_left_over(checkpoint, "optimizers", ".json", parts.optimizers, match)
