@@ -1,4 +1,4 @@
-"""Sessions that somebody made up: contents changed, and sealed again as if they had been written so."""
+"""Sessions that somebody made up: contents that were changed, and sealed again."""
 
 from __future__ import annotations
 

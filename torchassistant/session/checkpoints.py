@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import torch
 
-from torchassistant.errors import SessionError, listing, shown_path
+from torchassistant.errors import SessionError, listing, say, shown_path
 from torchassistant.session.contents import Contents
 from torchassistant.session.form import expect_form, stored_state, stored_tensors
 from torchassistant.session.manifest import (
@@ -258,7 +257,7 @@ class Checkpoints:
             lines += [f"warning: going on from checkpoint {name}"] if found else []
             for line in lines:
                 if line not in self._told:
-                    print(line, file=sys.stderr)
+                    say(line)
             self._told.update(lines)
             return checkpoint
         raise SessionError(*(found or [f"{shown_path(self.folder)} holds no checkpoint"]))

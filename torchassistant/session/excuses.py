@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 from torchassistant.config import Spec, as_data
+from torchassistant.errors import say
 from torchassistant.session.changes import Change
 from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.form import stored_spec
@@ -34,10 +34,7 @@ def excuses(
         if described(then, key) != described(now, key):
             return True
         if accepted or (has_new_code and key.startswith("stages/")):
-            print(
-                f"warning: the state of {key} does not fit what was stored of it, and that is left",
-                file=sys.stderr,
-            )
+            say(f"warning: the state of {key} does not fit what was stored of it, and that is left")
             return True
         return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from torchassistant.build import Statics
 from torchassistant.config import Findings, Spec, as_data, read, spec_of
 from torchassistant.config.reader import MAX_BYTES
-from torchassistant.errors import SessionError, listing, shown_path
+from torchassistant.errors import SessionError, listing, say, shown_path
 from torchassistant.files import Unsound
 from torchassistant.session.checkpoints import LAST, Checkpoint, Checkpoints
 from torchassistant.session.contents import Contents, read_state
@@ -285,4 +284,4 @@ def _is_aside(path: Path) -> bool:
 
 
 def _warn(sentence: str) -> None:
-    print(f"warning: {sentence}", file=sys.stderr)
+    say(f"warning: {sentence}")

@@ -110,7 +110,8 @@ def _loaded(
     except Unusable as error:
         then = found.state("state")["environment"]
         same = same_versions(then, circumstances(session.device))
-        if changed or of_code or accept_changes or not same:
+        is_other = any(change.effect != "free" for change in (*changed, *of_code))
+        if is_other or accept_changes or not same:
             # What has changed may be why, and an earlier state would take the training back.
             raise SessionError(*error.problems) from error.__cause__
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -36,6 +35,7 @@ from torchassistant.errors import (
     UserCodeError,
     near,
     nearest,
+    say,
 )
 from torchassistant.session.changes import judged_code
 from torchassistant.session.checking import checked
@@ -237,8 +237,8 @@ class Request(Generic[Wish]):
     def tell_changes(self, spec: Spec) -> None:
         """Warn of code that is not what the weights were trained with."""
         for problem in self._changes(spec):
-            line = problem.message.splitlines()[0].partition(", and")[0]
-            print(f"warning: {line} since this was trained", file=sys.stderr)
+            line = problem.message.partition(", and")[0]
+            say(f"warning: {line} since this was trained")
 
     def _changes(self, spec: Spec) -> list[Problem]:
         then = self.folder.code(self.checkpoint)

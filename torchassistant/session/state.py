@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -24,7 +23,7 @@ from torchassistant.data.generators import (
     set_states_of,
     states_of,
 )
-from torchassistant.errors import SessionError, listing, shown_path
+from torchassistant.errors import SessionError, listing, say, shown_path
 from torchassistant.graph import elements_of, overlaps
 from torchassistant.session.alike import is_torchs, unlike_optimizer, unlike_state
 from torchassistant.session.checkpoints import Checkpoint, Unusable
@@ -248,7 +247,7 @@ def _restore_models(
             tensors = {**checkpoint.tensors(key), **extra.get(key, {})}
             _load(model, tensors, f'the model "{name}"', checkpoint.path)
         elif match.excused(key):
-            print(f'warning: no weights of the model "{name}" are stored', file=sys.stderr)
+            say(f'warning: no weights of the model "{name}" are stored')
         else:
             match.tell(key, f"{key}.safetensors is missing")
     if not weights_only:
@@ -304,10 +303,9 @@ def _restore_generators(parts: Parts, stored: Mapping[str, Any], match: _Match) 
 
 def _tell_unmade(paths: Iterable[str]) -> None:
     for path in paths:
-        print(
+        say(
             f"warning: a random number generator was kept at {path}, and is not there yet; one "
-            "that is made when it is needed first cannot go on from where it was",
-            file=sys.stderr,
+            "that is made when it is needed first cannot go on from where it was"
         )
 
 

@@ -25,7 +25,14 @@ from safetensors.torch import load_file, save, save_file
 
 from torchassistant.config.sizes import size_text
 from torchassistant.errors import Interrupted, SessionError, shown_path
-from torchassistant.files import Unsound, holes_of, open_regular, parsed_json, read_regular
+from torchassistant.files import (
+    Unsound,
+    holes_of,
+    open_regular,
+    parsed_json,
+    read_regular,
+    regular_handle,
+)
 
 ASIDE = ".aside-"
 
@@ -150,8 +157,12 @@ def continue_file(path: Path, size: int, data: bytes, sync: bool) -> None:
     Raises:
         OSError: It could not be written; it may hold a part of the data now.
     """
-    is_new = not path.exists()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    is_new = not os.path.lexists(path)
+    try:
+        new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        handle = os.open(path, new, 0o644) if is_new else regular_handle(path, os.O_WRONLY)
+    except Unsound as error:
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
     with os.fdopen(handle, "wb") as file:
         file.truncate(size)
         file.seek(size)
@@ -349,7 +360,7 @@ def _raise(error: OSError) -> None:
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

@@ -21,6 +21,7 @@ from torchassistant.data.cache.memory import Shown, over
 from torchassistant.data.cache.source import NotCached, Source
 from torchassistant.data.cache.table import Column, Table
 from torchassistant.data.cache.writer import ColumnWriter, TableWriter
+from torchassistant.errors import say
 
 DEFAULT_LIMIT = 20 * 10**9
 """Bytes."""
@@ -64,10 +65,9 @@ class DiskStore:
         if found is not None and _agrees(found, source):
             return found
         if found is not None:
-            print(
+            say(
                 f'the cache of the dataset "{source.name}" on disk holds other examples than the '
-                "dataset gives, and is made again",
-                file=sys.stderr,
+                "dataset gives, and is made again"
             )
         with _told_of(self.folder.path), self.folder.aside() as (aside, handle):
             self._write(aside, handle, source, shown)
