@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TextIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +35,19 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that the user can mend: a sentence and the place that it is about."""
+    """One thing that the user can mend: a sentence and the place that it is about.
+
+    ``details`` are lines below the sentence, as those of a diff.
+    """
 
     message: str
     place: Place = Place()
+    details: str = ""
 
     def __str__(self) -> str:
         where = str(self.place)
-        return f"{where}: {self.message}" if where else self.message
+        sentence = f"{where}: {self.message}" if where else self.message
+        return f"{sentence}\n{self.details}" if self.details else sentence
 
 
 class UserError(Exception):
@@ -214,9 +222,46 @@ def with_article(word: str) -> str:
     return f"{'an' if word[:1].lower() in 'aeiou' else 'a'} {word}"
 
 
+_CONTROLS = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]"
+)
+
+
+def without_controls(text: str) -> str:
+    r"""A text in which what would control a terminal is shown as Python writes it.
+
+    Names, paths and messages come from configs, sessions and files of anybody. Ends of lines and
+    tabs stay.
+
+    >>> print(without_controls("a\x1b[2Jb"))
+    a\x1b[2Jb
+    """
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def in_one_line(text: str) -> str:
+    """The same, in one line: what follows an end of a line cannot pass for a line of ours."""
+    return without_controls(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def escaped_in_json(text: str) -> str:
+    """A text of JSON in which what would control a terminal is escaped, as JSON escapes it."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def say(sentence: str, stream: TextIO | None = None) -> None:
+    """Print a sentence for a person, in one line.
+
+    Args:
+        sentence: What is to be said; it may hold what anybody has written.
+        stream: Where; left out: standard error.
+    """
+    print(in_one_line(sentence), file=sys.stderr if stream is None else stream, flush=True)
+
+
 def shown_path(path: str | Path) -> str:
     """A path as a person would type it: relative to the working folder where it lies below it."""
     try:
         return str(Path(path).resolve().relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, OSError, RuntimeError):  # of links in a circle
         return str(path)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from torchassistant.config.sizes import size_text
 
@@ -24,7 +26,35 @@ DEEPEST = 200
 """Levels of lists and objects that JSON may have: state that nests deeper is nobody's."""
 
 
-def open_regular(path: str | Path, most: int | None = None) -> BinaryIO:
+def regular_handle(path: str | Path, access: int = os.O_RDONLY) -> int:
+    """A handle of a regular file; whoever asks for it closes it.
+
+    Args:
+        path: The file; it may be reached through links, and must be none itself.
+        access: What it is opened for, as ``os.O_RDWR``.
+
+    Raises:
+        FileNotFoundError: There is none.
+        OSError: It cannot be opened.
+        Unsound: It is no regular file.
+    """
+    # Asked before it is opened, because opening alone can do something to a device.
+    _expect_regular(os.lstat(path).st_mode)
+    try:
+        handle = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Unsound("is a link, and links are not followed") from None
+        raise
+    try:
+        _expect_regular(os.fstat(handle).st_mode)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
+def open_regular(path: str | Path, most: int | None = None) -> BufferedReader:
     """Open a regular file to read from it.
 
     Args:
@@ -36,19 +66,11 @@ def open_regular(path: str | Path, most: int | None = None) -> BinaryIO:
         OSError: It cannot be opened.
         Unsound: It is no regular file, or too large.
     """
-    # Asked before it is opened, because opening alone can do something to a device.
-    _expect_regular(os.lstat(path).st_mode)
+    handle = regular_handle(path)
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise Unsound("is a link, and links are not followed") from None
-        raise
-    try:
-        found = os.fstat(handle)
-        _expect_regular(found.st_mode)
-        if most is not None and found.st_size > most:
-            raise Unsound(f"has {size_text(found.st_size)}, and {size_text(most)} at most are read")
+        size = os.fstat(handle).st_size
+        if most is not None and size > most:
+            raise Unsound(f"has {size_text(size)}, and {size_text(most)} at most are read")
         return open(handle, "rb")
     except BaseException:
         os.close(handle)
@@ -75,7 +97,7 @@ def read_regular(path: str | Path, most: int) -> bytes:
 
 
 def parsed_json(data: bytes, deepest: int = DEEPEST) -> Any:
-    """The data of a text of JSON, in UTF-8; only what JSON has, so no NaN.
+    """The data of a text of JSON, in UTF-8; only what JSON has, so no NaN and no half characters.
 
     Args:
         data: The text.
@@ -86,13 +108,52 @@ def parsed_json(data: bytes, deepest: int = DEEPEST) -> Any:
     """
     try:
         value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        if _HALF.search(data):
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise Unsound(_too_deep(deepest)) from None
     except ValueError as error:
-        raise Unsound(f"is no JSON ({error})") from None
+        raise Unsound(f"is no JSON ({_reason(error)})") from None
     if _depth_of(value) > deepest:
         raise Unsound(_too_deep(deepest))
     return value
+
+
+def holes_of(file: BufferedReader) -> int:
+    """The bytes of a file that are nowhere on the disk, and read as zeros.
+
+    Where the file system does not tell, there are none.
+    """
+    handle, at, holes = file.fileno(), 0, 0
+    size = os.fstat(handle).st_size
+    try:
+        # The end of a file counts as a hole, so that each round goes on.
+        while at < size:
+            begins = os.lseek(handle, at, os.SEEK_HOLE)
+            if begins >= size:
+                break
+            try:
+                at = os.lseek(handle, begins, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                at = size  # nothing but a hole up to the end
+            holes += at - begins
+    except (AttributeError, OSError):
+        return 0
+    finally:
+        os.lseek(handle, 0, os.SEEK_SET)
+    return holes
+
+
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Half of a pair of surrogates, or the first of both."""
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, UnicodeEncodeError):
+        return "half of a surrogate pair is no character"
+    return str(error)
 
 
 def _expect_regular(mode: int) -> None:

@@ -141,17 +141,21 @@ def test_a_second_state_at_one_step(tmp_path: Path) -> None:
 
 
 def test_of_two_states_at_one_step_the_later_counts(tmp_path: Path) -> None:
-    folder = Checkpoints(tmp_path / "checkpoints")
-    for value in (1, 2, 3):
-        contents = Contents()
-        contents.add_state("state", {"value": value}, "the test")
-        folder.save(7, contents, {}, {"loss": float(value)})
-    assert folder.names() == ["0000000007", "0000000007-1", "0000000007-2"]
-    assert folder.newest_sound().path.name == "0000000007-2"
-    assert folder.chosen("7", None).path.name == "0000000007-2"
-    assert folder.chosen("0000000007-1", None).path.name == "0000000007-1"
-    folder.prune("0000000007-2", 3, Best("loss", "min", 1))
-    assert folder.names() == ["0000000007-2"]
+    folder = made(tmp_path / "run").folder.checkpoints
+    for number in (1, 2):
+        shutil.copytree(folder.folder / "0000000000", folder.folder / f"0000000000-{number}")
+    assert folder.names() == ["0000000000", "0000000000-1", "0000000000-2"]
+    assert folder.newest_sound().path.name == "0000000000-2"
+    assert folder.chosen("0", None).path.name == "0000000000-2"
+    assert folder.chosen("0000000000-1", None).path.name == "0000000000-1"
+    folder.prune("0000000000-2", 3, Best("loss", "min", 1))
+    assert folder.names() == ["0000000000-2"]
+
+
+@pytest.mark.parametrize("which", ["²", "9" * 5000, "-1", "", "0x0", "../0000000000"])
+def test_what_no_checkpoint_is_called(tmp_path: Path, which: str) -> None:
+    with pytest.raises(SessionError, match="there is no checkpoint"):
+        made(tmp_path / "run").folder.checkpoints.chosen(which, None)
 
 
 def test_more_than_nine_states_at_one_step(tmp_path: Path) -> None:

@@ -119,5 +119,5 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("kept")
     (tmp_path / "run" / "environment.json").unlink()
     os.symlink(tmp_path / "elsewhere", tmp_path / "run" / "environment.json")
-    with pytest.raises(OSError):
+    with pytest.raises(SessionError, match=r"environment.json is a link"):
         session.train()

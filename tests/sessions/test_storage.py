@@ -84,9 +84,9 @@ def test_damage_is_found(checkpoint: Path) -> None:
     path.unlink()
     assert wrong_with(checkpoint) == "models/net.safetensors is missing"
     path.symlink_to(checkpoint / "state.json")
-    assert wrong_with(checkpoint) == "models/net.safetensors is a link"
+    assert "models/net.safetensors is a link" in wrong_with(checkpoint)
     (checkpoint / "manifest.json").write_text("{")
-    assert "manifest.json cannot be read" in wrong_with(checkpoint)
+    assert "manifest.json is no JSON" in wrong_with(checkpoint)
     (checkpoint / "manifest.json").unlink()
     assert wrong_with(checkpoint) == "manifest.json is missing"
 
@@ -134,4 +134,5 @@ def test_tensors_that_share_memory(tmp_path: Path) -> None:
     assert stored.keys() == tensors.keys()
     for name, tensor in tensors.items():
         assert torch.equal(stored[name], tensor)
-    assert read_tensors(tmp_path / "none.safetensors") == {}
+    with pytest.raises(FileNotFoundError):
+        read_tensors(tmp_path / "none.safetensors")

@@ -189,6 +189,10 @@ class Builder:
         count = len(dataset)
         indices = self.statics.splits.get(name)
         fits = indices is not None and sum(map(len, indices)) == count
+        if indices is not None and len(indices) != len(spec.ratio) and not self.statics.redraws:
+            raise DataError(
+                f'the split "{name}" has {len(spec.ratio)} slices, and {len(indices)} are stored'
+            )
         if indices is not None and not fits and not self.statics.redraws:
             raise DataError(
                 f'the split "{name}" was drawn over {sum(map(len, indices))} examples; the '
@@ -210,7 +214,7 @@ class Builder:
             raise self.maker.problem(f"{what} has no method process(value)", path)
         with blaming(f"fitting {what}"):
             if name in self.statics.preprocessors:
-                _restore(preprocessor, self.statics.preprocessors[name])
+                _restore(preprocessor, self.statics.preprocessors[name], what)
             elif spec.fit:
                 if not callable(getattr(preprocessor, "fit", None)):
                     message = f"{what} has no method fit(dataset)"
@@ -454,8 +458,10 @@ def _state(preprocessor: Any) -> Any:
     return dict(vars(preprocessor))
 
 
-def _restore(preprocessor: Any, state: Any) -> None:
+def _restore(preprocessor: Any, state: Any, what: str) -> None:
     if hasattr(preprocessor, "load_state_dict"):
         preprocessor.load_state_dict(state)
-    else:
+    elif isinstance(state, dict) and all(isinstance(key, str) for key in state):
         vars(preprocessor).update(state)
+    else:
+        raise DataError(f"what is stored of {what} is no table of its attributes")

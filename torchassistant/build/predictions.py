@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -30,6 +29,7 @@ from torchassistant.errors import (
     blaming,
     listing,
     near,
+    say,
 )
 from torchassistant.frames import Frame
 from torchassistant.ownership import is_from_users_code
@@ -108,7 +108,7 @@ class DatasetTransform:
     def _tell(self, what: str) -> None:
         if not self._is_told:
             self._is_told = True
-            print(f'warning: the dataset "{self.dataset}" {what}', file=sys.stderr)
+            say(f'warning: the dataset "{self.dataset}" {what}')
 
 
 def _would_change(value: Any, transform: Process | None) -> bool:
@@ -231,11 +231,10 @@ class InferenceInput:
             raise DataError(f"the folder {text} holds no file{kinds}")
         if len(read) < len(paths):
             left = [os.path.basename(path) for path in paths if path not in set(read)]
-            print(
+            say(
                 f"warning: of the folder {text}, {listing(left, limit=5)} "
                 f"{'is' if len(left) == 1 else 'are'} passed over: no file of a kind that the "
-                "input converter reads",
-                file=sys.stderr,
+                "input converter reads"
             )
         return read
 

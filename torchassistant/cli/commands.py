@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from argparse import Namespace
-from typing import TextIO
+from typing import Any, TextIO
 
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.outcome import DONE, USER_CODE, USER_ERROR, tell_failed, warn
@@ -15,7 +15,7 @@ from torchassistant.cli.signals import stopping_after_iteration, stopping_at_onc
 from torchassistant.cli.streams import expect_output
 from torchassistant.cli.tables import preflight_lines
 from torchassistant.config import as_data
-from torchassistant.errors import SessionError, shown_path
+from torchassistant.errors import SessionError, escaped_in_json, in_one_line, say, shown_path
 from torchassistant.session import (
     Draft,
     Preflight,
@@ -39,7 +39,7 @@ def init(arguments: Namespace) -> int:
         session, report = store(draft, with_preflight=arguments.preflight, replace=replace)
     if report is not None:
         _show(report, sys.stdout)
-    print(f"session {shown_path(session.path)} created")
+    say(f"session {shown_path(session.path)} created", sys.stdout)
     return DONE
 
 
@@ -58,9 +58,10 @@ def asked_name(draft: Draft) -> str:
             f"the session {shown_path(folder.path)} would be removed, and there is nobody to ask; "
             f"--replace {name} says so without a question"
         )
+    shown = in_one_line(shown_path(folder.path))
     print(
-        f"The session {shown_path(folder.path)} will be removed as soon as the new one is whole.\n"
-        f"To go ahead, type its name ({name}): ",
+        f"The session {shown} will be removed as soon as the new one is whole.\n"
+        f"To go ahead, type its name ({in_one_line(name)}): ",
         end="",
         file=sys.stderr,
         flush=True,
@@ -75,11 +76,11 @@ def check(arguments: Namespace) -> int:
         warn([*draft.warnings, *([] if arguments.preflight else draft.missing)])
         report = draft.preflight() if arguments.preflight else None
     if arguments.complete:
-        print(json.dumps(as_data(draft.spec), indent=2, ensure_ascii=False))
+        print(_as_json(as_data(draft.spec)))
     if report is not None:
         _show(report, sys.stderr if arguments.complete else sys.stdout)
     if not arguments.complete:
-        print(f"{arguments.config}: no problem found")
+        say(f"{arguments.config}: no problem found", sys.stdout)
     return DONE
 
 
@@ -99,17 +100,17 @@ def train(arguments: Namespace) -> int:
             accept_changes=arguments.accept_changes,
         )
     if session.finished:
-        print(f"{_described(session)} is finished; nothing is left to do")
+        say(f"{_described(session)} is finished; nothing is left to do", sys.stdout)
         return DONE
     if session.progress.step:
         progress = session.progress
-        print(f"going on after iteration {progress.step}, epoch {progress.epoch}", file=sys.stderr)
+        say(f"going on after iteration {progress.step}, epoch {progress.epoch}")
     with stopping_after_iteration() as stop:
         if arguments.profile:
             train_profiled(session, reporter_for(), stop)
         else:
             session.train(reporter_for(), stop)
-    print(f"{_described(session)} is finished")
+    say(f"{_described(session)} is finished", sys.stdout)
     return DONE
 
 
@@ -127,10 +128,11 @@ def evaluate(arguments: Namespace) -> int:
         )
     if arguments.json:
         finite = {name: v if math.isfinite(v) else None for name, v in results.items()}
-        print(json.dumps(finite, indent=2, ensure_ascii=False))
+        print(_as_json(finite))
         return DONE
-    width = max((len(name) for name in results), default=0)
-    for name, value in results.items():
+    shown = [(in_one_line(name), value) for name, value in results.items()]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, value in shown:
         print(f"{name:<{width}}  {value:.6g}")
     return DONE
 
@@ -151,6 +153,11 @@ def infer(arguments: Namespace) -> int:
         return DONE
     nothing_made = not outcome.made and outcome.misfits == outcome.failed
     return USER_ERROR if nothing_made else USER_CODE
+
+
+def _as_json(data: Any) -> str:
+    """Data as JSON that a terminal can show."""
+    return escaped_in_json(json.dumps(data, indent=2, ensure_ascii=False))
 
 
 def _described(session: Session) -> str:

@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from torchassistant.cli.streams import deliver
 from torchassistant.errors import (
@@ -17,6 +18,8 @@ from torchassistant.errors import (
     UserError,
     WorkerLost,
     cause_of,
+    say,
+    without_controls,
 )
 from torchassistant.ownership import WORKERS_TRACEBACK, is_users_file
 
@@ -41,18 +44,18 @@ def status_of(run: Callable[[], int]) -> int:
         return USER_CODE
     except NotSaved as error:
         for failure in error.failures:
-            _say(f"error: {failure}")
+            say(f"error: {failure}")
         return NOT_SAVED
     except SystemExit as error:
-        _say(f"error: your code asked Python to exit (with {error.code!r})")
-        _say("".join(_here(error)[0]).rstrip())
+        say(f"error: your code asked Python to exit (with {error.code!r})")
+        _say_lines("".join(_here(error)[0]).rstrip())
         return USER_CODE
     except Interrupted as error:
         what = "terminated" if error.signum == signal.SIGTERM else "interrupted"
-        _say(f"{what}: {error}")
+        say(f"{what}: {error}")
         return 128 + error.signum
     except KeyboardInterrupt:
-        _say("interrupted")
+        say("interrupted")
         return 128 + signal.SIGINT
     except BrokenPipeError:
         # Whoever read the output has gone; there is nobody to tell.
@@ -61,7 +64,7 @@ def status_of(run: Callable[[], int]) -> int:
         # The user's own code raises as a UserCodeError; this is a disk that is full, a folder that
         # may not be written, and the like.
         where = f"{error.filename}: " if error.filename else ""
-        _say(f"error: {where}{error.strerror or error}")
+        say(f"error: {where}{error.strerror or error}")
         return USER_ERROR
 
 
@@ -74,11 +77,11 @@ def tell_raised(error: UserCodeError, about: str = "") -> None:
     """
     cause = cause_of(error)
     if isinstance(cause, WorkerLost):
-        _say(f"error: {about}{error.part}: {cause}")
+        say(f"error: {about}{error.part}: {cause}")
         return
     frames, last = _in_worker(cause) or _here(cause)
-    _say(f"error: {about}{error.part}: {last.splitlines()[0]}")
-    _say("".join(["Traceback (your code, the last call at the end):\n", *frames, last]))
+    say(f"error: {about}{error.part}: {last.splitlines()[0]}")
+    _say_lines("".join(["Traceback (your code, the last call at the end):\n", *frames, last]))
 
 
 def tell_failed(given: str, error: UserError | UserCodeError) -> None:
@@ -87,24 +90,31 @@ def tell_failed(given: str, error: UserError | UserCodeError) -> None:
         tell_raised(error, f"{given}: ")
         return
     for problem in error.problems:
-        _say(f"error: {problem}" if given in str(problem) else f"error: {given}: {problem}")
+        _say_problem("error" if given in str(problem) else f"error: {given}", problem)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+def _say_problem(what: str, problem: Problem) -> None:
+    say(f"{what}: {replace(problem, details='')}")
+    if problem.details:
+        _say_lines(problem.details)
+
+
+def _say_lines(text: str) -> None:
+    """Print what has several lines, as a traceback or a diff."""
+    print(without_controls(text), file=sys.stderr, flush=True)
 
 
 def warn(warnings: Iterable[Problem]) -> None:
     """Tell what is allowed, and is probably not meant."""
     for warning in warnings:
-        _say(f"warning: {warning}")
+        _say_problem("warning", warning)
 
 
 def _tell(problems: list[Problem]) -> None:
     for problem in problems[:MOST_SHOWN]:
-        _say(f"error: {problem}")
+        _say_problem("error", problem)
     if len(problems) > MOST_SHOWN:
-        _say(f"… and {len(problems) - MOST_SHOWN} more")
+        say(f"… and {len(problems) - MOST_SHOWN} more")
 
 
 def _here(error: BaseException) -> tuple[list[str], str]:

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any, TextIO
 
+from torchassistant.errors import in_one_line, say
 from torchassistant.training import Progress, Reporter, Row
 from torchassistant.training.reporting import Live
 from torchassistant.training.timing import Shares
@@ -44,10 +45,10 @@ class LineReporter(Reporter):
     def epoch_finished(self, progress: Progress, row: Row) -> None:
         shown = [f"{name} {value:.4g}" for name, value in row.items() if name not in _NOT_SHOWN]
         parts = [self.title(), *shown, f"{row['seconds']:.1f} s{_spent(self.shares)}"]
-        print("  ".join(parts), file=self.stream, flush=True)
+        say("  ".join(parts), self.stream)
 
     def noted(self, sentence: str) -> None:
-        print(sentence, file=self.stream, flush=True)
+        say(sentence, self.stream)
 
     def title(self) -> str:
         """Which stage, and which epoch of it."""
@@ -87,7 +88,8 @@ class BarReporter(LineReporter):
         if now < self.next_redraw:
             return
         values = live()
-        self.bar.set_postfix_str("  ".join(f"{n} {v:.4g}" for n, v in values.items()), False)
+        shown = "  ".join(f"{n} {v:.4g}" for n, v in values.items())
+        self.bar.set_postfix_str(in_one_line(shown), False)
         self._advance()
         # Metrics of the batch at hand may be dear: they get a small share of the time.
         spent = time.monotonic() - now
@@ -125,7 +127,7 @@ class BarReporter(LineReporter):
         self.close()
         self.waiting, self.next_redraw = 0, time.monotonic() + REDRAW_SECONDS
         self.bar = tqdm(
-            desc=title,
+            desc=in_one_line(title),
             total=total,
             file=self.stream,
             leave=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from torchassistant.errors import in_one_line
 from torchassistant.session import Preflight
 
 _HEADER = ("pipeline", "node", "mode", "inputs", "outputs", "parameters", "optimizer", "gradient")
@@ -30,17 +31,18 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
     yield ""
     for name, batches in report.batches.items():
         count = "an unknown number of batches" if batches is None else _count(batches, "batch")
-        yield f"pipeline {name}: {count} an epoch"
+        yield f"pipeline {in_one_line(name)}: {count} an epoch"
     for name, parameters in report.optimizers.items():
-        yield f"optimizer {name}: {_count(parameters, 'parameter')}"
+        yield f"optimizer {in_one_line(name)}: {_count(parameters, 'parameter')}"
     for index, (trained, frozen) in enumerate(report.stages):
         freezes = f"; freezes {', '.join(frozen)}" if frozen else ""
-        yield f"stage {index + 1}: trains {', '.join(trained)}{freezes}"
+        yield in_one_line(f"stage {index + 1}: trains {', '.join(trained)}{freezes}")
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
+    shown = [[in_one_line(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
         yield "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip()
 
 

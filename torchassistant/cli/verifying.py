@@ -14,6 +14,7 @@ from torchassistant.cli import folder, streams
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.outcome import DONE, USER_ERROR, status_of, warn
 from torchassistant.cli.signals import stopping_at_once
+from torchassistant.errors import say
 from torchassistant.lateimports import starting_processes
 from torchassistant.session import Draft, store
 from torchassistant.session.rehearsal import different_state, first_difference, rehearse
@@ -63,12 +64,12 @@ def verify_resume(arguments: Namespace) -> int:
         if not epochs:
             print("no epoch ended, and so nothing was validated; --iterations N tries more")
         return DONE
-    print(f"error: {times}: the first difference is {found}", file=sys.stderr)
+    say(f"error: {times}: the first difference is {found}")
     if _iteration_of(found) <= half:
-        print("it comes before the cut: two runs of this config are not the same", file=sys.stderr)
+        say("it comes before the cut: two runs of this config are not the same")
     for word, hint in _HINTS.items():
         if f"the {word} " in found:
-            print(f"hint: {hint}", file=sys.stderr)
+            say(f"hint: {hint}")
     return USER_ERROR
 
 

@@ -16,7 +16,7 @@ from torchassistant.data.cache.source import NotCached, Source
 from torchassistant.data.cache.table import Table
 from torchassistant.data.datasets import laid_around
 from torchassistant.data.workers import abandonable
-from torchassistant.errors import DataError
+from torchassistant.errors import DataError, say
 
 _collate = DefaultCollator()
 
@@ -95,7 +95,7 @@ class CachedDataset(Dataset[Any]):
         except NotCached as why:
             self._is_given_up = True
             text = f'the dataset "{self.name}" is not cached, but read in every epoch: {why}'
-            print(f"warning: {text}", file=sys.stderr)
+            say(f"warning: {text}")
         except Unstorable as what:
             raise DataError(
                 f'the dataset "{self.name}" cannot be cached: {what}; tensors, arrays, numbers, '
@@ -113,10 +113,9 @@ class CachedDataset(Dataset[Any]):
         return tqdm(indices, desc=f'caching "{self.name}"', leave=False, unit="")
 
     def _tell(self, table: Table, seconds: float) -> None:
-        print(
+        say(
             f'the dataset "{self.name}" is cached {self.store.where}: {len(table)} examples, '
-            f"{size_text(table.size)}, {seconds:.1f} s",
-            file=sys.stderr,
+            f"{size_text(table.size)}, {seconds:.1f} s"
         )
 
 

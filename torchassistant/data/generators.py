@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from torchassistant.data.datasets import laid_around
-from torchassistant.data.randomness import derived
+from torchassistant.data.randomness import derived, expect_state_of
 from torchassistant.data.walking import CODE, GENERATORS, LEAVES, Generator, inside
 
 # A dataset may keep a list of a million paths; generators stand in attributes and short lists.
@@ -73,6 +73,35 @@ def set_state_of(generator: Generator, state: Any) -> None:
         generator.set_state(state)
     else:
         generator.setstate(state)
+
+
+class Misfit(ValueError):
+    """What was stored is no state of what it is for."""
+
+
+def expect_states_of(generators: Mapping[str, Generator], states: Mapping[str, Any]) -> None:
+    """See that states that were read from somewhere fit their generators.
+
+    Raises:
+        Misfit: One does not; the message names the generator by its path.
+    """
+    for path in generators.keys() & states.keys():
+        try:
+            expect_state_of(_like(generators[path]), states[path])
+        except Exception as error:
+            raise Misfit(f"the generator {path}: {error}") from None
+
+
+def _like(generator: Generator) -> Generator:
+    """A generator of the same kind that nobody needs."""
+    if isinstance(generator, torch.Generator):
+        return torch.Generator(generator.device)
+    if isinstance(generator, np.random.Generator):
+        kind: Any = type(generator.bit_generator)
+        return np.random.Generator(kind(0))
+    if isinstance(generator, np.random.RandomState):
+        return np.random.RandomState(type(generator._bit_generator)(0))
+    return random.Random(0)
 
 
 def states_of(generators: Mapping[str, Generator]) -> dict[str, Any]:

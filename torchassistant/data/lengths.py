@@ -6,10 +6,11 @@ claim: it serves progress bars, and fractions of a pass.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakSet
+
+from torchassistant.errors import say
 
 _told: WeakSet[Any] = WeakSet()
 
@@ -76,11 +77,9 @@ class Claim:
         claimed = _counted(length, self.unit)
         if self.unit != "batches":
             claimed += f" ({_counted(self.batches(length)[0], 'batches')})"
-        print(
+        say(
             f'warning: {self.what}, in the loader factory "{self.source}", says that it has '
-            f"{claimed}, and {found}",
-            file=sys.stderr,
-            flush=True,
+            f"{claimed}, and {found}"
         )
 
 

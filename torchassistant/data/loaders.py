@@ -30,6 +30,7 @@ from torchassistant.data.workers import (
     WorkerStart,
     chosen_workers,
 )
+from torchassistant.errors import DataError
 
 # In evaluation the dataset is read once, in its own order, whatever draws from it in training.
 _TRAINING_ONLY = ("shuffle", "sampler", "batch_sampler")
@@ -132,7 +133,11 @@ class EpochLoader:
         self.epoch, self.skipped = epoch, skipped
         self.interrupted_with = states_of(self.memory.own)
         if began_with is not None:
-            self.memory.set_state(began_with)
+            try:
+                self.memory.set_state(began_with)
+            except Exception as error:
+                what = "what is stored of the sampler, from the middle of an epoch, does not fit"
+                raise DataError(f"{what}: {error}") from error
             if self.order is not None:
                 # What the dataset draws from too has gone on since, and is not the sampler's.
                 set_states_of(self._drawn_from(), self.interrupted_with)

@@ -9,7 +9,13 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, Sampler
 
-from torchassistant.data.generators import generators_in, has_state, set_states_of, states_of
+from torchassistant.data.generators import (
+    expect_states_of,
+    generators_in,
+    has_state,
+    set_states_of,
+    states_of,
+)
 
 _PLAIN = (int, float, bool, str, type(None))
 _LARGEST = 1_000_000  # elements: what is larger is data
@@ -55,9 +61,13 @@ class Memory:
 
         Returns:
             What has no place here, and what has no state there; the rest is put back.
+
+        Raises:
+            Misfit: The state of a generator is none.
         """
         if state is None or self.owner is None:
             return []
+        expect_states_of(self.own, state["generators"])
         set_states_of(self.own, state["generators"])
         holders = dict(_holders(self.owner))
         tellers = {path for path, holder in holders.items() if has_state(holder)}
@@ -97,6 +107,21 @@ class Memory:
             if not has_state(holder):
                 for name, value in _attributes_of(holder):
                     yield f"{path}{name}", value
+
+
+def is_memory(state: Any) -> bool:
+    """Whether something has the form of what :meth:`Memory.state` gives."""
+    if state is None:
+        return True
+    if not isinstance(state, dict) or state.keys() != {"generators", "told", "changed"}:
+        return False
+    if not all(isinstance(table, dict) for table in state.values()):
+        return False
+    names = [name for table in state.values() for name in table]
+    return all(isinstance(name, str) for name in names) and all(
+        _can_be_kept(value) and not name.rpartition(".")[2].startswith("__")
+        for name, value in state["changed"].items()
+    )
 
 
 def _holders(owner: Any, path: str = "") -> Iterator[tuple[str, Any]]:

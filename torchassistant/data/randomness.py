@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,54 @@ def set_random_state(state: dict[str, Any]) -> None:
             torch.cuda.set_rng_state(cuda_state, device)
     if "mps" in state and torch.backends.mps.is_available():
         torch.mps.set_rng_state(state["mps"])
+
+
+def expect_random_state(state: Any) -> None:
+    """See that something is what :func:`random_state` gives, before any of it is put back.
+
+    Raises:
+        Exception: It is not; whatever the generators raise.
+    """
+    expect_state_of(random.Random(), tuple(state["python"]))
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    legacy = (kind, np.asarray(keys), position, has_gauss, cached)
+    expect_state_of(np.random.RandomState(), legacy)
+    expect_state_of(torch.Generator(), state["torch"])
+    for other in [*state.get("cuda", []), *([state["mps"]] if "mps" in state else [])]:
+        if not (other.dtype is torch.uint8 and other.ndim == 1):
+            raise ValueError("the state of a device is no row of bytes")
+
+
+def expect_state_of(fresh: Any, state: Any) -> None:
+    """See that a state fits a generator, by putting it into one that nobody needs.
+
+    Args:
+        fresh: A generator of its kind.
+        state: Of a :class:`random.Random`, a generator of NumPy or one of torch.
+
+    Raises:
+        Exception: It does not fit; whatever the generator raises.
+    """
+    if isinstance(fresh, torch.Generator):
+        fresh.set_state(state)
+    elif isinstance(fresh, random.Random):
+        version, internal, gauss = state
+        fresh.setstate((version, tuple(internal), gauss))
+        if not (gauss is None or type(gauss) is float):
+            raise ValueError("a number that is left over is none")
+    else:
+        told: Any = state if isinstance(state, dict) else {"pos": state[2], "gauss": state[4]}
+        # NumPy takes any position, and reads beyond its memory there.
+        for key, most in (("pos", 624), ("buffer_pos", 4)):
+            for where in (told, told.get("state")):
+                position = where.get(key, 0) if isinstance(where, dict) else 0
+                if not 0 <= operator.index(position) <= most:
+                    raise ValueError(f"{key} is {position}")
+        if isinstance(fresh, np.random.RandomState):
+            fresh.set_state(state)
+            fresh.standard_normal()
+        else:
+            fresh.bit_generator.state = state
 
 
 def same_state(one: Any, other: Any) -> bool:

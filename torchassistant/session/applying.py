@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Sequence
 
-from torchassistant.errors import blaming
+from torchassistant.errors import blaming, say
 from torchassistant.session.changes import Change
 from torchassistant.session.session import Session
 from torchassistant.training import StageHistory
@@ -21,10 +20,9 @@ def apply(changes: Sequence[Change], session: Session) -> None:
         _reopen_stage(session, last)
     for index, stage in enumerate(session.stages):
         if stage.skips_nonfinite and session.rows.lacks(index, SKIPPED):
-            print(
+            say(
                 f'warning: stage {index + 1} has begun without the column "{SKIPPED}"; what is '
-                "skipped in it is told here only",
-                file=sys.stderr,
+                "skipped in it is told here only"
             )
 
 

@@ -111,7 +111,8 @@ def judged_code(before: Code, after: Code, accepted: bool) -> tuple[list[Change]
         return list(changes.values()), []
     problems = [
         Problem(
-            f"the code of {name} has changed, and {rule.why}; {_WAY_OUT}\n{_diff(changes[name])}"
+            f"the code of {name} has changed, and {rule.why}; {_WAY_OUT}",
+            details=_diff(changes[name]),
         )
         for name, rule in refused.items()
     ]

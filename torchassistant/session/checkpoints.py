@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
-from torchassistant.errors import SessionError, listing, shown_path
-from torchassistant.session.codec import decode
+from torchassistant.errors import SessionError, listing, say, shown_path
 from torchassistant.session.contents import Contents
+from torchassistant.session.form import expect_form, stored_state, stored_tensors
 from torchassistant.session.manifest import (
     Damaged,
     Fingerprints,
@@ -28,18 +27,26 @@ from torchassistant.session.manifest import (
 from torchassistant.session.storage import (
     clear_aside,
     new_folder,
-    read_json,
     remove_folder,
 )
 
-_NAME = re.compile(r"(\d{10,})(?:-(\d+))?")
+_NAME = re.compile(r"([0-9]{10,})(?:-([0-9]+))?")
+_MOST_DAMAGED = 50
+"""So many that are damaged are passed over; where there are more, something else is wrong."""
 
 BEST, LAST = "best", "last"
 
 
+class Unusable(SessionError):
+    """A checkpoint is as it was written, and cannot be put back into what the session is made of.
+
+    Where nothing of the session's config and code has changed, that is the fault of the checkpoint.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """One that is as it was written.
+    """One that is as it was written, in the form in which states are written.
 
     Args:
         path: Its folder.
@@ -58,17 +65,24 @@ class Checkpoint:
 
         Raises:
             FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
+            Unusable: They are none.
         """
-        return load_file(self.path / f"{name}.safetensors")
+        try:
+            return stored_tensors(self.path, name)
+        except Damaged as error:
+            raise Unusable(f"{shown_path(self.path)} is damaged: {error}") from None
 
     def state(self, name: str) -> Any:
         """The state that was added under a name.
 
         Raises:
             FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
+            Unusable: It is none.
         """
-        tensors = self.tensors(name) if self.has(f"{name}.safetensors") else {}
-        return decode(read_json(self.path / f"{name}.json"), tensors)
+        try:
+            return stored_state(self.path, name, self.has(f"{name}.safetensors"))
+        except Damaged as error:
+            raise Unusable(f"{shown_path(self.path)} is damaged: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +124,17 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.unusable: dict[str, Unusable] = {}
+        """Those that turned out to be so, by their names: they are passed over."""
+        self._told: set[str] = set()
 
     def names(self) -> list[str]:
         """The names of all checkpoints, the newest last."""
-        if not self.folder.is_dir():
+        try:
+            with os.scandir(self.folder) as entries:
+                found = [e.name for e in entries if _NAME.fullmatch(e.name) and e.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        found = (p.name for p in self.folder.iterdir() if _NAME.fullmatch(p.name) and p.is_dir())
         return sorted(found, key=_key)
 
     def save(
@@ -186,6 +205,10 @@ class Checkpoints:
                 if names == self.names()[::-1]:
                     raise
 
+    def pass_over(self, checkpoint: Checkpoint, error: Unusable) -> None:
+        """Take no checkpoint from now on that turned out to be unusable."""
+        self.unusable[checkpoint.path.name] = error
+
     def chosen(self, which: str, best: Best | None) -> Checkpoint:
         """A sound checkpoint by what a person calls it.
 
@@ -207,7 +230,7 @@ class Checkpoints:
             if not ranked:
                 raise SessionError(f'no checkpoint has a score of "{best.monitor}" yet')
             return self._first_sound(ranked)
-        same = [n for n in names if n == which or (which.isdigit() and _key(n)[0] == int(which))]
+        same = [n for n in names if n == which or _is_step(which, _key(n)[0])]
         if not same:
             steps = [str(_key(name)[0]) for name in names]
             known = listing(list(dict.fromkeys([*([BEST] if best else []), LAST, *steps])))
@@ -225,19 +248,28 @@ class Checkpoints:
             except SessionError as error:
                 # Where somebody trains the session, old ones are taken away at any moment.
                 if (self.folder / name).is_dir():
-                    found.append(str(error))
+                    found += [str(problem) for problem in error.problems]
+                if len(found) >= _MOST_DAMAGED:
+                    found.append("no more were looked at")
+                    break
                 continue
-            for line in found:
-                print(f"warning: {line}", file=sys.stderr)
-            if found:
-                print(f"warning: going on from checkpoint {name}", file=sys.stderr)
+            lines = [f"warning: {line}" for line in found]
+            lines += [f"warning: going on from checkpoint {name}"] if found else []
+            for line in lines:
+                if line not in self._told:
+                    say(line)
+            self._told.update(lines)
             return checkpoint
         raise SessionError(*(found or [f"{shown_path(self.folder)} holds no checkpoint"]))
 
     def _sound(self, name: str) -> Checkpoint:
+        if name in self.unusable:
+            raise self.unusable[name]
         path = self.folder / name
         try:
-            return Checkpoint(path, sealed(path))
+            manifest = sealed(path)
+            expect_form(path, manifest)
+            return Checkpoint(path, manifest)
         except Damaged as error:
             raise SessionError(f"{shown_path(path)} is damaged: {error}") from None
         except OSError as error:
@@ -249,6 +281,11 @@ def _key(name: str) -> tuple[int, int]:
     found = _NAME.fullmatch(name)
     assert found is not None, name
     return int(found[1]), int(found[2] or 0)
+
+
+def _is_step(text: str, step: int) -> bool:
+    """Whether a text is the number of a step."""
+    return text.isascii() and text.isdecimal() and (text.lstrip("0") or "0") == str(step)
 
 
 def _superseded(name: str, names: Sequence[str]) -> bool:

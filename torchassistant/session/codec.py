@@ -19,7 +19,7 @@ _TAG = "$"
 
 
 class CodecError(Exception):
-    """A value that cannot be stored; the message says where it is and what it is."""
+    """A value that cannot be stored, or none that was; the message says what it is."""
 
 
 def encode(value: Any) -> tuple[Any, dict[str, torch.Tensor]]:
@@ -33,28 +33,40 @@ def encode(value: Any) -> tuple[Any, dict[str, torch.Tensor]]:
 
 
 def decode(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
-    """The state that :func:`encode` was given."""
+    """The state that :func:`encode` was given.
+
+    Raises:
+        CodecError: That is not what it gave.
+    """
+    try:
+        return _decoded(value, tensors)
+    except Exception as error:
+        # What is put together here, is put together by others, and they raise anything.
+        raise CodecError(f"holds no state ({type(error).__name__}: {error})") from None
+
+
+def _decoded(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     if isinstance(value, list):
-        return [decode(item, tensors) for item in value]
+        return [_decoded(item, tensors) for item in value]
     if not isinstance(value, dict):
         return value
     if _TAG not in value:
-        return {key: decode(item, tensors) for key, item in value.items()}
+        return {key: _decoded(item, tensors) for key, item in value.items()}
     kind = value[_TAG]
     if kind == "float":
         return float(value["value"])
     if kind == "bytes":
-        return base64.b64decode(value["value"])
+        return base64.b64decode(value["value"], validate=True)
     if kind == "tensor":
         return tensors[value["name"]]
     if kind == "ndarray":
         return tensors[value["name"]].numpy()
     if kind in _PUT_TOGETHER:
-        parts = [decode(part, tensors) for part in value["parts"]]
-        return _PUT_TOGETHER[kind](*parts, *(decode(item, tensors) for item in value["rest"]))
+        parts = [_decoded(part, tensors) for part in value["parts"]]
+        return _PUT_TOGETHER[kind](*parts, *(_decoded(item, tensors) for item in value["rest"]))
     if kind == "number":
         return tensors[value["name"]].numpy()[()]
-    items = [decode(item, tensors) for item in value["items"]]
+    items = [_decoded(item, tensors) for item in value["items"]]
     if kind in ("dict", "ordered"):
         pairs = [(tuple(k) if isinstance(k, list) else k, v) for k, v in items]
         return OrderedDict(pairs) if kind == "ordered" else dict(pairs)

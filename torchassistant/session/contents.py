@@ -10,6 +10,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from torchassistant.errors import SessionError
+from torchassistant.files import Unsound
 from torchassistant.session.codec import CodecError, decode, encode
 from torchassistant.session.storage import (
     as_json,
@@ -73,6 +74,21 @@ class Contents:
         return sorted([*self.data, *self.tensors])
 
 
-def read_state(folder: Path, name: str) -> Any:
-    """The state that was added under a name."""
-    return decode(read_json(folder / f"{name}.json"), read_tensors(folder / f"{name}.safetensors"))
+def read_state(folder: Path, name: str, has_tensors: bool | None = None) -> Any:
+    """The state that was added under a name.
+
+    Args:
+        folder: Where it was written.
+        name: Its name.
+        has_tensors: Whether it holds some; left out: whether there is a file of them.
+
+    Raises:
+        OSError: It cannot be read.
+        Unsound: It is none.
+    """
+    file = folder / f"{name}.safetensors"
+    tensors = read_tensors(file) if (file.exists() if has_tensors is None else has_tensors) else {}
+    try:
+        return decode(read_json(folder / f"{name}.json"), tensors)
+    except CodecError as error:
+        raise Unsound(str(error)) from None

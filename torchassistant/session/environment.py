@@ -60,9 +60,15 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str
     """What is not as it was when a state was saved, each as ``threads: 2 then, 1 now``."""
     for key in now:
         if isinstance(now[key], dict):
-            yield from differences(then.get(key, {}), now[key])
+            was = then.get(key)
+            yield from differences(was if isinstance(was, dict) else {}, now[key])
         elif then.get(key) != now[key]:
             yield f"{key.replace('_', ' ')}: {then.get(key)} then, {now[key]} now"
+
+
+def same_versions(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether Python and the libraries are what they were when a state was saved."""
+    return all(then.get(key) == now[key] for key in ("python", "packages"))
 
 
 def _version(name: str) -> str | None:

@@ -12,6 +12,7 @@ from torchassistant.config.references import Key
 from torchassistant.errors import ConfigError
 from torchassistant.session.checkpoints import LAST
 from torchassistant.session.request import Request
+from torchassistant.session.session import Session
 from torchassistant.training import Reporter, StopRequest
 
 
@@ -58,16 +59,20 @@ def evaluate_config(
     def wanted(spec: Spec, name: str) -> Iterator[Key]:
         return wanted_by(spec, spec.initialize.pipelines[name])
 
-    spec = request.spec(used, wanted)
-    names = used(spec)
-    if not names:
-        raise ConfigError(
-            "the last stage has no validation pipeline; an evaluation config can name some"
-        )
-    session = request.open(spec, [key for name in names for key in wanted(spec, name)])
-    for name in names:
-        pipeline = spec.initialize.pipelines[name]
-        session.pipelines[name] = build_pipeline(session.builder, name, pipeline)
-    request.restore(session)
-    request.tell_changes(spec)
+    def opened() -> tuple[Session, list[str]]:
+        spec = request.spec(used, wanted)
+        names = used(spec)
+        if not names:
+            raise ConfigError(
+                "the last stage has no validation pipeline; an evaluation config can name some"
+            )
+        session = request.open(spec, [key for name in names for key in wanted(spec, name)])
+        for name in names:
+            pipeline = spec.initialize.pipelines[name]
+            session.pipelines[name] = build_pipeline(session.builder, name, pipeline)
+        request.restore(session)
+        request.tell_changes(spec)
+        return session, names
+
+    session, names = request.first_usable(opened)
     return session.evaluate(names, wish.eval_steps, reporter, stop)

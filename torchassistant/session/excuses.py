@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 
 from torchassistant.config import Spec, as_data
+from torchassistant.errors import say
 from torchassistant.session.changes import Change
 from torchassistant.session.checkpoints import Checkpoint
-from torchassistant.session.folder import SPEC
+from torchassistant.session.form import stored_spec
 from torchassistant.session.members import described
 from torchassistant.session.state import Excused
 
@@ -28,17 +27,14 @@ def excuses(
         changed: What has changed; code of a stop condition may, and needs no consent.
         accepted: Whether the user accepts what does not fit.
     """
-    then, now = json.loads(checkpoint.manifest.text(SPEC)), as_data(spec)
+    then, now = stored_spec(checkpoint.manifest), as_data(spec)
     has_new_code = any(change.effect == "applied" and not change.path for change in changed)
 
     def excused(key: str) -> bool:
         if described(then, key) != described(now, key):
             return True
         if accepted or (has_new_code and key.startswith("stages/")):
-            print(
-                f"warning: the state of {key} does not fit what was stored of it, and that is left",
-                file=sys.stderr,
-            )
+            say(f"warning: the state of {key} does not fit what was stored of it, and that is left")
             return True
         return False
 
@@ -55,7 +51,7 @@ def made_anew(checkpoint: Checkpoint, spec: Spec) -> Excused:
         checkpoint: Has the config as it was.
         spec: The config as it is.
     """
-    then, now = json.loads(checkpoint.manifest.text(SPEC)), as_data(spec)
+    then, now = stored_spec(checkpoint.manifest), as_data(spec)
 
     def is_made_anew(key: str) -> bool:
         if key.partition("/")[0] not in ("losses", "metrics"):

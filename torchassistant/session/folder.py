@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,12 @@ import torch
 
 from torchassistant.build import Statics
 from torchassistant.config import Findings, Spec, as_data, read, spec_of
-from torchassistant.errors import ConfigError, SessionError, listing, shown_path
+from torchassistant.config.reader import MAX_BYTES
+from torchassistant.errors import SessionError, listing, say, shown_path
+from torchassistant.files import Unsound
 from torchassistant.session.checkpoints import LAST, Checkpoint, Checkpoints
 from torchassistant.session.contents import Contents, read_state
+from torchassistant.session.form import CODE, SPEC, stored_spec
 from torchassistant.session.history import METRICS, History
 from torchassistant.session.keeper import best_of
 from torchassistant.session.lock import is_held
@@ -23,8 +24,9 @@ from torchassistant.session.mistaken import why_no_session
 from torchassistant.session.storage import (
     ASIDE,
     as_json,
-    difference,
+    differing,
     fingerprint,
+    holds,
     read_json,
     read_tensors,
     refuse_links,
@@ -32,7 +34,7 @@ from torchassistant.session.storage import (
     replace_tensors,
 )
 
-SPEC, CODE, CHANGES = "spec.json", "code.json", "changes.jsonl"
+CHANGES = "changes.jsonl"
 ENVIRONMENT, STATIC, CHECKPOINTS = "environment.json", "static", "checkpoints"
 _OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS)
 _OPTIONAL = ("profile",)
@@ -131,12 +133,10 @@ class SessionFolder:
             newest = spec_of(self.read_spec(self.checkpoints.newest_sound()))
             best = None if newest is None else best_of(newest.checkpoints)
         checkpoint = self.checkpoints.chosen(which, best)
-        wrong = {
-            name: how
-            for name, expected in checkpoint.manifest.fixed.items()
-            if not is_held(self.path / name)
-            and (how := difference(self.path / name, expected)) is not None
-        }
+        fixed = checkpoint.manifest.fixed
+        wrong = dict(
+            differing(self.path, {n: f for n, f in fixed.items() if not is_held(self.path / n)})
+        )
         told = wrong.pop(ENVIRONMENT, None)
         if wrong:
             sentences = (f"{shown_path(self.path / name)} {how}" for name, how in wrong.items())
@@ -146,6 +146,21 @@ class SessionFolder:
             _warn(f"{shown_path(self.environment)} {told}")
         return checkpoint
 
+    def usable(self, which: str = LAST) -> Checkpoint:
+        """A sound checkpoint, and none that turned out to be unusable.
+
+        Raises:
+            Unusable: There is none but such; this is why the newest of them is.
+            SessionError: There is none for other reasons, as :meth:`sound` says.
+        """
+        try:
+            return self.sound(which)
+        except SessionError:
+            first = next(iter(self.checkpoints.unusable.values()), None)
+            if first is None:
+                raise
+            raise first from first.__cause__
+
     def read_spec(self, checkpoint: Checkpoint, settings: Sequence[str] = ()) -> Findings:
         """The config of a state, as it was checked and completed.
 
@@ -154,14 +169,17 @@ class SessionFolder:
             settings: What is to be changed in it, each as ``PATH=VALUE``.
         """
         text = checkpoint.manifest.text(SPEC)
-        is_shown = self.spec.is_file() and self.spec.read_bytes() == text
+        is_shown = len(text) <= MAX_BYTES and holds(self.spec, text)
         # Variables are put in already; a "${" that is left is text.
-        source = shown_path(self.spec) if is_shown else json.loads(text)
+        source = shown_path(self.spec) if is_shown else stored_spec(checkpoint.manifest)
         return read(source, settings, variables=False)
 
     def code(self, checkpoint: Checkpoint) -> dict[str, dict[str, str]]:
         """The source of the user's code as it was."""
-        return dict(read_json(checkpoint.path / CODE))
+        try:
+            return dict(read_json(checkpoint.path / CODE))
+        except Unsound as error:
+            raise SessionError(f"{shown_path(checkpoint.path / CODE)} {error}") from None
 
     def history(self, checkpoint: Checkpoint) -> History:
         """The rows up to a state."""
@@ -175,10 +193,10 @@ class SessionFolder:
             _warn(line)
         for name in _MIRRORED:
             path, stored = self.path / name, checkpoint.manifest.text(name)
-            found = path.read_bytes() if path.is_file() else None
+            found = holds(path, stored)
             if found is None and stored:
                 _warn(f"{shown_path(path)} is missing; the checkpoint has it")
-            elif found is not None and found != stored:
+            elif found is False:
                 _warn(
                     f"{shown_path(path)} is not as the checkpoint has it, which counts; what is to "
                     "be changed can be given as --set"
@@ -188,26 +206,28 @@ class SessionFolder:
         """Bring the files that checkpoints hold copies of to a state."""
         refuse_links(self.path, _MIRRORED)
         for path, data in ((self.spec, spec), (self.path / CHANGES, log)):
-            if (path.read_bytes() if path.is_file() else b"") != data:
+            if not holds(path, data) and (data or path.exists()):
                 replace_file(path, data)
 
     def statics(self, checkpoint: Checkpoint) -> Statics:
         """The split indices, and the states of the fitted preprocessors."""
         statics = Statics()
-        path = self.path
-        try:
-            for name in checkpoint.manifest.fixed:
-                path = self.path / name
-                split = self._split_of(name)
+        fixed = checkpoint.manifest.fixed
+        for name in sorted(fixed):
+            path = self.path / name
+            split = self._split_of(name)
+            try:
                 if split is not None:
-                    tensors = read_tensors(path)
-                    statics.splits[split] = [tensors[str(i)] for i in range(len(tensors))]
-            for path in sorted(self.preprocessors.glob("*.json")):
-                statics.preprocessors[path.stem] = read_state(self.preprocessors, path.stem)
-        except ConfigError:
-            raise
-        except Exception as error:
-            raise SessionError(f"{shown_path(path)} cannot be read: {error}") from error
+                    statics.splits[split] = _indices(read_tensors(path))
+                elif path.parent == self.preprocessors and path.suffix == ".json":
+                    has_tensors = f"{name.removesuffix('.json')}.safetensors" in fixed
+                    state = read_state(self.preprocessors, path.stem, has_tensors)
+                    statics.preprocessors[path.stem] = state
+            except Unsound as error:
+                raise SessionError(f"{shown_path(path)} {error}") from None
+            except OSError as error:
+                message = f"{shown_path(path)} cannot be read: {error.strerror}"
+                raise SessionError(message) from error
         return statics
 
     def add_splits(
@@ -230,7 +250,32 @@ class SessionFolder:
     def _split_of(self, name: str) -> str | None:
         """The split that a file of the session holds."""
         path = self.path / name
+        if path.suffix != ".safetensors":
+            return None
         return path.stem if self.splits in (path.parent, path.parent.parent) else None
+
+
+def _indices(tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+    """The slices of a split.
+
+    Raises:
+        Unsound: They are none.
+    """
+    slices = [tensors.get(str(position)) for position in range(len(tensors))]
+    found = [part for part in slices if part is not None]
+    if len(found) != len(tensors) or not all(
+        part.dtype is torch.int64 and part.ndim == 1 and len(part) for part in found
+    ):
+        raise Unsound("holds no slices of a split")
+    # Of all examples, each once: then none is beyond the end of the dataset.
+    everything = torch.cat(found) if found else torch.zeros(0, dtype=torch.int64)
+    count = len(everything)
+    met = torch.zeros(count, dtype=torch.bool)
+    if count and int(everything.min()) >= 0 and int(everything.max()) < count:
+        met[everything] = True
+    if not count or not bool(met.all()):
+        raise Unsound(f"holds no split of {count} examples")
+    return found
 
 
 def _is_aside(path: Path) -> bool:
@@ -239,4 +284,4 @@ def _is_aside(path: Path) -> bool:
 
 
 def _warn(sentence: str) -> None:
-    print(f"warning: {sentence}", file=sys.stderr)
+    say(f"warning: {sentence}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from torchassistant.build import Parts
+from torchassistant.errors import say
 from torchassistant.session.members import members_of
 from torchassistant.training import rarely_counts_samples
 
@@ -85,11 +85,10 @@ def _recounted(progress: Mapping[str, Any], parts: Parts) -> Mapping[str, Any]:
                 and rarely_counts_samples(loss.function)
                 and left.pop(item.shown_as, None)
             ):
-                print(
+                say(
                     f'warning: the mean of "{item.shown_as}" over the epoch at hand, in training, '
                     "is over what is left of it: an earlier version has counted examples, where "
-                    "this one counts what the loss is a mean over",
-                    file=sys.stderr,
+                    "this one counts what the loss is a mean over"
                 )
         passes[name] = {**done, "losses": left}
     return {**progress, "within": {**within, "passes": passes}}

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchassistant.errors import SessionError, shown_path
-from torchassistant.session.storage import continue_file, refuse_links, sync_file
+from torchassistant.files import Unsound
+from torchassistant.session.storage import begins_with, continue_file, refuse_links, sync_file
 from torchassistant.training import Row
 
 if TYPE_CHECKING:
@@ -61,14 +62,10 @@ class History:
         Raises:
             SessionError: What is stored is no history.
         """
-        text = self.texts.get(stage, bytearray())
         try:
-            return [
-                {k: int(v) if v.isdigit() else float(v) for k, v in row.items()}
-                for row in csv.DictReader(io.StringIO(text.decode(), newline=""))
-            ]
-        except (TypeError, ValueError, csv.Error) as error:
-            raise SessionError(f"{self.path(stage)} is no history: {error}") from None
+            return parsed_rows(bytes(self.texts.get(stage, b"")))
+        except Unsound as error:
+            raise SessionError(f"{shown_path(self.path(stage))} {error}") from None
 
     def table(self, stages: int) -> pd.DataFrame:
         """All rows as one table, with a column ``stage``."""
@@ -112,10 +109,9 @@ class History:
                 path.unlink()
         for stage, text in self.texts.items():
             path = self.path(stage)
-            stored = path.read_bytes() if path.is_file() else None
-            if stored is None or stored[: len(text)] != text:
+            if not begins_with(path, text):
                 continue_file(path, 0, bytes(text), sync=True)
-            elif len(stored) > len(text):
+            elif path.stat().st_size > len(text):
                 continue_file(path, len(text), b"", sync=True)
             self._written[stage] = len(text)
 
@@ -124,16 +120,36 @@ class History:
         found = []
         for stage, text in self.texts.items():
             path = self.path(stage)
-            stored = path.read_bytes() if path.is_file() else None
-            if stored is None:
+            begins = begins_with(path, text)
+            if begins is None:
                 found.append(f"{shown_path(path)} is missing; the checkpoint has it")
-            elif stored[: len(text)] != text:
+            elif not begins:
                 found.append(f"{shown_path(path)} is not as it was written; the checkpoint has it")
         return found
 
     def path(self, stage: int) -> Path:
         """The file of a stage."""
         return self.session / METRICS / f"{stage}.csv"
+
+
+def parsed_rows(text: bytes) -> list[Row]:
+    """The rows of a stage; none where there is not even a header.
+
+    Raises:
+        Unsound: The text is no history.
+    """
+    try:
+        header, *lines = list(csv.reader(io.StringIO(text.decode(), newline=""))) or [[]]
+        rows = [dict(zip(header, map(_number, line), strict=True)) for line in lines]
+    except (ValueError, csv.Error) as error:
+        raise Unsound(f"is no history: {error}") from None
+    if any(type(row.get(key)) is not int for row in rows for key in ("epoch", "step")):
+        raise Unsound("is no history: a row has no epoch and step")
+    return rows
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.isdecimal() else float(text)
 
 
 def _line(values: Sequence[object]) -> bytes:

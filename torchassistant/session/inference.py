@@ -18,6 +18,7 @@ from torchassistant.session.checkpoints import LAST
 from torchassistant.session.datasets import DatasetsOnDemand
 from torchassistant.session.prediction import Prediction, Predictor, default_pipeline, offered
 from torchassistant.session.request import Request
+from torchassistant.session.session import Session
 
 
 @dataclass(slots=True)
@@ -90,14 +91,18 @@ def infer_config(
         yield from wanted_by(spec, pipeline, with_data=False)
         yield from wanted_for_inference(spec, pipeline)
 
-    spec = request.spec(used, wanted, scored=False)
-    (name,) = used(spec)
-    session = request.open(spec, wanted(spec, name))
+    def opened() -> Session:
+        spec = request.spec(used, wanted, scored=False)
+        (name,) = used(spec)
+        session = request.open(spec, wanted(spec, name))
+        pipeline = spec.initialize.pipelines[name]
+        session.pipelines[name] = build_pipeline(session.builder, name, pipeline, with_data=False)
+        request.restore(session)
+        request.tell_changes(spec)
+        return session
+
+    session = request.first_usable(opened)
     builder = session.builder
-    pipeline = spec.initialize.pipelines[name]
-    session.pipelines[name] = build_pipeline(builder, name, pipeline, with_data=False)
-    request.restore(session)
-    request.tell_changes(spec)
     session.datasets = DatasetsOnDemand(builder)
     device: Any = Printer()
     if wish.output_device is not None:

@@ -7,7 +7,6 @@ the next step, and again at the end.
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 from torchassistant.build import Parts
 from torchassistant.config.spec import CheckpointsSpec
 from torchassistant.data.randomness import random_state
-from torchassistant.errors import NotSaved
+from torchassistant.errors import NotSaved, say
 from torchassistant.session.checkpoints import Best, Checkpoints
 from torchassistant.session.contents import Contents
 from torchassistant.session.environment import circumstances
@@ -151,7 +150,7 @@ class SessionKeeper:
     def _tell(self) -> None:
         for error in self.writer.fetch():
             self.failed.append(str(error))
-            print(f"error: {error}; training goes on", file=sys.stderr, flush=True)
+            say(f"error: {error}; training goes on")
 
 
 def best_of(spec: CheckpointsSpec) -> Best | None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from torchassistant.build import Trust, build_pipelines, build_stages
 from torchassistant.build.code import code_of
 from torchassistant.config import spec_of
-from torchassistant.errors import ConfigError
+from torchassistant.errors import ConfigError, SessionError
 from torchassistant.session import applying, changes
 from torchassistant.session.checking import checked
-from torchassistant.session.checkpoints import LAST, Checkpoint
+from torchassistant.session.checkpoints import LAST, Checkpoint, Unusable
+from torchassistant.session.environment import circumstances, same_versions
 from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
 from torchassistant.session.regrouping import Regrouping
@@ -52,13 +53,15 @@ def load_session(
     trusted = Trust(trust, allow_download, allow_write)
     folder = SessionFolder(path)
     while True:
-        found = folder.sound(checkpoint)
+        found = folder.usable(checkpoint)
         try:
             return _loaded(folder, found, device, settings, trusted, accept_changes)
         except FileNotFoundError:
             # Where somebody trains the session, a state that was chosen may be taken away.
             if found.path.is_dir():
                 raise
+        except Unusable as error:
+            folder.checkpoints.pass_over(found, error)
 
 
 def _loaded(
@@ -101,7 +104,17 @@ def _loaded(
     build_stages(session.builder)
     regrouping = None if before is None else Regrouping(changed, before, session)
     session.code, session.changed = code, [*changed, *of_code]
-    session.restore(found, accept_changes)
+    session.folder.checkpoints = folder.checkpoints
+    try:
+        session.restore(found, accept_changes)
+    except Unusable as error:
+        then = found.state("state")["environment"]
+        same = same_versions(then, circumstances(session.device))
+        is_other = any(change.effect != "free" for change in (*changed, *of_code))
+        if is_other or accept_changes or not same:
+            # What has changed may be why, and an earlier state would take the training back.
+            raise SessionError(*error.problems) from error.__cause__
+        raise
     folder.tell_damage(found, session.rows)
     session.redrawn = {
         name: drawn for name, drawn in statics.splits.items() if drawn is not stored.get(name)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from torchassistant.errors import SessionError, shown_path
+from torchassistant.files import Unsound, regular_handle
 
 _held: set[str] = set()
 """Files locked by this process: the system does not stop a process from locking twice."""
@@ -33,7 +34,7 @@ def only_trainer(file: Path) -> Iterator[None]:
     session, key = shown_path(file.parent), os.path.realpath(file)
     if key in _held:
         raise SessionError(f"{session} is being trained by this process already")
-    handle = os.open(file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    handle = _opened(file)
     try:
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,7 +60,7 @@ def expect_no_trainer(file: Path) -> None:
     """
     if not file.is_file() or is_held(file):
         return
-    handle = os.open(file, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    handle = _opened(file)
     try:
         holder = _holder(handle)
     finally:
@@ -71,6 +72,19 @@ def expect_no_trainer(file: Path) -> None:
 def is_held(file: Path) -> bool:
     """Whether this process trains the session, so that it must not open the file again."""
     return os.path.realpath(file) in _held
+
+
+def _opened(file: Path) -> int:
+    """A handle that can be locked.
+
+    Raises:
+        SessionError: It is no regular file.
+        OSError: It is not there, or not to be written by this user.
+    """
+    try:
+        return regular_handle(file, os.O_RDWR)
+    except Unsound as error:
+        raise SessionError(f"{shown_path(file)} {error}") from None
 
 
 def _holder(handle: int) -> str | None:

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torchassistant.errors import SessionError, shown_path
-from torchassistant.session.storage import as_json, difference, fingerprint, replace_file
+from torchassistant.files import Unsound, parsed_json, read_regular
+from torchassistant.session.storage import as_json, differing, fingerprint, replace_file
 
 MANIFEST = "manifest.json"
+_MOST = 2**28
+"""Bytes of a manifest; those of earlier versions hold the whole history."""
 
 FORMAT = 3
 """Of the session folder, as it was when the state was saved. 2: state stood under sentences, as
@@ -107,10 +111,8 @@ def sealed(folder: Path) -> Manifest:
         LaterFormat: It cannot be said.
     """
     manifest = read_manifest(folder)
-    for name, expected in manifest.files.items():
-        wrong = difference(folder / name, expected)
-        if wrong is not None:
-            raise Damaged(f"{name} {wrong}")
+    for name, wrong in differing(folder, manifest.files):
+        raise Damaged(f"{name} {wrong}")
     return manifest
 
 
@@ -122,10 +124,9 @@ def read_manifest(folder: Path) -> Manifest:
         LaterFormat: It cannot be said.
         OSError: It cannot be read.
     """
-    path = folder / MANIFEST
     try:
-        raw = path.read_bytes()
-        data = json.loads(raw)
+        raw = read_regular(folder / MANIFEST, _MOST)
+        data = parsed_json(raw)
         written = data.get("format")
         if type(written) is int and written > FORMAT:
             raise LaterFormat(
@@ -133,14 +134,56 @@ def read_manifest(folder: Path) -> Manifest:
                 f"TorchAssistant writes; this one reads formats up to {FORMAT}: update it "
                 "(pip install --upgrade torchassistant)"
             )
-        if written not in READ:
+        if type(written) is not int or written not in READ:
             raise Damaged(f"{MANIFEST} has the format {written!r}, and not one of {READ}")
         manifest = Manifest(data["files"], data["session"], data["scores"], written)
         is_whole = as_json(manifest.data()) == raw
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise Damaged(f"{MANIFEST} is missing") from None
+    except Unsound as error:
+        raise Damaged(f"{MANIFEST} {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{MANIFEST} cannot be read ({error})") from None
     if not is_whole:
         raise Damaged(f"{MANIFEST} is not what was written (its digest differs)")
+    _expect_form(manifest)
     return manifest
+
+
+def _expect_form(manifest: Manifest) -> None:
+    """See that it says what a manifest says: whoever writes one can make up all of it.
+
+    Raises:
+        Damaged: It does not.
+    """
+    for name, told in {**manifest.files, **manifest.session}.items():
+        if not _is_below(name):
+            raise Damaged(f"{MANIFEST} names {name!r}, which is no file below a folder")
+        if not (isinstance(told, dict) and _is_fingerprint(told)):
+            raise Damaged(f"{MANIFEST} has no fingerprint of {name}")
+    if not all(type(v) in (int, float) and abs(v) <= _LARGEST for v in manifest.scores.values()):
+        raise Damaged(f"{MANIFEST} has scores that are no numbers")
+
+
+_LARGEST = 1.8e308
+
+
+def _is_below(name: str) -> bool:
+    """Whether a name is that of a file below a folder, on every system."""
+    return all(
+        part not in ("", ".", "..")
+        and not any(c < " " or c in "\\:\x7f" for c in part)
+        and len(part.encode()) <= 255
+        for part in name.split("/")
+    )
+
+
+def _is_fingerprint(told: Mapping[str, Any]) -> bool:
+    size, digest = told.get("size"), told.get("sha256")
+    return (
+        type(size) is int
+        and 0 <= size < 2**63
+        and isinstance(digest, str)
+        and re.fullmatch("[0-9a-f]{64}", digest) is not None
+        and isinstance(told.get("text", ""), str)
+    )

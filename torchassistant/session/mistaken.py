@@ -41,6 +41,8 @@ def why_no_session(path: Path) -> str:
         return f"{name} is no session folder ({holds})"
     if path.is_file():
         return f"{name} is {_file(path)}"
+    if os.path.lexists(path):
+        return f"{name} is no folder, and so no session (init.py makes one)"
     meant = nearest(path.name, [f.name for f in _folders(path.parent) if is_session(f)])
     hint = f'; did you mean "{shown_path(path.parent / meant)}"?' if meant else ""
     return f"{name} does not exist (init.py makes one){hint}"
@@ -48,7 +50,8 @@ def why_no_session(path: Path) -> str:
 
 def _folders(path: Path) -> Iterator[Path]:
     try:
-        yield from (Path(entry.path) for entry in os.scandir(path) if entry.is_dir())
+        with os.scandir(path) as entries:
+            yield from (Path(entry.path) for entry in entries if entry.is_dir())
     except OSError:
         return
 

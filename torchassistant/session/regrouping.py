@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from torch.optim import Optimizer
 
 from torchassistant.config import Spec
 from torchassistant.config.tree import Path
-from torchassistant.errors import ConfigError, Problem, UserError
+from torchassistant.errors import ConfigError, Problem, UserError, say
 from torchassistant.session.changes import Change
 from torchassistant.session.session import Session
 
@@ -103,7 +102,7 @@ def _in_words(groups: Sequence[Mapping[str, Any]], key: str, standing: Sequence[
 
 
 def _tell(what: str, optimizer: str) -> None:
-    print(f'the optimizer "{optimizer}": {what}', file=sys.stderr)
+    say(f'the optimizer "{optimizer}": {what}')
 
 
 def _arguments(changes: Sequence[Change], before: Spec, session: Session) -> Iterator[_Argument]:

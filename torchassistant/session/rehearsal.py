@@ -19,7 +19,7 @@ from torchassistant.data.walking import slots_of
 from torchassistant.errors import Interrupted
 from torchassistant.session.codec import CodecError, encode
 from torchassistant.session.contents import read_state
-from torchassistant.session.folder import CODE
+from torchassistant.session.form import CODE
 from torchassistant.session.load import load_session
 from torchassistant.session.manifest import MANIFEST
 from torchassistant.session.session import Session

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
+import copy
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
+
+import torch
 
 from torchassistant.build import Trust, needed_for, survey_objects
 from torchassistant.build.code import code_of
@@ -34,16 +35,21 @@ from torchassistant.errors import (
     UserCodeError,
     near,
     nearest,
+    say,
 )
 from torchassistant.session.changes import judged_code
 from torchassistant.session.checking import checked
+from torchassistant.session.checkpoints import Checkpoint, Unusable
+from torchassistant.session.environment import circumstances, same_versions
 from torchassistant.session.excuses import excuses, made_anew
-from torchassistant.session.folder import SPEC, SessionFolder
+from torchassistant.session.folder import SessionFolder
+from torchassistant.session.form import stored_spec
 from torchassistant.session.members import described
 from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
 from torchassistant.session.state import restore, stored_definitions
 
+Opened = TypeVar("Opened")
 Wish = TypeVar("Wish", EvaluationSpec, InferenceSpec)
 
 
@@ -72,6 +78,7 @@ class Request(Generic[Wish]):
         checkpoint: str,
     ) -> None:
         self.trust = trust
+        self.has_new_code = False
         own, others = settings_for(block, settings)
         is_folder = Path(source).is_dir()
         self.own = read({"session_dir": str(source)} if is_folder else source, own, block)
@@ -79,22 +86,51 @@ class Request(Generic[Wish]):
         if wish is None or not self.own.is_whole(("session_dir",)):
             raise ConfigError(*self.own.in_order())
         self.wish: Wish = wish
+        self.others = others
         self._look_at_objects()
         self.folder = SessionFolder(wish.session_dir)
         self.which = checkpoint
+        self.source = "" if is_folder else str(source)
+        self.checkpoint: Checkpoint
+        self.whole: Findings
+        self._choose()
+
+    def _choose(self) -> None:
+        """Choose a checkpoint, and lay the config over the one that it was saved with."""
         try:
-            self.checkpoint = self.folder.sound(checkpoint)
+            self.checkpoint = self.folder.usable(self.which)
         except SessionError as error:
-            if is_folder:
+            if not self.source:
                 raise
             place = self.own.place_of(("session_dir",))
             told = (Problem(problem.message, place) for problem in error.problems)
             raise SessionError(*self.own.in_order(), *told) from None
         whole = self.folder.read_spec(self.checkpoint).tree
-        if wish.initialize:
-            over = {"initialize": self.own.tree["initialize"]}
-            whole = lay_over(whole, over, str(source))
-        self.whole: Findings = read(whole, others, variables=False)
+        if self.wish.initialize:
+            over = {"initialize": copy.deepcopy(self.own.tree["initialize"])}
+            whole = lay_over(whole, over, self.source)
+        self.whole = read(whole, self.others, variables=False)
+
+    def first_usable(self, opened: Callable[[], Opened]) -> Opened:
+        """What is opened with the first checkpoint that can be put back.
+
+        Raises:
+            Unusable: There is none; or something that has changed since may be why.
+        """
+        while True:
+            try:
+                return opened()
+            except Unusable as error:
+                self._pass_over(error)
+
+    def _pass_over(self, error: Unusable) -> None:
+        """Take another checkpoint, as the one at hand turned out to be unusable."""
+        then = self.checkpoint.state("state")["environment"]
+        is_as_it_was = same_versions(then, circumstances(torch.device("cpu")))
+        if self.wish.initialize or self.others or self.has_new_code or not is_as_it_was:
+            raise error
+        self.folder.checkpoints.pass_over(self.checkpoint, error)
+        self._choose()
 
     def _look_at_objects(self) -> None:
         check_sources(self.wish, self.own)
@@ -165,8 +201,11 @@ class Request(Generic[Wish]):
 
         Raises:
             ConfigError: A preprocessor is given other arguments, and cannot take them.
+            Unusable: What is stored does not fit what the session is made of; see
+                :meth:`first_usable`.
         """
         self._expect_no_refitting(session)
+        self.has_new_code = bool(self._changes(session.spec))
         while True:
             try:
                 excused = excuses(self.checkpoint, session.spec)
@@ -180,7 +219,7 @@ class Request(Generic[Wish]):
 
     def _expect_no_refitting(self, session: Session) -> None:
         """Attributes that were stored when a preprocessor was fitted stand over its arguments."""
-        then, now = json.loads(self.checkpoint.manifest.text(SPEC)), as_data(session.spec)
+        then, now = stored_spec(self.checkpoint.manifest), as_data(session.spec)
         for index, one in enumerate(session.spec.initialize.definitions):
             is_fitted = one.group == "preprocessors" and one.spec.fit is not None
             if not is_fitted or one.name not in session.preprocessors:
@@ -198,11 +237,13 @@ class Request(Generic[Wish]):
 
     def tell_changes(self, spec: Spec) -> None:
         """Warn of code that is not what the weights were trained with."""
+        for problem in self._changes(spec):
+            line = problem.message.partition(", and")[0]
+            say(f"warning: {line} since this was trained")
+
+    def _changes(self, spec: Spec) -> list[Problem]:
         then = self.folder.code(self.checkpoint)
-        _, problems = judged_code(then, code_of(spec, self.trust), accepted=False)
-        for problem in problems:
-            line = problem.message.splitlines()[0].partition(", and")[0]
-            print(f"warning: {line} since this was trained", file=sys.stderr)
+        return judged_code(then, code_of(spec, self.trust), accepted=False)[1]
 
     def place_of(self, path: TreePath) -> Place:
         """Where a path stands: in the config at hand, or else in the session's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,22 @@ import torch
 from torchassistant.build import Builder, Parts
 from torchassistant.config import InferenceSpec, Spec, as_data, check_sources, read, validate
 from torchassistant.data.randomness import set_random_state
-from torchassistant.errors import ConfigError, Interrupted, NotSaved, SessionError, near, shown_path
+from torchassistant.errors import (
+    ConfigError,
+    Interrupted,
+    NotSaved,
+    SessionError,
+    near,
+    say,
+    shown_path,
+)
 from torchassistant.session.changes import Change, Code, log_of
 from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.contents import Contents
 from torchassistant.session.environment import circumstances, differences
 from torchassistant.session.excuses import excuses, made_anew
-from torchassistant.session.folder import CHANGES, CODE, SPEC, SessionFolder
+from torchassistant.session.folder import CHANGES, SessionFolder
+from torchassistant.session.form import CODE, SPEC
 from torchassistant.session.history import History
 from torchassistant.session.keeper import SessionKeeper
 from torchassistant.session.lock import only_trainer
@@ -112,10 +120,9 @@ class Session(Parts):
         self._restored_from = checkpoint.path.name
         found = list(differences(restored.environment, circumstances(self.device)))
         if found:
-            print(
+            say(
                 f"warning: not all is as it was at step {self.progress.step}, so that the last "
-                f"bits of results may differ: {'; '.join(found)}",
-                file=sys.stderr,
+                f"bits of results may differ: {'; '.join(found)}"
             )
 
     def record(self, contents: Contents) -> Fingerprints:

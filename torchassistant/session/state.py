@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from torchassistant.build import Parts, Statics
 from torchassistant.config import Spec
 from torchassistant.config.references import Key
-from torchassistant.data.generators import generators_in, set_state_of, states_of
-from torchassistant.errors import SessionError, shown_path
+from torchassistant.data.generators import (
+    Misfit,
+    expect_states_of,
+    generators_in,
+    set_states_of,
+    states_of,
+)
+from torchassistant.errors import SessionError, listing, say, shown_path
 from torchassistant.graph import elements_of, overlaps
-from torchassistant.session.checkpoints import Checkpoint
+from torchassistant.session.alike import is_torchs, unlike_optimizer, unlike_state
+from torchassistant.session.checkpoints import Checkpoint, Unusable
 from torchassistant.session.contents import Contents
 from torchassistant.session.formats import could_be_stored, stored_results, upgraded
 from torchassistant.session.members import (
@@ -114,8 +122,8 @@ def restore(
             restored all the same.
 
     Raises:
-        SessionError: Something has no state there, or leaves some over; or the code of a model or
-            an optimizer has changed, so that its state does not fit.
+        Unusable: Something has no state there, or leaves some over; or what is stored does not fit
+            what takes it, as that has changed, or as it was made up.
         FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
     """
     written = checkpoint.manifest.format
@@ -136,13 +144,16 @@ def restore(
         memories = {f"loader_factories/{n}": f.memory for n, f in parts.loader_factories.items()}
         for key in match.both(memories, state["samplers"], "samplers"):
             _tell_unmade(f"{key}: {p}" for p in memories[key].lacks(state["samplers"][key]))
-            for wrong in memories[key].set_state(state["samplers"][key]):
-                match.tell(key, f"samplers: {key}: {wrong}")
+            with _fitting(f"the sampler of {key}", checkpoint.path):
+                for wrong in memories[key].set_state(state["samplers"][key]):
+                    match.tell(key, f"samplers: {key}: {wrong}")
     match.load(of_results(parts), state["results"], "results", weights_only)
     modules = with_buffers(parts)
     for key in match.both(modules, state["buffers"], "buffers", weights_only):
-        for wrong in _set_buffers(modules[key], state["buffers"][key], written < 3 or not is_fresh):
-            match.tell(key, f"buffers: {key}: {wrong}")
+        with _fitting(f"the buffers of {key}", checkpoint.path):
+            may_be_more = written < 3 or not is_fresh
+            for wrong in _set_buffers(modules[key], state["buffers"][key], may_be_more):
+                match.tell(key, f"buffers: {key}: {wrong}")
     match.raise_if_any()
     progress = Progress.of(state["progress"])
     if progress.step and not weights_only:
@@ -208,11 +219,11 @@ class _Match:
         """Tell all of it.
 
         Raises:
-            SessionError: There is something.
+            Unusable: There is something.
         """
         if self.wrong:
             folder = shown_path(self.folder)
-            raise SessionError(
+            raise Unusable(
                 *(f"{folder}: {what}" for what in sorted(self.wrong)),
                 "the state does not fit what the config and your code make now; where that is "
                 "meant, train.py with --accept-changes goes on with what fits",
@@ -236,7 +247,7 @@ def _restore_models(
             tensors = {**checkpoint.tensors(key), **extra.get(key, {})}
             _load(model, tensors, f'the model "{name}"', checkpoint.path)
         elif match.excused(key):
-            print(f'warning: no weights of the model "{name}" are stored', file=sys.stderr)
+            say(f'warning: no weights of the model "{name}" are stored')
         else:
             match.tell(key, f"{key}.safetensors is missing")
     if not weights_only:
@@ -248,8 +259,12 @@ def _restore_optimizers(checkpoint: Checkpoint, parts: Parts, match: _Match) -> 
         key = f"optimizers/{name}"
         if checkpoint.has(f"{key}.json"):
             stored = checkpoint.state(key)
-            _load(optimizer, stored, f'the optimizer "{name}"', checkpoint.path)
-            _as_it_was(optimizer, stored)
+            groups = [dict(group) for group in optimizer.param_groups]
+            with _fitting(f'the optimizer "{name}"', checkpoint.path):
+                optimizer.load_state_dict(stored)
+                _as_it_was(optimizer, stored)
+                if is_torchs(optimizer):
+                    _expect_none(unlike_optimizer(optimizer, groups, stored))
         else:
             match.tell(key, f"{key}.json is missing")
     _tell_left_over(checkpoint, "optimizers", ".json", parts.optimizers, match)
@@ -271,21 +286,26 @@ def _restore_generators(parts: Parts, stored: Mapping[str, Any], match: _Match) 
         for key, member in members_of(parts).items()
         for path, generator in generators_in({key: member}).items()
     }
+    generators = {path: generator for path, (_, generator) in live.items()}
     known = {id(live[path][1]) for path in stored if path in live}
+    try:
+        expect_states_of(generators, stored)
+    except Misfit as error:
+        raise Unusable(f"{shown_path(match.folder)} cannot be used: {error}") from None
+    set_states_of(generators, stored)
     for path, (key, generator) in live.items():
         if path in stored:
-            set_state_of(generator, stored[path])
-        elif match.is_fresh and id(generator) not in known:
+            continue
+        if match.is_fresh and id(generator) not in known:
             match.tell(key, f"generators: {path} is missing")
     _tell_unmade(sorted(stored.keys() - live.keys()))
 
 
 def _tell_unmade(paths: Iterable[str]) -> None:
     for path in paths:
-        print(
+        say(
             f"warning: a random number generator was kept at {path}, and is not there yet; one "
-            "that is made when it is needed first cannot go on from where it was",
-            file=sys.stderr,
+            "that is made when it is needed first cannot go on from where it was"
         )
 
 
@@ -417,27 +437,69 @@ def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
 
 
 def _load(target: Any, stored: Any, what: str, folder: Path) -> None:
-    try:
+    with _fitting(what, folder, is_module=isinstance(target, nn.Module)):
         if isinstance(target, nn.Module):
             _load_module(target, stored)
-        else:
-            target.load_state_dict(stored)
+            return
+        if is_torchs(target):
+            _expect_none(unlike_state(target.state_dict(), stored, type(target)))
+        target.load_state_dict(stored)
+
+
+@contextmanager
+def _fitting(what: str, folder: Path, is_module: bool = False) -> Iterator[None]:
+    """What raises in here says that a stored state does not fit what takes it."""
+    try:
+        yield
+    except SessionError:
+        raise
     except Exception as error:
         lines = str(error).splitlines()
         details = "; ".join(line.strip() for line in lines[1:]) or str(error)
-        reason = details if isinstance(target, nn.Module) else str(error)
-        raise SessionError(
+        reason = details if is_module else str(error)
+        raise Unusable(
             f"the state of {what} in {shown_path(folder)} does not fit its code: {reason}"
         ) from error
 
 
-def _load_module(module: nn.Module, stored: Mapping[str, Any]) -> None:
+def _expect_none(unlike: Iterable[str]) -> None:
+    """See that nothing is of another form than torch keeps it.
+
+    Raises:
+        ValueError: Something is.
+    """
+    found = list(dict.fromkeys(unlike))
+    if found:
+        raise ValueError(f"it has another form in {listing(found, 3)}")
+
+
+def _expect_dtypes(module: nn.Module, stored: Mapping[str, Any]) -> None:
+    """See that nothing is rounded when it is copied.
+
+    Raises:
+        ValueError: Something would be.
+    """
+    for name, live in module.state_dict().items():
+        value = stored.get(name)
+        if not (isinstance(live, torch.Tensor) and isinstance(value, torch.Tensor)):
+            continue
+        if value.dtype is not live.dtype and not is_lazy(live):
+            kinds = [str(tensor.dtype).removeprefix("torch.") for tensor in (live, value)]
+            raise ValueError(f'"{name}" is {kinds[0]}, and {kinds[1]} is stored')
+
+
+def _load_module(module: nn.Module, stored: Any) -> None:
     """Load what may hold buffers of other shapes, and such whose elements share memory."""
+    if not (isinstance(stored, dict) and all(isinstance(name, str) for name in stored)):
+        raise TypeError("it is no table of tensors")
+    _expect_dtypes(module, stored)
     buffers = dict(module.named_buffers())
     for name, value in stored.items():
         part, key = _holder(module, name)
         if part is None or key not in part._buffers or not isinstance(value, torch.Tensor):
             continue
+        if type(part).__module__.startswith("torch.nn.modules."):
+            continue  # theirs have one shape
         if name not in buffers or buffers[name].shape != value.shape:
             _set_buffer(module, part, key, value)
     shared = [

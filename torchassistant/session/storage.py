@@ -20,11 +20,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 
+from torchassistant.config.sizes import size_text
 from torchassistant.errors import Interrupted, SessionError, shown_path
+from torchassistant.files import (
+    Unsound,
+    holes_of,
+    open_regular,
+    parsed_json,
+    read_regular,
+    regular_handle,
+)
 
 ASIDE = ".aside-"
+
+MOST_JSON = 2**30
+"""Bytes of a JSON file of a session: large states are tensors."""
+MOST_HOLES = 32 * 2**30
+"""Bytes of files that may be holes, which read as zeros: a state of a session was in memory as a
+whole, and hardly any of it is zeros. A sparse terabyte would be read for hours."""
 
 
 @contextmanager
@@ -141,8 +157,12 @@ def continue_file(path: Path, size: int, data: bytes, sync: bool) -> None:
     Raises:
         OSError: It could not be written; it may hold a part of the data now.
     """
-    is_new = not path.exists()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    is_new = not os.path.lexists(path)
+    try:
+        new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        handle = os.open(path, new, 0o644) if is_new else regular_handle(path, os.O_WRONLY)
+    except Unsound as error:
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
     with os.fdopen(handle, "wb") as file:
         file.truncate(size)
         file.seek(size)
@@ -171,8 +191,33 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The data of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    """The data of a JSON file.
+
+    Raises:
+        FileNotFoundError: There is none.
+        Unsound: It is none.
+    """
+    return parsed_json(read_regular(path, MOST_JSON))
+
+
+def holds(path: Path, data: bytes) -> bool | None:
+    """Whether a file has these bytes and no others; None where there is no regular file."""
+    found = _beginning(path, len(data) + 1)
+    return None if found is None else found == data
+
+
+def begins_with(path: Path, data: bytes | bytearray) -> bool | None:
+    """Whether a file begins with these bytes; None where there is no regular file."""
+    found = _beginning(path, len(data))
+    return None if found is None else found == data
+
+
+def _beginning(path: Path, size: int) -> bytes | None:
+    try:
+        with open_regular(path) as file:
+            return file.read(size)
+    except (FileNotFoundError, NotADirectoryError, Unsound):
+        return None
 
 
 def own_memory(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -201,8 +246,19 @@ def replace_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file; none where there is no such file."""
-    return load_file(path) if path.exists() else {}
+    """The tensors of a safetensors file.
+
+    Raises:
+        FileNotFoundError: There is none.
+        Unsound: It is none, or holds what torch has not.
+    """
+    open_regular(path).close()
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise Unsound(f"holds no tensors ({error})") from None
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -212,18 +268,58 @@ def fingerprint(path: Path) -> dict[str, Any]:
         return {"size": os.fstat(file.fileno()).st_size, "sha256": digest}
 
 
-def difference(path: Path, expected: Mapping[str, Any]) -> str | None:
-    """How a file differs from its fingerprint, or None where it does not."""
-    if path.is_symlink():
-        return "is a link"
-    if not path.is_file():
-        return "is missing"
-    size = path.stat().st_size
-    if size != expected["size"]:
-        return f"has {size} bytes instead of {expected['size']}"
-    if fingerprint(path)["sha256"] != expected["sha256"]:
-        return "is not what was written (its SHA-256 differs)"
-    return None
+def differing(folder: Path, expected: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The files that are not as their fingerprints say, and how; what costs little is asked first.
+
+    Args:
+        folder: What they are below.
+        expected: The fingerprint of each, by its path.
+    """
+    holes, alike = 0, []
+    for name, print_ in expected.items():
+        try:
+            with open_regular(folder / name) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size != print_["size"]:
+                    yield name, f"has {size} bytes instead of {print_['size']}"
+                    continue
+                holes += holes_of(file)
+                if holes > MOST_HOLES:
+                    yield name, f"is sparse: {size_text(holes)} are nowhere on the disk"
+                    return
+            if name.endswith(".safetensors"):
+                _expect_tensors(folder / name)
+        except (FileNotFoundError, NotADirectoryError):
+            yield name, "is missing"
+        except Unsound as error:
+            yield name, str(error)
+        else:
+            alike.append(name)
+    # What stands there under several names is read once.
+    digests: dict[tuple[int, int], str] = {}
+    for name in alike:
+        with open_regular(folder / name) as file:
+            found = os.fstat(file.fileno())
+            key = found.st_dev, found.st_ino
+            if key not in digests:
+                digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        if digests[key] != expected[name]["sha256"]:
+            yield name, "is not what was written (its SHA-256 differs)"
+
+
+def _expect_tensors(path: Path) -> None:
+    """See that the table at the beginning of a safetensors file tells of all of its bytes.
+
+    Raises:
+        Unsound: It does not.
+    """
+    try:
+        with safe_open(path, "pt"):
+            pass
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise Unsound(f"holds no tensors ({error})") from None
 
 
 def refuse_links(folder: Path, names: tuple[str, ...]) -> None:
@@ -236,12 +332,21 @@ def refuse_links(folder: Path, names: tuple[str, ...]) -> None:
     Raises:
         SessionError: There is one.
     """
-    links = [folder / name for name in names if (folder / name).is_symlink()]
-    for name in names:
-        if not (folder / name).is_dir():
-            continue
-        for inner, folders, files in os.walk(folder / name, onerror=_raise):
-            links += [p for n in (*folders, *files) if (p := Path(inner, n)).is_symlink()]
+    links: list[Path] = []
+    waiting = [folder / name for name in names if os.path.lexists(folder / name)]
+    links += [path for path in waiting if path.is_symlink()]
+    folders = [str(path) for path in waiting if path.is_dir() and not path.is_symlink()]
+    while folders:
+        inner = folders.pop()
+        try:
+            with os.scandir(inner) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        links.append(Path(entry.path))
+                    elif entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        except OSError as error:
+            _raise(error)
     if links:
         raise SessionError(
             *(f"{shown_path(link)} is a link, and links are not followed" for link in links)
@@ -255,7 +360,7 @@ def _raise(error: OSError) -> None:
 
 
 def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

@@ -22,6 +22,7 @@ from torchassistant.data.cache.memory import Shown, over
 from torchassistant.data.cache.source import NotCached, Source
 from torchassistant.data.cache.table import Table
 from torchassistant.data.cache.writer import ColumnWriter, TableWriter
+from torchassistant.errors import say
 from torchassistant.files import Unsound
 
 DEFAULT_LIMIT = 20 * 10**9
