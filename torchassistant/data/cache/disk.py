@@ -92,10 +92,7 @@ class DiskStore:
             wrong = "holds other examples than the dataset gives"
         except Unsound as what:
             wrong = f"is not sound ({what}; in {entry})"
-        print(
-            f'the cache of the dataset "{source.name}" on disk {wrong}, and is made again',
-            file=sys.stderr,
-        )
+        say(f'the cache of the dataset "{source.name}" on disk {wrong}, and is made again')
         return None
 
     def _opened(self, entry: Path) -> MappedTable | None:
