@@ -174,6 +174,8 @@ MACHINERY = [
     Hostile("torch.distributions.biject_to.register", ["x", "y"]),
     Hostile("torch.fork", ["x"]),
     Hostile("torch.import_ir_module", ["x", "y"]),
+    Hostile("torch.mkldnn_convolution", ["x"]),
+    Hostile("torch.fbgemm_pack_quantized_matrix", ["x"]),
     Hostile("torch.parse_ir", ["x"]),
     Hostile("torch.wait", ["x"]),
     Hostile("torch.Tensor.tofile", ["x", "marker"]),
