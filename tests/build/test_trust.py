@@ -747,6 +747,10 @@ def test_what_is_trusted_is_that_and_below(
         ("torchvision.io.read_image", "torchvision.io"),
         ("torchvision.datasets.LSUN", "torchvision.datasets.lsun"),
         ("torch.nn.Module.compile", "torch.nn.modules.module"),
+        ("torch.compile", "torch.compile"),
+        ("torch.from_file", "torch.from_file"),
+        ("torch.nn.utils.rnn.bind", "torch.nn.utils.rnn.bind"),
+        ("torch.nn.functional.torch.from_file", "torch.from_file"),
     ],
 )
 def test_messages_name_what_to_trust(library: Path, path: str, module: str) -> None:

@@ -74,11 +74,11 @@ def find(path: str, homes: Sequence[str], trust: Trust) -> Any:
     stranger = trust.stranger_in(found)
     # What was named to be trusted, letter by letter, is trusted wherever it comes from.
     if stranger is not None and path not in trust.modules:
-        raise (
-            _judged(path, stranger)
-            if is_for_judges(stranger)
-            else _refused(path, home_of(stranger))
-        )
+        if is_for_judges(stranger):
+            raise _judged(path, stranger)
+        # Nobody is told to trust all of torch, where torch.compile is defined.
+        home = home_of(stranger)
+        raise _refused(path, name_of(stranger) if home in LIBRARIES else home)
     return found
 
 
@@ -162,7 +162,7 @@ def read_only(path: str) -> Any | None:
 
 
 def _refused(path: str, module: str) -> Refused:
-    where = f', which "{module}" defines,' if not path.startswith(f"{module}.") else ""
+    where = f', which "{module}" defines,' if not f"{path}.".startswith(f"{module}.") else ""
     return Refused(
         f'"{path}"{where} may not be used: a config may name torchassistant\'s classes, the '
         "modelling parts of torch, torchvision and torchmetrics, and modules below the working "
