@@ -278,6 +278,20 @@ SAMPLER = {"class": "torch.utils.data.SequentialSampler", "args": [[1, 2]]}
         ("losses", {"class": "torchmetrics.image.StructuralSimilarityIndexMeasure"}, None),
         ("metrics", {"class": "torch.nn.MSELoss"}, None),
         ("batch_processors", {"class": "torchassistant.output_adapters.IdentityAdapter"}, None),
+        (
+            "collators",
+            {
+                "class": "torchvision.transforms.Compose",
+                "args": [
+                    [
+                        {"class": "torchassistant.collators.BatchDivide"},
+                        {"class": "torchassistant.input_converters.ImageFile"},
+                        {"function": "torch.stack"},
+                    ]
+                ],
+            },
+            None,
+        ),
         # Of the user's own, what is handed on may download what is pinned, if it asks for it.
         ("models", {"class": "mine.Net", "args": [{"function": "torchvision.models.vgg11"}]}, None),
     ],

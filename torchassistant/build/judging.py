@@ -10,7 +10,7 @@ writes     writes files, or prints
 pinned     may download or unpack, or unpickles; its own code verifies a checksum of all of it first
 open       may download, follow addresses or unpack without such a check, or start processes
 refused    machinery: calls what it is given for no reason that a config has, changes the process,
-           registers, compiles, pickles
+           registers, compiles, pickles, or is a kernel of one backend, which trusts its arguments
 new        nobody has judged it
 =========  =========================================================================================
 

@@ -72,6 +72,9 @@ _HOLDS = {
 """Which kinds may stand in the arguments of which; modules and transforms may in all of them."""
 
 _ANYWHERE = (None, MODULE, TRANSFORM)
+_FUNCTIONS = (ADAPTER, BATCH_PROCESSOR, COLLATOR, INPUT_CONVERTER)
+"""What ``Compose`` and the like may call one after the other, beside transforms."""
+
 _OVER_DATASETS = (
     "torch.utils.data.dataset.random_split",
     "torchvision.tv_tensors._dataset_wrapper.wrap_dataset_for_transforms_v2",
@@ -123,6 +126,8 @@ def may_hold(holder: Any, kind: str | None, role: str) -> bool:
     if not is_of_libraries(holder):
         # A device of the user's own may hand on to others, and nothing else writes.
         return kind != OUTPUT_DEVICE or role == "output_device"
-    takes_datasets = name_of(called_by(holder)) in _OVER_DATASETS
-    holds = DATASET if takes_datasets else kind_of(holder)
+    name = name_of(called_by(holder))
+    if name.startswith("torchvision.transforms."):
+        return kind in (*_ANYWHERE, *_FUNCTIONS)
+    holds = DATASET if name in _OVER_DATASETS else kind_of(holder)
     return kind in _ANYWHERE or kind in _HOLDS.get(holds or "", ())
