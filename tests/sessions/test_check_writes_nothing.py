@@ -78,7 +78,19 @@ def traced(
         timeout=400,
         check=False,
     )
-    compilers = ("gcc", "g++", "c++", "cc", "as", "ld", "cc1plus", "collect2", "objdump", "sh")
+    compilers = (
+        "gcc",
+        "g++",
+        "c++",
+        "cc",
+        "as",
+        "ld",
+        "cc1plus",
+        "collect2",
+        "objdump",
+        "openssl",
+        "sh",
+    )
     runs = ("/python", Path(sys.executable).name, "ldconfig")
     found = strange(trace, temporary, (*runs, *compilers) if compiles else runs)
     assert not list(temporary.iterdir()), "something is left in the temporary folder"
