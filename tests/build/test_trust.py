@@ -174,6 +174,8 @@ MACHINERY = [
     Hostile("torch.distributions.biject_to.register", ["x", "y"]),
     Hostile("torch.fork", ["x"]),
     Hostile("torch.import_ir_module", ["x", "y"]),
+    Hostile("torch.mkldnn_convolution", ["x"]),
+    Hostile("torch.fbgemm_pack_quantized_matrix", ["x"]),
     Hostile("torch.parse_ir", ["x"]),
     Hostile("torch.wait", ["x"]),
     Hostile("torch.Tensor.tofile", ["x", "marker"]),
@@ -199,6 +201,7 @@ MACHINERY = [
     Hostile("torch.nn.utils.parametrize.register_parametrization", ["x", "y", "z"]),
     Hostile("torch.nn.utils.parametrize.cached"),
     Hostile("torch.nn.utils.prune.BasePruningMethod.apply", ["x", "y"]),
+    Hostile("torch.nn.utils.prune.global_unstructured", [[["x", "y"]], "z"], {"root": "."}),
     Hostile("torch.nn.utils.rnn.bind", ["x", "y"]),
     Hostile("torch.nn.utils.stateless.functional_call", ["x", {}, []]),
     Hostile("torch.nn.utils.stateless.NamedMemberAccessor", ["x"]),
@@ -744,6 +747,10 @@ def test_what_is_trusted_is_that_and_below(
         ("torchvision.io.read_image", "torchvision.io"),
         ("torchvision.datasets.LSUN", "torchvision.datasets.lsun"),
         ("torch.nn.Module.compile", "torch.nn.modules.module"),
+        ("torch.compile", "torch.compile"),
+        ("torch.from_file", "torch.from_file"),
+        ("torch.nn.utils.rnn.bind", "torch.nn.utils.rnn.bind"),
+        ("torch.nn.functional.torch.from_file", "torch.from_file"),
     ],
 )
 def test_messages_name_what_to_trust(library: Path, path: str, module: str) -> None:

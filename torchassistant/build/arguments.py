@@ -46,7 +46,7 @@ def misfits(
     parameters = _parameters_of(target)
     if parameters is None:
         return
-    name = _name_of(target)
+    name = name_for(target)
     kinds = {parameter.kind for parameter in parameters}
     places = [p.name for p in parameters if p.kind in _BY_POSITION]
     if inspect.Parameter.VAR_POSITIONAL not in kinds:
@@ -148,7 +148,7 @@ def _parameters_of(target: Any) -> list[inspect.Parameter] | None:
         return None
 
 
-def _name_of(target: Any) -> str:
+def name_for(target: Any) -> str:
     """What is called, as a person would name it."""
     while isinstance(target, functools.partial):
         target = target.func

@@ -74,10 +74,11 @@ def find(path: str, homes: Sequence[str], trust: Trust) -> Any:
     stranger = trust.stranger_in(found)
     # What was named to be trusted, letter by letter, is trusted wherever it comes from.
     if stranger is not None and path not in trust.modules:
-        if is_for_judges(stranger) and verdict_on(stranger).kind == "new":
-            raise _unjudged(path, name_of(stranger))
+        if is_for_judges(stranger):
+            raise _judged(path, stranger)
+        # Nobody is told to trust all of torch, where torch.compile is defined.
         home = home_of(stranger)
-        raise _refused(path, home if home not in LIBRARIES else name_of(stranger))
+        raise _refused(path, name_of(stranger) if home in LIBRARIES else home)
     return found
 
 
@@ -161,7 +162,7 @@ def read_only(path: str) -> Any | None:
 
 
 def _refused(path: str, module: str) -> Refused:
-    where = f', which "{module}" defines,' if not path.startswith(f"{module}.") else ""
+    where = f', which "{module}" defines,' if not f"{path}.".startswith(f"{module}.") else ""
     return Refused(
         f'"{path}"{where} may not be used: a config may name torchassistant\'s classes, the '
         "modelling parts of torch, torchvision and torchmetrics, and modules below the working "
@@ -169,11 +170,18 @@ def _refused(path: str, module: str) -> Refused:
     )
 
 
-def _unjudged(path: str, name: str) -> Refused:
+def _judged(path: str, found: Any) -> Refused:
+    """Tell of something that was judged to be for no config, or that nobody has judged yet."""
+    name = name_of(found)
     where = f', which is "{name}",' if path != name else ""
+    library = name.partition(".")[0]
+    why = (
+        f"nobody has judged yet what this callable of the installed {library} does"
+        if verdict_on(found).kind == "new"
+        else f"it is machinery of {library}, and for no config"
+    )
     return Refused(
-        f'"{path}"{where} may not be used: nobody has judged yet what this callable of the '
-        f"installed {name.partition('.')[0]} does; --trust {name} on the command line allows it"
+        f'"{path}"{where} may not be used: {why}; --trust {name} on the command line allows it'
     )
 
 

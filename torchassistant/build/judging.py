@@ -10,7 +10,7 @@ writes     writes files, or prints
 pinned     may download or unpack, or unpickles; its own code verifies a checksum of all of it first
 open       may download, follow addresses or unpack without such a check, or start processes
 refused    machinery: calls what it is given for no reason that a config has, changes the process,
-           registers, compiles, pickles
+           registers, compiles, pickles, or is a kernel of one backend, which trusts its arguments
 new        nobody has judged it
 =========  =========================================================================================
 
@@ -115,13 +115,13 @@ def judged_in(library: str) -> Mapping[str, Verdict] | None:
         text = (LISTS / f"{library}.txt").read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
-    lines = (line.split() for line in text.splitlines())
-    return {name: _parsed(verdict) for name, *verdict in lines}
+    lines = (line.partition(" ") for line in text.splitlines())
+    return {name: _parsed(verdict) for name, _, verdict in lines}
 
 
-def _parsed(words: Sequence[str]) -> Verdict:
-    if len(words) == 1:
-        return Verdict(sys.intern(words[0]))
-    kind, asked = words
+@cache
+def _parsed(text: str) -> Verdict:
+    """A verdict, as ``plain``, ``pinned download`` or ``open tokenize=flores101,flores200``."""
+    kind, _, asked = text.partition(" ")
     argument, _, values = asked.partition("=")
-    return Verdict(kind, argument, tuple(filter(None, values.split(","))))
+    return Verdict(kind, argument or None, tuple(filter(None, values.split(","))))

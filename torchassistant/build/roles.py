@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import typing
 from collections.abc import Callable
@@ -14,7 +13,25 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from torchassistant.build.kinds import (
+    ADAPTER,
+    BATCH_PROCESSOR,
+    COLLATOR,
+    DATASET,
+    INPUT_CONVERTER,
+    METRIC,
+    MODULE,
+    OPTIMIZER,
+    OUTPUT_DEVICE,
+    PREPROCESSOR,
+    SCHEDULER,
+    STOP_CONDITION,
+    TRANSFORM,
+    called_by,
+    kind_of,
+)
 from torchassistant.config.homes import HOMES
+from torchassistant.errors import with_article
 
 Fits = Callable[[type], bool]
 
@@ -27,6 +44,7 @@ class Role:
         noun: What it is called, with its article.
         homes: Modules that a short name is looked for in, in this order.
         fits: Whether instances of a class can play the role.
+        kinds: Of what the libraries and our catalogue have, these kinds play it.
         given: The names of the arguments that a class gets before those of the config.
         after_session: Those that a ``factory_fn`` gets between the session and the config's.
         or_itself: Whether a function that needs arguments, and is given none, is the object.
@@ -37,6 +55,7 @@ class Role:
     noun: str
     homes: tuple[str, ...] = ()
     fits: Fits = lambda made: True
+    kinds: tuple[str, ...] = ()
     given: tuple[str, ...] = ()
     after_session: tuple[str, ...] = ()
     or_itself: bool = False
@@ -57,9 +76,14 @@ class Role:
             from_session: Whether it is called as a ``factory_fn``.
             is_called: Whether it is known to be called, and not to be the object itself.
         """
-        inmost = _called_by(target)
+        inmost = called_by(target)
+        if inspect.isclass(inmost) and not self.fits(inmost):
+            return f"is no {self.noun}"
+        kind = kind_of(inmost)
+        if kind is not None and kind not in self.kinds:
+            return f"is {with_article(kind)}, and no {self.noun.partition(' (')[0]}"
         if inspect.isclass(inmost):
-            return None if self.fits(inmost) else f"is no {self.noun}"
+            return None
         is_itself = self.or_itself and not (is_called or from_session)
         if inspect.isbuiltin(inmost) and not (self.functions or is_itself):
             return f"is no {self.noun}, and no function that returns one"
@@ -74,17 +98,6 @@ class Role:
     def _is_one(self, made: type) -> bool:
         """Whether instances of a class play the role, and cannot be what makes such instances."""
         return self.fits(made) and not self.fits(FunctionType)
-
-
-def _called_by(target: Any) -> Any:
-    """What is called in the end: of ``functools.partial`` and the like, the function."""
-    while not (inspect.isclass(target) or inspect.isroutine(target)):
-        is_partial = isinstance(target, functools.partial)
-        inner = target.func if is_partial else inspect.getattr_static(target, "__wrapped__", None)
-        if inner is None:
-            break
-        target = inner
-    return target
 
 
 def returned_by(function: Any) -> list[type]:
@@ -157,29 +170,44 @@ def takes_optimizer_first(target: Any) -> bool:
     return "optimizer" in [*inspect.signature(target).parameters][:1]
 
 
+_FRAMES = (ADAPTER, BATCH_PROCESSOR, MODULE)
+"""These go from a frame, or from columns, to others."""
+
 ROLES: dict[str, Role] = {
-    "datasets": Role("dataset (it has no __getitem__)", fits=_is_dataset),
+    "datasets": Role("dataset (it has no __getitem__)", fits=_is_dataset, kinds=(DATASET,)),
     "preprocessors": Role(
         "preprocessor (it has no process)",
         HOMES["preprocessors"],
         _has("process"),
+        (PREPROCESSOR,),
     ),
     "collators": Role(
         "collator (it cannot be called)",
         HOMES["collators"],
         _has("__call__"),
+        (COLLATOR, MODULE),
         or_itself=True,
     ),
-    "augment": Role("transform (it cannot be called)", fits=_has("__call__"), or_itself=True),
+    "augment": Role(
+        "transform (it cannot be called)",
+        fits=_has("__call__"),
+        kinds=(MODULE, TRANSFORM),
+        or_itself=True,
+    ),
     "loader_factories": Role("argument of a loader", functions=True),
-    "models": Role("torch.nn.Module", fits=_is_a(nn.Module)),
+    "models": Role("torch.nn.Module", fits=_is_a(nn.Module), kinds=(MODULE,)),
     "optimizers": Role(
-        "torch.optim.Optimizer", HOMES["optimizers"], _is_a(Optimizer), given=("the parameters",)
+        "torch.optim.Optimizer",
+        HOMES["optimizers"],
+        _is_a(Optimizer),
+        (OPTIMIZER,),
+        given=("the parameters",),
     ),
     "lr_scheduler": Role(
         "learning rate scheduler",
         HOMES["lr_scheduler"],
         _is_a(LRScheduler),
+        (SCHEDULER,),
         given=("the optimizer",),
         after_session=("the optimizer",),
         takes=lambda target: takes_optimizer_first(target) or not inspect.isclass(target),
@@ -188,33 +216,41 @@ ROLES: dict[str, Role] = {
         "loss (it cannot be called)",
         HOMES["losses"],
         _has("__call__"),
+        (METRIC, MODULE),
         or_itself=True,
     ),
     "metrics": Role(
         "metric (it has no update, compute and reset)",
         HOMES["metrics"],
         _is_metric,
+        (METRIC, MODULE),
         or_itself=True,
     ),
     "batch_processors": Role(
         "batch processor (it cannot be called)",
         HOMES["batch_processors"],
         _has("__call__"),
+        _FRAMES,
     ),
     "backward_hooks": Role("hook (it cannot be called)", fits=_has("__call__"), given=("a name",)),
     "forward_hooks": Role("hook (it cannot be called)", fits=_has("__call__"), given=("a name",)),
     "input_adapter": Role(
-        "input adapter (it cannot be called)", HOMES["input_adapter"], _has("__call__")
+        "input adapter (it cannot be called)",
+        HOMES["input_adapter"],
+        _has("__call__"),
+        _FRAMES,
     ),
     "output_adapter": Role(
         "output adapter (it cannot be called)",
         HOMES["output_adapter"],
         _has("__call__"),
+        _FRAMES,
     ),
     "transform": Role(
         "transform (it cannot be called)",
         HOMES["transform"],
         _has("__call__"),
+        (MODULE, TRANSFORM),
         given=("the session",),
         or_itself=True,
     ),
@@ -222,20 +258,28 @@ ROLES: dict[str, Role] = {
         "stop condition (it cannot be called)",
         HOMES["stop_condition"],
         _has("__call__"),
+        (STOP_CONDITION,),
     ),
-    "postprocessor": Role("postprocessor (it cannot be called)", fits=_has("__call__")),
+    "postprocessor": Role(
+        "postprocessor (it cannot be called)", fits=_has("__call__"), kinds=_FRAMES
+    ),
     "post_processor": Role(
-        "post-processor (it cannot be called)", fits=_has("__call__"), given=("the session",)
+        "post-processor (it cannot be called)",
+        fits=_has("__call__"),
+        kinds=_FRAMES,
+        given=("the session",),
     ),
     "output_device": Role(
         "output device (it cannot be called)",
         HOMES["output_device"],
         _has("__call__"),
+        (OUTPUT_DEVICE,),
     ),
     "input_converter": Role(
         "input converter (it cannot be called)",
         HOMES["input_converter"],
         _has("__call__"),
+        (INPUT_CONVERTER, MODULE),
     ),
 }
 ANYTHING = Role("argument", functions=True)
@@ -244,7 +288,7 @@ ANYTHING = Role("argument", functions=True)
 def is_itself(target: Any, spec: Any, role: Role) -> bool:
     """Whether a function, or an object that can be called, is the object and not what makes it."""
     bare = spec.class_ and not spec.args and not spec.kwargs
-    inmost = _called_by(target)
+    inmost = called_by(target)
     if not (role.or_itself and bare) or inspect.isclass(inmost):
         return False
     if role.given or not inspect.isroutine(inmost):

@@ -21,6 +21,7 @@ from torchassistant.build.importing import (
     meant_by,
     read_only,
 )
+from torchassistant.build.places import Places
 from torchassistant.build.roles import ANYTHING, ROLES, Role, is_itself, takes_optimizer_first
 from torchassistant.build.trust import Trust
 from torchassistant.build.untrained import tell_untrained
@@ -82,6 +83,7 @@ def survey_objects(
     writing = trust.writing.beside(session_dir)
     first: UserCodeError | None = None
     failed: set[str] = set()
+    places = Places(trust)
     for described in objects:
         if findings.is_broken(described.named_at) or findings.is_broken(described.path):
             continue
@@ -90,7 +92,7 @@ def survey_objects(
             _look_at_arguments(described, [read_only(described.name)], findings)
             continue
         try:
-            _look_at(described, findings, trust, writing)
+            _look_at(described, findings, trust, places, writing)
         except UserCodeError as error:
             if isinstance(error, ImportFailure):
                 failed.add(error.module)
@@ -126,7 +128,9 @@ def _loaders(spec: Spec, wanted: Collection[Key] | None) -> Iterator[tuple[Path,
             yield ("initialize", "definitions", index, "spec"), definition.spec.kwargs
 
 
-def _look_at(described: Described, findings: Findings, trust: Trust, writing: Writing) -> None:
+def _look_at(
+    described: Described, findings: Findings, trust: Trust, places: Places, writing: Writing
+) -> None:
     role = ROLES.get(described.role, ANYTHING)
     spec = described.spec
     try:
@@ -138,15 +142,15 @@ def _look_at(described: Described, findings: Findings, trust: Trust, writing: Wr
         findings.broke(str(error), described.named_at)
         _look_at_arguments(described, [meant_by(path, trust) for path in error.meant], findings)
         return
-    if described.kind == "function":
-        return
     itself = not described.nested and is_itself(target, spec, role)
-    if not described.nested:
+    is_called = not itself and described.kind == "object"
+    why = places.misfit(described, target, is_called)
+    if why is None and not described.nested:
         why = role.misfit(target, from_session=spec.class_ is None, is_called=not itself)
-        if why is not None:
-            findings.broke(f'"{described.name}" {why}', described.named_at)
-            return
-    if itself:
+    if why is not None:
+        findings.broke(f'"{described.name}" {why}', described.named_at)
+        return
+    if not is_called:
         return
     _look_at_arguments(described, [target], findings)
     _look_at_data(described, target, findings, trust)
