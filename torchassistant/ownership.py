@@ -49,7 +49,7 @@ class Ownership:
     def is_local(self, file: str) -> bool:
         """Whether a file or folder lies below the working directory, and is no library's."""
         path = os.path.realpath(file)
-        return is_in(path, self.root) and not self._is_installed(path)
+        return is_in(path, self.root) and not self._is_installed(path, here=True)
 
     def is_users(self, file: str) -> bool:
         """Whether code in this file is the user's own."""
@@ -57,19 +57,39 @@ class Ownership:
         if not file or file.startswith("<"):
             return False
         path = os.path.realpath(file)
-        if is_in(path, _PACKAGE) or self._is_installed(path):
+        if is_in(path, _PACKAGE) or self._is_installed(path, here=True):
             return False
         return is_in(path, self.root) or any(is_in(path, place) for place in self._trusted_places())
 
-    def _is_installed(self, path: str) -> bool:
-        """Whether a real path belongs to a library."""
+    def lies_with_user(self, file: str) -> bool:
+        """Whether code in this file is the user's own, or is installed among it.
+
+        That is where a library is installed at the top of the working directory itself.
+        """
+        if self.is_users(file):
+            return True
+        path = os.path.realpath(file) if file else ""
+        return is_in(path, self.root) and not self._is_installed(path, here=False)
+
+    def _is_installed(self, path: str, here: bool) -> bool:
+        """Whether a real path belongs to a library.
+
+        Args:
+            path: The path.
+            here: Whether those count that are installed at the top of the working directory.
+        """
         # A project may itself lie where packages are installed; what counts is what it is in first.
         is_below = is_in(path, self.root)
         steps = os.path.relpath(path, self.root) if is_below else path
         if _BY_NAME & set(steps.split(os.sep)):
             return True
         places = (place for place in _PLACES if not is_below or is_in(place, self.root))
-        return any(is_in(path, place) for place in places) or _is_of_distribution(path)
+        if any(is_in(path, place) for place in places):
+            return True
+        searched = {os.path.realpath(folder) for folder in sys.path} - {self.root}
+        return any(_is_of_distribution(path, folder) for folder in searched) or (
+            here and _is_of_distribution(path, self.root)
+        )
 
     def _trusted_places(self) -> list[str]:
         """The files and folders of the trusted modules that are imported."""
@@ -82,6 +102,21 @@ class Ownership:
 def is_users_file(file: str) -> bool:
     """Whether code in this file is the user's own: neither ours nor a library's."""
     return _now().is_users(file)
+
+
+def lies_with_user(file: str) -> bool:
+    """Whether code in this file is the user's own, or is installed among it."""
+    return _now().lies_with_user(file)
+
+
+def trusted_modules() -> tuple[str, ...]:
+    """The modules that the person at the command line trusts."""
+    return _now().trusted
+
+
+def holds_libraries(folder: str) -> bool:
+    """Whether a folder is one in which Python installs packages, or has its own."""
+    return folder in _PLACES or os.path.basename(folder) in _BY_NAME
 
 
 def is_from_users_code(error: BaseException) -> bool:
@@ -106,14 +141,11 @@ def _now() -> Ownership:
     return _settled[0] if _settled else Ownership()
 
 
-def _is_of_distribution(path: str) -> bool:
-    """Whether a distribution is installed in a folder of Python's path, and this belongs to it."""
-    for folder in map(os.path.realpath, sys.path):
-        if is_in(path, folder) and path != folder:
-            top = os.path.relpath(path, folder).partition(os.sep)[0]
-            if top in _installed_in(folder):
-                return True
-    return False
+def _is_of_distribution(path: str, folder: str) -> bool:
+    """Whether a distribution is installed in a folder, and a path below it belongs to that."""
+    if not is_in(path, folder) or path == folder:
+        return False
+    return os.path.relpath(path, folder).partition(os.sep)[0] in _installed_in(folder)
 
 
 @cache

@@ -32,7 +32,10 @@ _CATALOGUE = tuple(
     f"torchassistant.{path.stem}"
     for path in sorted(_PACKAGE.glob("*.py"))
     if path.stem
-    not in ("__init__", "__main__", "errors", "files", "frames", "ownership", "writing")
+    not in (
+        *("__init__", "__main__", "errors", "files", "frames", "lateimports", "ownership"),
+        "writing",
+    )
 )
 _MODELLING = {
     **dict.fromkeys(_CATALOGUE, True),

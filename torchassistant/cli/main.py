@@ -30,7 +30,7 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
     else:
         arguments = whole_parser(prog).parse_args(argv)
         command = arguments.command
-    folder.put_first()
+    folder.make_importable()
     streams.prepare()
     return status_of(lambda: _run(command, arguments))
 

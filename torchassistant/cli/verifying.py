@@ -14,7 +14,7 @@ from torchassistant.cli import folder, streams
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.outcome import DONE, USER_ERROR, status_of, warn
 from torchassistant.cli.signals import stopping_at_once
-from torchassistant.data.workers import importable
+from torchassistant.lateimports import starting_processes
 from torchassistant.session import Draft, store
 from torchassistant.session.rehearsal import different_state, first_difference, rehearse
 
@@ -89,7 +89,7 @@ def _in_process(run: _Run, until: int, allowed: dict[str, Any]) -> tuple[int, in
     receiver, sender = context.Pipe(duplex=False)
     method = multiprocessing.get_start_method()
     process = context.Process(target=_train, args=(run, until, allowed, method, sender))
-    with importable():
+    with starting_processes(are_copies=False):
         process.start()
     try:
         sender.close()
@@ -107,7 +107,7 @@ def _train(run: _Run, until: int, allowed: dict[str, Any], method: str, sender: 
     # Of its own accord a spawned process would spawn its loader workers too; train.py does not, and
     # generators of torch cannot be sent to such a worker.
     multiprocessing.set_start_method(method, force=True)
-    folder.put_first()
+    folder.make_importable()
     streams.prepare()
 
     def train() -> int:

@@ -11,7 +11,7 @@ import ast
 import inspect
 from collections.abc import Iterator
 from functools import lru_cache
-from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -289,7 +289,7 @@ def locate(module: str) -> Path | None:
 def _file_of(top: str) -> Path | None:
     """The source file of a module on Python's path."""
     try:
-        spec = PathFinder.find_spec(top)
+        spec = find_spec(top)
     except (ImportError, ValueError):
         return None
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):

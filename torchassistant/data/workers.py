@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from torchassistant.data.generators import generators_in, seed_all
 from torchassistant.data.order import Batch
 from torchassistant.data.randomness import derived
 from torchassistant.errors import WorkerLost
+from torchassistant.lateimports import starting_processes
 
 PATIENCE = 300.0
 """Seconds that a batch of a worker is waited for, unless the config has a ``timeout``."""
@@ -174,22 +174,6 @@ _SIGNAL_AT_DEATH_OF_PARENT = 1
 """An option of prctl(2)."""
 
 
-@contextmanager
-def importable() -> Iterator[None]:
-    """Processes that are started in here find this package, wherever it was imported from.
-
-    A process that is no copy of this one gets its ``sys.path``, from which the scripts take the
-    folder that they stand in.
-    """
-    root = str(Path(__file__).resolve().parents[2])
-    before = list(sys.path)
-    sys.path += [] if root in before else [root]
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
 class _Waiting:
     """Whether the main thread waits for a worker right now, and who may end that."""
 
@@ -283,7 +267,8 @@ class Workers:
         # copy of; the worker lets it through when it is ready for it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
         try:
-            with importable():
+            context: Any = self.loader.multiprocessing_context or multiprocessing
+            with starting_processes(context.get_start_method() == "fork"):
                 self._iterator = iter(self.loader)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
