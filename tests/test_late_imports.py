@@ -72,6 +72,16 @@ PARTS = {
                 thread.join()
                 return torch.ones(2) * index * own.ONE * done[0], sided.Box(1.0)
     """,
+    "parts/pairs.py": """
+        import torch
+
+        class Pairs:
+            def __len__(self):
+                return 16
+
+            def __getitem__(self, index):
+                return torch.ones(2) * index, torch.ones(1)
+    """,
     "parts/collate.py": """
         import torch
 
@@ -81,10 +91,6 @@ PARTS = {
         class BoxedLike(list):
             def __init__(self, examples=()):
                 super().__init__(box for _, box in examples)
-
-        class Unboxed:
-            def process(self, value):
-                return value
     """,
     "sided.py": "NAME = 'deeper'\nclass Box:\n    def __init__(self, value): self.value = value\n",
     "threaded.py": "X = 1\n",
@@ -183,6 +189,19 @@ def test_libraries_find_nothing_that_lies_beside_a_config(tmp_path: Path, how: s
     assert "h5py" in done.stderr
 
 
+def test_what_was_compiled_is_tried_out_without_them(tmp_path: Path) -> None:
+    lay(tmp_path, PARTS | {"ctypes.py": POISON, "torchaudio.py": POISON})
+    config = config_of({"class": "parts.pairs.Pairs"})
+    rows = {row["name"]: row["spec"] for row in config["initialize"]["definitions"]}
+    rows["processor"]["compile"] = True
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    # The compiler keeps what it has found out.
+    fresh = str(tmp_path / "cache")
+    done = run(tmp_path, "check", "--preflight", "config.json", TORCHINDUCTOR_CACHE_DIR=fresh)
+    assert done.returncode == 0, done.stderr
+    assert poisoned(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     "method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.faults)]
 )
@@ -270,7 +289,8 @@ from torchassistant import lateimports, ownership
 sys.path[:0] = ["", ".", os.getcwd(), "../work"]
 lateimports.stand_in()
 ownership.settle({trusted!r})
-exec(compile("import mine", "x", "exec"), {{"__name__": "torchassistant.build.importing", "__file__": "x"}})
+ours = {{"__name__": "torchassistant.build.importing", "__file__": "x"}}
+exec(compile("import mine", "x", "exec"), ours)
 import lib
 mine = sys.modules["mine"]
 

@@ -197,6 +197,22 @@ def starting_processes(are_copies: bool) -> Iterator[None]:
         _set_safe_path(before)
 
 
+def keep_probes_away() -> None:
+    """Let torch's compiler not try out what it has compiled with the modules of the folder.
+
+    It starts Python on a piece of text, for which Python looks in the working directory first.
+    """
+    if not _is_standing():
+        return
+    from torch._inductor.cpu_vec_isa import VecISA
+
+    if not VecISA._avx_py_load.startswith(_CLEAN):
+        VecISA._avx_py_load = _CLEAN + VecISA._avx_py_load
+
+
+_CLEAN = "import sys; sys.path[:] = [entry for entry in sys.path if entry]\n"
+
+
 def _set_safe_path(value: str | None) -> None:
     if value is None:
         os.environ.pop(_SAFE_PATH, None)

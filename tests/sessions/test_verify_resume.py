@@ -174,7 +174,7 @@ def test_noise_of_the_system(tmp_path: Path) -> None:
     create_session(config, tmp_path / "one", preflight=False)
     shutil.copytree(tmp_path / "one", tmp_path / "other")
     for name in ("one", "other"):
-        rehearse(tmp_path / name, 2, tmp_path / f"trace of {name}", ["unrepeatable"])
+        rehearse(tmp_path / name, 2, tmp_path / f"trace of {name}", {"trust": ["unrepeatable"]})
     found = first_difference(tmp_path / "trace of one", tmp_path / "trace of other")
     assert found is not None
     assert found.startswith("iteration 1: the column 2 of the batch that the loader factory")

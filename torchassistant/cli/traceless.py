@@ -21,6 +21,7 @@ def leaving_no_trace() -> Iterator[None]:
     It has to begin before torch is imported, and is for a process that only looks at a config.
     """
     sys.dont_write_bytecode = True
+    before_temporary = tempfile.tempdir
     changed = {"PYTHONDONTWRITEBYTECODE": "1"}
     try:
         folder = tempfile.mkdtemp(prefix="torchassistant-check-")
@@ -28,6 +29,8 @@ def leaving_no_trace() -> Iterator[None]:
         folder = ""
     else:
         changed |= {name: os.path.join(folder, name.lower()) for name in _COMPILERS}
+        # Some of what is compiled goes to where temporary files go, whatever else is said.
+        changed["TMPDIR"] = tempfile.tempdir = folder
         if not _has_fonts():
             changed["MPLCONFIGDIR"] = os.path.join(folder, "matplotlib")
     before = {name: os.environ.get(name) for name in changed}
@@ -35,6 +38,7 @@ def leaving_no_trace() -> Iterator[None]:
     try:
         yield
     finally:
+        tempfile.tempdir = before_temporary
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

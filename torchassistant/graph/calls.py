@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from torchassistant.graph.mode import in_eval_mode
+from torchassistant.lateimports import keep_probes_away
 
 Call = Callable[..., Any]
 
@@ -36,6 +37,7 @@ class Compiling:
 
     def __call__(self, function: Call) -> Call:
         """The same function, compiled when it is first called."""
+        keep_probes_away()
         compiled: Call = torch.compile(
             _with_code_of_its_own(function),
             backend=self.backend,
