@@ -58,7 +58,9 @@ def _run(command: str, arguments: Any) -> int:
     """Run the function behind a command; only now is the engine imported."""
     if command == "schema":
         return _print_schema()
-    if command in ("init", "check", "verify-resume"):
+    # What comes through a pipe can be read once.
+    is_pipe = Path(getattr(arguments, "config", "")).is_fifo()
+    if command in ("init", "check", "verify-resume") and not is_pipe:
         _refuse_early(arguments)
     from torchassistant.cli import commands, verifying
 
