@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import operator
 from pathlib import Path as File
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_no_change_ends_in_another_error(
 ) -> None:
     changed = copy.deepcopy(CONFIG)
     for path, value in values:
-        _change(changed, path, lambda node, key, value=value: node.__setitem__(key, value))
+        _change(changed, path, lambda node, key, value=value: operator.setitem(node, key, value))
     for path, name in names:
         _change(changed, path, lambda node, key, name=name: _rename(node, key, name))
     for key in left_out:
@@ -141,7 +142,7 @@ def _change(config: Any, path: Path, change: Any) -> None:
         for step in path[:-1]:
             config = config[step]
         change(config, path[-1])
-    except (KeyError, IndexError, TypeError):
+    except (KeyError, IndexError, TypeError, AttributeError):
         return
 
 
