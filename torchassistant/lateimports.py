@@ -265,8 +265,8 @@ def _installed_from(root: str) -> Iterator[str]:
             continue
         told = json.loads(text)
         if told.get("url") == address and told.get("dir_info", {}).get("editable"):
-            named = distribution.read_text("top_level.txt")
-            yield from (named or re.sub(r"[-.]+", "_", distribution.name)).split()
+            listed = distribution.read_text("top_level.txt") or ""
+            yield from (listed or re.sub(r"[-.]+", "_", distribution.name)).split()
 
 
 def modules_of(distribution: str) -> set[str]:

@@ -24,13 +24,15 @@ def resolve_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda", 0)
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda":
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and (number or "0").isdecimal():
+        # torch raises for numbers that no machine has.
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
+        if int(number or 0) >= count:
             raise NoDevice(f'the device is "{name}", and this machine has {count} CUDA devices')
         # Tensors say which one they are on: whether one is there already is asked by comparison.
-        return torch.device("cuda", device.index or 0)
+        return torch.device("cuda", int(number or 0))
+    device = torch.device(name)
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise NoDevice('the device is "mps", and this machine has none')
     return device

@@ -233,7 +233,7 @@ def _hint(values: Sequence[Any], message: str) -> str:
 def _missing_in(error: BaseException | None) -> Missing | None:
     """What was missing in a dry run, where that is what an error comes from; else None."""
     while error is not None and not isinstance(error, Missing):
-        error = error.__cause__ or error.__context__
+        error = error.__context__ if error.__cause__ is None else error.__cause__
     return error
 
 

@@ -66,7 +66,9 @@ def _run(command: str, arguments: Any) -> int:
 
 def _run_engine(command: str, arguments: Any) -> int:
     """The same for all that need the engine; only now is it imported."""
-    if command in ("init", "check", "verify-resume"):
+    # What comes through a pipe can be read once.
+    is_pipe = Path(getattr(arguments, "config", "")).is_fifo()
+    if command in ("init", "check", "verify-resume") and not is_pipe:
         _refuse_early(arguments)
     from torchassistant.cli import commands, verifying
 

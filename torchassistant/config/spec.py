@@ -13,9 +13,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     Tag,
 )
 
@@ -25,10 +23,12 @@ from torchassistant.config.rows import row_columns
 Name = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Names = Annotated[list[Name], Field(min_length=1)]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]+)?)$")]
-ByteSize = PositiveInt | Annotated[str, Field(pattern=sizes.PATTERN)]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$")]
+Count = Annotated[int, Field(ge=1, lt=2**63)]
+Position = Annotated[int, Field(ge=0, lt=2**63)]
+ByteSize = Count | Annotated[str, Field(pattern=sizes.PATTERN)]
 EvalSteps = Annotated[
-    PositiveInt | Annotated[float, Field(gt=0, le=1)],
+    Count | Annotated[float, Field(gt=0, le=1)],
     Field(description="How many batches: a count, or a fraction (0.5 is half, 1.0 all)."),
 ]
 
@@ -141,7 +141,7 @@ class AugmentSpec(ObjectSpec):
     on: Literal["examples", "batches"] = Field(
         "examples", description="Each example before it is collated, or each batch after."
     )
-    columns: Annotated[list[NonNegativeInt], Field(min_length=1)] = Field(
+    columns: Annotated[list[Position], Field(min_length=1)] = Field(
         [0], description="Positions of the columns that it is called with, from 0."
     )
 
@@ -459,7 +459,7 @@ class PipelineSpec(Block):
     compile: Compile = Field(
         False, description="`torch.compile` for its graph and its losses in training, all as one."
     )
-    gradient_accumulation: PositiveInt = Field(
+    gradient_accumulation: Count = Field(
         1, description="So many batches make one iteration: their gradients make one step."
     )
 
@@ -471,8 +471,8 @@ class DebugPipelineSpec(Block):
     input_factories: Annotated[list[InputFactorySpec], Field(min_length=1)] = Field(
         description="What feeds each port."
     )
-    num_iterations: PositiveInt = Field(1, description="Batches that are run each time.")
-    interval: PositiveInt = Field(1, description="Run every so many iterations.")
+    num_iterations: Count = Field(1, description="Batches that are run each time.")
+    interval: Count = Field(1, description="Run every so many iterations.")
     output_keys: Names = Field(["y_hat"], description="Columns that are kept.")
     postprocessor: ObjectSpec | None = Field(None, description="Called with the kept columns.")
     output_device: ObjectSpec | None = Field(None, description="Left out: they are printed.")
@@ -534,22 +534,22 @@ class BestSpec(Block):
 
     monitor: Name = Field(description="A display name in the rows of a stage.")
     mode: Literal["min", "max"] = Field("min", description="Whether less is better, or more.")
-    keep: PositiveInt = Field(1, description="So many are kept, beside the last ones.")
+    keep: Count = Field(1, description="So many are kept, beside the last ones.")
 
 
 class CheckpointsSpec(Block):
     """When the state is saved, and how much of it is kept."""
 
-    every_epochs: PositiveInt = Field(
+    every_epochs: Count = Field(
         1, description="Saved after every so many epochs, and at the end of each stage."
     )
-    every_iterations: PositiveInt | None = Field(
+    every_iterations: Count | None = Field(
         None, description="Saved after every so many iterations too."
     )
     every_seconds: PositiveFloat | None = Field(
         None, description="Saved when so many seconds have passed since the last time, too."
     )
-    keep_last: PositiveInt = Field(3, description="Only so many are kept.")
+    keep_last: Count = Field(3, description="Only so many are kept.")
     best: BestSpec | None = Field(None, description="Those of the best epochs are kept too.")
 
 

@@ -74,6 +74,7 @@ def validate(block: type[B], tree: Any, findings: Findings) -> B | None:
     Returns:
         The block, mended where it had to be; None where the tree is past mending.
     """
+    _expect_names(tree, findings)
     mending = _Mending(block, tree, findings)
     while (found := _mended(mending)) is not None:
         if mending.put_back(found):
@@ -81,6 +82,23 @@ def validate(block: type[B], tree: Any, findings: Findings) -> B | None:
         is_changed = mending.set_aside_unreadable()
         return block.model_validate(tree) if is_changed else found
     return None
+
+
+_NAMING = (("initialize", "pipelines"), ("initialize", "debug_pipelines"))
+"""Tables whose keys are names."""
+
+
+def _expect_names(tree: Any, findings: Findings) -> None:
+    """Tell of what has an empty name, and give it one."""
+    for path in _NAMING:
+        table = tree
+        for step in path:
+            table = table.get(step) if isinstance(table, dict) else None
+        if isinstance(table, Table) and "" in table:
+            findings.note("a name was expected, and this one is empty", (*path, ""), at_key=True)
+            table.take(table, "", as_key=PLACEHOLDER)
+            del table[""]
+            findings.broken.add((*path, PLACEHOLDER))
 
 
 def _mended(mending: _Mending[B]) -> B | None:

@@ -106,14 +106,14 @@ class SessionFolder:
     def _strange(self) -> Iterator[str]:
         """The files and folders in it that no session has, by their path below it."""
         ours = (*_OURS, *_OPTIONAL)
-        yield from (p.name for p in self.path.iterdir() if p.name not in ours and not _is_aside(p))
+        yield from (p.name for p in self.path.iterdir() if p.name not in ours and not _may_stay(p))
         metrics = self.path / METRICS
         for path in metrics.iterdir() if metrics.is_dir() else ():
-            if not (path.suffix == ".csv" and path.stem.isdigit()) and not _is_aside(path):
+            if not (path.suffix == ".csv" and path.stem.isdigit()) and not _may_stay(path):
                 yield f"{METRICS}/{path.name}"
         names = self.checkpoints.names()
         for path in self.checkpoints.folder.iterdir():
-            if path.name not in names and not _is_aside(path):
+            if path.name not in names and not _may_stay(path):
                 yield f"{CHECKPOINTS}/{path.name}"
 
     def sound(self, which: str = LAST) -> Checkpoint:
@@ -278,9 +278,12 @@ def _indices(tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
     return found
 
 
-def _is_aside(path: Path) -> bool:
-    """Whether it was left by a process that died while it wrote."""
-    return path.name.startswith(ASIDE)
+_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+def _may_stay(path: Path) -> bool:
+    """Whether nobody misses it: a process that died has left it there, or a file manager."""
+    return path.name.startswith((ASIDE, "._")) or path.name in _LITTER
 
 
 def _warn(sentence: str) -> None:

@@ -21,24 +21,33 @@ class _Rule(NamedTuple):
     words: str
 
 
-def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+_MOST_WORKERS = 4096
+"""Processes: more than any machine is given, and fewer than any is brought down by."""
+_LONGEST = 10**9
+"""Seconds, some thirty years."""
+
+
+def _is_count(value: Any, least: int, below: int = 2**63) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < below
 
 
 _SWITCH = _Rule(lambda value: not isinstance(value, (str, list, dict)), "true or false")
 _RULES = {
     "batch_size": _Rule(
-        lambda value: value is None or _is_count(value, 1), "a whole number of at least 1, or null"
+        lambda value: value is None or _is_count(value, 1),
+        "a whole number of at least 1 and below 2^63, or null",
     ),
     "num_workers": _Rule(
-        lambda value: value == "auto" or (isinstance(value, int) and value >= 0),
-        'a whole number of at least 0, or "auto"',
+        lambda value: value == "auto" or (isinstance(value, int) and 0 <= value <= _MOST_WORKERS),
+        f'a whole number from 0 to {_MOST_WORKERS}, or "auto"',
     ),
     "prefetch_factor": _Rule(
-        lambda value: value is None or _is_count(value, 1), "a whole number of at least 1, or null"
+        lambda value: value is None or _is_count(value, 1, 2**31),
+        "a whole number of at least 1 and below 2^31, or null",
     ),
     "timeout": _Rule(
-        lambda value: isinstance(value, (int, float)) and value >= 0, "a number of at least 0"
+        lambda value: isinstance(value, (int, float)) and 0 <= value <= _LONGEST,
+        f"a number of seconds from 0 to {_LONGEST:,}",
     ),
     "drop_last": _Rule(lambda value: isinstance(value, bool), "true or false"),
     "shuffle": _SWITCH,
