@@ -262,6 +262,8 @@ def _made_odd(path: Path, folder: Path, outside: Path, kind: str) -> None:
 class Configs:
     """Configs are checked, or one batch of them is run. Nothing is written."""
 
+    plain = {"source": "runnable", "how": "preflight", "edits": [], "texts": []}
+
     def __init__(self, folder: Path) -> None:
         self.sources = sources()
         self.folder = folder / "work"
@@ -291,6 +293,8 @@ class Configs:
 
 class Sessions:
     """Sessions are loaded, evaluated and trained; what is outside stays as it is."""
+
+    plain = {"how": 1, "seal": False, "edits": []}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -330,6 +334,8 @@ class Sessions:
 
 class Caches:
     """Caches give what their dataset gives, whatever is in them."""
+
+    plain = {"how": 1, "seal": False, "edits": []}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -421,6 +427,9 @@ def main() -> None:
     # Nobody waits for the disk.
     os.fsync = lambda handle: None  # type: ignore[assignment]
     target = TARGETS[sys.argv[1]](Path(sys.argv[2]))
+    # What is right is answered so; and what is imported late is imported then.
+    wrong = target.complaint(target.plain)
+    assert wrong is None, wrong
     bounded()
     print("ready", file=answers, flush=True)
     for line in sys.stdin:

@@ -30,10 +30,12 @@ from hypothesis import strategies as st
 
 Recipe = dict[str, Any]
 
-PATIENCE = 30
+PATIENCE = 60
 """Seconds until one recipe hangs, on a machine that has much else to do."""
 AT_ONCE = 100
 """So many recipes are drawn from one seed."""
+SHRINKING = 20
+"""Seconds in which a recipe that failed is made small."""
 ENOUGH = 20
 """Different failures, after which there is no more to learn."""
 
@@ -150,15 +152,17 @@ class Fuzzer:
     def _some(self, trying: Trying, seed: int, until: float) -> None:
         """Try some recipes of one seed; the first new failure of them is made small."""
         failed: list[tuple[str, Recipe]] = []
+        times: list[float] = []
 
         def attempt(recipe: Recipe) -> None:
-            # The rest of a seed costs nothing when the time is over.
-            if not failed and time.monotonic() > until:
+            # The rest of a seed costs nothing when the time is over, and neither does shrinking.
+            if time.monotonic() > (times[0] if times else until):
                 return
             self.runs += 1
             found = trying.complaint(recipe)
             if found is not None and found not in self.failures:
                 failed.append((found, recipe))
+                times.append(time.monotonic() + SHRINKING)
                 raise AssertionError(found)
 
         drawn = settings(
@@ -172,7 +176,7 @@ class Fuzzer:
         try:
             hypothesis.seed(seed)(drawn(given(self.recipes)(attempt)))()
         except (AssertionError, hypothesis.errors.Flaky):
-            complaint, recipe = failed[-1]
+            complaint, recipe = min(failed, key=lambda found: len(json.dumps(found[1])))
             self.failures[complaint] = recipe
 
 
