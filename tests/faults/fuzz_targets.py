@@ -17,7 +17,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import entries
 import torch
@@ -262,7 +262,7 @@ def _made_odd(path: Path, folder: Path, outside: Path, kind: str) -> None:
 class Configs:
     """Configs are checked, or one batch of them is run. Nothing is written."""
 
-    plain = {"source": "runnable", "how": "preflight", "edits": [], "texts": []}
+    plain: ClassVar[Recipe] = {"source": "runnable", "how": "preflight", "edits": [], "texts": []}
 
     def __init__(self, folder: Path) -> None:
         self.sources = sources()
@@ -294,7 +294,7 @@ class Configs:
 class Sessions:
     """Sessions are loaded, evaluated and trained; what is outside stays as it is."""
 
-    plain = {"how": 1, "seal": False, "edits": []}
+    plain: ClassVar[Recipe] = {"how": 1, "seal": False, "edits": []}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -335,7 +335,7 @@ class Sessions:
 class Caches:
     """Caches give what their dataset gives, whatever is in them."""
 
-    plain = {"how": 1, "seal": False, "edits": []}
+    plain: ClassVar[Recipe] = {"how": 1, "seal": False, "edits": []}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
