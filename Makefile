@@ -28,7 +28,8 @@ setup: $(STAMP)  ## make .venv and install TorchAssistant and its tools there
 test: setup  ## run the tests (WORKERS=2, ARGS="-k name")
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# Half an hour on 2 cores. Some scenarios need root, and strace; where they are missing they say so.
+# An hour on 2 cores, ten minutes of which are fuzzing (FUZZ_SECONDS=600; FUZZ_SEED, FUZZ_REPLAY: see
+# tests/faults/fuzzing.py). Some scenarios need root, and strace; where they are missing they say so.
 test-faults: setup  ## try every fault many times; figures go to FIGURES (faults.json)
 	rm -f $(FIGURES)
 	OMP_NUM_THREADS=1 FAULTS_FIGURES=$(abspath $(FIGURES)) $(VENV_PYTHON) -m pytest tests/faults -m faults \

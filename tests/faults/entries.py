@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from seals import is_small_file
 
 from torchassistant.data import CachedDataset
 from torchassistant.data.cache.disk import DiskStore
@@ -117,7 +118,7 @@ def resealed(entry: Path) -> None:
     content = content_of(entry)
     for number, column in enumerate(content["columns"]):
         for name in ("data", "codes", "offsets"):
-            if column[name] is not None:
+            if column[name] is not None and is_small_file(entry / f"{number}.{name}"):
                 column[name] = described((entry / f"{number}.{name}").read_bytes())
     sealed(entry, content)
 

@@ -32,6 +32,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchassistant.data.cache.disk import DiskStore
+from torchassistant.data.cache.folder import cache_folder
 from torchassistant.data.cache.kinds import decode, encode
 from torchassistant.data.cache.layouts import layout_of
 from torchassistant.files import Unsound
@@ -476,6 +477,14 @@ def test_it_is_ones_own(tmp_path: Path) -> None:
     modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in found}
     assert {mode for name, mode in modes.items() if "." not in name} == {0o700}
     assert {mode for name, mode in modes.items() if "." in name} == {0o600}
+
+
+def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container whose user nobody has named."""
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+    for name in ("HOME", "XDG_CACHE_HOME", "TORCHASSISTANT_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    assert cache_folder().name == f"torchassistant-{os.geteuid()}"
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702])

@@ -38,8 +38,12 @@ def cache_folder() -> Path:
     chosen = os.environ.get("TORCHASSISTANT_CACHE")
     if chosen:
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "torchassistant")
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        return Path(base, "torchassistant")
+    try:
+        return Path.home() / ".cache" / "torchassistant"
+    except RuntimeError:  # a user who has no home, as in some containers
+        return Path(tempfile.gettempdir(), f"torchassistant-{os.geteuid()}")
 
 
 class CacheFolder:
