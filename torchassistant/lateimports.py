@@ -77,7 +77,7 @@ class Folder:
         name = str(asker.get("__name__"))
         if name in _FOR_THE_CONFIG or name.startswith("multiprocessing."):
             return True
-        return ownership.lies_with_user(asker.get("__file__") or "")
+        return ownership.lies_with_user(str(asker.get("__file__", "")))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Another process is told of the folder before it imports anything of ours or the user's.
@@ -265,8 +265,9 @@ def _installed_from(root: str) -> Iterator[str]:
             continue
         told = json.loads(text)
         if told.get("url") == address and told.get("dir_info", {}).get("editable"):
-            listed = distribution.read_text("top_level.txt") or ""
-            yield from (listed or re.sub(r"[-.]+", "_", distribution.name)).split()
+            listed = distribution.read_text("top_level.txt")
+            tops = [] if listed is None else listed.split()
+            yield from tops if len(tops) else [re.sub(r"[-.]+", "_", distribution.name)]
 
 
 def modules_of(distribution: str) -> set[str]:
