@@ -22,13 +22,15 @@ from typing import Any
 from torchassistant.ownership import settle
 
 VARIABLE = "TORCHASSISTANT_TRUST"
+DOWNLOAD_VARIABLE = "TORCHASSISTANT_ALLOW_DOWNLOAD"
+WRITE_VARIABLE = "TORCHASSISTANT_ALLOW_WRITE"
 LIBRARIES = ("torch", "torchassistant", "torchmetrics", "torchvision")
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _CATALOGUE = tuple(
     f"torchassistant.{path.stem}"
     for path in sorted(_PACKAGE.glob("*.py"))
-    if path.stem not in ("__init__", "__main__", "errors", "frames", "ownership")
+    if path.stem not in ("__init__", "__main__", "errors", "files", "frames", "ownership")
 )
 _MODELLING = {
     **dict.fromkeys(_CATALOGUE, True),
@@ -83,16 +85,32 @@ _KNOWN_AS = {"posix": "os", "nt": "os", "posixpath": "os.path", "ntpath": "os.pa
 
 
 class Trust:
-    """Decides what may be imported.
+    """What the person at the command line allows; decides what may be imported.
 
     Args:
-        modules: What the person at the command line trusts beyond the rest, as ``sklearn`` or
-            ``my_library.models``; those of the environment's ``TORCHASSISTANT_TRUST`` are added.
+        modules: What is trusted beyond the rest, as ``sklearn`` or ``my_library.models``; those of
+            the environment's ``TORCHASSISTANT_TRUST`` are added.
+        allow_download: Whether a config may download, follow addresses and unpack what nobody
+            pinned; ``TORCHASSISTANT_ALLOW_DOWNLOAD=1`` in the environment says so too.
+        allow_write: Folders that a config may write into, beyond those that any config may; those
+            of the environment's ``TORCHASSISTANT_ALLOW_WRITE`` are added, separated as in ``PATH``.
     """
 
-    def __init__(self, modules: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        modules: Iterable[str] = (),
+        allow_download: bool = False,
+        allow_write: Iterable[str | os.PathLike[str]] = (),
+    ) -> None:
         given = os.environ.get(VARIABLE, "").replace(",", " ").replace(os.pathsep, " ").split()
         self.modules = (*modules, *given)
+        self.allow_download = allow_download or os.environ.get(DOWNLOAD_VARIABLE, "0") not in (
+            "",
+            "0",
+        )
+        folders = os.environ.get(WRITE_VARIABLE, "").split(os.pathsep)
+        # The working directory may be another one by the time that something is written.
+        self.allow_write = tuple(os.path.abspath(f) for f in (*allow_write, *folders) if f)
         self.ownership = settle(self.modules)
 
     def trusts(self, module: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 EPILOG = (
     "exit status: 0 done; 2 something that you can mend; 1 your own code raised; "
@@ -142,6 +143,27 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
         default=[],
         help="let the config name what is in this module; may be given again",
     )
+    parser.add_argument(
+        "--allow-download",
+        action="store_true",
+        help="let the config download, follow addresses and unpack what no checksum pins",
+    )
+    parser.add_argument(
+        "--allow-write",
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="let the config write into this folder too; may be given again",
+    )
+
+
+def allowed(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the person allows a config beyond the rest, as the session's functions take it."""
+    return {
+        "trust": arguments.trust,
+        "allow_download": arguments.allow_download,
+        "allow_write": arguments.allow_write,
+    }
 
 
 def _at_least_two(text: str) -> int:

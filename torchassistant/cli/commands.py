@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from typing import TextIO
 
+from torchassistant.cli.arguments import allowed
 from torchassistant.cli.outcome import DONE, USER_CODE, USER_ERROR, tell_failed, warn
 from torchassistant.cli.progress import reporter_for
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
@@ -32,7 +33,7 @@ from torchassistant.session import (
 def init(arguments: Namespace) -> int:
     """Create a session."""
     with stopping_at_once():
-        draft = Draft(arguments.config, arguments.settings, arguments.trust)
+        draft = Draft(arguments.config, arguments.settings, **allowed(arguments))
         warn(draft.warnings)
         replace = asked_name(draft) if arguments.replace == "" else arguments.replace
         session, report = store(draft, with_preflight=arguments.preflight, replace=replace)
@@ -70,7 +71,7 @@ def asked_name(draft: Draft) -> str:
 def check(arguments: Namespace) -> int:
     """Find what is wrong with a config."""
     with stopping_at_once():
-        draft = Draft(arguments.config, arguments.settings, arguments.trust)
+        draft = Draft(arguments.config, arguments.settings, **allowed(arguments))
         warn(draft.warnings)
         report = draft.preflight() if arguments.preflight else None
     if arguments.complete:
@@ -94,7 +95,7 @@ def train(arguments: Namespace) -> int:
         session = load_session(
             arguments.session,
             settings=arguments.settings,
-            trust=arguments.trust,
+            **allowed(arguments),
             accept_changes=arguments.accept_changes,
         )
     if session.finished:
@@ -121,7 +122,7 @@ def evaluate(arguments: Namespace) -> int:
             reporter_for(),
             stop,
             settings=arguments.settings,
-            trust=arguments.trust,
+            **allowed(arguments),
             checkpoint=arguments.checkpoint,
         )
     if arguments.json:
@@ -142,7 +143,7 @@ def infer(arguments: Namespace) -> int:
             arguments.source,
             arguments.inputs,
             settings=arguments.settings,
-            trust=arguments.trust,
+            **allowed(arguments),
             checkpoint=arguments.checkpoint,
             tell=tell_failed,
         )

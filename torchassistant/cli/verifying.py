@@ -7,11 +7,11 @@ import shutil
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torchassistant.cli import folder, streams
+from torchassistant.cli.arguments import allowed
 from torchassistant.cli.outcome import DONE, USER_ERROR, status_of, warn
 from torchassistant.cli.signals import stopping_at_once
 from torchassistant.data.workers import importable
@@ -40,16 +40,16 @@ def verify_resume(arguments: Namespace) -> int:
         here = Path(name)
         whole, cut = (_Run(here / n / "session", here / n / "trace") for n in ("whole", "cut"))
         whole.session.parent.mkdir()
-        draft = Draft(arguments.config, arguments.settings, arguments.trust)
+        draft = Draft(arguments.config, arguments.settings, **allowed(arguments))
         warn(draft.warnings)
         store(draft, whole.session)
         shutil.copytree(whole.session.parent, cut.session.parent)
-        status, done, epochs = _in_process(whole, arguments.iterations, arguments.trust)
+        status, done, epochs = _in_process(whole, arguments.iterations, allowed(arguments))
         half = done // 2
         # Not until what was done: where the run has ended before, the other one has to end too.
         for until in (half, arguments.iterations):
             if status == DONE and until:
-                status, _, _ = _in_process(cut, until, arguments.trust)
+                status, _, _ = _in_process(cut, until, allowed(arguments))
         if status != DONE:
             return status
         found = first_difference(whole.trace, cut.trace) or different_state(
@@ -83,12 +83,12 @@ def _iteration_of(found: str) -> float:
     return int(head.split()[-1]) if head.startswith("iteration ") else float("inf")
 
 
-def _in_process(run: _Run, until: int, trust: Sequence[str]) -> tuple[int, int, int]:
+def _in_process(run: _Run, until: int, allowed: dict[str, Any]) -> tuple[int, int, int]:
     """Train in a process of its own; gives its status, the iterations and the epochs done."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     method = multiprocessing.get_start_method()
-    process = context.Process(target=_train, args=(run, until, list(trust), method, sender))
+    process = context.Process(target=_train, args=(run, until, allowed, method, sender))
     with importable():
         process.start()
     try:
@@ -103,7 +103,7 @@ def _in_process(run: _Run, until: int, trust: Sequence[str]) -> tuple[int, int, 
         process.kill()
 
 
-def _train(run: _Run, until: int, trust: Sequence[str], method: str, sender: object) -> None:
+def _train(run: _Run, until: int, allowed: dict[str, Any], method: str, sender: object) -> None:
     # Of its own accord a spawned process would spawn its loader workers too; train.py does not, and
     # generators of torch cannot be sent to such a worker.
     multiprocessing.set_start_method(method, force=True)
@@ -111,7 +111,7 @@ def _train(run: _Run, until: int, trust: Sequence[str], method: str, sender: obj
     streams.prepare()
 
     def train() -> int:
-        sender.send(rehearse(run.session, until, run.trace, trust))  # type: ignore[attr-defined]
+        sender.send(rehearse(run.session, until, run.trace, allowed))  # type: ignore[attr-defined]
         return DONE
 
     sys.exit(status_of(train))

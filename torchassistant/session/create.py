@@ -33,6 +33,8 @@ class Draft:
         config: A config file, or the same as data.
         settings: What is to be changed in it, each as ``PATH=VALUE``.
         trust: Modules that it may name, beyond those that any config may.
+        allow_download: Whether it may download, follow addresses and unpack what nobody pinned.
+        allow_write: Folders that it may write into, beyond those that any config may.
 
     Raises:
         ConfigError: With every problem of the config.
@@ -44,8 +46,10 @@ class Draft:
         config: Config,
         settings: Sequence[str] = (),
         trust: Sequence[str] = (),
+        allow_download: bool = False,
+        allow_write: Sequence[str] = (),
     ) -> None:
-        self.trust = Trust(trust)
+        self.trust = Trust(trust, allow_download, allow_write)
         self.findings: Findings = read(config, settings)
         self.spec: Spec = checked(self.findings, self.trust)
         if has_gaps(self.spec):
@@ -99,6 +103,8 @@ def create_session(
     *,
     settings: Sequence[str] = (),
     trust: Sequence[str] = (),
+    allow_download: bool = False,
+    allow_write: Sequence[str] = (),
     preflight: bool = True,
     replace: str | None = None,
 ) -> Session:
@@ -112,6 +118,8 @@ def create_session(
             with the name of the config's file.
         settings: What is to be changed in the config, each as ``PATH=VALUE``.
         trust: Modules that the config may name, beyond those that any config may.
+        allow_download: Whether it may download, follow addresses and unpack what nobody pinned.
+        allow_write: Folders that it may write into, beyond those that any config may.
         preflight: Whether one batch of every pipeline is run first.
         replace: The name of the folder, where a session that is there already is to be removed as
             soon as the new one is whole.
@@ -122,7 +130,7 @@ def create_session(
             session, holds something else, or is being trained.
         UserCodeError: The user's code raised.
     """
-    draft = Draft(config, settings, trust)
+    draft = Draft(config, settings, trust, allow_download, allow_write)
     return store(draft, session_dir, preflight, replace)[0]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torchassistant.build import build_pipeline
+from torchassistant.build import Trust, build_pipeline
 from torchassistant.build.pipelines import wanted_by
 from torchassistant.config import EvaluationSpec, Spec
 from torchassistant.config.references import Key
@@ -22,6 +22,8 @@ def evaluate_config(
     *,
     settings: Sequence[str] = (),
     trust: Sequence[str] = (),
+    allow_download: bool = False,
+    allow_write: Sequence[str] = (),
     checkpoint: str = LAST,
 ) -> dict[str, float]:
     """Losses and metrics by display name.
@@ -33,6 +35,8 @@ def evaluate_config(
         stop: Ends the evaluation early.
         settings: What is to be changed in the config or in the session's, as ``PATH=VALUE``.
         trust: Modules that the configs may name, beyond those that any config may.
+        allow_download: Whether they may download, follow addresses and unpack what nobody pinned.
+        allow_write: Folders that they may write into, beyond those that any config may.
         checkpoint: ``last``, ``best`` or a step.
 
     Raises:
@@ -40,7 +44,8 @@ def evaluate_config(
         SessionError: There is no such session.
         UserCodeError: The user's code raised.
     """
-    request = Request(source, EvaluationSpec, settings, trust, checkpoint)
+    trusted = Trust(trust, allow_download, allow_write)
+    request = Request(source, EvaluationSpec, settings, trusted, checkpoint)
     wish = request.wish
 
     def used(spec: Spec) -> list[str]:

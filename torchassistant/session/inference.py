@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torchassistant.build import build_pipeline
+from torchassistant.build import Trust, build_pipeline
 from torchassistant.build.pipelines import wanted_by
 from torchassistant.build.predictions import wanted_for_inference
 from torchassistant.config import InferenceSpec, Spec
@@ -47,6 +47,8 @@ def infer_config(
     *,
     settings: Sequence[str] = (),
     trust: Sequence[str] = (),
+    allow_download: bool = False,
+    allow_write: Sequence[str] = (),
     checkpoint: str = LAST,
     tell: Callable[[str, UserError | UserCodeError], None] | None = None,
 ) -> Outcome:
@@ -60,6 +62,8 @@ def infer_config(
         inputs: Texts, as on the command line.
         settings: What is to be changed in the config or in the session's, as ``PATH=VALUE``.
         trust: Modules that the configs may name, beyond those that any config may.
+        allow_download: Whether they may download, follow addresses and unpack what nobody pinned.
+        allow_write: Folders that they may write into, beyond those that any config may.
         checkpoint: ``last``, ``best`` or a step.
         tell: Hears of each input that there is no prediction for, with the reason.
 
@@ -72,7 +76,8 @@ def infer_config(
         SessionError: There is no such session.
         UserCodeError: The user's code raised before there was an input, or as the output device.
     """
-    request = Request(source, InferenceSpec, settings, trust, checkpoint)
+    trusted = Trust(trust, allow_download, allow_write)
+    request = Request(source, InferenceSpec, settings, trusted, checkpoint)
     wish = request.wish
 
     def used(spec: Spec) -> list[str]:

@@ -25,6 +25,8 @@ def load_session(
     *,
     settings: Sequence[str] = (),
     trust: Sequence[str] = (),
+    allow_download: bool = False,
+    allow_write: Sequence[str] = (),
     accept_changes: bool = False,
     checkpoint: str = LAST,
 ) -> Session:
@@ -36,6 +38,8 @@ def load_session(
         settings: What is to be changed in its config from now on, each as ``PATH=VALUE``; what has
             changed is written down when the session is trained.
         trust: Modules that the config may name, beyond those that any config may.
+        allow_download: Whether it may download, follow addresses and unpack what nobody pinned.
+        allow_write: Folders that it may write into, beyond those that any config may.
         accept_changes: Whether changes are accepted that make another run of it: of data, models,
             and the code of those.
         checkpoint: ``last``, ``best`` or a step. To train it, the last one is needed.
@@ -45,7 +49,7 @@ def load_session(
         SessionError: There is no session, or no sound checkpoint.
         UserCodeError: The user's code raised.
     """
-    trusted = Trust(trust)
+    trusted = Trust(trust, allow_download, allow_write)
     folder = SessionFolder(path)
     while True:
         found = folder.sound(checkpoint)

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,20 +31,20 @@ Trace = list[dict[str, Any]]
 """What was met, in order: each batch of each loader, and the losses after each iteration."""
 
 
-def rehearse(path: Path, until: int, trace: Path, trust: Sequence[str]) -> tuple[int, int]:
+def rehearse(path: Path, until: int, trace: Path, allowed: Mapping[str, Any]) -> tuple[int, int]:
     """Train a session up to an iteration, and write down what was met.
 
     Args:
         path: The session folder.
         until: The iteration after which it is stopped, and saved.
         trace: The file that what was met is added to, one JSON object a line.
-        trust: Modules that the config may name, beyond those that any config may.
+        allowed: What the person at the command line allows, as :func:`load_session` takes it.
 
     Returns:
         The iterations that are done, fewer than asked for where the run is at its end; and the
         epochs.
     """
-    session = load_session(path, trust=trust)
+    session = load_session(path, **allowed)
     with trace.open("a", encoding="utf-8") as file:
         watch = _Watch(session, until, file)
         session.stages = [

@@ -37,7 +37,6 @@ from torchassistant.errors import (
 )
 from torchassistant.session.changes import judged_code
 from torchassistant.session.checking import checked
-from torchassistant.session.checkpoints import LAST
 from torchassistant.session.excuses import excuses, made_anew
 from torchassistant.session.folder import SPEC, SessionFolder
 from torchassistant.session.members import described
@@ -55,7 +54,7 @@ class Request(Generic[Wish]):
         source: The config, or a session folder that is to be taken as it is.
         block: Which of the two kinds it is.
         settings: What is to be changed in it or in the session's config, as ``PATH=VALUE``.
-        trust: Modules that the configs may name, beyond those that any config may.
+        trust: What the person at the command line allows.
         checkpoint: ``last``, ``best`` or a step.
 
     Raises:
@@ -68,11 +67,11 @@ class Request(Generic[Wish]):
         self,
         source: str | Path,
         block: type[Wish],
-        settings: Sequence[str] = (),
-        trust: Sequence[str] = (),
-        checkpoint: str = LAST,
+        settings: Sequence[str],
+        trust: Trust,
+        checkpoint: str,
     ) -> None:
-        self.trust = Trust(trust)
+        self.trust = trust
         own, others = settings_for(block, settings)
         is_folder = Path(source).is_dir()
         self.own = read({"session_dir": str(source)} if is_folder else source, own, block)

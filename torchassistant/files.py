@@ -1,0 +1,132 @@
+"""Files that anybody may have put there: regular ones only, no link followed, sizes bounded.
+
+A FIFO or a device in the place of a file would hang whoever opens it, a link would lead anywhere, a
+file that claims a terabyte would be read for hours, and deep JSON would exhaust the stack.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from torchassistant.config.sizes import size_text
+
+
+class Unsound(Exception):
+    """A file is not what a program writes; the message goes on from its name, as "is a link"."""
+
+
+DEEPEST = 200
+"""Levels of lists and objects that JSON may have: state that nests deeper is nobody's."""
+
+
+def open_regular(path: str | Path, most: int | None = None) -> BinaryIO:
+    """Open a regular file to read from it.
+
+    Args:
+        path: The file; it may be reached through links, and must be none itself.
+        most: The most bytes that it may have; None where whoever reads bounds it.
+
+    Raises:
+        FileNotFoundError: There is none.
+        OSError: It cannot be opened.
+        Unsound: It is no regular file, or too large.
+    """
+    # Asked before it is opened, because opening alone can do something to a device.
+    _expect_regular(os.lstat(path).st_mode)
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Unsound("is a link, and links are not followed") from None
+        raise
+    try:
+        found = os.fstat(handle)
+        _expect_regular(found.st_mode)
+        if most is not None and found.st_size > most:
+            raise Unsound(f"has {size_text(found.st_size)}, and {size_text(most)} at most are read")
+        return open(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: str | Path, most: int) -> bytes:
+    """The bytes of a regular file.
+
+    Args:
+        path: The file; it may be reached through links, and must be none itself.
+        most: The most bytes that it may have.
+
+    Raises:
+        FileNotFoundError: There is none.
+        OSError: It cannot be read.
+        Unsound: It is no regular file, or too large.
+    """
+    with open_regular(path, most) as file:
+        data = file.read(most + 1)
+    if len(data) > most:  # it grew
+        raise Unsound(f"has more than {size_text(most)}")
+    return data
+
+
+def parsed_json(data: bytes, deepest: int = DEEPEST) -> Any:
+    """The data of a text of JSON, in UTF-8; only what JSON has, so no NaN.
+
+    Args:
+        data: The text.
+        deepest: The most levels of lists and objects.
+
+    Raises:
+        Unsound: It is no such text.
+    """
+    try:
+        value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+    except RecursionError:
+        raise Unsound(_too_deep(deepest)) from None
+    except ValueError as error:
+        raise Unsound(f"is no JSON ({error})") from None
+    if _depth_of(value) > deepest:
+        raise Unsound(_too_deep(deepest))
+    return value
+
+
+def _expect_regular(mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    if stat.S_ISLNK(mode):
+        raise Unsound("is a link, and links are not followed")
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    raise Unsound(f"is {kinds.get(stat.S_IFMT(mode), 'something else')}, and no regular file")
+
+
+def _too_deep(deepest: int) -> str:
+    return f"nests lists and objects more than {deepest} levels deep"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _depth_of(value: Any) -> int:
+    """The levels of lists and dicts, found without recursion."""
+    depth, level = 0, [value]
+    while level:
+        level = [
+            inner
+            for item in level
+            if isinstance(item, (list, dict))
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+        depth += bool(level)
+    return depth
