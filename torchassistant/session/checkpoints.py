@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torchassistant.errors import SessionError, listing, shown_path
 from torchassistant.session.codec import decode
 from torchassistant.session.contents import Contents
+from torchassistant.session.logs import texts_of
 from torchassistant.session.manifest import (
     Damaged,
     Fingerprints,
@@ -44,10 +45,12 @@ class Checkpoint:
     Args:
         path: Its folder.
         manifest: What it holds.
+        logs: What the files of the session that are only added to held then, by path below it.
     """
 
     path: Path
     manifest: Manifest
+    logs: Mapping[str, bytes] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether a file was written there, by its path below the checkpoint."""
@@ -105,11 +108,13 @@ class Checkpoints:
     the step. Nothing is ever replaced.
 
     Args:
-        folder: Holds them.
+        folder: Holds them; it lies in the session folder.
+        with_logs: Whether a state is sound only with the history up to it, as who trains needs it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, with_logs: bool = True) -> None:
         self.folder = folder
+        self.with_logs = with_logs
 
     def names(self) -> list[str]:
         """The names of all checkpoints, the newest last."""
@@ -124,6 +129,7 @@ class Checkpoints:
         contents: Contents,
         session: Fingerprints,
         scores: Mapping[str, float] | None = None,
+        logs: Fingerprints | None = None,
     ) -> str:
         """Store a state; gives the name of its checkpoint.
 
@@ -132,6 +138,7 @@ class Checkpoints:
             contents: The state.
             session: The fingerprints of the files of the session.
             scores: The row of the history, at the end of an epoch; finite.
+            logs: Those of what the files that are only added to hold by now.
 
         Raises:
             OSError: It could not be written. What was there is still there.
@@ -140,9 +147,10 @@ class Checkpoints:
         name = f"{step:010d}"
         if same:
             name = f"{name}-{_key(same[-1])[1] + 1}"
-        with new_folder(self.folder / name) as aside:
+        # Where the folder of a session was taken away, nothing is made in its place.
+        with new_folder(self.folder / name, makes_parents=False) as aside:
             names = contents.write(aside)
-            write_manifest(aside, names, session, scores)
+            write_manifest(aside, names, session, scores, logs)
         return name
 
     def prune(self, newest: str, keep_last: int, best: Best | None) -> None:
@@ -237,7 +245,9 @@ class Checkpoints:
     def _sound(self, name: str) -> Checkpoint:
         path = self.folder / name
         try:
-            return Checkpoint(path, sealed(path))
+            manifest = sealed(path)
+            logs = texts_of(self.folder.parent, manifest) if self.with_logs else {}
+            return Checkpoint(path, manifest, logs)
         except Damaged as error:
             raise SessionError(f"{shown_path(path)} is damaged: {error}") from None
         except OSError as error:

@@ -15,9 +15,9 @@ from torchassistant.config import Findings, Spec, as_data, read, spec_of
 from torchassistant.errors import ConfigError, SessionError, listing, shown_path
 from torchassistant.session.checkpoints import LAST, Checkpoint, Checkpoints
 from torchassistant.session.contents import Contents, read_state
-from torchassistant.session.history import METRICS, History
 from torchassistant.session.keeper import best_of
 from torchassistant.session.lock import is_held
+from torchassistant.session.logs import CHANGES, COPIES, METRICS, Logs
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.mistaken import why_no_session
 from torchassistant.session.storage import (
@@ -32,13 +32,11 @@ from torchassistant.session.storage import (
     replace_tensors,
 )
 
-SPEC, CODE, CHANGES = "spec.json", "code.json", "changes.jsonl"
+SPEC, CODE = "spec.json", "code.json"
 ENVIRONMENT, STATIC, CHECKPOINTS = "environment.json", "static", "checkpoints"
-_OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS)
+_OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS, COPIES)
 _OPTIONAL = ("profile",)
 """What a session may have besides, and is nobody's but the session's."""
-_MIRRORED = (SPEC, CHANGES)
-"""Files that say how the session was described; what a checkpoint has of them is what counts."""
 
 
 class SessionFolder:
@@ -55,6 +53,7 @@ class SessionFolder:
         self.splits = self.path / STATIC / "splits"
         self.preprocessors = self.path / STATIC / "preprocessors"
         self.checkpoints = Checkpoints(self.path / CHECKPOINTS)
+        self.weights = Checkpoints(self.path / CHECKPOINTS, with_logs=False)
 
     def create(self, spec: Spec, statics: Statics, environment: dict[str, Any]) -> Fingerprints:
         """Write what never changes again, and the folders of the rest.
@@ -62,7 +61,7 @@ class SessionFolder:
         Returns:
             The fingerprints of what never changes.
         """
-        for name in (STATIC, CHECKPOINTS, METRICS):
+        for name in (STATIC, CHECKPOINTS, METRICS, COPIES):
             (self.path / name).mkdir()
         contents = Contents()
         contents.add_json(ENVIRONMENT, environment)
@@ -103,22 +102,25 @@ class SessionFolder:
 
     def _strange(self) -> Iterator[str]:
         """The files and folders in it that no session has, by their path below it."""
-        ours = (*_OURS, *_OPTIONAL)
-        yield from (p.name for p in self.path.iterdir() if p.name not in ours and not _is_aside(p))
-        metrics = self.path / METRICS
-        for path in metrics.iterdir() if metrics.is_dir() else ():
-            if not (path.suffix == ".csv" and path.stem.isdigit()) and not _is_aside(path):
-                yield f"{METRICS}/{path.name}"
+        known = (*_OURS, *_OPTIONAL)
+        yield from (p.name for p in self.path.iterdir() if p.name not in known and not _is_aside(p))
+        for folder, others in ((METRICS, ()), (COPIES, (CHANGES,))):
+            inside = self.path / folder
+            for path in inside.iterdir() if inside.is_dir() else ():
+                ours = path.suffix == ".csv" and path.stem.isdigit()
+                if not (ours or path.name in others or _is_aside(path)):
+                    yield f"{folder}/{path.name}"
         names = self.checkpoints.names()
         for path in self.checkpoints.folder.iterdir():
             if path.name not in names and not _is_aside(path):
                 yield f"{CHECKPOINTS}/{path.name}"
 
-    def sound(self, which: str = LAST) -> Checkpoint:
+    def sound(self, which: str = LAST, with_logs: bool = True) -> Checkpoint:
         """A checkpoint that is as it was written, in a session that is so too.
 
         Args:
             which: ``last``, ``best``, or a step.
+            with_logs: Whether the history is needed too.
 
         Raises:
             SessionError: This is no session folder; or it is damaged, so that it cannot be used.
@@ -126,11 +128,12 @@ class SessionFolder:
         if not self.is_there:
             raise SessionError(why_no_session(self.path))
         refuse_links(self.path, _OURS)
+        checkpoints = self.checkpoints if with_logs else self.weights
         best = None
         if which != LAST:
-            newest = spec_of(self.read_spec(self.checkpoints.newest_sound()))
+            newest = spec_of(self.read_spec(checkpoints.newest_sound()))
             best = None if newest is None else best_of(newest.checkpoints)
-        checkpoint = self.checkpoints.chosen(which, best)
+        checkpoint = checkpoints.chosen(which, best)
         wrong = {
             name: how
             for name, expected in checkpoint.manifest.fixed.items()
@@ -163,33 +166,28 @@ class SessionFolder:
         """The source of the user's code as it was."""
         return dict(read_json(checkpoint.path / CODE))
 
-    def history(self, checkpoint: Checkpoint) -> History:
-        """The rows up to a state."""
-        names = (name for name in checkpoint.manifest.session if name.startswith(f"{METRICS}/"))
-        texts = {int(Path(name).stem): checkpoint.manifest.text(name) for name in names}
-        return History(self.path, texts)
+    def logs(self, checkpoint: Checkpoint) -> Logs:
+        """The history, and what was changed, up to a state."""
+        return Logs(self.path, checkpoint.logs)
 
-    def tell_damage(self, checkpoint: Checkpoint, history: History) -> None:
+    def tell_damage(self, checkpoint: Checkpoint, logs: Logs) -> None:
         """Warn of what is not as the checkpoint has it; training puts it back."""
-        for line in history.damage():
+        for line in logs.damage():
             _warn(line)
-        for name in _MIRRORED:
-            path, stored = self.path / name, checkpoint.manifest.text(name)
-            found = path.read_bytes() if path.is_file() else None
-            if found is None and stored:
-                _warn(f"{shown_path(path)} is missing; the checkpoint has it")
-            elif found is not None and found != stored:
-                _warn(
-                    f"{shown_path(path)} is not as the checkpoint has it, which counts; what is to "
-                    "be changed can be given as --set"
-                )
+        found = self.spec.read_bytes() if self.spec.is_file() else None
+        if found is None:
+            _warn(f"{shown_path(self.spec)} is missing; the checkpoint has it")
+        elif found != checkpoint.manifest.text(SPEC):
+            _warn(
+                f"{shown_path(self.spec)} is not as the checkpoint has it, which counts; what is "
+                "to be changed can be given as --set"
+            )
 
-    def mirror(self, spec: bytes, log: bytes) -> None:
-        """Bring the files that checkpoints hold copies of to a state."""
-        refuse_links(self.path, _MIRRORED)
-        for path, data in ((self.spec, spec), (self.path / CHANGES, log)):
-            if (path.read_bytes() if path.is_file() else b"") != data:
-                replace_file(path, data)
+    def mirror(self, spec: bytes) -> None:
+        """Bring ``spec.json`` to a state; what a checkpoint has of it is what counts."""
+        refuse_links(self.path, (SPEC,))
+        if (self.spec.read_bytes() if self.spec.is_file() else b"") != spec:
+            replace_file(self.spec, spec)
 
     def statics(self, checkpoint: Checkpoint) -> Statics:
         """The split indices, and the states of the fitted preprocessors."""

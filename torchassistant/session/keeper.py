@@ -20,7 +20,7 @@ from torchassistant.session.checkpoints import Best, Checkpoints
 from torchassistant.session.contents import Contents
 from torchassistant.session.environment import circumstances
 from torchassistant.session.history import History
-from torchassistant.session.manifest import Fingerprints, of_text
+from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.state import snapshot
 from torchassistant.session.writer import Writer
 from torchassistant.training import Progress, Row
@@ -96,8 +96,8 @@ class SessionKeeper:
         if due:
             self._save(row)
             return
-        contents = self.history.contents()
-        self.writer.ask(lambda: self.history.write(contents, sync=False))
+        logs, marks = self.history.logs, self.history.logs.marks()
+        self.writer.ask(lambda: logs.write(marks, save=False))
 
     def wait(self) -> None:
         """Wait until everything is written, or was tried; tell what failed."""
@@ -119,7 +119,7 @@ class SessionKeeper:
         self.wait()
         self._saved_at = time.monotonic()
         self.random = random_state()
-        step, rows = self.progress.step, self.history.contents()
+        step, logs, marks = self.progress.step, self.history.logs, self.history.logs.marks()
         contents = snapshot(
             self.parts, self.progress, self.random, circumstances(self.parts.device)
         )
@@ -132,9 +132,9 @@ class SessionKeeper:
 
         def write() -> None:
             with _told(f"the state at step {step} could not be saved"):
-                self.history.write(rows, sync=True)
-                session = {**self.fixed, **described, **{n: of_text(t) for n, t in rows.items()}}
-                newest = self.checkpoints.save(step, contents, session, scores)
+                logs.write(marks, save=True)
+                session = {**self.fixed, **described}
+                newest = self.checkpoints.save(step, contents, session, scores, marks)
             with _told("older states could not be removed"):
                 self.checkpoints.prune(newest, self.spec.keep_last, self.best)
 

@@ -102,7 +102,7 @@ def _loaded(
     regrouping = None if before is None else Regrouping(changed, before, session)
     session.code, session.changed = code, [*changed, *of_code]
     session.restore(found, accept_changes)
-    folder.tell_damage(found, session.rows)
+    folder.tell_damage(found, session.logs)
     session.redrawn = {
         name: drawn for name, drawn in statics.splits.items() if drawn is not stored.get(name)
     }

@@ -83,7 +83,7 @@ class Request(Generic[Wish]):
         self.folder = SessionFolder(wish.session_dir)
         self.which = checkpoint
         try:
-            self.checkpoint = self.folder.sound(checkpoint)
+            self.checkpoint = self.folder.sound(checkpoint, with_logs=False)
         except SessionError as error:
             if is_folder:
                 raise
@@ -175,7 +175,7 @@ class Request(Generic[Wish]):
             except FileNotFoundError:
                 if self.checkpoint.path.is_dir():
                     raise
-                self.checkpoint = self.folder.sound()
+                self.checkpoint = self.folder.sound(with_logs=False)
 
     def _expect_no_refitting(self, session: Session) -> None:
         """Attributes that were stored when a preprocessor was fitted stand over its arguments."""

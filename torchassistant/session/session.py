@@ -18,10 +18,11 @@ from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.contents import Contents
 from torchassistant.session.environment import circumstances, differences
 from torchassistant.session.excuses import excuses, made_anew
-from torchassistant.session.folder import CHANGES, CODE, SPEC, SessionFolder
+from torchassistant.session.folder import CODE, SPEC, SessionFolder
 from torchassistant.session.history import History
 from torchassistant.session.keeper import SessionKeeper
 from torchassistant.session.lock import only_trainer
+from torchassistant.session.logs import CHANGES, Logs
 from torchassistant.session.manifest import Fingerprints, of_text
 from torchassistant.session.prediction import predict
 from torchassistant.session.state import has_weights_of, restore
@@ -60,9 +61,9 @@ class Session(Parts):
         self.spec = spec
         self.progress = Progress()
         self.builder: Builder
-        self.rows = History(self.folder.path)
+        self.logs = Logs(self.folder.path)
+        self.rows = History(self.logs)
         self.code: Code = {}
-        self.log = b""
         self.fixed: Fingerprints = {}
         self.changed: list[Change] = []
         self.redrawn: dict[str, list[torch.Tensor]] = {}
@@ -106,8 +107,8 @@ class Session(Parts):
             made_anew=made_anew(checkpoint, self.spec),
         )
         self.progress, self._random = restored.progress, restored.random
-        self.rows = self.folder.history(checkpoint)
-        self.log = checkpoint.manifest.text(CHANGES)
+        self.logs = self.folder.logs(checkpoint)
+        self.rows = History(self.logs)
         self.fixed = checkpoint.manifest.fixed
         self._restored_from = checkpoint.path.name
         found = list(differences(restored.environment, circumstances(self.device)))
@@ -122,10 +123,10 @@ class Session(Parts):
         """Add the user's code to a checkpoint.
 
         Returns:
-            The fingerprints of the files that say how the session was described.
+            The fingerprint of the file that says how the session was described.
         """
         contents.add_json(CODE, self.code)
-        return {SPEC: of_text(as_json(as_data(self.spec))), CHANGES: of_text(self.log)}
+        return {SPEC: of_text(as_json(as_data(self.spec)))}
 
     def train(self, reporter: Reporter | None = None, stop: StopRequest | None = None) -> None:
         """Train until every stage is done. A finished session is left as it is.
@@ -183,7 +184,7 @@ class Session(Parts):
         self._is_fresh = False
         clear_aside(self.path)
         clear_aside(self.folder.checkpoints.folder)
-        self.rows.repair()
+        self.logs.repair()
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
@@ -220,14 +221,14 @@ class Session(Parts):
             )
             self.redrawn = {}
             entries = [change.entry(self.progress) for change in self.changed]
-            self.log += log_of(entries)
+            self.logs.add(CHANGES, log_of(entries))
             self.changed = []
             keeper.keep()
             keeper.finish()
         elif self.progress.step == 0 and not has_weights_of(newest, self):
             # Weights were put in from Python since the session was created.
             keeper.keep()
-        self.folder.mirror(as_json(as_data(self.spec)), self.log)
+        self.folder.mirror(as_json(as_data(self.spec)))
 
     def _stopped(self, error: Interrupted, keeper: SessionKeeper, stop: StopRequest) -> Interrupted:
         """What there is to say of a run that was asked to stop."""

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,11 +29,12 @@ ASIDE = ".aside-"
 
 
 @contextmanager
-def new_folder(path: Path, replaces: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, replaces: bool = False, makes_parents: bool = True) -> Iterator[Path]:
     """A folder that appears under its name when it is whole, or not at all.
 
     Args:
         path: Its name; an empty folder of that name is replaced.
+        makes_parents: Whether the folders around it are made where they are missing.
         replaces: Whether there is a whole folder of that name, which stays until the new one is
             whole, and is then removed.
 
@@ -42,8 +44,9 @@ def new_folder(path: Path, replaces: bool = False) -> Iterator[Path]:
     Raises:
         OSError: It could not be written; or there is such a folder, and it is not empty.
     """
-    parents = [parent for parent in path.parents if not parent.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    parents = [parent for parent in path.parents if not parent.exists()] if makes_parents else []
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{path.name}-", dir=path.parent))
     is_whole = False
     try:
@@ -142,8 +145,11 @@ def continue_file(path: Path, size: int, data: bytes, sync: bool) -> None:
         OSError: It could not be written; it may hold a part of the data now.
     """
     is_new = not path.exists()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    handle = os.open(path, flags, 0o644)
     with os.fdopen(handle, "wb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
         file.truncate(size)
         file.seek(size)
         file.write(data)
