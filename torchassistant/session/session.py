@@ -157,7 +157,7 @@ class Session(Parts):
 
     def _save(self) -> None:
         """Save what could not be saved when it was trained."""
-        keeper = self._keeper()
+        keeper = self._keeper(StopRequest())
         keeper.keep()
         keeper.finish()
         self._unsaved = False
@@ -169,7 +169,7 @@ class Session(Parts):
             raise SessionError(f"{shown_path(self.path)} was changed meanwhile; load it again")
         self.restore(newest)
 
-    def _keeper(self) -> SessionKeeper:
+    def _keeper(self, stop: StopRequest) -> SessionKeeper:
         return SessionKeeper(
             self,
             self.progress,
@@ -178,6 +178,7 @@ class Session(Parts):
             self.spec.checkpoints,
             self.fixed,
             self.record,
+            stop,
         )
 
     def _train(self, reporter: Reporter, stop: StopRequest) -> None:
@@ -188,8 +189,9 @@ class Session(Parts):
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
-        keeper = self._keeper()
+        keeper = self._keeper(stop)
         self._begin(keeper)
+        stop.hear_of_save(keeper.attend)
         try:
             while not self.finished:
                 index = self.progress.stage
