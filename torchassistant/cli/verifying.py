@@ -98,7 +98,7 @@ def _in_process(run: _Run, until: int, allowed: dict[str, Any]) -> tuple[int, in
     process = context.Process(
         target=_train, args=(run, until, allowed, method, sender, is_first_thread())
     )
-    with signals_held_back(), importable():
+    with signals_held_back("spawn"), importable():
         process.start()
     try:
         sender.close()

@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 
 
@@ -28,14 +29,21 @@ SAVING = _present("SIGUSR1")
 
 
 @contextmanager
-def signals_held_back() -> Iterator[None]:
+def signals_held_back(method: str) -> Iterator[None]:
     """Processes are started in here.
 
     A signal must not meet one that still has the handlers of the process that it is a copy of, or
     none yet; it lets them through when it is ready.
+
+    Args:
+        method: How they are started: ``fork``, ``spawn``, ``forkserver``.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING + SAVING)
     try:
+        if method != "fork":
+            # Started along with the first of them, it would let some of these signals through.
+            resource_tracker.ensure_running()
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING + SAVING)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

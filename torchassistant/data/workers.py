@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import multiprocessing
 import os
 import random
 import signal
@@ -262,7 +263,8 @@ class Workers:
         start = self.loader.worker_init_fn
         if isinstance(start, WorkerStart):
             start.by_first_thread = is_first_thread()
-        with signals_held_back(), importable():
+        context = self.loader.multiprocessing_context or multiprocessing
+        with signals_held_back(context.get_start_method()), importable():
             self._iterator = iter(self.loader)
         _started.update(getattr(self._iterator, "_workers", ()))
         _hear_of_deaths_while_waiting()
