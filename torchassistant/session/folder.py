@@ -15,6 +15,7 @@ from torchassistant.config import Findings, Spec, as_data, read, spec_of
 from torchassistant.errors import ConfigError, SessionError, listing, shown_path
 from torchassistant.session.checkpoints import LAST, Checkpoint, Checkpoints
 from torchassistant.session.contents import Contents, read_state
+from torchassistant.session.environment import ENVIRONMENT
 from torchassistant.session.keeper import best_of
 from torchassistant.session.lock import is_held
 from torchassistant.session.logs import CHANGES, COPIES, METRICS, Logs
@@ -33,7 +34,7 @@ from torchassistant.session.storage import (
 )
 
 SPEC, CODE = "spec.json", "code.json"
-ENVIRONMENT, STATIC, CHECKPOINTS = "environment.json", "static", "checkpoints"
+STATIC, CHECKPOINTS = "static", "checkpoints"
 _OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS, COPIES)
 _OPTIONAL = ("profile",)
 """What a session may have besides, and is nobody's but the session's."""

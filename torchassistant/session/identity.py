@@ -19,12 +19,14 @@ class SameFolder:
     Args:
         session: The folder; it may be reached by a link.
         inside: Names of folders in it that belong to it, and are no links.
+        file: The name of a file in it. Where that is gone, somebody is taking the folder away.
 
     Raises:
         OSError: One is not there.
     """
 
-    def __init__(self, session: Path, inside: Iterable[str]) -> None:
+    def __init__(self, session: Path, inside: Iterable[str], file: str) -> None:
+        self._file = session / file
         self._known = {session: _identity(os.stat(session))}
         self._inside = [session / name for name in inside]
         self._known |= {path: _identity(os.lstat(path)) for path in self._inside}
@@ -42,6 +44,8 @@ class SameFolder:
                 raise FolderLost(f"{shown_path(path)} is not there any more") from None
             if _identity(found) != known:
                 raise FolderLost(f"{shown_path(path)} is not the folder that it was")
+        if not self._file.exists():
+            raise FolderLost(f"{shown_path(self._file)} is not there any more")
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

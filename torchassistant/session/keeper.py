@@ -21,7 +21,7 @@ from torchassistant.data.randomness import random_state
 from torchassistant.errors import NotSaved, SessionError, shown_path
 from torchassistant.session.checkpoints import Best, Checkpoints
 from torchassistant.session.contents import Contents
-from torchassistant.session.environment import circumstances
+from torchassistant.session.environment import ENVIRONMENT, circumstances
 from torchassistant.session.history import History
 from torchassistant.session.identity import FolderLost, SameFolder
 from torchassistant.session.logs import COPIES, METRICS
@@ -91,7 +91,9 @@ class SessionKeeper:
         self.random: object = None
         self.failed: list[str] = []
         self._session = checkpoints.folder.parent
-        self._same = SameFolder(self._session, (checkpoints.folder.name, METRICS, COPIES))
+        self._same = SameFolder(
+            self._session, (checkpoints.folder.name, METRICS, COPIES), ENVIRONMENT
+        )
         self._in_a_row: list[_Failure] = []
         self._saved_step: int | None = None
         self._has_news = False
