@@ -205,8 +205,9 @@ def end_of(session: Path) -> End:
             end[name] = data
         elif name == "state.json":
             end[name] = timeless(json.loads(data))
-    for name, data in tree(session / "metrics").items():
-        end[f"metrics/{name}"] = without_seconds(data.decode(errors="replace"))
+    for folder in ("metrics", "history"):
+        for name, data in tree(session / folder).items():
+            end[f"{folder}/{name}"] = without_seconds(data.decode(errors="replace"))
     return end
 
 
@@ -268,11 +269,14 @@ def write_json(path: Path, data: Any) -> None:
 def litter(session: Path) -> list[str]:
     """What lies in a session aside of what has a name there."""
     known = {"spec.json", "environment.json", "changes.jsonl"}
-    known |= {"static", "checkpoints", "metrics"}
+    known |= {"static", "checkpoints", "metrics", "history"}
     inside = {path.name for path in session.iterdir()} - known
     odd = [p.name for p in (session / "checkpoints").iterdir() if not CHECKPOINT.fullmatch(p.name)]
     rows = [
-        p.name for p in (session / "metrics").iterdir() if not re.fullmatch(r"\d+\.csv", p.name)
+        p.name
+        for folder in ("metrics", "history")
+        for p in (session / folder).iterdir()
+        if not re.fullmatch(r"\d+\.csv|changes\.jsonl", p.name)
     ]
     return sorted(inside) + odd + rows
 

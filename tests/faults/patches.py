@@ -14,6 +14,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -189,3 +190,8 @@ def opening_much(put: Put = setattr) -> None:
     for _ in range(PADDING):
         with contextlib.suppress(OSError):
             os.close(os.open(os.devnull, os.O_RDONLY))
+
+
+def ignoring_hangup(put: Put = setattr) -> None:
+    """As ``nohup`` starts a command."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)

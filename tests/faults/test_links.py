@@ -10,11 +10,12 @@ from cuts import SMALL, trained
 from faults import Tally, checkpoints_of, tallied, tree
 from lab import Lab
 
-REFUSED = ("checkpoints", "metrics", "static", "spec.json", "checkpoints/{newest}")
+REFUSED = ("checkpoints", "metrics", "history", "static", "spec.json", "checkpoints/{newest}")
 UNTOUCHED = (
     "environment.json",
     "metrics/0.csv",
     "metrics/1.csv",
+    "history/0.csv",
     "static/splits",
     "checkpoints/{newest}/models",
     "checkpoints/{newest}/manifest.json",

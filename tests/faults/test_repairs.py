@@ -77,7 +77,7 @@ def repairs(lab: Lab, folder: Path, tally: Tally, damages: Sequence[Damage]) -> 
     begun = patient(lab, folder / "begun")
     newest = f"checkpoints/{begun.names[-1]}"
     static = [name for name in begun.whole if name.startswith("static/")]
-    mended = [n for n in begun.whole if n.startswith((newest, "metrics/"))]
+    mended = [n for n in begun.whole if n.startswith((newest, "metrics/", "history/"))]
     all_states = [f"checkpoints/{name}/state.json" for name in begun.names]
     for damage in damages:
         place = folder / damage.__name__

@@ -59,7 +59,7 @@ def unsynced_rows(events: list[Event], session: Path) -> list[str]:
     """Histories that were written after they were last synced."""
     synced = {event["sync"]: event["at"] for event in events if "sync" in event}
     found = []
-    for path in sorted((session / "metrics").iterdir()):
+    for path in sorted([*(session / "metrics").iterdir(), *(session / "history").iterdir()]):
         status = path.stat()
         if synced.get(f"{status.st_dev}:{status.st_ino}", 0) < status.st_mtime_ns:
             found.append(f"{path} was not synced")

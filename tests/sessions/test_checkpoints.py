@@ -36,6 +36,11 @@ def names(session: Path) -> list[str]:
     return Checkpoints(session / "checkpoints").names()
 
 
+def empty(session: Path) -> Checkpoints:
+    (session / "checkpoints").mkdir()
+    return Checkpoints(session / "checkpoints")
+
+
 def steps(session: Path) -> list[int]:
     return [int(name.partition("-")[0]) for name in names(session)]
 
@@ -159,7 +164,7 @@ def test_what_no_checkpoint_is_called(tmp_path: Path, which: str) -> None:
 
 
 def test_more_than_nine_states_at_one_step(tmp_path: Path) -> None:
-    folder = Checkpoints(tmp_path / "checkpoints")
+    folder = empty(tmp_path)
     for _ in range(12):
         folder.save(1, Contents(), {})
     assert folder.names()[-2:] == ["0000000001-10", "0000000001-11"]
@@ -170,7 +175,7 @@ def test_more_than_nine_states_at_one_step(tmp_path: Path) -> None:
 
 def scored(folder: Path, scores: list[float], best: Best, keep_last: int = 1) -> Checkpoints:
     """Checkpoints at the steps 1, 2, …, each pruned as the keeper does it."""
-    checkpoints = Checkpoints(folder / "checkpoints")
+    checkpoints = empty(folder)
     for step, score in enumerate(scores, start=1):
         finite = {"loss": score} if math.isfinite(score) else {}
         newest = checkpoints.save(step, Contents(), {}, finite)

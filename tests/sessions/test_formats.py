@@ -24,6 +24,7 @@ from torchassistant.training import Reporter, StopRequest
 
 DATA = Path(__file__).resolve().parent / "data"
 PARTS = ["stateful_parts"]
+EARLIER = (2, 3)
 
 IDS = {
     "generators": {
@@ -113,9 +114,10 @@ class StopAfter(Reporter):
             self.stop.signum = 2
 
 
-def test_a_session_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
-    """It was saved in the middle of its second epoch by the version that wrote format 2."""
-    shutil.copytree(DATA / "format 2", tmp_path / "old")
+@pytest.mark.parametrize("written", EARLIER)
+def test_a_session_of_an_earlier_version_goes_on(tmp_path: Path, written: int) -> None:
+    """It was saved in the middle of its second epoch by the version that wrote that format."""
+    shutil.copytree(DATA / f"format {written}", tmp_path / "old")
     create(tmp_path / "new").train()
     old = load(tmp_path / "old")
     assert old.progress.step == 5
@@ -131,9 +133,28 @@ def test_a_session_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
     assert shown[0].to_numpy() == pytest.approx(shown[1].to_numpy(), nan_ok=True)
 
 
-def test_what_it_holds_is_all_put_back(tmp_path: Path) -> None:
+def test_an_earlier_version_held_the_history_in_each_manifest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is put back from there, and is held twice from then on."""
+    shutil.copytree(DATA / "format 3", tmp_path / "old")
+    path = tmp_path / "old" / "metrics" / "0.csv"
+    rows = path.read_bytes()
+    path.unlink()
+    session = load(tmp_path / "old")
+    assert "0.csv is missing" in capsys.readouterr().err
+    session.train()
+    assert path.read_bytes().startswith(rows)
+    assert (tmp_path / "old" / "history" / "0.csv").read_bytes() == path.read_bytes()
+    manifest = json.loads((newest(tmp_path / "old") / "manifest.json").read_text())
+    assert manifest["logs"]["metrics/0.csv"]["size"] == path.stat().st_size
+    assert [n for n, found in manifest["session"].items() if "text" in found] == ["spec.json"]
+
+
+@pytest.mark.parametrize("written", EARLIER)
+def test_what_it_holds_is_all_put_back(tmp_path: Path, written: int) -> None:
     """To save it again gives the same, under ids."""
-    shutil.copytree(DATA / "format 2", tmp_path / "old")
+    shutil.copytree(DATA / f"format {written}", tmp_path / "old")
     create(tmp_path / "new")
     stop = StopRequest()
     with pytest.raises(Interrupted):
@@ -236,6 +257,7 @@ def test_a_later_format_is_named_as_such(tmp_path: Path, where: str) -> None:
     checkpoints = sorted((tmp_path / "run" / "checkpoints").iterdir())
     for path in checkpoints[-1:] if where == "newest" else checkpoints:
         manifest = path / "manifest.json"
-        manifest.write_text(manifest.read_text().replace('"format": 3', '"format": 4'))
-    with pytest.raises(SessionError, match=r"has the format 4, which a later version .* update"):
+        data = {**json.loads(manifest.read_text()), "format": 5, "more": {}}
+        manifest.write_text(json.dumps({**data, "sha256": "of all that"}))
+    with pytest.raises(SessionError, match=r"has the format 5, which a later version .* update"):
         torchassistant.load_session(tmp_path / "run")

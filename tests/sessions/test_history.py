@@ -1,16 +1,20 @@
-"""Histories: what is written is read again, and files are cut back to what counts."""
+"""Histories: what is written is read again, twice there, and cut back to what counts."""
 
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import torchassistant.session.logs as logs_module
 from torchassistant.errors import SessionError
 from torchassistant.session.history import History
+from torchassistant.session.logs import Logs, texts_of
+from torchassistant.session.manifest import Damaged, Manifest, of_text
 from torchassistant.training import Row
 
 names = st.text(min_size=1, max_size=8).filter(
@@ -24,21 +28,21 @@ def row(epoch: int, **values: float) -> Row:
 
 def three_rows(folder: Path) -> History:
     """A history with two rows of one stage and one of the next, all of them in files."""
-    history = History(folder)
+    history = History(Logs(folder))
     for epoch in (1, 2):
         history.append(0, row(epoch, loss=0.5 / epoch))
     history.append(1, row(3, other=0.25))
-    history.repair()
+    history.logs.repair()
     return history
 
 
-def files_in(folder: Path) -> dict[int, bytes]:
-    return {int(p.stem): p.read_bytes() for p in sorted((folder / "metrics").iterdir())}
+def files_in(folder: Path, where: str = "metrics") -> dict[int, bytes]:
+    return {int(p.stem): p.read_bytes() for p in sorted((folder / where).iterdir())}
 
 
 @given(st.dictionaries(names, st.floats(), max_size=4))
 def test_rows_make_a_round_trip(values: dict[str, float]) -> None:
-    history = History(Path("nowhere"))
+    history = History(Logs(Path("nowhere")))
     first = row(1, **values)
     history.append(0, first)
     history.append(0, {**first, "epoch": 2})
@@ -51,9 +55,9 @@ def test_rows_make_a_round_trip(values: dict[str, float]) -> None:
 
 
 def test_the_header_stands_when_the_stage_starts(tmp_path: Path) -> None:
-    history = History(tmp_path)
+    history = History(Logs(tmp_path))
     history.start(0, ["epoch", "step", "loss", "seconds"])
-    history.repair()
+    history.logs.repair()
     assert files_in(tmp_path) == {0: b"epoch,step,loss,seconds\n"}
     assert history.rows(0) == []
 
@@ -73,7 +77,7 @@ def test_files_are_only_added_to(tmp_path: Path) -> None:
     handle = (tmp_path / "metrics" / "0.csv").stat().st_ino
     history.append(0, row(4, loss=0.1))
     for sync in (False, True):
-        history.write(history.contents(), sync)
+        history.logs.write(history.logs.marks(), sync)
         after = files_in(tmp_path)
         assert after[0] == before[0] + b"4,4,0.1,1.0\n"
         assert after[1] == before[1]
@@ -91,16 +95,92 @@ def test_files_are_only_added_to(tmp_path: Path) -> None:
     ],
     ids=["longer", "torn", "changed", "empty", "missing"],
 )
-def test_files_are_made_what_counts(tmp_path: Path, spoil: object) -> None:
+@pytest.mark.parametrize("where", ["metrics", "history"])
+def test_files_are_made_what_counts(tmp_path: Path, spoil: object, where: str) -> None:
     history = three_rows(tmp_path)
     before = files_in(tmp_path)
-    spoil(tmp_path / "metrics" / "0.csv")  # type: ignore[operator]
-    (tmp_path / "metrics" / "2.csv").write_text("of a stage that has not begun")
-    is_longer = len(files_in(tmp_path).get(0, b"")) > len(before[0])
-    assert bool(history.damage()) is not is_longer
-    history.repair()
-    assert files_in(tmp_path) == before
-    assert not history.damage()
+    assert files_in(tmp_path, "history") == before
+    spoil(tmp_path / where / "0.csv")  # type: ignore[operator]
+    (tmp_path / where / "2.csv").write_text("of a stage that has not begun")
+    is_longer = len(files_in(tmp_path, where).get(0, b"")) > len(before[0])
+    assert bool(history.logs.damage()) is not is_longer
+    manifest = Manifest({}, {}, logs=history.logs.marks())
+    again = History(Logs(tmp_path, texts_of(tmp_path, manifest)))
+    again.logs.repair()
+    assert files_in(tmp_path) == files_in(tmp_path, "history") == before
+    assert not again.logs.damage()
+
+
+def test_where_both_are_damaged_that_is_said(tmp_path: Path) -> None:
+    """What an earlier state needs of them may be there all the same."""
+    history = three_rows(tmp_path)
+    early = Manifest({}, {}, logs=history.logs.marks())
+    history.append(1, row(4, other=0.5))
+    history.logs.write(history.logs.marks(), save=True)
+    late = Manifest({}, {}, logs=history.logs.marks())
+    (tmp_path / "metrics" / "1.csv").unlink()
+    copy = tmp_path / "history" / "1.csv"
+    copy.write_bytes(copy.read_bytes()[:-3])
+    with pytest.raises(Damaged, match=r"history is lost: metrics/1\.csv is missing, and history/"):
+        texts_of(tmp_path, late)
+    assert texts_of(tmp_path, early)["metrics/1.csv"].endswith(b"\n3,3,0.25,1.0\n")
+
+
+@pytest.mark.parametrize("name", ["../0.csv", "metrics/x.csv", "spec.json", "/etc/passwd"])
+def test_no_other_file_is_read(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Damaged, match="a history of the name"):
+        texts_of(tmp_path, Manifest({}, {}, logs={name: {"size": 0, "sha256": ""}}))
+
+
+@pytest.mark.parametrize("where", ["metrics", "history"])
+def test_a_fifo_is_not_waited_for(tmp_path: Path, where: str) -> None:
+    history = three_rows(tmp_path)
+    before, path = files_in(tmp_path), tmp_path / where / "0.csv"
+    path.unlink()
+    os.mkfifo(path)
+    assert "is a FIFO" in history.logs.damage()[0]
+    history.append(0, row(4, loss=0.1))
+    with pytest.raises(OSError):
+        history.logs.write(history.logs.marks(), save=True)
+    again = Logs(tmp_path, texts_of(tmp_path, Manifest({}, {}, logs=three_marks(before))))
+    again.repair()
+    assert files_in(tmp_path, where) == before
+
+
+def three_marks(files: dict[int, bytes]) -> dict[str, dict[str, object]]:
+    marks = {f"metrics/{stage}.csv": of_text(data) for stage, data in files.items()}
+    return {name: {k: v for k, v in mark.items() if k != "text"} for name, mark in marks.items()}
+
+
+@pytest.mark.parametrize("where", ["metrics", "history"])
+@pytest.mark.parametrize("size", [None, 0, 10])
+def test_what_is_taken_away_while_it_is_written_is_made_whole(
+    tmp_path: Path, where: str, size: int | None
+) -> None:
+    history = three_rows(tmp_path)
+    path = tmp_path / where / "0.csv"
+    path.unlink() if size is None else os.truncate(path, size)
+    history.append(0, row(4, loss=0.1))
+    history.logs.write(history.logs.marks(), save=True)
+    assert path.read_bytes() == history.logs.text("metrics/0.csv")
+
+
+def test_a_save_writes_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = three_rows(tmp_path)
+    for epoch in range(4, 1000):
+        history.append(1, row(epoch, other=0.25))
+    history.logs.write(history.logs.marks(), save=True)
+    written: list[int] = []
+    real = logs_module.continue_file
+
+    def counted(path: Path, size: int, data: bytes, sync: bool) -> None:
+        written.append(len(data))
+        real(path, size, data, sync)
+
+    monkeypatch.setattr(logs_module, "continue_file", counted)
+    history.append(1, row(1000, other=0.25))
+    history.logs.write(history.logs.marks(), save=True)
+    assert written == [len(b"1000,1000,0.25,1.0\n")] * 2
 
 
 def test_a_failed_write_is_mended_by_the_next(
@@ -112,8 +192,8 @@ def test_a_failed_write_is_mended_by_the_next(
     history.append(0, row(4, loss=0.1))
     path.write_bytes(path.read_bytes() + b"4,4,0.")
     history.append(0, row(5, loss=0.05))
-    history.write(history.contents(), sync=True)
-    assert path.read_bytes() == history.contents()["metrics/0.csv"]
+    history.logs.write(history.logs.marks(), save=True)
+    assert path.read_bytes() == history.logs.text("metrics/0.csv")
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
@@ -123,7 +203,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "metrics" / "0.csv").unlink()
     (tmp_path / "metrics" / "0.csv").symlink_to(outside)
     history.append(0, row(4, loss=0.1))
-    for write in (lambda: history.write(history.contents(), sync=True), history.repair):
+    for write in (lambda: history.logs.write(history.logs.marks(), save=True), history.logs.repair):
         with pytest.raises(SessionError, match="is a link"):
             write()
     assert outside.read_text() == "kept"
@@ -134,10 +214,10 @@ def test_the_table_has_a_column_of_stages(tmp_path: Path) -> None:
     table = history.table(2)
     assert list(table) == ["stage", "epoch", "step", "loss", "other", "seconds"]
     assert table["stage"].tolist() == [0, 0, 1]
-    assert list(History(tmp_path).table(1)) == ["stage", "epoch", "step", "seconds"]
+    assert list(History(Logs(tmp_path)).table(1)) == ["stage", "epoch", "step", "seconds"]
 
 
 def test_what_is_no_history(tmp_path: Path) -> None:
-    history = History(tmp_path, {0: b"epoch,step,seconds\n1,1,soon\n"})
+    history = History(Logs(tmp_path, {"metrics/0.csv": b"epoch,step,seconds\n1,1,soon\n"}))
     with pytest.raises(SessionError, match="is no history"):
         history.rows(0)

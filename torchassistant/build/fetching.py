@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from torchassistant.build.judging import Verdict, verdict_of
 from torchassistant.build.replacing import replaced
 from torchassistant.build.trust import Trust
-from torchassistant.errors import UserError, shown_path
+from torchassistant.errors import UserError, say, shown_path
 
 DATASETS = "torchvision.datasets"
 
@@ -161,7 +161,7 @@ class DataMaker:
         except (TypeError, ValueError):
             raise NotFetched(f"{name} is fetched with arguments of plain data only") from None
         real = _written(root, self.trust)
-        print(f"downloading {name} into {shown_path(root)}", file=sys.stderr, flush=True)
+        say(f"downloading {name} into {shown_path(root)}")
         with _fresh_folder(real) as aside:
             (aside / "data").mkdir()
             pinned = not self.trust.allow_download

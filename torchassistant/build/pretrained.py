@@ -24,7 +24,7 @@ from torch import nn
 
 from torchassistant.build.fetching import Missing
 from torchassistant.build.replacing import replaced
-from torchassistant.errors import UserError
+from torchassistant.errors import UserError, say
 from torchassistant.files import Unsound, open_regular
 
 
@@ -181,7 +181,7 @@ def _load(
     pinned = _SUM_IN_NAME.search(name)
     if not os.path.exists(path):
         os.makedirs(folder, exist_ok=True)
-        print(f"downloading {url} to {path}", file=sys.stderr, flush=True)
+        say(f"downloading {url} to {path}")
         torch.hub.download_url_to_file(url, path, pinned and pinned[1], progress)
     _expect_sound(path, pinned and pinned[1])
     return torch.hub.load_state_dict_from_url(

@@ -8,7 +8,7 @@ from typing import Any
 
 EPILOG = (
     "exit status: 0 done; 2 something that you can mend; 1 your own code raised; "
-    "130 interrupted; 143 terminated"
+    "128 + N ended by signal N, training once it was saved (130 interrupted, 143 terminated)"
 )
 
 SUMMARIES = {

@@ -105,7 +105,7 @@ def train(arguments: Namespace) -> int:
     if session.progress.step:
         progress = session.progress
         say(f"going on after iteration {progress.step}, epoch {progress.epoch}")
-    with stopping_after_iteration() as stop:
+    with stopping_after_iteration(saves=True) as stop:
         if arguments.profile:
             train_profiled(session, reporter_for(), stop)
         else:

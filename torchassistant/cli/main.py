@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from torchassistant.cli import folder, streams
+from torchassistant.cli import folder, saving, streams
 from torchassistant.cli.arguments import SUMMARIES, parser_of, whole_parser
 from torchassistant.cli.outcome import DONE, status_of
 from torchassistant.cli.traceless import leaving_no_trace
@@ -30,9 +30,13 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
     else:
         arguments = whole_parser(prog).parse_args(argv)
         command = arguments.command
+    saving.listen(trains=command == "train")
     folder.make_importable()
     streams.prepare()
-    return status_of(lambda: _run(command, arguments))
+    try:
+        return status_of(lambda: _run(command, arguments))
+    finally:
+        saving.stop_listening()
 
 
 def _refuse_early(arguments: Any) -> None:

@@ -26,6 +26,7 @@ from torchassistant.ownership import WORKERS_TRACEBACK, is_users_file
 DONE, USER_CODE, USER_ERROR = 0, 1, 2
 NOT_SAVED = 1
 MOST_SHOWN = 100
+_WORDS: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
 def status_of(run: Callable[[], int]) -> int:
@@ -51,7 +52,7 @@ def status_of(run: Callable[[], int]) -> int:
         _say_lines("".join(_here(error)[0]).rstrip())
         return USER_CODE
     except Interrupted as error:
-        what = "terminated" if error.signum == signal.SIGTERM else "interrupted"
+        what = _WORDS.get(error.signum) or f"ended by {signal.Signals(error.signum).name}"
         say(f"{what}: {error}")
         return 128 + error.signum
     except KeyboardInterrupt:

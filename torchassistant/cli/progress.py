@@ -144,5 +144,8 @@ class BarReporter(LineReporter):
 
 def _width(stream: TextIO) -> dict[str, Any]:
     """tqdm's arguments for the width. A terminal that does not know its own is taken for 80."""
-    known = os.get_terminal_size(stream.fileno()).columns > 0
+    try:
+        known = os.get_terminal_size(stream.fileno()).columns > 0
+    except OSError:  # it was closed meanwhile
+        known = False
     return {"dynamic_ncols": True} if known else {"ncols": 80}

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the first asks for an end, the second ends at once."""
+"""Signals that end a run: the first asks for an end, and who insists gets it at once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
+from torchassistant.cli.saving import heard_by
+from torchassistant.data.outliving import STOPPING
 from torchassistant.errors import Interrupted
 from torchassistant.training import StopRequest
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_INSISTING = (signal.SIGINT, signal.SIGTERM)
+"""The second of these ends at once. Others come again by themselves: of a terminal that is closed
+both the system and the shell tell by SIGHUP, and SIGXCPU is repeated each second."""
 
 PATIENCE = 6.0
 """Seconds that an iteration is given to come to its end."""
@@ -23,18 +27,25 @@ _LAST_RESORT = 3.0
 
 
 @contextmanager
-def stopping_after_iteration() -> Iterator[StopRequest]:
-    """The first signal is noted in a stop request; the second raises where the program is.
+def stopping_after_iteration(saves: bool = False) -> Iterator[StopRequest]:
+    """The first signal is noted in a stop request; who insists is answered where the program is.
 
-    So does the clock, where the iteration at hand takes too long: who asks a process to end will
-    not wait for ever, and kills it then.
+    The clock insists too, where the iteration at hand takes too long: who asks a process to end
+    will not wait for ever, and kills it then.
+
+    Args:
+        saves: Whether there is a state, which SIGUSR1 asks for.
     """
     stop = StopRequest()
+    insists = False
 
     def ask(signum: int, frame: FrameType | None) -> None:
-        is_first = stop.signum is None
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE if is_first else _LAST_RESORT)
-        stop.ask(signum)
+        nonlocal insists
+        is_first, again = stop.signum is None, insists and signum in _INSISTING
+        insists = insists or signum in _INSISTING
+        if is_first or again:
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE if is_first else _LAST_RESORT)
+            stop.ask(signum)
 
     def ring(signum: int, frame: FrameType | None) -> None:
         if stop.signum is None or (stop.saving and not stop.at_once):
@@ -46,7 +57,10 @@ def stopping_after_iteration() -> Iterator[StopRequest]:
         stop.give_up(stop.signum, f"stopped within an iteration of more than {PATIENCE:g} s")
 
     try:
-        with _handled_by(dict.fromkeys(SIGNALS, ask) | {signal.SIGALRM: ring}):
+        with (
+            _handled_by(dict.fromkeys(STOPPING, ask) | {signal.SIGALRM: ring}),
+            heard_by(stop.ask_save) if saves else nullcontext(),
+        ):
             yield stop
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -67,16 +81,18 @@ def stopping_at_once() -> Iterator[None]:
     def stop(signum: int, frame: FrameType | None) -> None:
         raise Interrupted(signum, "nothing was changed")
 
-    with _handled_by(dict.fromkeys(SIGNALS, stop)):
+    with _handled_by(dict.fromkeys(STOPPING, stop)):
         yield
 
 
 @contextmanager
 def _handled_by(handlers: Mapping[signal.Signals, object]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in handlers}
+    if before.get(signal.SIGHUP) == signal.SIG_IGN:
+        del before[signal.SIGHUP]  # as nohup wants it
     try:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
+        for number in before:
+            signal.signal(number, handlers[number])  # type: ignore[arg-type]
         yield
     finally:
         for number, old in before.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+import signal
 import sys
 import tempfile
 from argparse import Namespace
@@ -14,6 +15,12 @@ from torchassistant.cli import folder, streams
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.outcome import DONE, USER_ERROR, status_of, warn
 from torchassistant.cli.signals import stopping_at_once
+from torchassistant.data.outliving import (
+    end_with_parent,
+    is_first_thread,
+    leave_signals_to_parent,
+    signals_held_back,
+)
 from torchassistant.errors import say
 from torchassistant.lateimports import starting_processes
 from torchassistant.session import Draft, store
@@ -89,8 +96,10 @@ def _in_process(run: _Run, until: int, allowed: dict[str, Any]) -> tuple[int, in
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     method = multiprocessing.get_start_method()
-    process = context.Process(target=_train, args=(run, until, allowed, method, sender))
-    with starting_processes(are_copies=False):
+    process = context.Process(
+        target=_train, args=(run, until, allowed, method, sender, is_first_thread())
+    )
+    with signals_held_back("spawn"), starting_processes(are_copies=False):
         process.start()
     try:
         sender.close()
@@ -99,15 +108,33 @@ def _in_process(run: _Run, until: int, allowed: dict[str, Any]) -> tuple[int, in
         except EOFError:
             done = epochs = 0
         process.join()
-        return (process.exitcode or 0), done, epochs
+        return _status_of(process.exitcode), done, epochs
     finally:
         process.kill()
 
 
-def _train(run: _Run, until: int, allowed: dict[str, Any], method: str, sender: object) -> None:
+def _status_of(code: int | None) -> int:
+    """The status of a process that has ended; where a signal did that, it is told."""
+    if code is None or code >= 0:
+        return code or DONE
+    name = signal.Signals(-code).name
+    say(f"error: the process that trained was ended by {name}")
+    return 128 - code
+
+
+def _train(
+    run: _Run,
+    until: int,
+    allowed: dict[str, Any],
+    method: str,
+    sender: object,
+    by_first_thread: bool,
+) -> None:
     # Of its own accord a spawned process would spawn its loader workers too; train.py does not, and
     # generators of torch cannot be sent to such a worker.
     multiprocessing.set_start_method(method, force=True)
+    end_with_parent(by_first_thread)
+    leave_signals_to_parent()
     folder.make_importable()
     streams.prepare()
 

@@ -551,6 +551,11 @@ class CheckpointsSpec(Block):
     )
     keep_last: Count = Field(3, description="Only so many are kept.")
     best: BestSpec | None = Field(None, description="Those of the best epochs are kept too.")
+    max_failed_saves: Count | None = Field(
+        3,
+        description="So many saves that fail one after the other end the run; `null`: it goes on, "
+        "whatever fails.",
+    )
 
 
 class Spec(Block):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import random
 import signal
-import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -23,6 +23,12 @@ from torch.utils.data._utils import signal_handling
 from torchassistant.data.columns import ColumnsAt
 from torchassistant.data.generators import generators_in, seed_all
 from torchassistant.data.order import Batch
+from torchassistant.data.outliving import (
+    end_with_parent,
+    is_first_thread,
+    leave_signals_to_parent,
+    signals_held_back,
+)
 from torchassistant.data.randomness import derived
 from torchassistant.errors import WorkerLost
 from torchassistant.lateimports import starting_processes
@@ -132,46 +138,23 @@ def _seed_worker(seed: int) -> None:
 class WorkerStart:
     """What a worker does first.
 
-    Ctrl-C is left to the main process, which stops the workers after the iteration. What the user
+    Signals are left to the main process, which stops the workers after the iteration. What the user
     gave as ``worker_init_fn`` finds the user's own dataset in ``get_worker_info()``.
     """
 
     def __init__(self, then: Callable[[int], None] | None) -> None:
         self.then = then
+        self.by_first_thread = True
 
     def __call__(self, worker: int) -> None:
         if threading.current_thread() is threading.main_thread():
-            _end_with_parent()
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD_BACK)
+            end_with_parent(self.by_first_thread)
+            leave_signals_to_parent()
         info: Any = get_worker_info()
         if isinstance(info.dataset, SeededDataset):
             object.__setattr__(info, "dataset", info.dataset.dataset)
         if self.then is not None:
             self.then(worker)
-
-
-def _end_with_parent() -> None:
-    """Let this worker not outlive the process that it is a copy of, however that ends.
-
-    torch's worker looks every few seconds whether its parent is still the one that it began with.
-    One that begins when its parent is gone already would wait for work for ever.
-    """
-    parent = multiprocessing.parent_process()
-    kind = type(multiprocessing.current_process()).__name__  # "Process" is one of the default kind
-    is_copy = kind == "ForkProcess" or (
-        kind == "Process" and multiprocessing.get_start_method() == "fork"
-    )
-    if parent is None or not is_copy:
-        return
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SIGNAL_AT_DEATH_OF_PARENT, signal.SIGKILL)
-    if os.getppid() != parent.pid:
-        os._exit(1)
-
-
-_SIGNAL_AT_DEATH_OF_PARENT = 1
-"""An option of prctl(2)."""
 
 
 class _Waiting:
@@ -214,9 +197,6 @@ def _nothing() -> None:
 def can_be_interrupted() -> bool:
     """Whether a signal handler may raise: where a worker is waited for, or nothing is at stake."""
     return _Waiting.now and _Waiting.check is not None
-
-
-_HELD_BACK = (signal.SIGINT, signal.SIGTERM)
 
 
 class Workers:
@@ -263,15 +243,14 @@ class Workers:
             _end(iterator)
 
     def _start(self) -> None:
-        # A signal must not meet a worker that still has the handlers of the process that it is a
-        # copy of; the worker lets it through when it is ready for it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-        try:
-            context: Any = self.loader.multiprocessing_context or multiprocessing
-            with starting_processes(context.get_start_method() == "fork"):
-                self._iterator = iter(self.loader)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        start = self.loader.worker_init_fn
+        if isinstance(start, WorkerStart):
+            start.by_first_thread = is_first_thread()
+        context: Any = self.loader.multiprocessing_context or multiprocessing
+        method = context.get_start_method()
+        with signals_held_back(method), starting_processes(method == "fork"):
+            self._iterator = iter(self.loader)
+        _started.update(getattr(self._iterator, "_workers", ()))
         _hear_of_deaths_while_waiting()
 
     def _waited_for(self, step: Callable[[], Any]) -> Any:
@@ -289,6 +268,16 @@ class Workers:
 
 
 _END = object()
+
+_started: weakref.WeakSet[Any] = weakref.WeakSet()
+"""All workers, of whatever loader."""
+
+
+@atexit.register  # after multiprocessing has, and so this is called before: that waits for them
+def _end_what_is_left() -> None:
+    """A worker does nothing at the signal by which others would end it."""
+    with contextlib.suppress(AssertionError):  # they are the workers of the process we came from
+        _kill([worker for worker in _started if hasattr(worker, "pid")])
 
 
 def _hear_of_deaths_while_waiting() -> None:

@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torchassistant.errors import SessionError, listing, say, shown_path
 from torchassistant.session.contents import Contents
 from torchassistant.session.form import expect_form, stored_state, stored_tensors
+from torchassistant.session.logs import texts_of
 from torchassistant.session.manifest import (
     Damaged,
     Fingerprints,
@@ -51,10 +52,12 @@ class Checkpoint:
     Args:
         path: Its folder.
         manifest: What it holds.
+        logs: What the files of the session that are only added to held then, by path below it.
     """
 
     path: Path
     manifest: Manifest
+    logs: Mapping[str, bytes] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Whether a file was written there, by its path below the checkpoint."""
@@ -119,14 +122,16 @@ class Checkpoints:
     the step. Nothing is ever replaced.
 
     Args:
-        folder: Holds them.
+        folder: Holds them; it lies in the session folder.
+        with_logs: Whether a state is sound only with the history up to it, as who trains needs it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, with_logs: bool = True) -> None:
         self.folder = folder
         self.unusable: dict[str, Unusable] = {}
         """Those that turned out to be so, by their names: they are passed over."""
         self._told: set[str] = set()
+        self.with_logs = with_logs
 
     def names(self) -> list[str]:
         """The names of all checkpoints, the newest last."""
@@ -143,6 +148,7 @@ class Checkpoints:
         contents: Contents,
         session: Fingerprints,
         scores: Mapping[str, float] | None = None,
+        logs: Fingerprints | None = None,
     ) -> str:
         """Store a state; gives the name of its checkpoint.
 
@@ -151,6 +157,7 @@ class Checkpoints:
             contents: The state.
             session: The fingerprints of the files of the session.
             scores: The row of the history, at the end of an epoch; finite.
+            logs: Those of what the files that are only added to hold by now.
 
         Raises:
             OSError: It could not be written. What was there is still there.
@@ -159,9 +166,10 @@ class Checkpoints:
         name = f"{step:010d}"
         if same:
             name = f"{name}-{_key(same[-1])[1] + 1}"
-        with new_folder(self.folder / name) as aside:
+        # Where the folder of a session was taken away, nothing is made in its place.
+        with new_folder(self.folder / name, makes_parents=False) as aside:
             names = contents.write(aside)
-            write_manifest(aside, names, session, scores)
+            write_manifest(aside, names, session, scores, logs)
         return name
 
     def prune(self, newest: str, keep_last: int, best: Best | None) -> None:
@@ -268,8 +276,9 @@ class Checkpoints:
         path = self.folder / name
         try:
             manifest = sealed(path)
-            expect_form(path, manifest)
-            return Checkpoint(path, manifest)
+            logs = texts_of(self.folder.parent, manifest) if self.with_logs else None
+            expect_form(path, manifest, logs)
+            return Checkpoint(path, manifest, logs or {})
         except Damaged as error:
             raise SessionError(f"{shown_path(path)} is damaged: {error}") from None
         except OSError as error:

@@ -14,6 +14,9 @@ from typing import Any
 
 import torch
 
+ENVIRONMENT = "environment.json"
+"""The file of a session that holds it as it was at creation; trainers lock it."""
+
 _PACKAGES = ("torchassistant", "torch", "torchvision", "torchmetrics", "numpy", "safetensors")
 
 

@@ -15,10 +15,11 @@ from torchassistant.errors import SessionError, listing, say, shown_path
 from torchassistant.files import Unsound
 from torchassistant.session.checkpoints import LAST, Checkpoint, Checkpoints
 from torchassistant.session.contents import Contents, read_state
+from torchassistant.session.environment import ENVIRONMENT
 from torchassistant.session.form import CODE, SPEC, stored_spec
-from torchassistant.session.history import METRICS, History
 from torchassistant.session.keeper import best_of
 from torchassistant.session.lock import is_held
+from torchassistant.session.logs import CHANGES, COPIES, METRICS, Logs
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.mistaken import why_no_session
 from torchassistant.session.storage import (
@@ -34,13 +35,10 @@ from torchassistant.session.storage import (
     replace_tensors,
 )
 
-CHANGES = "changes.jsonl"
-ENVIRONMENT, STATIC, CHECKPOINTS = "environment.json", "static", "checkpoints"
-_OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS)
+STATIC, CHECKPOINTS = "static", "checkpoints"
+_OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS, COPIES)
 _OPTIONAL = ("profile",)
 """What a session may have besides, and is nobody's but the session's."""
-_MIRRORED = (SPEC, CHANGES)
-"""Files that say how the session was described; what a checkpoint has of them is what counts."""
 
 
 class SessionFolder:
@@ -57,6 +55,8 @@ class SessionFolder:
         self.splits = self.path / STATIC / "splits"
         self.preprocessors = self.path / STATIC / "preprocessors"
         self.checkpoints = Checkpoints(self.path / CHECKPOINTS)
+        self.weights = Checkpoints(self.path / CHECKPOINTS, with_logs=False)
+        self.weights.unusable = self.checkpoints.unusable
 
     def create(self, spec: Spec, statics: Statics, environment: dict[str, Any]) -> Fingerprints:
         """Write what never changes again, and the folders of the rest.
@@ -64,7 +64,7 @@ class SessionFolder:
         Returns:
             The fingerprints of what never changes.
         """
-        for name in (STATIC, CHECKPOINTS, METRICS):
+        for name in (STATIC, CHECKPOINTS, METRICS, COPIES):
             (self.path / name).mkdir()
         contents = Contents()
         contents.add_json(ENVIRONMENT, environment)
@@ -105,22 +105,25 @@ class SessionFolder:
 
     def _strange(self) -> Iterator[str]:
         """The files and folders in it that no session has, by their path below it."""
-        ours = (*_OURS, *_OPTIONAL)
-        yield from (p.name for p in self.path.iterdir() if p.name not in ours and not _may_stay(p))
-        metrics = self.path / METRICS
-        for path in metrics.iterdir() if metrics.is_dir() else ():
-            if not (path.suffix == ".csv" and path.stem.isdigit()) and not _may_stay(path):
-                yield f"{METRICS}/{path.name}"
+        known = (*_OURS, *_OPTIONAL)
+        yield from (p.name for p in self.path.iterdir() if p.name not in known and not _may_stay(p))
+        for folder, others in ((METRICS, ()), (COPIES, (CHANGES,))):
+            inside = self.path / folder
+            for path in inside.iterdir() if inside.is_dir() else ():
+                ours = path.suffix == ".csv" and path.stem.isdigit()
+                if not (ours or path.name in others or _may_stay(path)):
+                    yield f"{folder}/{path.name}"
         names = self.checkpoints.names()
         for path in self.checkpoints.folder.iterdir():
             if path.name not in names and not _may_stay(path):
                 yield f"{CHECKPOINTS}/{path.name}"
 
-    def sound(self, which: str = LAST) -> Checkpoint:
+    def sound(self, which: str = LAST, with_logs: bool = True) -> Checkpoint:
         """A checkpoint that is as it was written, in a session that is so too.
 
         Args:
             which: ``last``, ``best``, or a step.
+            with_logs: Whether the history is needed too.
 
         Raises:
             SessionError: This is no session folder; or it is damaged, so that it cannot be used.
@@ -128,11 +131,12 @@ class SessionFolder:
         if not self.is_there:
             raise SessionError(why_no_session(self.path))
         refuse_links(self.path, _OURS)
+        checkpoints = self.checkpoints if with_logs else self.weights
         best = None
         if which != LAST:
-            newest = spec_of(self.read_spec(self.checkpoints.newest_sound()))
+            newest = spec_of(self.read_spec(checkpoints.newest_sound()))
             best = None if newest is None else best_of(newest.checkpoints)
-        checkpoint = self.checkpoints.chosen(which, best)
+        checkpoint = checkpoints.chosen(which, best)
         fixed = checkpoint.manifest.fixed
         wrong = dict(
             differing(self.path, {n: f for n, f in fixed.items() if not is_held(self.path / n)})
@@ -146,15 +150,15 @@ class SessionFolder:
             _warn(f"{shown_path(self.environment)} {told}")
         return checkpoint
 
-    def usable(self, which: str = LAST) -> Checkpoint:
-        """A sound checkpoint, and none that turned out to be unusable.
+    def usable(self, which: str = LAST, with_logs: bool = True) -> Checkpoint:
+        """A sound checkpoint, and none that turned out to be unusable; see :meth:`sound`.
 
         Raises:
             Unusable: There is none but such; this is why the newest of them is.
             SessionError: There is none for other reasons, as :meth:`sound` says.
         """
         try:
-            return self.sound(which)
+            return self.sound(which, with_logs)
         except SessionError:
             first = next(iter(self.checkpoints.unusable.values()), None)
             if first is None:
@@ -181,33 +185,28 @@ class SessionFolder:
         except Unsound as error:
             raise SessionError(f"{shown_path(checkpoint.path / CODE)} {error}") from None
 
-    def history(self, checkpoint: Checkpoint) -> History:
-        """The rows up to a state."""
-        names = (name for name in checkpoint.manifest.session if name.startswith(f"{METRICS}/"))
-        texts = {int(Path(name).stem): checkpoint.manifest.text(name) for name in names}
-        return History(self.path, texts)
+    def logs(self, checkpoint: Checkpoint) -> Logs:
+        """The history, and what was changed, up to a state."""
+        return Logs(self.path, checkpoint.logs)
 
-    def tell_damage(self, checkpoint: Checkpoint, history: History) -> None:
+    def tell_damage(self, checkpoint: Checkpoint, logs: Logs) -> None:
         """Warn of what is not as the checkpoint has it; training puts it back."""
-        for line in history.damage():
+        for line in logs.damage():
             _warn(line)
-        for name in _MIRRORED:
-            path, stored = self.path / name, checkpoint.manifest.text(name)
-            found = holds(path, stored)
-            if found is None and stored:
-                _warn(f"{shown_path(path)} is missing; the checkpoint has it")
-            elif found is False:
-                _warn(
-                    f"{shown_path(path)} is not as the checkpoint has it, which counts; what is to "
-                    "be changed can be given as --set"
-                )
+        begins = holds(self.spec, checkpoint.manifest.text(SPEC))
+        if begins is None:
+            _warn(f"{shown_path(self.spec)} is missing; the checkpoint has it")
+        elif not begins:
+            _warn(
+                f"{shown_path(self.spec)} is not as the checkpoint has it, which counts; what is "
+                "to be changed can be given as --set"
+            )
 
-    def mirror(self, spec: bytes, log: bytes) -> None:
-        """Bring the files that checkpoints hold copies of to a state."""
-        refuse_links(self.path, _MIRRORED)
-        for path, data in ((self.spec, spec), (self.path / CHANGES, log)):
-            if not holds(path, data) and (data or path.exists()):
-                replace_file(path, data)
+    def mirror(self, spec: bytes) -> None:
+        """Bring ``spec.json`` to a state; what a checkpoint has of it is what counts."""
+        refuse_links(self.path, (SPEC,))
+        if not holds(self.spec, spec):
+            replace_file(self.spec, spec)
 
     def statics(self, checkpoint: Checkpoint) -> Statics:
         """The split indices, and the states of the fitted preprocessors."""

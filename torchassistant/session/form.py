@@ -20,7 +20,8 @@ from torchassistant.data.randomness import expect_random_state
 from torchassistant.errors import ConfigError
 from torchassistant.files import Unsound, parsed_json
 from torchassistant.session.contents import read_state
-from torchassistant.session.history import METRICS, parsed_rows
+from torchassistant.session.history import parsed_rows
+from torchassistant.session.logs import METRICS
 from torchassistant.session.manifest import Damaged, Manifest
 from torchassistant.session.storage import read_json, read_tensors
 from torchassistant.training import Progress, Row
@@ -70,12 +71,13 @@ def stored_spec(manifest: Manifest) -> dict[str, Any]:
     return dict(data)
 
 
-def expect_form(folder: Path, manifest: Manifest) -> None:
+def expect_form(folder: Path, manifest: Manifest, logs: Mapping[str, bytes] | None) -> None:
     """See that all that a checkpoint holds has the form in which states are written.
 
     Args:
         folder: Its folder.
         manifest: What it says that it holds; the files are as it says.
+        logs: The history up to it, by names of files; None where it is not needed.
 
     Raises:
         FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
@@ -83,7 +85,7 @@ def expect_form(folder: Path, manifest: Manifest) -> None:
     """
     _expect_files(manifest)
     spec = _spec(manifest)
-    rows = dict(_rows(manifest))
+    rows = None if logs is None else dict(_rows(logs))
     with _blaming(CODE):
         _expect_code(read_json(folder / CODE))
     for name in manifest.files:
@@ -123,11 +125,6 @@ def _expect_files(manifest: Manifest) -> None:
     for name in (f"{STATE}.json", CODE):
         if name not in manifest.files:
             raise Damaged(f"{name} is missing in its manifest")
-    for name in manifest.session:
-        number = name.removeprefix(f"{METRICS}/").removesuffix(".csv")
-        is_history = name == f"{METRICS}/{number}.csv" and number.isdecimal()
-        if name.startswith(f"{METRICS}/") and not (is_history and number.isascii()):
-            raise Damaged(f"{name} is no history of a stage")
 
 
 def _spec(manifest: Manifest) -> Spec:
@@ -142,11 +139,11 @@ def _spec(manifest: Manifest) -> Spec:
     return spec
 
 
-def _rows(manifest: Manifest) -> Iterator[tuple[int, list[Row]]]:
-    for name in manifest.session:
+def _rows(logs: Mapping[str, bytes]) -> Iterator[tuple[int, list[Row]]]:
+    for name, text in logs.items():
         if name.startswith(f"{METRICS}/"):
             with _blaming(name):
-                yield int(Path(name).stem), parsed_rows(manifest.text(name))
+                yield int(Path(name).stem), parsed_rows(text)
 
 
 def _expect_code(code: Any) -> None:
@@ -249,7 +246,7 @@ def _is_table(value: Any, fits: Callable[[Any], bool] = lambda value: True) -> b
 
 
 def _expect_to_fit(
-    progress: Progress, step: int, spec: Spec, rows: Mapping[int, list[Row]]
+    progress: Progress, step: int, spec: Spec, rows: Mapping[int, list[Row]] | None
 ) -> None:
     """See that the progress fits what else is stored."""
     stages = spec.train.stages
@@ -258,7 +255,7 @@ def _expect_to_fit(
         progress.stage <= len(stages),
         f"is of stage {progress.stage + 1}, and there are {len(stages)}",
     )
-    epochs = sum(map(len, rows.values()))
+    epochs = progress.epoch if rows is None else sum(map(len, rows.values()))
     _expect(
         progress.epoch == epochs and progress.stage_epoch <= epochs,
         f"is of epoch {progress.epoch}, and the history has {epochs}",

@@ -115,7 +115,7 @@ def _loaded(
             # What has changed may be why, and an earlier state would take the training back.
             raise SessionError(*error.problems) from error.__cause__
         raise
-    folder.tell_damage(found, session.rows)
+    folder.tell_damage(found, session.logs)
     session.redrawn = {
         name: drawn for name, drawn in statics.splits.items() if drawn is not stored.get(name)
     }

@@ -22,12 +22,15 @@ MANIFEST = "manifest.json"
 _MOST = 2**28
 """Bytes of a manifest; those of earlier versions hold the whole history."""
 
-FORMAT = 3
+FORMAT = 4
 """Of the session folder, as it was when the state was saved. 2: state stood under sentences, as
-``the scheduler of "adam"``; 3: it stands under ids, as ``schedulers/adam``."""
+``the scheduler of "adam"``; 3: it stands under ids, as ``schedulers/adam``, and each manifest held
+the whole history; 4: it holds the length and the digest of it."""
 
-READ = (2, 3)
+READ = (2, 3, 4)
 """The formats that can be read."""
+
+_LOGS_SINCE = 4
 
 Fingerprints = Mapping[str, Mapping[str, Any]]
 
@@ -39,15 +42,17 @@ class Manifest:
     Args:
         files: The fingerprint of each file of the checkpoint, by path below it.
         session: Those of the files of the session as they were then, by path below it; with the
-            ``text`` of those that change while it is trained.
+            ``text`` of those that may be replaced, and before format 4 of those in ``logs`` too.
         scores: The row of the history that the state was saved with; empty within an epoch.
         format: In which form all of it was written.
+        logs: The fingerprints of what the files of the session that are only added to held then.
     """
 
     files: Fingerprints
     session: Fingerprints
     scores: Mapping[str, float] = field(default_factory=dict)
     format: int = FORMAT
+    logs: Fingerprints = field(default_factory=dict)
 
     def text(self, name: str) -> bytes:
         """What a file of the session held; nothing where there was none."""
@@ -64,6 +69,7 @@ class Manifest:
             "format": self.format,
             "files": dict(self.files),
             "session": dict(self.session),
+            **({"logs": dict(self.logs)} if self.format >= _LOGS_SINCE else {}),
             "scores": dict(self.scores),
         }
         digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
@@ -71,7 +77,7 @@ class Manifest:
 
 
 def of_text(data: bytes) -> dict[str, Any]:
-    """The fingerprint of a file that changes, which holds this now."""
+    """The fingerprint of a file that may be replaced, which holds this now."""
     digest = hashlib.sha256(data).hexdigest()
     return {"size": len(data), "sha256": digest, "text": data.decode()}
 
@@ -89,6 +95,7 @@ def write_manifest(
     names: Iterable[str],
     session: Fingerprints,
     scores: Mapping[str, float] | None = None,
+    logs: Fingerprints | None = None,
 ) -> None:
     """Seal a folder that holds all its files.
 
@@ -97,9 +104,10 @@ def write_manifest(
         names: The paths of its files; nobody looks for them, as one might be overlooked.
         session: The fingerprints of the files of the session.
         scores: The row of the history, if there is one; finite.
+        logs: The fingerprints of what the files that are only added to hold by now.
     """
     files = {name: fingerprint(folder / name) for name in names}
-    manifest = Manifest(files, session, scores or {})
+    manifest = Manifest(files, session, scores or {}, logs=logs or {})
     replace_file(folder / MANIFEST, as_json(manifest.data()))
 
 
@@ -129,6 +137,8 @@ def read_manifest(folder: Path) -> Manifest:
         data = parsed_json(raw)
         written = data.get("format")
         if type(written) is int and written > FORMAT:
+            if _was_of_this_format(data):
+                raise Damaged(f"{MANIFEST} is not what was written (its format differs)")
             raise LaterFormat(
                 f"{shown_path(folder)} has the format {written}, which a later version of "
                 f"TorchAssistant writes; this one reads formats up to {FORMAT}: update it "
@@ -136,7 +146,8 @@ def read_manifest(folder: Path) -> Manifest:
             )
         if type(written) is not int or written not in READ:
             raise Damaged(f"{MANIFEST} has the format {written!r}, and not one of {READ}")
-        manifest = Manifest(data["files"], data["session"], data["scores"], written)
+        logs = data["logs"] if written >= _LOGS_SINCE else {}
+        manifest = Manifest(data["files"], data["session"], data["scores"], written, logs)
         is_whole = as_json(manifest.data()) == raw
     except (FileNotFoundError, NotADirectoryError):
         raise Damaged(f"{MANIFEST} is missing") from None
@@ -156,7 +167,7 @@ def _expect_form(manifest: Manifest) -> None:
     Raises:
         Damaged: It does not.
     """
-    for name, told in {**manifest.files, **manifest.session}.items():
+    for name, told in {**manifest.files, **manifest.session, **manifest.logs}.items():
         if not _is_below(name):
             raise Damaged(f"{MANIFEST} names {name!r}, which is no file below a folder")
         if not (isinstance(told, dict) and _is_fingerprint(told)):
@@ -187,3 +198,12 @@ def _is_fingerprint(told: Mapping[str, Any]) -> bool:
         and re.fullmatch("[0-9a-f]{64}", digest) is not None
         and isinstance(told.get("text", ""), str)
     )
+
+
+def _was_of_this_format(data: Mapping[str, Any]) -> bool:
+    """Whether a manifest is as this version wrote it, but for the number of its format."""
+    try:
+        then = Manifest(data["files"], data["session"], data["scores"], FORMAT, data["logs"])
+        return bool(then.data()["sha256"] == data["sha256"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False

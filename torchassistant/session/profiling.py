@@ -68,6 +68,7 @@ class _Traces:
         self.was_asked = True
         path = self._new_path()
         try:
+            path.parent.mkdir(exist_ok=True)  # not the session folder, where it is gone
             replace_file(path, _exported(profiler))
         except OSError as error:
             self.reporter.noted(f"error: the trace could not be written: {error}")

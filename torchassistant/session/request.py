@@ -98,7 +98,7 @@ class Request(Generic[Wish]):
     def _choose(self) -> None:
         """Choose a checkpoint, and lay the config over the one that it was saved with."""
         try:
-            self.checkpoint = self.folder.usable(self.which)
+            self.checkpoint = self.folder.usable(self.which, with_logs=False)
         except SessionError as error:
             if not self.source:
                 raise
@@ -215,7 +215,7 @@ class Request(Generic[Wish]):
             except FileNotFoundError:
                 if self.checkpoint.path.is_dir():
                     raise
-                self.checkpoint = self.folder.sound()
+                self.checkpoint = self.folder.sound(with_logs=False)
 
     def _expect_no_refitting(self, session: Session) -> None:
         """Attributes that were stored when a preprocessor was fitted stand over its arguments."""

@@ -25,11 +25,12 @@ from torchassistant.session.checkpoints import Checkpoint
 from torchassistant.session.contents import Contents
 from torchassistant.session.environment import circumstances, differences
 from torchassistant.session.excuses import excuses, made_anew
-from torchassistant.session.folder import CHANGES, SessionFolder
+from torchassistant.session.folder import SessionFolder
 from torchassistant.session.form import CODE, SPEC
 from torchassistant.session.history import History
 from torchassistant.session.keeper import SessionKeeper
 from torchassistant.session.lock import only_trainer
+from torchassistant.session.logs import CHANGES, Logs
 from torchassistant.session.manifest import Fingerprints, of_text
 from torchassistant.session.prediction import predict
 from torchassistant.session.state import has_weights_of, restore
@@ -68,9 +69,9 @@ class Session(Parts):
         self.spec = spec
         self.progress = Progress()
         self.builder: Builder
-        self.rows = History(self.folder.path)
+        self.logs = Logs(self.folder.path)
+        self.rows = History(self.logs)
         self.code: Code = {}
-        self.log = b""
         self.fixed: Fingerprints = {}
         self.changed: list[Change] = []
         self.redrawn: dict[str, list[torch.Tensor]] = {}
@@ -114,8 +115,8 @@ class Session(Parts):
             made_anew=made_anew(checkpoint, self.spec),
         )
         self.progress, self._random = restored.progress, restored.random
-        self.rows = self.folder.history(checkpoint)
-        self.log = checkpoint.manifest.text(CHANGES)
+        self.logs = self.folder.logs(checkpoint)
+        self.rows = History(self.logs)
         self.fixed = checkpoint.manifest.fixed
         self._restored_from = checkpoint.path.name
         found = list(differences(restored.environment, circumstances(self.device)))
@@ -129,10 +130,10 @@ class Session(Parts):
         """Add the user's code to a checkpoint.
 
         Returns:
-            The fingerprints of the files that say how the session was described.
+            The fingerprint of the file that says how the session was described.
         """
         contents.add_json(CODE, self.code)
-        return {SPEC: of_text(as_json(as_data(self.spec))), CHANGES: of_text(self.log)}
+        return {SPEC: of_text(as_json(as_data(self.spec)))}
 
     def train(self, reporter: Reporter | None = None, stop: StopRequest | None = None) -> None:
         """Train until every stage is done. A finished session is left as it is.
@@ -163,7 +164,7 @@ class Session(Parts):
 
     def _save(self) -> None:
         """Save what could not be saved when it was trained."""
-        keeper = self._keeper()
+        keeper = self._keeper(StopRequest())
         keeper.keep()
         keeper.finish()
         self._unsaved = False
@@ -175,7 +176,7 @@ class Session(Parts):
             raise SessionError(f"{shown_path(self.path)} was changed meanwhile; load it again")
         self.restore(newest)
 
-    def _keeper(self) -> SessionKeeper:
+    def _keeper(self, stop: StopRequest) -> SessionKeeper:
         return SessionKeeper(
             self,
             self.progress,
@@ -184,18 +185,20 @@ class Session(Parts):
             self.spec.checkpoints,
             self.fixed,
             self.record,
+            stop,
         )
 
     def _train(self, reporter: Reporter, stop: StopRequest) -> None:
         self._is_fresh = False
         clear_aside(self.path)
         clear_aside(self.folder.checkpoints.folder)
-        self.rows.repair()
+        self.logs.repair()
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
-        keeper = self._keeper()
+        keeper = self._keeper(stop)
         self._begin(keeper)
+        stop.hear_of_save(keeper.attend)
         try:
             while not self.finished:
                 index = self.progress.stage
@@ -227,14 +230,14 @@ class Session(Parts):
             )
             self.redrawn = {}
             entries = [change.entry(self.progress) for change in self.changed]
-            self.log += log_of(entries)
+            self.logs.add(CHANGES, log_of(entries))
             self.changed = []
             keeper.keep()
             keeper.finish()
         elif self.progress.step == 0 and not has_weights_of(newest, self):
             # Weights were put in from Python since the session was created.
             keeper.keep()
-        self.folder.mirror(as_json(as_data(self.spec)), self.log)
+        self.folder.mirror(as_json(as_data(self.spec)))
 
     def _stopped(self, error: Interrupted, keeper: SessionKeeper, stop: StopRequest) -> Interrupted:
         """What there is to say of a run that was asked to stop."""

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,11 +45,12 @@ whole, and hardly any of it is zeros. A sparse terabyte would be read for hours.
 
 
 @contextmanager
-def new_folder(path: Path, replaces: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, replaces: bool = False, makes_parents: bool = True) -> Iterator[Path]:
     """A folder that appears under its name when it is whole, or not at all.
 
     Args:
         path: Its name; an empty folder of that name is replaced.
+        makes_parents: Whether the folders around it are made where they are missing.
         replaces: Whether there is a whole folder of that name, which stays until the new one is
             whole, and is then removed.
 
@@ -58,8 +60,9 @@ def new_folder(path: Path, replaces: bool = False) -> Iterator[Path]:
     Raises:
         OSError: It could not be written; or there is such a folder, and it is not empty.
     """
-    parents = [parent for parent in path.parents if not parent.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    parents = [parent for parent in path.parents if not parent.exists()] if makes_parents else []
+    if parents:
+        path.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{path.name}-", dir=path.parent))
     is_whole = False
     try:
@@ -164,6 +167,8 @@ def continue_file(path: Path, size: int, data: bytes, sync: bool) -> None:
     except Unsound as error:
         raise OSError(errno.EINVAL, str(error), str(path)) from None
     with os.fdopen(handle, "wb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
         file.truncate(size)
         file.seek(size)
         file.write(data)
@@ -202,20 +207,9 @@ def read_json(path: Path) -> Any:
 
 def holds(path: Path, data: bytes) -> bool | None:
     """Whether a file has these bytes and no others; None where there is no regular file."""
-    found = _beginning(path, len(data) + 1)
-    return None if found is None else found == data
-
-
-def begins_with(path: Path, data: bytes | bytearray) -> bool | None:
-    """Whether a file begins with these bytes; None where there is no regular file."""
-    found = _beginning(path, len(data))
-    return None if found is None else found == data
-
-
-def _beginning(path: Path, size: int) -> bytes | None:
     try:
         with open_regular(path) as file:
-            return file.read(size)
+            return file.read(len(data) + 1) == data
     except (FileNotFoundError, NotADirectoryError, Unsound):
         return None
 

@@ -11,9 +11,13 @@ class Writer:
     """A thread that writes. It ends with the process, whatever it is doing.
 
     A failure stays until it is fetched; what is asked for after it is done all the same.
+
+    Args:
+        on_failure: Called by that thread when there is one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_failure: Callable[[], None]) -> None:
+        self._on_failure = on_failure
         self._jobs: queue.Queue[Callable[[], None]] = queue.Queue()
         self._thread: threading.Thread | None = None
         self.failures: list[Exception] = []
@@ -41,6 +45,7 @@ class Writer:
                 job()
             except Exception as error:
                 self.failures.append(error)
+                self._on_failure()
             finally:
                 del job  # it holds a copy of the whole state
                 self._jobs.task_done()

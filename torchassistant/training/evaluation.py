@@ -16,7 +16,7 @@ from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frames
 from torchassistant.graph import evaluating
 from torchassistant.training.pipeline import Pipeline
-from torchassistant.training.progress import StopRequest
+from torchassistant.training.progress import Checked, StopRequest
 from torchassistant.training.reporting import Reporter
 from torchassistant.training.scoring import RunningMean, stretched_in, tell_stretched
 
@@ -28,7 +28,7 @@ def evaluate(
     pipeline: Pipeline,
     steps: Steps = 1.0,
     reporter: Reporter | None = None,
-    stop: StopRequest | None = None,
+    stop: Checked | None = None,
 ) -> dict[str, float]:
     """Losses (means over samples) and metrics (of the whole pass) by display name.
 
@@ -54,7 +54,7 @@ def evaluate_over(
     pipeline: Pipeline,
     steps: Steps = 1.0,
     reporter: Reporter | None = None,
-    stop: StopRequest | None = None,
+    stop: Checked | None = None,
 ) -> dict[str, float]:
     """The same over the evaluation data of the pipeline, for who evaluates it again and again."""
     reporter, stop = reporter or Reporter(), stop or StopRequest()
@@ -112,7 +112,7 @@ def evaluate_over(
     return results
 
 
-def _waited_for(data: Injector, frames: Iterator[Frames], stop: StopRequest) -> Iterator[Frames]:
+def _waited_for(data: Injector, frames: Iterator[Frames], stop: Checked) -> Iterator[Frames]:
     """The same frames; while a worker is waited for, nothing has to be finished."""
     while True:
         try:

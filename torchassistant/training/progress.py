@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from torchassistant.data.workers import can_be_interrupted
 from torchassistant.errors import Interrupted
@@ -91,6 +91,20 @@ class StageHistory(list[Row]):
         self.iterations = iterations
 
 
+class SaveAsked(BaseException):
+    """A validation is left so that the state can be saved, and run again then.
+
+    Like :class:`Interrupted` it is no ``Exception``, which code of the user might answer.
+    """
+
+
+class Checked(Protocol):
+    """What ends a pass over data, where somebody has asked for that."""
+
+    def check(self) -> None:
+        """Raise where it is to end; asked after each batch, and before one is waited for."""
+
+
 class StopRequest:
     """Asks a running stage to stop after the iteration at hand.
 
@@ -98,12 +112,28 @@ class StopRequest:
         signum: None until a signal handler, or another thread, sets it.
         saving: Whether the iteration is finished, and the state is being saved.
         at_once: Whether nothing was finished: what is in memory is not fit to be saved.
+        save_asked: Whether the state is to be saved as soon as it is fit for that, and the run to
+            go on; until that is done.
     """
 
     def __init__(self) -> None:
         self.signum: int | None = None
         self.saving = False
         self.at_once = False
+        self.save_asked = False
+        self._then: Callable[[], None] | None = None
+
+    def ask_save(self) -> None:
+        """For a signal handler: save the state after the iteration at hand, and go on."""
+        self.save_asked = True
+        if self._then is not None:
+            self._then()
+
+    def hear_of_save(self, then: Callable[[], None]) -> None:
+        """Call this when somebody asks for the state, or has asked for it already."""
+        self._then = then
+        if self.save_asked:
+            then()
 
     def ask(self, signum: int) -> None:
         """For a signal handler: stop soon; asked again, stop at once.

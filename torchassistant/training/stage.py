@@ -24,6 +24,7 @@ from torchassistant.training.progress import (
     EpochProgress,
     Progress,
     Row,
+    SaveAsked,
     StageHistory,
     StopRequest,
 )
@@ -123,6 +124,9 @@ class Keeper(Protocol):
     def epoch_finished(self, row: Row) -> None:
         """Keep the row of an epoch, and the state where that is due."""
 
+    def is_asked(self) -> bool:
+        """Whether the state is to be kept in the middle of a validation."""
+
 
 def train_stage(
     stage: Stage,
@@ -175,7 +179,7 @@ def train_stage(
             timing.start()
             try:
                 met = _train_epoch(stage, trainers, progress, keeper, reporter, stop, clock, timing)
-                row = _row(stage, progress, met, checks, reporter, stop, timing)
+                row = _row(stage, progress, met, checks, reporter, stop, timing, keeper)
             except Interrupted:
                 if not stop.at_once:
                     stop.saving = True
@@ -293,23 +297,63 @@ def _row(
     reporter: Reporter,
     stop: StopRequest,
     timing: Timing,
+    keeper: Keeper,
 ) -> Row:
-    results: dict[str, Mapping[str, float]] = dict(met)
-    put_back = buffers_of(m for pipeline in stage.validation for m in pipeline.reached)
-    try:
-        for pipeline in stage.validation:
-            steps = stage.eval_steps.get(pipeline.name, 1.0)
-            data = checks[pipeline.name]
-            with timing.of(VALIDATION):
-                results[pipeline.name] = evaluate_over(data, pipeline, steps, reporter, stop)
-    except Interrupted:
-        # Validation is run again: what a model changes in eval mode must not be changed twice.
-        put_back()
-        raise
+    asked = _InValidation(stop, keeper)
+    results = {**met, **_validated(stage, checks, reporter, asked, timing)}
     row: Row = {"epoch": progress.epoch + 1, "step": progress.step}
     for (pipeline_name, shown_as), column in stage.columns.items():
         row[column] = results[pipeline_name][shown_as]
     return row
+
+
+class _InValidation:
+    """Ends a validation where the run is to stop, or the state to be saved.
+
+    Args:
+        stop: Knows what was asked for.
+        keeper: Knows whether the state was saved already.
+    """
+
+    def __init__(self, stop: StopRequest, keeper: Keeper) -> None:
+        self.stop = stop
+        self.keeper = keeper
+
+    def check(self) -> None:
+        self.stop.check()
+        if self.stop.save_asked and self.keeper.is_asked():
+            raise SaveAsked
+
+
+def _validated(
+    stage: Stage,
+    checks: Mapping[str, Injector],
+    reporter: Reporter,
+    asked: _InValidation,
+    timing: Timing,
+) -> dict[str, Mapping[str, float]]:
+    """The results of each validation pipeline, by its name.
+
+    Where validation is left, it is run again: what a model changes in eval mode must not be
+    changed twice.
+    """
+    put_back = buffers_of(m for pipeline in stage.validation for m in pipeline.reached)
+    while True:
+        results: dict[str, Mapping[str, float]] = {}
+        try:
+            for pipeline in stage.validation:
+                steps = stage.eval_steps.get(pipeline.name, 1.0)
+                data = checks[pipeline.name]
+                with timing.of(VALIDATION):
+                    results[pipeline.name] = evaluate_over(data, pipeline, steps, reporter, asked)
+            return results
+        except Interrupted:
+            put_back()
+            raise
+        except SaveAsked:
+            put_back()
+            with timing.of(CHECKPOINT):
+                asked.keeper.keep()
 
 
 def _step_schedulers(stage: Stage, row: Row) -> None:

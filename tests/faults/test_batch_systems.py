@@ -1,0 +1,145 @@
+"""What terminals and batch systems send: SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU; to a process or all."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from faults import (
+    Reference,
+    Tally,
+    assert_exact,
+    assert_sound,
+    checkpoints_of,
+    counted,
+    dice,
+    step_of,
+    tallied,
+    write_json,
+)
+from lab import Lab, Victim, finish
+from test_read_only import INFERENCE
+from test_signals import MOST_DYING, MOST_SECONDS, signalled
+
+STOPPING = (signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU)
+SAVED = "is saved in run, as was asked for"
+
+
+def sleeping(lab: Lab, session: Path, **options: object) -> Victim:
+    """A run that takes a while, and listens."""
+    victim = lab.start(session.parent, "train", "run", env={"FAULTS_SLEEP": "0.02"}, **options)
+    victim.listens(signal.SIGALRM)
+    return victim
+
+
+def saved_on_the_way(lab: Lab, folder: Path, reference: Reference, number: int) -> None:
+    """A run that is asked for its state three times, with all of its workers, and goes on."""
+    random = dice("save", number)
+    session = reference.copy(folder)
+    victim = sleeping(lab, session)
+    for _ in range(3):
+        time.sleep(random.uniform(0.05, 0.5))
+        if victim.running():
+            victim.kill(signal.SIGUSR1, group=True)
+    assert victim.wait() == 0, victim.told
+    assert SAVED in victim.told, victim.told
+    assert "error:" not in victim.told, victim.told
+    assert not victim.survivors(MOST_DYING)
+    assert_exact(session, reference)
+
+
+def test_it_is_saved_and_stopped(lab: Lab, tmp_path: Path) -> None:
+    """And goes on to the same bytes."""
+    tally = Tally("a batch system stops runs")
+    for number, signum in enumerate(STOPPING):
+        reference = lab.reference(workers=(2, 0)[number % 2])
+        with tally.run(signum.name):
+            session = reference.copy(tmp_path / signum.name)
+            random = dice("batch", number)
+            signalled(lab, session, reference, random, signum, group=True, twice=False)
+            finish(lab, session, reference)
+    tally.close()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_it_is_saved_and_goes_on(lab: Lab, tmp_path: Path, workers: int) -> None:
+    saved_on_the_way(lab, tmp_path, lab.reference(workers=workers), workers)
+
+
+@pytest.mark.faults
+def test_signals_of_batch_systems(lab: Lab, tmp_path: Path) -> None:
+    with tallied("SIGHUP, SIGUSR2 or SIGXCPU at a random moment") as tally:
+        for number in range(counted(50)):
+            signum, workers = STOPPING[number % 3], (0, 2)[number % 2]
+            reference = lab.reference(workers=workers)
+            with tally.run(f"run {number}: {signum.name}, {workers} workers"):
+                session = reference.copy(tmp_path / str(number))
+                random = dice("batch", number)
+                group = bool(random.randrange(2))
+                signalled(lab, session, reference, random, signum, group, twice=False)
+                finish(lab, session, reference)
+    with tallied("SIGUSR1 three times at random moments") as tally:
+        for number in range(counted(30)):
+            with tally.run(f"run {number}"):
+                reference = lab.reference(workers=(0, 2)[number % 2])
+                saved_on_the_way(lab, tmp_path / f"saved {number}", reference, number)
+
+
+def test_a_signal_that_comes_again_by_itself_is_no_hurry(lab: Lab, tmp_path: Path) -> None:
+    """A closed terminal tells twice, and a batch system sends SIGTERM after its warning."""
+    reference = lab.reference(workers=2)
+    session = reference.copy(tmp_path)
+    iterations = tmp_path / "iterations"
+    iterations.touch()
+    victim = lab.start(
+        tmp_path, "train", "run", env={"FAULTS_SLEEP": "0.02", "FAULTS_COUNT": str(iterations)}
+    )
+    victim.listens(signal.SIGALRM)
+    time.sleep(0.5)
+    for signum in (signal.SIGHUP, signal.SIGHUP, signal.SIGXCPU, signal.SIGTERM, signal.SIGHUP):
+        victim.kill(signum, group=True)
+    assert victim.wait(MOST_SECONDS) == 128 + signal.SIGHUP, victim.told
+    assert victim.told.splitlines()[-1].startswith("ended by SIGHUP: the state after iteration")
+    assert step_of(checkpoints_of(session)[-1]) == iterations.stat().st_size
+    assert not victim.survivors(MOST_DYING)
+    finish(lab, session, reference)
+
+
+def test_under_nohup_it_goes_on(lab: Lab, tmp_path: Path) -> None:
+    reference = lab.reference(workers=2)
+    session = reference.copy(tmp_path)
+    victim = sleeping(lab, session, patches=["ignoring_hangup"])
+    time.sleep(0.3)
+    victim.kill(signal.SIGHUP, group=True)
+    assert victim.wait() == 0, victim.told
+    assert_exact(session, reference)
+
+
+def test_asked_before_there_is_anything_to_save(lab: Lab, tmp_path: Path) -> None:
+    """It ends no command, at no moment; while a session is loaded, it is kept in mind."""
+    reference = lab.reference()
+    session = reference.copy(tmp_path)
+    write_json(tmp_path / "inference.json", INFERENCE)
+    commands = {
+        "init new.json": "nothing is trained",
+        "evaluate run": "nothing is trained",
+        "infer inference.json 1,2": "nothing is trained",
+        "train run": "saved after the first iteration",
+    }
+    (tmp_path / "new.json").write_text(
+        (reference.folder / "config.json").read_text().replace('"run"', '"new"', 1)
+    )
+    for command, told in commands.items():
+        victim = lab.start(tmp_path, *command.split(), env={"FAULTS_SLEEP": "0.01"})
+        victim.listens(signal.SIGUSR1)
+        while victim.running():
+            victim.kill(signal.SIGUSR1)
+            time.sleep(0.01)
+        assert victim.status == 0, f"{command}: {victim.status}\n{victim.told}"
+        assert told in victim.told, f"{command}: {victim.told}"
+        assert "Traceback" not in victim.told, victim.told
+    assert SAVED in victim.told
+    assert_sound(session)
+    assert_exact(session, reference)
