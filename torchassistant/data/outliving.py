@@ -93,7 +93,8 @@ def end_with_parent(by_first_thread: bool) -> None:
     wait = _waiting_for(parent.pid)
     if not parent.is_alive():
         os._exit(1)
-    threading.Thread(target=_end_after, args=(wait or parent.join,), daemon=True).start()
+    ended = parent.join if wait is None else wait
+    threading.Thread(target=_end_after, args=(ended,), daemon=True).start()
 
 
 _SIGNAL_AT_DEATH_OF_PARENT = 1
