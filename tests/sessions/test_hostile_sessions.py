@@ -415,7 +415,15 @@ def test_preprocessors_that_are_none(run: Path, data: bytes) -> None:
         load_session(run)
 
 
-LITTER = ("._norm.json", ".DS_Store", "Thumbs.db", "norm.json~", ".norm.json.swp", "x.json")
+LITTER = (
+    "\u00b2.csv",
+    "._norm.json",
+    ".DS_Store",
+    "Thumbs.db",
+    "norm.json~",
+    ".norm.json.swp",
+    "x.json",
+)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ class SessionFolder:
         yield from (p.name for p in self.path.iterdir() if p.name not in ours and not _may_stay(p))
         metrics = self.path / METRICS
         for path in metrics.iterdir() if metrics.is_dir() else ():
-            if not (path.suffix == ".csv" and path.stem.isdigit()) and not _may_stay(path):
+            if not (path.suffix == ".csv" and path.stem.isdecimal()) and not _may_stay(path):
                 yield f"{METRICS}/{path.name}"
         names = self.checkpoints.names()
         for path in self.checkpoints.folder.iterdir():

@@ -105,7 +105,9 @@ class History:
         self._written.clear()
         (self.session / METRICS).mkdir(exist_ok=True)
         for path in (self.session / METRICS).glob("*.csv"):
-            if path.stem.isdigit() and int(path.stem) not in self.texts:
+            number = path.stem
+            is_ours = number.isascii() and number.isdecimal() and not path.is_dir()
+            if is_ours and int(number) not in self.texts:
                 path.unlink()
         for stage, text in self.texts.items():
             path = self.path(stage)
