@@ -345,6 +345,21 @@ def test_what_has_changed_since_takes_no_training_back(run: Path) -> None:
         evaluate_config(run, settings=["device=cpu", "optimizers.adam.kwargs.lr=0.5"])
 
 
+def test_what_does_not_fit_does_not_begin_the_run_anew(made: Path, tmp_path: Path) -> None:
+    """The state from before the first iteration fits nearly anything."""
+    session = create_session(config(), tmp_path / "run", preflight=False)
+    with pytest.raises(Enough):
+        session.train(After(3))
+    *_, first, newest = session.folder.checkpoints.names()
+    assert first == "0000000000"
+    MALFORMED["another shape"](tmp_path / "run" / "checkpoints" / newest)
+    with pytest.raises(SessionError, match=newest):
+        load_session(tmp_path / "run")
+    MALFORMED["a deep state"](tmp_path / "run" / "checkpoints" / newest)
+    loaded, _ = told_by(lambda: load_session(tmp_path / "run"))
+    assert loaded.progress.step == 0, "what is damaged is passed over"  # type: ignore[attr-defined]
+
+
 # The static files
 
 
@@ -400,7 +415,15 @@ def test_preprocessors_that_are_none(run: Path, data: bytes) -> None:
         load_session(run)
 
 
-LITTER = ("._norm.json", ".DS_Store", "Thumbs.db", "norm.json~", ".norm.json.swp", "x.json")
+LITTER = (
+    "\u00b2.csv",
+    "._norm.json",
+    ".DS_Store",
+    "Thumbs.db",
+    "norm.json~",
+    ".norm.json.swp",
+    "x.json",
+)
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,10 @@ class Checkpoints:
     def _first_sound(self, names: Sequence[str]) -> Checkpoint:
         found: list[str] = []
         for name in names:
+            if self.unusable and name not in self.unusable and _key(name)[0] == 0:
+                # Hardly anything has a state there. Where what was trained does not fit, that is
+                # to be mended, and to begin anew is for the user to say.
+                break
             try:
                 checkpoint = self._sound(name)
             except LaterFormat:

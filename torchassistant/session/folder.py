@@ -110,7 +110,7 @@ class SessionFolder:
         for folder, others in ((METRICS, ()), (COPIES, (CHANGES,))):
             inside = self.path / folder
             for path in inside.iterdir() if inside.is_dir() else ():
-                ours = path.suffix == ".csv" and path.stem.isdigit()
+                ours = path.suffix == ".csv" and path.stem.isdecimal()
                 if not (ours or path.name in others or _may_stay(path)):
                     yield f"{folder}/{path.name}"
         names = self.checkpoints.names()

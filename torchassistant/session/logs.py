@@ -172,7 +172,7 @@ class Logs:
             path
             for folder in (METRICS, COPIES)
             for path in (self.session / folder).glob("*.csv")
-            if path.stem.isdigit()
+            if path.stem.isascii() and path.stem.isdecimal() and not path.is_dir()
         ]
         for path in (*stages, *_places(self.session, CHANGES)):
             if path not in known and path.is_file():
