@@ -141,7 +141,7 @@ def described(data: Mapping[str, Any], key: str, with_arguments: bool = False) -
     for step in rest:
         if isinstance(part, Mapping):
             part = part.get(step)
-        if step.isdigit() and isinstance(part, list):
+        if step.isdecimal() and isinstance(part, list):
             part = part[int(step)] if int(step) < len(part) else None
     return None if part is None else _parts(part, keys)
 
