@@ -74,7 +74,7 @@ def expect_kind(tree: Any, block: type[Block], file: str = "") -> None:
 
 SESSION_PARTS = (
     *("spec.json", "environment.json", "changes.jsonl"),
-    *("static", "checkpoints", "metrics", "profile"),
+    *("static", "checkpoints", "metrics", "history", "profile"),
 )
 """What a session folder holds, and training alone writes."""
 
