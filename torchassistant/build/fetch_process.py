@@ -175,7 +175,7 @@ class Fetch:
             except Denied:
                 raise
             except Exception as error:
-                self.tried[url] = f"{getattr(error, 'reason', None) or error}"
+                self.tried[url] = str(getattr(error, "reason", error))
                 if "corrupted" in self.tried[url]:
                     self.tried[url] = f"what came has not the MD5 sum that torchvision pins, {md5}"
                 raise
@@ -218,7 +218,7 @@ def _outcome(fetch: Fetch) -> dict[str, Any]:
         while cause is not None:
             if isinstance(cause, Denied):
                 return {"denied": str(cause)}
-            cause = cause.__cause__ or cause.__context__
+            cause = cause.__context__ if cause.__cause__ is None else cause.__cause__
         if fetch.tried:
             return {"unreachable": fetch.tried}
         return {"raised": str(error) or type(error).__name__}

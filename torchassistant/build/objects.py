@@ -24,6 +24,7 @@ from torchassistant.build.pretrained import (
     LeftOut,
     called_without_weights,
     read_as_weights,
+    reads_from_hubs,
     reads_weights,
 )
 from torchassistant.build.roles import ROLES, is_itself
@@ -193,6 +194,8 @@ class ObjectMaker:
             with read_as_weights(self.dry, missing), self.fetching():
                 if self.left_out is not None and reads_weights(target):
                     return called_without_weights(target, args, kwargs, self.left_out)
+                if self.dry and reads_from_hubs(target):
+                    return called_without_weights(target, args, kwargs, LeftOut())
                 if is_dataset(target) or (self.dry and dataset_in(target) is not None):
                     return self.data.make(target, args, kwargs)
                 return target(*args, **kwargs)
@@ -233,7 +236,7 @@ def _hint(values: Sequence[Any], message: str) -> str:
 def _missing_in(error: BaseException | None) -> Missing | None:
     """What was missing in a dry run, where that is what an error comes from; else None."""
     while error is not None and not isinstance(error, Missing):
-        error = error.__cause__ or error.__context__
+        error = error.__context__ if error.__cause__ is None else error.__cause__
     return error
 
 
