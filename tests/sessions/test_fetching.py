@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -287,3 +288,30 @@ def test_a_class_of_the_user_fetches_nothing_in_a_check(lab: Lab) -> None:
     assert status == 2 and "the data of Digits is missing in data: init downloads it" in told
     assert not lab.server.asked and not (lab.folder / "data").exists()
     assert lab.run("init")[0] == 0
+
+
+HEADERS = {
+    "10^12 examples": b"\0\0\x08\3" + b"\xff\xff\xff\xff" * 3,
+    "an unknown type": b"\0\0\x77\3" + b"\0\0\0\1" * 3,
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("claim", HEADERS)
+def test_what_is_unpacked_is_as_large_as_it_says(lab: Lab, claim: str) -> None:
+    raw = lab.folder / RAW
+    write_archives(raw)
+    for archive in raw.glob("*.gz"):
+        archive.with_suffix("").write_bytes(gzip.decompress(archive.read_bytes()))
+    write(lab.folder / "c.json", of(mnist(), mnist(train=False)))
+    # It is read, though its sum is not that of any real one.
+    assert lab.run("check", "--preflight") == (0, "")
+    (raw / FIRST).with_suffix("").write_bytes(HEADERS[claim])
+    status, told = lab.run("check", "--preflight")
+    why = "is broken: its header tells of" if "examples" in claim else "is no file of the idx"
+    assert status == 2 and f"MNIST: {RAW}/train-images-idx3-ubyte {why}" in told
+    with open((raw / FIRST).with_suffix(""), "wb") as file:
+        file.write(b"\0\0\x08\3" + b"\0\0\x40\0" * 3)
+        file.truncate(16 + 0x4000**3)  # sparse: four terabytes of zeros
+    status, told = lab.run("check", "--preflight")
+    assert status == 2 and "more than this machine's memory" in told

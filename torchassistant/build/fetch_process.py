@@ -175,8 +175,7 @@ class Fetch:
             except Denied:
                 raise
             except Exception as error:
-                reason = getattr(error, "reason", None)
-                self.tried[url] = f"{error if reason is None else reason}"
+                self.tried[url] = str(getattr(error, "reason", error))
                 if "corrupted" in self.tried[url]:
                     self.tried[url] = f"what came has not the MD5 sum that torchvision pins, {md5}"
                 raise

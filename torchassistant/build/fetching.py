@@ -24,6 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torchassistant.build.idx import expect_sound
 from torchassistant.build.judging import Verdict, verdict_of
 from torchassistant.build.replacing import replaced
 from torchassistant.build.trust import Trust
@@ -129,8 +130,7 @@ class DataMaker:
             if root is not None and not root.is_dir() and verdict.kind in ("pinned", "open"):
                 # Some make their folder, whatever they are told.
                 raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(root))
-            with nothing_fetched(_Unpacks):
-                return target(*bound.args, **bound.kwargs)
+            return self.made(target, bound, root)
         except (RuntimeError, OSError) as error:
             if not (asked and root is not None and _is_missing(error)):
                 raise
@@ -139,6 +139,12 @@ class DataMaker:
             if self.dry:
                 raise Missing(_missing(target, root, verdict)) from error
         self.fetch(target, given, root, verdict)
+        return self.made(target, bound, root)
+
+    def made(self, target: Any, bound: inspect.BoundArguments, root: Path | None) -> Any:
+        """The dataset, of what lies there."""
+        if root is not None and hasattr(target, "raw_folder"):
+            expect_sound(root / target.__name__ / "raw")
         with nothing_fetched(_Unpacks):
             return target(*bound.args, **bound.kwargs)
 
@@ -403,9 +409,9 @@ def _clear_litter(data: Path) -> None:
 
 def _lay_out(data: Path, fresh: Path) -> None:
     """Show what lies in the data's folder in the fresh one, by links through which one can read."""
-    for entry in os.scandir(data):
-        if not entry.name.startswith(_ASIDE):
-            os.symlink(entry.path, fresh / entry.name)
+    for path in data.iterdir():
+        if not path.name.startswith(_ASIDE):
+            os.symlink(path, fresh / path.name)
 
 
 def _move(fresh: Path, data: Path) -> None:

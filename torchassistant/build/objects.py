@@ -24,6 +24,7 @@ from torchassistant.build.pretrained import (
     LeftOut,
     called_without_weights,
     read_as_weights,
+    reads_from_hubs,
     reads_weights,
 )
 from torchassistant.build.roles import ROLES, is_itself
@@ -193,6 +194,8 @@ class ObjectMaker:
             with read_as_weights(self.dry, missing), self.fetching():
                 if self.left_out is not None and reads_weights(target):
                     return called_without_weights(target, args, kwargs, self.left_out)
+                if self.dry and reads_from_hubs(target):
+                    return called_without_weights(target, args, kwargs, LeftOut())
                 if is_dataset(target) or (self.dry and dataset_in(target) is not None):
                     return self.data.make(target, args, kwargs)
                 return target(*args, **kwargs)

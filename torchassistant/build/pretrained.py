@@ -60,7 +60,12 @@ def _tensors_of(made: Any) -> Iterator[torch.Tensor]:
 def reads_weights(target: Any) -> bool:
     """Whether this is a function of torchvision or timm that may read weights."""
     home = str(getattr(target, "__module__", ""))
-    return home.startswith("torchvision.models.") or home.partition(".")[0] == "timm"
+    return home.startswith("torchvision.models.") or reads_from_hubs(target)
+
+
+def reads_from_hubs(target: Any) -> bool:
+    """Whether this is a function of timm, which asks hubs for weights that nobody pins."""
+    return str(getattr(target, "__module__", "")).partition(".")[0] == "timm"
 
 
 def called_without_weights(

@@ -64,7 +64,7 @@ def _run(command: str, arguments: Any) -> int:
     """Run the function behind a command."""
     if command == "schema":
         return _print_schema()
-    with leaving_no_trace() if command == "check" else nullcontext():
+    with leaving_no_trace(arguments.preflight) if command == "check" else nullcontext():
         return _run_engine(command, arguments)
 
 

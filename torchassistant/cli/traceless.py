@@ -15,12 +15,18 @@ _COMPILERS = ("CUDA_CACHE_PATH", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
 
 
 @contextmanager
-def leaving_no_trace() -> Iterator[None]:
+def leaving_no_trace(runs: bool) -> Iterator[None]:
     """Keep Python, torch's compilers and matplotlib from writing anything that stays.
 
     It has to begin before torch is imported, and is for a process that only looks at a config.
+
+    Args:
+        runs: Whether a batch is run, for which something may be compiled.
     """
     sys.dont_write_bytecode = True
+    if not runs:
+        yield
+        return
     before_temporary = tempfile.tempdir
     changed = {"PYTHONDONTWRITEBYTECODE": "1"}
     try:
