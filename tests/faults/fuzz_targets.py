@@ -274,7 +274,9 @@ class Configs:
         self.folder.mkdir()
         os.chdir(self.folder)
         source = self.sources[recipe["source"]]
-        text = text_edited(text_of(edited(source, recipe["edits"]), 1), recipe["texts"])
+        # Lines, to change some of them; what is deep would be nothing but spaces.
+        indent = None if any(edit[0] == "deep" for edit in recipe["edits"]) else 1
+        text = text_edited(text_of(edited(source, recipe["edits"]), indent), recipe["texts"])
         (self.folder / "c.json").write_bytes(text)
         try:
             with quiet():

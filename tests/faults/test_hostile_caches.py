@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import shutil
@@ -9,7 +10,7 @@ import socket
 import stat
 import struct
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from torchassistant.data.cache.disk import DiskStore
+from torchassistant.data.cache.files import stamps_of
 from torchassistant.data.cache.folder import cache_folder
 from torchassistant.data.cache.kinds import decode, encode
 from torchassistant.data.cache.layouts import layout_of
@@ -450,18 +452,33 @@ def test_a_deep_tree_among_entries(cache: Path) -> None:
     """As an archive leaves it: nothing of it is an error."""
     entry = entry_in(cache)
     (entry / "entry.json").write_text("{}")
+    with deep_tree(entry):
+        assert_made_again(cache)
+
+
+def test_a_deep_tree_among_data(tmp_path: Path) -> None:
+    with deep_tree(tmp_path / "data"):
+        (tmp_path / "data" / "a.txt").touch()
+        found = stamps_of([str(tmp_path / "data")], besides=tmp_path / "cache")
+        assert [Path(path).name for path, *_ in found] == ["data", "a.txt"]
+
+
+@contextlib.contextmanager
+def deep_tree(folder: Path) -> Iterator[None]:
+    """Folders in a folder, deeper than Python may call itself; they are gone afterwards."""
     here = os.getcwd()
     try:
-        os.chdir(entry)
+        folder.mkdir(exist_ok=True)
+        os.chdir(folder)
         for _ in range(1500):
             os.mkdir("d")
             os.chdir("d")
         os.chdir(here)
-        assert_made_again(cache)
+        yield
     finally:
         os.chdir(here)
-        # pytest cannot remove it either.
-        subprocess.run(["rm", "-rf", str(cache)], check=True)
+        # pytest cannot remove them either.
+        subprocess.run(["rm", "-rf", str(folder.parent)], check=True)
 
 
 # Whose it is

@@ -13,6 +13,8 @@ from pathlib import Path
 
 _MOST = 100_000
 """So many files of one folder are looked at, in the order of their names."""
+_DEEPEST = 100
+"""So many levels of folders are looked into."""
 _OF_A_SESSION = frozenset(("spec.json", "environment.json"))
 
 Stamp = tuple[str, int, int, int]
@@ -46,6 +48,8 @@ def _inside(folder: Path, besides: Path) -> Iterator[Stamp]:
         if Path(place) == besides or _OF_A_SESSION.issubset(files):
             folders.clear()
             continue
+        if len(Path(place).parts) - len(folder.parts) >= _DEEPEST:
+            folders.clear()
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__pycache__")
         for file in sorted(files):
             if not file.startswith("."):
