@@ -24,7 +24,7 @@ Name = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Names = Annotated[list[Name], Field(min_length=1)]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$")]
-Count = Annotated[int, Field(ge=1, lt=2**63)]
+Count = Annotated[int, Field(gt=0, lt=2**63)]
 Position = Annotated[int, Field(ge=0, lt=2**63)]
 ByteSize = Count | Annotated[str, Field(pattern=sizes.PATTERN)]
 EvalSteps = Annotated[
