@@ -13,7 +13,8 @@ from torchassistant.build.importing import find
 from torchassistant.build.kinds import OUTPUT_DEVICE, kind_of, may_hold
 from torchassistant.build.trust import Trust
 from torchassistant.errors import ConfigError
-from torchassistant.session import Draft
+from torchassistant.session import Draft, create_session
+from torchassistant.session.inference import infer_config
 
 DEVICES = "torchassistant.output_devices."
 JSON_LINES = {"class": f"{DEVICES}JsonLines", "args": ["marker"]}
@@ -128,6 +129,22 @@ def test_devices_where_they_are_asked_for(mine: Path, device: dict[str, Any]) ->
     feeds = [{"loader_factory": "loader", "variable_names": ["x", "y"]}]
     stage["debug_pipelines"] = [{"input_factories": feeds, "output_device": device}]
     assert told(config, mine) == []
+
+
+def test_in_an_inference_config(mine: Path) -> None:
+    create_session(with_definitions(), session_dir="run", preflight=False)
+    asked = {
+        "session_dir": "run",
+        "inputs_meta": [{"input_converter": JSON_LINES}],
+        "post_processor": JSON_LINES,
+        "output_device": {"class": "mine.Tee", "args": [JSON_LINES]},
+    }
+    (mine / "inference.json").write_text(json.dumps(asked))
+    with pytest.raises(ConfigError) as caught:
+        infer_config("inference.json", ["1"])
+    told = [p.message for p in caught.value.problems if "is an output device, and no" in p.message]
+    assert len(told) == 2
+    assert not (mine / "marker").exists()
 
 
 def test_an_output_device_of_the_users_own_is_free(mine: Path) -> None:

@@ -2,8 +2,9 @@
 
 Importable are the catalogue of torchassistant, the modelling parts of torch, torchvision and
 torchmetrics, and modules below the working directory; anything else only where the person at the
-command line trusts it. What is judged is the object that was found, by the module that defines it,
-and not the path that was written: ``logging.os.system`` is ``os.system``.
+command line trusts it. What is judged is the object that was found, by where it is defined, and not
+the path that was written: ``logging.os.system`` is ``os.system``. Which modules may be imported is
+said here; which callables of the libraries may be used, in the lists of ``judging``.
 """
 
 from __future__ import annotations
@@ -82,8 +83,9 @@ class Trust:
     """What the person at the command line allows; decides what may be imported.
 
     Args:
-        modules: What is trusted beyond the rest, as ``sklearn`` or ``my_library.models``; those of
-            the environment's ``TORCHASSISTANT_TRUST`` are added.
+        modules: What is trusted beyond the rest, as ``sklearn`` or ``my_library.models``, or a
+            class or function, as ``torch.nn.NewThing``; those of the environment's
+            ``TORCHASSISTANT_TRUST`` are added.
         allow_download: Whether a config may download, follow addresses and unpack what nobody
             pinned; ``TORCHASSISTANT_ALLOW_DOWNLOAD=1`` in the environment says so too.
         allow_write: Folders that a config may write into, beyond those that any config may; those

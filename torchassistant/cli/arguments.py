@@ -138,10 +138,11 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
     )
     parser.add_argument(
         "--trust",
-        metavar="MODULE",
+        metavar="NAME",
         action="append",
         default=[],
-        help="let the config name what is in this module; may be given again",
+        help="let the config name what is in this module, or this class or function; may be given "
+        "again",
     )
     parser.add_argument(
         "--allow-download",
