@@ -189,6 +189,7 @@ def test_libraries_find_nothing_that_lies_beside_a_config(tmp_path: Path, how: s
     assert "h5py" in done.stderr
 
 
+@pytest.mark.slow  # it compiles, which takes its time
 def test_what_was_compiled_is_tried_out_without_them(tmp_path: Path) -> None:
     lay(tmp_path, PARTS | {"ctypes.py": POISON, "torchaudio.py": POISON})
     config = config_of({"class": "parts.pairs.Pairs"})
@@ -203,7 +204,7 @@ def test_what_was_compiled_is_tried_out_without_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.faults)]
+    "method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)]
 )
 def test_the_users_own_code_goes_on_importing(tmp_path: Path, method: str) -> None:
     lay(tmp_path, PARTS)
@@ -390,3 +391,15 @@ def main():
 main() if __name__ == '__main__' else None
 """
     assert told(tmp_path, code, PYTHONSAFEPATH=safe_path) == f"True (1, {safe_path!r})\n"
+
+
+def test_what_is_to_be_compiled_tells_the_compiler(tmp_path: Path) -> None:
+    code = """
+from torch._inductor.cpu_vec_isa import VecISA
+before = VecISA._avx_py_load
+from torchassistant.graph.calls import Compiling
+for _ in range(2):
+    Compiling()(lambda x: x)
+print(VecISA._avx_py_load.count("sys.path[:] ="), VecISA._avx_py_load.endswith(before))
+"""
+    assert told(tmp_path, code) == "1 True\n"

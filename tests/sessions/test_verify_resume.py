@@ -186,7 +186,7 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A session of six iterations, and what it met."""
     folder = tmp_path_factory.mktemp("rehearsed")
     create_session(toy_config(), folder / "session", preflight=False)
-    assert rehearse(folder / "session", 6, folder / "trace", []) == (6, 1)
+    assert rehearse(folder / "session", 6, folder / "trace", {}) == (6, 1)
     return folder
 
 
@@ -197,7 +197,7 @@ def test_a_run_is_like_itself(rehearsed: Path) -> None:
 
 def test_a_run_may_be_shorter_than_asked_for(tmp_path: Path) -> None:
     create_session(toy_config(), tmp_path / "session", preflight=False)
-    assert rehearse(tmp_path / "session", 50, tmp_path / "trace", []) == (12, 3)
+    assert rehearse(tmp_path / "session", 50, tmp_path / "trace", {}) == (12, 3)
 
 
 def test_every_batch_and_every_loss_is_compared(rehearsed: Path, tmp_path: Path) -> None:
