@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import zipfile
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -129,7 +130,7 @@ def test_init_fetches_once_and_check_never_does(lab: Lab) -> None:
     assert run.returncode == 0, told
     fetched = [path for path in lab.server.asked if path.endswith(FIRST)]
     assert len(fetched) == 2  # torchvision asks first where an address leads
-    assert told.count("downloading MNIST into data") == 1 and "100%" in told
+    assert told.count("fetching MNIST into data") == 1 and "100%" in told
     assert len(lab.files()) == 10 and not any(".torch" in name for name in lab.files())
     assert lab.run("check", "--preflight") == (0, "")
 
@@ -315,3 +316,36 @@ def test_what_is_unpacked_is_as_large_as_it_says(lab: Lab, claim: str) -> None:
         file.truncate(16 + 0x4000**3)  # sparse: four terabytes of zeros
     status, told = lab.run("check", "--preflight")
     assert status == 2 and "more than this machine's memory" in told
+
+
+def test_one_that_unpacks_without_being_asked_to(lab: Lab) -> None:
+    data = lab.folder / "data"
+    data.mkdir()
+    for name in ("leftImg8bit", "gtFine"):
+        with zipfile.ZipFile(data / f"{name}_trainvaltest.zip", "w") as archive:
+            archive.writestr(f"{name}/train/town/town_0_{name}.png", "an image")
+            archive.writestr("../escaped", "evil")
+    before = lab.files()
+    write(lab.folder / "c.json", of({"class": "torchvision.datasets.Cityscapes", "args": ["data"]}))
+    for command in (["check", "--preflight"], ["init"]):
+        status, told = lab.run(*command)
+        assert status == 2 and "Cityscapes downloads, follows addresses or unpacks" in told
+    assert lab.files() == before
+    status, told = lab.run("init", allow_download=True)
+    assert status == 0, told
+    assert (data / "leftImg8bit" / "train" / "town" / "town_0_leftImg8bit.png").is_file()
+    assert lab.run("check", "--preflight") == (0, "")  # it is unpacked now
+    assert not any((folder / "escaped").exists() for folder in data.parents)
+
+
+def test_archives_of_imagenet_are_asked_for_by_name(lab: Lab) -> None:
+    write(lab.folder / "c.json", of({"class": "torchvision.datasets.ImageNet", "args": ["data"]}))
+    status, told = lab.run("check", "--preflight")
+    assert status == 2 and "init unpacks it, where its archives are there" in told
+    status, told = lab.run("init")
+    assert status == 2 and "The archive ILSVRC2012_devkit_t12.tar.gz is not present" in told
+    assert f"place it in {lab.folder / 'data'}." in told
+    (lab.folder / "data").mkdir()
+    (lab.folder / "data" / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(b"another")
+    assert lab.run("init")[0] == 2
+    assert lab.files() == ["ILSVRC2012_devkit_t12.tar.gz"]

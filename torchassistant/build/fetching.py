@@ -167,12 +167,13 @@ class DataMaker:
         except (TypeError, ValueError):
             raise NotFetched(f"{name} is fetched with arguments of plain data only") from None
         real = _written(root, self.trust)
-        say(f"downloading {name} into {shown_path(root)}")
+        say(f"fetching {name} into {shown_path(root)}")
         with _fresh_folder(real) as aside:
             (aside / "data").mkdir()
             pinned = not self.trust.allow_download
             if verdict.argument is None or verdict.kind == "open":
                 _lay_out(real, aside / "data")
+            fresh = str(aside / "data")
             request = {
                 "module": target.__module__,
                 "name": name,
@@ -182,7 +183,7 @@ class DataMaker:
                 "pinned": pinned,
                 "path": _importable(),
             }
-            _expect_fetched(_run(request), name)
+            _expect_fetched(_run(request), name, lambda said: said.replace(fresh, str(real)))
             _move(aside / "data", real)
 
 
@@ -284,7 +285,8 @@ def nothing_fetched(error: type[Exception] = Missing) -> Iterator[None]:
         error: What is raised instead.
     """
 
-    def refuse(what: Any, *args: Any, **kwargs: Any) -> Any:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        what = next(iter([*args, *kwargs.values()]), "something")
         raise error(f"{what} is not there, or not unpacked: init sees to it, and check never does")
 
     home = sys.modules.get(f"{DATASETS}.utils")
@@ -333,14 +335,26 @@ def _run(request: Mapping[str, Any]) -> dict[str, Any]:
     return outcome
 
 
-def _expect_fetched(outcome: Mapping[str, Any], name: str) -> None:
+def _expect_fetched(outcome: Mapping[str, Any], name: str, in_place: Callable[[str], str]) -> None:
+    """Expect the process to have fetched something.
+
+    Args:
+        outcome: What it answers.
+        name: Of the dataset.
+        in_place: Names the data's folder where a text names the fresh one.
+
+    Raises:
+        NotFetched: It has not.
+    """
     if "unreachable" in outcome:
         tried = "; ".join(f"{url}: {why}" for url, why in outcome["unreachable"].items())
         raise NotFetched(f"the data of {name} could not be downloaded: {_in_line(tried)}")
     if "denied" in outcome:
         raise NotFetched(f"the data of {name} was not fetched: {outcome['denied']}")
     if "raised" in outcome:
-        raise NotFetched(f"the data of {name} was not fetched: {_in_line(outcome['raised'])}")
+        raise NotFetched(
+            f"the data of {name} was not fetched: {_in_line(in_place(outcome['raised']))}"
+        )
 
 
 def _in_line(text: str) -> str:
