@@ -32,7 +32,7 @@ test: setup  ## run the tests (WORKERS=2, ARGS="-k name")
 # tests/faults/fuzzing.py). Some scenarios need root, and strace; where they are missing they say so.
 test-faults: setup  ## try every fault many times; figures go to FIGURES (faults.json)
 	rm -f $(FIGURES)
-	OMP_NUM_THREADS=1 FAULTS_FIGURES=$(abspath $(FIGURES)) $(VENV_PYTHON) -m pytest tests/faults -m faults \
+	OMP_NUM_THREADS=1 FAULTS_FIGURES=$(abspath $(FIGURES)) $(VENV_PYTHON) -m pytest tests -m faults \
 	    -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # TorchAssistant beside loops by hand, some minutes; ARGS="--only gan" measures one workload. The

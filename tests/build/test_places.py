@@ -17,7 +17,7 @@ from torchassistant.session import Draft, create_session
 from torchassistant.session.inference import infer_config
 
 DEVICES = "torchassistant.output_devices."
-JSON_LINES = {"class": f"{DEVICES}JsonLines", "args": ["marker"]}
+JSON_LINES = {"class": f"{DEVICES}JsonLines", "args": ["marker.jsonl"]}
 
 
 def with_definitions(*more: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def told(config: dict[str, Any] | str, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", ["JsonLines", "SaveImages", "Printer"])
 def test_an_output_device_stands_in_its_place_only(folder: Path, name: str) -> None:
-    args = [] if name == "Printer" else ["marker"]
+    args = [] if name == "Printer" else ["marker.jsonl"]
     text, lines = config_text([Hostile(f"{DEVICES}{name}", args)], everywhere=True)
     (folder / "c.json").write_text(text)
     with pytest.raises(ConfigError) as caught:
@@ -83,7 +83,7 @@ HIDDEN = [
 def mine(folder: Path) -> Path:
     (folder / "mine.py").write_text(
         f"{MINE}\nimport functools\nfrom torchassistant.output_devices import JsonLines\n"
-        'partial = functools.partial(JsonLines, "marker")\n'
+        'partial = functools.partial(JsonLines, "marker.jsonl")\n'
         "class Tee:\n    def __init__(self, *devices): self.devices = devices\n"
         "    def __call__(self, data): ...\n"
         "class Quiet(JsonLines): ...\n"
@@ -98,7 +98,7 @@ def test_an_output_device_in_an_argument_is_told_at_its_place(
     found = told(with_definitions(definition("losses", "hidden", {**spec, **SCORE})), mine)
     device = [one for one in found if "is an output device, and may not stand in the" in one]
     assert len(device) == 1, found
-    assert not (mine / "marker").exists()
+    assert not (mine / "marker.jsonl").exists()
 
 
 def test_what_rebinds_a_profile_is_refused_and_writes_nothing(mine: Path) -> None:
@@ -144,7 +144,7 @@ def test_in_an_inference_config(mine: Path) -> None:
         infer_config("inference.json", ["1"])
     told = [p.message for p in caught.value.problems if "is an output device, and no" in p.message]
     assert len(told) == 2
-    assert not (mine / "marker").exists()
+    assert not (mine / "marker.jsonl").exists()
 
 
 def test_an_output_device_of_the_users_own_is_free(mine: Path) -> None:
