@@ -73,7 +73,7 @@ class CacheFolder:
         except Unsound as what:
             raise NotCached(
                 f"{self.path} {what}, and a cache is kept in a folder that is one's own (mode "
-                "0700); TORCHASSISTANT_CACHE names another one"
+                "0700, as chmod gives it); TORCHASSISTANT_CACHE names another one"
             ) from None
         mode = stat.S_IMODE(self.path.lstat().st_mode)
         if mode & 0o077 and all(_is_ours(name) for name in os.listdir(self.path)):
