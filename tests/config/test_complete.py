@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from types import NoneType
+from typing import Any, get_args
 
 import pytest
 
 from torchassistant import config as language
+from torchassistant.config.spec import Block, CheckpointsSpec
 from torchassistant.errors import ConfigError
 
 Config = dict[str, Any]
@@ -21,6 +24,28 @@ def without(config: Config, *groups: str) -> Config:
 def test_a_completed_config_is_complete(config: Config) -> None:
     once = language.as_data(language.load(config))
     assert language.as_data(language.load(once)) == once
+
+
+def blocks(kind: type[Block] = Block) -> Iterator[type[Block]]:
+    for inner in kind.__subclasses__():
+        yield inner
+        yield from blocks(inner)
+
+
+def test_a_null_that_means_something_is_kept() -> None:
+    """What a session is read from again says what the config said."""
+    meaning = [
+        (block, name, field.alias or name)
+        for block in blocks()
+        for name, field in block.model_fields.items()
+        if not field.is_required()
+        and field.default is not None
+        and NoneType in get_args(field.annotation)
+    ]
+    assert (CheckpointsSpec, "max_failed_saves", "max_failed_saves") in meaning
+    for block, name, alias in meaning:
+        written = language.as_data(block.model_validate({alias: None}))
+        assert getattr(block.model_validate(written), name) is None, (block, name)
 
 
 def test_names_where_there_is_one_choice(config: Config) -> None:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from poison import drop, put, reseal, rewrite, set_text, write_manifest
+from poison import drop, fingerprint, put, reseal, rewrite, set_text, write_manifest
 from toy_config import ROOT, Config, environment, toy_config
 
 from torchassistant import create_session, load_session
-from torchassistant.errors import SessionError, UserError
+from torchassistant.errors import ConfigError, SessionError, UserError
 from torchassistant.session import evaluate_config, infer_config
 from torchassistant.session.checkpoints import Checkpoints
 from torchassistant.training import Reporter
@@ -193,6 +193,9 @@ MALFORMED: dict[str, Change] = {
     "a pass of nobody": state("progress", "within", "passes", "x", to={}),
     "a pass with more": state("progress", "within", "passes", "fit", "more", to=1),
     "a sum that is a text": state("progress", "within", "passes", "fit", "losses", "loss", to="s"),
+    "a sum of 400 digits": state(
+        "progress", "within", "passes", "fit", "losses", "loss", to=[10**400, 1]
+    ),
     "loaders that are a list": state("progress", "within", "passes", "fit", "data", to=[1]),
     "a section of nobody": state("more", to={}),
     "no random numbers": state("random", "torch", to=None),
@@ -210,6 +213,7 @@ MALFORMED: dict[str, Change] = {
     ),
     "rates that are texts": state("training", "schedulers/adam", "base_lrs", to=["x"]),
     "a scheduler whose method is gone": state("training", "schedulers/adam", "step", to=3),
+    "a scheduler of no optimizer": state("training", "schedulers/adam", "optimizer", to=3),
     "buffers that are numbers": state("buffers", "models/net", to={"steps": 5}),
     "buffers of other shapes": state(
         "buffers", "models/net", "a.b.c", to={"$": "tensor", "name": "random.torch"}
@@ -261,13 +265,33 @@ MALFORMED: dict[str, Change] = {
     "a config that is a list": text_of("spec.json", "[]"),
     "a config of another program": text_of("spec.json", '{"name": "app", "version": 3}'),
     "an empty config": text_of("spec.json", json.dumps(SPEC)),
-    "a history that is no table": text_of("metrics/0.csv", "epoch,step\n1,2,3\n"),
-    "a history of texts": text_of("metrics/0.csv", "epoch,step,loss,seconds\none,2,x,3\n"),
-    "a history without epochs": text_of("metrics/0.csv", "loss,seconds\n1.0,1.0\n"),
-    "a history that is longer": text_of(
-        "metrics/0.csv", "epoch,step,loss,seconds\n1,4,1,1\n2,8,1,1\n"
+    "a history where earlier versions had it": text_of(
+        "metrics/0.csv", "epoch,step,loss,val loss,seconds\n1,4,1,1,1\n"
     ),
-    "a history of no stage": text_of("metrics/x.csv", "epoch,step,seconds\n"),
+    "a text of a file that never changes": text_of("environment.json", "{}"),
+    "a history of no stage": manifest(
+        lambda m: m["logs"].update({"metrics/x.csv": m["logs"]["metrics/0.csv"]})
+    ),
+    "a config without its text": manifest(lambda m: m["session"]["spec.json"].pop("text")),
+    "a history without its text": manifest(
+        lambda m: m["session"].update({"metrics/0.csv": m["files"]["code.json"]})
+    ),
+    "changes without their text": manifest(
+        lambda m: m["session"].update({"changes.jsonl": m["files"]["code.json"]})
+    ),
+    "a history of a vast size": manifest(lambda m: m["logs"]["metrics/0.csv"].update(size=2**62)),
+    "a history of another stage": manifest(
+        lambda m: m["logs"].update({"metrics/7.csv": fingerprint(b"")})
+    ),
+    "a history of two names": manifest(
+        lambda m: m["logs"].update({"metrics/00.csv": m["logs"]["metrics/0.csv"]})
+    ),
+    "a history that is elsewhere": manifest(
+        lambda m: m["logs"].update({"metrics/../spec.json": m["logs"]["metrics/0.csv"]})
+    ),
+    "a name of many parts": manifest(
+        lambda m: m["files"].update({"a/" * 3000 + "b": m["files"]["code.json"]})
+    ),
     "no state": manifest(lambda m: m["files"].pop("state.json")),
     "no code": manifest(lambda m: m["files"].pop("code.json")),
     "a file outside": manifest(lambda m: m["files"].update({"../../x": m["files"]["code.json"]})),
@@ -360,6 +384,84 @@ def test_what_does_not_fit_does_not_begin_the_run_anew(made: Path, tmp_path: Pat
     assert loaded.progress.step == 0, "what is damaged is passed over"  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("source", ["x = " + "-" * 10**5 + "1", "x" + "+1" * 10**5, "[" * 10**4])
+def test_code_that_cannot_be_parsed_has_changed(run: Path, source: str) -> None:
+    rewrite(
+        run / "checkpoints" / NEWEST,
+        "code.json",
+        lambda code: {role: dict.fromkeys(found, source) for role, found in code.items()},
+    )
+    with pytest.raises(ConfigError, match="has changed"):
+        load_session(run)
+    _, told = told_by(lambda: evaluate_config(run))
+    assert "since this was trained" in told
+
+
+def test_a_file_of_the_session_with_a_name_of_many_parts(run: Path) -> None:
+    for checkpoint in (run / "checkpoints").iterdir():
+        change = {"a/" * 3000 + "b": fingerprint(b"")}
+        reseal(checkpoint, lambda m, more=change: m["session"].update(more))
+    with pytest.raises(SessionError, match="cannot be read: File name too long"):
+        load_session(run)
+
+
+# The history
+
+
+HISTORIES = {
+    "without an end of the last line": "epoch,step,loss,val loss,seconds\n1,4,1,1,1",
+    "that is no table": "epoch,step\n1,2,3\n",
+    "of texts": "epoch,step,loss,seconds\none,2,x,3\n",
+    "without epochs": "loss,seconds\n1.0,1.0\n",
+    "that is longer": "epoch,step,loss,seconds\n1,4,1,1\n2,8,1,1\n",
+    "without seconds": "epoch,step,loss\n1,4,1\n",
+    "without names": "1,4,1,1,1\n",
+    "of one name twice": "epoch,step,loss,loss,seconds\n1,4,1,1,1\n",
+    "of more digits than numbers have": f"epoch,step,loss,seconds\n1,4,{'9' * 5000},1\n",
+    "of nothing": "",
+}
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_a_history_that_is_none(run: Path, name: str) -> None:
+    """Both copies hold it, and the newest checkpoint says that they do."""
+    data = HISTORIES[name].encode()
+    for folder in ("metrics", "history"):
+        (run / folder / "0.csv").write_bytes(data)
+    manifest(lambda m: m["logs"].update({"metrics/0.csv": fingerprint(data)}))(
+        run / "checkpoints" / NEWEST
+    )
+    with pytest.raises(SessionError, match=rf"{NEWEST} is damaged: .*history"):
+        load_session(run, checkpoint="6")
+
+
+def test_an_empty_history_of_a_stage_that_is_to_come(tmp_path: Path) -> None:
+    """It has not begun, and begins as if nothing were there."""
+    whole = config()
+    whole["train"]["stages"] *= 2
+    session = create_session(whole, tmp_path / "run", preflight=False)
+    with pytest.raises(Enough):
+        session.train(After(1))
+    newest = session.folder.checkpoints.folder / session.folder.checkpoints.names()[-1]
+    (tmp_path / "run" / "metrics" / "1.csv").touch()
+    manifest(lambda m: m["logs"].update({"metrics/1.csv": fingerprint(b"")}))(newest)
+    loaded, _ = told_by(lambda: load_session(tmp_path / "run"))
+    told_by(loaded.train)  # type: ignore[attr-defined]
+    assert loaded.history["stage"].tolist() == [0] * 3 + [1] * 3  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("where", ["metrics/0.csv", "history/0.csv"])
+def test_a_folder_in_place_of_a_history_is_told(run: Path, where: str) -> None:
+    (run / where).unlink()
+    (run / where).mkdir()
+    session, _ = told_by(lambda: load_session(run))
+    with pytest.raises(SessionError, match=rf"{where} is a folder"):
+        session.train()  # type: ignore[attr-defined]
+    (run / where).rmdir()
+    told_by(session.train)  # type: ignore[attr-defined]
+    assert (run / "metrics/0.csv").read_bytes() == (run / "history/0.csv").read_bytes()
+
+
 # The static files
 
 
@@ -367,13 +469,7 @@ def fixed(run: Path, name: str, data: bytes) -> None:
     """Change a file that never changes, and all that is said of it."""
     (run / name).write_bytes(data)
     for checkpoint in (run / "checkpoints").iterdir():
-        reseal(checkpoint, lambda m: m["session"].__setitem__(name, _fingerprint(data)))
-
-
-def _fingerprint(data: bytes) -> dict[str, Any]:
-    import hashlib
-
-    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        reseal(checkpoint, lambda m: m["session"].__setitem__(name, fingerprint(data)))
 
 
 def indices(*slices: list[int], dtype: str = "I64") -> bytes:

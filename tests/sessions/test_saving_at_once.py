@@ -230,7 +230,8 @@ def test_what_stands_in_its_place_is_not_written_into(
 
 def test_or_the_run_goes_on(tmp_path: Path) -> None:
     """Where that is wished; what fails is told all the same, and what can be saved later is."""
-    session = long(tmp_path / "run", max_failed_saves=None)
+    long(tmp_path / "run", max_failed_saves=None)
+    session = load_session(tmp_path / "run")  # as a command does it
     moved = tmp_path / "moved"
 
     class Back(Losing):

@@ -80,12 +80,25 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(repr(value).encode()).hexdigest()
 
 
+_LONGEST = 2**20
+"""Characters of a source that is parsed."""
+
+
 def meaning(source: str) -> str:
-    """What a source does: the same for sources that differ in comments, layout, docstrings."""
-    try:
-        tree = ast.parse(textwrap.dedent(source))
-    except SyntaxError:
+    """What a source does: the same for sources that differ in comments, layout, docstrings.
+
+    It may be anybody's; what is no source, or too long or too deep for one, is itself.
+    """
+    if len(source) > _LONGEST:
         return source
+    try:
+        return _dumped(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return source
+
+
+def _dumped(source: str) -> str:
+    tree = ast.parse(textwrap.dedent(source))
     for node in ast.walk(tree):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             first = node.body[0]

@@ -14,7 +14,9 @@ from pydantic import (
     Discriminator,
     Field,
     PositiveFloat,
+    SerializerFunctionWrapHandler,
     Tag,
+    model_serializer,
 )
 
 from torchassistant.config import sizes
@@ -556,6 +558,14 @@ class CheckpointsSpec(Block):
         description="So many saves that fail one after the other end the run; `null`: it goes on, "
         "whatever fails.",
     )
+
+    @model_serializer(mode="wrap")
+    def _with_null(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is None is left out elsewhere, and is read again as what it stands for there."""
+        data: dict[str, Any] = whole(self)
+        if self.max_failed_saves is None:
+            data["max_failed_saves"] = None
+        return data
 
 
 class Spec(Block):

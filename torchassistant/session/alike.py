@@ -59,18 +59,18 @@ def _is_number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
-def unlike_state(was: Mapping[str, Any], now: Any, kind: type) -> Iterator[str]:
+def unlike_state(item: Any, now: Any) -> Iterator[str]:
     """The keys of a stored state that an object of torch does not keep so.
 
     Args:
-        was: Its state as it was made.
+        item: As it was made. No state may stand before its methods, or its other attributes.
         now: As it was stored.
-        kind: Its class, whose methods no state may stand before.
     """
+    was = item.state_dict()
     if not isinstance(now, Mapping):
         yield "all of it"
         return
-    yield from (str(key) for key in now if key not in was and hasattr(kind, str(key)))
+    yield from (str(key) for key in now if key not in was and hasattr(item, str(key)))
     yield from (str(key) for key in was if key not in now and key in _NEEDED)
     yield from unlike(was, now)
 

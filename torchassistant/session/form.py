@@ -21,7 +21,7 @@ from torchassistant.errors import ConfigError
 from torchassistant.files import Unsound, parsed_json
 from torchassistant.session.contents import read_state
 from torchassistant.session.history import parsed_rows
-from torchassistant.session.logs import METRICS
+from torchassistant.session.logs import METRICS, is_log
 from torchassistant.session.manifest import Damaged, Manifest
 from torchassistant.session.storage import read_json, read_tensors
 from torchassistant.training import Progress, Row
@@ -125,6 +125,9 @@ def _expect_files(manifest: Manifest) -> None:
     for name in (f"{STATE}.json", CODE):
         if name not in manifest.files:
             raise Damaged(f"{name} is missing in its manifest")
+    for name, told in manifest.session.items() if manifest.has_logs else ():
+        if is_log(name) or ("text" in told and name != SPEC):
+            raise Damaged(f"its manifest tells of {name} as earlier versions did")
 
 
 def _spec(manifest: Manifest) -> Spec:
@@ -228,7 +231,12 @@ def _is_pass(data: Any) -> bool:
 
 def _is_mean(data: Any) -> bool:
     is_pair = isinstance(data, (list, tuple)) and len(data) == 2
-    return is_pair and all(type(value) in (int, float) for value in data) and abs(data[1]) <= _MOST
+    return is_pair and all(map(_is_number, data)) and abs(data[1]) <= _MOST
+
+
+def _is_number(value: Any) -> bool:
+    """Whether something is a number that is a float, or becomes one."""
+    return type(value) is float or (type(value) is int and abs(value) <= _MOST)
 
 
 def _is_count(value: Any) -> bool:
@@ -255,6 +263,8 @@ def _expect_to_fit(
         progress.stage <= len(stages),
         f"is of stage {progress.stage + 1}, and there are {len(stages)}",
     )
+    begun = max(rows, default=0) if rows else 0
+    _expect(begun < max(len(stages), 1), f"has a history of stage {begun + 1}")
     epochs = progress.epoch if rows is None else sum(map(len, rows.values()))
     _expect(
         progress.epoch == epochs and progress.stage_epoch <= epochs,

@@ -71,18 +71,29 @@ def _file(stage: int) -> str:
     return f"{METRICS}/{stage}.csv"
 
 
+_ALWAYS = {"epoch", "step", "seconds"}
+"""The columns of every stage."""
+
+
 def parsed_rows(text: bytes) -> list[Row]:
-    """The rows of a stage; none where there is not even a header.
+    """The rows of a stage; none where it has not begun.
 
     Raises:
         Unsound: The text is no history.
     """
+    if not text:
+        return []
+    if not text.endswith(b"\n"):
+        raise Unsound("is no history: its last line has no end")
     try:
-        header, *lines = list(csv.reader(io.StringIO(text.decode(), newline=""))) or [[]]
+        lines = csv.reader(io.TextIOWrapper(io.BytesIO(text), "utf-8", newline=""))
+        header = next(lines)
         rows = [dict(zip(header, map(_number, line), strict=True)) for line in lines]
     except (ValueError, csv.Error) as error:
         raise Unsound(f"is no history: {error}") from None
-    if any(type(row.get(key)) is not int for row in rows for key in ("epoch", "step")):
+    if len(set(header)) < len(header) or not set(header) >= _ALWAYS:
+        raise Unsound("is no history: its first line does not name the columns")
+    if any(type(row[key]) is not int for row in rows for key in ("epoch", "step")):
         raise Unsound("is no history: a row has no epoch and step")
     return rows
 

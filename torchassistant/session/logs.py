@@ -13,17 +13,27 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from torchassistant.errors import shown_path
+from torchassistant.errors import SessionError, shown_path
 from torchassistant.files import Unsound, open_regular
 from torchassistant.session.manifest import Damaged, Manifest
-from torchassistant.session.storage import continue_file, refuse_links, sync_file
+from torchassistant.session.storage import (
+    continue_file,
+    refuse_links,
+    sync_file,
+    what_is_wrong,
+)
 
 METRICS, COPIES, CHANGES = "metrics", "history", "changes.jsonl"
 
-_NAME = re.compile(rf"{METRICS}/\d+\.csv|{re.escape(CHANGES)}", re.ASCII)
+_NAME = re.compile(rf"{METRICS}/(0|[1-9]\d*)\.csv|{re.escape(CHANGES)}", re.ASCII)
 
 _LONGEST = 1 << 30
 """Bytes that are read of one: rows of a million epochs have fewer."""
+
+
+def is_log(name: str) -> bool:
+    """Whether a file of a session, by its path below it, is one of these."""
+    return _NAME.fullmatch(name) is not None
 
 
 def texts_of(session: Path, manifest: Manifest) -> dict[str, bytes]:
@@ -34,14 +44,14 @@ def texts_of(session: Path, manifest: Manifest) -> dict[str, bytes]:
         manifest: That of the checkpoint.
 
     Raises:
-        Damaged: Of one, neither the file nor its copy has what it held.
-        OSError: One cannot be read.
+        Damaged: Of one, neither the file nor its copy has what it held; or the manifest is none.
     """
-    wrong = [name for name in manifest.logs if not _NAME.fullmatch(name)]
+    if not manifest.has_logs:
+        return {name: manifest.text(name) for name in manifest.session if is_log(name)}
+    wrong = [name for name in manifest.logs if not is_log(name)]
     if wrong:
         raise Damaged(f"its manifest has a history of the name {wrong[0]!r}")
-    held = {name: manifest.text(name) for name in manifest.session if _NAME.fullmatch(name)}
-    return held | {name: _text_of(session, name, mark) for name, mark in manifest.logs.items()}
+    return {name: _text_of(session, name, mark) for name, mark in manifest.logs.items()}
 
 
 def _text_of(session: Path, name: str, mark: Mapping[str, Any]) -> bytes:
@@ -49,10 +59,8 @@ def _text_of(session: Path, name: str, mark: Mapping[str, Any]) -> bytes:
     for path in _places(session, name):
         try:
             return _beginning(path, mark)
-        except FileNotFoundError:
-            found[path] = "is missing"
-        except Unsound as error:
-            found[path] = str(error)
+        except (OSError, Unsound) as error:
+            found[path] = what_is_wrong(error)
     told = ", and ".join(f"{path.relative_to(session)} {how}" for path, how in found.items())
     raise Damaged(f"its history is lost: {told}")
 
@@ -110,7 +118,8 @@ class Logs:
         self._digests[name].update(data)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._texts
+        """Whether there is anything in one."""
+        return bool(self._texts.get(name))
 
     def marks(self) -> dict[str, dict[str, Any]]:
         """The length and the SHA-256 of each, as they are now, by name."""
@@ -147,7 +156,12 @@ class Logs:
             self._synced.add(path)
 
     def repair(self) -> None:
-        """Make the files what is in memory: cut off, written again, taken away."""
+        """Make the files what is in memory: cut off, written again, taken away.
+
+        Raises:
+            OSError: A file could not be written.
+            SessionError: A link or a folder stands in the place of one.
+        """
         refuse_links(self.session, (METRICS, COPIES, CHANGES))
         self._written.clear()
         self._synced.clear()
@@ -157,6 +171,8 @@ class Logs:
             path.unlink()
         for name, text in self._texts.items():
             for path in _places(self.session, name):
+                if path.is_dir():
+                    raise SessionError(f"{shown_path(path)} is a folder, and no regular file")
                 if path.exists() and not path.is_file():
                     path.unlink()
                 if _wrong_with(path, text) is not None:
@@ -194,7 +210,5 @@ def _wrong_with(path: Path, text: bytearray) -> str | None:
     try:
         with open_regular(path) as file:
             return None if file.read(len(text)) == text else "is not as it was written"
-    except FileNotFoundError:
-        return "is missing"
-    except Unsound as error:
-        return str(error)
+    except (OSError, Unsound) as error:
+        return what_is_wrong(error)

@@ -55,8 +55,20 @@ class Manifest:
     logs: Fingerprints = field(default_factory=dict)
 
     def text(self, name: str) -> bytes:
-        """What a file of the session held; nothing where there was none."""
-        return str(self.session[name]["text"]).encode() if name in self.session else b""
+        """What a file of the session held; nothing where there was none.
+
+        Raises:
+            Damaged: It is not told what it held.
+        """
+        told = self.session.get(name, {"text": ""})
+        if "text" not in told:
+            raise Damaged(f"{MANIFEST} has no text of {name}")
+        return str(told["text"]).encode()
+
+    @property
+    def has_logs(self) -> bool:
+        """Whether it has ``logs``, and no longer the text of what they tell of."""
+        return self.format >= _LOGS_SINCE
 
     @property
     def fixed(self) -> Fingerprints:
@@ -69,7 +81,7 @@ class Manifest:
             "format": self.format,
             "files": dict(self.files),
             "session": dict(self.session),
-            **({"logs": dict(self.logs)} if self.format >= _LOGS_SINCE else {}),
+            **({"logs": dict(self.logs)} if self.has_logs else {}),
             "scores": dict(self.scores),
         }
         digest = hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

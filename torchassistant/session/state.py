@@ -442,7 +442,7 @@ def _load(target: Any, stored: Any, what: str, folder: Path) -> None:
             _load_module(target, stored)
             return
         if is_torchs(target):
-            _expect_none(unlike_state(target.state_dict(), stored, type(target)))
+            _expect_none(unlike_state(target, stored))
         target.load_state_dict(stored)
 
 

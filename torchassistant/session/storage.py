@@ -283,22 +283,31 @@ def differing(folder: Path, expected: Mapping[str, Mapping[str, Any]]) -> Iterat
                     return
             if name.endswith(".safetensors"):
                 _expect_tensors(folder / name)
-        except (FileNotFoundError, NotADirectoryError):
-            yield name, "is missing"
-        except Unsound as error:
-            yield name, str(error)
+        except (OSError, Unsound) as error:
+            yield name, what_is_wrong(error)
         else:
             alike.append(name)
     # What stands there under several names is read once.
     digests: dict[tuple[int, int], str] = {}
     for name in alike:
-        with open_regular(folder / name) as file:
-            found = os.fstat(file.fileno())
-            key = found.st_dev, found.st_ino
-            if key not in digests:
-                digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            with open_regular(folder / name) as file:
+                found = os.fstat(file.fileno())
+                key = found.st_dev, found.st_ino
+                if key not in digests:
+                    digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        except (OSError, Unsound) as error:
+            yield name, what_is_wrong(error)
+            continue
         if digests[key] != expected[name]["sha256"]:
             yield name, "is not what was written (its SHA-256 differs)"
+
+
+def what_is_wrong(error: OSError | Unsound) -> str:
+    """What is wrong with a file that could not be read."""
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return "is missing"
+    return f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
 
 
 def _expect_tensors(path: Path) -> None:
