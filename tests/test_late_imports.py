@@ -249,6 +249,9 @@ LIBRARY = {
         def late(name):
             return importlib.import_module(name)
 
+        def called(function, *args, **kwargs):
+            return function(*args, **kwargs)
+
         def has(name):
             return importlib.util.find_spec(name) is not None
 
@@ -272,6 +275,9 @@ MINE = {
 
         def by_library(name):
             return lib.late(name)
+
+        def called(function, *args, **kwargs):
+            return function(*args, **kwargs)
     """,
     "h5py.py": POISON,
     "wave.py": POISON,
@@ -356,6 +362,28 @@ importlib.invalidate_caches()
 print(len(list(sys.modules['shared'].__path__)))
 """
     assert told(tmp_path, code).split() == ["1", "mine", "1", "library", "mine", "library", "2"]
+
+
+def test_what_unpickles_does_so_for_whoever_calls_it(tmp_path: Path) -> None:
+    lay(tmp_path / "work", {"kept.py": "class Kept: pass\n"})
+    code = """
+import joblib, numpy, pandas, torch
+thing = mine.late('kept').Kept()
+torch.save(thing, 'a.pt')
+joblib.dump(thing, 'a.joblib')
+numpy.save('a.npy', numpy.array([thing]))
+pandas.to_pickle(thing, 'a.pickle')
+reads = [
+    lambda by: by(torch.load, 'a.pt', weights_only=False),
+    lambda by: by(joblib.load, 'a.joblib'),
+    lambda by: by(numpy.load, 'a.npy', allow_pickle=True)[0],
+    lambda by: by(pandas.read_pickle, 'a.pickle'),
+]
+for read in reads:
+    del sys.modules['kept']
+    print(raised(lambda: read(lib.called)) is None, type(read(mine.called)).__name__)
+"""
+    assert told(tmp_path, code).splitlines() == ["False Kept"] * 4
 
 
 def test_what_is_installed_for_editing_from_there_is_for_everybody(tmp_path: Path) -> None:

@@ -223,8 +223,9 @@ def _set_safe_path(value: str | None) -> None:
 def _asker(frame: FrameType | None) -> dict[str, Any]:
     """The globals of the module that imports something.
 
-    Python's own modules are passed over, and code that was never in a file. A message of another
-    process is unpickled by ``multiprocessing`` itself, whoever waits for it.
+    Python's own modules are passed over, code that was never in a file, and what unpickles for
+    somebody else. A message of another process is unpickled by ``multiprocessing`` itself, whoever
+    waits for it.
     """
     while frame is not None:
         said, name = frame.f_globals, str(frame.f_globals.get("__name__"))
@@ -232,11 +233,25 @@ def _asker(frame: FrameType | None) -> dict[str, Any]:
             said = getattr(frame.f_locals.get("self"), "f_globals", said)
         if name.startswith("multiprocessing."):
             return said
-        if "__file__" in said and _top(name) not in sys.stdlib_module_names:
+        is_pythons = _top(name) in sys.stdlib_module_names
+        if "__file__" in said and not is_pythons and name not in _UNPICKLERS:
             return said
         frame = frame.f_back
     return {}
 
+
+_UNPICKLERS = {
+    "dill._dill",
+    "joblib.numpy_pickle",
+    "numpy.lib._format_impl",
+    "numpy.lib._npyio_impl",
+    "numpy.lib.format",
+    "numpy.lib.npyio",
+    "pandas.compat.pickle_compat",
+    "pandas.io.pickle",
+    "torch.serialization",
+}
+"""Import what an object in a file is made of, as ``pickle`` does, for whoever has it read."""
 
 _TRACER = "torch._dynamo.symbolic_convert"
 """Imports what the code imports that it compiles, in its place."""
