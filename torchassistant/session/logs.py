@@ -196,11 +196,17 @@ class Logs:
             if path not in known and path.is_file():
                 yield path
 
-    def damage(self) -> list[str]:
-        """A sentence for each file that lacks something of what is in memory."""
+    def damage(self, with_copies: bool = True) -> list[str]:
+        """A sentence for each file that lacks something of what is in memory.
+
+        Args:
+            with_copies: Whether the copies count; earlier versions made none.
+        """
         found = []
         for name, text in self._texts.items():
-            for path in _places(self.session, name):
+            for path in _places(self.session, name)[: 2 if with_copies else 1]:
+                if not text and not path.exists():
+                    continue
                 wrong = _wrong_with(path, text)
                 if wrong is not None:
                     found.append(f"{shown_path(path)} {wrong}; the checkpoint counts")
