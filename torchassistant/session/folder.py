@@ -195,7 +195,7 @@ class SessionFolder:
             _warn(line)
         begins = holds(self.spec, checkpoint.manifest.text(SPEC))
         if begins is None:
-            _warn(f"{shown_path(self.spec)} is missing; the checkpoint has it")
+            _warn(f"{shown_path(self.spec)} is missing, or cannot be read; the checkpoint has it")
         elif not begins:
             _warn(
                 f"{shown_path(self.spec)} is not as the checkpoint has it, which counts; what is "
