@@ -126,6 +126,24 @@ def test_where_both_are_damaged_that_is_said(tmp_path: Path) -> None:
     assert texts_of(tmp_path, early)["metrics/1.csv"].endswith(b"\n3,3,0.25,1.0\n")
 
 
+@pytest.mark.parametrize("where", ["metrics", "history"])
+def test_what_has_another_name_too_is_not_written_to(tmp_path: Path, where: str) -> None:
+    history = three_rows(tmp_path)
+    path, other = tmp_path / where / "0.csv", tmp_path / "other"
+    os.link(path, other)
+    then = other.read_bytes()
+    history.append(0, row(4, loss=0.1))
+    history.logs.write(history.logs.marks(), save=True)
+    assert other.read_bytes() == then
+    path.unlink()
+    other.write_text("mine")
+    os.link(other, path)
+    history.logs.repair()
+    assert other.read_text() == "mine"
+    assert files_in(tmp_path) == files_in(tmp_path, "history")
+    assert path.read_bytes() == history.logs.text("metrics/0.csv")
+
+
 @pytest.mark.parametrize("name", ["../0.csv", "metrics/x.csv", "spec.json", "/etc/passwd"])
 def test_no_other_file_is_read(tmp_path: Path, name: str) -> None:
     with pytest.raises(Damaged, match="a history of the name"):

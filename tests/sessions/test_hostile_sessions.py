@@ -450,8 +450,8 @@ def test_an_empty_history_of_a_stage_that_is_to_come(tmp_path: Path) -> None:
     assert loaded.history["stage"].tolist() == [0] * 3 + [1] * 3  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("where", ["metrics/0.csv", "history/0.csv"])
-def test_a_folder_in_place_of_a_history_is_told(run: Path, where: str) -> None:
+@pytest.mark.parametrize("where", ["metrics/0.csv", "history/0.csv", "spec.json"])
+def test_a_folder_in_place_of_what_is_written_is_told(run: Path, where: str) -> None:
     (run / where).unlink()
     (run / where).mkdir()
     session, _ = told_by(lambda: load_session(run))

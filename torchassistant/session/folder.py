@@ -191,11 +191,11 @@ class SessionFolder:
 
     def tell_damage(self, checkpoint: Checkpoint, logs: Logs) -> None:
         """Warn of what is not as the checkpoint has it; training puts it back."""
-        for line in logs.damage():
+        for line in logs.damage(checkpoint.manifest.has_logs):
             _warn(line)
         begins = holds(self.spec, checkpoint.manifest.text(SPEC))
         if begins is None:
-            _warn(f"{shown_path(self.spec)} is missing; the checkpoint has it")
+            _warn(f"{shown_path(self.spec)} is missing, or cannot be read; the checkpoint has it")
         elif not begins:
             _warn(
                 f"{shown_path(self.spec)} is not as the checkpoint has it, which counts; what is "
@@ -203,8 +203,15 @@ class SessionFolder:
             )
 
     def mirror(self, spec: bytes) -> None:
-        """Bring ``spec.json`` to a state; what a checkpoint has of it is what counts."""
+        """Bring ``spec.json`` to a state; what a checkpoint has of it is what counts.
+
+        Raises:
+            OSError: It could not be written.
+            SessionError: A link or a folder stands in its place.
+        """
         refuse_links(self.path, (SPEC,))
+        if self.spec.is_dir():
+            raise SessionError(f"{shown_path(self.spec)} is a folder, and no regular file")
         if not holds(self.spec, spec):
             replace_file(self.spec, spec)
 

@@ -145,6 +145,7 @@ class Logs:
                 self._write(path, self._texts[name], mark["size"], save)
 
     def _write(self, path: Path, text: bytearray, size: int, sync: bool) -> None:
+        _part_from_others(path)
         done = self._written.get(path, 0)
         if done and not (path.is_file() and path.stat().st_size >= done):
             done = 0  # somebody has cut it off, or taken it away
@@ -175,6 +176,7 @@ class Logs:
                     raise SessionError(f"{shown_path(path)} is a folder, and no regular file")
                 if path.exists() and not path.is_file():
                     path.unlink()
+                _part_from_others(path)
                 if _wrong_with(path, text) is not None:
                     continue_file(path, 0, bytes(text), sync=True)
                 elif path.stat().st_size > len(text):
@@ -194,15 +196,30 @@ class Logs:
             if path not in known and path.is_file():
                 yield path
 
-    def damage(self) -> list[str]:
-        """A sentence for each file that lacks something of what is in memory."""
+    def damage(self, with_copies: bool = True) -> list[str]:
+        """A sentence for each file that lacks something of what is in memory.
+
+        Args:
+            with_copies: Whether the copies count; earlier versions made none.
+        """
         found = []
         for name, text in self._texts.items():
-            for path in _places(self.session, name):
+            for path in _places(self.session, name)[: 2 if with_copies else 1]:
+                if not text and not path.exists():
+                    continue
                 wrong = _wrong_with(path, text)
                 if wrong is not None:
                     found.append(f"{shown_path(path)} {wrong}; the checkpoint counts")
         return found
+
+
+def _part_from_others(path: Path) -> None:
+    """Take a file away that is known under another name too, which is not to be written to.
+
+    A backup may have been made of links, or a stranger have made one.
+    """
+    if path.is_file() and path.stat().st_nlink > 1:
+        path.unlink()
 
 
 def _wrong_with(path: Path, text: bytearray) -> str | None:

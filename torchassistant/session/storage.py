@@ -206,11 +206,11 @@ def read_json(path: Path) -> Any:
 
 
 def holds(path: Path, data: bytes) -> bool | None:
-    """Whether a file has these bytes and no others; None where there is no regular file."""
+    """Whether a file has these bytes and no others; None where it cannot be read."""
     try:
         with open_regular(path) as file:
             return file.read(len(data) + 1) == data
-    except (FileNotFoundError, NotADirectoryError, Unsound):
+    except (OSError, Unsound):
         return None
 
 
