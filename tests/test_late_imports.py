@@ -140,7 +140,7 @@ def config_of(dataset: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
 
 METRICS: dict[str, list[Any]] = {
     "torchmetrics.detection.MeanAveragePrecision": [],
-    "torchmetrics.text.ROUGEScore": [],
+    "torchmetrics.text.ROUGEScore": [False, None, None, "best", "rouge1"],
 }
 ASKED_LATE = (
     *("h5py", "pesq", "pycocotools", "faster_coco_eval", "nltk", "rouge_score", "bottleneck"),
@@ -235,6 +235,18 @@ def test_the_users_own_code_goes_on_importing(tmp_path: Path, method: str) -> No
     for arguments in (["init", "config.json"], ["train", "run"]):
         done = run(tmp_path, *arguments)
         assert done.returncode == 0, done.stderr
+    assert poisoned(tmp_path) == []
+
+
+@pytest.mark.slow  # it trains three times
+def test_a_run_that_is_verified_starts_its_processes_without_them(tmp_path: Path) -> None:
+    lay(tmp_path, PARTS)
+    for name in ("pickle", "selectors", "struct"):
+        (tmp_path / f"{name}.py").write_text(POISON)
+    config = config_of({"class": "parts.pairs.Pairs"})
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    done = run(tmp_path, "verify-resume", "config.json")
+    assert "iterations, and the same cut after" in done.stdout, done.stderr
     assert poisoned(tmp_path) == []
 
 

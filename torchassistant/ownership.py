@@ -68,7 +68,9 @@ class Ownership:
         """
         if self.is_users(file):
             return True
-        path = os.path.realpath(file) if file else ""
+        if not file or file.startswith("<"):  # as <frozen os>, which is in no folder
+            return False
+        path = os.path.realpath(file)
         return is_in(path, self.root) and not self._is_installed(path, here=False)
 
     def _is_installed(self, path: str, here: bool) -> bool:

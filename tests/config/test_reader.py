@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +125,20 @@ def test_files(tmp_path: Path) -> None:
         read_file(tmp_path / "none.json")
     with pytest.raises(ConfigError, match="cannot read the file: Is a directory"):
         read_file(tmp_path)
+
+
+def test_a_fifo_is_read_where_somebody_writes_to_it(tmp_path: Path) -> None:
+    fifo = tmp_path / "c.json"
+    os.mkfifo(fifo)
+    text = read_file(fifo)  # and hangs nobody
+    assert text.tree is None and text.problems
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    with open(fifo, "wb") as writing:
+        writing.write(b'{"seed": 1}')
+        handle = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        os.close(reading)
+        writer = threading.Timer(0.2, writing.close)
+        writer.start()
+        assert not read_file(f"/dev/fd/{handle}").problems
+        writer.join()
+    os.close(handle)

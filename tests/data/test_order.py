@@ -28,6 +28,8 @@ from torchassistant.data.loaders import EpochLoader, LoaderFactory
 from torchassistant.data.memory import Memory
 from torchassistant.data.order import Batch, Order, SampledOrder
 from torchassistant.data.randomness import derived, random_state
+from torchassistant.data.splits import split_indices
+from torchassistant.errors import DataError
 from torchassistant.session.codec import decode, encode
 
 counts = st.integers(1, 60)
@@ -428,3 +430,11 @@ def test_a_sampler_that_is_left_in_the_middle() -> None:
     loader.start(1, 0, began_with)
     whole = list(batches(loader))
     assert whole[:2] == some
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_an_order_that_fits_into_no_memory(seed: int | None) -> None:
+    with pytest.raises(DataError, match="says that it has 1,000,000,000,000,000,000 examples"):
+        next(iter(Order(10**18, 4, False, seed)))
+    with pytest.raises(DataError, match="fit into this machine's memory"):
+        split_indices(10**18, [0.5, 0.5], 1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import filecmp
+import hashlib
 import inspect
 import json
 import os
@@ -28,7 +29,9 @@ from torchassistant.build.idx import expect_sound
 from torchassistant.build.judging import Verdict, verdict_of
 from torchassistant.build.replacing import replaced
 from torchassistant.build.trust import Trust
+from torchassistant.data.opening import walking
 from torchassistant.errors import UserError, say, shown_path
+from torchassistant.files import Unsound, open_regular
 
 DATASETS = "torchvision.datasets"
 
@@ -123,11 +126,12 @@ class DataMaker:
         verdict = verdict_of(dataset_in(target))
         bound = inspect.signature(target).bind(*args, **kwargs)
         given = _named(bound)
-        asked = verdict.is_asked_by(target, args, kwargs)
+        may_fetch = verdict.kind in ("pinned", "open")
+        asked = may_fetch and verdict.is_asked_by(target, args, kwargs)
         _say_no(bound, verdict)
         root = data_folder(bound.arguments.get("root"))
         try:
-            if root is not None and not root.is_dir() and verdict.kind in ("pinned", "open"):
+            if root is not None and not root.is_dir() and may_fetch:
                 # Some make their folder, whatever they are told.
                 raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(root))
             return self.made(target, bound, root)
@@ -145,7 +149,9 @@ class DataMaker:
         """The dataset, of what lies there."""
         if root is not None and hasattr(target, "raw_folder"):
             expect_sound(root / target.__name__ / "raw")
-        with nothing_fetched(_Unpacks):
+        if root is not None:
+            _expect_pinned(target, bound, root)
+        with walking(), nothing_fetched(_Unpacks):
             return target(*bound.args, **bound.kwargs)
 
     def fetch(self, target: Any, given: Mapping[str, Any], root: Path, verdict: Verdict) -> None:
@@ -236,6 +242,33 @@ def absent(
     except NotFetched as error:
         return Absent(_missing(target, root, verdict), str(error))
     return Absent(_missing(target, root, verdict), None)
+
+
+def _expect_pinned(target: Any, bound: inspect.BoundArguments, root: Path) -> None:
+    """Expect the archive to be what torchvision pins, of a dataset that unpacks it to read it.
+
+    Raises:
+        UserError: It is something else.
+    """
+    home = sys.modules[f"{DATASETS}.usps"]
+    if not issubclass(target, home.USPS):
+        return
+    is_train = bound.arguments.get("train", True)
+    _, name, md5 = target.split_list["train" if is_train else "test"]
+    found = hashlib.md5(usedforsecurity=False)
+    try:
+        with open_regular(os.path.realpath(root / name)) as file:
+            while chunk := file.read(1 << 20):
+                found.update(chunk)
+    except FileNotFoundError:
+        return
+    except Unsound as error:
+        raise UserError(f"{shown_path(root / name)} {error}") from None
+    if found.hexdigest() != md5:
+        raise UserError(
+            f"{shown_path(root / name)} is not what torchvision pins by its MD5 sum ({md5}; it has "
+            f"{found.hexdigest()}), so it is not unpacked; move it away, and it is fetched anew"
+        )
 
 
 def _missing(target: Any, root: Path, verdict: Verdict) -> str:

@@ -8,7 +8,7 @@ import re
 import struct
 from pathlib import Path
 
-from torchassistant.config.sizes import size_text
+from torchassistant.config.sizes import machine_memory, size_text
 from torchassistant.errors import UserError, shown_path
 from torchassistant.files import Unsound, open_regular
 
@@ -45,6 +45,5 @@ def _expect_sound(path: Path) -> None:
     if wanted != size:
         claim = f"{' x '.join(map(str, shape))} values, which take {size_text(wanted)}"
         raise Unsound(f"is broken: its header tells of {claim}, and it has {size_text(size)}")
-    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if size > most:
+    if size > machine_memory():
         raise Unsound(f"has {size_text(size)}, which is more than this machine's memory")

@@ -99,7 +99,7 @@ def _in_process(run: _Run, until: int, allowed: dict[str, Any]) -> tuple[int, in
     process = context.Process(
         target=_train, args=(run, until, allowed, method, sender, is_first_thread())
     )
-    with signals_held_back("spawn"), starting_processes(are_copies=False):
+    with starting_processes(are_copies=False), signals_held_back("spawn"):
         process.start()
     try:
         sender.close()

@@ -52,7 +52,7 @@ def read_file(path: str | Path) -> Text:
     """
     file = str(path)
     try:
-        with Path(path).open("rb") as stream:
+        with open(path, "rb", opener=_without_waiting) as stream:
             data = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -69,6 +69,13 @@ def read_file(path: str | Path) -> Text:
         place = Place(file, line, column)
         raise ConfigError(Problem("this byte is not UTF-8 text", place)) from None
     return scan(text, file)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a FIFO that nobody writes to is empty, and one from a shell is read."""
+    handle = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(handle, True)
+    return handle
 
 
 def _namesake(path: Path) -> str:

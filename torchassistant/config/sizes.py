@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from decimal import Decimal
 
@@ -40,3 +41,8 @@ def size_text(size: int) -> str:
             break
         value, unit = value / 1000, f"{prefix}B"
     return f"{value:.3g} {unit}"
+
+
+def machine_memory() -> int:
+    """The bytes of memory that this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

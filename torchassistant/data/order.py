@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
+from torchassistant.config.sizes import machine_memory
 from torchassistant.data.memory import Memory
 from torchassistant.data.randomness import derived, random_state, seeded, set_random_state
+from torchassistant.errors import DataError
 
 _REMEMBERED = 1024
 _AT_ONCE = 32
@@ -88,9 +90,35 @@ class Order(Sampler[Batch]):
     def _indices(self) -> torch.Tensor:
         """Of all examples, int64 (N,), in the order of this epoch."""
         if self.seed is None:
+            expect_room(self.count)
             return torch.arange(self.count)
-        seed = derived(self.seed, "order", self.epoch)
-        return torch.randperm(self.count, generator=torch.Generator().manual_seed(seed))
+        return permutation(self.count, derived(self.seed, "order", self.epoch))
+
+
+def permutation(count: int, seed: int) -> torch.Tensor:
+    """So many indices in an order that follows from the seed: int64 (N,).
+
+    Raises:
+        DataError: They do not fit into memory.
+    """
+    expect_room(count)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+def expect_room(count: int) -> None:
+    """Expect the indices of so many examples to fit into memory.
+
+    Raises:
+        DataError: They do not.
+    """
+    if count * _BYTES_OF_INDEX > machine_memory():
+        raise DataError(
+            f"the dataset says that it has {count:,} examples, and their order alone would not fit "
+            "into this machine's memory"
+        )
+
+
+_BYTES_OF_INDEX = 8
 
 
 class SampledOrder(Order):

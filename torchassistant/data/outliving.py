@@ -33,7 +33,8 @@ def signals_held_back(method: str) -> Iterator[None]:
     """Processes are started in here.
 
     A signal must not meet one that still has the handlers of the process that it is a copy of, or
-    none yet; it lets them through when it is ready.
+    none yet; it lets them through when it is ready. Another process may be started for them right
+    away, so what is to hold for all that are started in here is entered first.
 
     Args:
         method: How they are started: ``fork``, ``spawn``, ``forkserver``.

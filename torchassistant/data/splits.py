@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import Subset
 
+from torchassistant.data.order import permutation
 from torchassistant.errors import DataError
 
 
@@ -24,9 +25,9 @@ def split_indices(count: int, ratio: Sequence[float], seed: int) -> list[torch.T
         One int64 tensor of indices a slice, as long as :func:`slice_sizes` says.
 
     Raises:
-        DataError: Some slice would be empty.
+        DataError: Some slice would be empty, or the indices do not fit into memory.
     """
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    order = permutation(count, seed)
     sizes = slice_sizes(count, ratio)
     if min(sizes) < 1:
         raise DataError(f"{count} examples split by {list(ratio)} leave a slice empty: {sizes}")

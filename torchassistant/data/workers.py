@@ -22,6 +22,7 @@ from torch.utils.data._utils import signal_handling
 
 from torchassistant.data.columns import ColumnsAt
 from torchassistant.data.generators import generators_in, seed_all
+from torchassistant.data.opening import is_watching, watch
 from torchassistant.data.order import Batch
 from torchassistant.data.outliving import (
     end_with_parent,
@@ -145,8 +146,11 @@ class WorkerStart:
     def __init__(self, then: Callable[[int], None] | None) -> None:
         self.then = then
         self.by_first_thread = True
+        self.is_watched = False
 
     def __call__(self, worker: int) -> None:
+        if self.is_watched:
+            watch()
         if threading.current_thread() is threading.main_thread():
             end_with_parent(self.by_first_thread)
             leave_signals_to_parent()
@@ -246,9 +250,11 @@ class Workers:
         start = self.loader.worker_init_fn
         if isinstance(start, WorkerStart):
             start.by_first_thread = is_first_thread()
+            start.is_watched = is_watching()
         context: Any = self.loader.multiprocessing_context or multiprocessing
         method = context.get_start_method()
-        with signals_held_back(method), starting_processes(method == "fork"):
+        # In this order: what holds signals back starts a process too, the resource tracker.
+        with starting_processes(method == "fork"), signals_held_back(method):
             self._iterator = iter(self.loader)
         _started.update(getattr(self._iterator, "_workers", ()))
         _hear_of_deaths_while_waiting()
