@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -261,7 +262,9 @@ def say(sentence: str, stream: TextIO | None = None) -> None:
 
 def shown_path(path: str | Path) -> str:
     """A path as a person would type it: relative to the working folder where it lies below it."""
-    try:
-        return str(Path(path).resolve().relative_to(Path.cwd()))
-    except (ValueError, OSError, RuntimeError):  # of links in a circle
-        return str(path)
+    whole = os.path.abspath(path)
+    # A link is called by its own name, also where the working folder was reached through another.
+    for known in (whole, os.path.join(os.path.realpath(os.path.dirname(whole)), Path(whole).name)):
+        with suppress(ValueError):
+            return str(Path(known).relative_to(Path.cwd()))
+    return str(path)

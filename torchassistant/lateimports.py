@@ -14,12 +14,16 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import FrameType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torchassistant import ownership
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 _FOR_THE_CONFIG = tuple(
     f"torchassistant.{name}" for name in ("build.importing", "build.trust", "config.static")
@@ -42,7 +46,6 @@ class Folder:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self.needed: set[str] | None = None
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -67,11 +70,7 @@ class Folder:
 
     def is_needed(self, name: str) -> bool:
         """Whether a module is one of Python's, or of a library that we need."""
-        if name in sys.stdlib_module_names:
-            return True
-        if self.needed is None:
-            self.needed = modules_of("torchassistant")
-        return name in self.needed
+        return name in sys.stdlib_module_names or _is_required(name)
 
     def _may_ask(self, asker: dict[str, Any]) -> bool:
         name = str(asker.get("__name__"))
@@ -285,27 +284,42 @@ def _installed_from(root: str) -> Iterator[str]:
             yield from tops if len(tops) else [re.sub(r"[-.]+", "_", distribution.name)]
 
 
-def modules_of(distribution: str) -> set[str]:
-    """The names of the modules of a distribution, and of all that it requires."""
-    from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+@cache
+def _is_required(name: str) -> bool:
+    """Whether a module is of this distribution, or of one that it requires."""
+    return any(_has(distribution, name) for distribution in _required())
 
+
+@cache
+def _required() -> tuple[Distribution, ...]:
+    """This distribution and all that it requires, as far as they are installed."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    found: dict[str, Distribution] = {}
     seen: set[str] = set()
-    waiting = [distribution, "torch", "torchvision", "torchmetrics"]
+    waiting = ["torchassistant", "torch", "torchvision", "torchmetrics"]
     while waiting:
         name = _plain(waiting.pop())
         if name in seen:
             continue
         seen.add(name)
         try:
-            required = requires(name) or []
+            found[name] = distribution(name)
         except PackageNotFoundError:
             continue
+        required = found[name].requires or []
         waiting += [re.split(r"[^\w.-]", one)[0] for one in required if "extra ==" not in one]
-    return {
-        module
-        for module, owners in packages_distributions().items()
-        if any(_plain(owner) in seen for owner in owners)
-    }
+    return tuple(found.values())
+
+
+def _has(distribution: Distribution, name: str) -> bool:
+    """Whether a module is of a distribution, by its names at the top or its list of files.
+
+    The list is searched as one text: that of torch has 20,000 lines.
+    """
+    tops = (distribution.read_text("top_level.txt") or "").split()
+    files = "" if name in tops else distribution.read_text("RECORD") or ""
+    return name in tops or re.search(rf"^{re.escape(name)}[/.]", files, re.MULTILINE) is not None
 
 
 def _plain(name: str) -> str:

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torchmetrics.text import ROUGEScore
 
 from torchassistant.build import judging
+from torchassistant.build.fetching import refused_to
 from torchassistant.build.importing import Refused, find
 from torchassistant.build.judging import KINDS, LISTS, Verdict, judged_in, verdict_of
 from torchassistant.build.origin import name_of
@@ -267,6 +269,12 @@ def test_which_calls_ask(
     verdict: Verdict, args: list[Any], kwargs: dict[str, Any], asked: bool
 ) -> None:
     assert verdict.is_asked_by(takes, args, kwargs) is asked
+
+
+def test_a_refusal_says_which_values_ask() -> None:
+    said = refused_to(ROUGEScore, (), {}, Trust())
+    assert said is not None and 'ROUGEScore with "rouge_keys" "rougeLsum" downloads' in said
+    assert refused_to(ROUGEScore, (), {"rouge_keys": ("rouge1", "rougeL")}, Trust()) is None
 
 
 def test_looking_up_imports_nothing() -> None:

@@ -12,9 +12,10 @@ ROOT = HERE.parents[1]
 SESSION = """
 import sys
 sys.path[:0] = {paths!r}
-from exact_configs import node, one_model
+from exact_configs import made, node, one_model
 from torchassistant import create_session, load_session
 net = {{"batch_processors": {{"run": {{"neural_graph": [node("net", "x", "y_hat", "descent")]}}}}}}
+net["optimizers"] = {{"descent": {{**made("Adam", lr=0.05), "model": "net"}}}}  # it has a state
 session = create_session(one_model(net), session_dir="plain", trust=["exact_parts"])
 session.train()
 load_session("plain", trust=["exact_parts"]).evaluate([])

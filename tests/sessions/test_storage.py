@@ -22,6 +22,25 @@ from torchassistant.session.storage import (
 )
 
 
+def test_links_are_named_by_their_own_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, store = tmp_path / "work", tmp_path / "work" / "store"
+    (work / "run" / "static").mkdir(parents=True)
+    store.mkdir()
+    for name in ("b", "a"):
+        (store / name).write_text("")
+        (work / "run" / "static" / f"{name}.json").symlink_to(store / name)
+    (tmp_path / "other").symlink_to(work)
+    for here, run in ((work, "run"), (tmp_path / "other", "run"), (work, tmp_path / "other/run")):
+        monkeypatch.chdir(here)
+        with pytest.raises(SessionError) as raised:
+            refuse_links(Path(run), ("static",))
+        first, second = str(raised.value).splitlines()
+        assert "run/static/a.json is a link" in first and "store" not in first, first
+        assert "run/static/b.json is a link" in second and "cp -L" in second, second
+
+
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
     with new_folder(tmp_path / "a" / "b") as aside:
         (aside / "x").write_text("1")

@@ -30,7 +30,7 @@ from torchassistant.build.judging import Verdict, verdict_of
 from torchassistant.build.replacing import replaced
 from torchassistant.build.trust import Trust
 from torchassistant.data.opening import walking
-from torchassistant.errors import UserError, say, shown_path
+from torchassistant.errors import UserError, listing, say, shown_path
 from torchassistant.files import Unsound, open_regular
 
 DATASETS = "torchvision.datasets"
@@ -93,6 +93,7 @@ def refused_to(
 def _refusal(target: Any) -> str:
     name, verdict = getattr(target, "__qualname__", str(target)), verdict_of(target)
     asked = f' with "{verdict.argument}"' if verdict.argument is not None else ""
+    asked += f" {listing(verdict.values)}" if verdict.values else ""
     return (
         f"{name}{asked} downloads, follows addresses or unpacks, and no checksum says what may "
         "come of it, so it is refused; --allow-download on the command line allows it"

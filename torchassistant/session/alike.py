@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
+from torchassistant.training.optimizing import stepping
+
 _SIDE = 2
 """Elements along each side of the parameter that a step is tried with."""
 
@@ -151,6 +153,6 @@ def _tried(
         twin = copy.copy(optimizer)
         twin.state = defaultdict(dict)
         twin.param_groups = [{**group, "params": [small]}]
-        twin.step()
+        stepping(twin)()
         return dict(twin.state[small])
     return {}

@@ -352,7 +352,11 @@ def refuse_links(folder: Path, names: tuple[str, ...]) -> None:
             _raise(error)
     if links:
         raise SessionError(
-            *(f"{shown_path(link)} is a link, and links are not followed" for link in links)
+            *(
+                f"{shown_path(link)} is a link, and links are not followed: put what it leads to "
+                "in its place, as cp -L does"
+                for link in sorted(links)
+            )
         )
 
 
