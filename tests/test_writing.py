@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from torchassistant.config.kinds import SESSION_PARTS
 from torchassistant.errors import UserError
+from torchassistant.output_devices import JsonLines
 from torchassistant.session import folder as session_folder
 from torchassistant.writing import Writing, mark
 
@@ -91,6 +92,8 @@ def test_other_sessions_are_left_alone(work: Path) -> None:
         *("a.dist-info/entry_points.txt", "x/site-packages/a.jsonl", "__pycache__/a.jsonl"),
         *("x.py", "x.pth", "x.sh", "setup.cfg", "Makefile", "x.jsonl.py", "sitecustomize.py"),
         *("package.json", "requirements.txt", "requirements-dev.txt", "CMakeLists.txt", "a.jsonl/"),
+        *("main.tf.json", "x.auto.tfvars.json", "CMakePresets.json", "nodemon.json", "cdk.json"),
+        *("jupyter_server_config.json", "tsconfig.base.json", "nx.json", "jest.config.json"),
         *("--checkpoint-action=exec=x.jsonl", "~/out.jsonl", "a\nb.jsonl", "a\x1b.jsonl", "", "."),
     ],
 )
@@ -101,6 +104,13 @@ def test_names_that_programs_know_are_refused(work: Path, path: str) -> None:
     with pytest.raises(UserError, match="may not be written"):
         Writing(str(work), [str(work)]).file(path, LINES)
     assert list(work.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "path", ["results.json", "project-a.json", "tasks.json", "settings.json", "eval.log"]
+)
+def test_names_that_only_resemble_them_are_not(work: Path, path: str) -> None:
+    assert Writing(str(work)).file(path, JsonLines.suffixes).steps == (path,)
 
 
 def test_a_root_may_be_hidden_itself(work: Path) -> None:

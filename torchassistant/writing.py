@@ -29,8 +29,15 @@ _OF_CODE = re.compile(
 """Folders in which programs look for code."""
 
 _RUN = re.compile(
-    r"cmakelists\.txt|entry_points\.txt|(package|package-lock|composer|deno)\.json"
-    r"|.*(requirements|constraints).*\.txt",
+    r"cmakelists\.txt|entry_points\.txt|conanfile\.txt|meson[._]options\.txt"
+    r"|.*(requirements|constraints).*\.txt"
+    # of package managers and what builds, tests and lints
+    r"|(package|package-lock|composer|deno|bower|lerna|nx|project|workspace|angular|turbo|rush)\.json"
+    r"|(nodemon|tsconfig.*|jsconfig|tslint|.*\.?config|cmake.*presets)\.json"
+    # of notebooks, infrastructure and what deploys
+    r"|(jupyter_.*|cdk|sam|packer|buildspec)\.json"
+    r"|(firebase|vercel|now|netlify|serverless|vcpkg)\.json"
+    r"|.*\.(tf|tfvars|pkr|pkrvars|code-workspace)\.json",
     re.IGNORECASE,
 )
 """Files by which programs build or install something, though they have the suffix of data."""
