@@ -279,8 +279,7 @@ def _installed_from(root: str) -> Iterator[str]:
             continue
         told = json.loads(text)
         if told.get("url") == address and told.get("dir_info", {}).get("editable"):
-            listed = distribution.read_text("top_level.txt")
-            tops = [] if listed is None else listed.split()
+            tops = _text(distribution, "top_level.txt").split()
             yield from tops if len(tops) else [re.sub(r"[-.]+", "_", distribution.name)]
 
 
@@ -317,9 +316,16 @@ def _has(distribution: Distribution, name: str) -> bool:
 
     The list is searched as one text: that of torch has 20,000 lines.
     """
-    tops = (distribution.read_text("top_level.txt") or "").split()
-    files = "" if name in tops else distribution.read_text("RECORD") or ""
-    return name in tops or re.search(rf"^{re.escape(name)}[/.]", files, re.MULTILINE) is not None
+    if name in _text(distribution, "top_level.txt").split():
+        return True
+    files = _text(distribution, "RECORD")
+    return re.search(rf"^{re.escape(name)}[/.]", files, re.MULTILINE) is not None
+
+
+def _text(distribution: Distribution, name: str) -> str:
+    """What a file of a distribution's metadata holds; nothing where it has none."""
+    text = distribution.read_text(name)
+    return "" if text is None else text
 
 
 def _plain(name: str) -> str:
