@@ -282,6 +282,14 @@ def test_without_the_argument_it_reads_what_lies_there(lab: Lab) -> None:
     assert lab.run("check") == (0, "")
 
 
+def test_who_has_not_asked_for_data_is_told_how_to(lab: Lab) -> None:
+    one = {"class": "torchvision.datasets.MNIST", "args": ["nowhere"]}
+    write(lab.folder / "c.json", of(one))
+    for options in (["check", "--preflight"], ["init"]):
+        status, told = lab.run(*options)
+        assert status == 2 and 'with "download": true init downloads the data' in told, told
+
+
 def test_a_class_of_the_user_fetches_nothing_in_a_check(lab: Lab) -> None:
     spec = {"class": "own_digits.Digits", "kwargs": {"root": "data", "download": True}}
     write(lab.folder / "c.json", of(spec))

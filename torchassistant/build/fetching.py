@@ -134,7 +134,7 @@ class DataMaker:
         try:
             if root is not None and not root.is_dir() and may_fetch:
                 # Some make their folder, whatever they are told.
-                raise FileNotFoundError(errno.ENOENT, "there is no such folder", str(root))
+                raise FileNotFoundError(errno.ENOENT, _no_folder(verdict, asked), str(root))
             return self.made(target, bound, root)
         except (RuntimeError, OSError) as error:
             if not (asked and root is not None and _is_missing(error)):
@@ -270,6 +270,12 @@ def _expect_pinned(target: Any, bound: inspect.BoundArguments, root: Path) -> No
             f"{shown_path(root / name)} is not what torchvision pins by its MD5 sum ({md5}; it has "
             f"{found.hexdigest()}), so it is not unpacked; move it away, and it is fetched anew"
         )
+
+
+def _no_folder(verdict: Verdict, asked: bool) -> str:
+    may_ask = verdict.kind == "pinned" and verdict.argument == "download" and not asked
+    hint = ' (with "download": true init downloads the data)' if may_ask else ""
+    return f"there is no such folder{hint}"
 
 
 def _missing(target: Any, root: Path, verdict: Verdict) -> str:
