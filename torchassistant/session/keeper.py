@@ -166,6 +166,10 @@ class SessionKeeper:
         self.writer.wait()
         self._tell()
 
+    def close(self) -> None:
+        """Hold nothing of the session any more, once everything is written."""
+        self.writer.close()
+
     def finish(self) -> None:
         """Wait until everything is written.
 

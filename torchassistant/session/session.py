@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,9 +165,9 @@ class Session(Parts):
 
     def _save(self) -> None:
         """Save what could not be saved when it was trained."""
-        keeper = self._keeper(StopRequest())
-        keeper.keep()
-        keeper.finish()
+        with closing(self._keeper(StopRequest())) as keeper:
+            keeper.keep()
+            keeper.finish()
         self._unsaved = False
         self._restored_from = self.folder.checkpoints.names()[-1]
 
@@ -196,7 +197,10 @@ class Session(Parts):
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
-        keeper = self._keeper(stop)
+        with closing(self._keeper(stop)) as keeper:
+            self._train_on(keeper, reporter, stop)
+
+    def _train_on(self, keeper: SessionKeeper, reporter: Reporter, stop: StopRequest) -> None:
         self._begin(keeper)
         stop.hear_of_save(keeper.attend)
         try:

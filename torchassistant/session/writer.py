@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 
 class Writer:
-    """A thread that writes. It ends with the process, whatever it is doing.
+    """A thread that writes. It ends with the process, whatever it is doing, or when it is closed.
 
     A failure stays until it is fetched; what is asked for after it is done all the same.
 
@@ -18,7 +18,7 @@ class Writer:
 
     def __init__(self, on_failure: Callable[[], None]) -> None:
         self._on_failure = on_failure
-        self._jobs: queue.Queue[Callable[[], None]] = queue.Queue()
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._thread: threading.Thread | None = None
         self.failures: list[Exception] = []
 
@@ -33,6 +33,12 @@ class Writer:
         """Wait until everything that was asked for is done."""
         self._jobs.join()
 
+    def close(self) -> None:
+        """Let the thread end when it is done; until then it holds whatever it writes for."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread = None
+
     def fetch(self) -> list[Exception]:
         """What has failed since the last time."""
         failures, self.failures = self.failures, []
@@ -42,6 +48,8 @@ class Writer:
         while True:
             job = self._jobs.get()
             try:
+                if job is None:
+                    return
                 job()
             except Exception as error:
                 self.failures.append(error)
