@@ -159,7 +159,7 @@ class Session(Parts):
             if newest.path.name != self._restored_from:
                 self._catch_up(newest)
             if not self.finished:
-                self._train(reporter or Reporter(), stop or StopRequest())
+                self._train(newest, reporter or Reporter(), stop or StopRequest())
             elif self._unsaved:
                 self._save()
 
@@ -189,7 +189,7 @@ class Session(Parts):
             stop,
         )
 
-    def _train(self, reporter: Reporter, stop: StopRequest) -> None:
+    def _train(self, newest: Checkpoint, reporter: Reporter, stop: StopRequest) -> None:
         self._is_fresh = False
         clear_aside(self.path)
         clear_aside(self.folder.checkpoints.folder)
@@ -198,10 +198,10 @@ class Session(Parts):
             set_random_state(self._random)
             self._random = None
         with closing(self._keeper(stop)) as keeper:
+            self._begin(keeper, newest)
             self._train_on(keeper, reporter, stop)
 
     def _train_on(self, keeper: SessionKeeper, reporter: Reporter, stop: StopRequest) -> None:
-        self._begin(keeper)
         stop.hear_of_save(keeper.attend)
         try:
             while not self.finished:
@@ -225,9 +225,8 @@ class Session(Parts):
             reporter.close()
         self._restored_from = self.folder.checkpoints.names()[-1]
 
-    def _begin(self, keeper: SessionKeeper) -> None:
+    def _begin(self, keeper: SessionKeeper, newest: Checkpoint) -> None:
         """Save what has changed since the session was loaded, before anything is trained."""
-        newest = self.folder.checkpoints.newest_sound()
         if self.changed or self.redrawn:
             self.fixed = keeper.fixed = self.folder.add_splits(
                 self.fixed, self.redrawn, self.progress.step
