@@ -12,12 +12,13 @@ import torch
 from torchassistant.errors import SessionError
 from torchassistant.session.manifest import Damaged, of_text, sealed, write_manifest
 from torchassistant.session.storage import (
+    as_json,
     continue_file,
     new_folder,
     own_memory,
     read_tensors,
     refuse_links,
-    write_json,
+    replace_file,
     write_tensors,
 )
 
@@ -72,7 +73,7 @@ def test_an_empty_folder_is_taken_and_no_other(tmp_path: Path) -> None:
 def checkpoint(tmp_path: Path) -> Path:
     with new_folder(tmp_path / "a") as aside:
         write_tensors(aside / "models" / "net.safetensors", {"w": torch.ones(3)})
-        write_json(aside / "state.json", {"x": 1})
+        replace_file(aside / "state.json", as_json({"x": 1}))
         names = ["models/net.safetensors", "state.json"]
         write_manifest(aside, names, {"spec.json": of_text(b"{}\n")}, {"loss": 0.5})
     return tmp_path / "a"

@@ -190,11 +190,6 @@ def as_json(data: Any) -> bytes:
     return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Replace a file by data as JSON."""
-    replace_file(path, as_json(data))
-
-
 def read_json(path: Path) -> Any:
     """The data of a JSON file.
 
