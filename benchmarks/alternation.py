@@ -17,8 +17,8 @@ from benchmarks.plain import ByHand
 from benchmarks.tasks import Config, Task
 from benchmarks.terminal import terminal
 from torchassistant import create_session
-from torchassistant.cli.progress import BarReporter
-from torchassistant.data.randomness import derived
+from torchassistant.cli.progress_bar import BarReporter
+from torchassistant.data.rng import derived
 from torchassistant.session import Session
 from torchassistant.training import Progress, Row
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from torchassistant.session.rules import CODE_RULES, RULES, Rule
+from torchassistant.session.change_policy import CODE_RULES, RULES, Rule
 
 PAGE = Path(__file__).with_name("sessions.md")
 _SECTION = re.compile(r"<!-- (?P<what>rules|rules of code) -->\n.*?<!-- end -->", re.DOTALL)

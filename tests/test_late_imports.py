@@ -308,7 +308,7 @@ from torchassistant import lateimports, ownership
 sys.path[:0] = ["", ".", os.getcwd(), "../work"]
 lateimports.stand_in()
 ownership.settle({trusted!r})
-ours = {{"__name__": "torchassistant.build.importing", "__file__": "x"}}
+ours = {{"__name__": "torchassistant.assembly.importing", "__file__": "x"}}
 exec(compile("import mine", "x", "exec"), ours)
 import lib
 mine = sys.modules["mine"]
@@ -437,7 +437,7 @@ def test_what_is_to_be_compiled_tells_the_compiler(tmp_path: Path) -> None:
     code = """
 from torch._inductor.cpu_vec_isa import VecISA
 before = VecISA._avx_py_load
-from torchassistant.graph.calls import Compiling
+from torchassistant.graph.model_calls import Compiling
 for _ in range(2):
     Compiling()(lambda x: x)
 print(VecISA._avx_py_load.count("sys.path[:] ="), VecISA._avx_py_load.endswith(before))

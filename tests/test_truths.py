@@ -31,7 +31,7 @@ PLAIN_ATTRIBUTES = {
 }
 # These are right as they are, for the reason that stands with them.
 ALLOWED = {
-    ("build/arguments.py", "args"): "a list of the config",
+    ("assembly/signatures.py", "args"): "a list of the config",
     ("data/cache/table.py", "layout[1]"): "a number",
     ("data/loaders.py", "kwargs.get('num_workers')"): "a number or a text: others are refused",
     ("data/loaders.py", "size"): "a number, or None: torch refuses others",
@@ -39,7 +39,7 @@ ALLOWED = {
     ("data/workers.py", "status"): "the exit status of a process",
     ("ownership.py", "distribution.read_text('RECORD')"): "a text, or None",
     ("ownership.py", "distribution.read_text('installed-files.txt')"): "a text, or None",
-    ("session/applying.py", "before"): "rows of the history",
+    ("session/apply_changes.py", "before"): "rows of the history",
     ("session/changes.py", "Change.before"): "values of the config",
     ("session/changes.py", "Change.after"): "values of the config",
     (
@@ -47,14 +47,14 @@ ALLOWED = {
         "{name: o for name, o in session.optimizers.items() if is_among(o, used)}",
     ): "its keys are names",
     (
-        "session/regrouping.py",
+        "session/param_group_changes.py",
         "{n: [dict(g) for g in o.param_groups] for n, o in session.optimizers.items()}",
     ): "its keys are names",
     ("session/state.py", "self.made_anew(key)"): "a truth value",
-    ("training/contents.py", "value.closed"): "of a file of Python's",
-    ("training/iteration.py", "self.met == 0"): "a number",
-    ("training/unchanged.py", "value.closed"): "of a file of Python's",
-    ("training/optimizing.py", "getattr(whole, 'hooked', False)"): "torch's own mark",
+    ("training/content_snapshots.py", "value.closed"): "of a file of Python's",
+    ("training/train_step.py", "self.met == 0"): "a number",
+    ("training/state_guard.py", "value.closed"): "of a file of Python's",
+    ("training/optimizer_calls.py", "getattr(whole, 'hooked', False)"): "torch's own mark",
     ("training/progress.py", "PassProgress.data"): "what a checkpoint can hold",
 }
 
@@ -457,20 +457,20 @@ def test_what_is_allowed_is_still_there() -> None:
 # Lines that ask, and what stands in their place.
 PLANTED = [
     # The two that were there.
-    ("graph/calls.py", "self._formatted(self._called(model))", "self.forward or model"),
+    ("graph/model_calls.py", "self._formatted(self._called(model))", "self.forward or model"),
     (
         "data/loaders.py",
         'drawn_by = self.kwargs.get("batch_sampler")',
         'drawn_by = self.kwargs.get("batch_sampler") or self.kwargs.get("sampler")',
     ),
     # And others of their kind.
-    ("graph/calls.py", "if special is None else", "if not special else"),
+    ("graph/model_calls.py", "if special is None else", "if not special else"),
     ("graph/batch_graph.py", "is_among(node.model, self.trained)", "node.model in self.trained"),
     ("training/stage.py", "not is_among(item.optimizer, used)", "item.optimizer not in used"),
-    ("training/naming.py", "{id(optimizer): name for", "{optimizer: name for"),
-    ("training/debugging.py", "if self.postprocessor is not None:", "if self.postprocessor:"),
+    ("training/profiler_names.py", "{id(optimizer): name for", "{optimizer: name for"),
+    ("training/debug_pipeline.py", "if self.postprocessor is not None:", "if self.postprocessor:"),
     ("graph/processor.py", "if self.adapt_input is not None:", "if self.adapt_input:"),
-    ("training/scoring.py", "if self.transform is None:", "if not self.transform:"),
+    ("training/losses_and_metrics.py", "if self.transform is None:", "if not self.transform:"),
     ("collators.py", "if not len(batch):", "if not batch:"),
     ("graph/mode.py", "modules = list(modules)", "modules = list(set(modules))"),
     ("training/pipeline.py", "return distinct(parts)", "return list(dict.fromkeys(parts))"),

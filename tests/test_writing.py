@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchassistant.config.kinds import SESSION_PARTS
+from torchassistant.config.config_kinds import SESSION_PARTS
 from torchassistant.errors import UserError
 from torchassistant.output_devices import JsonLines
-from torchassistant.session import folder as session_folder
+from torchassistant.session import session_folder
 from torchassistant.writing import Writing, mark
 
 LINES = (".jsonl", ".txt")

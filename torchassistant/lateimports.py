@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from importlib.metadata import Distribution
 
 _FOR_THE_CONFIG = tuple(
-    f"torchassistant.{name}" for name in ("build.importing", "build.trust", "config.static")
+    f"torchassistant.{name}"
+    for name in ("assembly.importing", "assembly.allowlist", "config.source_inspection")
 )
 """Our modules that import what a config names, or look at its source."""
 

@@ -16,7 +16,7 @@ from benchmarks.figures import Figure, Spread
 from benchmarks.tasks import Task, part
 from benchmarks.terminal import terminal
 from torchassistant import create_session
-from torchassistant.cli.progress import BarReporter
+from torchassistant.cli.progress_bar import BarReporter
 from torchassistant.session import Session
 
 NEVER = 10**6

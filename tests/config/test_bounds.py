@@ -22,9 +22,9 @@ Path = tuple[str | int, ...]
 
 def problems_of(config: Config) -> list[str]:
     """What is wrong with a config."""
-    findings = language.read(config)
-    language.spec_of(findings)
-    return [str(problem) for problem in findings.in_order()]
+    diagnostics = language.read(config)
+    language.spec_of(diagnostics)
+    return [str(problem) for problem in diagnostics.in_order()]
 
 
 def put(config: Config, path: Path, value: Any) -> Config:

@@ -31,9 +31,9 @@ def told(source: Any) -> list[Problem]:
     """The problems of a config, from a file or from data."""
     began = time.monotonic()
     try:
-        findings = language.read(source)
-        language.spec_of(findings)
-        problems = findings.in_order()
+        diagnostics = language.read(source)
+        language.spec_of(diagnostics)
+        problems = diagnostics.in_order()
     except ConfigError as error:
         problems = error.problems
     assert time.monotonic() - began < 10
@@ -184,11 +184,11 @@ def test_any_object_is_answered(data: dict[str, Any]) -> None:
 )
 def test_any_object_is_answered_as_another_kind(block: type, data: dict[str, Any]) -> None:
     try:
-        findings = language.read(data, block=block)
+        diagnostics = language.read(data, block=block)
     except ConfigError:
         return
-    spec = language.validate(block, findings.tree, findings)
-    assert findings.problems or spec is not None
+    spec = language.validate(block, diagnostics.tree, diagnostics)
+    assert diagnostics.problems or spec is not None
 
 
 @pytest.mark.slow
@@ -216,9 +216,9 @@ from torchassistant.errors import ConfigError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 began = time.monotonic()
 try:
-    findings = language.read(sys.argv[1])
-    language.spec_of(findings)
-    count = len(findings.problems)
+    diagnostics = language.read(sys.argv[1])
+    language.spec_of(diagnostics)
+    count = len(diagnostics.problems)
 except ConfigError as error:
     count = len(error.problems)
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

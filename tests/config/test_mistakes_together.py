@@ -32,18 +32,18 @@ def told(text: str, file: File) -> list[tuple[Problem, bool]]:
     """The problems of a config in a file, and the warnings."""
     file.write_text(text, encoding="utf-8")
     try:
-        findings = language.read(file)
-        language.spec_of(findings)
+        diagnostics = language.read(file)
+        language.spec_of(diagnostics)
     except ConfigError as error:
         return [(problem, False) for problem in error.problems]
     assert not os.listdir(file.parent) or os.listdir(file.parent) == [file.name]
     return [
-        *((problem, False) for problem in findings.in_order()),
-        *((problem, True) for problem in findings.warnings),
+        *((problem, False) for problem in diagnostics.in_order()),
+        *((problem, True) for problem in diagnostics.warnings),
         # Told where it is known whether there is anything to train.
         *(
-            (findings.problem(f'no optimizer trains the model "{name}"', path), True)
-            for name, path in findings.untrained
+            (diagnostics.problem(f'no optimizer trains the model "{name}"', path), True)
+            for name, path in diagnostics.untrained
         ),
     ]
 

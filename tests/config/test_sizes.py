@@ -65,7 +65,7 @@ def test_bytes_for_a_person_are_near_and_can_be_read_back(size: int) -> None:
 def test_a_config_says_what_is_expected(value: Any, expected: str) -> None:
     spec = {"class": "a.B", "cache": "memory", "cache_limit": value}
     definition = {"group": "datasets", "name": "points", "spec": spec}
-    findings = read({"initialize": {"definitions": [definition]}})
-    validate(Spec, findings.tree, findings)
-    (told,) = map(str, findings.problems)
+    diagnostics = read({"initialize": {"definitions": [definition]}})
+    validate(Spec, diagnostics.tree, diagnostics)
+    (told,) = map(str, diagnostics.problems)
     assert told == f"initialize.definitions[0].spec.cache_limit: expected {expected}"

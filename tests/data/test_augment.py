@@ -11,8 +11,8 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.augment import Augment, Augmented, On
-from torchassistant.data.injector import Injector, Port
 from torchassistant.data.loaders import LoaderFactory
+from torchassistant.data.multi_loader import MultiLoader, Port
 from torchassistant.errors import DataError, UserCodeError
 
 WHAT = 'the augment of the loader factory "training"'
@@ -149,7 +149,7 @@ def test_what_raises_is_named(workers: int, on: On) -> None:
     made = LoaderFactory(
         DATA, DefaultCollator(), kwargs, "training", augments=[augment(failing, on=on)]
     )
-    injector = Injector([Port("input", made.for_training(0), None, "training")])
+    injector = MultiLoader([Port("input", made.for_training(0), None, "training")])
     with pytest.raises(UserCodeError) as caught:
         list(injector.frames(0))
     assert caught.value.part == WHAT
@@ -162,4 +162,4 @@ def test_data_that_does_not_fit_is_told(workers: int) -> None:
     kwargs = {"num_workers": workers}
     made = LoaderFactory(DATA, DefaultCollator(), kwargs, augments=[augment(negated, 7)])
     with pytest.raises(DataError, match=r"^the augment of .* the examples have 2 columns$"):
-        list(Injector([Port("input", made.for_training(0), None)]).frames(0))
+        list(MultiLoader([Port("input", made.for_training(0), None)]).frames(0))

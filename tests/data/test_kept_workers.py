@@ -20,8 +20,8 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.augment import Augment
-from torchassistant.data.injector import Injector, Port
 from torchassistant.data.loaders import EpochLoader, LoaderFactory
+from torchassistant.data.multi_loader import MultiLoader, Port
 from torchassistant.data.workers import AUTO, chosen_workers
 from torchassistant.errors import UserCodeError
 
@@ -100,7 +100,7 @@ def test_they_can_be_started_again() -> None:
 
 def test_they_end_with_what_is_raised() -> None:
     """And can be asked again: the dataset may be better then."""
-    data = Injector([Port("input", factory(Drawn(7)).for_training(1), None, "training")])
+    data = MultiLoader([Port("input", factory(Drawn(7)).for_training(1), None, "training")])
     for epoch in range(2):
         with pytest.raises(UserCodeError):
             list(data.frames(epoch))
@@ -108,7 +108,7 @@ def test_they_end_with_what_is_raised() -> None:
 
 
 def test_one_that_died_meanwhile_is_missed() -> None:
-    data = Injector([Port("input", factory().for_training(1), None, "training")])
+    data = MultiLoader([Port("input", factory().for_training(1), None, "training")])
     frames = list(data.frames(0))
     os.kill(frames[0]["input"]["input_2"][0].item(), signal.SIGKILL)
     with pytest.raises(UserCodeError) as caught:

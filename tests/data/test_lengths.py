@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import BatchSampler, IterableDataset, Sampler, get_worker_info
 
 from torchassistant.collators import DefaultCollator
-from torchassistant.data import Injector, LoaderFactory, Port
+from torchassistant.data import LoaderFactory, MultiLoader, Port
 
 
 class Stream(IterableDataset[torch.Tensor]):
@@ -57,7 +57,7 @@ class BoastfulBatches(BatchSampler):
 def met(factory: LoaderFactory, training: bool, epochs: int = 2) -> list[int]:
     """How many examples each epoch gives."""
     loader = factory.for_training(1) if training else factory.for_evaluation(1)
-    injector = Injector([Port("in", loader, ("x",), factory.name, factory.dataset_name)])
+    injector = MultiLoader([Port("in", loader, ("x",), factory.name, factory.dataset_name)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # torch has a warning of its own
         injector.length()
@@ -131,6 +131,6 @@ def test_one_dataset_is_told_of_once(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_what_is_not_met_again_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     loader = factory_of(Stream(10, 10)).for_training(1)
-    injector = Injector([Port("in", loader, ("x",))])
+    injector = MultiLoader([Port("in", loader, ("x",))])
     assert len(list(injector.frames(0, skipped=2))) == 1
     assert capsys.readouterr().err == ""

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import StepLR
 
-from torchassistant.training.optimizing import stepping, zeroing
+from torchassistant.training.optimizer_calls import stepping, zeroing
 
 
 class Own(SGD):

@@ -1,4 +1,4 @@
-"""What makes the parts importable, and the lab where victims are made: one a test process."""
+"""What makes the parts importable, and the harness where victims are made: one a test process."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
-from lab import Lab  # noqa: E402
+from process_harness import ProcessHarness  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """One zygote and its references for all tests of this process."""
-    lab = Lab(tmp_path_factory.mktemp("lab"))
-    yield lab
-    lab.close()
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessHarness]:
+    """One fork server and its references for all tests of this process."""
+    harness = ProcessHarness(tmp_path_factory.mktemp("lab"))
+    yield harness
+    harness.close()

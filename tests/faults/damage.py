@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from cuts import SMALL, trained
 from faults import CHECKPOINT, Tree, checkpoints_of, tree
-from lab import Lab
+from process_harness import ProcessHarness
 from safetensors.torch import load
 
 from torchassistant import load_session
@@ -54,9 +54,9 @@ class Patient:
         return odd
 
 
-def patient(lab: Lab, folder: Path, *patches: str) -> Patient:
+def patient(harness: ProcessHarness, folder: Path, *patches: str) -> Patient:
     """A session that was stopped in the second epoch of its second stage."""
-    path = lab.made(folder, *patches, **SMALL)
+    path = harness.made(folder, *patches, **SMALL)
     trained(path, (11, "training"))
     session = load_session(path, trust=["fault_parts"])
     names = [checkpoint.name for checkpoint in checkpoints_of(path)]

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from manifests import is_small_file
 from PIL import Image
-from seals import is_small_file
 
 from torchassistant.data import CachedDataset
-from torchassistant.data.cache.disk import DiskStore
+from torchassistant.data.cache.disk_cache import DiskStore
 from torchassistant.data.cache.entry import BLOCK
-from torchassistant.data.cache.kinds import encode
+from torchassistant.data.cache.values import encode
 
 Content = dict[str, Any]
 

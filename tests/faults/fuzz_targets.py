@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import entries
 import torch
 from faults import ROOT
-from seals import is_small_file, reseal_session
+from manifests import is_small_file, reseal_session
 
 from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError, UserCodeError, UserError

@@ -19,7 +19,7 @@ from faults import (
     tallied,
     write_json,
 )
-from lab import Lab, Victim, finish
+from process_harness import ProcessHarness, Victim, finish
 from test_read_only import INFERENCE
 from test_signals import MOST_DYING, MOST_SECONDS, signalled
 
@@ -27,18 +27,20 @@ STOPPING = (signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU)
 SAVED = "is saved in run, as was asked for"
 
 
-def sleeping(lab: Lab, session: Path, **options: object) -> Victim:
+def sleeping(harness: ProcessHarness, session: Path, **options: object) -> Victim:
     """A run that takes a while, and listens."""
-    victim = lab.start(session.parent, "train", "run", env={"FAULTS_SLEEP": "0.02"}, **options)
+    victim = harness.start(session.parent, "train", "run", env={"FAULTS_SLEEP": "0.02"}, **options)
     victim.listens(signal.SIGALRM)
     return victim
 
 
-def saved_on_the_way(lab: Lab, folder: Path, reference: Reference, number: int) -> None:
+def saved_on_the_way(
+    harness: ProcessHarness, folder: Path, reference: Reference, number: int
+) -> None:
     """A run that is asked for its state three times, with all of its workers, and goes on."""
     random = dice("save", number)
     session = reference.copy(folder)
-    victim = sleeping(lab, session)
+    victim = sleeping(harness, session)
     for _ in range(3):
         time.sleep(random.uniform(0.05, 0.5))
         if victim.running():
@@ -50,50 +52,52 @@ def saved_on_the_way(lab: Lab, folder: Path, reference: Reference, number: int) 
     assert_exact(session, reference)
 
 
-def test_it_is_saved_and_stopped(lab: Lab, tmp_path: Path) -> None:
+def test_it_is_saved_and_stopped(harness: ProcessHarness, tmp_path: Path) -> None:
     """And goes on to the same bytes."""
     tally = Tally("a batch system stops runs")
     for number, signum in enumerate(STOPPING):
-        reference = lab.reference(workers=(2, 0)[number % 2])
+        reference = harness.reference(workers=(2, 0)[number % 2])
         with tally.run(signum.name):
             session = reference.copy(tmp_path / signum.name)
             random = dice("batch", number)
-            signalled(lab, session, reference, random, signum, group=True, twice=False)
-            finish(lab, session, reference)
+            signalled(harness, session, reference, random, signum, group=True, twice=False)
+            finish(harness, session, reference)
     tally.close()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_it_is_saved_and_goes_on(lab: Lab, tmp_path: Path, workers: int) -> None:
-    saved_on_the_way(lab, tmp_path, lab.reference(workers=workers), workers)
+def test_it_is_saved_and_goes_on(harness: ProcessHarness, tmp_path: Path, workers: int) -> None:
+    saved_on_the_way(harness, tmp_path, harness.reference(workers=workers), workers)
 
 
 @pytest.mark.faults
-def test_signals_of_batch_systems(lab: Lab, tmp_path: Path) -> None:
+def test_signals_of_batch_systems(harness: ProcessHarness, tmp_path: Path) -> None:
     with tallied("SIGHUP, SIGUSR2 or SIGXCPU at a random moment") as tally:
         for number in range(counted(50)):
             signum, workers = STOPPING[number % 3], (0, 2)[number % 2]
-            reference = lab.reference(workers=workers)
+            reference = harness.reference(workers=workers)
             with tally.run(f"run {number}: {signum.name}, {workers} workers"):
                 session = reference.copy(tmp_path / str(number))
                 random = dice("batch", number)
                 group = bool(random.randrange(2))
-                signalled(lab, session, reference, random, signum, group, twice=False)
-                finish(lab, session, reference)
+                signalled(harness, session, reference, random, signum, group, twice=False)
+                finish(harness, session, reference)
     with tallied("SIGUSR1 three times at random moments") as tally:
         for number in range(counted(30)):
             with tally.run(f"run {number}"):
-                reference = lab.reference(workers=(0, 2)[number % 2])
-                saved_on_the_way(lab, tmp_path / f"saved {number}", reference, number)
+                reference = harness.reference(workers=(0, 2)[number % 2])
+                saved_on_the_way(harness, tmp_path / f"saved {number}", reference, number)
 
 
-def test_a_signal_that_comes_again_by_itself_is_no_hurry(lab: Lab, tmp_path: Path) -> None:
+def test_a_signal_that_comes_again_by_itself_is_no_hurry(
+    harness: ProcessHarness, tmp_path: Path
+) -> None:
     """A closed terminal tells twice, and a batch system sends SIGTERM after its warning."""
-    reference = lab.reference(workers=2)
+    reference = harness.reference(workers=2)
     session = reference.copy(tmp_path)
     iterations = tmp_path / "iterations"
     iterations.touch()
-    victim = lab.start(
+    victim = harness.start(
         tmp_path, "train", "run", env={"FAULTS_SLEEP": "0.02", "FAULTS_COUNT": str(iterations)}
     )
     victim.listens(signal.SIGALRM)
@@ -104,22 +108,22 @@ def test_a_signal_that_comes_again_by_itself_is_no_hurry(lab: Lab, tmp_path: Pat
     assert victim.told.splitlines()[-1].startswith("ended by SIGHUP: the state after iteration")
     assert step_of(checkpoints_of(session)[-1]) == iterations.stat().st_size
     assert not victim.survivors(MOST_DYING)
-    finish(lab, session, reference)
+    finish(harness, session, reference)
 
 
-def test_under_nohup_it_goes_on(lab: Lab, tmp_path: Path) -> None:
-    reference = lab.reference(workers=2)
+def test_under_nohup_it_goes_on(harness: ProcessHarness, tmp_path: Path) -> None:
+    reference = harness.reference(workers=2)
     session = reference.copy(tmp_path)
-    victim = sleeping(lab, session, patches=["ignoring_hangup"])
+    victim = sleeping(harness, session, patches=["ignoring_hangup"])
     time.sleep(0.3)
     victim.kill(signal.SIGHUP, group=True)
     assert victim.wait() == 0, victim.told
     assert_exact(session, reference)
 
 
-def test_asked_before_there_is_anything_to_save(lab: Lab, tmp_path: Path) -> None:
+def test_asked_before_there_is_anything_to_save(harness: ProcessHarness, tmp_path: Path) -> None:
     """It ends no command, at no moment; while a session is loaded, it is kept in mind."""
-    reference = lab.reference()
+    reference = harness.reference()
     session = reference.copy(tmp_path)
     write_json(tmp_path / "inference.json", INFERENCE)
     commands = {
@@ -132,7 +136,7 @@ def test_asked_before_there_is_anything_to_save(lab: Lab, tmp_path: Path) -> Non
         (reference.folder / "config.json").read_text().replace('"run"', '"new"', 1)
     )
     for command, told in commands.items():
-        victim = lab.start(tmp_path, *command.split(), env={"FAULTS_SLEEP": "0.01"})
+        victim = harness.start(tmp_path, *command.split(), env={"FAULTS_SLEEP": "0.01"})
         victim.listens(signal.SIGUSR1)
         while victim.running():
             victim.kill(signal.SIGUSR1)

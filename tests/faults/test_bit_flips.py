@@ -8,15 +8,15 @@ from random import Random
 import pytest
 from damage import Patient, complaint, patient
 from faults import Tally, counted, dice, tallied
-from lab import Lab
+from process_harness import ProcessHarness
 
 OLD = 0.1
 """The share of flips in checkpoints that are not the newest."""
 
 
-def bit_flips(lab: Lab, folder: Path, count: int, tally: Tally) -> None:
+def bit_flips(harness: ProcessHarness, folder: Path, count: int, tally: Tally) -> None:
     """Flip one bit at a time, load, and put it back."""
-    session = patient(lab, folder)
+    session = patient(harness, folder)
     for number in range(count):
         name, bit = drawn(session, dice("flip", number))
         data = bytearray(session.whole[name])
@@ -37,13 +37,13 @@ def drawn(session: Patient, random: Random) -> tuple[str, int]:
     return name, random.randrange(8 * len(session.whole[name]))
 
 
-def test_some_bit_flips(lab: Lab, tmp_path: Path) -> None:
+def test_some_bit_flips(harness: ProcessHarness, tmp_path: Path) -> None:
     tally = Tally("some bit flips")
-    bit_flips(lab, tmp_path, 60, tally)
+    bit_flips(harness, tmp_path, 60, tally)
     tally.close()
 
 
 @pytest.mark.faults
-def test_bit_flips(lab: Lab, tmp_path: Path) -> None:
+def test_bit_flips(harness: ProcessHarness, tmp_path: Path) -> None:
     with tallied("a bit that flips") as tally:
-        bit_flips(lab, tmp_path, counted(10_000), tally)
+        bit_flips(harness, tmp_path, counted(10_000), tally)

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from cuts import CUTS, SMALL, Cut, trained
 from faults import Tally, assert_exact, counted, dice, tallied
-from lab import Lab
+from process_harness import ProcessHarness
 
 
 def cut_runs(
-    lab: Lab, folder: Path, workers: int, runs: Sequence[Sequence[Cut]], tally: Tally
+    harness: ProcessHarness, folder: Path, workers: int, runs: Sequence[Sequence[Cut]], tally: Tally
 ) -> None:
     """Runs that are stopped at all of their cuts, and then finished."""
-    reference = lab.reference(workers=workers, **SMALL)
+    reference = harness.reference(workers=workers, **SMALL)
     for number, cuts in enumerate(runs):
         with tally.run(f"{workers} workers, cut at {cuts}"):
             session = reference.copy(folder / str(number))
@@ -33,30 +33,32 @@ def cut_runs(
         (2, [[(4, "training"), (5, "training")]]),
     ],
 )
-def test_some_cuts(lab: Lab, tmp_path: Path, workers: int, runs: list[list[Cut]]) -> None:
+def test_some_cuts(
+    harness: ProcessHarness, tmp_path: Path, workers: int, runs: list[list[Cut]]
+) -> None:
     tally = Tally("some cuts")
-    cut_runs(lab, tmp_path, workers, runs, tally)
+    cut_runs(harness, tmp_path, workers, runs, tally)
     tally.close()
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("workers", [0, 2])
-def test_every_cut(lab: Lab, tmp_path: Path, workers: int) -> None:
+def test_every_cut(harness: ProcessHarness, tmp_path: Path, workers: int) -> None:
     with tallied(f"a cut at every step and in every validation, {workers} workers") as tally:
-        cut_runs(lab, tmp_path, workers, [[cut] for cut in CUTS], tally)
+        cut_runs(harness, tmp_path, workers, [[cut] for cut in CUTS], tally)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("workers", [0, 2])
-def test_every_two_cuts(lab: Lab, tmp_path: Path, workers: int) -> None:
+def test_every_two_cuts(harness: ProcessHarness, tmp_path: Path, workers: int) -> None:
     pairs = list(itertools.combinations(CUTS, 2))
     chosen = dice("pairs").sample(pairs, counted(len(pairs)))
     with tallied(f"two cuts in one run, {workers} workers") as tally:
-        cut_runs(lab, tmp_path, workers, chosen, tally)
+        cut_runs(harness, tmp_path, workers, chosen, tally)
 
 
 @pytest.mark.faults
-def test_a_cut_at_every_step(lab: Lab, tmp_path: Path) -> None:
+def test_a_cut_at_every_step(harness: ProcessHarness, tmp_path: Path) -> None:
     """One run that never does more than one step at a time."""
     with tallied("a cut after every step, in one run") as tally:
-        cut_runs(lab, tmp_path, 0, [CUTS], tally)
+        cut_runs(harness, tmp_path, 0, [CUTS], tally)

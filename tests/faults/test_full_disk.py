@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from faults import Reference, Tally, assert_sound, counted, dice, tallied, tree
-from lab import Lab, finish
+from process_harness import ProcessHarness, finish
 
 DISK = 8 << 20
 PAGE = 4096
@@ -34,7 +34,7 @@ def small_disk() -> Iterator[Path]:
             subprocess.run(["umount", "-l", folder], check=True)
 
 
-def full_disk(lab: Lab, disk: Path, reference: Reference, free: int) -> bool:
+def full_disk(harness: ProcessHarness, disk: Path, reference: Reference, free: int) -> bool:
     """Train with so many bytes left, and then to the end; gives whether the disk was full."""
     session = reference.copy(disk / str(free))
     ballast = disk / "ballast"
@@ -43,14 +43,14 @@ def full_disk(lab: Lab, disk: Path, reference: Reference, free: int) -> bool:
     os.truncate(ballast, 0)
     with ballast.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, max(1, room.f_bavail * room.f_frsize - free))
-    victim = lab.run(session.parent, "train", "run")
+    victim = harness.run(session.parent, "train", "run")
     ballast.unlink()
     assert_sound(session)
     assert victim.status in (0, 1), f"status {victim.status}:\n{victim.told}"
     if victim.status:
         assert "No space left on device" in victim.told, victim.told
         assert "Traceback" not in victim.told, victim.told
-    finish(lab, session, reference)
+    finish(harness, session, reference)
     shutil.rmtree(session.parent)
     return victim.status == 1
 
@@ -64,20 +64,20 @@ def needed(reference: Reference) -> int:
     return sizes[1] - sizes[0]
 
 
-def test_a_full_disk(lab: Lab, tmp_path: Path, small_disk: Path) -> None:
-    reference = lab.reference()
+def test_a_full_disk(harness: ProcessHarness, tmp_path: Path, small_disk: Path) -> None:
+    reference = harness.reference()
     tally = Tally("a full disk")
     with tally.run("half of the room"):
-        assert full_disk(lab, small_disk, reference, needed(reference) // 2)
+        assert full_disk(harness, small_disk, reference, needed(reference) // 2)
     tally.close()
 
 
 @pytest.mark.faults
-def test_full_disks(lab: Lab, tmp_path: Path, small_disk: Path) -> None:
-    reference = lab.reference()
+def test_full_disks(harness: ProcessHarness, tmp_path: Path, small_disk: Path) -> None:
+    reference = harness.reference()
     most = needed(reference) // PAGE
     with tallied("a disk that fills up") as tally:
         for number in range(counted(50)):
             free = PAGE * dice("disk", number).randrange(most) + number
             with tally.run(f"{free} bytes free of about {needed(reference)}"):
-                full_disk(lab, small_disk, reference, free)
+                full_disk(harness, small_disk, reference, free)

@@ -32,19 +32,19 @@ from faults import tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchassistant.data.cache.disk import DiskStore
-from torchassistant.data.cache.files import stamps_of
-from torchassistant.data.cache.folder import cache_folder
-from torchassistant.data.cache.kinds import decode, encode
+from torchassistant.data.cache.cache_folder import cache_folder
+from torchassistant.data.cache.disk_cache import DiskStore
+from torchassistant.data.cache.file_stamps import stamps_of
 from torchassistant.data.cache.layouts import layout_of
+from torchassistant.data.cache.values import decode, encode
 from torchassistant.files import Unsound
 
 
 @pytest.fixture(autouse=True)
 def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody pulls a plug here, and waiting for the disk is most of the time."""
-    monkeypatch.setattr("torchassistant.data.cache.disk.sync", lambda path: None)
-    monkeypatch.setattr("torchassistant.data.cache.folder.sync", lambda path: None)
+    monkeypatch.setattr("torchassistant.data.cache.disk_cache.sync", lambda path: None)
+    monkeypatch.setattr("torchassistant.data.cache.cache_folder.sync", lambda path: None)
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from cuts import trained
 from faults import Reference, Tally, assert_sound, checkpoints_of, counted, dice, tallied
-from lab import Lab, Victim, finish
 from patches import PADDING
+from process_harness import ProcessHarness, Victim, finish
 
 CALLS = (
     *("write", "pwrite64", "writev", "sendfile", "copy_file_range", "ftruncate", "fallocate"),
@@ -65,7 +65,7 @@ class Call:
 
 
 @pytest.fixture(scope="module")
-def strace(lab: Lab) -> None:
+def strace(harness: ProcessHarness) -> None:
     """Skips where strace does not work."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
@@ -101,10 +101,12 @@ def calls_of(log: Path, victim: Victim, session: Path) -> list[Call]:
     return found
 
 
-def traced_run(lab: Lab, session: Path, log: Path, *options: str) -> tuple[Victim, list[Call]]:
+def traced_run(
+    harness: ProcessHarness, session: Path, log: Path, *options: str
+) -> tuple[Victim, list[Call]]:
     """Train under strace; the calls that name the session."""
     moved = ("speaking_otherwise", "opening_much")
-    victim = lab.hold(session.parent, "train", str(session), patches=moved)
+    victim = harness.hold(session.parent, "train", str(session), patches=moved)
     with traced(victim, log, *options):
         victim.release()
         victim.wait(120)
@@ -116,28 +118,28 @@ class Scene:
     """A session that has one iteration, one validation and one save to go.
 
     Args:
-        lab: Where victims are made.
+        harness: Where victims are made.
         reference: How the run must end.
         begun: The session; copies of it are trained.
         kept: The names of the checkpoints that it ends with.
         calls: What the save calls, one of each name and number.
     """
 
-    lab: Lab
+    harness: ProcessHarness
     reference: Reference
     begun: Path
     kept: Sequence[str]
     calls: Sequence[Call]
 
 
-def scene_in(lab: Lab, folder: Path) -> Scene:
+def scene_in(harness: ProcessHarness, folder: Path) -> Scene:
     """Train without a fault, to see what is called."""
-    reference = lab.reference(**ONE_SAVE)
+    reference = harness.reference(**ONE_SAVE)
     begun = reference.copy(folder / "begun")
     trained(begun, (5, "training"))
     (folder / "dry").mkdir()
     session = Path(shutil.copytree(begun, folder / "dry" / "run"))
-    victim, calls = traced_run(lab, session, folder / "dry" / "log")
+    victim, calls = traced_run(harness, session, folder / "dry" / "log")
     assert victim.status == 0, victim.told
     chosen = {
         (call.name, call.number): call
@@ -145,7 +147,7 @@ def scene_in(lab: Lab, folder: Path) -> Scene:
         if not (call.main and call.opens_to_read) and " = -1 " not in call.text
     }
     kept = [path.name for path in checkpoints_of(session)]
-    return Scene(lab, reference, begun, kept, list(chosen.values()))
+    return Scene(harness, reference, begun, kept, list(chosen.values()))
 
 
 def injected(scene: Scene, folder: Path, call: Call, fault: str) -> None:
@@ -164,7 +166,7 @@ def injected(scene: Scene, folder: Path, call: Call, fault: str) -> None:
     when = f"{call.number}..{last}" if ever else str(call.number)
     kind = f"signal={name}" if name == "SIGKILL" else f"error={name}"
     option = f"inject={call.name}:{kind}:when={when}"
-    victim, calls = traced_run(scene.lab, session, folder / "log", "-e", option)
+    victim, calls = traced_run(scene.harness, session, folder / "log", "-e", option)
     assert_sound(session)
     if name == "SIGKILL":
         assert victim.status == -signal.SIGKILL, f"status {victim.status}:\n{victim.told}"
@@ -175,7 +177,7 @@ def injected(scene: Scene, folder: Path, call: Call, fault: str) -> None:
         found = {path.name for path in checkpoints_of(session)}
         lost = set(scene.kept) - found
         assert victim.status or not lost, f"{sorted(lost)} would have been kept:\n{victim.told}"
-    finish(scene.lab, session, scene.reference)
+    finish(scene.harness, session, scene.reference)
 
 
 def assert_told(victim: Victim, hit: list[Call], error: str) -> None:
@@ -194,10 +196,14 @@ FAULTS = ("ENOSPC", "EIO", "ENOSPC ever", "EIO ever", "SIGKILL")
 
 
 def injections(
-    lab: Lab, folder: Path, tally: Tally, faults: Sequence[str], most: int | None = None
+    harness: ProcessHarness,
+    folder: Path,
+    tally: Tally,
+    faults: Sequence[str],
+    most: int | None = None,
 ) -> None:
     """Every fault at every call of a save, or at so many of them."""
-    scene = scene_in(lab, folder)
+    scene = scene_in(harness, folder)
     for fault in faults:
         count = most or counted(len(scene.calls))
         for number, call in enumerate(dice("injections", fault).sample(scene.calls, count)):
@@ -205,14 +211,14 @@ def injections(
                 injected(scene, folder / f"{fault} {number}", call, fault)
 
 
-def test_some_injections(lab: Lab, tmp_path: Path, strace: None) -> None:
+def test_some_injections(harness: ProcessHarness, tmp_path: Path, strace: None) -> None:
     tally = Tally("some injections")
-    injections(lab, tmp_path, tally, FAULTS, 1)
+    injections(harness, tmp_path, tally, FAULTS, 1)
     tally.close()
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("fault", FAULTS)
-def test_injections(lab: Lab, tmp_path: Path, strace: None, fault: str) -> None:
+def test_injections(harness: ProcessHarness, tmp_path: Path, strace: None, fault: str) -> None:
     with tallied(f"{fault} at every call of a save") as tally:
-        injections(lab, tmp_path, tally, [fault])
+        injections(harness, tmp_path, tally, [fault])

@@ -8,27 +8,29 @@ from pathlib import Path
 
 import pytest
 from faults import Tally, assert_sound, counted, dice, tallied
-from lab import Lab, Victim, finish
+from process_harness import ProcessHarness, Victim, finish
 
 
-def kills(lab: Lab, folder: Path, workers: int, count: int, tally: Tally) -> list[Victim]:
+def kills(
+    harness: ProcessHarness, folder: Path, workers: int, count: int, tally: Tally
+) -> list[Victim]:
     """Runs that are killed one to three times, each at a random moment, and then finished."""
-    reference = lab.reference(workers=workers)
+    reference = harness.reference(workers=workers)
     victims: list[Victim] = []
     for number in range(count):
         random = dice("kill", workers, number)
         with tally.run(f"run {number}, {workers} workers"):
             session = reference.copy(folder / str(number))
             for _ in range(random.choice([1, 1, 1, 2, 3])):
-                victims.append(killed(lab, session, random.uniform(0, reference.seconds)))
+                victims.append(killed(harness, session, random.uniform(0, reference.seconds)))
                 assert_sound(session)
-            finish(lab, session, reference)
+            finish(harness, session, reference)
     return victims
 
 
-def killed(lab: Lab, session: Path, moment: float, *patches: str) -> Victim:
+def killed(harness: ProcessHarness, session: Path, moment: float, *patches: str) -> Victim:
     """Train, and die after so many seconds."""
-    victim = lab.start(session.parent, "train", "run", patches=patches)
+    victim = harness.start(session.parent, "train", "run", patches=patches)
     time.sleep(moment)
     victim.kill(signal.SIGKILL)
     status = victim.wait()
@@ -43,9 +45,9 @@ def assert_no_orphans(victims: list[Victim]) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_few_kills(lab: Lab, tmp_path: Path, workers: int) -> None:
+def test_a_few_kills(harness: ProcessHarness, tmp_path: Path, workers: int) -> None:
     tally = Tally("a few kills")
-    victims = kills(lab, tmp_path, workers, 2 - workers // 2, tally)
+    victims = kills(harness, tmp_path, workers, 2 - workers // 2, tally)
     with tally.run("orphans"):
         assert_no_orphans(victims)
     tally.close()
@@ -53,8 +55,8 @@ def test_a_few_kills(lab: Lab, tmp_path: Path, workers: int) -> None:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("workers", [0, 2])
-def test_kills(lab: Lab, tmp_path: Path, workers: int) -> None:
+def test_kills(harness: ProcessHarness, tmp_path: Path, workers: int) -> None:
     with tallied(f"kill -9 at a random moment, {workers} workers") as tally:
-        victims = kills(lab, tmp_path, workers, counted(100), tally)
+        victims = kills(harness, tmp_path, workers, counted(100), tally)
         with tally.run("orphans"):
             assert_no_orphans(victims)

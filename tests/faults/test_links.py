@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cuts import SMALL, trained
 from faults import Tally, checkpoints_of, tallied, tree
-from lab import Lab
+from process_harness import ProcessHarness
 
 REFUSED = ("checkpoints", "metrics", "history", "static", "spec.json", "checkpoints/{newest}")
 UNTOUCHED = (
@@ -22,7 +22,7 @@ UNTOUCHED = (
 )
 
 
-def planted(lab: Lab, session: Path, name: str, refused: bool) -> None:
+def planted(harness: ProcessHarness, session: Path, name: str, refused: bool) -> None:
     """A part of a session lies elsewhere, and a link stands in its place."""
     part = session / name.format(newest=checkpoints_of(session)[-1].name)
     elsewhere = session.parent / "elsewhere"
@@ -30,7 +30,7 @@ def planted(lab: Lab, session: Path, name: str, refused: bool) -> None:
     shutil.move(part, elsewhere / part.name)
     part.symlink_to(elsewhere / part.name)
     before = tree(elsewhere)
-    victim = lab.run(session.parent, "train", "run")
+    victim = harness.run(session.parent, "train", "run")
     assert tree(elsewhere) == before, "it wrote elsewhere"
     assert "Traceback" not in victim.told, victim.told
     if refused:
@@ -40,24 +40,24 @@ def planted(lab: Lab, session: Path, name: str, refused: bool) -> None:
         assert "warning" in victim.told, victim.told
 
 
-def links(lab: Lab, folder: Path, tally: Tally) -> None:
+def links(harness: ProcessHarness, folder: Path, tally: Tally) -> None:
     """Every part, one at a time."""
-    begun = lab.reference(**SMALL).copy(folder / "begun")
+    begun = harness.reference(**SMALL).copy(folder / "begun")
     trained(begun, (11, "training"))
     for number, name in enumerate([*REFUSED, *UNTOUCHED]):
         session = Path(shutil.copytree(begun, folder / str(number) / "run"))
         with tally.run(f"a link for {name}"):
-            planted(lab, session, name, name in REFUSED)
+            planted(harness, session, name, name in REFUSED)
 
 
-def test_links(lab: Lab, tmp_path: Path) -> None:
+def test_links(harness: ProcessHarness, tmp_path: Path) -> None:
     tally = Tally("links")
-    links(lab, tmp_path, tally)
+    links(harness, tmp_path, tally)
     tally.close()
 
 
 @pytest.mark.faults
-def test_links_counted(lab: Lab, tmp_path: Path) -> None:
+def test_links_counted(harness: ProcessHarness, tmp_path: Path) -> None:
     """The same; here it is counted."""
     with tallied("a link planted in the session folder") as tally:
-        links(lab, tmp_path, tally)
+        links(harness, tmp_path, tally)

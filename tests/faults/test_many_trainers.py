@@ -8,21 +8,25 @@ from pathlib import Path
 import pytest
 from cuts import SMALL
 from faults import Tally, counted, tallied
-from lab import Lab, Victim, finish
+from process_harness import ProcessHarness, Victim, finish
 
 CROWD = 20
 PATIENCE = 60
 
 
 def many_trainers(
-    lab: Lab, folder: Path, *patches: str, crowd: int = CROWD, patience: float = PATIENCE
+    harness: ProcessHarness,
+    folder: Path,
+    *patches: str,
+    crowd: int = CROWD,
+    patience: float = PATIENCE,
 ) -> None:
     """Start them at once; the winner waits until all others have gone, and ends exactly."""
-    reference = lab.reference(**SMALL)
+    reference = harness.reference(**SMALL)
     session = reference.copy(folder)
     gate = folder / "gate"
     env = {"FAULTS_GATE": str(gate)}
-    victims = [lab.hold(folder, "train", "run", env=env, patches=patches) for _ in range(crowd)]
+    victims = [harness.hold(folder, "train", "run", env=env, patches=patches) for _ in range(crowd)]
     for victim in victims:
         victim.release()
     try:
@@ -37,7 +41,7 @@ def many_trainers(
             assert victim.status == 2, f"status {victim.status}:\n{victim.told}"
             assert f"process {winners[0].pid}" in victim.told, victim.told
             assert victim.told.count("\n") == 1, victim.told
-    finish(lab, session, reference)
+    finish(harness, session, reference)
 
 
 def still_running(crowd: list[Victim], patience: float) -> list[Victim]:
@@ -48,16 +52,16 @@ def still_running(crowd: list[Victim], patience: float) -> list[Victim]:
     return left
 
 
-def test_twenty_trainers(lab: Lab, tmp_path: Path) -> None:
+def test_twenty_trainers(harness: ProcessHarness, tmp_path: Path) -> None:
     tally = Tally("twenty trainers")
     with tally.run("at once"):
-        many_trainers(lab, tmp_path)
+        many_trainers(harness, tmp_path)
     tally.close()
 
 
 @pytest.mark.faults
-def test_twenty_trainers_often(lab: Lab, tmp_path: Path) -> None:
+def test_twenty_trainers_often(harness: ProcessHarness, tmp_path: Path) -> None:
     with tallied("20 trainers at once") as tally:
         for number in range(counted(10)):
             with tally.run(f"run {number}"):
-                many_trainers(lab, tmp_path / str(number))
+                many_trainers(harness, tmp_path / str(number))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cuts import SMALL, trained
 from faults import Tally, tallied, tree
-from lab import Lab, Victim
+from process_harness import ProcessHarness, Victim
 
 NOBODY = 65534 if os.geteuid() == 0 else None
 """Who runs the commands: root may write everywhere."""
@@ -25,11 +25,11 @@ INFERENCE = {
 
 
 @pytest.fixture
-def read_only(lab: Lab) -> Iterator[Path]:
+def read_only(harness: ProcessHarness) -> Iterator[Path]:
     """The folder of a session in the middle of its run, which all may read and none may write."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        session = lab.reference(**SMALL).copy(folder)
+        session = harness.reference(**SMALL).copy(folder)
         trained(session, (8, "training"))
         (folder / "inference.json").write_text(json.dumps(INFERENCE))
         everything = [folder, *folder.rglob("*")]
@@ -40,7 +40,7 @@ def read_only(lab: Lab) -> Iterator[Path]:
             path.chmod(0o755)
 
 
-def used(lab: Lab, folder: Path, tally: Tally) -> None:
+def used(harness: ProcessHarness, folder: Path, tally: Tally) -> None:
     """Every command, and that nothing was changed."""
     before = tree(folder)
     commands = {
@@ -53,7 +53,7 @@ def used(lab: Lab, folder: Path, tally: Tally) -> None:
         "train run": 2,
     }
     for command, status in commands.items():
-        victim = lab.run(folder, *command.split(), user=NOBODY)
+        victim = harness.run(folder, *command.split(), user=NOBODY)
         with tally.run(command):
             assert_answered(victim, status)
             assert tree(folder) == before
@@ -70,14 +70,14 @@ def assert_answered(victim: Victim, status: int) -> None:
         assert "warning" not in victim.told and "error" not in victim.told, victim.told
 
 
-def test_a_read_only_folder(lab: Lab, read_only: Path) -> None:
+def test_a_read_only_folder(harness: ProcessHarness, read_only: Path) -> None:
     tally = Tally("a read-only folder")
-    used(lab, read_only, tally)
+    used(harness, read_only, tally)
     tally.close()
 
 
 @pytest.mark.faults
-def test_read_only_folders(lab: Lab, read_only: Path) -> None:
+def test_read_only_folders(harness: ProcessHarness, read_only: Path) -> None:
     """The same; here it is counted."""
     with tallied("a read-only folder") as tally:
-        used(lab, read_only, tally)
+        used(harness, read_only, tally)

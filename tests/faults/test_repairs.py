@@ -10,7 +10,7 @@ import pytest
 from cuts import SMALL
 from damage import Patient, patient
 from faults import Tally, dice, differences, end_of, tallied
-from lab import Lab, Victim
+from process_harness import ProcessHarness, Victim
 
 Damage = Callable[[Path], None]
 
@@ -37,34 +37,36 @@ DAMAGES: tuple[Damage, ...] = (flip, halve, remove)
 
 
 def trained_on(
-    lab: Lab, folder: Path, begun: Patient, damage: Damage, names: Sequence[str]
+    harness: ProcessHarness, folder: Path, begun: Patient, damage: Damage, names: Sequence[str]
 ) -> Victim:
     """Train a session in which some files were damaged."""
     session = Path(shutil.copytree(begun.session, folder / "run"))
     for name in names:
         damage(session / name)
-    return lab.run(folder, "train", "run")
+    return harness.run(folder, "train", "run")
 
 
-def goes_on(lab: Lab, folder: Path, begun: Patient, damage: Damage, name: str) -> None:
+def goes_on(
+    harness: ProcessHarness, folder: Path, begun: Patient, damage: Damage, name: str
+) -> None:
     """What is damaged is named, and the run ends as it would have ended."""
-    victim = trained_on(lab, folder, begun, damage, [name])
+    victim = trained_on(harness, folder, begun, damage, [name])
     checkpoint = name.split("/")[1] if name.startswith("checkpoints/") else ""
     assert victim.status == 0, f"status {victim.status}:\n{victim.told}"
     assert "warning: " in victim.told, victim.told
     assert (checkpoint or Path(name).name) in victim.told, victim.told
-    found = differences(end_of(folder / "run"), lab.reference(**SMALL).end)
+    found = differences(end_of(folder / "run"), harness.reference(**SMALL).end)
     assert not found, f"it ended otherwise: {found}\n{victim.told}"
     if not checkpoint and name != "environment.json":
-        again = lab.run(folder, "evaluate", "run")
+        again = harness.run(folder, "evaluate", "run")
         assert again.status == 0 and "warning: " not in again.told, again.told
 
 
 def is_refused(
-    lab: Lab, folder: Path, begun: Patient, damage: Damage, names: Sequence[str]
+    harness: ProcessHarness, folder: Path, begun: Patient, damage: Damage, names: Sequence[str]
 ) -> None:
     """What is damaged is named, each in a line, and there is nothing to go on from."""
-    victim = trained_on(lab, folder, begun, damage, names)
+    victim = trained_on(harness, folder, begun, damage, names)
     assert victim.status == 2, f"status {victim.status}:\n{victim.told}"
     assert victim.told.count("error: ") == victim.told.count("\n") == len(names), victim.told
     for name in names:
@@ -72,9 +74,9 @@ def is_refused(
         assert (parts[1] if parts[0] == "checkpoints" else parts[-1]) in victim.told, victim.told
 
 
-def repairs(lab: Lab, folder: Path, tally: Tally, damages: Sequence[Damage]) -> None:
+def repairs(harness: ProcessHarness, folder: Path, tally: Tally, damages: Sequence[Damage]) -> None:
     """Every kind of file, one at a time; and all checkpoints at once."""
-    begun = patient(lab, folder / "begun")
+    begun = patient(harness, folder / "begun")
     newest = f"checkpoints/{begun.names[-1]}"
     static = [name for name in begun.whole if name.startswith("static/")]
     mended = [n for n in begun.whole if n.startswith((newest, "metrics/", "history/"))]
@@ -85,19 +87,19 @@ def repairs(lab: Lab, folder: Path, tally: Tally, damages: Sequence[Damage]) -> 
             if damage is remove and name == "environment.json":
                 continue
             with tally.run(f"{damage.__name__} {name}"):
-                goes_on(lab, place / str(number), begun, damage, name)
+                goes_on(harness, place / str(number), begun, damage, name)
         for number, names in enumerate([*([name] for name in static), all_states]):
             with tally.run(f"{damage.__name__} {', '.join(names)}"):
-                is_refused(lab, place / f"refused {number}", begun, damage, names)
+                is_refused(harness, place / f"refused {number}", begun, damage, names)
 
 
-def test_some_repairs(lab: Lab, tmp_path: Path) -> None:
+def test_some_repairs(harness: ProcessHarness, tmp_path: Path) -> None:
     tally = Tally("some repairs")
-    repairs(lab, tmp_path, tally, [halve])
+    repairs(harness, tmp_path, tally, [halve])
     tally.close()
 
 
 @pytest.mark.faults
-def test_repairs(lab: Lab, tmp_path: Path) -> None:
+def test_repairs(harness: ProcessHarness, tmp_path: Path) -> None:
     with tallied("a damaged file, and training goes on") as tally:
-        repairs(lab, tmp_path, tally, DAMAGES)
+        repairs(harness, tmp_path, tally, DAMAGES)

@@ -21,7 +21,7 @@ from faults import (
     tallied,
     write_json,
 )
-from lab import Lab, Victim, finish
+from process_harness import ProcessHarness, Victim, finish
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MOST_SECONDS = 10
@@ -30,20 +30,20 @@ MOST_DYING = 1
 """From there to the end of workers that are ended already."""
 
 
-def signals(lab: Lab, folder: Path, count: int, tally: Tally) -> None:
+def signals(harness: ProcessHarness, folder: Path, count: int, tally: Tally) -> None:
     """Runs that get a signal or two at a random moment, and are then finished."""
     for number in range(count):
         random = dice("signal", number)
-        reference = lab.reference(workers=(0, 2)[number % 2])
+        reference = harness.reference(workers=(0, 2)[number % 2])
         signum, group, twice = SIGNALS[number // 2 % 2], number // 4 % 2 == 1, number % 3 == 2
         with tally.run(f"run {number}: {signum.name}, group {group}, twice {twice}"):
             session = reference.copy(folder / str(number))
-            signalled(lab, session, reference, random, signum, group, twice)
-            finish(lab, session, reference)
+            signalled(harness, session, reference, random, signum, group, twice)
+            finish(harness, session, reference)
 
 
 def signalled(
-    lab: Lab,
+    harness: ProcessHarness,
     session: Path,
     reference: Reference,
     random: Random,
@@ -54,7 +54,7 @@ def signalled(
     """One run up to its signal."""
     iterations = session.parent / "iterations"
     iterations.touch()
-    victim = lab.start(session.parent, "train", "run", env={"FAULTS_COUNT": str(iterations)})
+    victim = harness.start(session.parent, "train", "run", env={"FAULTS_COUNT": str(iterations)})
     # SIGINT has a handler of Python's own from the start.
     victim.listens(signal.SIGTERM)
     time.sleep(random.uniform(0, reference.seconds))
@@ -92,11 +92,13 @@ def assert_status(
         assert text not in victim.told, victim.told
 
 
-def interrupted_init(lab: Lab, folder: Path, random: Random, signum: signal.Signals) -> None:
+def interrupted_init(
+    harness: ProcessHarness, folder: Path, random: Random, signum: signal.Signals
+) -> None:
     """A signal while a preprocessor is fitted: no session, nothing left."""
     folder.mkdir()
     write_json(folder / "config.json", fault_config())
-    victim = lab.start(folder, "init", "config.json", env={"FAULTS_SLEEP": "0.1"})
+    victim = harness.start(folder, "init", "config.json", env={"FAULTS_SLEEP": "0.1"})
     victim.listens(signal.SIGTERM)
     time.sleep(random.uniform(0.2, 1))
     victim.kill(signum)
@@ -104,24 +106,24 @@ def interrupted_init(lab: Lab, folder: Path, random: Random, signum: signal.Sign
     assert [path.name for path in folder.iterdir()] == ["config.json"]
 
 
-def test_some_signals(lab: Lab, tmp_path: Path) -> None:
+def test_some_signals(harness: ProcessHarness, tmp_path: Path) -> None:
     tally = Tally("some signals")
-    signals(lab, tmp_path, 5, tally)
+    signals(harness, tmp_path, 5, tally)
     with tally.run("init"):
-        interrupted_init(lab, tmp_path / "init", dice("init"), signal.SIGTERM)
+        interrupted_init(harness, tmp_path / "init", dice("init"), signal.SIGTERM)
     tally.close()
 
 
 @pytest.mark.faults
-def test_signals(lab: Lab, tmp_path: Path) -> None:
+def test_signals(harness: ProcessHarness, tmp_path: Path) -> None:
     with tallied("a signal at a random moment") as tally:
-        signals(lab, tmp_path, counted(50), tally)
+        signals(harness, tmp_path, counted(50), tally)
 
 
 @pytest.mark.faults
-def test_signals_in_init(lab: Lab, tmp_path: Path) -> None:
+def test_signals_in_init(harness: ProcessHarness, tmp_path: Path) -> None:
     with tallied("a signal while a preprocessor is fitted") as tally:
         for number in range(counted(10)):
             signum = SIGNALS[number % 2]
             with tally.run(f"run {number}: {signum.name}"):
-                interrupted_init(lab, tmp_path / str(number), dice("init", number), signum)
+                interrupted_init(harness, tmp_path / str(number), dice("init", number), signum)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from cuts import SMALL
 from faults import ROOT, Tally, assert_exact, environment, tallied
-from lab import Lab
+from process_harness import ProcessHarness
 
 FULL = "/dev/full"
 
@@ -51,21 +51,21 @@ LOCALES = {
 }
 
 
-def streams(lab: Lab, folder: Path, tally: Tally) -> None:
+def streams(harness: ProcessHarness, folder: Path, tally: Tally) -> None:
     """Train with streams that cannot be used."""
-    reference = lab.reference(**SMALL)
+    reference = harness.reference(**SMALL)
     for number, (what, options) in enumerate(STREAMS.items()):
         with tally.run(what):
             session = reference.copy(folder / str(number))
-            victim = lab.run(session.parent, "train", "run", **options)
+            victim = harness.run(session.parent, "train", "run", **options)
             is_full = FULL in options.get("files", {}).values()
             assert victim.status == 0 or is_full, f"status {victim.status}:\n{victim.told}"
             assert_exact(session, reference)
 
 
-def on_a_terminal(lab: Lab, folder: Path) -> None:
+def on_a_terminal(harness: ProcessHarness, folder: Path) -> None:
     """Train with a bar."""
-    reference = lab.reference(**SMALL)
+    reference = harness.reference(**SMALL)
     session = reference.copy(folder)
     main, other = pty.openpty()
     shown: list[bytes] = []
@@ -78,7 +78,7 @@ def on_a_terminal(lab: Lab, folder: Path) -> None:
     reader = threading.Thread(target=read)
     reader.start()
     name = os.ttyname(other)
-    victim = lab.start(folder, "train", "run", files={1: name, 2: name})
+    victim = harness.start(folder, "train", "run", files={1: name, 2: name})
     status = victim.wait()
     os.close(other)
     reader.join()
@@ -88,14 +88,14 @@ def on_a_terminal(lab: Lab, folder: Path) -> None:
 
 
 def fresh(
-    lab: Lab,
+    harness: ProcessHarness,
     folder: Path,
     redirection: str = "",
     env: Mapping[str, str] | None = None,
     status: int | None = None,
 ) -> None:
     """Train in an interpreter of its own."""
-    reference = lab.reference(**SMALL)
+    reference = harness.reference(**SMALL)
     session = reference.copy(folder)
     done = subprocess.run(
         ["sh", "-c", f'"$0" "$1" run {redirection}', sys.executable, str(ROOT / "train.py")],
@@ -122,39 +122,39 @@ def compiled(folder: Path, *names: str) -> dict[str, str]:
     return {"LOCPATH": str(folder)} if any(folder.iterdir()) else {}
 
 
-def test_some_streams(lab: Lab, tmp_path: Path) -> None:
+def test_some_streams(harness: ProcessHarness, tmp_path: Path) -> None:
     tally = Tally("some streams")
-    streams(lab, tmp_path, tally)
+    streams(harness, tmp_path, tally)
     with tally.run("a terminal"):
-        on_a_terminal(lab, tmp_path / "terminal")
+        on_a_terminal(harness, tmp_path / "terminal")
     tally.close()
 
 
 @pytest.mark.faults
-def test_a_locale(lab: Lab, tmp_path: Path) -> None:
+def test_a_locale(harness: ProcessHarness, tmp_path: Path) -> None:
     locales = compiled(tmp_path / "locales", "tr_TR.UTF-8")
     tally = Tally("a locale")
     with tally.run("Turkish"):
-        fresh(lab, tmp_path / "Turkish", ">&-", {**locales, **LOCALES["Turkish"]}, 0)
+        fresh(harness, tmp_path / "Turkish", ">&-", {**locales, **LOCALES["Turkish"]}, 0)
     tally.close()
 
 
 @pytest.mark.faults
-def test_streams(lab: Lab, tmp_path: Path) -> None:
+def test_streams(harness: ProcessHarness, tmp_path: Path) -> None:
     with tallied("standard streams that are closed or full") as tally:
-        streams(lab, tmp_path / "forked", tally)
+        streams(harness, tmp_path / "forked", tally)
         with tally.run("a terminal"):
-            on_a_terminal(lab, tmp_path / "terminal")
+            on_a_terminal(harness, tmp_path / "terminal")
         for number, (what, redirection) in enumerate(REDIRECTIONS.items()):
             status = None if "|" in redirection or FULL in redirection else 0
             with tally.run(f"{what}: {redirection}"):
-                fresh(lab, tmp_path / str(number), redirection, status=status)
+                fresh(harness, tmp_path / str(number), redirection, status=status)
 
 
 @pytest.mark.faults
-def test_locales(lab: Lab, tmp_path: Path) -> None:
+def test_locales(harness: ProcessHarness, tmp_path: Path) -> None:
     locales = compiled(tmp_path / "locales", "de_DE.UTF-8", "tr_TR.UTF-8", "de_DE")
     with tallied("locales") as tally:
         for name, env in LOCALES.items():
             with tally.run(name):
-                fresh(lab, tmp_path / name, env={**locales, **env}, status=0)
+                fresh(harness, tmp_path / name, env={**locales, **env}, status=0)

@@ -9,17 +9,19 @@ from typing import Any
 import pytest
 from cuts import SMALL
 from faults import Tally, tallied
-from lab import Lab
+from process_harness import ProcessHarness
 
 Event = dict[str, Any]
 
 
-def synced_run(lab: Lab, folder: Path, *patches: str) -> list[str]:
+def synced_run(harness: ProcessHarness, folder: Path, *patches: str) -> list[str]:
     """Train, write down every sync and every rename, and give what was shown too early."""
-    session = lab.reference(**SMALL).copy(folder)
+    session = harness.reference(**SMALL).copy(folder)
     record = folder / "record.jsonl"
     patches = ("recording", *patches)
-    victim = lab.run(folder, "train", "run", env={"FAULTS_RECORD": str(record)}, patches=patches)
+    victim = harness.run(
+        folder, "train", "run", env={"FAULTS_RECORD": str(record)}, patches=patches
+    )
     assert victim.status == 0, victim.told
     events = [json.loads(line) for line in record.read_text().splitlines()]
     return unsynced(events, session) + unsynced_rows(events, session)
@@ -66,19 +68,19 @@ def unsynced_rows(events: list[Event], session: Path) -> list[str]:
     return found
 
 
-def renames(lab: Lab, folder: Path, tally: Tally) -> None:
+def renames(harness: ProcessHarness, folder: Path, tally: Tally) -> None:
     """One run."""
-    tally.note("a run", "; ".join(synced_run(lab, folder)) or None)
+    tally.note("a run", "; ".join(synced_run(harness, folder)) or None)
 
 
-def test_all_is_synced_before_it_is_shown(lab: Lab, tmp_path: Path) -> None:
+def test_all_is_synced_before_it_is_shown(harness: ProcessHarness, tmp_path: Path) -> None:
     tally = Tally("syncing")
-    renames(lab, tmp_path, tally)
+    renames(harness, tmp_path, tally)
     tally.close()
 
 
 @pytest.mark.faults
-def test_syncing(lab: Lab, tmp_path: Path) -> None:
+def test_syncing(harness: ProcessHarness, tmp_path: Path) -> None:
     """The same; here it is counted."""
     with tallied("synced before it is shown") as tally:
-        renames(lab, tmp_path, tally)
+        renames(harness, tmp_path, tally)

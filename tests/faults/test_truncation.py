@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from damage import complaint, patient
 from faults import Tally, counted, dice, tallied
-from lab import Lab
+from process_harness import ProcessHarness
 
 SMALL_FILE = 400
 LENGTHS = 40
@@ -21,9 +21,9 @@ def lengths_of(name: str, size: int) -> list[int]:
     return [0, *between, size - 1]
 
 
-def truncations(lab: Lab, folder: Path, tally: Tally, few: bool = False) -> None:
+def truncations(harness: ProcessHarness, folder: Path, tally: Tally, few: bool = False) -> None:
     """Cut every file of a session, one at a time, and load it."""
-    session = patient(lab, folder)
+    session = patient(harness, folder)
     for name, data in session.whole.items():
         for length in [len(data) // 2] if few else lengths_of(name, len(data)):
             (session.session / name).write_bytes(data[:length])
@@ -31,9 +31,9 @@ def truncations(lab: Lab, folder: Path, tally: Tally, few: bool = False) -> None
             session.mend()
 
 
-def removals(lab: Lab, folder: Path, tally: Tally) -> None:
+def removals(harness: ProcessHarness, folder: Path, tally: Tally) -> None:
     """Take every file of a session away, one at a time, and load it."""
-    session = patient(lab, folder)
+    session = patient(harness, folder)
     for name in session.whole:
         (session.session / name).unlink()
         tally.note(f"{name} is missing", complaint(session, name))
@@ -41,14 +41,14 @@ def removals(lab: Lab, folder: Path, tally: Tally) -> None:
 
 
 @pytest.mark.faults
-def test_some_truncations(lab: Lab, tmp_path: Path) -> None:
+def test_some_truncations(harness: ProcessHarness, tmp_path: Path) -> None:
     tally = Tally("some truncations")
-    truncations(lab, tmp_path / "cut", tally, few=True)
-    removals(lab, tmp_path / "removed", tally)
+    truncations(harness, tmp_path / "cut", tally, few=True)
+    removals(harness, tmp_path / "removed", tally)
     tally.close()
 
 
 @pytest.mark.faults
-def test_truncations(lab: Lab, tmp_path: Path) -> None:
+def test_truncations(harness: ProcessHarness, tmp_path: Path) -> None:
     with tallied("a file cut short") as tally:
-        truncations(lab, tmp_path, tally)
+        truncations(harness, tmp_path, tally)

@@ -20,8 +20,8 @@ from toy_config import Command, Config, toy_config
 from torchassistant import create_session, load_session
 from torchassistant.errors import NotSaved, SessionError
 from torchassistant.session import Session, evaluate_config
+from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoints import Best, Checkpoints
-from torchassistant.session.contents import Contents
 from torchassistant.session.manifest import sealed
 from torchassistant.training import Reporter
 
@@ -166,7 +166,7 @@ def test_what_no_checkpoint_is_called(tmp_path: Path, which: str) -> None:
 def test_more_than_nine_states_at_one_step(tmp_path: Path) -> None:
     folder = empty(tmp_path)
     for _ in range(12):
-        folder.save(1, Contents(), {})
+        folder.save(1, CheckpointBundle(), {})
     assert folder.names()[-2:] == ["0000000001-10", "0000000001-11"]
 
 
@@ -178,7 +178,7 @@ def scored(folder: Path, scores: list[float], best: Best, keep_last: int = 1) ->
     checkpoints = empty(folder)
     for step, score in enumerate(scores, start=1):
         finite = {"loss": score} if math.isfinite(score) else {}
-        newest = checkpoints.save(step, Contents(), {}, finite)
+        newest = checkpoints.save(step, CheckpointBundle(), {}, finite)
         checkpoints.prune(newest, keep_last, best)
     return checkpoints
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from torchassistant.session.codec import CodecError, decode, encode
-from torchassistant.session.storage import own_memory
+from torchassistant.session.durable_files import own_memory
 
 leaves = (
     st.none()

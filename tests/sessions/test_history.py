@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import torchassistant.session.logs as logs_module
+import torchassistant.session.append_only_logs as logs_module
 from torchassistant.errors import SessionError
+from torchassistant.session.append_only_logs import Logs, texts_of
 from torchassistant.session.history import History
-from torchassistant.session.logs import Logs, texts_of
 from torchassistant.session.manifest import Damaged, Manifest, of_text
 from torchassistant.training import Row
 

@@ -14,7 +14,7 @@ from toy_config import Command, Config, pipeline, toy_config, write
 from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError
 from torchassistant.session import Session
-from torchassistant.training.finite import NotFinite
+from torchassistant.training.nan_guard import NotFinite
 
 BAD = [9, 13]
 """Two examples of the second batch."""

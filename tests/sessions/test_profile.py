@@ -23,9 +23,9 @@ from torchassistant import create_session, load_session
 from torchassistant.errors import Interrupted, SessionError
 from torchassistant.session import train_profiled
 from torchassistant.training import Reporter, Reporters, StopRequest
-from torchassistant.training.naming import coded, decoded
-from torchassistant.training.recording import Window
-from torchassistant.training.reporting import Live
+from torchassistant.training.profiler_names import coded, decoded
+from torchassistant.training.profiler_schedule import Window
+from torchassistant.training.reporter import Live
 
 TOYS = ["toys"]
 

@@ -19,7 +19,7 @@ from toy_config import Command, toy_config, write
 
 from torchassistant import create_session
 from torchassistant.cli.arguments import parser_of
-from torchassistant.session.rehearsal import _digest, different_state, first_difference, rehearse
+from torchassistant.session.resume_check import _digest, different_state, first_difference, rehearse
 
 
 def verified(command: Command, tmp_path: Path, *options: str, **changes: Any) -> Any:

@@ -18,7 +18,7 @@ from toy_config import Command, Config, files_of, toy_config, write
 from weight_files import downloaded
 
 from torchassistant import create_session, load_session
-from torchassistant.build.pretrained import LeftOut, called_without_weights
+from torchassistant.assembly.pretrained import LeftOut, called_without_weights
 from torchassistant.errors import ConfigError
 from torchassistant.session import evaluate_config
 

@@ -9,8 +9,8 @@ from argparse import Namespace
 from typing import Any, TextIO
 
 from torchassistant.cli.arguments import allowed
-from torchassistant.cli.outcome import DONE, USER_CODE, USER_ERROR, tell_failed, warn
-from torchassistant.cli.progress import reporter_for
+from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, tell_failed, warn
+from torchassistant.cli.progress_bar import reporter_for
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output
 from torchassistant.cli.tables import preflight_lines

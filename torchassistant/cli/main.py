@@ -8,10 +8,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from torchassistant.cli import folder, saving, streams
+from torchassistant.cli import save_signal, streams, working_directory
 from torchassistant.cli.arguments import SUMMARIES, parser_of, whole_parser
-from torchassistant.cli.outcome import DONE, status_of
-from torchassistant.cli.traceless import leaving_no_trace
+from torchassistant.cli.exit_status import DONE, status_of
+from torchassistant.cli.scratch_folders import leaving_no_trace
 
 
 def main(argv: list[str], prog: str = "torchassistant") -> int:
@@ -30,24 +30,24 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
     else:
         arguments = whole_parser(prog).parse_args(argv)
         command = arguments.command
-    saving.listen(trains=command == "train")
-    folder.make_importable()
+    save_signal.listen(trains=command == "train")
+    working_directory.make_importable()
     streams.prepare()
     try:
         return status_of(lambda: _run(command, arguments))
     finally:
-        saving.stop_listening()
+        save_signal.stop_listening()
 
 
 def _refuse_early(arguments: Any) -> None:
     """Tell what is wrong before the engine takes its seconds to be imported, where that is all."""
     from torchassistant.config import read, spec_of
-    from torchassistant.config.certain import all_certain
+    from torchassistant.config.static_check import all_certain
 
-    findings = read(arguments.config, arguments.settings)
-    spec = spec_of(findings)
-    if findings.problems and (spec is None or all_certain(spec)):
-        findings.raise_if_any()
+    diagnostics = read(arguments.config, arguments.settings)
+    spec = spec_of(diagnostics)
+    if diagnostics.problems and (spec is None or all_certain(spec)):
+        diagnostics.raise_if_any()
 
 
 def main_console() -> int:
@@ -74,7 +74,7 @@ def _run_engine(command: str, arguments: Any) -> int:
     is_pipe = Path(getattr(arguments, "config", "")).is_fifo()
     if command in ("init", "check", "verify-resume") and not is_pipe:
         _refuse_early(arguments)
-    from torchassistant.cli import commands, verifying
+    from torchassistant.cli import commands, verify_resume
 
     run: dict[str, Callable[[Any], int]] = {
         "init": commands.init,
@@ -82,6 +82,6 @@ def _run_engine(command: str, arguments: Any) -> int:
         "evaluate": commands.evaluate,
         "infer": commands.infer,
         "check": commands.check,
-        "verify-resume": verifying.verify_resume,
+        "verify-resume": verify_resume.verify_resume,
     }
     return run[command](arguments)

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 
-from torchassistant.cli.saving import heard_by
-from torchassistant.data.outliving import STOPPING
+from torchassistant.cli.save_signal import heard_by
+from torchassistant.data.child_processes import STOPPING
 from torchassistant.errors import Interrupted
 from torchassistant.training import StopRequest
 

@@ -9,16 +9,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchassistant.config import settings as settings_of
+from torchassistant.config import overrides as settings_of
+from torchassistant.config.aliases import in_our_words
 from torchassistant.config.checks import check, check_sources
-from torchassistant.config.complete import complete
-from torchassistant.config.findings import Findings
-from torchassistant.config.gaps import check_gaps, has_gaps
-from torchassistant.config.kinds import expect_file, expect_kind
-from torchassistant.config.overlay import lay_over
+from torchassistant.config.config_kinds import expect_file, expect_kind
+from torchassistant.config.defaults import complete
+from torchassistant.config.diagnostics import Diagnostics
+from torchassistant.config.merge import lay_over
+from torchassistant.config.missing_parts import check_gaps, has_gaps
 from torchassistant.config.reader import Text, read_file
 from torchassistant.config.spec import Block, EvaluationSpec, InferenceSpec, Spec
-from torchassistant.config.spelling import in_our_words
 from torchassistant.config.tree import Path as TreePath
 from torchassistant.config.tree import as_tree, set_aside
 from torchassistant.config.validate import validate
@@ -27,8 +27,8 @@ from torchassistant.errors import ConfigError, Place, Problem
 
 __all__ = [
     "Block",
+    "Diagnostics",
     "EvaluationSpec",
-    "Findings",
     "InferenceSpec",
     "Spec",
     "as_data",
@@ -51,7 +51,7 @@ def read(
     settings: Sequence[str] = (),
     block: type[Block] = Spec,
     variables: bool = True,
-) -> Findings:
+) -> Diagnostics:
     """Read a config, from a file or from data that was made in Python.
 
     Args:
@@ -70,23 +70,23 @@ def read(
     if not isinstance(source, Mapping):
         expect_file(Path(source))
     text = Text(as_tree(source), []) if isinstance(source, Mapping) else read_file(source)
-    findings = Findings(text.tree, "" if from_data else str(source))
-    findings.problems += text.problems
+    diagnostics = Diagnostics(text.tree, "" if from_data else str(source))
+    diagnostics.problems += text.problems
     if not isinstance(text.tree, dict):
-        if not findings.problems:
-            place = Place(findings.file, 0 if from_data else 1, 0 if from_data else 1)
-            findings.problems.append(Problem("a config is one JSON object", place))
-        raise ConfigError(*findings.problems)
-    expect_kind(text.tree, block, findings.file)
+        if not diagnostics.problems:
+            place = Place(diagnostics.file, 0 if from_data else 1, 0 if from_data else 1)
+            diagnostics.problems.append(Problem("a config is one JSON object", place))
+        raise ConfigError(*diagnostics.problems)
+    expect_kind(text.tree, block, diagnostics.file)
     for path in _not_finite(text.tree, ()) if from_data else ():
-        findings.note("JSON has no NaN and no infinity; found one", path)
+        diagnostics.note("JSON has no NaN and no infinity; found one", path)
     top = [field.alias or name for name, field in block.model_fields.items()]
-    settings_of.apply(text.tree, settings, findings.note, top)
+    settings_of.apply(text.tree, settings, diagnostics.note, top)
     if variables:
-        for path in substitute(text.tree, os.environ, findings.note):
+        for path in substitute(text.tree, os.environ, diagnostics.note):
             set_aside(text.tree, path)
-    in_our_words(findings)
-    return findings
+    in_our_words(diagnostics)
+    return diagnostics
 
 
 def _not_finite(value: Any, path: TreePath) -> Iterator[TreePath]:
@@ -112,36 +112,36 @@ def settings_for(block: type[Block], settings: Sequence[str]) -> tuple[list[str]
 
 
 def spec_of(
-    findings: Findings,
+    diagnostics: Diagnostics,
     used: Callable[[Spec], Collection[str]] | None = None,
     scored: bool = True,
 ) -> Spec | None:
     """The completed spec of a training config, mended where it is wrong.
 
     Args:
-        findings: As :func:`read` gives them; gets every problem that the config alone can show.
+        diagnostics: As :func:`read` gives them; gets every problem that the config alone can show.
         used: Where it is not to be trained: chooses the pipelines that are to be run.
         scored: Whether losses and metrics are computed.
     """
-    spec = validate(Spec, findings.tree, findings)
+    spec = validate(Spec, diagnostics.tree, diagnostics)
     if spec is None:
         return None
     spec = complete(spec)
     if has_gaps(spec):
-        check_gaps(spec, findings)
-    check(spec, findings, None if used is None else used(spec), scored)
+        check_gaps(spec, diagnostics)
+    check(spec, diagnostics, None if used is None else used(spec), scored)
     return spec
 
 
-def completed(spec: Spec, findings: Findings) -> Spec:
+def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
     """The completed spec of one whose gaps were filled.
 
     Args:
         spec: The spec; what was written in the config comes first in it.
-        findings: Gets the problems.
+        diagnostics: Gets the problems.
     """
     spec = complete(spec)
-    check(spec, findings)
+    check(spec, diagnostics)
     return spec
 
 
@@ -151,10 +151,10 @@ def load(source: Source) -> Spec:
     Raises:
         ConfigError: With every problem that was found.
     """
-    findings = read(source)
-    spec = spec_of(findings)
-    findings.raise_if_any()
-    assert spec is not None, "what is past mending has problems"
+    diagnostics = read(source)
+    spec = spec_of(diagnostics)
+    diagnostics.raise_if_any()
+    assert spec is not None, "what is past repair has problems"
     return spec
 
 

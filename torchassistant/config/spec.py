@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from torchassistant.config import sizes
-from torchassistant.config.rows import row_columns
+from torchassistant.config.history_columns import row_columns
 
 Name = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]

@@ -18,8 +18,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from torchassistant.config import sizes
-from torchassistant.config.complete import pipelines_of
-from torchassistant.config.findings import Findings
+from torchassistant.config.aliases import GROUPS as LATER_GROUPS
+from torchassistant.config.aliases import in_our_words, later_keys
+from torchassistant.config.defaults import pipelines_of
+from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.references import (
     DATASET_OR_SLICE,
     Key,
@@ -29,8 +31,6 @@ from torchassistant.config.references import (
     target,
 )
 from torchassistant.config.spec import DEFINITIONS, Block, DefinitionBlock, Spec
-from torchassistant.config.spelling import GROUPS as LATER_GROUPS
-from torchassistant.config.spelling import in_our_words, later_keys
 from torchassistant.config.tree import UNREADABLE, Path, Row, Table, as_tree
 from torchassistant.errors import listing, nearest
 
@@ -63,23 +63,23 @@ _KINDS = {
 }
 
 
-def validate(block: type[B], tree: Any, findings: Findings) -> B | None:
+def validate(block: type[B], tree: Any, diagnostics: Diagnostics) -> B | None:
     """Check a tree against a block of the language.
 
     Args:
         block: What it should be.
         tree: Changed in place where it is mended.
-        findings: Gets the problems, and the parts that were mended.
+        diagnostics: Gets the problems, and the parts that were mended.
 
     Returns:
-        The block, mended where it had to be; None where the tree is past mending.
+        The block, mended where it had to be; None where the tree is past repair.
     """
-    _expect_names(tree, findings)
-    mending = _Mending(block, tree, findings)
-    while (found := _mended(mending)) is not None:
-        if mending.put_back(found):
+    _expect_names(tree, diagnostics)
+    repair = _Repair(block, tree, diagnostics)
+    while (found := _mended(repair)) is not None:
+        if repair.put_back(found):
             continue
-        is_changed = mending.set_aside_unreadable()
+        is_changed = repair.set_aside_unreadable()
         return block.model_validate(tree) if is_changed else found
     return None
 
@@ -88,27 +88,27 @@ _NAMING = (("initialize", "pipelines"), ("initialize", "debug_pipelines"))
 """Tables whose keys are names."""
 
 
-def _expect_names(tree: Any, findings: Findings) -> None:
+def _expect_names(tree: Any, diagnostics: Diagnostics) -> None:
     """Tell of what has an empty name, and give it one."""
     for path in _NAMING:
         table = tree
         for step in path:
             table = table.get(step) if isinstance(table, dict) else None
         if isinstance(table, Table) and "" in table:
-            findings.note("a name was expected, and this one is empty", (*path, ""), at_key=True)
+            diagnostics.note("a name was expected, and this one is empty", (*path, ""), at_key=True)
             table.take(table, "", as_key=PLACEHOLDER)
             del table[""]
-            findings.broken.add((*path, PLACEHOLDER))
+            diagnostics.broken.add((*path, PLACEHOLDER))
 
 
-def _mended(mending: _Mending[B]) -> B | None:
-    """The block, as soon as the tree fits; None where it is past mending."""
+def _mended(repair: _Repair[B]) -> B | None:
+    """The block, as soon as the tree fits; None where it is past repair."""
     for _ in range(_ROUNDS):
         try:
-            return mending.block.model_validate(mending.tree)
+            return repair.block.model_validate(repair.tree)
         except ValidationError as error:
             details = error.errors(include_url=False)[:_MOST_MENDED]
-            mending.mend(_by_path(mending.tree, details))
+            repair.mend(_by_path(repair.tree, details))
             if error.error_count() > _MOST_MENDED:
                 return None
     return None
@@ -137,7 +137,7 @@ def _real_path(tree: Any, details: ErrorDetails) -> Path:
     return tuple(path)
 
 
-class _Mending(Generic[B]):
+class _Repair(Generic[B]):
     """Tells what does not fit, and puts something that fits in its place.
 
     A definition of a group that is none is set aside first: what names it tells its group, and that
@@ -146,13 +146,13 @@ class _Mending(Generic[B]):
     Args:
         block: What the tree should be.
         tree: Changed in place.
-        findings: Gets the problems.
+        diagnostics: Gets the problems.
     """
 
-    def __init__(self, block: type[B], tree: Any, findings: Findings) -> None:
+    def __init__(self, block: type[B], tree: Any, diagnostics: Diagnostics) -> None:
         self.block = block
         self.tree = tree
-        self.findings = findings
+        self.diagnostics = diagnostics
         self.aside: dict[Path, Any] = {}
         self.is_respelt = False
         self.guessed: list[Path] = []
@@ -174,17 +174,17 @@ class _Mending(Generic[B]):
 
     def spell(self) -> None:
         """Put later names into our words, where what they are in is known only now."""
-        if self.is_respelt and self.tree is self.findings.tree:
-            in_our_words(self.findings)
+        if self.is_respelt and self.tree is self.diagnostics.tree:
+            in_our_words(self.diagnostics)
 
     def set_aside_unreadable(self) -> bool:
         """Put null where the reader has told of something, and anything may stand."""
-        self.findings.broken.update(self.guessed)
+        self.diagnostics.broken.update(self.guessed)
         own = {k: v for k, v in self.tree.items() if k != "initialize" or self.block is Spec}
         found = list(_unreadable(own, ()))
         for path in found:
             _at(self.tree, path[:-1])[path[-1]] = None
-            self.findings.broken.add(path)
+            self.diagnostics.broken.add(path)
         return bool(found)
 
     def nearest(self, name: str, known: Iterable[str]) -> str | None:
@@ -204,12 +204,12 @@ class _Mending(Generic[B]):
         meant = meant or _only_gap(fields, table, table[key])
         clause = f'; did you mean "{meant or near}"?' if meant or near else ""
         if meant is None:
-            self.findings.dropped.add(tuple(above))
+            self.diagnostics.dropped.add(tuple(above))
             clause = (clause or f"; there are {listing(sorted(fields))}") + _where_else(fields)
         else:
             table.take(table, name, as_key=words[meant])
             self.is_respelt = True
-        self.findings.note(f'unknown key "{name}"{clause}', path, at_key=True)
+        self.diagnostics.note(f'unknown key "{name}"{clause}', path, at_key=True)
         del table[name]
 
     def may_mean(
@@ -224,10 +224,10 @@ class _Mending(Generic[B]):
     def misfit(self, path: Path, details: list[ErrorDetails]) -> None:
         """Tell of a value that does not fit, or is missing, and put something that fits there."""
         if not _is_unreadable(self.tree, path):
-            self.findings.note(_one_of([_sentence(d) for d in details]), path)
+            self.diagnostics.note(_one_of([_sentence(d) for d in details]), path)
             if path[:-1] == _DEFINITIONS:
-                self.findings.ungrouped[path] = ""  # not even the name of one
-        self.findings.broken.add(path)
+                self.diagnostics.ungrouped[path] = ""  # not even the name of one
+        self.diagnostics.broken.add(path)
         if not path:
             return
         *above, key = path
@@ -249,7 +249,7 @@ class _Mending(Generic[B]):
             return
         if "group" not in definition:
             message = f'the key "group" is missing; it is one of {listing(list(DEFINITIONS), 20)}'
-            self.findings.note(message, path)
+            self.diagnostics.note(message, path)
         elif self.is_near_a_group(definition, path):
             return
         self.aside[path] = definition
@@ -292,7 +292,7 @@ class _Mending(Generic[B]):
         """
         # Whatever it is, something of this name is defined.
         if isinstance(definition.get("name"), str):
-            self.findings.ungrouped[path] = definition["name"]
+            self.diagnostics.ungrouped[path] = definition["name"]
         self.guesses += 1
         group = _group_of(definition.get("spec")) if self.guesses <= _MOST_GUESSES else None
         if group is not None:
@@ -301,11 +301,11 @@ class _Mending(Generic[B]):
             return group
         for key, annotation in (("name", str), ("spec", dict)):
             if key not in definition:
-                self.findings.note(f'the key "{key}" is missing', path)
+                self.diagnostics.note(f'the key "{key}" is missing', path)
             elif not isinstance(definition[key], (annotation, type(UNREADABLE))):
                 what = f"expected {_KINDS['string' if key == 'name' else 'dictionary']}"
-                self.findings.note(f"{what}, found {shown_value(definition[key])}", (*path, key))
-        self.findings.broken.add(path)
+                self.diagnostics.note(f"{what}, found {shown_value(definition[key])}", (*path, key))
+        self.diagnostics.broken.add(path)
         return None
 
     def keys_of_definition(self, definition: Any, path: Path) -> None:
@@ -316,7 +316,7 @@ class _Mending(Generic[B]):
             clause = (
                 f'; did you mean "{meant}"?' if meant else '; there are "group", "name", "spec"'
             )
-            self.findings.note(f'unknown key "{key}"{clause}', (*path, key), at_key=True)
+            self.diagnostics.note(f'unknown key "{key}"{clause}', (*path, key), at_key=True)
             if meant:
                 definition.take(definition, key, as_key=meant)
             del definition[key]
@@ -330,7 +330,7 @@ class _Mending(Generic[B]):
         meant = self.nearest(group, known) if isinstance(group, str) else None
         clause = f'; did you mean "{meant}"?' if meant else f"; there are {listing(known, 20)}"
         what = "unknown group" if isinstance(group, str) else "expected a group, found"
-        self.findings.note(f"{what} {shown_value(group)}{clause}", (*path, "group"))
+        self.diagnostics.note(f"{what} {shown_value(group)}{clause}", (*path, "group"))
         if meant is None:
             return False
         definition["group"] = LATER_GROUPS.get(meant, meant)

@@ -13,15 +13,15 @@ from torch.utils.data._utils.pin_memory import pin_memory
 
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.augment import Augment, Augmented
-from torchassistant.data.cached import caches_in
-from torchassistant.data.columns import ColumnsAt, columns_of
-from torchassistant.data.faults import Origin, StreamCollator
-from torchassistant.data.generators import generators_in, set_states_of, states_of
+from torchassistant.data.batch_errors import Origin, StreamCollator
+from torchassistant.data.batch_sampler import CustomBatchSampler, ResumableBatchSampler
+from torchassistant.data.cached_dataset import caches_in
+from torchassistant.data.columnar import ColumnsAt, columns_of
 from torchassistant.data.lengths import Claim, batches_of
-from torchassistant.data.memory import Memory
-from torchassistant.data.order import Order, SampledOrder
-from torchassistant.data.randomness import derived, seeded
-from torchassistant.data.walking import Generator
+from torchassistant.data.object_rngs import generators_in, set_states_of, states_of
+from torchassistant.data.object_walk import Generator
+from torchassistant.data.rng import derived, seeded
+from torchassistant.data.sampler_state import SamplerState
 from torchassistant.data.workers import (
     AUTO,
     PATIENCE,
@@ -79,8 +79,8 @@ class EpochLoader:
         self,
         loader: DataLoader[Any],
         seed: int,
-        order: Order | None,
-        memory: Memory,
+        order: ResumableBatchSampler | None,
+        sampler_state: SamplerState,
         fills: bool = True,
         columns: ColumnsAt | None = None,
         count_in: Callable[[Any], int] | None = None,
@@ -91,7 +91,7 @@ class EpochLoader:
         self.loader = loader
         self.seed = seed
         self.order = order
-        self.memory = memory
+        self.sampler_state = sampler_state
         self.fills = fills
         self.columns = columns
         self.count_in = count_in
@@ -117,7 +117,7 @@ class EpochLoader:
     @property
     def can_be_left(self) -> bool:
         """Whether waiting for a batch can be given up, and the same batch be had again later."""
-        return self.loader.num_workers > 0 and type(self.order) is Order
+        return self.loader.num_workers > 0 and type(self.order) is ResumableBatchSampler
 
     def start(self, epoch: int, skipped: int = 0, began_with: Any = None) -> None:
         """Choose what :meth:`batches` gives.
@@ -131,29 +131,29 @@ class EpochLoader:
         for cache in caches_in(self.loader.dataset) if self.fills else ():
             cache.fill()
         self.epoch, self.skipped = epoch, skipped
-        self.interrupted_with = states_of(self.memory.own)
+        self.interrupted_with = states_of(self.sampler_state.own)
         if began_with is not None:
             try:
-                self.memory.set_state(began_with)
+                self.sampler_state.set_state(began_with)
             except Exception as error:
                 what = "what is stored of the sampler, from the middle of an epoch, does not fit"
                 raise DataError(f"{what}: {error}") from error
             if self.order is not None:
                 # What the dataset draws from too has gone on since, and is not the sampler's.
                 set_states_of(self._drawn_from(), self.interrupted_with)
-        self.began_with = self.memory.state()
+        self.began_with = self.sampler_state.state()
         if isinstance(self.loader.collate_fn, StreamCollator):
             self.loader.collate_fn.met = 0
         if self.order is not None:
             self.order.start(epoch, skipped)
         else:
-            self.memory.start_epoch(epoch)
+            self.sampler_state.start_epoch(epoch)
 
     def _drawn_from(self) -> dict[str, Generator]:
         """The generators of the sampler that examples and batches are drawn from too."""
         roots = {"dataset": self.loader.dataset, "collate_fn": self.loader.collate_fn}
         others = {id(generator) for generator in generators_in(roots).values()}
-        return {path: own for path, own in self.memory.own.items() if id(own) in others}
+        return {path: own for path, own in self.sampler_state.own.items() if id(own) in others}
 
     def batches(self) -> Iterator[Any]:
         """The batches of the epoch that was chosen."""
@@ -198,13 +198,13 @@ class EpochLoader:
         """The indices of the examples of a batch of this epoch, where they are known."""
         return None if self.order is None else self.order.examples_of(number)
 
-    def _in_process(self, order: Order) -> Iterator[Any]:
+    def _in_process(self, order: ResumableBatchSampler) -> Iterator[Any]:
         """What torch's loader gives without workers, and without what it puts around each batch."""
         # By map, which does not hold on to the examples while their batch is computed with.
         batches = map(self.loader.collate_fn, self._given(order))
         return map(pin_memory, batches) if _can_pin(self.loader) else batches
 
-    def _given(self, order: Order) -> Iterator[Any]:
+    def _given(self, order: ResumableBatchSampler) -> Iterator[Any]:
         """The examples of each batch, or its columns."""
         dataset = self.loader.dataset
         whole = getattr(dataset, "__getitems__", None)
@@ -227,7 +227,7 @@ class EpochLoader:
         """What was not met yet; to pass over the rest leaves the generators as they were."""
         for number, batch in enumerate(batches):
             if number == self.skipped - 1:
-                set_states_of(self.memory.own, self.interrupted_with)
+                set_states_of(self.sampler_state.own, self.interrupted_with)
             if number >= self.skipped:
                 yield batch
 
@@ -298,7 +298,9 @@ class LoaderFactory:
             drawn_by = self.kwargs.get("sampler")
         is_stream = isinstance(dataset, IterableDataset)
         self.augments = augments
-        self.memory = Memory(dataset, collator, *augments) if is_stream else Memory(drawn_by)
+        self.sampler_state = (
+            SamplerState(dataset, collator, *augments) if is_stream else SamplerState(drawn_by)
+        )
         self.columns = columns_of(dataset) if type(collator) is DefaultCollator else None
 
     def check(self) -> None:
@@ -369,14 +371,14 @@ class LoaderFactory:
             order = self._order(kwargs, seed, shuffle)
             # A sampler of the user may draw what is no index, and the dataset take it.
             by_example = whole or any(augment.on == "examples" for augment in augments)
-            if type(order) is Order and not by_example and self.columns is not None:
+            if type(order) is ResumableBatchSampler and not by_example and self.columns is not None:
                 collate, columns = _as_it_is, self.columns
         kwargs = self._with_workers(kwargs, columns if not augments else None)
         if kwargs.get("num_workers"):
             kwargs.setdefault("timeout", PATIENCE)
             if order is not None:
-                keepers = (self.collator, augments)
-                dataset = SeededDataset(self.dataset, keepers, seed, columns)
+                rng_holders = (self.collator, augments)
+                dataset = SeededDataset(self.dataset, rng_holders, seed, columns)
         origin = Origin(self.dataset, self.dataset_name, self.named, "batch_sampler" in kwargs)
         if augments:
             collate = Augmented(collate, augments)
@@ -402,7 +404,7 @@ class LoaderFactory:
             loader,
             seed,
             order,
-            self.memory,
+            self.sampler_state,
             self.fills,
             columns,
             count_in,
@@ -411,13 +413,13 @@ class LoaderFactory:
             origin,
         )
 
-    def _claim(self, loader: DataLoader[Any], order: Order | None) -> Claim | None:
+    def _claim(self, loader: DataLoader[Any], order: ResumableBatchSampler | None) -> Claim | None:
         """The length that a stream or a sampler claims."""
         if order is None:
             what = f'the dataset "{self.dataset_name}"'
             batches = batches_of(loader.batch_size, loader.drop_last, loader.num_workers)
             return Claim(self.dataset, what, "examples", self.name, batches)
-        if not isinstance(order, SampledOrder):
+        if not isinstance(order, CustomBatchSampler):
             return None
         what, unit = (
             ("sampler", "indices") if not order.gives_batches else ("batch sampler", "batches")
@@ -439,18 +441,20 @@ class LoaderFactory:
         are_alike = not isinstance(self.dataset, IterableDataset)
         return {**kwargs, "num_workers": chosen_workers(are_alike)}
 
-    def _order(self, kwargs: dict[str, Any], seed: int, shuffle: bool) -> Order:
+    def _order(self, kwargs: dict[str, Any], seed: int, shuffle: bool) -> ResumableBatchSampler:
         """The order of the batches; it takes the place of what the arguments say of it."""
         shuffle = kwargs.pop("shuffle", shuffle)
         sampler, batches = kwargs.pop("sampler", None), kwargs.pop("batch_sampler", None)
         size, drop_last = kwargs.pop("batch_size", 1), kwargs.pop("drop_last", False)
-        order: Order
+        order: ResumableBatchSampler
         if batches is not None:
-            order = SampledOrder(self.memory, None, False, seed)
+            order = CustomBatchSampler(self.sampler_state, None, False, seed)
         elif sampler is not None:
-            order = SampledOrder(self.memory, size or 1, drop_last, seed)
+            order = CustomBatchSampler(self.sampler_state, size or 1, drop_last, seed)
         else:
-            order = Order(len(self.dataset), size or 1, drop_last, seed if shuffle else None)
+            order = ResumableBatchSampler(
+                len(self.dataset), size or 1, drop_last, seed if shuffle else None
+            )
         if size is None and batches is None:
             in_worker = bool(kwargs.get("num_workers"))  # "auto" is at least one here
             kwargs |= {"batch_size": None, "sampler": _Single(order, in_worker)}
@@ -462,7 +466,7 @@ class LoaderFactory:
 class _Single(Sampler[Any]):
     """Indices one by one, for a dataset that gives whole batches by itself."""
 
-    def __init__(self, order: Order, numbered: bool) -> None:
+    def __init__(self, order: ResumableBatchSampler, numbered: bool) -> None:
         self.order = order
         self.numbered = numbered
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import Subset
 
-from torchassistant.data.order import permutation
+from torchassistant.data.batch_sampler import permutation
 from torchassistant.errors import DataError
 
 

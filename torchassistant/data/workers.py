@@ -20,17 +20,17 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torch.utils.data._utils import signal_handling
 
-from torchassistant.data.columns import ColumnsAt
-from torchassistant.data.generators import generators_in, seed_all
-from torchassistant.data.opening import is_watching, watch
-from torchassistant.data.order import Batch
-from torchassistant.data.outliving import (
+from torchassistant.data.batch_sampler import Batch
+from torchassistant.data.child_processes import (
     end_with_parent,
     is_first_thread,
     leave_signals_to_parent,
     signals_held_back,
 )
-from torchassistant.data.randomness import derived
+from torchassistant.data.columnar import ColumnsAt
+from torchassistant.data.dataset_files import is_watching, watch
+from torchassistant.data.object_rngs import generators_in, seed_all
+from torchassistant.data.rng import derived
 from torchassistant.errors import WorkerLost
 from torchassistant.lateimports import starting_processes
 
@@ -68,16 +68,16 @@ class SeededDataset(Dataset[Any]):
 
     Args:
         dataset: Gives examples by index.
-        keepers: What runs in the worker too; generators that it keeps are seeded as well.
+        rng_holders: What runs in the worker too; generators that it keeps are seeded as well.
         seed: What the seeds follow from.
         columns: Cuts whole batches from the dataset; None where examples are asked for.
     """
 
     def __init__(
-        self, dataset: Any, keepers: Any, seed: int, columns: ColumnsAt | None = None
+        self, dataset: Any, rng_holders: Any, seed: int, columns: ColumnsAt | None = None
     ) -> None:
         self.dataset = dataset
-        self.keepers = keepers
+        self.rng_holders = rng_holders
         self.seed = seed
         self.columns = columns
         self._own: list[Any] = []
@@ -114,7 +114,7 @@ class SeededDataset(Dataset[Any]):
         return given
 
     def _look(self) -> None:
-        roots = {"dataset": self.dataset, "keepers": self.keepers}
+        roots = {"dataset": self.dataset, "keepers": self.rng_holders}
         self._own = list(generators_in(roots).values())
 
     def _start(self, seed: int) -> None:

@@ -1,10 +1,10 @@
 """Neural graphs: nodes in a batch processor, batch processors in a batch graph."""
 
 from torchassistant.graph.batch_graph import BatchGraph, Plan, set_training
-from torchassistant.graph.calls import Calling, Compiling
-from torchassistant.graph.identity import distinct, is_among
-from torchassistant.graph.keeping import buffers_of, elements_of, overlaps
+from torchassistant.graph.buffers import buffers_of, elements_of, overlaps
+from torchassistant.graph.by_identity import distinct, is_among
 from torchassistant.graph.mode import evaluating, mode_dependent
+from torchassistant.graph.model_calls import Calling, Compiling
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor
 
 __all__ = [

@@ -12,8 +12,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from torchassistant.frames import Frame, Frames, merge
-from torchassistant.graph.calls import Call
-from torchassistant.graph.identity import distinct, is_among
+from torchassistant.graph.by_identity import distinct, is_among
+from torchassistant.graph.model_calls import Call
 from torchassistant.graph.processor import CallOf, Node, Processor
 
 Watched = Callable[[Node, Call], Call]

@@ -13,8 +13,8 @@ from torch.optim import Optimizer
 
 from torchassistant.errors import DataError, UserCodeError, UserError, listing, near
 from torchassistant.frames import Frame
-from torchassistant.graph.calls import Call, Calling, Compiling
-from torchassistant.graph.identity import distinct
+from torchassistant.graph.by_identity import distinct
+from torchassistant.graph.model_calls import Call, Calling, Compiling
 
 Adapter = Callable[[Frame], dict[str, Any]]
 

@@ -1,15 +1,15 @@
 """The session folder: created, loaded, trained, evaluated, used."""
 
 from torchassistant.session.create import Draft, create_session, store
-from torchassistant.session.evaluation import evaluate_config
-from torchassistant.session.folder import SessionFolder
-from torchassistant.session.inference import infer_config
+from torchassistant.session.evaluation_run import evaluate_config
+from torchassistant.session.inference_run import infer_config
 from torchassistant.session.load import load_session
 from torchassistant.session.lock import expect_no_trainer
 from torchassistant.session.prediction import NotPredicted, Prediction
 from torchassistant.session.preflight import NodeReport, Preflight
 from torchassistant.session.profiling import train_profiled
 from torchassistant.session.session import Session
+from torchassistant.session.session_folder import SessionFolder
 
 __all__ = [
     "Draft",

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from torchassistant.build.code import meaning
-from torchassistant.config import Findings, Spec, as_data
+from torchassistant.assembly.user_code import meaning
+from torchassistant.config import Diagnostics, Spec, as_data
 from torchassistant.config.tree import Path, path_text
 from torchassistant.errors import Problem
-from torchassistant.session.rules import Effect, Rule, rule_of, rule_of_code
+from torchassistant.session.change_policy import Effect, Rule, rule_of, rule_of_code
 from torchassistant.training import Progress
 
 Code = Mapping[str, Mapping[str, str]]
@@ -54,7 +54,7 @@ class Change:
 
 
 def judged(
-    before: Spec, after: Spec, progress: Progress, findings: Findings, accepted: bool
+    before: Spec, after: Spec, progress: Progress, diagnostics: Diagnostics, accepted: bool
 ) -> list[Change]:
     """What has changed in a config; what may not change is noted as a problem.
 
@@ -62,7 +62,7 @@ def judged(
         before: The config of the session.
         after: The same with the changes.
         progress: How far the session has come.
-        findings: Gets a problem for each change that is refused.
+        diagnostics: Gets a problem for each change that is refused.
         accepted: Whether the user accepts those too.
     """
     begun = progress.stage + (progress.stage_step > 0 or progress.within is not None)
@@ -73,9 +73,9 @@ def judged(
         if rule.effect == "fixed" or (rule.effect == "refused" and not accepted):
             values = f"{_short(shown_old)} became {_short(shown_new)}"
             way_out = _WAY_OUT if rule.effect == "refused" else "a change needs a new session"
-            findings.note(f"{rule.why}: {values}; {way_out}", path)
+            diagnostics.note(f"{rule.why}: {values}; {way_out}", path)
         changes.append(Change(path_text(path), rule.effect, shown_old, shown_new, path))
-    _check_columns(before, after, begun, findings)
+    _check_columns(before, after, begun, diagnostics)
     return changes
 
 
@@ -140,7 +140,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= _MOST else f"{text[:_MOST]}…"
 
 
-def _check_columns(before: Spec, after: Spec, begun: int, findings: Findings) -> None:
+def _check_columns(before: Spec, after: Spec, begun: int, diagnostics: Diagnostics) -> None:
     """The header of a stage is fixed when it begins, whatever is accepted."""
     for index in range(min(begun, len(after.train.stages))):
         old, new = (spec.columns_of_stage(index) for spec in (before, after))
@@ -150,7 +150,7 @@ def _check_columns(before: Spec, after: Spec, begun: int, findings: Findings) ->
                 f"stage {index + 1} has begun, and the columns of its history are fixed; "
                 f"this would change them ({added})"
             )
-            findings.note(message, ("train", "stages", index))
+            diagnostics.note(message, ("train", "stages", index))
 
 
 def _differences(before: Any, after: Any, path: Path) -> Iterator[tuple[Path, Any, Any]]:

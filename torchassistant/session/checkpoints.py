@@ -13,9 +13,13 @@ from typing import Any
 import torch
 
 from torchassistant.errors import SessionError, listing, say, shown_path
-from torchassistant.session.contents import Contents
-from torchassistant.session.form import expect_form, stored_state, stored_tensors
-from torchassistant.session.logs import texts_of
+from torchassistant.session.append_only_logs import texts_of
+from torchassistant.session.checkpoint_bundle import CheckpointBundle
+from torchassistant.session.durable_files import (
+    clear_aside,
+    new_folder,
+    remove_folder,
+)
 from torchassistant.session.manifest import (
     Damaged,
     Fingerprints,
@@ -25,11 +29,7 @@ from torchassistant.session.manifest import (
     sealed,
     write_manifest,
 )
-from torchassistant.session.storage import (
-    clear_aside,
-    new_folder,
-    remove_folder,
-)
+from torchassistant.session.state_schema import expect_form, stored_state, stored_tensors
 
 _NAME = re.compile(r"([0-9]{10,})(?:-([0-9]+))?")
 _MOST_DAMAGED = 50
@@ -145,7 +145,7 @@ class Checkpoints:
     def save(
         self,
         step: int,
-        contents: Contents,
+        contents: CheckpointBundle,
         session: Fingerprints,
         scores: Mapping[str, float] | None = None,
         logs: Fingerprints | None = None,

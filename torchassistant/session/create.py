@@ -7,21 +7,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchassistant.build import Statics, Trust, build_pipelines, build_stages, fill, missing_data
-from torchassistant.build.code import code_of
-from torchassistant.config import Findings, Spec, completed, has_gaps, read
-from torchassistant.data.randomness import derived, random_state, seeded
+from torchassistant.assembly import (
+    Allowlist,
+    FittedArtifacts,
+    build_pipelines,
+    build_stages,
+    fill,
+    missing_data,
+)
+from torchassistant.assembly.user_code import code_of
+from torchassistant.config import Diagnostics, Spec, completed, has_gaps, read
+from torchassistant.data.rng import derived, random_state, seeded
 from torchassistant.errors import ConfigError, Problem, SessionError, UserError, shown_path
 from torchassistant.session.checking import checked
+from torchassistant.session.durable_files import new_folder
 from torchassistant.session.environment import circumstances, created
-from torchassistant.session.folder import SessionFolder
 from torchassistant.session.lock import only_trainer
-from torchassistant.session.mistaken import folder_for
 from torchassistant.session.opening import open_session
 from torchassistant.session.preflight import Preflight, preflight
 from torchassistant.session.session import Session
+from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.state import snapshot
-from torchassistant.session.storage import new_folder
+from torchassistant.session.wrong_folder import folder_for
 
 Config = str | Path | Mapping[str, Any]
 
@@ -54,24 +61,24 @@ class Draft:
         allow_write: Sequence[str] = (),
         dry: bool = False,
     ) -> None:
-        self.trust = Trust(trust, allow_download, allow_write)
+        self.allowlist = Allowlist(trust, allow_download, allow_write)
         self.dry = dry
-        self.findings: Findings = read(config, settings)
-        self.spec: Spec = checked(self.findings, self.trust)
+        self.diagnostics: Diagnostics = read(config, settings)
+        self.spec: Spec = checked(self.diagnostics, self.allowlist)
         try:
-            self.trust.writing.expect_session(self.spec.session_dir or "")
+            self.allowlist.writing.expect_session(self.spec.session_dir or "")
         except UserError as error:
-            raise ConfigError(self.findings.problem(str(error), ("session_dir",))) from None
-        self.missing = missing_data(self.spec, self.findings, self.trust) if dry else []
+            raise ConfigError(self.diagnostics.problem(str(error), ("session_dir",))) from None
+        self.missing = missing_data(self.spec, self.diagnostics, self.allowlist) if dry else []
         if has_gaps(self.spec) and not self.missing:
-            filled = fill(self.spec, self.findings, self.trust, dry)
-            self.spec = completed(filled, self.findings)
-            self.findings.raise_if_any()
+            filled = fill(self.spec, self.diagnostics, self.allowlist, dry)
+            self.spec = completed(filled, self.diagnostics)
+            self.diagnostics.raise_if_any()
 
     @property
     def warnings(self) -> list[Problem]:
         """What is allowed, and is probably not meant."""
-        return self.findings.warnings
+        return self.diagnostics.warnings
 
     def folder(self, session_dir: str | Path | None = None) -> SessionFolder:
         """The folder that the session is for.
@@ -83,12 +90,12 @@ class Draft:
             ConfigError: Nothing says where it should be.
         """
         named = session_dir if session_dir is not None else self.spec.session_dir
-        found = folder_for(named, self.findings.file)
+        found = folder_for(named, self.diagnostics.file)
         if found is None:
             raise ConfigError('the key "session_dir" is missing')
         return SessionFolder(found)
 
-    def build(self, path: Path) -> tuple[Session, Statics]:
+    def build(self, path: Path) -> tuple[Session, FittedArtifacts]:
         """Build everything, fit what is to be fitted, and draw the splits.
 
         Args:
@@ -96,13 +103,13 @@ class Draft:
         """
         if self.spec.seed is None:
             self.spec.seed = secrets.randbits(48)
-        statics = Statics()
+        fitted = FittedArtifacts()
         session = open_session(
-            path, self.spec, self.findings.place_of, statics, self.trust, dry=self.dry
+            path, self.spec, self.diagnostics.place_of, fitted, self.allowlist, dry=self.dry
         )
         build_pipelines(session.builder)
         build_stages(session.builder)
-        return session, statics
+        return session, fitted
 
     def preflight(self) -> Preflight:
         """Build everything and run one batch of every pipeline; nothing is written if it is dry.
@@ -187,12 +194,12 @@ def _stored(
     draft: Draft, path: Path, with_preflight: bool, replaces: bool = False
 ) -> tuple[Session, Preflight | None]:
     draft.spec.session_dir = shown_path(path)
-    session, statics = draft.build(path)
+    session, fitted = draft.build(path)
     report = preflight(session) if with_preflight else None
-    session.code = code_of(draft.spec, draft.trust)
+    session.code = code_of(draft.spec, draft.allowlist)
     with new_folder(path, replaces) as aside:
         folder = SessionFolder(aside)
-        fixed = folder.create(draft.spec, statics, created(session.seed, session.device))
+        fixed = folder.create(draft.spec, fitted, created(session.seed, session.device))
         with seeded(derived(session.seed, "training")):
             here = circumstances(session.device)
             contents = snapshot(session, session.progress, random_state(), here)

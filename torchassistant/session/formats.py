@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torchassistant.build import Parts
+from torchassistant.assembly import Parts
 from torchassistant.errors import say
-from torchassistant.session.members import members_of
+from torchassistant.session.stateful_parts import members_of
 from torchassistant.training import rarely_counts_samples
 
 _SENTENCES: tuple[tuple[str, str], ...] = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torchassistant.errors import SessionError
 from torchassistant.files import Unsound
-from torchassistant.session.logs import METRICS, Logs
+from torchassistant.session.append_only_logs import METRICS, Logs
 from torchassistant.training import Row
 
 if TYPE_CHECKING:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from torchassistant.build import Trust, build_pipelines, build_stages
-from torchassistant.build.code import code_of
+from torchassistant.assembly import Allowlist, build_pipelines, build_stages
+from torchassistant.assembly.user_code import code_of
 from torchassistant.config import spec_of
 from torchassistant.errors import ConfigError, SessionError
-from torchassistant.session import applying, changes
+from torchassistant.session import apply_changes, changes
 from torchassistant.session.checking import checked
 from torchassistant.session.checkpoints import LAST, Checkpoint, Unusable
 from torchassistant.session.environment import circumstances, same_versions
-from torchassistant.session.folder import SessionFolder
 from torchassistant.session.opening import open_session
-from torchassistant.session.regrouping import Regrouping
+from torchassistant.session.param_group_changes import Regrouping
 from torchassistant.session.session import Session
+from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.state import progress_of, stored_definitions
 
 
@@ -50,12 +50,12 @@ def load_session(
         SessionError: There is no session, or no sound checkpoint.
         UserCodeError: The user's code raised.
     """
-    trusted = Trust(trust, allow_download, allow_write)
+    allowlist = Allowlist(trust, allow_download, allow_write)
     folder = SessionFolder(path)
     while True:
         found = folder.usable(checkpoint)
         try:
-            return _loaded(folder, found, device, settings, trusted, accept_changes)
+            return _loaded(folder, found, device, settings, allowlist, accept_changes)
         except FileNotFoundError:
             # Where somebody trains the session, a state that was chosen may be taken away.
             if found.path.is_dir():
@@ -69,36 +69,36 @@ def _loaded(
     found: Checkpoint,
     device: str | None,
     settings: Sequence[str],
-    trusted: Trust,
+    allowlist: Allowlist,
     accept_changes: bool,
 ) -> Session:
-    findings = folder.read_spec(found, settings)
-    spec = checked(findings, trusted)
+    diagnostics = folder.read_spec(found, settings)
+    spec = checked(diagnostics, allowlist)
     changed: list[changes.Change] = []
     before = None
     if settings:
         before = spec_of(folder.read_spec(found))
         assert before is not None, "with the settings it could be read"
         progress = progress_of(found)
-        changed = changes.judged(before, spec, progress, findings, accept_changes)
-    code = code_of(spec, trusted)
+        changed = changes.judged(before, spec, progress, diagnostics, accept_changes)
+    code = code_of(spec, allowlist)
     of_code, problems = changes.judged_code(folder.code(found), code, accept_changes)
-    if problems or findings.problems:
-        raise ConfigError(*findings.in_order(), *problems)
-    statics = folder.statics(found)
-    stored = dict(statics.splits)
+    if problems or diagnostics.problems:
+        raise ConfigError(*diagnostics.in_order(), *problems)
+    fitted = folder.fitted(found)
+    stored = dict(fitted.splits)
     if accept_changes:
-        statics.redraws = True
+        fitted.redraws = True
         for name in changes.splits_in(changed, spec):
-            statics.splits.pop(name, None)
+            fitted.splits.pop(name, None)
     session = open_session(
         folder.path,
         spec,
-        findings.place_of,
-        statics,
-        trusted,
+        diagnostics.place_of,
+        fitted,
+        allowlist,
         device,
-        stored=stored_definitions(found, spec, statics),
+        stored=stored_definitions(found, spec, fitted),
     )
     build_pipelines(session.builder)
     build_stages(session.builder)
@@ -117,9 +117,9 @@ def _loaded(
         raise
     folder.tell_damage(found, session.logs)
     session.redrawn = {
-        name: drawn for name, drawn in statics.splits.items() if drawn is not stored.get(name)
+        name: drawn for name, drawn in fitted.splits.items() if drawn is not stored.get(name)
     }
     if regrouping is not None:
         regrouping.apply()
-    applying.apply(changed, session)
+    apply_changes.apply(changed, session)
     return session

@@ -16,7 +16,7 @@ from typing import Any
 
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.files import Unsound, parsed_json, read_regular
-from torchassistant.session.storage import as_json, differing, fingerprint, replace_file
+from torchassistant.session.durable_files import as_json, differing, fingerprint, replace_file
 
 MANIFEST = "manifest.json"
 _MOST = 2**28

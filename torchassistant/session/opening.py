@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from torchassistant.build import Builder, Statics, Trust
-from torchassistant.build.devices import Devices
-from torchassistant.build.objects import PlaceOf
+from torchassistant.assembly import Allowlist, Builder, FittedArtifacts
+from torchassistant.assembly.devices import Devices
+from torchassistant.assembly.object_maker import PlaceOf
 from torchassistant.config import Spec
 from torchassistant.config.references import Key
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.session.session import Session
 from torchassistant.training import Precision
-from torchassistant.training.uncompiled import leave_compiler_out
+from torchassistant.training.without_dynamo import leave_compiler_out
 
 
 def open_session(
     path: Path,
     spec: Spec,
     place_of: PlaceOf,
-    statics: Statics,
-    trust: Trust,
+    fitted: FittedArtifacts,
+    allowlist: Allowlist,
     device: str | None = None,
     wanted: Collection[Key] | None = None,
     stored: Collection[Key] = (),
@@ -33,8 +33,8 @@ def open_session(
         path: The session folder.
         spec: The config, checked; its seed is known.
         place_of: Where things stand in the user's files.
-        statics: What was decided when the session was created; filled where it is empty.
-        trust: Decides what may be imported.
+        fitted: What was decided when the session was created; filled where it is empty.
+        allowlist: Decides what may be imported.
         device: One device for everything, whatever the config says.
         wanted: The definitions that are built, with what they need; None is all.
         stored: The definitions whose state is put back afterwards.
@@ -46,7 +46,7 @@ def open_session(
     Precision(spec.precision, devices.base).set_for_process()
     leave_compiler_out()
     session = Session(path, spec, spec.seed, devices.base)
-    builder = Builder(spec, session, devices, statics, place_of, trust, stored, dry)
+    builder = Builder(spec, session, devices, fitted, place_of, allowlist, stored, dry)
     builder.build(wanted)
     session.builder = builder
     return session

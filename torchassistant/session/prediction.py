@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torchassistant.build import Builder, InferenceInput, Parts, inference_inputs
+from torchassistant.assembly import Builder, InferenceInput, Parts, inference_inputs
 from torchassistant.config import InferenceSpec, Spec
 from torchassistant.config.tree import Path
-from torchassistant.data.randomness import derived, seeded
+from torchassistant.data.rng import derived, seeded
 from torchassistant.errors import (
     ConfigError,
     DataError,

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from torchassistant.build.reaching import models_reached
+from torchassistant.assembly.reachable_models import models_reached
 from torchassistant.config.references import Key
 from torchassistant.config.tree import Path
-from torchassistant.data import Injector
-from torchassistant.data.generators import own_seeded
-from torchassistant.data.randomness import derived, seeded
+from torchassistant.data import MultiLoader
+from torchassistant.data.object_rngs import own_seeded
+from torchassistant.data.rng import derived, seeded
 from torchassistant.errors import (
     ConfigError,
     NoColumn,
@@ -40,14 +40,14 @@ from torchassistant.graph import (
     set_training,
 )
 from torchassistant.ownership import is_from_users_code
-from torchassistant.session.members import members_of, run_by
 from torchassistant.session.session import Session
+from torchassistant.session.stateful_parts import members_of, run_by
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
 from torchassistant.training.forward import Forward
 from torchassistant.training.inference import chosen
-from torchassistant.training.optimizing import first_sentence, stepping
+from torchassistant.training.optimizer_calls import first_sentence, stepping
 from torchassistant.training.pipeline import evaluation_data
-from torchassistant.training.unchanged import Changed, unchanged
+from torchassistant.training.state_guard import Changed, unchanged
 
 
 @dataclass(slots=True)
@@ -109,12 +109,12 @@ def preflight(session: Session) -> Preflight:
     """
     flight = _Flight(session)
     seed = derived(session.seed, "preflight")
-    keepers = {
+    rng_holders = {
         f"{name} {key}": part
         for name, pipeline in session.pipelines.items()
-        for key, part in pipeline.keepers.items()
+        for key, part in pipeline.rng_holders.items()
     }
-    with unchanged(run_by(session)) as changed, seeded(seed), own_seeded(keepers, seed):
+    with unchanged(run_by(session)) as changed, seeded(seed), own_seeded(rng_holders, seed):
         flight.run()
     flight.tell(changed)
     if flight.raised:
@@ -134,7 +134,7 @@ class _Flight:
         self.at: Path = ()
         self.entering = ""
         self.told: set[int] = set()
-        self.fed: tuple[Injector, Frames] | None = None
+        self.fed: tuple[MultiLoader, Frames] | None = None
         self.fed_at: Path = ()
         self.definitions = {
             Key(d.group, d.name): ("initialize", "definitions", index)
@@ -343,7 +343,7 @@ class _Flight:
                     debug.graph.for_evaluation().run(frames)
                 chosen(frames, debug.graph, debug.keys)
 
-    def batch(self, pipeline: Pipeline, data_of: Callable[[Pipeline], Injector]) -> Frames:
+    def batch(self, pipeline: Pipeline, data_of: Callable[[Pipeline], MultiLoader]) -> Frames:
         """The first frame of each port."""
         self.at = path = ("initialize", "pipelines", pipeline.name)
         self.fed, self.fed_at = None, (*path, "input_factories")
@@ -353,7 +353,7 @@ class _Flight:
         frames = Frames()
         for index, port in enumerate(data.ports):
             self.at = (*path, "input_factories", index)
-            found = next(Injector([port]).frames(0), None)
+            found = next(MultiLoader([port]).frames(0), None)
             if found is None:
                 message = f'the loader factory "{port.source}" gives no batch'
                 raise ConfigError(Problem(message, self.place()))

@@ -9,11 +9,11 @@ from pathlib import Path
 from torch.profiler import profile
 
 from torchassistant.errors import shown_path
+from torchassistant.session.durable_files import clear_aside, refuse_links, replace_file
 from torchassistant.session.session import Session
-from torchassistant.session.storage import clear_aside, refuse_links, replace_file
 from torchassistant.training import Reporter, Reporters, StopRequest
-from torchassistant.training.naming import decoded, named_stage
-from torchassistant.training.recording import Recording
+from torchassistant.training.profiler_names import decoded, named_stage
+from torchassistant.training.profiler_schedule import Recording
 
 PROFILE = "profile"
 VIEWER = "https://ui.perfetto.dev"

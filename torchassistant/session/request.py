@@ -9,10 +9,10 @@ from typing import Generic, TypeVar
 
 import torch
 
-from torchassistant.build import Trust, needed_for, survey_objects
-from torchassistant.build.code import code_of
+from torchassistant.assembly import Allowlist, needed_for, survey_objects
+from torchassistant.assembly.user_code import code_of
 from torchassistant.config import (
-    Findings,
+    Diagnostics,
     Spec,
     as_data,
     check_sources,
@@ -22,7 +22,7 @@ from torchassistant.config import (
 )
 from torchassistant.config import validate as validated
 from torchassistant.config.checks.scope import DEFINITIONS, PIPELINES
-from torchassistant.config.objects import objects_in
+from torchassistant.config.named_objects import objects_in
 from torchassistant.config.references import Key
 from torchassistant.config.spec import EvaluationSpec, InferenceSpec
 from torchassistant.config.tree import Path as TreePath
@@ -37,17 +37,17 @@ from torchassistant.errors import (
     nearest,
     say,
 )
+from torchassistant.session.allowed_differences import excuses, made_anew
 from torchassistant.session.changes import judged_code
 from torchassistant.session.checking import checked
 from torchassistant.session.checkpoints import Checkpoint, Unusable
 from torchassistant.session.environment import circumstances, same_versions
-from torchassistant.session.excuses import excuses, made_anew
-from torchassistant.session.folder import SessionFolder
-from torchassistant.session.form import stored_spec
-from torchassistant.session.members import described
 from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
+from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.state import restore, stored_definitions
+from torchassistant.session.state_schema import stored_spec
+from torchassistant.session.stateful_parts import described
 
 Opened = TypeVar("Opened")
 Wish = TypeVar("Wish", EvaluationSpec, InferenceSpec)
@@ -60,7 +60,7 @@ class Request(Generic[Wish]):
         source: The config, or a session folder that is to be taken as it is.
         block: Which of the two kinds it is.
         settings: What is to be changed in it or in the session's config, as ``PATH=VALUE``.
-        trust: What the person at the command line allows.
+        allowlist: What the person at the command line allows.
         checkpoint: ``last``, ``best`` or a step.
 
     Raises:
@@ -74,10 +74,10 @@ class Request(Generic[Wish]):
         source: str | Path,
         block: type[Wish],
         settings: Sequence[str],
-        trust: Trust,
+        allowlist: Allowlist,
         checkpoint: str,
     ) -> None:
-        self.trust = trust
+        self.allowlist = allowlist
         self.has_new_code = False
         own, others = settings_for(block, settings)
         is_folder = Path(source).is_dir()
@@ -92,7 +92,7 @@ class Request(Generic[Wish]):
         self.which = checkpoint
         self.source = "" if is_folder else str(source)
         self.checkpoint: Checkpoint
-        self.whole: Findings
+        self.whole: Diagnostics
         self._choose()
 
     def _choose(self) -> None:
@@ -136,7 +136,7 @@ class Request(Generic[Wish]):
         check_sources(self.wish, self.own)
         try:
             objects = objects_in(self.wish, (), "")
-            survey_objects(objects, self.own, self.trust, self.wish.session_dir)
+            survey_objects(objects, self.own, self.allowlist, self.wish.session_dir)
         except UserCodeError as error:
             error.problems = self.own.in_order()
             raise
@@ -173,7 +173,7 @@ class Request(Generic[Wish]):
             return needed_for(spec, keys)
 
         self.whole.problems[:0] = self.own.problems
-        return checked(self.whole, self.trust, looked_at, needed, scored)
+        return checked(self.whole, self.allowlist, looked_at, needed, scored)
 
     def _is_own(self, path: TreePath) -> bool:
         """Whether something of the whole config is written in the config at hand."""
@@ -181,16 +181,16 @@ class Request(Generic[Wish]):
 
     def open(self, spec: Spec, wanted: Iterable[Key]) -> Session:
         """The session, with these definitions built and what they need."""
-        statics = self.folder.statics(self.checkpoint)
+        fitted = self.folder.fitted(self.checkpoint)
         return open_session(
             self.folder.path,
             spec,
             self.place_of,
-            statics,
-            self.trust,
+            fitted,
+            self.allowlist,
             self.wish.device,
             list(wanted),
-            stored_definitions(self.checkpoint, spec, statics),
+            stored_definitions(self.checkpoint, spec, fitted),
         )
 
     def restore(self, session: Session) -> None:
@@ -243,7 +243,7 @@ class Request(Generic[Wish]):
 
     def _changes(self, spec: Spec) -> list[Problem]:
         then = self.folder.code(self.checkpoint)
-        return judged_code(then, code_of(spec, self.trust), accepted=False)[1]
+        return judged_code(then, code_of(spec, self.allowlist), accepted=False)[1]
 
     def place_of(self, path: TreePath) -> Place:
         """Where a path stands: in the config at hand, or else in the session's."""

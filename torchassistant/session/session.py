@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from torchassistant.build import Builder, Parts
+from torchassistant.assembly import Builder, Parts
 from torchassistant.config import InferenceSpec, Spec, as_data, check_sources, read, validate
-from torchassistant.data.randomness import set_random_state
+from torchassistant.data.rng import set_random_state
 from torchassistant.errors import (
     ConfigError,
     Interrupted,
@@ -21,21 +21,21 @@ from torchassistant.errors import (
     say,
     shown_path,
 )
+from torchassistant.session.allowed_differences import excuses, made_anew
+from torchassistant.session.append_only_logs import CHANGES, Logs
 from torchassistant.session.changes import Change, Code, log_of
+from torchassistant.session.checkpoint_bundle import CheckpointBundle
+from torchassistant.session.checkpoint_manager import CheckpointManager
 from torchassistant.session.checkpoints import Checkpoint
-from torchassistant.session.contents import Contents
+from torchassistant.session.durable_files import as_json, clear_aside
 from torchassistant.session.environment import circumstances, differences
-from torchassistant.session.excuses import excuses, made_anew
-from torchassistant.session.folder import SessionFolder
-from torchassistant.session.form import CODE, SPEC
 from torchassistant.session.history import History
-from torchassistant.session.keeper import SessionKeeper
 from torchassistant.session.lock import only_trainer
-from torchassistant.session.logs import CHANGES, Logs
 from torchassistant.session.manifest import Fingerprints, of_text
 from torchassistant.session.prediction import predict
+from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.state import has_weights_of, restore
-from torchassistant.session.storage import as_json, clear_aside
+from torchassistant.session.state_schema import CODE, SPEC
 from torchassistant.training import (
     Progress,
     Reporter,
@@ -127,7 +127,7 @@ class Session(Parts):
                 f"bits of results may differ: {'; '.join(found)}"
             )
 
-    def record(self, contents: Contents) -> Fingerprints:
+    def record(self, contents: CheckpointBundle) -> Fingerprints:
         """Add the user's code to a checkpoint.
 
         Returns:
@@ -165,9 +165,9 @@ class Session(Parts):
 
     def _save(self) -> None:
         """Save what could not be saved when it was trained."""
-        with closing(self._keeper(StopRequest())) as keeper:
-            keeper.keep()
-            keeper.finish()
+        with closing(self._manager(StopRequest())) as manager:
+            manager.keep()
+            manager.finish()
         self._unsaved = False
         self._restored_from = self.folder.checkpoints.names()[-1]
 
@@ -177,8 +177,8 @@ class Session(Parts):
             raise SessionError(f"{shown_path(self.path)} was changed meanwhile; load it again")
         self.restore(newest)
 
-    def _keeper(self, stop: StopRequest) -> SessionKeeper:
-        return SessionKeeper(
+    def _manager(self, stop: StopRequest) -> CheckpointManager:
+        return CheckpointManager(
             self,
             self.progress,
             self.rows,
@@ -197,12 +197,12 @@ class Session(Parts):
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
-        with closing(self._keeper(stop)) as keeper:
-            self._begin(keeper, newest)
-            self._train_on(keeper, reporter, stop)
+        with closing(self._manager(stop)) as manager:
+            self._begin(manager, newest)
+            self._train_on(manager, reporter, stop)
 
-    def _train_on(self, keeper: SessionKeeper, reporter: Reporter, stop: StopRequest) -> None:
-        stop.hear_of_save(keeper.attend)
+    def _train_on(self, manager: CheckpointManager, reporter: Reporter, stop: StopRequest) -> None:
+        stop.hear_of_save(manager.attend)
         try:
             while not self.finished:
                 index = self.progress.stage
@@ -210,39 +210,41 @@ class Session(Parts):
                 self.rows.start(index, stage.header)
                 reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
                 rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
-                train_stage(stage, self.progress, rows, keeper, reporter, stop)
-            keeper.finish()
+                train_stage(stage, self.progress, rows, manager, reporter, stop)
+            manager.finish()
         except Interrupted as error:
-            raise self._stopped(error, keeper, stop) from None
+            raise self._stopped(error, manager, stop) from None
         except NotSaved:
             # What is trained is in memory only: whoever has the session may save it by train().
             self._unsaved = True
             raise
         except BaseException as error:
-            self._give_up(error, keeper)
+            self._give_up(error, manager)
             raise
         finally:
             reporter.close()
         self._restored_from = self.folder.checkpoints.names()[-1]
 
-    def _begin(self, keeper: SessionKeeper, newest: Checkpoint) -> None:
+    def _begin(self, manager: CheckpointManager, newest: Checkpoint) -> None:
         """Save what has changed since the session was loaded, before anything is trained."""
         if self.changed or self.redrawn:
-            self.fixed = keeper.fixed = self.folder.add_splits(
+            self.fixed = manager.fixed = self.folder.add_splits(
                 self.fixed, self.redrawn, self.progress.step
             )
             self.redrawn = {}
             entries = [change.entry(self.progress) for change in self.changed]
             self.logs.add(CHANGES, log_of(entries))
             self.changed = []
-            keeper.keep()
-            keeper.finish()
+            manager.keep()
+            manager.finish()
         elif self.progress.step == 0 and not has_weights_of(newest, self):
             # Weights were put in from Python since the session was created.
-            keeper.keep()
+            manager.keep()
         self.folder.mirror(as_json(as_data(self.spec)))
 
-    def _stopped(self, error: Interrupted, keeper: SessionKeeper, stop: StopRequest) -> Interrupted:
+    def _stopped(
+        self, error: Interrupted, manager: CheckpointManager, stop: StopRequest
+    ) -> Interrupted:
         """What there is to say of a run that was asked to stop."""
         name = shown_path(self.path)
         hint = f'"train.py {name}" goes on from there'
@@ -250,18 +252,18 @@ class Session(Parts):
             self._restored_from = ""
             hint = hint.replace("from there", "from the last state that was saved")
             return Interrupted(error.signum, f"{error}; {hint}")
-        keeper.finish()
+        manager.finish()
         self._restored_from = self.folder.checkpoints.names()[-1]
-        self._random = keeper.random
+        self._random = manager.random
         step, epoch = self.progress.step, self.progress.epoch
         return Interrupted(
             error.signum,
             f"the state after iteration {step} (epoch {epoch + 1}) is saved in {name}; {hint}",
         )
 
-    def _give_up(self, error: BaseException, keeper: SessionKeeper) -> None:
+    def _give_up(self, error: BaseException, manager: CheckpointManager) -> None:
         """What is alive is in the middle of an iteration; put back what is saved."""
-        keeper.wait()
+        manager.wait()
         try:
             self.restore(self.folder.checkpoints.newest_sound())
         except SessionError as failure:
@@ -325,10 +327,10 @@ class Session(Parts):
             DataError: The inputs do not fit the pipeline.
             UserCodeError: The user's code raised for the only input.
         """
-        findings = read({"session_dir": str(self.path), **options}, block=InferenceSpec)
-        spec = validate(InferenceSpec, findings.tree, findings)
+        diagnostics = read({"session_dir": str(self.path), **options}, block=InferenceSpec)
+        spec = validate(InferenceSpec, diagnostics.tree, diagnostics)
         if spec is not None:
-            check_sources(spec, findings)
-        findings.raise_if_any()
-        assert spec is not None, "what is past mending has problems"
+            check_sources(spec, diagnostics)
+        diagnostics.raise_if_any()
+        assert spec is not None, "what is past repair has problems"
         return predict(self, self.builder, spec, inputs)

@@ -13,10 +13,10 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from torchassistant.build import Parts, Statics
+from torchassistant.assembly import FittedArtifacts, Parts
 from torchassistant.config import Spec
 from torchassistant.config.references import Key
-from torchassistant.data.generators import (
+from torchassistant.data.object_rngs import (
     Misfit,
     expect_states_of,
     generators_in,
@@ -25,11 +25,11 @@ from torchassistant.data.generators import (
 )
 from torchassistant.errors import SessionError, listing, say, shown_path
 from torchassistant.graph import elements_of, overlaps
-from torchassistant.session.alike import is_torchs, unlike_optimizer, unlike_state
+from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoints import Checkpoint, Unusable
-from torchassistant.session.contents import Contents
 from torchassistant.session.formats import could_be_stored, stored_results, upgraded
-from torchassistant.session.members import (
+from torchassistant.session.library_state import is_torchs, unlike_optimizer, unlike_state
+from torchassistant.session.stateful_parts import (
     is_full,
     members_of,
     of_results,
@@ -57,7 +57,7 @@ class Restored(NamedTuple):
 
 def snapshot(
     parts: Parts, progress: Progress, random: Any, environment: dict[str, Any]
-) -> Contents:
+) -> CheckpointBundle:
     """A copy of the state as it is now.
 
     Args:
@@ -69,7 +69,7 @@ def snapshot(
     Raises:
         SessionError: Some state holds what cannot be stored.
     """
-    contents = Contents()
+    contents = CheckpointBundle()
     extra: dict[str, dict[str, Any]] = {}
     for name, model in parts.models.items():
         tensors = model.state_dict()
@@ -86,7 +86,7 @@ def snapshot(
         "random": random,
         "generators": states_of(generators_in(members_of(parts))),
         "samplers": {
-            f"loader_factories/{name}": factory.memory.state()
+            f"loader_factories/{name}": factory.sampler_state.state()
             for name, factory in parts.loader_factories.items()
         },
         "training": {key: item.state_dict() for key, item in of_training(parts).items()},
@@ -141,7 +141,9 @@ def restore(
         _restore_optimizers(checkpoint, parts, match)
         match.load(of_training(parts), state["training"], "training")
         _restore_generators(parts, state["generators"], match)
-        memories = {f"loader_factories/{n}": f.memory for n, f in parts.loader_factories.items()}
+        memories = {
+            f"loader_factories/{n}": f.sampler_state for n, f in parts.loader_factories.items()
+        }
         for key in match.both(memories, state["samplers"], "samplers"):
             _tell_unmade(f"{key}: {p}" for p in memories[key].lacks(state["samplers"][key]))
             with _fitting(f"the sampler of {key}", checkpoint.path):
@@ -314,13 +316,13 @@ def progress_of(checkpoint: Checkpoint) -> Progress:
     return Progress.of(checkpoint.state("state")["progress"])
 
 
-def stored_definitions(checkpoint: Checkpoint, spec: Spec, statics: Statics) -> set[Key]:
+def stored_definitions(checkpoint: Checkpoint, spec: Spec, fitted: FittedArtifacts) -> set[Key]:
     """The definitions whose state :func:`restore` puts back, and the preprocessors of a session.
 
     Args:
         checkpoint: A sound one.
         spec: The config of the session.
-        statics: What was decided when the session was created.
+        fitted: What was decided when the session was created.
     """
     results = stored_results(checkpoint.state("state"), checkpoint.manifest.format)
 
@@ -334,7 +336,7 @@ def stored_definitions(checkpoint: Checkpoint, spec: Spec, statics: Statics) -> 
             return all(key in results for key in parts[: 1 if own.transform is None else 2])
         if group == "batch_processors":
             return own.is_object and f"batch_processors/{name}" in results
-        return group == "preprocessors" and name in statics.preprocessors
+        return group == "preprocessors" and name in fitted.preprocessors
 
     return {
         Key(one.group, one.name)

@@ -8,17 +8,17 @@ from contextlib import closing
 from functools import partial
 from itertools import islice
 
-from torchassistant.data import Injector
-from torchassistant.data.generators import own_seeded
-from torchassistant.data.randomness import derived, seeded
+from torchassistant.data import MultiLoader
+from torchassistant.data.object_rngs import own_seeded
+from torchassistant.data.rng import derived, seeded
 from torchassistant.data.workers import interruptible
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frames
 from torchassistant.graph import evaluating
+from torchassistant.training.losses_and_metrics import RunningMean, stretched_in, tell_stretched
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Checked, StopRequest
-from torchassistant.training.reporting import Reporter
-from torchassistant.training.scoring import RunningMean, stretched_in, tell_stretched
+from torchassistant.training.reporter import Reporter
 
 Steps = int | float
 """How much of a pass: a count of batches, or a fraction of them (as a float)."""
@@ -50,7 +50,7 @@ def evaluate(
 
 
 def evaluate_over(
-    data: Injector,
+    data: MultiLoader,
     pipeline: Pipeline,
     steps: Steps = 1.0,
     reporter: Reporter | None = None,
@@ -80,7 +80,7 @@ def evaluate_over(
     try:
         with (
             seeded(seed),
-            own_seeded(pipeline.keepers, seed),
+            own_seeded(pipeline.rng_holders, seed),
             evaluating(pipeline.reached),
             closing(data.frames(0)) as given,
         ):
@@ -112,7 +112,7 @@ def evaluate_over(
     return results
 
 
-def _waited_for(data: Injector, frames: Iterator[Frames], stop: Checked) -> Iterator[Frames]:
+def _waited_for(data: MultiLoader, frames: Iterator[Frames], stop: Checked) -> Iterator[Frames]:
     """The same frames; while a worker is waited for, nothing has to be finished."""
     while True:
         try:

@@ -10,8 +10,8 @@ import torch
 from torchassistant.errors import UserCodeError, UserError
 from torchassistant.frames import Frames
 from torchassistant.training.accumulation import Part
+from torchassistant.training.loss_denominators import Count, as_sum, counts_samples, states_terms
 from torchassistant.training.pipeline import Pipeline
-from torchassistant.training.terms import Count, as_sum, counts_samples, states_terms
 
 Values = Sequence[tuple[str, str, torch.Tensor, Count]]
 """Of each loss its display name, its processor, its value, the number of terms it is a mean of."""

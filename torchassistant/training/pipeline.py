@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from torchassistant.data import Injector, LoaderFactory, Port
-from torchassistant.data.ahead import put_ahead
-from torchassistant.data.randomness import derived
+from torchassistant.data import LoaderFactory, MultiLoader, Port
+from torchassistant.data.gpu_prefetch import put_ahead
+from torchassistant.data.rng import derived
 from torchassistant.frames import Frame
 from torchassistant.graph import BatchGraph, Compiling, distinct
+from torchassistant.training.losses_and_metrics import Loss, Metric
 from torchassistant.training.precision import Precision
-from torchassistant.training.scoring import Loss, Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +120,11 @@ class Pipeline:
         return distinct([*self.graph.reached, *self.modules, *self.called()])
 
     @property
-    def keepers(self) -> dict[str, Any]:
+    def rng_holders(self) -> dict[str, Any]:
         """What may keep random number generators of its own, each once, by a name."""
-        return keepers_of(self.inputs) | {f"part {i}": part for i, part in enumerate(self.parts)}
+        return rng_holders_of(self.inputs) | {
+            f"part {i}": part for i, part in enumerate(self.parts)
+        }
 
     @property
     def parts(self) -> list[Any]:
@@ -131,9 +133,9 @@ class Pipeline:
         parts = [part for score in scores for part in (score.function, score.transform)]
         return parts + [part for p in self.graph.processors.values() for part in p.parts]
 
-    def training_data(self) -> Injector:
+    def training_data(self) -> MultiLoader:
         """The frames of training: shuffled, unless a loader factory says otherwise."""
-        return Injector(
+        return MultiLoader(
             [
                 Port(
                     source.port,
@@ -149,12 +151,12 @@ class Pipeline:
             ]
         )
 
-    def evaluation_data(self) -> Injector:
+    def evaluation_data(self) -> MultiLoader:
         """The frames of evaluation: every dataset once, in its own order."""
         return evaluation_data(self.inputs, derived(self.seed, self.name), self.graph)
 
 
-def keepers_of(inputs: Sequence[InputSource]) -> dict[str, Any]:
+def rng_holders_of(inputs: Sequence[InputSource]) -> dict[str, Any]:
     """The datasets and collators behind some inputs, and what augments them."""
     factories = [source.factory for source in inputs]
     datasets = {f"dataset {i}": factory.dataset for i, factory in enumerate(factories)}
@@ -165,7 +167,7 @@ def keepers_of(inputs: Sequence[InputSource]) -> dict[str, Any]:
 
 def evaluation_data(
     inputs: Sequence[InputSource], seed: int, graph: BatchGraph | None = None
-) -> Injector:
+) -> MultiLoader:
     """Frames of every dataset in its own order.
 
     Args:
@@ -175,7 +177,7 @@ def evaluation_data(
     """
     pins = graph is not None and graph.is_on_cuda
     put = None if graph is None else _put(graph)
-    return Injector(
+    return MultiLoader(
         [
             Port(
                 source.port,

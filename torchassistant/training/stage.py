@@ -11,14 +11,13 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from torchassistant.config.rows import row_columns
-from torchassistant.data import Injector
+from torchassistant.config.history_columns import row_columns
+from torchassistant.data import MultiLoader
 from torchassistant.errors import DataError, Interrupted, UserError, blaming, near
 from torchassistant.graph import buffers_of, distinct, is_among, set_training
-from torchassistant.training.debugging import DebugPipeline
+from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.evaluation import Steps, evaluate_over
-from torchassistant.training.iteration import GradientClipper, Scheduler, Trainer
-from torchassistant.training.optimizing import failure
+from torchassistant.training.optimizer_calls import failure
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import (
     EpochProgress,
@@ -28,7 +27,7 @@ from torchassistant.training.progress import (
     StageHistory,
     StopRequest,
 )
-from torchassistant.training.reporting import Reporter
+from torchassistant.training.reporter import Reporter
 from torchassistant.training.timing import (
     CHECKPOINT,
     METRICS,
@@ -37,6 +36,7 @@ from torchassistant.training.timing import (
     Timing,
     timing_on,
 )
+from torchassistant.training.train_step import GradientClipper, Scheduler, Trainer
 
 StopCondition = Callable[[int, StageHistory], Any]
 
@@ -112,7 +112,7 @@ class Stage:
         return count if isinstance(count, int) else None
 
 
-class Keeper(Protocol):
+class Checkpointer(Protocol):
     """Keeps the state of a run while a stage is trained."""
 
     def due(self, step: int) -> bool:
@@ -132,7 +132,7 @@ def train_stage(
     stage: Stage,
     progress: Progress,
     history: StageHistory,
-    keeper: Keeper,
+    checkpointer: Checkpointer,
     reporter: Reporter | None = None,
     stop: StopRequest | None = None,
 ) -> None:
@@ -155,7 +155,7 @@ def train_stage(
         stage: What is trained.
         progress: Where the run is; brought forward here.
         history: The rows of this stage so far; new ones are appended.
-        keeper: Writes rows and saves the state.
+        checkpointer: Writes rows and saves the state.
         reporter: Hears what happens.
         stop: Ends training after the iteration at hand; the state is kept then.
 
@@ -178,12 +178,14 @@ def train_stage(
             clock = _Clock(progress)
             timing.start()
             try:
-                met = _train_epoch(stage, trainers, progress, keeper, reporter, stop, clock, timing)
-                row = _row(stage, progress, met, checks, reporter, stop, timing, keeper)
+                met = _train_epoch(
+                    stage, trainers, progress, checkpointer, reporter, stop, clock, timing
+                )
+                row = _row(stage, progress, met, checks, reporter, stop, timing, checkpointer)
             except Interrupted:
                 if not stop.at_once:
                     stop.saving = True
-                    keeper.keep()
+                    checkpointer.keep()
                 raise
             if stage.skips_nonfinite:
                 row[SKIPPED] = sum(trainer.skipped for trainer in trainers)
@@ -200,7 +202,7 @@ def train_stage(
             if finished:
                 progress.next_stage()
             with timing.of(CHECKPOINT):
-                keeper.epoch_finished(row)
+                checkpointer.epoch_finished(row)
             reporter.epoch_timed(timing.shares())
             reporter.epoch_finished(progress, row)
     reporter.stage_finished(progress)
@@ -222,7 +224,7 @@ def _train_epoch(
     stage: Stage,
     trainers: Sequence[Trainer],
     progress: Progress,
-    keeper: Keeper,
+    checkpointer: Checkpointer,
     reporter: Reporter,
     stop: StopRequest,
     clock: _Clock,
@@ -272,10 +274,10 @@ def _train_epoch(
                 if progress.step % pipeline.interval == 0:
                     pipeline.run(progress.step)
             reporter.iteration_done(live)
-            if keeper.due(progress.step) and stop.signum is None:
+            if checkpointer.due(progress.step) and stop.signum is None:
                 settle()
                 with timing.of(CHECKPOINT):
-                    keeper.keep()
+                    checkpointer.keep()
             stop.check()
         settle()
     except Interrupted:
@@ -293,13 +295,13 @@ def _row(
     stage: Stage,
     progress: Progress,
     met: Mapping[str, Mapping[str, float]],
-    checks: Mapping[str, Injector],
+    checks: Mapping[str, MultiLoader],
     reporter: Reporter,
     stop: StopRequest,
     timing: Timing,
-    keeper: Keeper,
+    checkpointer: Checkpointer,
 ) -> Row:
-    asked = _InValidation(stop, keeper)
+    asked = _InValidation(stop, checkpointer)
     results = {**met, **_validated(stage, checks, reporter, asked, timing)}
     row: Row = {"epoch": progress.epoch + 1, "step": progress.step}
     for (pipeline_name, shown_as), column in stage.columns.items():
@@ -312,22 +314,22 @@ class _InValidation:
 
     Args:
         stop: Knows what was asked for.
-        keeper: Knows whether the state was saved already.
+        checkpointer: Knows whether the state was saved already.
     """
 
-    def __init__(self, stop: StopRequest, keeper: Keeper) -> None:
+    def __init__(self, stop: StopRequest, checkpointer: Checkpointer) -> None:
         self.stop = stop
-        self.keeper = keeper
+        self.checkpointer = checkpointer
 
     def check(self) -> None:
         self.stop.check()
-        if self.stop.save_asked and self.keeper.is_asked():
+        if self.stop.save_asked and self.checkpointer.is_asked():
             raise SaveAsked
 
 
 def _validated(
     stage: Stage,
-    checks: Mapping[str, Injector],
+    checks: Mapping[str, MultiLoader],
     reporter: Reporter,
     asked: _InValidation,
     timing: Timing,
@@ -353,7 +355,7 @@ def _validated(
         except SaveAsked:
             put_back()
             with timing.of(CHECKPOINT):
-                asked.keeper.keep()
+                asked.checkpointer.keep()
 
 
 def _step_schedulers(stage: Stage, row: Row) -> None:

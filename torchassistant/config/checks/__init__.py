@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from torchassistant.config.checks.columns import check_columns
+from torchassistant.config.checks.column_flow import check_columns
 from torchassistant.config.checks.definitions import check_definitions
 from torchassistant.config.checks.loaders import check_loaders
+from torchassistant.config.checks.object_sources import check_sources
 from torchassistant.config.checks.pipelines import check_pipelines
 from torchassistant.config.checks.scope import Scope
-from torchassistant.config.checks.sources import check_sources
 from torchassistant.config.checks.stages import check_stages
 from torchassistant.config.checks.undefined import check_names
 from torchassistant.config.checks.unused import check_unused
-from torchassistant.config.findings import Findings
+from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.spec import Spec
 
 __all__ = ["check", "check_sources"]
@@ -21,7 +21,7 @@ __all__ = ["check", "check_sources"]
 
 def check(
     spec: Spec,
-    findings: Findings,
+    diagnostics: Diagnostics,
     used: Collection[str] | None = None,
     scored: bool = True,
 ) -> None:
@@ -29,13 +29,13 @@ def check(
 
     Args:
         spec: The spec, completed.
-        findings: Gets the problems; knows which parts are broken.
+        diagnostics: Gets the problems; knows which parts are broken.
         used: The pipelines that are to be run, where it is not to be trained: others, and the
             stages, are left alone then.
         scored: Whether losses and metrics are computed.
     """
-    scope = Scope(spec, findings, scored)
-    check_sources(spec, findings)
+    scope = Scope(spec, diagnostics, scored)
+    check_sources(spec, diagnostics)
     check_names(scope, used)
     check_definitions(scope)
     check_loaders(scope)

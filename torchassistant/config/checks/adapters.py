@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from torchassistant.config.checks.naming import Known, Use
+from torchassistant.config.checks.name_mistakes import Known, Use
 from torchassistant.config.checks.scope import Scope
-from torchassistant.config.homes import our_class
+from torchassistant.config.search_paths import our_class
 from torchassistant.config.spec import BatchProcessorSpec, NodeSpec, ObjectSpec
 from torchassistant.config.tree import Path
 
@@ -168,7 +168,7 @@ class Adapters:
         """The first argument of an adapter, where it is the one of this name and can be read."""
         spec: ObjectSpec | None = getattr(self.spec, key)
         path = (*self.path, key)
-        if spec is None or _short(spec, key) != short or not self.scope.findings.is_whole(path):
+        if spec is None or _short(spec, key) != short or not self.scope.diagnostics.is_whole(path):
             return None
         if spec.args:
             return Argument(spec.args[0], (*path, "args", 0))

@@ -7,7 +7,7 @@ from typing import Any
 from torchassistant.config.checks.circles import circles_in, odd_one, shown
 from torchassistant.config.checks.graphs import check_graph, check_processor
 from torchassistant.config.checks.scope import DEFINITIONS, Scope
-from torchassistant.config.names import folded, why_unsafe
+from torchassistant.config.file_names import folded, why_unsafe
 from torchassistant.config.references import LOSSES, Key, module_named, references, target
 from torchassistant.config.tree import Path
 
@@ -41,7 +41,7 @@ def _own_name(scope: Scope, definition: Any, path: Path, seen: dict[tuple[str, s
     before = seen.setdefault((group, folded(name)), name)
     first = scope.at(group, name)
     if first != path:
-        line = scope.findings.place_of((*first, "name")).line
+        line = scope.diagnostics.place_of((*first, "name")).line
         where = f" (first in line {line})" if line else ""
         scope.note(f'"{name}" is defined twice in the group "{group}"{where}', here)
     elif before != name:

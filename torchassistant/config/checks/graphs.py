@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from torchassistant.config.checks.circles import circles_in, led_to, odd_one, shown
-from torchassistant.config.checks.naming import Known, Use, hint
+from torchassistant.config.checks.name_mistakes import Known, Use, hint
 from torchassistant.config.checks.scope import Scope, Wiring, twice
 from torchassistant.config.references import Key, module_named
 from torchassistant.config.spec import BatchGraphSpec, BatchProcessorSpec, NodeSpec
@@ -20,7 +20,7 @@ def check_processor(scope: Scope, spec: BatchProcessorSpec, path: Path) -> None:
     names: set[str] = set()
     for here, node in scope.sound(spec.neural_graph or [], (*path, "neural_graph")):
         _node(scope, node, here)
-        given = "name" if scope.findings.is_written((*here, "name")) else "model_name"
+        given = "name" if scope.diagnostics.is_written((*here, "name")) else "model_name"
         name = scope.node_name(node, here) or node.node_name
         if name in names and not scope.is_broken(here, "name"):
             message = f'two nodes are named "{name}"; give one of them another "name"'
@@ -112,7 +112,7 @@ class _Wires:
                 meant = self.scope.naming.nearest(port, (used & fed) - there)
                 if meant is not None:
                     message = f'edges and pipelines know no port "{port}"{hint(meant, ())}'
-                    self.scope.findings.broke(message, place)
+                    self.scope.diagnostics.broke(message, place)
                     self.scope.naming.take_for(Use(port, place), meant)
 
     def undefined_nodes(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from torchassistant.config.checks.scope import DEFINITIONS, Scope
-from torchassistant.config.objects import is_object
+from torchassistant.config.named_objects import is_object
 from torchassistant.config.tree import Path
 from torchassistant.config.validate import shown_value
 
@@ -69,10 +69,10 @@ def _arguments(scope: Scope, kwargs: dict[str, Any], path: Path) -> None:
         value = kwargs.get(key)
         if key in kwargs and not is_object(value) and not rule.fits(value):
             message = f"expected {rule.words}, found {shown_value(value)}"
-            scope.findings.broke(message, (*path, key))
+            scope.diagnostics.broke(message, (*path, key))
     for key, message in _clashes(kwargs):
         keys = [key, *(other for other in kwargs if f'"{other}"' in message)]
-        if scope.findings.is_whole(*((*path, one) for one in keys)):
+        if scope.diagnostics.is_whole(*((*path, one) for one in keys)):
             scope.note(message, (*path, key), at_key=True)
 
 

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from torchassistant.config.checks.naming import Use
+from torchassistant.config.checks.name_mistakes import Use
 from torchassistant.config.checks.scope import AnyPipeline, Scope, Score, Wiring, twice
 from torchassistant.config.spec import PipelineSpec
 from torchassistant.config.tree import Path
@@ -49,7 +49,7 @@ def shown_as(scope: Scope, kind: Kind, score: Score, path: Path) -> str | None:
     """The display name of a loss or metric at a path; None where it cannot be read."""
     if scope.is_broken(path) or scope.is_broken(path, kind.display_key):
         return None
-    default = not scope.findings.is_written((*path, kind.display_key))
+    default = not scope.diagnostics.is_written((*path, kind.display_key))
     name_key = (*path, kind.name_key)
     if default and scope.is_broken(name_key) and not scope.is_defined(score.shown_as):
         return scope.naming.meaning.get(name_key)
@@ -58,7 +58,7 @@ def shown_as(scope: Scope, kind: Kind, score: Score, path: Path) -> str | None:
 
 def written_key(scope: Scope, kind: Kind, path: Path) -> str:
     """The key of a loss or metric at a path under which its display name is written."""
-    is_written = scope.findings.is_written((*path, kind.display_key))
+    is_written = scope.diagnostics.is_written((*path, kind.display_key))
     return kind.display_key if is_written else kind.name_key
 
 

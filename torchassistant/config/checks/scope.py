@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
-from torchassistant.config.checks.naming import Known, Naming, Use
-from torchassistant.config.findings import Findings
+from torchassistant.config.checks.name_mistakes import Known, Naming, Use
+from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.references import LOSSES, Key, asks_the_session, module_named
 from torchassistant.config.spec import DEFINITIONS as GROUPS
 from torchassistant.config.spec import (
@@ -56,16 +56,16 @@ class Scope:
 
     Args:
         spec: The spec, completed.
-        findings: Where problems go, and which parts are broken.
+        diagnostics: Where problems go, and which parts are broken.
         scored: Whether losses and metrics are to be computed.
     """
 
-    def __init__(self, spec: Spec, findings: Findings, scored: bool = True) -> None:
+    def __init__(self, spec: Spec, diagnostics: Diagnostics, scored: bool = True) -> None:
         self.spec = spec
         self.scored = scored
-        self.findings = findings
-        self.note = findings.note
-        self.naming = Naming(findings)
+        self.diagnostics = diagnostics
+        self.note = diagnostics.note
+        self.naming = Naming(diagnostics)
         self.read = self.naming.read
         self.wirings: dict[str, Wiring] = {}
         """The graphs by name, as soon as they are checked."""
@@ -75,13 +75,13 @@ class Scope:
         self.written_at: dict[Key, Path] = {}
         self._groups: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
         lost = self.lost(spec.initialize.definitions, DEFINITIONS)
-        if DEFINITIONS in findings.dropped:
+        if DEFINITIONS in diagnostics.dropped:
             lost = math.inf
-        self.lost_anywhere = lost - len(findings.ungrouped.keys() & findings.broken)
+        self.lost_anywhere = lost - len(diagnostics.ungrouped.keys() & diagnostics.broken)
         self._nameless: dict[str, list[str]] = {group: [] for group in GROUPS}
         for path, definition in self.sound(spec.initialize.definitions, DEFINITIONS):
             key = Key(definition.group, self.name_of(definition, path))
-            if key.name != definition.name and findings.is_broken((*path, "group")):
+            if key.name != definition.name and diagnostics.is_broken((*path, "group")):
                 self.lost_anywhere += 1
             elif key.name != definition.name:
                 self._nameless[key.group].append(key.name)
@@ -93,7 +93,7 @@ class Scope:
 
     def is_broken(self, path: Path, *keys: str | int) -> bool:
         """Whether what is at a path, or at a path of keys from there, cannot be relied on."""
-        return self.findings.is_broken((*path, *keys))
+        return self.diagnostics.is_broken((*path, *keys))
 
     def sound(self, items: Sequence[T], path: Path) -> Iterator[tuple[Path, T]]:
         """The items of a list that can be relied on, each with its path."""
@@ -109,13 +109,13 @@ class Scope:
 
     def may_lack(self, *groups: str) -> bool:
         """Whether some group may have a definition more, which cannot be read."""
-        return bool(self.findings.ungrouped) or any(
+        return bool(self.diagnostics.ungrouped) or any(
             self.lost_anywhere or self._nameless[group] for group in groups
         )
 
     def is_reliable(self, graph: Path) -> bool:
         """Whether a graph is what is meant: a filled in one may hide what cannot be read."""
-        is_written = self.findings.is_written(graph)
+        is_written = self.diagnostics.is_written(graph)
         return is_written or not self.may_lack("batch_graphs", "batch_processors", "models")
 
     # Pipelines
@@ -181,7 +181,7 @@ class Scope:
 
     def node_name(self, node: NodeSpec, path: Path) -> str | None:
         """The name of a node as it is meant; None where it cannot be read."""
-        is_named = self.findings.is_written((*path, "name"))
+        is_named = self.diagnostics.is_written((*path, "name"))
         meant = self.read(node.node_name, (*path, "name" if is_named else "model_name"))
         return node.node_name if meant and meant.startswith(PLACEHOLDER) else meant
 
@@ -264,7 +264,7 @@ class Scope:
 
     def has_dropped(self, path: Path) -> bool:
         """Whether a block had a key that nobody knows, so that it may not lack what it lacks."""
-        return path in self.findings.dropped
+        return path in self.diagnostics.dropped
 
     # Definitions
 
@@ -284,7 +284,9 @@ class Scope:
     def known(self, group: str) -> Known:
         """What may be named in a group; what is filled in has no name that anybody knows."""
         names = dict.fromkeys(
-            name for name in self._groups[group] if self.findings.is_written(self.at(group, name))
+            name
+            for name in self._groups[group]
+            if self.diagnostics.is_written(self.at(group, name))
         )
         return Known(names, self.lost_anywhere, dict.fromkeys(self._nameless[group]))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 
-from torchassistant.config.checks.naming import Known, Use
+from torchassistant.config.checks.name_mistakes import Known, Use
 from torchassistant.config.checks.pipelines import LOSS, RESERVED, scores, shown_as, written_key
 from torchassistant.config.checks.scope import DEBUG_PIPELINES, PIPELINES, Scope, twice
-from torchassistant.config.gaps import TRAINING, VALIDATION
-from torchassistant.config.homes import our_class
-from torchassistant.config.objects import objects_in
-from torchassistant.config.rows import row_columns
+from torchassistant.config.history_columns import row_columns
+from torchassistant.config.missing_parts import TRAINING, VALIDATION
+from torchassistant.config.named_objects import objects_in
+from torchassistant.config.search_paths import our_class
 from torchassistant.config.spec import StageSpec
 from torchassistant.config.tree import Path
 

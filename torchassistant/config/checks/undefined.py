@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import partial
 
-from torchassistant.config.checks.naming import Known, Use
+from torchassistant.config.checks.name_mistakes import Known, Use
 from torchassistant.config.checks.scope import DEFINITIONS, Scope
 from torchassistant.config.references import (
     DATASET_OR_SLICE,
@@ -38,7 +38,7 @@ def check_names(scope: Scope, used: Collection[str] | None) -> None:
     """Tell of every name, in definitions and in pipelines, that no definition has."""
     uses: dict[str, list[Use]] = {}
     for group, use in _uses(scope, used):
-        if scope.findings.is_written(use.path):
+        if scope.diagnostics.is_written(use.path):
             uses.setdefault(group, []).append(use)
     for group, found in uses.items():
         found = _grouped(scope, found)
@@ -70,7 +70,7 @@ def _sentence(scope: Scope, group: str, name: str, hint: str) -> str:
 
 def _grouped(scope: Scope, uses: list[Use]) -> list[Use]:
     """Without the uses of definitions that are there, and of which the group cannot be read."""
-    names = set(scope.findings.ungrouped.values())
+    names = set(scope.diagnostics.ungrouped.values())
     if not names:
         return uses
     split_of = {use.name: piece.split for use in uses if (piece := as_slice(use.name))}
@@ -123,7 +123,7 @@ def _slice_of(scope: Scope, use: Use, piece: Slice) -> None:
     there = [_slice_name(piece.split, index) for index in range(min(count, 12))]
     more = ", …" if count > len(there) else ""
     message = f'the split "{piece.split}" has {count} slices: {listing(there)}{more}'
-    scope.findings.broke(f"{message}; found {use.name!r}", use.path)
+    scope.diagnostics.broke(f"{message}; found {use.name!r}", use.path)
 
 
 def _without_lost_splits(scope: Scope, known: Known, uses: list[Use]) -> Known:
@@ -135,6 +135,6 @@ def _without_lost_splits(scope: Scope, known: Known, uses: list[Use]) -> Known:
         if use.name in known.names:
             split_of.pop(use.path, None)
     heads = [head for head, _ in Counter(split_of.values()).most_common(int(lost))]
-    scope.findings.broken.update(path for path, split in split_of.items() if split in heads)
+    scope.diagnostics.broken.update(path for path, split in split_of.items() if split in heads)
     left = dict.fromkeys(name for name in known.doubtful if name not in splits.doubtful)
     return known._replace(doubtful=left)

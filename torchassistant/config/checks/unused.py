@@ -37,7 +37,7 @@ def check_unused(scope: Scope, trained: Sequence[str | None]) -> None:
     for name in scope.group("models"):
         if name not in models | told and scope.is_sure("models", name):
             # Whether it has anything to train is known when it is built.
-            scope.findings.untrained.append((name, (*scope.at("models", name), "name")))
+            scope.diagnostics.untrained.append((name, (*scope.at("models", name), "name")))
 
 
 def _trained_nodes(

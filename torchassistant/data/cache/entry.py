@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from torchassistant.data.cache.kinds import Layout
 from torchassistant.data.cache.layouts import is_count, layout_of
 from torchassistant.data.cache.table import Form
+from torchassistant.data.cache.values import Layout
 from torchassistant.files import Unsound, parsed_json
 
 BLOCK = 4 * 2**20

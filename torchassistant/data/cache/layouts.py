@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from torchassistant.data.cache.kinds import DTYPES, ITEM_BYTES, PIXEL_BYTES, Layout
+from torchassistant.data.cache.values import DTYPES, ITEM_BYTES, PIXEL_BYTES, Layout
 from torchassistant.files import Unsound
 
 LARGEST = 2**62

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from torchassistant.collators import DefaultCollator, collate_column
-from torchassistant.data.cache.kinds import (
+from torchassistant.data.cache.values import (
     Bytes,
     Layout,
     Unstorable,

@@ -1,0 +1,87 @@
+"""Both spellings of the config mean the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from torchassistant import config as language
+from torchassistant.errors import ConfigError
+
+
+def in_later_words(config: dict[str, Any]) -> dict[str, Any]:
+    """The same config as later releases of the reference spell it."""
+    initialize = config["initialize"]
+    definitions = initialize["definitions"]
+    for definition in definitions:
+        if definition["group"] == "loader_factories":
+            definition["group"] = "data_loaders"
+        if definition["group"] == "batch_graphs":
+            definition["spec"]["input_ports"] = definition["spec"].pop("input_aliases")
+    initialize["definitions"] = {"data": definitions[:5], "computation": definitions[5:]}
+    for pipeline in initialize["pipelines"].values():
+        pipeline["input_injector"] = pipeline.pop("input_factories")
+        for item in pipeline["input_injector"]:
+            item["data_loader"] = item.pop("loader_factory")
+            item["input_port"] = item.pop("input_alias")
+    return config
+
+
+def test_later_spelling_means_the_same(config: dict[str, Any]) -> None:
+    ours = language.as_data(language.load(config))
+    theirs = language.as_data(language.load(in_later_words(config)))
+    assert theirs == ours
+
+
+def test_node_alias_is_its_name(config: dict[str, Any]) -> None:
+    node = config["initialize"]["definitions"][8]["spec"]["neural_graph"][0]
+    node["alias"] = "first"
+    spec = language.load(config)
+    assert spec.group("batch_processors")["processor"].neural_graph[0].node_name == "first"
+
+
+def test_inputs_meta_of_inference() -> None:
+    diagnostics = language.read(
+        {
+            "session_dir": "s",
+            "inputs_meta": [{"input_port": "p", "input_adapter": {"class": "a.B"}}],
+        },
+        block=language.InferenceSpec,
+    )
+    spec = language.validate(language.InferenceSpec, diagnostics.tree, diagnostics)
+    assert spec is not None
+    assert spec.inputs_meta[0].input_alias == "p"
+    assert spec.inputs_meta[0].input_converter is not None
+
+
+def test_an_overlay_is_respelled_too() -> None:
+    tree = language.read(
+        {
+            "session_dir": "s",
+            "initialize": {
+                "definitions": {
+                    "replace_strategy": "override",
+                    "options": [
+                        {
+                            "name": "graph",
+                            "group": "batch_graphs",
+                            "spec": {"input_ports": ["p"]},
+                        }
+                    ],
+                },
+                "pipelines": {"fit": {"input_injector": [{"data_loader": "other"}]}},
+            },
+        }
+    ).tree
+    options = tree["initialize"]["definitions"]["options"]
+    assert options[0]["spec"] == {"input_aliases": ["p"]}
+    assert tree["initialize"]["pipelines"]["fit"] == {
+        "input_factories": [{"loader_factory": "other"}]
+    }
+
+
+def test_one_thing_under_both_names_is_a_problem(config: dict[str, Any]) -> None:
+    config["initialize"]["pipelines"]["fit"]["input_injector"] = []
+    with pytest.raises(ConfigError, match='"input_injector" is another name for "input_factories"'):
+        language.load(config)

@@ -1,0 +1,58 @@
+"""The checks of these tests have teeth: where a safeguard is taken out, one of them fails."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import patches
+import pytest
+from damage import complaint, patient
+from faults import assert_sound, dice
+from process_harness import ProcessHarness, finish
+from test_kills import killed
+from test_many_trainers import many_trainers
+from test_syncing import synced_run
+
+WEIGHTS = "models/encoder.safetensors"
+
+
+def test_without_fsync(harness: ProcessHarness, tmp_path: Path) -> None:
+    found = synced_run(harness, tmp_path, "without_fsync")
+    assert any("was not synced before" in text for text in found)
+    assert any("the new name" in text for text in found)
+
+
+@pytest.mark.faults
+def test_without_rename(harness: ProcessHarness, tmp_path: Path) -> None:
+    """What is copied to its name is found half there when the process dies."""
+    reference = harness.reference()
+    slow = reference.copy(tmp_path / "slow")
+    started = time.monotonic()
+    assert harness.run(slow.parent, "train", "run", patches=["without_rename"]).status == 0
+    seconds = time.monotonic() - started
+    with pytest.raises(AssertionError):
+        for number in range(20):
+            session = reference.copy(tmp_path / str(number))
+            killed(harness, session, dice("rename", number).uniform(0, seconds), "without_rename")
+            assert_sound(session)
+            finish(harness, session, reference)
+
+
+def test_without_checksum(
+    harness: ProcessHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bits that flip in the weights are taken as they are."""
+    patches.without_checksum(monkeypatch.setattr)
+    session = patient(harness, tmp_path, "without_checksum")
+    name = f"checkpoints/{session.names[-1]}/{WEIGHTS}"
+    data = bytearray(session.whole[name])
+    data[-1 - dice("weights").randrange(8)] ^= 1
+    (session.session / name).write_bytes(data)
+    found = complaint(session, name)
+    assert found is not None and found.startswith("it was accepted"), found
+
+
+def test_without_lock(harness: ProcessHarness, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="won; all statuses"):
+        many_trainers(harness, tmp_path, "without_lock", crowd=3, patience=3)

@@ -1,0 +1,261 @@
+"""Checks what a config names in Python, without calling any of it."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Collection, Iterable, Iterator
+from types import MethodType
+from typing import Any
+
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import DataLoader
+
+from torchassistant.assembly.allowlist import Allowlist
+from torchassistant.assembly.downloads import absent, refused_to
+from torchassistant.assembly.importing import (
+    ImportFailure,
+    NotFound,
+    find,
+    find_constant,
+    meant_by,
+    read_only,
+)
+from torchassistant.assembly.placement import Places
+from torchassistant.assembly.roles import ANYTHING, ROLES, Role, is_itself, takes_optimizer_first
+from torchassistant.assembly.signatures import Misfit, misfits
+from torchassistant.assembly.untrained import tell_untrained
+from torchassistant.assembly.write_checks import misplaced
+from torchassistant.config import Diagnostics, Spec
+from torchassistant.config.named_objects import Described, is_object, objects_in
+from torchassistant.config.references import Key
+from torchassistant.config.tree import Path
+from torchassistant.errors import Problem, UserCodeError
+from torchassistant.training.optimizer_calls import NEEDS_CLOSURE, needs_closure
+from torchassistant.writing import Writing
+
+_LOADER_GIVEN = ("dataset", "collate_fn", "generator")
+"""Arguments of a ``DataLoader`` that the loader factory gives itself."""
+
+
+def survey(
+    spec: Spec,
+    diagnostics: Diagnostics,
+    allowlist: Allowlist,
+    wanted: Collection[Key] | None = None,
+) -> None:
+    """Find what cannot be imported, may not be, is of the wrong kind, or gets wrong arguments.
+
+    Args:
+        spec: The config; what is broken in it is left alone.
+        diagnostics: Gets the problems.
+        allowlist: Decides what may be imported.
+        wanted: Only these definitions, and no stages; None is everything.
+
+    Raises:
+        UserCodeError: A module of the user raised while it was imported; what was found besides
+            is among the diagnostics.
+    """
+    for path, kwargs in _loaders(spec, wanted):
+        for key in _LOADER_GIVEN:
+            if key in kwargs:
+                message = f'"{key}" of the DataLoader is given by the loader factory'
+                diagnostics.note(message, (*path, "kwargs", key), at_key=True)
+        own = [key for key in kwargs if key not in _LOADER_GIVEN]
+        for misfit in misfits(DataLoader, _LOADER_GIVEN[:1], (), dict.fromkeys(own)):
+            diagnostics.note(misfit.message, (*path, *misfit.path), misfit.at_key)
+    # Last, because it ends where a module of the user raised.
+    survey_objects(described_in(spec, wanted), diagnostics, allowlist, spec.session_dir)
+    tell_untrained(spec, diagnostics, allowlist)
+
+
+def survey_objects(
+    objects: Iterable[Described],
+    diagnostics: Diagnostics,
+    allowlist: Allowlist,
+    session_dir: str | None,
+) -> None:
+    """The same for some objects.
+
+    Args:
+        objects: What the config describes.
+        diagnostics: Gets the problems.
+        allowlist: Decides what may be imported.
+        session_dir: Where the session is.
+
+    Raises:
+        UserCodeError: A module of the user raised while it was imported.
+    """
+    writing = allowlist.writing.beside(session_dir)
+    first: UserCodeError | None = None
+    failed: set[str] = set()
+    places = Places(allowlist)
+    for described in objects:
+        if diagnostics.is_broken(described.named_at) or diagnostics.is_broken(described.path):
+            continue
+        # Importing once is enough: a module that failed would run again for each of its objects.
+        if any(described.name.startswith(f"{module}.") for module in failed):
+            _look_at_arguments(described, [read_only(described.name)], diagnostics)
+            continue
+        try:
+            _look_at(described, diagnostics, allowlist, places, writing)
+        except UserCodeError as error:
+            if isinstance(error, ImportFailure):
+                failed.add(error.module)
+                _look_at_arguments(described, [read_only(described.name)], diagnostics)
+            if first is None:
+                first = error
+            else:
+                diagnostics.note(f"{error.part}: {_in_short(error.__cause__)}", described.named_at)
+    if first is not None:
+        raise first
+
+
+def _in_short(error: BaseException | None) -> str:
+    return "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+
+
+def described_in(spec: Spec, wanted: Collection[Key] | None = None) -> Iterator[Described]:
+    """Every object that a config describes: of all of it, or of some definitions."""
+    for index, definition in enumerate(spec.initialize.definitions):
+        if wanted is None or Key(definition.group, definition.name) in wanted:
+            path: Path = ("initialize", "definitions", index, "spec")
+            yield from objects_in(definition.spec, path, definition.group)
+    if wanted is None:
+        debug = spec.initialize.debug_pipelines
+        yield from objects_in(debug, ("initialize", "debug_pipelines"), "")
+        yield from objects_in(spec.train.stages, ("train", "stages"), "")
+
+
+def _loaders(spec: Spec, wanted: Collection[Key] | None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for index, definition in enumerate(spec.initialize.definitions):
+        key = Key(definition.group, definition.name)
+        if definition.group == "loader_factories" and (wanted is None or key in wanted):
+            yield ("initialize", "definitions", index, "spec"), definition.spec.kwargs
+
+
+def _look_at(
+    described: Described,
+    diagnostics: Diagnostics,
+    allowlist: Allowlist,
+    places: Places,
+    writing: Writing,
+) -> None:
+    role = ROLES.get(described.role, ANYTHING)
+    spec = described.spec
+    try:
+        if described.kind == "constant":
+            find_constant(described.name, allowlist)
+            return
+        target = find(described.name, role.homes, allowlist)
+    except NotFound as error:
+        diagnostics.broke(str(error), described.named_at)
+        _look_at_arguments(
+            described, [meant_by(path, allowlist) for path in error.meant], diagnostics
+        )
+        return
+    itself = not described.nested and is_itself(target, spec, role)
+    is_called = not itself and described.kind == "object"
+    why = places.misfit(described, target, is_called)
+    if why is None and not described.nested:
+        why = role.misfit(target, from_session=spec.class_ is None, is_called=not itself)
+    if why is not None:
+        diagnostics.broke(f'"{described.name}" {why}', described.named_at)
+        return
+    if not is_called:
+        return
+    _look_at_arguments(described, [target], diagnostics)
+    _look_at_data(described, target, diagnostics, allowlist)
+    unwritable = misplaced(target, spec.args, spec.kwargs, writing)
+    if unwritable is not None:
+        diagnostics.note(unwritable.message, (*described.path, *unwritable.path))
+    if described.role == "optimizers" and not described.nested and inspect.isclass(target):
+        step: Any = getattr(target, "step", None)
+        if inspect.isfunction(step) and needs_closure(MethodType(step, target)):
+            diagnostics.note(f"{target.__name__} {NEEDS_CLOSURE}", described.path)
+
+
+def _look_at_data(
+    described: Described, target: Any, diagnostics: Diagnostics, allowlist: Allowlist
+) -> None:
+    """Tell of what would be fetched though nobody pinned it, or to where nothing may be written."""
+    args, kwargs = _as_called(described, target)
+    refused = refused_to(target, args, kwargs, allowlist)
+    if refused is None:
+        missing = absent(target, args, kwargs, allowlist)
+        refused = None if missing is None else missing.refused
+    if refused is not None:
+        diagnostics.note(refused, described.path)
+
+
+def missing_data(spec: Spec, diagnostics: Diagnostics, allowlist: Allowlist) -> list[Problem]:
+    """Data that is not there, as far as that can be seen without reading anything.
+
+    Args:
+        spec: The config; what is named in it has been imported.
+        diagnostics: Knows where things stand.
+        allowlist: Decides what may be imported.
+    """
+    found = []
+    for described in described_in(spec):
+        if described.kind != "object" or not described.name:
+            continue
+        target = find(described.name, ROLES.get(described.role, ANYTHING).homes, allowlist)
+        missing = absent(target, *_as_called(described, target), allowlist)
+        if missing is not None:
+            found.append(diagnostics.problem(missing.message, described.path))
+    return found
+
+
+def _as_called(described: Described, target: Any) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call, with something that can be called for each object among them."""
+    spec, given = described.spec, _given(described, ROLES.get(described.role, ANYTHING), target)
+    args = [*given, *(_stand_in if is_object(arg) else arg for arg in spec.args)]
+    return args, {k: _stand_in if is_object(arg) else arg for k, arg in spec.kwargs.items()}
+
+
+def _stand_in() -> None:
+    """Stands for an object that is made later."""
+
+
+def _look_at_arguments(
+    described: Described, targets: Iterable[Any], diagnostics: Diagnostics
+) -> None:
+    """Tell of arguments that do not fit.
+
+    Args:
+        described: What they are for.
+        targets: What may be called, the most likely first; what may fit one of them is not told.
+            None for something of which nobody knows what it takes.
+        diagnostics: Gets the problems.
+    """
+    found = [list(_misfits(described, target)) if target is not None else [] for target in targets]
+    others = [{misfit.path for misfit in misfits} for misfits in found]
+    for misfit in found[0] if found else ():
+        if all(misfit.path in paths for paths in others):
+            diagnostics.note(misfit.message, (*described.path, *misfit.path), misfit.at_key)
+
+
+def _misfits(described: Described, target: Any) -> Iterator[Misfit]:
+    spec, role = described.spec, ROLES.get(described.role, ANYTHING)
+    is_called = described.nested or not is_itself(target, spec, role)
+    if described.kind in ("function", "constant") or not is_called:
+        return
+    yield from misfits(target, _given(described, role, target), spec.args, spec.kwargs)
+    if _listens(described, target) and spec.monitor is None:
+        yield Misfit('this scheduler listens to a result, so it needs "monitor", a display name')
+
+
+def _listens(described: Described, target: Any) -> bool:
+    is_scheduler = described.role == "lr_scheduler" and not described.nested
+    return is_scheduler and inspect.isclass(target) and issubclass(target, ReduceLROnPlateau)
+
+
+def _given(described: Described, role: Role, target: Any) -> tuple[str, ...]:
+    """The names of the arguments that come before those of the config."""
+    if described.spec.class_ is None:
+        return ("the session", *(() if described.nested else role.after_session))
+    if not described.nested:
+        return role.given_to(target)
+    takes_optimizer = described.role == "lr_scheduler" and takes_optimizer_first(target)
+    return role.given if takes_optimizer else ()

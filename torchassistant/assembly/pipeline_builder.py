@@ -1,0 +1,194 @@
+"""Pipelines and stages, from definitions that are built already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torchassistant.assembly.builder import Builder
+from torchassistant.assembly.compute_options import compiling_of, precision_of
+from torchassistant.assembly.parts import Parts
+from torchassistant.config.references import LOSSES, Key, module_named
+from torchassistant.config.spec import (
+    DebugPipelineSpec,
+    InputFactorySpec,
+    PipelineLossSpec,
+    PipelineSpec,
+    Spec,
+    StageSpec,
+)
+from torchassistant.config.tree import Path
+from torchassistant.graph import BatchGraph
+from torchassistant.output_devices import Printer
+from torchassistant.training import (
+    DebugPipeline,
+    InputSource,
+    Pipeline,
+    PipelineLoss,
+    PipelineMetric,
+    Stage,
+)
+
+
+def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Iterator[Key]:
+    """The definitions that a pipeline names; without data, only what its graph needs.
+
+    Names that are not defined are passed over: the check of the config tells of them.
+    """
+    yield Key("batch_graphs", pipeline.graph or "")
+    graph = spec.group("batch_graphs").get(pipeline.graph or "")
+    processors = spec.group("batch_processors")
+    models = {
+        node.model_name
+        for name in ([] if graph is None else graph.nodes)
+        if name in processors
+        for node in processors[name].neural_graph or []
+    }
+    for name, hooks in spec.group("forward_hooks").items():
+        if hooks.model in models:
+            yield Key("forward_hooks", name)
+    if with_data:
+        yield from (Key("loader_factories", i.loader_factory) for i in pipeline.input_factories)
+        yield from (Key("losses", item.loss_name) for item in pipeline.losses)
+        yield from (Key("metrics", item.metric_name) for item in pipeline.metrics)
+
+
+def build_pipeline(
+    builder: Builder, name: str, spec: PipelineSpec, with_data: bool = True
+) -> Pipeline:
+    """One pipeline; without data it has a graph only, and can infer."""
+    parts = builder.parts
+    graph = parts.batch_graphs[spec.graph or ""]
+    precision = precision_of(builder.spec.precision, builder.devices, graph)
+    if not with_data:
+        return Pipeline(name, graph, (), (), (), parts.seed, precision)
+    moves = builder.devices.moves
+    path: Path = ("initialize", "pipelines", name)
+
+    def device_of(node: str | None) -> Any:
+        return builder.devices.processors[node or ""] if moves else None
+
+    scores = [parts.losses[item.loss_name] for item in spec.losses]
+    measured = [parts.metrics[item.metric_name] for item in spec.metrics]
+    objects = [part for one in (*scores, *measured) for part in (one.function, one.transform)]
+    return Pipeline(
+        name,
+        graph,
+        _inputs(parts, spec.input_factories, graph),
+        [
+            _loss(builder, item, device_of(item.node_name), (*path, "losses", index))
+            for index, item in enumerate(spec.losses)
+        ],
+        [
+            PipelineMetric(
+                item.shown_as,
+                item.node_name or "",
+                parts.metrics[item.metric_name].on(device_of(item.node_name)),
+            )
+            for item in spec.metrics
+        ],
+        parts.seed,
+        precision,
+        precision.scaler(),
+        compiling_of(spec.compile),
+        spec.gradient_accumulation,
+        builder.calls_of(objects),
+        {id(optimizer): name for name, optimizer in parts.optimizers.items()},
+    )
+
+
+def _loss(builder: Builder, spec: PipelineLossSpec, device: Any, path: Path) -> PipelineLoss:
+    """A loss of a pipeline, with what trains it."""
+    parts, name = builder.parts, spec.loss_name
+    loss = parts.losses[name].on(device)
+    own = [
+        parts.optimizers[key]
+        for key, optimizer in builder.spec.group("optimizers").items()
+        if module_named(optimizer.model) == (LOSSES, name) and key in parts.optimizers
+    ]
+    if own and loss.function is not parts.losses[name].function:
+        message = f'the loss "{name}" is trained, and would be on two devices'
+        raise builder.maker.problem(message, path)
+    optimizer = own[0] if own else None
+    return PipelineLoss(spec.shown_as, spec.node_name or "", loss, spec.weight, optimizer)
+
+
+def build_pipelines(builder: Builder) -> None:
+    """Every pipeline and debug pipeline of the config."""
+    initialize = builder.spec.initialize
+    for name, spec in initialize.pipelines.items():
+        builder.parts.pipelines[name] = build_pipeline(builder, name, spec)
+    for name, debug in initialize.debug_pipelines.items():
+        path: Path = ("initialize", "debug_pipelines", name)
+        builder.parts.debug_pipelines[name] = _debug(builder, name, debug, path)
+
+
+def build_stages(builder: Builder) -> None:
+    """Every stage of the config, over pipelines that are built."""
+    builder.parts.stages = [
+        _stage(builder, spec, ("train", "stages", index), index)
+        for index, spec in enumerate(builder.spec.train.stages)
+    ]
+
+
+def _inputs(parts: Parts, specs: list[InputFactorySpec], graph: BatchGraph) -> list[InputSource]:
+    return [
+        InputSource(
+            spec.input_alias or graph.ports[0],
+            parts.loader_factories[spec.loader_factory],
+            tuple(spec.variable_names) if spec.variable_names else None,
+        )
+        for spec in specs
+    ]
+
+
+def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> DebugPipeline:
+    parts, maker = builder.parts, builder.maker
+    graph = parts.batch_graphs[spec.graph or ""]
+    postprocessor, device = None, Printer()
+    if spec.postprocessor:
+        what = f'the postprocessor of "{name}"'
+        postprocessor = maker.make(
+            spec.postprocessor, (*path, "postprocessor"), what, "postprocessor"
+        )
+    if spec.output_device:
+        here, what = (*path, "output_device"), f'the output device of "{name}"'
+        device = maker.make(spec.output_device, here, what, "output_device")
+    return DebugPipeline(
+        name,
+        graph,
+        _inputs(parts, spec.input_factories, graph),
+        spec.num_iterations,
+        spec.interval,
+        spec.output_keys,
+        postprocessor,
+        device,
+        parts.seed,
+        precision_of(builder.spec.precision, builder.devices, graph),
+    )
+
+
+def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
+    parts = builder.parts
+    what = f"the stop condition of stage {index + 1}"
+    here = (*path, "stop_condition")
+    condition = builder.maker.make(spec.stop_condition, here, what, "stop_condition")
+    steps = spec.eval_steps
+    return Stage(
+        training=[parts.pipelines[name] for name in spec.training_pipelines],
+        validation=[parts.pipelines[name] for name in spec.validation_pipelines],
+        debug=[
+            parts.debug_pipelines[item]
+            if isinstance(item, str)
+            else _debug(builder, f"debug {i}", item, (*path, "debug_pipelines", i))
+            for i, item in enumerate(spec.debug_pipelines)
+        ],
+        stop_condition=condition,
+        eval_steps=steps
+        if isinstance(steps, dict)
+        else dict.fromkeys(spec.validation_pipelines, steps),
+        order=list(parts.pipelines),
+        clippers=list(parts.gradient_clippers.values()),
+        schedulers=list(parts.schedulers.values()),
+        skips_nonfinite=(spec.on_nonfinite or builder.spec.on_nonfinite) == "skip",
+    )

@@ -1,0 +1,262 @@
+"""Weights that torchvision and timm read for a model, as weights only, and only the right ones.
+
+They are left out where stored ones replace them, and where a dry run would have to download them.
+The builders are called with all of their arguments: what they make of ``weights=`` is more than
+numbers (how many classes, frozen batch norm, which layers learn, epsilons). Only the reading is
+left out, at the one place through which each library reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import re
+import sys
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from torch import nn
+
+from torchassistant.assembly.downloads import Missing
+from torchassistant.assembly.monkeypatch import replaced
+from torchassistant.errors import UserError, say
+from torchassistant.files import Unsound, open_regular
+
+
+class LeftOut:
+    """Remembers, without keeping them alive, the tensors whose weights were not read."""
+
+    def __init__(self) -> None:
+        self.tensors: list[weakref.ref[torch.Tensor]] = []
+
+    def add(self, made: Any) -> None:
+        """Note a model that was made without its weights."""
+        self.tensors += map(weakref.ref, _tensors_of(made))
+
+    def is_missed_in(self, made: Any) -> bool:
+        """Whether one of them is in use, and is no parameter or buffer of what was made.
+
+        Its state is all that is put back, so the weights of such a tensor have to be read.
+        """
+        if not self.tensors:
+            return False
+        parts = [made, getattr(made, "function", None), *getattr(made, "parts", ())]
+        restored = {id(tensor) for part in parts for tensor in _tensors_of(part)}
+        alive = (ref() for ref in self.tensors)
+        return any(tensor is not None and id(tensor) not in restored for tensor in alive)
+
+
+def _tensors_of(made: Any) -> Iterator[torch.Tensor]:
+    if isinstance(made, nn.Module):
+        yield from made.parameters()
+        yield from made.buffers()
+
+
+def reads_weights(target: Any) -> bool:
+    """Whether this is a function of torchvision or timm that may read weights."""
+    home = str(getattr(target, "__module__", ""))
+    return home.startswith("torchvision.models.") or reads_from_hubs(target)
+
+
+def reads_from_hubs(target: Any) -> bool:
+    """Whether this is a function of timm, which asks hubs for weights that nobody pins."""
+    return str(getattr(target, "__module__", "")).partition(".")[0] == "timm"
+
+
+def called_without_weights(
+    target: Any, args: Sequence[Any], kwargs: dict[str, Any], left_out: LeftOut
+) -> Any:
+    """Call such a function; weights are not read.
+
+    Args:
+        target: For which :func:`reads_weights` is true.
+        args: Its arguments by position.
+        kwargs: Those by name.
+        left_out: Gets what was made, where weights would have been read.
+    """
+    skipped: list[Any] = []
+    with ExitStack() as stack:
+        if target.__module__.startswith("torchvision."):
+            stack.enter_context(_torchvision_reads_nothing(skipped))
+        elif not _enter_timm_reads_nothing(stack, skipped):
+            args, kwargs = _without_pretrained(target, args, kwargs, skipped)
+        made = target(*args, **kwargs)
+    if skipped:
+        left_out.add(made)
+    return made
+
+
+@contextmanager
+def _torchvision_reads_nothing(skipped: list[Any]) -> Iterator[None]:
+    def get_state_dict(weights: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        skipped.append(weights)
+        return {}
+
+    with replaced(_reading_through(get_state_dict)):
+        yield
+
+
+def _reading_through(get_state_dict: Any) -> Iterator[tuple[Any, str, Any]]:
+    """What is replaced, so that torchvision's models read through a function.
+
+    Args:
+        get_state_dict: Takes what ``WeightsEnum.get_state_dict`` takes; where it returns nothing,
+            nothing is loaded.
+    """
+    api = sys.modules.get("torchvision.models._api")
+    if api is None:
+        return
+    load = nn.Module.load_state_dict
+
+    def load_state_dict(module: nn.Module, state: Any, *args: Any, **kwargs: Any) -> Any:
+        return load(module, state, *args, **kwargs) if len(state) else None
+
+    yield api.WeightsEnum, "get_state_dict", get_state_dict
+    yield nn.Module, "load_state_dict", load_state_dict
+
+
+@contextmanager
+def read_as_weights(dry: bool, missing: list[str]) -> Iterator[None]:
+    """Let torchvision and timm read weights only, whose sum is what their names say.
+
+    Args:
+        dry: Whether nothing is downloaded: models of torchvision are made without weights that are
+            not in torch's cache.
+        missing: Gets the addresses of such weights.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(
+            replaced(
+                (module, "load_state_dict_from_url", _load_dry if dry else _load)
+                for module in map(sys.modules.get, _READERS)
+                if hasattr(module, "load_state_dict_from_url")
+            )
+        )
+        if dry:
+            stack.enter_context(replaced([(torch.hub, "download_url_to_file", _refuse_download)]))
+            stack.enter_context(replaced(_leaving_out(missing)))
+        yield
+
+
+def _leaving_out(missing: list[str]) -> Iterator[tuple[Any, str, Any]]:
+    api = sys.modules.get("torchvision.models._api")
+    if api is None:
+        return
+    read = api.WeightsEnum.get_state_dict
+
+    def get_state_dict(weights: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return read(weights, *args, **kwargs)
+        except Missing:
+            missing.append(weights.url)
+            return {}
+
+    yield from _reading_through(get_state_dict)
+
+
+_READERS = ("torchvision.models._api", "timm.models._builder", "timm.models._hub")
+"""The modules that have a ``load_state_dict_from_url`` of torch."""
+
+_SUM_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
+_CHUNK = 1 << 20
+
+
+def _refuse_download(url: str, *args: Any, **kwargs: Any) -> None:
+    raise Missing(f"{url} is not there: init downloads it, and check never does")
+
+
+def _load(
+    url: str,
+    model_dir: str | None = None,
+    map_location: Any = None,
+    progress: bool = True,
+    check_hash: bool = False,
+    file_name: str | None = None,
+    weights_only: bool = True,
+) -> Any:
+    """``torch.hub.load_state_dict_from_url``, which also looks at a file that is there already."""
+    folder = model_dir or os.path.join(torch.hub.get_dir(), "checkpoints")
+    name = file_name or os.path.basename(urlparse(url).path)
+    path = os.path.join(folder, name)
+    pinned = _SUM_IN_NAME.search(name)
+    if not os.path.exists(path):
+        os.makedirs(folder, exist_ok=True)
+        say(f"downloading {url} to {path}")
+        torch.hub.download_url_to_file(url, path, pinned and pinned[1], progress)
+    _expect_sound(path, pinned and pinned[1])
+    return torch.hub.load_state_dict_from_url(
+        url, folder, map_location, progress, check_hash, name, weights_only=True
+    )
+
+
+def _load_dry(url: str, model_dir: str | None = None, *args: Any, **kwargs: Any) -> Any:
+    """The same, of a file that is there."""
+    folder = model_dir or os.path.join(torch.hub.get_dir(), "checkpoints")
+    name = kwargs.get("file_name") or os.path.basename(urlparse(url).path)
+    if not os.path.exists(os.path.join(folder, name)):
+        _refuse_download(url)
+    return _load(url, model_dir, *args, **kwargs)
+
+
+def _expect_sound(path: str, pinned: str | None) -> None:
+    """Expect a file of weights to be regular, and to have the sum that its name says.
+
+    Raises:
+        UserError: It has not.
+    """
+    found = hashlib.sha256()
+    try:
+        with open_regular(os.path.realpath(path)) as file:
+            while pinned is not None and (chunk := file.read(_CHUNK)):
+                found.update(chunk)
+    except Unsound as error:
+        raise UserError(f"the weights in {path} are not read: the file {error}") from None
+    if pinned is not None and not found.hexdigest().startswith(pinned):
+        raise UserError(
+            f"the weights in {path} are not read: the file's SHA-256 sum begins with "
+            f"{found.hexdigest()[: len(pinned)]}, and not as its name says; move it away, and it "
+            "is downloaded anew"
+        )
+    if pinned is None and torch.hub._is_legacy_zip_format(path):
+        raise UserError(f"the weights in {path} are not read: they would have to be unpacked")
+
+
+_TIMM_READS = (
+    ("timm.models._builder", "load_pretrained"),
+    ("timm.models._factory", "load_checkpoint"),
+)
+
+
+def _enter_timm_reads_nothing(stack: ExitStack, skipped: list[Any]) -> bool:
+    """Put aside timm's readers; whether it is a version that has them."""
+
+    def skip(model: Any, *args: Any, **kwargs: Any) -> None:
+        skipped.append(model)
+
+    for module, name in _TIMM_READS:
+        if not hasattr(sys.modules.get(module), name):
+            return False
+        stack.enter_context(replaced([(sys.modules[module], name, skip)]))
+    return True
+
+
+def _without_pretrained(
+    target: Any, args: Sequence[Any], kwargs: dict[str, Any], skipped: list[Any]
+) -> tuple[Sequence[Any], dict[str, Any]]:
+    """The arguments without those that ask timm for weights."""
+    bound = inspect.signature(target).bind(*args, **kwargs)
+    for key, nothing in (("pretrained", False), ("checkpoint_path", "")):
+        if kwargs.get(key) is not None:
+            kwargs = {**kwargs, key: nothing}
+        elif bound.arguments.get(key):
+            bound.arguments[key] = nothing
+            args = bound.args
+        else:
+            continue
+        skipped.append(key)
+    return args, kwargs

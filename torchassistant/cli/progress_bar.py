@@ -1,0 +1,151 @@
+"""What a person sees while a session trains: a bar on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any, TextIO
+
+from torchassistant.errors import in_one_line, say
+from torchassistant.training import Progress, Reporter, Row
+from torchassistant.training.reporter import Live
+from torchassistant.training.timing import Shares
+
+REDRAW_SECONDS = 0.2
+LIVE_SHARE = 0.05
+
+
+def reporter_for(stream: TextIO | None = None) -> Reporter:
+    """A bar where the stream is a terminal, else lines."""
+    stream = stream or sys.stderr
+    return BarReporter(stream) if stream.isatty() else LineReporter(stream)
+
+
+class LineReporter(Reporter):
+    """One plain line an epoch."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.stages = 1
+        self.epochs: int | None = None
+        self.stage = 0
+        self.stage_epoch = 0
+        self.shares: Shares = {}
+
+    def stage_started(self, progress: Progress, stages: int, epochs: int | None) -> None:
+        self.stages, self.epochs, self.stage = stages, epochs, progress.stage
+
+    def epoch_started(self, progress: Progress, iterations: int | None) -> None:
+        self.stage_epoch = progress.stage_epoch + 1
+
+    def epoch_timed(self, shares: Shares) -> None:
+        self.shares = shares
+
+    def epoch_finished(self, progress: Progress, row: Row) -> None:
+        shown = [f"{name} {value:.4g}" for name, value in row.items() if name not in _NOT_SHOWN]
+        parts = [self.title(), *shown, f"{row['seconds']:.1f} s{_spent(self.shares)}"]
+        say("  ".join(parts), self.stream)
+
+    def noted(self, sentence: str) -> None:
+        say(sentence, self.stream)
+
+    def title(self) -> str:
+        """Which stage, and which epoch of it."""
+        of = f"/{self.epochs}" if self.epochs else ""
+        return f"stage {self.stage + 1}/{self.stages} epoch {self.stage_epoch}{of}"
+
+
+def _spent(shares: Shares) -> str:
+    """Where the time went, as `` (data 31%, forward 22%)``."""
+    shown = [
+        f"{phase} {share:.0%}"
+        for phase, share in shares.items()
+        if phase != "other" or share >= 0.005
+    ]
+    return f" ({', '.join(shown)})" if shown else ""
+
+
+_NOT_SHOWN = ("epoch", "step", "seconds")
+
+
+class BarReporter(LineReporter):
+    """A bar for each epoch, redrawn by the clock, and then one line."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.bar: Any = None
+        self.waiting = 0
+        self.next_redraw = 0.0
+
+    def epoch_started(self, progress: Progress, iterations: int | None) -> None:
+        super().epoch_started(progress, iterations)
+        self._open(self.title(), iterations)
+
+    def iteration_done(self, live: Live) -> None:
+        self.waiting += 1
+        now = time.monotonic()
+        if now < self.next_redraw:
+            return
+        values = live()
+        shown = "  ".join(f"{n} {v:.4g}" for n, v in values.items())
+        self.bar.set_postfix_str(in_one_line(shown), False)
+        self._advance()
+        # Metrics of the batch at hand may be dear: they get a small share of the time.
+        spent = time.monotonic() - now
+        self.next_redraw = now + max(REDRAW_SECONDS, spent / LIVE_SHARE)
+
+    def evaluation_started(self, pipeline: str, batches: int | None) -> None:
+        self._open(f"{pipeline}", batches)
+
+    def batch_evaluated(self) -> None:
+        self.waiting += 1
+        now = time.monotonic()
+        if now >= self.next_redraw:
+            self._advance()
+            self.next_redraw = now + REDRAW_SECONDS
+
+    def epoch_finished(self, progress: Progress, row: Row) -> None:
+        self.close()
+        super().epoch_finished(progress, row)
+
+    def noted(self, sentence: str) -> None:
+        if self.bar is not None:
+            self.bar.clear()
+        super().noted(sentence)
+        if self.bar is not None:
+            self.bar.refresh()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def _open(self, title: str, total: int | None) -> None:
+        from tqdm import tqdm
+
+        self.close()
+        self.waiting, self.next_redraw = 0, time.monotonic() + REDRAW_SECONDS
+        self.bar = tqdm(
+            desc=in_one_line(title),
+            total=total,
+            file=self.stream,
+            leave=False,
+            **_width(self.stream),
+            mininterval=0,
+            miniters=0,
+            unit="it",
+        )
+
+    def _advance(self) -> None:
+        self.bar.update(self.waiting)
+        self.waiting = 0
+
+
+def _width(stream: TextIO) -> dict[str, Any]:
+    """tqdm's arguments for the width. A terminal that does not know its own is taken for 80."""
+    try:
+        known = os.get_terminal_size(stream.fileno()).columns > 0
+    except OSError:  # it was closed meanwhile
+        known = False
+    return {"dynamic_ncols": True} if known else {"ncols": 80}

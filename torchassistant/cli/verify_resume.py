@@ -1,0 +1,145 @@
+"""``verify-resume``: the same few iterations in one process, and cut in two processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import signal
+import sys
+import tempfile
+from argparse import Namespace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torchassistant.cli import streams, working_directory
+from torchassistant.cli.arguments import allowed
+from torchassistant.cli.exit_status import DONE, USER_ERROR, status_of, warn
+from torchassistant.cli.signals import stopping_at_once
+from torchassistant.data.child_processes import (
+    end_with_parent,
+    is_first_thread,
+    leave_signals_to_parent,
+    signals_held_back,
+)
+from torchassistant.errors import say
+from torchassistant.lateimports import starting_processes
+from torchassistant.session import Draft, store
+from torchassistant.session.resume_check import different_state, first_difference, rehearse
+
+_HINTS = {
+    "column": "what the dataset, its transforms or its collator draw or keep has to come from the "
+    "generators of Python, NumPy or torch, from generators among their attributes, or from what a "
+    "state_dict and a load_state_dict of theirs say",
+    "loss": "something in a model or a loss is neither a parameter nor a buffer, and takes part in "
+    "the result; or the hardware rounds otherwise from run to run",
+}
+
+
+class _Run(NamedTuple):
+    """One of the two runs: its session, and what it met."""
+
+    session: Path
+    trace: Path
+
+
+def verify_resume(arguments: Namespace) -> int:
+    """Tell whether a run that is cut goes on to the same end, bit for bit."""
+    with stopping_at_once(), tempfile.TemporaryDirectory(prefix="verify-resume-") as name:
+        here = Path(name)
+        whole, cut = (_Run(here / n / "session", here / n / "trace") for n in ("whole", "cut"))
+        whole.session.parent.mkdir()
+        draft = Draft(arguments.config, arguments.settings, **allowed(arguments))
+        warn(draft.warnings)
+        store(draft, whole.session)
+        shutil.copytree(whole.session.parent, cut.session.parent)
+        status, done, epochs = _in_process(whole, arguments.iterations, allowed(arguments))
+        half = done // 2
+        # Not until what was done: where the run has ended before, the other one has to end too.
+        for until in (half, arguments.iterations):
+            if status == DONE and until:
+                status, _, _ = _in_process(cut, until, allowed(arguments))
+        if status != DONE:
+            return status
+        found = first_difference(whole.trace, cut.trace) or different_state(
+            whole.session, cut.session
+        )
+    times = _times(done, half)
+    if found is None:
+        print(f"{times}: weights, optimizers, random numbers, data and history are the same bits")
+        if done < arguments.iterations:
+            print(f"the run is over after {done}; --iterations asked for {arguments.iterations}")
+        if not epochs:
+            print("no epoch ended, and so nothing was validated; --iterations N tries more")
+        return DONE
+    say(f"error: {times}: the first difference is {found}")
+    if _iteration_of(found) <= half:
+        say("it comes before the cut: two runs of this config are not the same")
+    for word, hint in _HINTS.items():
+        if f"the {word} " in found:
+            say(f"hint: {hint}")
+    return USER_ERROR
+
+
+def _times(done: int, half: int) -> str:
+    if not half:
+        return f"{done} iteration, too few for a cut, and the same again"
+    return f"{done} iterations, and the same cut after {half}"
+
+
+def _iteration_of(found: str) -> float:
+    head = found.partition(":")[0]
+    return int(head.split()[-1]) if head.startswith("iteration ") else float("inf")
+
+
+def _in_process(run: _Run, until: int, allowed: dict[str, Any]) -> tuple[int, int, int]:
+    """Train in a process of its own; gives its status, the iterations and the epochs done."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    method = multiprocessing.get_start_method()
+    process = context.Process(
+        target=_train, args=(run, until, allowed, method, sender, is_first_thread())
+    )
+    with starting_processes(are_copies=False), signals_held_back("spawn"):
+        process.start()
+    try:
+        sender.close()
+        try:
+            done, epochs = receiver.recv()
+        except EOFError:
+            done = epochs = 0
+        process.join()
+        return _status_of(process.exitcode), done, epochs
+    finally:
+        process.kill()
+
+
+def _status_of(code: int | None) -> int:
+    """The status of a process that has ended; where a signal did that, it is told."""
+    if code is None or code >= 0:
+        return code or DONE
+    name = signal.Signals(-code).name
+    say(f"error: the process that trained was ended by {name}")
+    return 128 - code
+
+
+def _train(
+    run: _Run,
+    until: int,
+    allowed: dict[str, Any],
+    method: str,
+    sender: object,
+    by_first_thread: bool,
+) -> None:
+    # Of its own accord a spawned process would spawn its loader workers too; train.py does not, and
+    # generators of torch cannot be sent to such a worker.
+    multiprocessing.set_start_method(method, force=True)
+    end_with_parent(by_first_thread)
+    leave_signals_to_parent()
+    working_directory.make_importable()
+    streams.prepare()
+
+    def train() -> int:
+        sender.send(rehearse(run.session, until, run.trace, allowed))  # type: ignore[attr-defined]
+        return DONE
+
+    sys.exit(status_of(train))

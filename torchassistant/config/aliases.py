@@ -1,0 +1,203 @@
+"""The later spelling of the config → ours, so that nothing behind this file knows two names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torchassistant.config.diagnostics import Diagnostics
+from torchassistant.config.spec import (
+    BatchGraphSpec,
+    Block,
+    DebugPipelineSpec,
+    InputFactorySpec,
+    InputMetaSpec,
+    NodeSpec,
+    PipelineSpec,
+)
+from torchassistant.config.tree import UNREADABLE, Path, Row, Table, like
+from torchassistant.errors import near, nearest
+
+GROUPS = {"data_loaders": "loader_factories"}
+INPUT_KEYS = {"data_loader": "loader_factory", "input_port": "input_alias"}
+PIPELINE_KEYS = {"input_injector": "input_factories"}
+GRAPH_KEYS = {"input_ports": "input_aliases"}
+NODE_KEYS = {"alias": "name"}
+INPUT_META_KEYS = {"input_port": "input_alias", "input_adapter": "input_converter"}
+_BLOCK_KEYS: dict[type[Block], dict[str, str]] = {
+    InputFactorySpec: INPUT_KEYS,
+    PipelineSpec: PIPELINE_KEYS,
+    DebugPipelineSpec: PIPELINE_KEYS,
+    BatchGraphSpec: GRAPH_KEYS,
+    NodeSpec: NODE_KEYS,
+    InputMetaSpec: INPUT_META_KEYS,
+}
+DEFINITION_SECTIONS = ("data", "computation")
+PATHS = {
+    f"torchassistant.{later}": f"torchassistant.{ours}"
+    for later, ours in {
+        "loss_functions.MaskedCrossEntropy": "losses.MaskedCrossEntropy",
+        "collators.ColumnWiseCollator": "collators.ColumnWise",
+        "preprocessors.NullProcessor": "preprocessors.NullPreprocessor",
+        "preprocessors.ImagePreprocessor": "preprocessors.ImageNormalizer",
+        "preprocessors.TextPreprocessor": "preprocessors.TextTokenizer",
+    }.items()
+}
+
+
+def in_our_words(diagnostics: Diagnostics) -> None:
+    """Replace every later name by ours, in place; shapes that do not fit are left alone.
+
+    Args:
+        diagnostics: Holds the tree of a training, evaluation or inference config; gets a problem
+            where one thing is said under both of its names.
+    """
+    _later_paths(diagnostics.tree)
+    _Speller(diagnostics).config(diagnostics.tree)
+
+
+def later_keys(block: Any) -> dict[str, str]:
+    """The later names of the keys of a block, and ours."""
+    return _BLOCK_KEYS.get(block, {})
+
+
+def _later_paths(tree: Any) -> None:
+    """Classes of ours by the path that they have in later releases."""
+    if isinstance(tree, dict):
+        path = tree.get("class")
+        if isinstance(path, str) and path in PATHS:
+            tree["class"] = PATHS[path]
+    if isinstance(tree, (dict, list)):
+        for item in tree.values() if isinstance(tree, dict) else tree:
+            _later_paths(item)
+
+
+class _Speller:
+    def __init__(self, diagnostics: Diagnostics) -> None:
+        self.diagnostics = diagnostics
+
+    def config(self, tree: Any) -> None:
+        self.each(tree, (), {"initialize": self.initialize, "train": self.train})
+        self.each(tree, (), {"inputs_meta": self.rows(self.renaming(INPUT_META_KEYS))})
+
+    def initialize(self, tree: Any, path: Path) -> Any:
+        tree = self.each(tree, path, {"definitions": self.join_sections})
+        return self.each(
+            tree,
+            path,
+            {
+                "definitions": self.rows(self.definition),
+                "pipelines": self.values(self.pipeline),
+                "debug_pipelines": self.values(self.pipeline),
+            },
+        )
+
+    def train(self, tree: Any, path: Path) -> Any:
+        stage = {"debug_pipelines": self.rows(self.pipeline)}
+        return self.each(
+            tree, path, {"stages": self.rows(lambda item, at: self.each(item, at, stage))}
+        )
+
+    def join_sections(self, tree: Any, path: Path) -> Any:
+        """``{"data": [...], "computation": [...]}`` joined to one list, in order."""
+        if not isinstance(tree, Table) or "options" in tree:
+            return tree
+        if not any(nearest(key, DEFINITION_SECTIONS) for key in tree):
+            return tree
+        joined = Row()
+        joined.mark = tree.mark
+        sections = {self.section(tree, key, path): key for key in tree}
+        for section in DEFINITION_SECTIONS:
+            rows = tree[sections[section]] if section in sections else []
+            if isinstance(rows, list):
+                joined.take_all(rows)
+            else:
+                self.diagnostics.dropped.add(path)
+                if rows is not UNREADABLE:
+                    self.diagnostics.note("expected a list", (*path, sections[section]))
+        return joined
+
+    def section(self, tree: Table, key: str, path: Path) -> str | None:
+        """The section that a key is; told where it is none."""
+        if key in DEFINITION_SECTIONS:
+            return key
+        absent = [section for section in DEFINITION_SECTIONS if section not in tree]
+        message = f'unknown key "{key}"{near(key, absent or DEFINITION_SECTIONS)}'
+        self.diagnostics.note(message, (*path, key), at_key=True)
+        meant = nearest(key, absent)
+        if meant is None:
+            self.diagnostics.dropped.add(path)
+        return meant
+
+    def definition(self, tree: Any, path: Path) -> Any:
+        if not isinstance(tree, Table):
+            return tree
+        group = tree.get("group")
+        if isinstance(group, str) and group in GROUPS:
+            tree["group"] = group = GROUPS[group]
+        changes: dict[Any, dict[str, Callable[[Any, Path], Any]]] = {
+            "loader_factories": {"spec": self.renaming(INPUT_KEYS)},
+            "batch_graphs": {"spec": self.renaming(GRAPH_KEYS)},
+            None: {"spec": self.processor},
+            "batch_processors": {"spec": self.processor},
+        }
+        known = group if isinstance(group, str) else None
+        return self.each(tree, path, changes.get(known, {}) if known == group else {})
+
+    def processor(self, tree: Any, path: Path) -> Any:
+        return self.each(tree, path, {"neural_graph": self.rows(self.node)})
+
+    def node(self, tree: Any, path: Path) -> Any:
+        tree = self.renaming(NODE_KEYS)(tree, path)
+        if isinstance(tree, Table) and tree.get("optimizer_name") == "":
+            del tree["optimizer_name"]  # the later releases say so that there is none
+        return tree
+
+    def pipeline(self, tree: Any, path: Path) -> Any:
+        tree = self.renaming(PIPELINE_KEYS)(tree, path)
+        return self.each(tree, path, {"input_factories": self.rows(self.renaming(INPUT_KEYS))})
+
+    # Walking
+
+    def each(self, tree: Any, path: Path, changes: dict[str, Callable[[Any, Path], Any]]) -> Any:
+        if isinstance(tree, Table):
+            for key, change in changes.items():
+                if key in tree:
+                    tree[key] = change(tree[key], (*path, key))
+        return tree
+
+    def rows(self, change: Callable[[Any, Path], Any]) -> Callable[[Any, Path], Any]:
+        """Apply ``change`` to every item of a list, or of the ``options`` of an overlay."""
+
+        def apply(tree: Any, path: Path) -> Any:
+            if isinstance(tree, Table) and isinstance(tree.get("options"), list):
+                tree["options"] = apply(tree["options"], (*path, "options"))
+            elif isinstance(tree, list):
+                tree[:] = [change(item, (*path, index)) for index, item in enumerate(tree)]
+            return tree
+
+        return apply
+
+    def values(self, change: Callable[[Any, Path], Any]) -> Callable[[Any, Path], Any]:
+        """Apply ``change`` to every value of a table."""
+
+        def apply(tree: Any, path: Path) -> Any:
+            return self.each(tree, path, dict.fromkeys(tree, change)) if tree else tree
+
+        return lambda tree, path: apply(tree, path) if isinstance(tree, Table) else tree
+
+    def renaming(self, names: dict[str, str]) -> Callable[[Any, Path], Any]:
+        def rename(tree: Any, path: Path) -> Any:
+            if not isinstance(tree, Table) or not names.keys() & tree.keys():
+                return tree
+            result = like(tree)
+            for key in tree:
+                ours = names.get(key, key)
+                if ours in result or (ours != key and ours in tree):
+                    message = f'"{key}" is another name for "{ours}", which is given too'
+                    self.diagnostics.note(message, (*path, key), at_key=True)
+                    continue
+                result.take(tree, key, as_key=ours)
+            return result
+
+        return rename

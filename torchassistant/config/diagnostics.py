@@ -1,0 +1,126 @@
+"""What is wrong with a config, and which of its parts cannot be relied on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torchassistant.config.tree import Path, place_of, printable
+from torchassistant.errors import ConfigError, Place, Problem
+
+
+class _Paths(set[Path]):
+    """Paths, and everything above them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.above: set[Path] = set()
+
+    def add(self, path: Path) -> None:
+        super().add(path)
+        self.above.update(path[:end] for end in range(len(path)))
+
+    def update(self, *others: Iterable[Path]) -> None:
+        for paths in others:
+            for path in paths:
+                self.add(path)
+
+
+class Diagnostics:
+    """Collects problems from every level of the check, so that none hides another.
+
+    A part of the config that is wrong in itself is *broken*: nothing more is said of it, and
+    nothing is concluded from what it may lack.
+
+    Args:
+        tree: The config, for the places of problems.
+        file: The file to name where no position is known.
+    """
+
+    def __init__(self, tree: Any, file: str = "") -> None:
+        self.tree = tree
+        self.file = file
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.broken = _Paths()
+        self.dropped: set[Path] = set()
+        """Blocks that had a key which nobody knows."""
+        self.ungrouped: dict[Path, str] = {}
+        """Names of definitions of which nobody can say what they are."""
+        self.untrained: list[tuple[str, Path]] = []
+        """Models that no optimizer trains, and where they are named."""
+
+    def note(self, message: str, path: Path, at_key: bool = False) -> None:
+        """Note a problem, unless something at or above its place is broken."""
+        if not self.is_broken(path):
+            self.problems.append(self.problem(message, path, at_key))
+
+    def warn(self, message: str, path: Path) -> None:
+        """Note something that is allowed, and is probably not meant."""
+        if not self.is_broken(path):
+            self.warnings.append(self.problem(message, path))
+
+    def broke(self, message: str, path: Path, at_key: bool = False) -> None:
+        """Note a problem, and that the part at ``path`` is broken."""
+        self.note(message, path, at_key)
+        self.broken.add(path)
+
+    def problem(self, message: str, path: Path, at_key: bool = False) -> Problem:
+        """A problem with its place."""
+        return Problem(printable(message), place_of(self.tree, path, self.file, at_key))
+
+    def place_of(self, path: Path) -> Place:
+        """Where a path of the config stands in the user's files."""
+        return place_of(self.tree, path, self.file)
+
+    def is_written(self, path: Path) -> bool:
+        """Whether the config itself has something at a path, and it was not filled in."""
+        node = self.tree
+        for step in path:
+            try:
+                node = node[step]
+            except (KeyError, IndexError, TypeError):
+                return False
+        return True
+
+    def last_written(self, path: Path, keys: Sequence[str]) -> str:
+        """Of some keys of an object, the one that stands last in the config."""
+        node = self.tree
+        for step in path:
+            node = node[step]
+        return [key for key in node if key in keys][-1]
+
+    def is_broken(self, path: Path) -> bool:
+        """Whether the part at ``path``, or one that holds it, is broken."""
+        return any(path[:end] in self.broken for end in range(len(path) + 1))
+
+    def is_whole(self, *paths: Path) -> bool:
+        """Whether nothing at, above or below these paths is broken.
+
+        Only then may something be concluded from what is not there.
+        """
+        return not any(path in self.broken.above or self.is_broken(path) for path in paths)
+
+    def in_order(self) -> list[Problem]:
+        """The problems in file order, without repeats."""
+        return in_file_order(self.problems)
+
+    def raise_if_any(self) -> None:
+        """Raise what was found.
+
+        Raises:
+            ConfigError: With every problem, in file order.
+        """
+        if self.problems:
+            error = ConfigError(*self.in_order())
+            error.warnings = in_file_order(self.warnings)
+            raise error
+
+
+def in_file_order(problems: list[Problem]) -> list[Problem]:
+    """Problems sorted by position, without repeats."""
+    return sorted(dict.fromkeys(problems), key=_position)
+
+
+def _position(problem: Problem) -> tuple[str, int, int]:
+    return problem.place.file, problem.place.line, problem.place.column

@@ -1,0 +1,392 @@
+"""Feeds the ports of a batch graph: loaders give batches, batches become data frames."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+
+from torchassistant.data.batch_errors import failure_of, odd_example, shown_indices
+from torchassistant.data.loaders import EpochLoader
+from torchassistant.data.mismatch import Odd, odd_one
+from torchassistant.errors import DataError, UserCodeError, UserError, WorkerLost, cause_of, listing
+from torchassistant.frames import Frame, Frames, examples_left, rows_of
+from torchassistant.ownership import is_from_users_code
+
+FramesOfEpoch = Generator[Frames, None, None]
+"""Frames by port, batch after batch; closing it ends what loads the data."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Port:
+    """What feeds one port.
+
+    Args:
+        name: The name of the port.
+        loader: Gives batches.
+        columns: Names of the columns of a batch; None names them ``input_1``, ``input_2``, …
+        source: The name of the loader factory, for messages.
+        dataset: The name of its dataset, for messages.
+        put: Brings a frame to where it is needed; None leaves it where it is.
+    """
+
+    name: str
+    loader: EpochLoader
+    columns: tuple[str, ...] | None
+    source: str = ""
+    dataset: str = ""
+    put: Callable[[Frame], Frame] | None = None
+
+
+class MultiLoader:
+    """Frames for every port of a graph, batch after batch; the shortest loader ends the pass.
+
+    ``has_changed`` is set where a batch has examples of another shape than the one before it, in a
+    column where that is rare; it stays so until somebody puts it back.
+    """
+
+    def __init__(self, ports: Sequence[Port]) -> None:
+        self.ports = ports
+        # What streams gave first, to compare with; other datasets can be asked again.
+        self.first_rows: dict[str, list[Any]] = {}
+        self.has_changed = False
+        # Rows of a table have one shape.
+        self.shapes = {port.name: _Shapes() for port in ports if port.loader.columns is None}
+
+    def length(self) -> int | None:
+        """The number of batches in one pass, as far as the data tells the truth; None where a
+        dataset or sampler does not say.
+
+        Nothing but progress is told by it, and so nothing has to end where it cannot be had.
+        """
+        try:
+            return min(len(port.loader) for port in self.ports)
+        except Exception:  # __len__ may be code of the user
+            return None
+
+    @property
+    def can_be_left(self) -> bool:
+        """Whether waiting for frames can be given up, and the same frames be had again later."""
+        return all(port.loader.can_be_left for port in self.ports)
+
+    def close(self) -> None:
+        """End the workers that live on from pass to pass."""
+        for port in self.ports:
+            port.loader.close()
+
+    def state(self) -> dict[str, Any]:
+        """What it takes, beside epoch and position, to give the frames of this epoch again."""
+        return {port.name: port.loader.began_with for port in self.ports}
+
+    def frames(
+        self, epoch: int, skipped: int = 0, state: Mapping[str, Any] | None = None
+    ) -> FramesOfEpoch:
+        """Frames by port, for each batch of one epoch.
+
+        Args:
+            epoch: Counted from 0.
+            skipped: So many batches of it were met already.
+            state: What :meth:`state` gave in that epoch.
+        """
+        for port in self.ports:
+            port.loader.start(epoch, skipped, (state or {}).get(port.name))
+        return self._frames()
+
+    def explained(
+        self,
+        error: Exception,
+        numbers: Sequence[int],
+        frames: Mapping[str, Any],
+        tells_batch: bool = True,
+    ) -> Exception:
+        """An error that came of some batches, or the example that is to blame for it.
+
+        Args:
+            error: What a model, a loss, a metric has raised.
+            numbers: Of the batches, in their epoch.
+            frames: The last of them, by port.
+            tells_batch: Whether an error in which no code of the user was running, as of a loss of
+                torch, is told of the batch that it came of.
+
+        Returns:
+            A ``DataError`` where an example of theirs is not like the others of its dataset, or
+            where a library could not compute them; else the error.
+        """
+        for number in numbers:
+            for port in self.ports:
+                odd = self._odd_example(port, number, frames.get(port.name, {}))
+                if odd is not None and (odd.stacks or odd.is_alone):
+                    return DataError(
+                        f"{odd.text} (nothing could be computed of it: {_said(error)})"
+                    )
+        if not tells_batch or not isinstance(error, UserCodeError):
+            return error
+        cause = cause_of(error)
+        if is_from_users_code(cause):
+            return error
+        met = " and ".join(_shown(port, numbers) for port in self.ports)
+        return DataError(f"{error.part}, for {met}: {type(cause).__name__}: {_said(error)}")
+
+    def _odd_example(self, port: Port, number: int, frame: Mapping[str, Any]) -> Odd | None:
+        loader, origin = port.loader, port.loader.origin
+        if not origin.is_stream:
+            indices = loader.examples_of(number)
+            return odd_example(origin, indices, port.columns) if indices else None
+        rows = list(_rows_of(frame))
+        odd = odd_one(rows, self.first_rows.get(port.name, ()), list(frame))
+        if odd is None:
+            return None
+        where = f'example {odd.row} of batch {number} of the dataset "{port.dataset}"'
+        return odd._replace(text=f"{where} {odd.text}")
+
+    def _keep_first_rows(self, frames: Mapping[str, Any]) -> bool:
+        """Keep rows of streams to compare with; gives whether there are too few of them yet."""
+        is_young = False
+        for port in self.ports:
+            if port.loader.origin.is_stream:
+                kept = self.first_rows.setdefault(port.name, [])
+                rows = islice(_rows_of(frames[port.name]), _MOST_FIRST - len(kept))
+                kept += [{name: _own(value) for name, value in row.items()} for row in rows]
+                is_young = is_young or len(kept) < _MOST_FIRST
+        return is_young
+
+    def _misnamed(self, error: DataError, name: str, number: int) -> DataError:
+        """A batch that has other columns than it should, or the example that is to blame."""
+        port = next(port for port in self.ports if port.name == name)
+        indices = port.loader.examples_of(number)
+        if indices:
+            odd = odd_example(port.loader.origin, indices, port.columns)
+            return error if odd is None else DataError(odd.text)
+        if not number:
+            return error
+        where = f'batch {number} of the dataset "{port.dataset}"'
+        return DataError(f"{where} is not like those before it: {error}")
+
+    def _frames(self) -> FramesOfEpoch:
+        with ExitStack() as stack:
+            sources = [
+                (
+                    port.name,
+                    stack.enter_context(closing(_guarded(port))),
+                    named(port.columns, port.source),
+                    port.put,
+                    port.loader.may_leave_out,
+                )
+                for port in self.ports
+            ]
+            number = self.ports[0].loader.skipped if self.ports else 0
+            is_young = any(port.loader.origin.is_stream for port in self.ports)
+            while True:
+                result = Frames()
+                for name, batches, frame_of, put, may_leave_out in sources:
+                    met = next(batches, None)
+                    if met is None:
+                        return
+                    batch, count = met
+                    try:
+                        frame = frame_of(batch)
+                    except DataError as error:
+                        raise self._misnamed(error, name, number) from None
+                    shapes = self.shapes.get(name)
+                    if shapes is not None and shapes.change(frame):
+                        self.has_changed = True
+                    if count is None:
+                        count = rows_of(frame)
+                    elif may_leave_out:
+                        count = examples_left(frame, count)
+                    result.counts[name] = count
+                    result[name] = frame if put is None else put(frame)
+                if is_young:
+                    is_young = self._keep_first_rows(result)
+                yield result
+                number += 1
+
+
+def _shown(port: Port, numbers: Sequence[int]) -> str:
+    """What a port was fed with in some batches, in words."""
+    loader = port.loader
+    if not loader.origin.is_stream:
+        indices = [index for number in numbers for index in loader.examples_of(number) or ()]
+        if indices:
+            return shown_indices(loader.origin, indices).removeprefix("one of ")
+    return f'batch {numbers[-1]} of the dataset "{port.dataset}"'
+
+
+def _said(error: Exception) -> str:
+    """The first sentence of what was raised, wherever it was."""
+    if isinstance(error, UserError) and error.problems:
+        text = error.problems[0].message
+    else:
+        cause = cause_of(error)
+        text = str(cause).strip() or type(cause).__name__
+    return text.splitlines()[0].partition(". ")[0]
+
+
+_MOST_FIRST = 24
+_MOST_CHANGES = 3
+
+
+class _Shapes:
+    """The shapes of the examples, column by column, until it shows that they vary."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, torch.Size] | None = None
+        self.changes: Counter[str] = Counter()
+
+    def change(self, frame: Mapping[str, Any]) -> bool:
+        """Whether a batch has other shapes than the one before it, in columns that hardly vary."""
+        if self.known is None:
+            self.known = {k: v.shape[1:] for k, v in frame.items() if _is_stacked(v)}
+            return False
+        changed = [
+            name
+            for name, shape in self.known.items()
+            if _is_stacked(frame.get(name)) and frame[name].shape[1:] != shape
+        ]
+        for name in changed:
+            self.changes[name] += 1
+            if self.changes[name] < _MOST_CHANGES:
+                self.known[name] = frame[name].shape[1:]
+            else:
+                del self.known[name]
+        return bool(changed)
+
+
+def _is_stacked(value: Any) -> bool:
+    return type(value) is torch.Tensor
+
+
+def _rows_of(frame: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The rows of a frame, of the columns that have as many as most."""
+    sizes = [len(column) for column in frame.values() if _has_rows(column)]
+    count = max(sizes, key=sizes.count, default=0)
+    columns = {k: v for k, v in frame.items() if _has_rows(v) and len(v) == count}
+    for row in range(count):
+        yield {name: column[row] for name, column in columns.items()}
+
+
+def _has_rows(column: Any) -> bool:
+    return isinstance(column, list) or (isinstance(column, torch.Tensor) and column.ndim > 0)
+
+
+def _own(value: Any) -> Any:
+    """A value that keeps no batch in memory."""
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def named(columns: Sequence[str] | None, source: str) -> Callable[[Any], Frame]:
+    """A function that names the columns of a batch.
+
+    A batch that is a mapping keeps its names, and ``columns`` chooses among them.
+    """
+
+    def frame_of(batch: Any) -> Frame:
+        if isinstance(batch, Mapping):
+            return dict(batch) if columns is None else _chosen(batch, columns, source)
+        if isinstance(batch, torch.Tensor) or not isinstance(batch, (tuple, list)):
+            batch = (batch,)
+        if columns is None:
+            return {f"input_{i}": column for i, column in enumerate(batch, start=1)}
+        if len(columns) != len(batch):
+            raise DataError(
+                f'the batches of "{source}" have {len(batch)} columns, and variable_names gives '
+                f"{len(columns)}: {listing(columns)}"
+            )
+        return dict(zip(columns, batch, strict=True))
+
+    return frame_of
+
+
+def _chosen(batch: Mapping[str, Any], columns: Sequence[str], source: str) -> Frame:
+    for column in columns:
+        if column not in batch:
+            raise DataError(
+                f'the batches of "{source}" have the columns {listing(list(batch))}; '
+                f'"{column}", which variable_names gives, is not among them'
+            )
+    return {column: batch[column] for column in columns}
+
+
+def _guarded(port: Port) -> Generator[tuple[Any, int | None], None, None]:
+    """The batches of a loader; what the user's code raises says which loader it was in."""
+    number = port.loader.skipped
+    try:
+        for batch in port.loader.counted():
+            yield batch
+            number += 1
+    except UserError as error:
+        raise _located(_from_worker(error), port, number) from None
+    except UserCodeError as error:
+        blamed = _blamed_in_worker(error)
+        located = _located(blamed, port, number)
+        raise located from located.__cause__
+    except Exception as error:
+        located = _located(error, port, number)
+        if located is error:
+            located = UserCodeError(_whole(port))
+            located.__cause__ = error
+        raise located from located.__cause__
+
+
+def _located(error: Exception, port: Port, number: int) -> Exception:
+    """An error of a loader, with the example that is to blame, as far as that can be told.
+
+    Args:
+        error: What was raised instead of a batch.
+        port: What the loader feeds.
+        number: Of the batch, in its epoch.
+    """
+    origin, indices = port.loader.origin, port.loader.examples_of(number)
+    if isinstance(error, WorkerLost) or not indices:
+        return error
+    found = failure_of(origin, indices, port.columns, error)
+    if isinstance(found, UserCodeError):
+        cause = error.__cause__ if isinstance(error, UserCodeError) else error
+        located: Exception = UserCodeError(f"{_whole(port)}, {found.part}")
+        located.__cause__ = cause
+        return located
+    if found is not None:
+        return found
+    if not origin.name:
+        return error
+    if isinstance(error, UserError):
+        return DataError(f'{error} (in the dataset "{origin.name}")')
+    where = shown_indices(origin, indices)
+    if isinstance(error, UserCodeError):
+        located = UserCodeError(f"{error.part}, at {where}")
+        located.__cause__ = error.__cause__
+        return located
+    located = UserCodeError(f"{_whole(port)}, at {where}")
+    located.__cause__ = error
+    return located
+
+
+def _whole(port: Port) -> str:
+    return f'the data of the loader factory "{port.source}"'
+
+
+def _from_worker(error: UserError) -> UserError:
+    """An error of ours that crossed from a worker arrives as a traceback; its last line counts."""
+    text = str(error)
+    if "Original Traceback" not in text:
+        return error
+    last = text.rstrip().splitlines()[-1]
+    return type(error)(last.partition(": ")[2] or last)
+
+
+_SEAM = "\n\nThe above exception was the direct cause of the following exception:\n"
+
+
+def _blamed_in_worker(error: UserCodeError) -> UserCodeError:
+    """The same for an error that says which part it was in: what caused it stands before that."""
+    cause, seam, text = error.part.rpartition(_SEAM)
+    if not seam:
+        return error
+    blamed = UserCodeError(text.rstrip().splitlines()[-1].partition(": ")[2])
+    blamed.__cause__ = RuntimeError(cause)
+    return blamed

@@ -1,0 +1,61 @@
+"""Which states may be missing from a checkpoint, or left over, as the session has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torchassistant.config import Spec, as_data
+from torchassistant.errors import say
+from torchassistant.session.changes import Change
+from torchassistant.session.checkpoints import Checkpoint
+from torchassistant.session.state import Excused
+from torchassistant.session.state_schema import stored_spec
+from torchassistant.session.stateful_parts import described
+
+
+def excuses(
+    checkpoint: Checkpoint, spec: Spec, changed: Sequence[Change] = (), accepted: bool = False
+) -> Excused:
+    """Says of a member, by its id, whether its state may be missing there, or left over.
+
+    It may where the config describes something else in its place than when the state was saved, or
+    nothing was there; and where the user accepts that the code has changed.
+
+    Args:
+        checkpoint: Has the config as it was.
+        spec: The config as it is.
+        changed: What has changed; code of a stop condition may, and needs no consent.
+        accepted: Whether the user accepts what does not fit.
+    """
+    then, now = stored_spec(checkpoint.manifest), as_data(spec)
+    has_new_code = any(change.effect == "applied" and not change.path for change in changed)
+
+    def excused(key: str) -> bool:
+        if described(then, key) != described(now, key):
+            return True
+        if accepted or (has_new_code and key.startswith("stages/")):
+            say(f"warning: the state of {key} does not fit what was stored of it, and that is left")
+            return True
+        return False
+
+    return excused
+
+
+def made_anew(checkpoint: Checkpoint, spec: Spec) -> Excused:
+    """Says of a member, by its id, whether it is to be as the config describes it, not as stored.
+
+    That is a loss or a metric whose arguments are others than when the state was saved, as the
+    weights of the classes, which torch keeps among what is stored of a loss.
+
+    Args:
+        checkpoint: Has the config as it was.
+        spec: The config as it is.
+    """
+    then, now = stored_spec(checkpoint.manifest), as_data(spec)
+
+    def is_made_anew(key: str) -> bool:
+        if key.partition("/")[0] not in ("losses", "metrics"):
+            return False
+        return bool(described(then, key, True) != described(now, key, True))
+
+    return is_made_anew

@@ -1,0 +1,94 @@
+"""What is to be written into a folder: gathered by one thread, written by another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.parameter import is_lazy
+
+from torchassistant.errors import SessionError
+from torchassistant.files import Unsound
+from torchassistant.session.codec import CodecError, decode, encode
+from torchassistant.session.durable_files import (
+    as_json,
+    own_memory,
+    read_json,
+    read_tensors,
+    write_tensors,
+)
+
+
+class CheckpointBundle:
+    """Files by their path below a folder. What is added is copied, and may change afterwards."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, dict[str, torch.Tensor]] = {}
+        self.data: dict[str, Any] = {}
+
+    def add_tensors(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Tensors by name, as ``NAME.safetensors``.
+
+        Raises:
+            SessionError: One is of a kind that such a file does not hold.
+        """
+        for key, tensor in tensors.items():
+            if is_lazy(tensor):
+                raise SessionError(
+                    f'the tensor "{key}" of {name} has no shape yet, as its layer is lazy: the '
+                    "preflight gives it one"
+                )
+            if tensor.layout is not torch.strided or tensor.dtype is torch.complex128:
+                kind = f"{tensor.layout} {tensor.dtype}".replace("torch.", "")
+                raise SessionError(f'the tensor "{key}" of {name} is {kind}, which is not stored')
+        self.tensors[f"{name}.safetensors"] = own_memory(tensors)
+
+    def add_state(self, name: str, state: Any, what: str) -> None:
+        """A state as ``NAME.json`` and, if it holds tensors, ``NAME.safetensors``.
+
+        Raises:
+            SessionError: It holds something that is neither data nor a tensor.
+        """
+        try:
+            data, tensors = encode(state)
+        except CodecError as error:
+            raise SessionError(f"the state of {what} cannot be stored: {error}") from None
+        self.data[f"{name}.json"] = data
+        if tensors:
+            self.add_tensors(name, tensors)
+
+    def add_json(self, name: str, data: Any) -> None:
+        """Plain data that nobody changes, as ``NAME``."""
+        self.data[name] = data
+
+    def write(self, folder: Path) -> list[str]:
+        """Write everything into a folder that is aside; gives the paths of the files below it."""
+        for name, data in self.data.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(as_json(data))
+        for name, tensors in self.tensors.items():
+            write_tensors(folder / name, tensors)
+        return sorted([*self.data, *self.tensors])
+
+
+def read_state(folder: Path, name: str, has_tensors: bool | None = None) -> Any:
+    """The state that was added under a name.
+
+    Args:
+        folder: Where it was written.
+        name: Its name.
+        has_tensors: Whether it holds some; left out: whether there is a file of them.
+
+    Raises:
+        OSError: It cannot be read.
+        Unsound: It is none.
+    """
+    file = folder / f"{name}.safetensors"
+    tensors = read_tensors(file) if (file.exists() if has_tensors is None else has_tensors) else {}
+    try:
+        return decode(read_json(folder / f"{name}.json"), tensors)
+    except CodecError as error:
+        raise Unsound(str(error)) from None

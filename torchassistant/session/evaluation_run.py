@@ -1,0 +1,78 @@
+"""What an evaluation config asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torchassistant.assembly import Allowlist, build_pipeline
+from torchassistant.assembly.pipeline_builder import wanted_by
+from torchassistant.config import EvaluationSpec, Spec
+from torchassistant.config.references import Key
+from torchassistant.errors import ConfigError
+from torchassistant.session.checkpoints import LAST
+from torchassistant.session.request import Request
+from torchassistant.session.session import Session
+from torchassistant.training import Reporter, StopRequest
+
+
+def evaluate_config(
+    source: str | Path,
+    reporter: Reporter | None = None,
+    stop: StopRequest | None = None,
+    *,
+    settings: Sequence[str] = (),
+    trust: Sequence[str] = (),
+    allow_download: bool = False,
+    allow_write: Sequence[str] = (),
+    checkpoint: str = LAST,
+) -> dict[str, float]:
+    """Losses and metrics by display name.
+
+    Args:
+        source: An evaluation config, or a session folder: then the validation pipelines of its
+            last stage are run.
+        reporter: Hears of every batch.
+        stop: Ends the evaluation early.
+        settings: What is to be changed in the config or in the session's, as ``PATH=VALUE``.
+        trust: Modules that the configs may name, beyond those that any config may.
+        allow_download: Whether they may download, follow addresses and unpack what nobody pinned.
+        allow_write: Folders that they may write into, beyond those that any config may.
+        checkpoint: ``last``, ``best`` or a step.
+
+    Raises:
+        ConfigError: The config has problems, alone or laid over the session's.
+        SessionError: There is no such session.
+        UserCodeError: The user's code raised.
+    """
+    allowlist = Allowlist(trust, allow_download, allow_write)
+    request = Request(source, EvaluationSpec, settings, allowlist, checkpoint)
+    wish = request.wish
+
+    def used(spec: Spec) -> list[str]:
+        for index, name in enumerate(wish.validation_pipelines or []):
+            request.expect_pipeline(spec, name, ("validation_pipelines", index))
+        names = wish.validation_pipelines or spec.default_validation
+        request.expect_steps(wish.eval_steps, names)
+        return names
+
+    def wanted(spec: Spec, name: str) -> Iterator[Key]:
+        return wanted_by(spec, spec.initialize.pipelines[name])
+
+    def opened() -> tuple[Session, list[str]]:
+        spec = request.spec(used, wanted)
+        names = used(spec)
+        if not names:
+            raise ConfigError(
+                "the last stage has no validation pipeline; an evaluation config can name some"
+            )
+        session = request.open(spec, [key for name in names for key in wanted(spec, name)])
+        for name in names:
+            pipeline = spec.initialize.pipelines[name]
+            session.pipelines[name] = build_pipeline(session.builder, name, pipeline)
+        request.restore(session)
+        request.tell_changes(spec)
+        return session, names
+
+    session, names = request.first_usable(opened)
+    return session.evaluate(names, wish.eval_steps, reporter, stop)

@@ -1,0 +1,298 @@
+"""What stands where in a session folder, and what is written there once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchassistant.assembly import FittedArtifacts
+from torchassistant.config import Diagnostics, Spec, as_data, read, spec_of
+from torchassistant.config.reader import MAX_BYTES
+from torchassistant.errors import SessionError, listing, say, shown_path
+from torchassistant.files import Unsound
+from torchassistant.session.append_only_logs import CHANGES, COPIES, METRICS, Logs
+from torchassistant.session.checkpoint_bundle import CheckpointBundle, read_state
+from torchassistant.session.checkpoint_manager import best_of
+from torchassistant.session.checkpoints import LAST, Checkpoint, Checkpoints
+from torchassistant.session.durable_files import (
+    ASIDE,
+    as_json,
+    differing,
+    fingerprint,
+    holds,
+    read_json,
+    read_tensors,
+    refuse_links,
+    replace_file,
+    replace_tensors,
+)
+from torchassistant.session.environment import ENVIRONMENT
+from torchassistant.session.lock import is_held
+from torchassistant.session.manifest import Fingerprints
+from torchassistant.session.state_schema import CODE, SPEC, stored_spec
+from torchassistant.session.wrong_folder import why_no_session
+
+STATIC, CHECKPOINTS = "static", "checkpoints"
+_OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS, COPIES)
+_OPTIONAL = ("profile",)
+"""What a session may have besides, and is nobody's but the session's."""
+
+
+class SessionFolder:
+    """A folder that holds one training run.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).absolute()  # code of the user may change the working directory
+        self.spec = self.path / SPEC
+        self.environment = self.path / ENVIRONMENT
+        self.splits = self.path / STATIC / "splits"
+        self.preprocessors = self.path / STATIC / "preprocessors"
+        self.checkpoints = Checkpoints(self.path / CHECKPOINTS)
+        self.weights = Checkpoints(self.path / CHECKPOINTS, with_logs=False)
+        self.weights.unusable = self.checkpoints.unusable
+
+    def create(
+        self, spec: Spec, fitted: FittedArtifacts, environment: dict[str, Any]
+    ) -> Fingerprints:
+        """Write what never changes again, and the folders of the rest.
+
+        Returns:
+            The fingerprints of what never changes.
+        """
+        for name in (STATIC, CHECKPOINTS, METRICS, COPIES):
+            (self.path / name).mkdir()
+        contents = CheckpointBundle()
+        contents.add_json(ENVIRONMENT, environment)
+        for split, indices in fitted.splits.items():
+            tensors = {str(position): part for position, part in enumerate(indices)}
+            contents.add_tensors(f"{STATIC}/splits/{split}", tensors)
+        for name, state in fitted.preprocessors.items():
+            what = f'the preprocessor "{name}"'
+            contents.add_state(f"{STATIC}/preprocessors/{name}", state, what)
+        names = contents.write(self.path)
+        fixed = {name: fingerprint(self.path / name) for name in names}
+        replace_file(self.spec, as_json(as_data(spec)))
+        return fixed
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a session, be it sound or not."""
+        return self.spec.exists() or bool(self.checkpoints.names())
+
+    def expect_nothing_else(self) -> None:
+        """See that the folder is a session's, and holds nothing that is not.
+
+        Raises:
+            SessionError: It is something else; or there is something in it that no session has.
+        """
+        path = shown_path(self.path)
+        whole = (self.spec, self.environment, self.checkpoints.folder)
+        if self.path.is_symlink():
+            raise SessionError(f"{self.path.name} is a link to {path}, and is not replaced")
+        if not all(part.exists() for part in whole):
+            raise SessionError(f"{path} is no whole session, and is not replaced")
+        refuse_links(self.path, _OURS)
+        strange = sorted(self._strange())
+        if strange:
+            raise SessionError(
+                f"{path} is not replaced: it holds what is not of the session, {listing(strange)}"
+            )
+
+    def _strange(self) -> Iterator[str]:
+        """The files and folders in it that no session has, by their path below it."""
+        known = (*_OURS, *_OPTIONAL)
+        yield from (p.name for p in self.path.iterdir() if p.name not in known and not _may_stay(p))
+        for folder, others in ((METRICS, ()), (COPIES, (CHANGES,))):
+            inside = self.path / folder
+            for path in inside.iterdir() if inside.is_dir() else ():
+                ours = path.suffix == ".csv" and path.stem.isdecimal()
+                if not (ours or path.name in others or _may_stay(path)):
+                    yield f"{folder}/{path.name}"
+        names = self.checkpoints.names()
+        for path in self.checkpoints.folder.iterdir():
+            if path.name not in names and not _may_stay(path):
+                yield f"{CHECKPOINTS}/{path.name}"
+
+    def sound(self, which: str = LAST, with_logs: bool = True) -> Checkpoint:
+        """A checkpoint that is as it was written, in a session that is so too.
+
+        Args:
+            which: ``last``, ``best``, or a step.
+            with_logs: Whether the history is needed too.
+
+        Raises:
+            SessionError: This is no session folder; or it is damaged, so that it cannot be used.
+        """
+        if not self.is_there:
+            raise SessionError(why_no_session(self.path))
+        refuse_links(self.path, _OURS)
+        checkpoints = self.checkpoints if with_logs else self.weights
+        best = None
+        if which != LAST:
+            newest = spec_of(self.read_spec(checkpoints.newest_sound()))
+            best = None if newest is None else best_of(newest.checkpoints)
+        checkpoint = checkpoints.chosen(which, best)
+        fixed = checkpoint.manifest.fixed
+        wrong = dict(
+            differing(self.path, {n: f for n, f in fixed.items() if not is_held(self.path / n)})
+        )
+        told = wrong.pop(ENVIRONMENT, None)
+        if wrong:
+            sentences = (f"{shown_path(self.path / name)} {how}" for name, how in wrong.items())
+            raise SessionError(*sentences)
+        if told is not None:
+            # Nothing is read from it but by people.
+            _warn(f"{shown_path(self.environment)} {told}")
+        return checkpoint
+
+    def usable(self, which: str = LAST, with_logs: bool = True) -> Checkpoint:
+        """A sound checkpoint, and none that turned out to be unusable; see :meth:`sound`.
+
+        Raises:
+            Unusable: There is none but such; this is why the newest of them is.
+            SessionError: There is none for other reasons, as :meth:`sound` says.
+        """
+        try:
+            return self.sound(which, with_logs)
+        except SessionError:
+            first = next(iter(self.checkpoints.unusable.values()), None)
+            if first is None:
+                raise
+            raise first from first.__cause__
+
+    def read_spec(self, checkpoint: Checkpoint, settings: Sequence[str] = ()) -> Diagnostics:
+        """The config of a state, as it was checked and completed.
+
+        Args:
+            checkpoint: The state.
+            settings: What is to be changed in it, each as ``PATH=VALUE``.
+        """
+        text = checkpoint.manifest.text(SPEC)
+        is_shown = len(text) <= MAX_BYTES and holds(self.spec, text)
+        # Variables are put in already; a "${" that is left is text.
+        source = shown_path(self.spec) if is_shown else stored_spec(checkpoint.manifest)
+        return read(source, settings, variables=False)
+
+    def code(self, checkpoint: Checkpoint) -> dict[str, dict[str, str]]:
+        """The source of the user's code as it was."""
+        try:
+            return dict(read_json(checkpoint.path / CODE))
+        except Unsound as error:
+            raise SessionError(f"{shown_path(checkpoint.path / CODE)} {error}") from None
+
+    def logs(self, checkpoint: Checkpoint) -> Logs:
+        """The history, and what was changed, up to a state."""
+        return Logs(self.path, checkpoint.logs)
+
+    def tell_damage(self, checkpoint: Checkpoint, logs: Logs) -> None:
+        """Warn of what is not as the checkpoint has it; training puts it back."""
+        for line in logs.damage(checkpoint.manifest.has_logs):
+            _warn(line)
+        begins = holds(self.spec, checkpoint.manifest.text(SPEC))
+        if begins is None:
+            _warn(f"{shown_path(self.spec)} is missing, or cannot be read; the checkpoint has it")
+        elif not begins:
+            _warn(
+                f"{shown_path(self.spec)} is not as the checkpoint has it, which counts; what is "
+                "to be changed can be given as --set"
+            )
+
+    def mirror(self, spec: bytes) -> None:
+        """Bring ``spec.json`` to a state; what a checkpoint has of it is what counts.
+
+        Raises:
+            OSError: It could not be written.
+            SessionError: A link or a folder stands in its place.
+        """
+        refuse_links(self.path, (SPEC,))
+        if self.spec.is_dir():
+            raise SessionError(f"{shown_path(self.spec)} is a folder, and no regular file")
+        if not holds(self.spec, spec):
+            replace_file(self.spec, spec)
+
+    def fitted(self, checkpoint: Checkpoint) -> FittedArtifacts:
+        """The split indices, and the states of the fitted preprocessors."""
+        fitted = FittedArtifacts()
+        fixed = checkpoint.manifest.fixed
+        for name in sorted(fixed):
+            path = self.path / name
+            split = self._split_of(name)
+            try:
+                if split is not None:
+                    fitted.splits[split] = _indices(read_tensors(path))
+                elif path.parent == self.preprocessors and path.suffix == ".json":
+                    has_tensors = f"{name.removesuffix('.json')}.safetensors" in fixed
+                    state = read_state(self.preprocessors, path.stem, has_tensors)
+                    fitted.preprocessors[path.stem] = state
+            except Unsound as error:
+                raise SessionError(f"{shown_path(path)} {error}") from None
+            except OSError as error:
+                message = f"{shown_path(path)} cannot be read: {error.strerror}"
+                raise SessionError(message) from error
+        return fitted
+
+    def add_splits(
+        self, fixed: Fingerprints, splits: Mapping[str, list[torch.Tensor]], step: int
+    ) -> Fingerprints:
+        """Store splits that were drawn again, beside those that older states were trained with.
+
+        Returns:
+            The fingerprints of what never changes from now on.
+        """
+        kept = dict(fixed)
+        for split, indices in splits.items():
+            for name in [n for n in kept if self._split_of(n) == split]:
+                del kept[name]
+            path = self.splits / f"since {step}" / f"{split}.safetensors"
+            replace_tensors(path, {str(i): part for i, part in enumerate(indices)})
+            kept[path.relative_to(self.path).as_posix()] = fingerprint(path)
+        return kept
+
+    def _split_of(self, name: str) -> str | None:
+        """The split that a file of the session holds."""
+        path = self.path / name
+        if path.suffix != ".safetensors":
+            return None
+        return path.stem if self.splits in (path.parent, path.parent.parent) else None
+
+
+def _indices(tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+    """The slices of a split.
+
+    Raises:
+        Unsound: They are none.
+    """
+    slices = [tensors.get(str(position)) for position in range(len(tensors))]
+    found = [part for part in slices if part is not None]
+    if len(found) != len(tensors) or not all(
+        part.dtype is torch.int64 and part.ndim == 1 and len(part) for part in found
+    ):
+        raise Unsound("holds no slices of a split")
+    # Of all examples, each once: then none is beyond the end of the dataset.
+    everything = torch.cat(found) if found else torch.zeros(0, dtype=torch.int64)
+    count = len(everything)
+    met = torch.zeros(count, dtype=torch.bool)
+    if count and int(everything.min()) >= 0 and int(everything.max()) < count:
+        met[everything] = True
+    if not count or not bool(met.all()):
+        raise Unsound(f"holds no split of {count} examples")
+    return found
+
+
+_LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+def _may_stay(path: Path) -> bool:
+    """Whether nobody misses it: a process that died has left it there, or a file manager."""
+    return path.name.startswith((ASIDE, "._")) or path.name in _LITTER
+
+
+def _warn(sentence: str) -> None:
+    say(f"warning: {sentence}")

@@ -1,0 +1,276 @@
+"""Whether what a checkpoint holds has the form in which states are written.
+
+Its digests say that nothing has changed since somebody wrote it, and nothing of who that was. All
+of it is read here before any of it is used: what is sealed and malformed is answered as what is
+damaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchassistant.config import Spec, read, spec_of
+from torchassistant.data.rng import expect_random_state
+from torchassistant.data.sampler_state import is_memory
+from torchassistant.errors import ConfigError
+from torchassistant.files import Unsound, parsed_json
+from torchassistant.session.append_only_logs import METRICS, is_log
+from torchassistant.session.checkpoint_bundle import read_state
+from torchassistant.session.durable_files import read_json, read_tensors
+from torchassistant.session.history import parsed_rows
+from torchassistant.session.manifest import Damaged, Manifest
+from torchassistant.training import Progress, Row
+from torchassistant.training.progress import PassProgress
+
+SPEC, CODE, STATE = "spec.json", "code.json", "state"
+
+_MOST = 2**63 - 1
+
+_SECTIONS = {
+    2: ("generators", "samplers", "training", "modules", "buffers", "extra state"),
+    3: ("generators", "samplers", "training", "results", "buffers", "extra_state"),
+}
+
+
+def stored_state(folder: Path, name: str, has_tensors: bool) -> Any:
+    """The state that was added to a checkpoint under a name.
+
+    Raises:
+        FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
+        Damaged: It is not as states are written.
+    """
+    with _blaming(f"{name}.json"):
+        return read_state(folder, name, has_tensors)
+
+
+def stored_tensors(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    """The tensors that were added to a checkpoint under a name.
+
+    Raises:
+        FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
+        Damaged: They are not as tensors are written.
+    """
+    with _blaming(f"{name}.safetensors"):
+        return read_tensors(folder / f"{name}.safetensors")
+
+
+def stored_spec(manifest: Manifest) -> dict[str, Any]:
+    """The config that a state was saved with, as data.
+
+    Raises:
+        Damaged: It is no object of JSON.
+    """
+    with _blaming(SPEC):
+        data = parsed_json(manifest.text(SPEC))
+        _expect(isinstance(data, dict), "is no config")
+    return dict(data)
+
+
+def expect_form(folder: Path, manifest: Manifest, logs: Mapping[str, bytes] | None) -> None:
+    """See that all that a checkpoint holds has the form in which states are written.
+
+    Args:
+        folder: Its folder.
+        manifest: What it says that it holds; the files are as it says.
+        logs: The history up to it, by names of files; None where it is not needed.
+
+    Raises:
+        FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
+        Damaged: It has not; the message names the file.
+    """
+    _expect_files(manifest)
+    spec = _spec(manifest)
+    rows = None if logs is None else dict(_rows(logs))
+    with _blaming(CODE):
+        _expect_code(read_json(folder / CODE))
+    for name in manifest.files:
+        group, _, rest = name.partition("/")
+        if group == "optimizers" and rest.endswith(".json"):
+            key = name.removesuffix(".json")
+            state = stored_state(folder, key, f"{key}.safetensors" in manifest.files)
+            with _blaming(name):
+                _expect_optimizer(state)
+    state = stored_state(folder, STATE, f"{STATE}.safetensors" in manifest.files)
+    with _blaming(f"{STATE}.json"):
+        _expect_state(state, manifest.format)
+        progress = _progress(state["progress"])
+        _expect_to_fit(progress, int(folder.name.partition("-")[0]), spec, rows)
+
+
+class _blaming:
+    """What raises in here is wrong with a file of the checkpoint."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Unsound):
+            raise Damaged(f"{self.name} {error}") from None
+
+
+def _expect(holds: bool, what: str) -> None:
+    if not holds:
+        raise Unsound(what)
+
+
+def _expect_files(manifest: Manifest) -> None:
+    for name in (f"{STATE}.json", CODE):
+        if name not in manifest.files:
+            raise Damaged(f"{name} is missing in its manifest")
+    for name, told in manifest.session.items() if manifest.has_logs else ():
+        if is_log(name) or ("text" in told and name != SPEC):
+            raise Damaged(f"its manifest tells of {name} as earlier versions did")
+
+
+def _spec(manifest: Manifest) -> Spec:
+    data = stored_spec(manifest)
+    try:
+        diagnostics = read(data, variables=False)
+        spec = spec_of(diagnostics)
+        diagnostics.raise_if_any()
+    except ConfigError as error:
+        raise Damaged(f"{SPEC} is no config that can be used: {error.problems[0]}") from None
+    assert spec is not None, "what is past repair has problems"
+    return spec
+
+
+def _rows(logs: Mapping[str, bytes]) -> Iterator[tuple[int, list[Row]]]:
+    for name, text in logs.items():
+        if name.startswith(f"{METRICS}/"):
+            with _blaming(name):
+                yield int(Path(name).stem), parsed_rows(text)
+
+
+def _expect_code(code: Any) -> None:
+    is_table = isinstance(code, dict) and all(isinstance(found, dict) for found in code.values())
+    texts = (text for found in code.values() for text in found.values()) if is_table else ()
+    _expect(is_table and all(isinstance(t, str) for t in texts), "is no table of source code")
+
+
+def _expect_optimizer(state: Any) -> None:
+    groups = state.get("param_groups") if isinstance(state, dict) else None
+    _expect(
+        isinstance(groups, list)
+        and all(isinstance(g, dict) and isinstance(g.get("params"), list) for g in groups)
+        and all(type(index) is int for g in groups for index in g["params"])
+        and isinstance(state.get("state"), dict)
+        and all(isinstance(own, dict) for own in state["state"].values()),
+        "is no state of an optimizer",
+    )
+
+
+def _expect_state(state: Any, written: int) -> None:
+    _expect(isinstance(state, dict), "is no state of a session")
+    sections = _SECTIONS[min(written, max(_SECTIONS))]
+    for key in ("progress", "random", "environment", *sections):
+        _expect(isinstance(state.get(key), dict), f'has no table "{key}"')
+        _expect(all(isinstance(name, str) for name in state[key]), f'has no names in "{key}"')
+    unknown = sorted(state.keys() - {"progress", "random", "environment", *sections})
+    _expect(not unknown, f"has a section that nobody knows, {unknown[:1]}")
+    tables = [state["environment"], *filter(_is_table, state["environment"].values())]
+    plain = (str, int, float, type(None))
+    _expect(
+        all(isinstance(v, plain) or _is_table(v) for table in tables for v in table.values()),
+        "does not say under what it was saved",
+    )
+    buffers, extra = state["buffers"], state[sections[-1]]
+    for key, own in buffers.items():
+        _expect(
+            _is_table(own, lambda value: value is None or isinstance(value, torch.Tensor)),
+            f'has no buffers of "{key}"',
+        )
+    for key, own in extra.items():
+        _expect(_is_table(own), f'has no table for "{key}"')
+    for key, own in state["samplers"].items():
+        _expect(is_memory(own), f'has no state of the sampler of "{key}"')
+    try:
+        expect_random_state(state["random"])
+    except Exception as error:
+        raise Unsound(f"has no state of random number generators ({error})") from None
+
+
+def _progress(data: dict[str, Any]) -> Progress:
+    """How far a run had come.
+
+    Raises:
+        Unsound: That is not what it says.
+    """
+    what = "does not say how far the run had come"
+    counts = {key: value for key, value in data.items() if key != "within"}
+    _expect(counts.keys() == {f.name for f in fields(Progress)} - {"within"}, what)
+    _expect(all(_is_count(value) for value in counts.values()), what)
+    within = data.get("within")
+    if within is not None:
+        _expect(_is_table(within) and within.keys() == {"iterations", "seconds", "passes"}, what)
+        _expect(_is_count(within["iterations"]) and _is_seconds(within["seconds"]), what)
+        _expect(_is_table(within["passes"], _is_pass), what)
+    return Progress.of(data)
+
+
+def _is_pass(data: Any) -> bool:
+    known = {f.name for f in fields(PassProgress)}
+    if not _is_table(data) or not {"batches", "done", "losses"} <= data.keys() <= known:
+        return False
+    loaders = data.get("data")
+    return (
+        _is_count(data["batches"])
+        and type(data["done"]) is bool
+        and _is_count(data.get("skipped", 0))
+        and _is_table(data["losses"], _is_mean)
+        and (loaders is None or _is_table(loaders, is_memory))
+    )
+
+
+def _is_mean(data: Any) -> bool:
+    is_pair = isinstance(data, (list, tuple)) and len(data) == 2
+    return is_pair and all(map(_is_number, data)) and abs(data[1]) <= _MOST
+
+
+def _is_number(value: Any) -> bool:
+    """Whether something is a number that is a float, or becomes one."""
+    return type(value) is float or (type(value) is int and abs(value) <= _MOST)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _MOST
+
+
+def _is_seconds(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= _MOST
+
+
+def _is_table(value: Any, fits: Callable[[Any], bool] = lambda value: True) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(key, str) and fits(item) for key, item in value.items()
+    )
+
+
+def _expect_to_fit(
+    progress: Progress, step: int, spec: Spec, rows: Mapping[int, list[Row]] | None
+) -> None:
+    """See that the progress fits what else is stored."""
+    stages = spec.train.stages
+    _expect(progress.step == step, f"is of iteration {progress.step}, and its folder of {step}")
+    _expect(
+        progress.stage <= len(stages),
+        f"is of stage {progress.stage + 1}, and there are {len(stages)}",
+    )
+    begun = max(rows, default=0) if rows else 0
+    _expect(begun < max(len(stages), 1), f"has a history of stage {begun + 1}")
+    epochs = progress.epoch if rows is None else sum(map(len, rows.values()))
+    _expect(
+        progress.epoch == epochs and progress.stage_epoch <= epochs,
+        f"is of epoch {progress.epoch}, and the history has {epochs}",
+    )
+    _expect(progress.stage_step <= progress.step, "has more iterations of a stage than of all")
+    trained = {name for stage in stages for name in stage.training_pipelines}
+    passes = progress.within.passes if progress.within is not None else {}
+    _expect(passes.keys() <= trained, "has come half through what is no pipeline")

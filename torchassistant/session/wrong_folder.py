@@ -1,0 +1,79 @@
+"""What somebody named in place of a session folder, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from torchassistant.config.config_kinds import is_session, kind_of
+from torchassistant.config.reader import read_file
+from torchassistant.config.spec import Spec
+from torchassistant.config.variables import substitute
+from torchassistant.errors import ConfigError, listing, nearest, shown_path
+
+
+def folder_for(session_dir: Any, file: str) -> Path | None:
+    """The folder of the session of a config.
+
+    Args:
+        session_dir: What the config says of it; None where it says nothing.
+        file: The file of the config; empty where there is none.
+    """
+    if session_dir is None:
+        return Path("sessions", Path(file).stem) if file else None
+    return Path(session_dir) if isinstance(session_dir, (str, Path)) and session_dir else None
+
+
+def why_no_session(path: Path) -> str:
+    """A sentence for somebody who named no session folder."""
+    name = shown_path(path)
+    around = next((shown_path(parent) for parent in path.parents if is_session(parent)), None)
+    if around is not None and path.exists():
+        return f"{name} is no session folder; it is a part of the session {around}"
+    if path.is_dir():
+        inside = [shown_path(folder) for folder in _folders(path) if is_session(folder)]
+        several = "s" if len(inside) > 1 else ""
+        holds = (
+            f"it holds the session{several} {listing(inside)}" if inside else "it has no spec.json"
+        )
+        return f"{name} is no session folder ({holds})"
+    if path.is_file():
+        return f"{name} is {_file(path)}"
+    if os.path.lexists(path):
+        return f"{name} is no folder, and so no session (init.py makes one)"
+    meant = nearest(path.name, [f.name for f in _folders(path.parent) if is_session(f)])
+    hint = f'; did you mean "{shown_path(path.parent / meant)}"?' if meant else ""
+    return f"{name} does not exist (init.py makes one){hint}"
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(path) as entries:
+            yield from (Path(entry.path) for entry in entries if entry.is_dir())
+    except OSError:
+        return
+
+
+def _file(path: Path) -> str:
+    """What a file is, and where the session is that it is about."""
+    try:
+        tree = read_file(path).tree
+    except ConfigError:
+        tree = None
+    if not isinstance(tree, dict) or not tree.keys() & {"initialize", "session_dir"}:
+        return "a file, and no session folder (init.py makes one)"
+    substitute(tree, os.environ, lambda message, at: None)
+    kind = kind_of(tree)
+    noun = "a config" if kind is None else kind.noun
+    session = folder_for(tree.get("session_dir"), str(path))
+    is_training = kind is None or kind.block is Spec
+    if session is None:
+        return f"{noun}, and no session folder"
+    if is_session(session):
+        return f"{noun}, and no session folder; {shown_path(session)} is its session"
+    if is_training:
+        makes = f"init.py {shown_path(path)} makes the session, {shown_path(session)}"
+        return f"{noun}, and no session folder; {makes}"
+    return f"{noun}, and no session folder; the session that it is for, {session}, does not exist"

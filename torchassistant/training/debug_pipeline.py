@@ -1,0 +1,78 @@
+"""A look at the models in the middle of training, which leaves no trace in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from torchassistant.data.object_rngs import own_seeded
+from torchassistant.data.rng import derived, seeded
+from torchassistant.errors import UserCodeError, UserError, blaming
+from torchassistant.graph import BatchGraph, evaluating
+from torchassistant.training.inference import chosen
+from torchassistant.training.pipeline import InputSource, evaluation_data, rng_holders_of
+from torchassistant.training.precision import Precision
+from torchassistant.training.state_guard import unchanged
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DebugPipeline:
+    """Runs a graph every so often, without gradient, and hands some columns to a device.
+
+    Args:
+        name: For messages, and for its random numbers.
+        graph: What is run, in eval mode.
+        inputs: What feeds each port; read from its beginning each time.
+        iterations: Batches that are run each time.
+        interval: It runs every so many iterations of training.
+        keys: The columns that are kept.
+        postprocessor: Called with the kept columns; None hands them on as they are.
+        device: Called with the result.
+        seed: What its random numbers follow from.
+        precision: Of its forward passes.
+    """
+
+    name: str
+    graph: BatchGraph
+    inputs: Sequence[InputSource]
+    iterations: int
+    interval: int
+    keys: Sequence[str]
+    postprocessor: Callable[[dict[str, Any]], Any] | None
+    device: Callable[[Any], Any]
+    seed: int
+    precision: Precision = field(default_factory=Precision)
+
+    def run(self, step: int) -> None:
+        """Run, at a step of training; random numbers follow from the seed, the name, the step."""
+        plan = self.graph.for_evaluation()
+        seed = derived(self.seed, "debug", self.name, step)
+        parts = [part for p in self.graph.processors.values() for part in p.parts]
+        rng_holders = rng_holders_of(self.inputs) | {
+            f"part {i}": part for i, part in enumerate(parts)
+        }
+        try:
+            with (
+                unchanged(rng_holders, lightly=True),
+                closing(evaluation_data(self.inputs, derived(self.seed, self.name))) as data,
+                seeded(seed),
+                own_seeded(rng_holders, seed),
+                evaluating(self.graph.reached),
+                closing(data.frames(0)) as given,
+            ):
+                for number, frames in enumerate(islice(given, self.iterations)):
+                    try:
+                        with self.precision.forward():
+                            plan.run(frames)
+                    except (UserError, UserCodeError) as error:
+                        raise data.explained(error, [number], frames) from error.__cause__
+                    result: Any = chosen(frames, self.graph, self.keys)
+                    with blaming("what is done with the results"):
+                        if self.postprocessor is not None:
+                            result = self.postprocessor(result)
+                        self.device(result)
+        except UserCodeError as error:
+            raise error.within(f'the debug pipeline "{self.name}"') from error.__cause__

@@ -1,0 +1,217 @@
+"""Losses and gradients that are not finite: seen before they do harm, and explained.
+
+On the CPU a loss is looked at before the backward pass, and the gradients before the step. On a
+GPU nothing waits for the device: the answer is copied to the host behind the computation, and is
+read when it has arrived, an iteration or two later, or before anything is saved. By then weights
+in memory may be spoilt, and none that are saved are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch.optim import Optimizer
+
+from torchassistant.data import MultiLoader
+from torchassistant.errors import DataError
+from torchassistant.frames import Frames
+from torchassistant.graph import BatchGraph
+from torchassistant.training.optimizer_calls import parameters_of
+
+_MOST_INDICES = 256
+
+
+class NotFinite(DataError):
+    """A loss, or a gradient, became infinite or NaN."""
+
+
+class Batch(NamedTuple):
+    """One batch in training, as far as an explanation needs it.
+
+    Args:
+        iteration: The iteration over all stages, from 1.
+        numbers: The places of the batches in their epoch, from 0.
+        frames: Of all ports and processors.
+        losses: Each with its display name, the processor it is computed from, its value, and more.
+    """
+
+    iteration: int
+    numbers: range
+    frames: Frames
+    losses: Sequence[tuple[Any, ...]]
+
+
+class NanGuard:
+    """Looks at the losses and gradients of one pipeline.
+
+    Args:
+        optimizers: Those that step in it.
+        waits: Whether to wait for a GPU's answer in every iteration, so that a step can be left
+            out.
+    """
+
+    def __init__(self, optimizers: Sequence[Optimizer], waits: bool) -> None:
+        self.by_device: dict[torch.device, list[torch.Tensor]] = {}
+        for parameter in parameters_of(optimizers):
+            self.by_device.setdefault(parameter.device, []).append(parameter)
+        is_late = not waits and any(device.type == "cuda" for device in self.by_device)
+        self.late = _Late() if is_late else None
+        self.ones = {
+            device: torch.ones((), dtype=torch.float32, device=device) for device in self.by_device
+        }
+        self.odd: set[torch.device] = set()  # where some gradients are sparse or complex
+        self.found = {
+            device: torch.zeros((), dtype=torch.float32, device=device) for device in self.by_device
+        }
+
+    def passes_loss(self, total: torch.Tensor) -> bool:
+        """Whether the sum of the losses is finite; on a GPU it is, until it is known."""
+        return self.late is not None or math.isfinite(total.item())
+
+    def passes_gradients(self, total: torch.Tensor, batch: Batch) -> bool:
+        """Whether every gradient is finite; on a GPU they are, until it is known."""
+        for device, parameters in self.by_device.items():
+            self._look_at(device, [g for p in parameters if (g := p.grad) is not None])
+        if self.late is not None:
+            self.look_later_at(total, batch)
+            return True
+        passes = True
+        for found in self.found.values():
+            if found.item():
+                found.zero_()
+                passes = False
+        return passes
+
+    def look_later_at(self, total: torch.Tensor, batch: Batch) -> None:
+        """Ask a GPU about the sum of the losses, and about what was noted of gradients."""
+        if self.late is not None:
+            flags = [f.to(total.device, non_blocking=True) for f in self.found.values()]
+            self.late.ask(sum(flags, start=(~total.isfinite()).float()), batch)
+
+    def overdue(self, everything: bool = False) -> Batch | None:
+        """The first batch that is known by now to have been not finite, if there is one.
+
+        Args:
+            everything: Wait for the answers that are still on their way.
+        """
+        return self.late.answer(everything) if self.late is not None else None
+
+    def _look_at(self, device: torch.device, gradients: list[torch.Tensor]) -> None:
+        """Note on the device whether one of the gradients is not finite."""
+        found = self.found[device]
+        if device not in self.odd:
+            try:
+                # Multiplies each gradient by one, in one pass over all: torch has nothing cheaper.
+                torch._amp_foreach_non_finite_check_and_unscale_(
+                    gradients, found, self.ones[device]
+                )
+                return
+            except RuntimeError:
+                self.odd.add(device)
+        for gradient in gradients:
+            values = gradient.coalesce().values() if gradient.is_sparse else gradient
+            torch.maximum(found, (~values.isfinite()).any().float(), out=found)
+
+
+class _Late:
+    """Answers that are on their way from a GPU."""
+
+    def __init__(self) -> None:
+        self.asked: deque[tuple[Batch, torch.Tensor, Any]] = deque()
+
+    def ask(self, bad: torch.Tensor, batch: Batch) -> None:
+        host = torch.empty(bad.shape, dtype=bad.dtype, pin_memory=True)
+        host.copy_(bad, non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+        self.asked.append((batch, host, event))
+
+    def answer(self, everything: bool) -> Batch | None:
+        while self.asked:
+            batch, host, event = self.asked[0]
+            if not everything and not event.query():
+                return None
+            event.synchronize()
+            self.asked.popleft()
+            if bool(host):
+                return batch
+        return None
+
+
+def explained(batch: Batch, pipeline: str, graph: BatchGraph, data: MultiLoader) -> NotFinite:
+    """What was not finite, where it began, and with which examples."""
+    bad = [(name, value.item()) for name, _, value, *_ in batch.losses if not _is_finite(value)]
+    if bad:
+        what = " and ".join(f'the loss "{name}" is {value}' for name, value in bad)
+        read = dict.fromkeys(n for _, n, value, *_ in batch.losses if not _is_finite(value))
+        where = _first_output(graph, batch.frames, read)
+    else:
+        what, where = "a gradient is not finite, though every loss is", _gradients(graph)
+    return NotFinite(
+        f'{what}, in iteration {batch.iteration} of the pipeline "{pipeline}": {where}; '
+        f'{_examples(data, batch.numbers)}; nothing was changed by it ("on_nonfinite": "skip" '
+        "leaves such batches out)"
+    )
+
+
+def _first_output(graph: BatchGraph, frames: Frames, read: Iterable[str]) -> str:
+    for port in graph.ports:
+        for name, column in frames.get(port, {}).items():
+            if not _is_finite(column):
+                return f'the column "{name}" of the batch is not finite itself'
+    for name, processor in graph.processors.items():
+        for node in processor.nodes:
+            for output in node.outputs:
+                if not _is_finite(frames.get(name, {}).get(output)):
+                    return (
+                        f'the first output that is not finite is "{output}" of the node '
+                        f'"{node.name}" of "{name}"'
+                    )
+    nodes = [
+        f'"{n.name}"' for name in graph.processors if name in read for n in _nodes(graph, name)
+    ]
+    return f"every output of the nodes ({', '.join(nodes)}) is finite; the loss itself is not"
+
+
+def _nodes(graph: BatchGraph, processor: str) -> Sequence[Any]:
+    return graph.processors[processor].nodes
+
+
+def _gradients(graph: BatchGraph) -> str:
+    """The nodes whose gradients are not finite, the last one first: gradient flows backwards."""
+    nodes = [
+        f'"{node.name}" of "{name}"'
+        for name, processor in graph.processors.items()
+        for node in processor.nodes
+        if any(not _is_finite(p.grad) for p in node.model.parameters())
+    ]
+    if not nodes:
+        return "which node it began in cannot be told any more"
+    return f"it is that of the node {' and '.join(reversed(nodes))}"
+
+
+def _examples(data: MultiLoader, numbers: range) -> str:
+    said = []
+    for port in data.ports:
+        found = [port.loader.examples_of(number) for number in numbers]
+        indices = [index for some in found for index in some or ()]
+        if None in found:
+            continue
+        shown = ", ".join(map(str, indices[:_MOST_INDICES]))
+        more = f", … ({len(indices)} in all)" if len(indices) > _MOST_INDICES else ""
+        said.append(f'{shown}{more} of "{port.dataset or port.source}"')
+    batches = "the batch has" if len(numbers) == 1 else f"the {len(numbers)} batches have"
+    if not said:
+        return f"it is batch {numbers.start + 1} of its epoch"
+    return f"{batches} the examples {' and '.join(said)} (counted from 0)"
+
+
+def _is_finite(value: Any) -> bool:
+    if not isinstance(value, torch.Tensor) or not (value.is_floating_point() or value.is_complex()):
+        return True
+    values = value.detach()
+    return bool((values.coalesce().values() if values.is_sparse else values).isfinite().all())

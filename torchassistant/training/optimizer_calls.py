@@ -1,0 +1,114 @@
+"""The two calls of an optimizer in an iteration, without what torch puts around them for profilers.
+
+And what there is to say of optimizers, schedulers and clippers that cannot do their part.
+
+A record for the profiler is made around every ``step`` and ``zero_grad``, whether one runs or not;
+for a small network it takes longer than the update itself. Where a profiler or a hook is there, the
+optimizer's own methods are called.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch.optim import Optimizer, optimizer
+
+from torchassistant.errors import DataError, UserCodeError, UserError
+from torchassistant.ownership import is_from_users_code
+from torchassistant.training.without_dynamo import without_gradient
+
+Call = Callable[[], Any]
+
+_LONGEST = 200
+
+
+def parameters_of(optimizers: Iterable[Optimizer]) -> list[torch.Tensor]:
+    """What optimizers change, each parameter once."""
+    groups = (group for optimizer in optimizers for group in optimizer.param_groups)
+    # By identity: the hash of a tensor says no more, and takes longer.
+    return list({id(p): p for group in groups for p in group["params"]}.values())
+
+
+def needs_closure(step: Callable[..., Any]) -> bool:
+    """Whether the ``step`` of an optimizer cannot be called without an argument.
+
+    Args:
+        step: Bound to its optimizer, or, where that is not built yet, to anything.
+    """
+    try:
+        inspect.signature(step).bind()
+    except TypeError:
+        return True
+    except ValueError:  # what is written in C may tell nothing
+        return False
+    return False
+
+
+NEEDS_CLOSURE = (
+    "needs a closure, which computes the loss again in each step; optimizers whose step() needs no "
+    "argument can be used"
+)
+
+
+def failure(what: str, error: Exception, where: str = "") -> UserError | UserCodeError:
+    """What stopped an update of parameters, as the error of the user's code, or of the config.
+
+    Args:
+        what: What failed, as ``the step of the optimizer "adam"``.
+        error: What was raised.
+        where: A clause for messages, as ``, in the pipeline "fit"``.
+    """
+    if is_from_users_code(error):
+        return UserCodeError(what)
+    return DataError(f"{what}{where}: {first_sentence(error)}")
+
+
+def first_sentence(error: BaseException) -> str:
+    """What an error says, without what libraries list behind it."""
+    line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return line if len(line) <= _LONGEST else line.split(". ")[0]
+
+
+def stepping(target: Optimizer) -> Call:
+    """A call that does what ``target.step()`` does."""
+    whole = type(target).step
+    bare = getattr(whole, "__wrapped__", None)
+    patched = vars(target).get("step")
+    is_known = getattr(whole, "hooked", False) and (
+        patched is None or hasattr(patched, "_wrapped_by_lr_sched")
+    )
+    if bare is None or not is_known:
+        return target.step
+    bare = without_gradient(bare)
+    hooks = (
+        target._optimizer_step_pre_hooks,
+        target._optimizer_step_post_hooks,
+        optimizer._global_optimizer_pre_hooks,
+        optimizer._global_optimizer_post_hooks,
+    )
+
+    def step() -> None:
+        if any(hooks) or torch.autograd._profiler_enabled():  # type: ignore[attr-defined]
+            target.step()
+        else:
+            # A learning rate scheduler asks for it, to warn of the wrong order of steps.
+            target._opt_called = True  # type: ignore[attr-defined]
+            bare(target)
+
+    return step
+
+
+def zeroing(target: Optimizer) -> Call:
+    """A call that does what ``target.zero_grad()`` does."""
+    if type(target).zero_grad is not Optimizer.zero_grad or "zero_grad" in vars(target):
+        return target.zero_grad
+    parameters = parameters_of([target])
+
+    def zero() -> None:
+        for parameter in parameters:
+            parameter.grad = None
+
+    return zero
