@@ -15,12 +15,12 @@ HEADER = """\
 
 Written by `make bench` and `make bench-peers`, from the files in `benchmarks/results/`.
 
-The two sides of a comparison run alternately, in one process or in pairs of processes, and each pair
-gives one ratio: time or memory of TorchAssistant divided by that of the other side. Less is better,
-except for rates ("per second"). The tables show the median over the pairs, and the quartiles in
-brackets; warm-up is excluded. TorchAssistant runs as usual: with its progress bar on a terminal,
-running losses, history and checkpoints. A hand-written loop uses the same dataset, the same
-arguments of the optimizer, torch's `DataLoader` and `default_collate`, and trains on the same
+The two sides of a comparison run alternately, in one process or in pairs of processes, and each
+pair gives one ratio: time or memory of TorchAssistant divided by that of the other side. Less is
+better, except for rates ("per second"). The tables show the median over the pairs, and the
+quartiles in brackets; warm-up is excluded. TorchAssistant runs as usual: with its progress bar on a
+terminal, running losses, history and checkpoints. A hand-written loop uses the same dataset, the
+same arguments of the optimizer, torch's `DataLoader` and `default_collate`, and trains on the same
 batches. "Same weights" says whether both sides ended with the same weights, bit for bit.
 """
 
