@@ -1,4 +1,4 @@
-"""The page of the benchmarks, from the files that are kept: ``python -m benchmarks.report``."""
+"""Writes docs/benchmarks.md from the stored results: ``python -m benchmarks.report``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ HEADER = """\
 
 Written by `make bench` and `make bench-peers`, from the files in `benchmarks/results/`.
 
-Two sides of a comparison run in turn, in one process or in pairs of processes, and each pair gives
-one ratio: time or memory of TorchAssistant over that of the other, so that less is better, but for
-rates ("per second"), of which more is better.
-What stands here is the median over the pairs, and in brackets the quartiles. Warm-up is left out.
-TorchAssistant runs as it does for a person: with its bar on a terminal, running losses, history
-and checkpoints. A loop by hand has the same dataset, the same arguments of the optimizer, torch's
-`DataLoader` and `default_collate`, and meets the same batches; "same weights" says whether both
-have ended with the same weights, bit for bit.
+The two sides of a comparison run alternately, in one process or in pairs of processes, and each
+pair gives one ratio: time or memory of TorchAssistant divided by that of the other side. Less is
+better, except for rates ("per second"). The tables show the median over the pairs, and the
+quartiles in brackets; warm-up is excluded. TorchAssistant runs as usual: with its progress bar on a
+terminal, running losses, history and checkpoints. A hand-written loop uses the same dataset, the
+same arguments of the optimizer, torch's `DataLoader` and `default_collate`, and trains on the same
+batches. "Same weights" says whether both sides ended with the same weights, bit for bit.
 """
 
 

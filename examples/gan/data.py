@@ -1,4 +1,4 @@
-"""Real images, and the noise that the others are made of."""
+"""Real images, and the noise that fake images are made from."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Digits(Dataset[tuple[Tensor, float]]):
 
 
 class Noise(Dataset[tuple[Tensor, float]]):
-    """What the generator makes images of.
+    """The noise that the generator makes images from.
 
     An example is a vector, float32 (size,) of standard normal values, and the label of the image.
 

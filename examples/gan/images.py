@@ -1,4 +1,4 @@
-"""From the columns of a result to images that can be looked at."""
+"""Enlarges the images of a result."""
 
 from __future__ import annotations
 

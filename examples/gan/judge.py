@@ -1,4 +1,4 @@
-"""How good generated digits are, as a classifier of real digits sees them."""
+"""Rates generated digits with a classifier of real digits."""
 
 from __future__ import annotations
 

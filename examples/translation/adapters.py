@@ -1,4 +1,4 @@
-"""What stands between the data, the models and the person: small parts that the configs name."""
+"""Adapters between data, models and text: small functions and classes that the configs name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class TeacherForcing:
-    """Input adapter: the decoder is told the true English words, each one place late."""
+    """Input adapter: the decoder gets the true English words, shifted by one place."""
 
     def __call__(self, frame: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """From the columns ``french`` (B, S) and ``english`` (B, T + 1), both int64."""
@@ -19,7 +19,7 @@ class TeacherForcing:
 
 
 def scores_and_targets(scores: Tensor, english: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores (B, T, V), and the words (B, T) that they are to foretell: all but the start."""
+    """Scores (B, T, V), and the words (B, T) to predict: all but the start."""
     return scores, english[:, 1:]
 
 

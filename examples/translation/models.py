@@ -62,7 +62,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A GRU that says one word after the other, with attention to a memory.
+    """A GRU that generates one word after the other, with attention to a memory.
 
     Args:
         num_words: The size V of the vocabulary.

@@ -1,4 +1,4 @@
-"""What makes the parts importable, and the harness where victims are made: one a test process."""
+"""Makes the test parts importable, and starts one process harness per test process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-# The last bits depend on it, and the processes of one test have to agree.
+# The last bits depend on it, and the processes of one test must agree.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
 
@@ -21,6 +21,6 @@ from process_harness import ProcessHarness  # noqa: E402
 @pytest.fixture(scope="session")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessHarness]:
     """One fork server and its references for all tests of this process."""
-    harness = ProcessHarness(tmp_path_factory.mktemp("lab"))
+    harness = ProcessHarness(tmp_path_factory.mktemp("harness"))
     yield harness
     harness.close()

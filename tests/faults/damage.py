@@ -1,4 +1,4 @@
-"""A session that something in it was changed in: what loading it says, and what it gives."""
+"""Loads sessions with a damaged file: what is reported, and which state is restored."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from cuts import SMALL, trained
 from faults import CHECKPOINT, Tree, checkpoints_of, tree
+from interruptions import SMALL, train
 from process_harness import ProcessHarness
 from safetensors.torch import load
 
@@ -21,108 +21,108 @@ from torchassistant.session import Session
 
 
 @dataclass
-class Patient:
-    """A session in the middle of its second stage, and what it holds when it is well.
+class InterruptedSession:
+    """A session in the middle of its second stage, and its contents before any damage.
 
     Args:
         session: The session folder.
-        whole: Its files.
+        files: Its files, undamaged.
         names: Its checkpoints, the newest last.
         spec: Its config.
         history: The rows of its history.
     """
 
     session: Path
-    whole: Tree
+    files: Tree
     names: list[str]
     spec: Any
     history: Any
 
-    def mend(self) -> list[str]:
-        """Put everything back; gives the names of the files that were not as they should be."""
+    def restore(self) -> list[str]:
+        """Restore all files; returns the names of those that differed."""
         found = tree(self.session)
         odd = sorted(
-            n for n in found.keys() | self.whole.keys() if found.get(n) != self.whole.get(n)
+            n for n in found.keys() | self.files.keys() if found.get(n) != self.files.get(n)
         )
         for name in odd:
             path = self.session / name
-            if name in self.whole:
+            if name in self.files:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(self.whole[name])
+                path.write_bytes(self.files[name])
             else:
                 path.unlink()
         return odd
 
 
-def patient(harness: ProcessHarness, folder: Path, *patches: str) -> Patient:
+def interrupted_session(harness: ProcessHarness, folder: Path, *patches: str) -> InterruptedSession:
     """A session that was stopped in the second epoch of its second stage."""
     path = harness.made(folder, *patches, **SMALL)
-    trained(path, (11, "training"))
+    train(path, (11, "training"))
     session = load_session(path, trust=["fault_parts"])
     names = [checkpoint.name for checkpoint in checkpoints_of(path)]
-    return Patient(path, tree(path), names, as_data(session.spec), session.history)
+    return InterruptedSession(path, tree(path), names, as_data(session.spec), session.history)
 
 
 @dataclass
 class Answer:
-    """What loading a session gave: the session, or why it was refused; and what was told."""
+    """The result of loading a session: the session, or None if it was refused; and the messages."""
 
     session: Session | None
-    told: str
+    messages: str
 
 
 def load_it(folder: Path) -> Answer:
-    """Load a session; whatever is raised but a :class:`UserError` goes on."""
-    with contextlib.redirect_stderr(io.StringIO()) as told:
+    """Load a session; exceptions other than :class:`UserError` propagate."""
+    with contextlib.redirect_stderr(io.StringIO()) as stderr:
         try:
             session = load_session(folder, trust=["fault_parts"])
         except UserError as error:
             return Answer(None, "\n".join([*map(str, error.warnings), str(error)]))
-    return Answer(session, told.getvalue())
+    return Answer(session, stderr.getvalue())
 
 
-def complaint(patient: Patient, name: str) -> str | None:
-    """What is wrong with how a changed file was answered; None where nothing is.
+def complaint(intact: InterruptedSession, name: str) -> str | None:
+    """What is wrong with the reaction to a damaged file; None if nothing is.
 
     Args:
-        patient: A session with one file that is not as it was.
+        intact: A session with one damaged file.
         name: That file.
     """
     try:
-        answer = load_it(patient.session)
+        answer = load_it(intact.session)
     except Exception as error:
         return f"loading raised {type(error).__name__}: {error}"
     checkpoint = name.split("/")[1] if name.startswith("checkpoints/") else ""
     called = checkpoint or Path(name).name
-    old = bool(checkpoint) and checkpoint != patient.names[-1]
-    if not old and called not in answer.told:
+    old = bool(checkpoint) and checkpoint != intact.names[-1]
+    if not old and called not in answer.messages:
         accepted = "refused" if answer.session is None else "accepted"
-        return f"it was {accepted}, and {called} was not named: {answer.told!r}"
+        return f"it was {accepted}, and {called} was not named: {answer.messages!r}"
     may_refuse = name.startswith("static/") or name == "environment.json"
     if answer.session is None:
-        return None if may_refuse else f"it was refused: {answer.told}"
+        return None if may_refuse else f"it was refused: {answer.messages}"
     if name.startswith("static/"):
-        return f"it was loaded: {answer.told}"
-    newest = patient.names[-2 if checkpoint == patient.names[-1] else -1]
-    return wrong_state(patient, answer.session, newest)
+        return f"it was loaded: {answer.messages}"
+    newest = intact.names[-2 if checkpoint == intact.names[-1] else -1]
+    return wrong_state(intact, answer.session, newest)
 
 
-def wrong_state(patient: Patient, session: Session, name: str) -> str | None:
-    """What a loaded session has otherwise than the checkpoint of a name."""
+def wrong_state(intact: InterruptedSession, session: Session, name: str) -> str | None:
+    """How a loaded session differs from the checkpoint of a name; None if it does not."""
     match = CHECKPOINT.fullmatch(name)
     assert match is not None
     if session.progress.step != int(match[1]):
         return f"step {session.progress.step} was restored, not {name}"
     for model, module in session.models.items():
-        stored = load(patient.whole[f"checkpoints/{name}/models/{model}.safetensors"])
+        stored = load(intact.files[f"checkpoints/{name}/models/{model}.safetensors"])
         live = module.state_dict()
         if stored.keys() != live.keys() or not all(
             torch.equal(live[key], tensor) for key, tensor in stored.items()
         ):
             return f'the model "{model}" is not as in {name}'
-    if as_data(session.spec) != patient.spec:
+    if as_data(session.spec) != intact.spec:
         return "its spec is another one"
-    rows = patient.history[patient.history["step"] <= session.progress.step]
+    rows = intact.history[intact.history["step"] <= session.progress.step]
     if not session.history.equals(rows):
         return f"its history is another one:\n{session.history}"
     return None

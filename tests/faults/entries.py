@@ -1,4 +1,4 @@
-"""Caches on disk, and what a stranger makes of them: other content, sealed as a writer would."""
+"""Entries of caches on disk, and manipulated ones: other content with matching digests."""
 
 from __future__ import annotations
 
@@ -64,15 +64,15 @@ class Listed:
 
 
 def filled(folder: Path, examples: Sequence[Any] = EXAMPLES) -> tuple[CachedDataset, str]:
-    """A dataset with its cache, found or made, and what was told meanwhile."""
+    """A dataset with its cache, found or built, and what was printed meanwhile."""
     dataset = CachedDataset(Listed(examples), DiskStore(folder, None, "listed"), "listed")
-    with contextlib.redirect_stderr(io.StringIO()) as told:
+    with contextlib.redirect_stderr(io.StringIO()) as stderr:
         dataset.fill()
-    return dataset, told.getvalue()
+    return dataset, stderr.getvalue()
 
 
 def complaint(dataset: CachedDataset, examples: Sequence[Any] = EXAMPLES) -> str | None:
-    """What a dataset gives otherwise than it should; None where all is the same."""
+    """How the examples of a dataset differ from those expected; None if they do not."""
     if len(dataset) != len(examples):
         return f"it has {len(dataset)} examples"
     for index, example in enumerate(examples):
@@ -102,29 +102,29 @@ def entry_in(folder: Path) -> Path:
 
 
 def content_of(entry: Path) -> Content:
-    """What an entry says of itself."""
+    """The description of an entry."""
     content: Content = json.loads((entry / "entry.json").read_text())["content"]
     return content
 
 
-def sealed(entry: Path, content: Any) -> None:
-    """Have an entry say something else, with a digest that agrees."""
+def write_content(entry: Path, content: Any) -> None:
+    """Write another description into an entry, with its matching digest."""
     digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()
     (entry / "entry.json").write_text(json.dumps({"content": content, "digest": digest}))
 
 
-def resealed(entry: Path) -> None:
-    """Seal an entry whose files were changed: every size and digest agrees with them."""
+def update_digests(entry: Path) -> None:
+    """Update sizes and digests of an entry to those of its changed files."""
     content = content_of(entry)
     for number, column in enumerate(content["columns"]):
         for name in ("data", "codes", "offsets"):
             if column[name] is not None and is_small_file(entry / f"{number}.{name}"):
                 column[name] = described((entry / f"{number}.{name}").read_bytes())
-    sealed(entry, content)
+    write_content(entry, content)
 
 
 def described(data: bytes) -> Content:
-    """What is said of a file."""
+    """The description of a file."""
     blocks = [data[start : start + BLOCK] for start in range(0, len(data), BLOCK)]
     return {"size": len(data), "blocks": [hashlib.sha256(block).hexdigest() for block in blocks]}
 

@@ -1,10 +1,10 @@
-"""What the configs of these tests name. Some of it does a fault that an environment variable asks.
+"""Objects for the configs of these tests. Some inject a fault that a variable selects.
 
-The variables are looked at when they are needed, so that one session is trained with the fault,
-and to its end without it:
+The environment variables are read on use, so that a session can be trained with the fault, and
+then to its end without it:
 
 - ``FAULTS_SLEEP``: seconds that every example takes;
-- ``FAULTS_GATE``: a file; examples wait until it is there;
+- ``FAULTS_GATE``: a file; examples wait until it exists;
 - ``FAULTS_EXAMPLE``: ``INDEX kill``, ``INDEX raise`` or ``INDEX hang``: what example INDEX does;
 - ``FAULTS_LOCALE``: a locale that is set when the first example is asked for;
 - ``FAULTS_COUNT``: a file that grows by a byte with every training iteration.
@@ -44,7 +44,7 @@ class Augmented:
 
 
 def misbehave(index: int) -> None:
-    """Do what the environment asks of an example."""
+    """Inject the fault that the environment selects for an example."""
     time.sleep(float(os.environ.get("FAULTS_SLEEP", "0")))
     gate = os.environ.get("FAULTS_GATE")
     while gate and not Path(gate).exists():
@@ -63,7 +63,7 @@ def misbehave(index: int) -> None:
 
 
 class Centre:
-    """A preprocessor: takes away the mean of column 0, which it learns. x is float32 (2,)."""
+    """A preprocessor: subtracts the fitted mean of column 0. x is float32 (2,)."""
 
     def __init__(self) -> None:
         self.mean = torch.zeros(2)

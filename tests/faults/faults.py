@@ -1,8 +1,8 @@
-"""What the fault tests share: the config, how two sessions are compared, how runs are counted.
+"""Shared by the fault tests: the config, comparison of sessions, counting of runs.
 
-A scenario has a quick part, in the normal suite, and a sweep, behind the marker ``faults``.
-Variables of the environment steer the sweep: ``FAULTS_SHARE``, as 0.1, makes its counts smaller;
-``FAULTS_SEED`` draws other moments; ``FAULTS_FIGURES`` names a file that gets its figures, as JSON.
+A scenario has a quick part, in the normal suite, and a sweep with the marker ``faults``.
+Environment variables control the sweep: ``FAULTS_SHARE`` (as 0.1) scales its counts,
+``FAULTS_SEED`` selects other random moments, ``FAULTS_FIGURES`` names a JSON file for its figures.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def fault_config(
     mode: str = "min",
     timeout: float = 0,
 ) -> Config:
-    """A config that uses all that has a state.
+    """A config that uses every kind of object with state.
 
     Two models with dropout, one with batch norm too; augmentation from three generators; two
     optimizers with momentum and a third one in the second stage; a scheduler that steps with the
@@ -155,7 +155,7 @@ def _pipeline(loader: str, graph: str, shown: str) -> Config:
 
 
 def environment() -> dict[str, str]:
-    """What a command needs to find, and to trust, the parts of the config."""
+    """The environment in which a command finds and trusts the objects of the config."""
     return {
         "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}",
         "TORCHASSISTANT_TRUST": "fault_parts",
@@ -164,7 +164,7 @@ def environment() -> dict[str, str]:
     }
 
 
-# --- what a folder holds --------------------------------------------------------------------------
+# --- contents of a folder ------------------------------------------------------------------------
 
 CHECKPOINT = re.compile(r"(\d{10})(?:-(\d+))?")
 WALL_TIME = {"seconds", "time", "elapsed", "saved_at"}
@@ -180,7 +180,7 @@ def tree(folder: Path) -> Tree:
 
 
 def checkpoints_of(session: Path) -> list[Path]:
-    """The checkpoints that stand under a name, the newest last."""
+    """The checkpoints of a session, the newest last."""
 
     def age(path: Path) -> tuple[int, int]:
         match = CHECKPOINT.fullmatch(path.name)
@@ -197,7 +197,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def end_of(session: Path) -> End:
-    """All that a run ended in, without what tells the time."""
+    """The final state of a run, without wall time."""
     newest = checkpoints_of(session)[-1]
     end: End = {"step": step_of(newest)}
     for name, data in tree(newest).items():
@@ -212,7 +212,7 @@ def end_of(session: Path) -> End:
 
 
 def timeless(data: Any) -> Any:
-    """JSON data without keys that hold wall time, or follow from it."""
+    """JSON data without keys that depend on wall time."""
     if isinstance(data, dict):
         return {key: timeless(value) for key, value in data.items() if key not in WALL_TIME}
     if isinstance(data, list):
@@ -230,13 +230,13 @@ def without_seconds(text: str) -> list[list[str]]:
 
 
 def differences(found: End, expected: End) -> list[str]:
-    """What differs between two ends, by name."""
+    """The names of what differs between two final states."""
     names = sorted(found.keys() | expected.keys())
     return [name for name in names if found.get(name) != expected.get(name)]
 
 
-def damages(session: Path) -> list[str]:
-    """What is wrong with what stands in a session under its name. Nothing of ours is asked."""
+def damage_in(session: Path) -> list[str]:
+    """What is wrong in a session folder. Does not use any code of the package."""
     found = []
     for checkpoint in checkpoints_of(session):
         try:
@@ -266,8 +266,8 @@ def write_json(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data))
 
 
-def litter(session: Path) -> list[str]:
-    """What lies in a session aside of what has a name there."""
+def leftovers(session: Path) -> list[str]:
+    """Files in a session folder that are not part of a session."""
     known = {"spec.json", "environment.json", "changes.jsonl"}
     known |= {"static", "checkpoints", "metrics", "history"}
     inside = {path.name for path in session.iterdir()} - known
@@ -283,11 +283,11 @@ def litter(session: Path) -> list[str]:
 
 @dataclass
 class Reference:
-    """How an undisturbed run ends.
+    """The result of an undisturbed run.
 
     Args:
-        folder: Holds the session as it was at its ``start``, and as it ended (``run``).
-        end: What it ended in.
+        folder: Contains the session before (``start``) and after (``run``) training.
+        end: Its final state.
         seconds: How long it took.
     """
 
@@ -301,35 +301,35 @@ class Reference:
         return Path(shutil.copytree(self.folder / "start", folder / "run"))
 
 
-def assert_sound(session: Path) -> None:
-    """All that stands under a name is whole."""
-    found = damages(session)
-    assert not found, f"the folder is not sound: {found}"
+def assert_valid(session: Path) -> None:
+    """Every checkpoint in the folder is complete."""
+    found = damage_in(session)
+    assert not found, f"the folder is not valid: {found}"
 
 
 def has_ended(session: Path, reference: Reference) -> bool:
-    """Whether a session is where an undisturbed one ends."""
+    """Whether a session has the final state of an undisturbed one."""
     return not differences(end_of(session), reference.end)
 
 
 def assert_exact(session: Path, reference: Reference, tidy: bool = True) -> None:
-    """A session has ended byte for byte where an undisturbed one ends; perhaps tidy."""
+    """A session ended byte for byte like an undisturbed one; if ``tidy``, without leftovers."""
     found = differences(end_of(session), reference.end)
-    assert not found, f"it ended otherwise: {found}"
-    assert_sound(session)
-    assert not (tidy and litter(session)), f"left aside: {litter(session)}"
+    assert not found, f"it ended differently: {found}"
+    assert_valid(session)
+    assert not (tidy and leftovers(session)), f"left over: {leftovers(session)}"
 
 
 # --- counting -------------------------------------------------------------------------------------
 
 
 def counted(full: int) -> int:
-    """A count of the sweep, or the share of it that is asked for."""
+    """A count of the sweep, scaled by ``FAULTS_SHARE``."""
     return max(1, round(full * float(os.environ.get("FAULTS_SHARE", "1"))))
 
 
-def dice(*seed: Any) -> random.Random:
-    """Random numbers that follow from names."""
+def rng_for(*seed: Any) -> random.Random:
+    """A random generator that is seeded by names."""
     return random.Random(repr((os.environ.get("FAULTS_SEED", "0"), *seed)))
 
 
@@ -348,7 +348,7 @@ class Tally:
 
     @contextmanager
     def run(self, what: str) -> Iterator[None]:
-        """One run; a check that fails in it does not end the scenario."""
+        """One run; a failed check does not end the scenario."""
         self.runs += 1
         try:
             yield
@@ -356,13 +356,13 @@ class Tally:
             self.failures.append(f"{what}: {error}")
 
     def note(self, what: str, complaint: str | None) -> None:
-        """One run that is over: what is wrong with it, if anything is."""
+        """A finished run, and what is wrong with it, if anything."""
         self.runs += 1
         if complaint is not None:
             self.failures.append(f"{what}: {complaint}")
 
     def close(self) -> None:
-        """Add the figures to the file that ``FAULTS_FIGURES`` names; fail where a run did."""
+        """Add the figures to the file that ``FAULTS_FIGURES`` names; fail if a run failed."""
         if path := os.environ.get("FAULTS_FIGURES"):
             self._write(Path(path))
         shown = "\n\n".join(self.failures[:10])

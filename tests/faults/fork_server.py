@@ -1,11 +1,11 @@
-"""A process that has imported torch, and forks the victims: a start costs milliseconds.
+"""A fork server: it has imported torch, so that starting a victim takes milliseconds.
 
 It reads requests, one JSON object a line, and answers each with one:
 
-- ``start``: fork a process that runs a command of TorchAssistant, alone in a session of its own,
+- ``start``: fork a process that runs a command of TorchAssistant, in a process session of its own,
   as a fresh interpreter would. It waits for ``release``.
 - ``release``: let it run.
-- ``wait``: its exit status, or null where it still runs after some seconds.
+- ``wait``: its exit status, or null if it still runs after some seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Request = dict[str, Any]
 
 
 class ForkServer:
-    """Answers requests until there are no more, then ends what still runs."""
+    """Answers requests until there are no more, then kills processes that still run."""
 
     def __init__(self) -> None:
         self.gates: dict[int, int] = {}
@@ -98,7 +98,7 @@ class ForkServer:
 
 
 def become(request: Request) -> list[str]:
-    """Turn into the process that was asked for; gives the arguments of its command."""
+    """Turn into the requested process; returns the arguments of its command."""
     os.chdir(request["cwd"])
     os.environ.update(request["env"])
     for name in request["patches"]:
@@ -107,13 +107,13 @@ def become(request: Request) -> list[str]:
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666), int(handle))
     for handle in request["closed"]:
         os.close(handle)
-        # As the interpreter does where it finds them closed.
+        # As the interpreter does if it finds them closed.
         name = ("stdin", "stdout", "stderr")[handle]
         setattr(sys, name, None)
         setattr(sys, f"__{name}__", None)
     if request["user"] is not None:
         become_user(request["user"])
-    # Nothing may hang on the state that the generators had in the fork server.
+    # Nothing may depend on the RNG state of the fork server.
     random.seed()
     np.random.seed()
     torch.seed()
@@ -135,18 +135,18 @@ def become_user(number: int) -> None:
 
 
 def warm_up() -> None:
-    """Import what a command would, and what torch imports when the first optimizer is made."""
+    """Import what a command imports, and what torch imports when the first optimizer is built."""
     for name in ("torchassistant.cli.commands", "torchassistant.stop_conditions"):
         importlib.import_module(name)
     torch.set_num_threads(1)
     torch.optim.SGD([torch.zeros(1)], lr=0.1)
     gc.freeze()
     threads = len(os.listdir("/proc/self/task"))
-    assert threads == 1, "a fork of several threads is no fair copy of a process"
+    assert threads == 1, "a fork of a process with several threads is not a faithful copy"
 
 
 def leave(status: int) -> NoReturn:
-    """End as the interpreter does, but for taking all modules apart, which takes a second."""
+    """Exit like the interpreter, but without tearing down all modules, which takes a second."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -1,6 +1,6 @@
-"""What recipes are tried on, in a process of its own: one JSON line in, one out.
+"""The targets of the fuzzers, in a separate process: one recipe in, one answer out, as JSON lines.
 
-The answer is what is wrong, or null. Whatever is raised but what a user can meet is wrong.
+The answer is what went wrong, or null. Any exception other than those meant for users is wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import entries
 import torch
 from faults import ROOT
-from manifests import is_small_file, reseal_session
+from manifests import is_small_file, update_digests
 
 from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError, UserCodeError, UserError
@@ -32,11 +32,11 @@ Recipe = dict[str, Any]
 Steps = tuple[str | int, ...]
 
 MEMORY = 3 * 2**30
-"""Bytes that a recipe may take, beyond what the process had."""
+"""Bytes that a recipe may allocate."""
 
 
 def runnable() -> dict[str, Any]:
-    """A config that needs nothing but torch, and has most kinds of state."""
+    """A config that needs only torch, and has most kinds of state."""
     x = {"tensor": [[float(number), 1.0] for number in range(12)], "dtype": "float32"}
     y = {"tensor": [[2.0 * number] for number in range(12)], "dtype": "float32"}
     layers = [
@@ -127,7 +127,7 @@ def sources() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def however_deep() -> Iterator[None]:
-    """What nests deeply can be copied and written here."""
+    """Raise the recursion limit, to copy and write deeply nested data."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(100_000)
     try:
@@ -197,7 +197,7 @@ def text_edited(text: str, edits: list[Any]) -> bytes:
 
 
 def file_edited(folder: Path, outside: Path, edit: str, place: int, value: Any) -> None:
-    """Change a file of a folder, or what stands in its place."""
+    """Change a file of a folder, or replace it."""
     files = [path for path in sorted(folder.rglob("*")) if is_small_file(path)]
     if not files:
         return
@@ -226,12 +226,12 @@ def file_edited(folder: Path, outside: Path, edit: str, place: int, value: Any) 
     elif edit == "stray":
         with contextlib.suppress(OSError):
             (path.parent / value).write_bytes(b"\0\5\x16\7")
-    elif edit == "odd":
-        _made_odd(path if place % 5 else path.parent, folder, outside, value)
+    elif edit == "replace":
+        _replace(path if place % 5 else path.parent, folder, outside, value)
 
 
-def _made_odd(path: Path, folder: Path, outside: Path, kind: str) -> None:
-    """Something else in the place of a file, or of a folder that is not the whole."""
+def _replace(path: Path, folder: Path, outside: Path, kind: str) -> None:
+    """Replace a file, or a subfolder, by something else."""
     if path == folder:
         return
     if kind == "mode":
@@ -269,7 +269,7 @@ class Configs:
         self.folder = folder / "work"
 
     def complaint(self, recipe: Recipe) -> str | None:
-        """What is wrong with how a config was answered."""
+        """What is wrong with the reaction to a config."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         os.chdir(self.folder)
@@ -296,7 +296,7 @@ class Configs:
 class Sessions:
     """Sessions are loaded, evaluated and trained; what is outside stays as it is."""
 
-    plain: ClassVar[Recipe] = {"how": 1, "seal": False, "edits": []}
+    plain: ClassVar[Recipe] = {"how": 1, "digests": False, "edits": []}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -306,12 +306,12 @@ class Sessions:
                 create_session(runnable(), self.whole).train()
 
     def complaint(self, recipe: Recipe) -> str | None:
-        """What is wrong with how a session was answered."""
+        """What is wrong with the reaction to a session."""
         session, outside = copied(self.whole, self.folder)
         for edit in recipe["edits"]:
             file_edited(session, outside, *edit)
-        if recipe["seal"]:
-            reseal_session(session)
+        if recipe["digests"]:
+            update_digests(session)
         before = small_files(outside)
         path = session / "spec.json"
         spec = path.read_bytes() if is_small_file(path) else b""
@@ -327,7 +327,7 @@ class Sessions:
                 str(problem).encode()
         except UserCodeError:
             # A config that is another one may name what raises.
-            if spec == (self.whole / "spec.json").read_bytes() and not recipe["seal"]:
+            if spec == (self.whole / "spec.json").read_bytes() and not recipe["digests"]:
                 raise
         if small_files(outside) != before or (outside / "nowhere").exists():
             return "it changed what lies outside"
@@ -337,7 +337,7 @@ class Sessions:
 class Caches:
     """Caches give what their dataset gives, whatever is in them."""
 
-    plain: ClassVar[Recipe] = {"how": 1, "seal": False, "edits": []}
+    plain: ClassVar[Recipe] = {"how": 1, "digests": False, "edits": []}
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -346,28 +346,28 @@ class Caches:
             entries.filled(self.whole)
 
     def complaint(self, recipe: Recipe) -> str | None:
-        """What is wrong with how a cache was answered."""
+        """What is wrong with the reaction to a cache."""
         cache, outside = copied(self.whole, self.folder)
         entry = entries.entry_in(cache)
         for edit in recipe["edits"]:
             file_edited(entry if recipe["how"] else cache, outside, *edit)
-        # What is sealed with other values in it is believed, if it is not among those compared.
-        believed = False
-        if recipe["seal"] and is_small_file(entry / "entry.json"):
+        # Other values with matching digests are accepted if they are not among those compared.
+        accepted = False
+        if recipe["digests"] and is_small_file(entry / "entry.json"):
             with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
-                entries.resealed(entry)
-            believed = any(edit[0] in ("flip", "bytes", "swap") for edit in recipe["edits"])
+                entries.update_digests(entry)
+            accepted = any(edit[0] in ("flip", "bytes", "swap") for edit in recipe["edits"])
         before = small_files(outside)
         wrong = None
         try:
             dataset, _ = entries.filled(cache)
             wrong = entries.complaint(dataset)
         except UserError:
-            if not believed:
+            if not accepted:
                 raise
         if small_files(outside) != before or (outside / "nowhere").exists():
             return "it changed what lies outside"
-        return None if believed else wrong
+        return None if accepted else wrong
 
 
 def copied(whole: Path, folder: Path) -> tuple[Path, Path]:
@@ -388,7 +388,7 @@ def small_files(folder: Path) -> dict[str, bytes]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing that is printed is seen."""
+    """Hide printed output and warnings."""
     with (
         contextlib.redirect_stdout(io.StringIO()),
         contextlib.redirect_stderr(io.StringIO()),
@@ -426,10 +426,10 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     torch.set_num_threads(1)
-    # Nobody waits for the disk.
+    # Do not wait for the disk.
     os.fsync = lambda handle: None  # type: ignore[assignment]
     target = TARGETS[sys.argv[1]](Path(sys.argv[2]))
-    # What is right is answered so; and what is imported late is imported then.
+    # The unchanged input must pass; this also triggers late imports.
     wrong = target.complaint(target.plain)
     assert wrong is None, wrong
     bounded()

@@ -1,10 +1,10 @@
 """Fuzzing: recipes are drawn, and tried in another process, which may crash, hang or grow.
 
-A recipe is plain data, so it can be kept and tried again. Variables of the environment steer it:
+A recipe is plain data, so it can be stored and replayed. Environment variables control it:
 
 - ``FUZZ_SECONDS``: how long all fuzzers of ``make test-faults`` take together (600);
-- ``FUZZ_SEED``: what is drawn follows from it; left out, it is drawn, and printed;
-- ``FUZZ_FAILURES``: the folder that recipes which failed are kept in (``fuzz-failures``);
+- ``FUZZ_SEED``: the seed; drawn and printed if not given;
+- ``FUZZ_FAILURES``: the folder for failing recipes (``fuzz-failures``);
 - ``FUZZ_REPLAY``: a file of that folder: nothing else is tried.
 """
 
@@ -31,13 +31,13 @@ from hypothesis import strategies as st
 Recipe = dict[str, Any]
 
 PATIENCE = 60
-"""Seconds until one recipe hangs, on a machine that has much else to do."""
+"""Seconds after which a recipe counts as hanging, on a busy machine."""
 AT_ONCE = 100
 """So many recipes are drawn from one seed."""
 SHRINKING = 20
-"""Seconds in which a recipe that failed is made small."""
+"""Seconds for minimizing a failing recipe."""
 ENOUGH = 20
-"""Different failures, after which there is no more to learn."""
+"""Different failures after which the fuzzer stops."""
 
 
 def seconds(share: float) -> float:
@@ -45,8 +45,8 @@ def seconds(share: float) -> float:
     return share * float(os.environ.get("FUZZ_SECONDS", "600"))
 
 
-class Trying:
-    """A process in which recipes are tried; another one follows where it ends.
+class TargetProcess:
+    """A process in which recipes are tried; it is restarted if it ends.
 
     Args:
         kind: Of the targets of ``fuzz_targets.py``.
@@ -58,7 +58,7 @@ class Trying:
         self.folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Trying:
+    def __enter__(self) -> TargetProcess:
         return self
 
     def __exit__(
@@ -70,7 +70,7 @@ class Trying:
         self.end()
 
     def complaint(self, recipe: Recipe) -> str | None:
-        """What is wrong with how a recipe was answered; None where nothing is."""
+        """What is wrong with the reaction to a recipe; None if nothing is."""
         process = self._started()
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(json.dumps(recipe).encode() + b"\n")
@@ -97,23 +97,23 @@ class Trying:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             self.folder.mkdir(exist_ok=True)
-            with (self.folder / "told.txt").open("ab") as told:
+            with (self.folder / "stderr.txt").open("ab") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, str(HERE / "fuzz_targets.py"), self.kind, str(self.folder)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=told,
+                    stderr=log,
                     env={**os.environ, **environment()},
                     cwd=self.folder,
                 )
             assert self._process.stdout is not None
-            assert self._process.stdout.readline() == b"ready\n", "see told.txt"
+            assert self._process.stdout.readline() == b"ready\n", "see stderr.txt"
         return self._process
 
 
 @dataclass
 class Fuzzer:
-    """Draws recipes until the time is over, and keeps those that fail.
+    """Draws recipes until the time is over, and stores those that fail.
 
     Args:
         kind: Of the targets of ``fuzz_targets.py``.
@@ -128,12 +128,12 @@ class Fuzzer:
     runs: int = 0
 
     def run(self, budget: float, seed: int | None = None) -> None:
-        """Try for so many seconds; fails with all that was found."""
+        """Try recipes for so many seconds; fails with all failures found."""
         tally = Tally(f"fuzzing: {self.kind}")
-        with Trying(self.kind, self.folder) as trying:
+        with TargetProcess(self.kind, self.folder) as target:
             if replay := os.environ.get("FUZZ_REPLAY"):
                 recipe = json.loads(Path(replay).read_text())
-                tally.note(replay, trying.complaint(recipe))
+                tally.note(replay, target.complaint(recipe))
                 return tally.close()
             given_seed = os.environ.get("FUZZ_SEED")
             if seed is None:
@@ -141,7 +141,7 @@ class Fuzzer:
             print(f"FUZZ_SEED={seed} for {self.kind}", file=sys.stderr)
             until = time.monotonic() + budget
             while time.monotonic() < until and len(self.failures) < ENOUGH:
-                self._some(trying, seed, until)
+                self._some(target, seed, until)
                 seed += 1
         print(f"{self.runs} runs", file=sys.stderr)
         for complaint, recipe in self.failures.items():
@@ -149,8 +149,8 @@ class Fuzzer:
         tally.runs = self.runs
         tally.close()
 
-    def _some(self, trying: Trying, seed: int, until: float) -> None:
-        """Try some recipes of one seed; the first new failure of them is made small."""
+    def _some(self, target: TargetProcess, seed: int, until: float) -> None:
+        """Try some recipes of one seed; the first new failure is minimized."""
         failed: list[tuple[str, Recipe]] = []
         times: list[float] = []
 
@@ -159,7 +159,7 @@ class Fuzzer:
             if time.monotonic() > (times[0] if times else until):
                 return
             self.runs += 1
-            found = trying.complaint(recipe)
+            found = target.complaint(recipe)
             if found is not None and found not in self.failures:
                 failed.append((found, recipe))
                 times.append(time.monotonic() + SHRINKING)
@@ -181,7 +181,7 @@ class Fuzzer:
 
 
 def _kept(kind: str, recipe: Recipe) -> Path:
-    """The file that a recipe is kept in."""
+    """The file in which a recipe is stored."""
     folder = Path(os.environ.get("FUZZ_FAILURES") or ROOT / "fuzz-failures")
     folder.mkdir(exist_ok=True)
     text = json.dumps(recipe)
@@ -262,7 +262,7 @@ FILE_EDITS = st.one_of(
     st.tuples(st.just("cut"), PLACES, PLACES),
     st.tuples(st.just("add"), PLACES, st.integers(1, 99)),
     st.tuples(
-        st.just("odd"),
+        st.just("replace"),
         PLACES,
         st.sampled_from(
             ["link", "device", "dangling", "fifo", "folder", "missing", "hard", "sparse", "mode"]
@@ -275,11 +275,11 @@ FILE_EDITS = st.one_of(
 
 
 def folders() -> st.SearchStrategy[Recipe]:
-    """Folders with edits of their files; perhaps sealed, so that their digests agree."""
+    """Folders with edits of their files, and whether their digests are updated to match."""
     return st.fixed_dictionaries(
         {
             "how": st.integers(0, 9),
-            "seal": st.booleans(),
+            "digests": st.booleans(),
             "edits": st.lists(FILE_EDITS, min_size=1, max_size=4),
         }
     )

@@ -1,4 +1,4 @@
-"""Sessions that a stranger has changed, sealed: every manifest agrees with the files."""
+"""Manipulated sessions with matching digests: every manifest agrees with the files."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 
-def reseal_session(session: Path) -> None:
-    """Have every checkpoint of a session say what its files, and those of the session, hold."""
+def update_digests(session: Path) -> None:
+    """Update the digests in every manifest of a session to those of the files."""
     for path in session.glob("checkpoints/*/manifest.json"):
         if is_small_file(path):
             with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
-                _reseal(session, path)
+                _update(session, path)
 
 
-def _reseal(session: Path, path: Path) -> None:
+def _update(session: Path, path: Path) -> None:
     manifest = json.loads(path.read_bytes())
     for name in manifest["files"]:
         if is_small_file(path.parent / name):

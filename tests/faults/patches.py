@@ -1,7 +1,7 @@
-"""What is changed in a victim before its command runs, by the functions of the standard library.
+"""Patches of the standard library in a victim, before its command runs.
 
-Some take a safeguard out, to show that the tests notice; one writes down what is synced; some move
-calls out of the way of a fault that is meant for another.
+Some disable a safeguard, for the mutation checks; one records what is synced; some move system
+calls out of the way of a fault that is meant for another call.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 Put = Callable[[Any, str, Any], None]
 
 PADDING = 500
-"""So many files does :func:`opening_much` open."""
+"""So many files does :func:`opening_many_files` open."""
 
 
 def without_fsync(put: Put = setattr) -> None:
@@ -72,7 +72,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 class _Constant:
-    """A hash that finds everything alike."""
+    """A hash that is the same for everything."""
 
     name, digest_size, block_size = "sha256", 32, 64
 
@@ -113,7 +113,7 @@ def without_lock(put: Put = setattr) -> None:
 
 
 def recording(put: Put = setattr) -> None:
-    """Write down every sync and every rename, in the file that ``FAULTS_RECORD`` names."""
+    """Record every sync and every rename in the file that ``FAULTS_RECORD`` names."""
     record = Path(os.environ["FAULTS_RECORD"])
     syncs = {name: getattr(os, name) for name in ("fsync", "fdatasync")}
     renames = {name: getattr(os, name) for name in ("rename", "replace")}
@@ -178,14 +178,14 @@ class _Vectored(io.RawIOBase):
         return os.writev(self.handle, [data])
 
 
-def speaking_otherwise(put: Put = setattr) -> None:
-    """Standard output and error are not written by ``write``, so that its faults pass them by."""
+def writing_by_writev(put: Put = setattr) -> None:
+    """Write standard streams by ``writev``, so that faults in ``write`` do not hit them."""
     for handle, name in ((1, "stdout"), (2, "stderr")):
         stream = io.BufferedWriter(_Vectored(handle))
         put(sys, name, io.TextIOWrapper(stream, "utf-8", "backslashreplace", line_buffering=True))
 
 
-def opening_much(put: Put = setattr) -> None:
+def opening_many_files(put: Put = setattr) -> None:
     """The N-th file that the main thread opens from now on is its 500+N-th."""
     for _ in range(PADDING):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Where victims are made: commands in processes of their own, that can be killed and counted."""
+"""Runs commands in separate processes (victims) that can be signalled, killed and waited for."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from faults import HERE, Reference, assert_exact, end_of, environment, fault_con
 
 @dataclass
 class Victim:
-    """A command that runs in a process of its own, which is the leader of a session and a group.
+    """A command in a separate process, which leads a process session and a process group.
 
     Args:
-        harness: Where it was forked.
-        pid: Its process.
-        output: The file of what it says on standard output.
+        harness: The harness that started it.
+        pid: Its process id.
+        output: The file of its standard output.
         errors: The same for standard error.
     """
 
@@ -52,11 +52,13 @@ class Victim:
         if self.status is None:
             self.kill(signal.SIGKILL, group=True)
             self.status = self.harness.ask(request)
-            raise AssertionError(f"it still runs after {seconds} s; it told:\n{self.told}")
+            raise AssertionError(
+                f"it still runs after {seconds} s; its standard error:\n{self.stderr}"
+            )
         return self.status
 
     def kill(self, signum: int, group: bool = False) -> None:
-        """Send a signal to it, or to its group. It is not gone before it was waited for."""
+        """Send a signal to it, or to its group. It has ended only after :meth:`wait`."""
         (os.killpg if group else os.kill)(self.pid, signum)
 
     def listens(self, signum: int, seconds: float = 10) -> None:
@@ -70,17 +72,17 @@ class Victim:
             time.sleep(0.001)
 
     @property
-    def said(self) -> str:
+    def stdout(self) -> str:
         """What it wrote on standard output."""
         return self.output.read_text(encoding="utf-8", errors="replace")
 
     @property
-    def told(self) -> str:
+    def stderr(self) -> str:
         """What it wrote on standard error."""
         return self.errors.read_text(encoding="utf-8", errors="replace")
 
     def survivors(self, seconds: float = 0) -> list[int]:
-        """Processes of its session that still live when it is gone, after so many seconds."""
+        """Processes of its process session that are still alive after so many seconds."""
         until = time.monotonic() + seconds
         while (found := session_members(self.pid)) and time.monotonic() < until:
             time.sleep(0.02)
@@ -88,7 +90,7 @@ class Victim:
 
 
 def session_members(leader: int) -> list[int]:
-    """Living processes of a session, but for its leader."""
+    """Living processes of a process session, except its leader."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -103,7 +105,7 @@ def session_members(leader: int) -> list[int]:
 
 
 class ProcessHarness:
-    """Makes victims, and knows how an undisturbed run ends.
+    """Starts victims, and caches the results of undisturbed runs.
 
     Args:
         folder: An empty folder.
@@ -112,12 +114,12 @@ class ProcessHarness:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.victims = 0
-        with (folder / "fork_server.txt").open("w") as told:
+        with (folder / "fork_server.txt").open("w") as log:
             self.server = subprocess.Popen(
                 [sys.executable, str(HERE / "fork_server.py")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=told,
+                stderr=log,
                 env={**os.environ, **environment()},
                 cwd=folder,
                 text=True,
@@ -194,7 +196,7 @@ class ProcessHarness:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(fault_config(**options)))
         victim = self.run(folder, "init", "config.json", "--no-preflight", patches=patches)
-        assert victim.status == 0, victim.told
+        assert victim.status == 0, victim.stderr
         return folder / "run"
 
     def reference(self, **options: Any) -> Reference:
@@ -207,7 +209,7 @@ class ProcessHarness:
             started = time.monotonic()
             victim = self.run(folder, "train", "run")
             seconds = time.monotonic() - started
-            assert victim.status == 0, victim.told
+            assert victim.status == 0, victim.stderr
             self.references[key] = Reference(folder, end_of(session), seconds)
         return self.references[key]
 
@@ -215,19 +217,19 @@ class ProcessHarness:
 def finish(
     harness: ProcessHarness, session: Path, reference: Reference, quiet: bool = True
 ) -> Victim:
-    """Go on with a session, undisturbed, to its exact end.
+    """Resume a session without faults, and verify its final state.
 
     Args:
         harness: Where it runs.
         session: The session folder.
         reference: How it must end.
-        quiet: Whether nothing may be wrong with what it finds.
+        quiet: Whether the session must be free of damage.
     """
-    # What is left aside goes when training goes on, so not where there is nothing left to train.
+    # Leftover files are removed when training resumes, so not if nothing is left to train.
     has_more = not has_ended(session, reference)
     victim = harness.run(session.parent, "train", session.name)
-    assert victim.status == 0, f"going on ended with {victim.status}:\n{victim.told}"
+    assert victim.status == 0, f"resuming ended with {victim.status}:\n{victim.stderr}"
     for word in ("Traceback", *(["damage", "warning:", "error:"] if quiet else [])):
-        assert word not in victim.told, f"going on told:\n{victim.told}"
+        assert word not in victim.stderr, f"resuming printed:\n{victim.stderr}"
     assert_exact(session, reference, tidy=has_more)
     return victim

@@ -1,4 +1,4 @@
-"""What terminals and batch systems send: SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU; to a process or all."""
+"""Signals of terminals and batch systems: SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from faults import (
     Reference,
     Tally,
     assert_exact,
-    assert_sound,
+    assert_valid,
     checkpoints_of,
     counted,
-    dice,
+    rng_for,
     step_of,
     tallied,
     write_json,
@@ -37,29 +37,29 @@ def sleeping(harness: ProcessHarness, session: Path, **options: object) -> Victi
 def saved_on_the_way(
     harness: ProcessHarness, folder: Path, reference: Reference, number: int
 ) -> None:
-    """A run that is asked for its state three times, with all of its workers, and goes on."""
-    random = dice("save", number)
+    """A run that is asked three times to save, with all of its workers, and continues."""
+    random = rng_for("save", number)
     session = reference.copy(folder)
     victim = sleeping(harness, session)
     for _ in range(3):
         time.sleep(random.uniform(0.05, 0.5))
         if victim.running():
             victim.kill(signal.SIGUSR1, group=True)
-    assert victim.wait() == 0, victim.told
-    assert SAVED in victim.told, victim.told
-    assert "error:" not in victim.told, victim.told
+    assert victim.wait() == 0, victim.stderr
+    assert SAVED in victim.stderr, victim.stderr
+    assert "error:" not in victim.stderr, victim.stderr
     assert not victim.survivors(MOST_DYING)
     assert_exact(session, reference)
 
 
 def test_it_is_saved_and_stopped(harness: ProcessHarness, tmp_path: Path) -> None:
-    """And goes on to the same bytes."""
+    """And resumes to the same bytes."""
     tally = Tally("a batch system stops runs")
     for number, signum in enumerate(STOPPING):
         reference = harness.reference(workers=(2, 0)[number % 2])
         with tally.run(signum.name):
             session = reference.copy(tmp_path / signum.name)
-            random = dice("batch", number)
+            random = rng_for("batch", number)
             signalled(harness, session, reference, random, signum, group=True, twice=False)
             finish(harness, session, reference)
     tally.close()
@@ -78,7 +78,7 @@ def test_signals_of_batch_systems(harness: ProcessHarness, tmp_path: Path) -> No
             reference = harness.reference(workers=workers)
             with tally.run(f"run {number}: {signum.name}, {workers} workers"):
                 session = reference.copy(tmp_path / str(number))
-                random = dice("batch", number)
+                random = rng_for("batch", number)
                 group = bool(random.randrange(2))
                 signalled(harness, session, reference, random, signum, group, twice=False)
                 finish(harness, session, reference)
@@ -89,10 +89,8 @@ def test_signals_of_batch_systems(harness: ProcessHarness, tmp_path: Path) -> No
                 saved_on_the_way(harness, tmp_path / f"saved {number}", reference, number)
 
 
-def test_a_signal_that_comes_again_by_itself_is_no_hurry(
-    harness: ProcessHarness, tmp_path: Path
-) -> None:
-    """A closed terminal tells twice, and a batch system sends SIGTERM after its warning."""
+def test_a_repeated_signal_does_not_stop_at_once(harness: ProcessHarness, tmp_path: Path) -> None:
+    """A closed terminal sends SIGHUP twice, and a batch system sends SIGTERM after its warning."""
     reference = harness.reference(workers=2)
     session = reference.copy(tmp_path)
     iterations = tmp_path / "iterations"
@@ -104,8 +102,8 @@ def test_a_signal_that_comes_again_by_itself_is_no_hurry(
     time.sleep(0.5)
     for signum in (signal.SIGHUP, signal.SIGHUP, signal.SIGXCPU, signal.SIGTERM, signal.SIGHUP):
         victim.kill(signum, group=True)
-    assert victim.wait(MOST_SECONDS) == 128 + signal.SIGHUP, victim.told
-    assert victim.told.splitlines()[-1].startswith("ended by SIGHUP: the state after iteration")
+    assert victim.wait(MOST_SECONDS) == 128 + signal.SIGHUP, victim.stderr
+    assert victim.stderr.splitlines()[-1].startswith("ended by SIGHUP: the state after iteration")
     assert step_of(checkpoints_of(session)[-1]) == iterations.stat().st_size
     assert not victim.survivors(MOST_DYING)
     finish(harness, session, reference)
@@ -117,12 +115,12 @@ def test_under_nohup_it_goes_on(harness: ProcessHarness, tmp_path: Path) -> None
     victim = sleeping(harness, session, patches=["ignoring_hangup"])
     time.sleep(0.3)
     victim.kill(signal.SIGHUP, group=True)
-    assert victim.wait() == 0, victim.told
+    assert victim.wait() == 0, victim.stderr
     assert_exact(session, reference)
 
 
 def test_asked_before_there_is_anything_to_save(harness: ProcessHarness, tmp_path: Path) -> None:
-    """It ends no command, at no moment; while a session is loaded, it is kept in mind."""
+    """It never ends a command; while a session is loaded, the request is remembered."""
     reference = harness.reference()
     session = reference.copy(tmp_path)
     write_json(tmp_path / "inference.json", INFERENCE)
@@ -135,15 +133,15 @@ def test_asked_before_there_is_anything_to_save(harness: ProcessHarness, tmp_pat
     (tmp_path / "new.json").write_text(
         (reference.folder / "config.json").read_text().replace('"run"', '"new"', 1)
     )
-    for command, told in commands.items():
+    for command, expected in commands.items():
         victim = harness.start(tmp_path, *command.split(), env={"FAULTS_SLEEP": "0.01"})
         victim.listens(signal.SIGUSR1)
         while victim.running():
             victim.kill(signal.SIGUSR1)
             time.sleep(0.01)
-        assert victim.status == 0, f"{command}: {victim.status}\n{victim.told}"
-        assert told in victim.told, f"{command}: {victim.told}"
-        assert "Traceback" not in victim.told, victim.told
-    assert SAVED in victim.told
-    assert_sound(session)
+        assert victim.status == 0, f"{command}: {victim.status}\n{victim.stderr}"
+        assert expected in victim.stderr, f"{command}: {victim.stderr}"
+        assert "Traceback" not in victim.stderr, victim.stderr
+    assert SAVED in victim.stderr
+    assert_valid(session)
     assert_exact(session, reference)

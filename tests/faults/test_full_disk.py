@@ -1,4 +1,4 @@
-"""A disk that fills up in the middle of a run: it is told, and with room again all goes on."""
+"""The disk fills up during a run: this is reported, and the run resumes when there is space."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults import Reference, Tally, assert_sound, counted, dice, tallied, tree
+from faults import Reference, Tally, assert_valid, counted, rng_for, tallied, tree
 from process_harness import ProcessHarness, finish
 
 DISK = 8 << 20
@@ -35,7 +35,7 @@ def small_disk() -> Iterator[Path]:
 
 
 def full_disk(harness: ProcessHarness, disk: Path, reference: Reference, free: int) -> bool:
-    """Train with so many bytes left, and then to the end; gives whether the disk was full."""
+    """Train with so many bytes free, and then to the end; returns whether the disk was full."""
     session = reference.copy(disk / str(free))
     ballast = disk / "ballast"
     room = os.statvfs(disk)
@@ -45,11 +45,11 @@ def full_disk(harness: ProcessHarness, disk: Path, reference: Reference, free: i
         os.posix_fallocate(file.fileno(), 0, max(1, room.f_bavail * room.f_frsize - free))
     victim = harness.run(session.parent, "train", "run")
     ballast.unlink()
-    assert_sound(session)
-    assert victim.status in (0, 1), f"status {victim.status}:\n{victim.told}"
+    assert_valid(session)
+    assert victim.status in (0, 1), f"status {victim.status}:\n{victim.stderr}"
     if victim.status:
-        assert "No space left on device" in victim.told, victim.told
-        assert "Traceback" not in victim.told, victim.told
+        assert "No space left on device" in victim.stderr, victim.stderr
+        assert "Traceback" not in victim.stderr, victim.stderr
     finish(harness, session, reference)
     shutil.rmtree(session.parent)
     return victim.status == 1
@@ -76,8 +76,8 @@ def test_a_full_disk(harness: ProcessHarness, tmp_path: Path, small_disk: Path) 
 def test_full_disks(harness: ProcessHarness, tmp_path: Path, small_disk: Path) -> None:
     reference = harness.reference()
     most = needed(reference) // PAGE
-    with tallied("a disk that fills up") as tally:
+    with tallied("the disk fills up") as tally:
         for number in range(counted(50)):
-            free = PAGE * dice("disk", number).randrange(most) + number
+            free = PAGE * rng_for("disk", number).randrange(most) + number
             with tally.run(f"{free} bytes free of about {needed(reference)}"):
                 full_disk(harness, small_disk, reference, free)

@@ -1,4 +1,4 @@
-"""A cache on disk of a stranger: nothing in it is believed, followed, removed or waited for."""
+"""Hostile caches on disk: nothing in them is trusted, followed, removed or waited for."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from entries import (
     content_of,
     entry_in,
     filled,
-    resealed,
-    sealed,
+    update_digests,
     with_layout,
+    write_content,
 )
 from faults import tree
 from hypothesis import given, settings
@@ -42,7 +42,7 @@ from torchassistant.files import Unsound
 
 @pytest.fixture(autouse=True)
 def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody pulls a plug here, and waiting for the disk is most of the time."""
+    """No power failure is simulated here, and waiting for the disk would take most of the time."""
     monkeypatch.setattr("torchassistant.data.cache.disk_cache.sync", lambda path: None)
     monkeypatch.setattr("torchassistant.data.cache.cache_folder.sync", lambda path: None)
 
@@ -51,8 +51,8 @@ def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of caches with one entry."""
     folder = tmp_path_factory.mktemp("whole") / "cache"
-    dataset, told = filled(folder)
-    assert "is cached on disk: 8 examples" in told
+    dataset, stderr = filled(folder)
+    assert "is cached on disk: 8 examples" in stderr
     assert complaint(dataset) is None
     return folder
 
@@ -63,39 +63,41 @@ def cache(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "cache"))
 
 
-def assert_made_again(cache: Path, told_of: str = "") -> None:
-    """It says so in one line, gives what the dataset gives, and is found the next time."""
-    dataset, told = filled(cache)
-    first, second = told.splitlines()
+def assert_rebuilt(cache: Path, expected: str = "") -> None:
+    """One line reports it, the examples are right, and the cache is found the next time."""
+    dataset, stderr = filled(cache)
+    first, second = stderr.splitlines()
     assert first.startswith('the cache of the dataset "listed" on disk ')
     assert first.endswith(", and is made again")
-    assert told_of in first
+    assert expected in first
     assert second.startswith('the dataset "listed" is cached on disk: 8 examples')
     assert complaint(dataset) is None
-    dataset, told = filled(cache)
-    assert "made again" not in told
+    dataset, stderr = filled(cache)
+    assert "made again" not in stderr
     assert complaint(dataset) is None
 
 
 def assert_found(cache: Path) -> None:
-    dataset, told = filled(cache)
-    assert told.count("\n") == 1
+    dataset, stderr = filled(cache)
+    assert stderr.count("\n") == 1
     assert complaint(dataset) is None
 
 
-def assert_not_cached(cache: Path, told_of: str) -> None:
-    dataset, told = filled(cache)
-    assert told.startswith('warning: the dataset "listed" is not cached, but read in every epoch: ')
-    assert told_of in told
-    assert told.count("\n") == 1
+def assert_not_cached(cache: Path, expected: str) -> None:
+    dataset, stderr = filled(cache)
+    assert stderr.startswith(
+        'warning: the dataset "listed" is not cached, but read in every epoch: '
+    )
+    assert expected in stderr
+    assert stderr.count("\n") == 1
     assert complaint(dataset) is None
 
 
-# What an entry says
+# The description of an entry
 
 
 def put(*path: Any) -> Callable[[Content], None]:
-    """Puts the last argument where the others lead."""
+    """Sets the last argument at the path given by the others."""
     *steps, last, value = path
 
     def change(content: Any) -> None:
@@ -199,13 +201,13 @@ SAYINGS: dict[str, Callable[[Content], None]] = {
 
 @pytest.mark.parametrize("saying", SAYINGS)
 def test_what_no_writer_says(cache: Path, saying: str) -> None:
-    """Each is sealed: its own digest agrees."""
+    """Each has a matching digest."""
     entry = entry_in(cache)
     content = content_of(entry)
     SAYINGS[saying](content)
     assert repr(content) != repr(content_of(entry))
-    sealed(entry, content)
-    assert_made_again(cache)
+    write_content(entry, content)
+    assert_rebuilt(cache)
 
 
 @pytest.mark.parametrize(
@@ -219,13 +221,13 @@ def test_what_no_writer_says(cache: Path, saying: str) -> None:
 )
 def test_what_is_no_json_of_ours(cache: Path, text: str) -> None:
     (entry_in(cache) / "entry.json").write_bytes(text.encode("utf-8", "surrogatepass"))
-    assert_made_again(cache, "is not sound (entry.json ")
+    assert_rebuilt(cache, "is not sound (entry.json ")
 
 
 @given(st.data())
 @settings(max_examples=300, deadline=None)
 def test_layouts_that_are_read_are_safe_to_decode(data: st.DataObject) -> None:
-    """Whatever JSON says, what is taken for a layout makes a value."""
+    """Whatever the JSON contains, an accepted layout decodes to a value."""
     first = encode(data.draw(st.sampled_from(list(EXAMPLES[3].values()))))[0]
     words = ["list", "tuple", "dict", "tensor", "array", "image", "|O", "<U2", "L", "1", "<M8[s]"]
     leaves = st.none() | st.integers(-2, 9) | st.sampled_from([*words, HUGE, 2**31, 2**63, 0.5])
@@ -245,7 +247,7 @@ def _listed(value: Any) -> Any:
 
 @st.composite
 def mutated(draw: st.DrawFn, data: Any, trees: st.SearchStrategy[Any]) -> Any:
-    """Lists with something else at some places of them."""
+    """Lists with other values in some places."""
     if draw(st.integers(0, 5)) == 0:
         return draw(trees)
     if isinstance(data, list):
@@ -253,7 +255,7 @@ def mutated(draw: st.DrawFn, data: Any, trees: st.SearchStrategy[Any]) -> Any:
     return data
 
 
-# What its files hold
+# The contents of its files
 
 
 FILES = ("0.data", f"{RAGGED}.data", f"{RAGGED}.codes", f"{RAGGED}.offsets", "entry.json")
@@ -270,10 +272,10 @@ def test_damage(cache: Path, name: str, damage: str) -> None:
         data[len(data) // 3] ^= 4
         changed = {"longer": data + b"\0", "shorter": data[:-1], "empty": b"", "flipped": data}
         file.write_bytes(changed[damage])
-    assert_made_again(cache, name if damage != "flipped" else "")
+    assert_rebuilt(cache, name if damage != "flipped" else "")
 
 
-CUTS = {
+INTERRUPTIONS = {
     "codes beyond the layouts": ("codes", "i", 3, 99),
     "codes before the layouts": ("codes", "i", 3, -1),
     "an offset beyond the end": ("offsets", "q", 3, 10**6),
@@ -286,35 +288,35 @@ CUTS = {
 }
 
 
-@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("cut", INTERRUPTIONS)
 def test_cuts_at_wrong_places(cache: Path, cut: str) -> None:
-    name, code, place, number = CUTS[cut]
+    name, code, place, number = INTERRUPTIONS[cut]
     file = entry_in(cache) / f"{RAGGED}.{name}"
     data = bytearray(file.read_bytes())
     struct.pack_into(f"={code}", data, place * struct.calcsize(f"={code}"), number)
     file.write_bytes(data)
-    resealed(entry_in(cache))
-    assert_made_again(cache, f"{RAGGED}.offsets")
+    update_digests(entry_in(cache))
+    assert_rebuilt(cache, f"{RAGGED}.offsets")
 
 
 def test_every_block_has_its_digest(tmp_path: Path) -> None:
-    """Of a file of several blocks, whichever is changed."""
+    """Any block of a file with several blocks."""
     examples = [{"x": torch.full((2**18,), number)} for number in range(5)]
-    _, told = filled(tmp_path / "cache", examples)
+    _, stderr = filled(tmp_path / "cache", examples)
     file = entry_in(tmp_path / "cache") / "0.data"
     assert len(content_of(file.parent)["columns"][0]["data"]["blocks"]) == 3
     for place in (0, 5 * 2**20, 5 * 2**21 - 1):
         with file.open("r+b") as opened:
             opened.seek(place)
             opened.write(b"\x55")
-        dataset, told = filled(tmp_path / "cache", examples)
-        assert "made again" in told
+        dataset, stderr = filled(tmp_path / "cache", examples)
+        assert "made again" in stderr
         assert complaint(dataset, examples) is None
         file = entry_in(tmp_path / "cache") / "0.data"
 
 
 def test_truth_values_and_texts_that_are_none(cache: Path) -> None:
-    """Sealed, in examples that are not compared: nothing that computes with them goes astray."""
+    """With matching digests, in examples that are not compared: computing with them is safe."""
     text = encode("é")[0]
     assert decode(encode(torch.tensor([True]))[0], _bytes(b"\x07")).tolist() == [True]
     assert decode(("array", 2, "|b1", (2,), None), _bytes(b"\x07\x00")).sum() == 1
@@ -325,7 +327,7 @@ def test_truth_values_and_texts_that_are_none(cache: Path) -> None:
     entry = entry_in(cache)
     file = entry / f"{column_of('truth')}.data"
     file.write_bytes(b"\x01\x00" + b"\x07" * 12 + b"\x01\x00")
-    resealed(entry)
+    update_digests(entry)
     dataset, _ = filled(cache)
     assert int(dataset.columns_at([1, 2])["truth"].sum()) in (2, 4)
 
@@ -335,25 +337,25 @@ def _bytes(data: bytes) -> Any:
 
 
 def test_every_example_is_compared_in_the_end(cache: Path) -> None:
-    """One that is other than the dataset's, sealed, comes to light within some runs."""
+    """Other examples with matching digests are detected within some runs."""
     entry = entry_in(cache)
     file = entry / f"{column_of('number')}.data"
     data = bytearray(file.read_bytes())
     data[8 * 3] = 77
     file.write_bytes(data)
-    resealed(entry)
+    update_digests(entry)
     for _ in range(100):
-        dataset, told = filled(cache)
-        if "holds other examples" in told:
+        dataset, stderr = filled(cache)
+        if "holds other examples" in stderr:
             break
     assert complaint(dataset) is None
 
 
-# What stands where files should
+# Other things in place of files
 
 
 def odd(path: Path, kind: str, target: Path) -> None:
-    """Something of a kind in the place of a file or a folder, which goes to ``target``."""
+    """Replace a file or a folder by something else; the original is moved to ``target``."""
     if path.exists():
         path.rename(target)
     if kind == "link":
@@ -386,7 +388,7 @@ def test_what_is_no_file(
     elsewhere.mkdir()
     odd(entry_in(cache) / name, kind, elsewhere / "kept")
     before, age = tree(elsewhere), (elsewhere / "kept").stat().st_mtime_ns
-    assert_made_again(cache, name)
+    assert_rebuilt(cache, name)
     assert tree(elsewhere) == before
     assert (elsewhere / "kept").stat().st_mtime_ns == age
     assert not (tmp_path / "nowhere").exists()
@@ -399,7 +401,7 @@ def test_what_is_no_entry(
     monkeypatch.chdir(tmp_path)
     odd(entry_in(cache), kind, tmp_path / "elsewhere")
     before = tree(tmp_path / "elsewhere")
-    assert_made_again(cache)
+    assert_rebuilt(cache)
     assert tree(tmp_path / "elsewhere") == before
     assert not (tmp_path / "nowhere").exists()
 
@@ -413,15 +415,15 @@ def test_a_lock_that_is_none(
     mode = (tmp_path / "elsewhere").stat().st_mode
     assert_found(cache)
     (entry_in(cache) / "0.data").unlink()
-    dataset, told = filled(cache)
-    assert f"{cache / '.lock'} is no regular file" in told
+    dataset, stderr = filled(cache)
+    assert f"{cache / '.lock'} is no regular file" in stderr
     assert complaint(dataset) is None
     assert (tmp_path / "elsewhere").stat().st_mode == mode
     assert not (tmp_path / "nowhere").exists()
 
 
 def test_links_among_entries_lead_nowhere(cache: Path, tmp_path: Path) -> None:
-    """What makes room removes neither what links lead to, nor hangs at what is no file."""
+    """Eviction neither removes the targets of links, nor hangs on special files."""
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "letter.txt").write_text("x" * 5000)
@@ -449,11 +451,11 @@ def test_links_among_entries_lead_nowhere(cache: Path, tmp_path: Path) -> None:
 
 
 def test_a_deep_tree_among_entries(cache: Path) -> None:
-    """As an archive leaves it: nothing of it is an error."""
+    """As unpacking an archive leaves it: no error."""
     entry = entry_in(cache)
     (entry / "entry.json").write_text("{}")
     with deep_tree(entry):
-        assert_made_again(cache)
+        assert_rebuilt(cache)
 
 
 def test_a_deep_tree_among_data(tmp_path: Path) -> None:
@@ -465,7 +467,7 @@ def test_a_deep_tree_among_data(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def deep_tree(folder: Path) -> Iterator[None]:
-    """Folders in a folder, deeper than Python may call itself; they are gone afterwards."""
+    """Nested folders, deeper than Python's recursion limit; they are removed afterwards."""
     here = os.getcwd()
     try:
         folder.mkdir(exist_ok=True)
@@ -481,7 +483,7 @@ def deep_tree(folder: Path) -> Iterator[None]:
         subprocess.run(["rm", "-rf", str(folder.parent)], check=True)
 
 
-# Whose it is
+# Ownership
 
 
 def test_it_is_ones_own(tmp_path: Path) -> None:
@@ -497,7 +499,7 @@ def test_it_is_ones_own(tmp_path: Path) -> None:
 
 
 def test_a_user_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container whose user nobody has named."""
+    """As in a container with a user that has no name."""
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
     for name in ("HOME", "XDG_CACHE_HOME", "TORCHASSISTANT_CACHE"):
         monkeypatch.delenv(name, raising=False)
@@ -515,7 +517,7 @@ def test_a_folder_that_others_may_write_to(cache: Path, mode: int) -> None:
 
 
 def test_a_folder_that_others_may_read(cache: Path, tmp_path: Path) -> None:
-    """It is closed to them, unless there is more in it than caches."""
+    """Access is removed, unless it contains more than caches."""
     cache.chmod(0o755)
     assert_found(cache)
     assert stat.S_IMODE(cache.stat().st_mode) == 0o700
@@ -529,14 +531,14 @@ def test_a_folder_that_others_may_read(cache: Path, tmp_path: Path) -> None:
 def test_an_entry_that_others_may_write_to(cache: Path, name: str) -> None:
     path = entry_in(cache) / name
     path.chmod(path.stat().st_mode | 0o020)
-    assert_made_again(cache, "may be written to by others")
+    assert_rebuilt(cache, "may be written to by others")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 @pytest.mark.parametrize("name", ["", "0.data", "entry.json", f"{RAGGED}.codes"])
 def test_an_entry_of_another_user(cache: Path, name: str) -> None:
     os.chown(entry_in(cache) / name, 12345, 12345)
-    assert_made_again(cache, "belongs to another user")
+    assert_rebuilt(cache, "belongs to another user")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")

@@ -1,4 +1,4 @@
-"""An error, or the end, at every call of a save to the system: strace makes it happen."""
+"""An error or a kill at every system call of a save, injected by strace."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cuts import trained
-from faults import Reference, Tally, assert_sound, checkpoints_of, counted, dice, tallied
+from faults import Reference, Tally, assert_valid, checkpoints_of, counted, rng_for, tallied
+from interruptions import train
 from patches import PADDING
 from process_harness import ProcessHarness, Victim, finish
 
@@ -33,11 +33,11 @@ ONE_SAVE = {"count": 16, "epochs": [1, 1], "every": 100, "keep": 1, "mode": "max
 
 @dataclass(frozen=True)
 class Call:
-    """A call to the system that has to do with the session.
+    """A system call that concerns the session.
 
     Args:
         name: The function.
-        number: It is the so many-th of its name in its thread.
+        number: Its number among the calls of this name in its thread, from 1.
         text: As strace shows it.
         main: Whether the main thread made it.
     """
@@ -54,12 +54,12 @@ class Call:
 
     @property
     def saves(self) -> bool:
-        """Whether the new state cannot be saved without it."""
+        """Whether the new checkpoint cannot be saved without it."""
         return not (self.main or self.opens_to_read) and SAVING.fullmatch(self.name) is not None
 
     @property
     def may_be_silent(self) -> bool:
-        """Whether it removes something, or looks at a single file that is not of the new state."""
+        """Whether it removes something, or reads a file that is not part of the new checkpoint."""
         looks = self.opens_to_read and "O_DIRECTORY" not in self.text and ".aside-" not in self.text
         return looks or TIDYING.fullmatch(self.name) is not None
 
@@ -77,7 +77,7 @@ def strace(harness: ProcessHarness) -> None:
 
 @contextlib.contextmanager
 def traced(victim: Victim, log: Path, *options: str) -> Iterator[None]:
-    """strace looks at a victim that is held, until the victim ends."""
+    """Attach strace to a victim that is held, until the victim ends."""
     command = ["strace", "-f", "-ff", "-qq", "-y", "-s", "0", "-o", str(log), "-p", str(victim.pid)]
     with subprocess.Popen([*command, "-e", f"trace={','.join(CALLS)}", *options]) as process:
         status = Path(f"/proc/{victim.pid}/status")
@@ -105,7 +105,7 @@ def traced_run(
     harness: ProcessHarness, session: Path, log: Path, *options: str
 ) -> tuple[Victim, list[Call]]:
     """Train under strace; the calls that name the session."""
-    moved = ("speaking_otherwise", "opening_much")
+    moved = ("writing_by_writev", "opening_many_files")
     victim = harness.hold(session.parent, "train", str(session), patches=moved)
     with traced(victim, log, *options):
         victim.release()
@@ -118,11 +118,11 @@ class Scene:
     """A session that has one iteration, one validation and one save to go.
 
     Args:
-        harness: Where victims are made.
+        harness: Starts the victims.
         reference: How the run must end.
         begun: The session; copies of it are trained.
-        kept: The names of the checkpoints that it ends with.
-        calls: What the save calls, one of each name and number.
+        kept: The names of its last checkpoints.
+        calls: The system calls of the save, one of each name and number.
     """
 
     harness: ProcessHarness
@@ -133,14 +133,14 @@ class Scene:
 
 
 def scene_in(harness: ProcessHarness, folder: Path) -> Scene:
-    """Train without a fault, to see what is called."""
+    """Train without a fault, to record the system calls."""
     reference = harness.reference(**ONE_SAVE)
     begun = reference.copy(folder / "begun")
-    trained(begun, (5, "training"))
+    train(begun, (5, "training"))
     (folder / "dry").mkdir()
     session = Path(shutil.copytree(begun, folder / "dry" / "run"))
     victim, calls = traced_run(harness, session, folder / "dry" / "log")
-    assert victim.status == 0, victim.told
+    assert victim.status == 0, victim.stderr
     chosen = {
         (call.name, call.number): call
         for call in calls
@@ -167,29 +167,29 @@ def injected(scene: Scene, folder: Path, call: Call, fault: str) -> None:
     kind = f"signal={name}" if name == "SIGKILL" else f"error={name}"
     option = f"inject={call.name}:{kind}:when={when}"
     victim, calls = traced_run(scene.harness, session, folder / "log", "-e", option)
-    assert_sound(session)
+    assert_valid(session)
     if name == "SIGKILL":
-        assert victim.status == -signal.SIGKILL, f"status {victim.status}:\n{victim.told}"
+        assert victim.status == -signal.SIGKILL, f"status {victim.status}:\n{victim.stderr}"
     else:
         hit = [one for one in calls if "(INJECTED)" in one.text]
-        assert hit, f"nothing was hit:\n{victim.told}"
-        assert_told(victim, hit, ERRORS[name])
+        assert hit, f"nothing was hit:\n{victim.stderr}"
+        assert_reported(victim, hit, ERRORS[name])
         found = {path.name for path in checkpoints_of(session)}
         lost = set(scene.kept) - found
-        assert victim.status or not lost, f"{sorted(lost)} would have been kept:\n{victim.told}"
+        assert victim.status or not lost, f"{sorted(lost)} would have been kept:\n{victim.stderr}"
     finish(scene.harness, session, scene.reference)
 
 
-def assert_told(victim: Victim, hit: list[Call], error: str) -> None:
-    """What failed was said, and what did not end well has a status."""
-    assert victim.status in (0, 1, 2), f"status {victim.status}:\n{victim.told}"
-    # Where nothing can be opened any more, what libraries do at exit fails too, after all is told.
-    told = victim.told.partition("Exception ignored in atexit callback")[0]
-    assert "Traceback" not in told, victim.told
+def assert_reported(victim: Victim, hit: list[Call], error: str) -> None:
+    """The failure was reported, and the exit status reflects it."""
+    assert victim.status in (0, 1, 2), f"status {victim.status}:\n{victim.stderr}"
+    # If no file can be opened any more, exit handlers of libraries fail too, after our messages.
+    before_exit = victim.stderr.partition("Exception ignored in atexit callback")[0]
+    assert "Traceback" not in before_exit, victim.stderr
     if victim.status or not all(one.may_be_silent for one in hit):
-        assert error in victim.told, f"status {victim.status}, not told:\n{victim.told}"
+        assert error in victim.stderr, f"status {victim.status}, not reported:\n{victim.stderr}"
     if any(one.saves for one in hit):
-        assert victim.status == 1, f"status {victim.status}:\n{victim.told}"
+        assert victim.status == 1, f"status {victim.status}:\n{victim.stderr}"
 
 
 FAULTS = ("ENOSPC", "EIO", "ENOSPC ever", "EIO ever", "SIGKILL")
@@ -202,11 +202,11 @@ def injections(
     faults: Sequence[str],
     most: int | None = None,
 ) -> None:
-    """Every fault at every call of a save, or at so many of them."""
+    """Every fault at every system call of a save, or at ``most`` of them."""
     scene = scene_in(harness, folder)
     for fault in faults:
         count = most or counted(len(scene.calls))
-        for number, call in enumerate(dice("injections", fault).sample(scene.calls, count)):
+        for number, call in enumerate(rng_for("injections", fault).sample(scene.calls, count)):
             with tally.run(f"{fault} at {call.name} {call.number}: {call.text}"):
                 injected(scene, folder / f"{fault} {number}", call, fault)
 
@@ -220,5 +220,5 @@ def test_some_injections(harness: ProcessHarness, tmp_path: Path, strace: None) 
 @pytest.mark.faults
 @pytest.mark.parametrize("fault", FAULTS)
 def test_injections(harness: ProcessHarness, tmp_path: Path, strace: None, fault: str) -> None:
-    with tallied(f"{fault} at every call of a save") as tally:
+    with tallied(f"{fault} at every system call of a save") as tally:
         injections(harness, tmp_path, tally, [fault])

@@ -1,4 +1,4 @@
-"""kill -9 at any moment: training goes on to the same bytes."""
+"""kill -9 at any moment: training resumes to the same bytes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from faults import Tally, assert_sound, counted, dice, tallied
+from faults import Tally, assert_valid, counted, rng_for, tallied
 from process_harness import ProcessHarness, Victim, finish
 
 
@@ -18,23 +18,23 @@ def kills(
     reference = harness.reference(workers=workers)
     victims: list[Victim] = []
     for number in range(count):
-        random = dice("kill", workers, number)
+        random = rng_for("kill", workers, number)
         with tally.run(f"run {number}, {workers} workers"):
             session = reference.copy(folder / str(number))
             for _ in range(random.choice([1, 1, 1, 2, 3])):
                 victims.append(killed(harness, session, random.uniform(0, reference.seconds)))
-                assert_sound(session)
+                assert_valid(session)
             finish(harness, session, reference)
     return victims
 
 
 def killed(harness: ProcessHarness, session: Path, moment: float, *patches: str) -> Victim:
-    """Train, and die after so many seconds."""
+    """Train, and kill the process after so many seconds."""
     victim = harness.start(session.parent, "train", "run", patches=patches)
     time.sleep(moment)
     victim.kill(signal.SIGKILL)
     status = victim.wait()
-    assert status in (0, -signal.SIGKILL), f"status {status}:\n{victim.told}"
+    assert status in (0, -signal.SIGKILL), f"status {status}:\n{victim.stderr}"
     return victim
 
 

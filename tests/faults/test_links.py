@@ -1,4 +1,4 @@
-"""Symbolic links planted in a session folder: not followed out of it."""
+"""Symbolic links planted in a session folder are not followed out of it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cuts import SMALL, trained
 from faults import Tally, checkpoints_of, tallied, tree
+from interruptions import SMALL, train
 from process_harness import ProcessHarness
 
 REFUSED = ("checkpoints", "metrics", "history", "static", "spec.json", "checkpoints/{newest}")
@@ -23,7 +23,7 @@ UNTOUCHED = (
 
 
 def planted(harness: ProcessHarness, session: Path, name: str, refused: bool) -> None:
-    """A part of a session lies elsewhere, and a link stands in its place."""
+    """Move a part of a session elsewhere, and put a link in its place."""
     part = session / name.format(newest=checkpoints_of(session)[-1].name)
     elsewhere = session.parent / "elsewhere"
     elsewhere.mkdir()
@@ -32,18 +32,18 @@ def planted(harness: ProcessHarness, session: Path, name: str, refused: bool) ->
     before = tree(elsewhere)
     victim = harness.run(session.parent, "train", "run")
     assert tree(elsewhere) == before, "it wrote elsewhere"
-    assert "Traceback" not in victim.told, victim.told
+    assert "Traceback" not in victim.stderr, victim.stderr
     if refused:
-        assert victim.status == 2, f"status {victim.status}:\n{victim.told}"
-        assert "link" in victim.told, victim.told
+        assert victim.status == 2, f"status {victim.status}:\n{victim.stderr}"
+        assert "link" in victim.stderr, victim.stderr
     elif victim.status == 0:
-        assert "warning" in victim.told, victim.told
+        assert "warning" in victim.stderr, victim.stderr
 
 
 def links(harness: ProcessHarness, folder: Path, tally: Tally) -> None:
     """Every part, one at a time."""
     begun = harness.reference(**SMALL).copy(folder / "begun")
-    trained(begun, (11, "training"))
+    train(begun, (11, "training"))
     for number, name in enumerate([*REFUSED, *UNTOUCHED]):
         session = Path(shutil.copytree(begun, folder / str(number) / "run"))
         with tally.run(f"a link for {name}"):
@@ -58,6 +58,6 @@ def test_links(harness: ProcessHarness, tmp_path: Path) -> None:
 
 @pytest.mark.faults
 def test_links_counted(harness: ProcessHarness, tmp_path: Path) -> None:
-    """The same; here it is counted."""
+    """The same, with figures."""
     with tallied("a link planted in the session folder") as tally:
         links(harness, tmp_path, tally)

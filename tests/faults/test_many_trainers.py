@@ -1,4 +1,4 @@
-"""Many trainers of one session at once: one trains, the others say who."""
+"""Many processes train one session at once: one trains, the others report which one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 import pytest
-from cuts import SMALL
 from faults import Tally, counted, tallied
+from interruptions import SMALL
 from process_harness import ProcessHarness, Victim, finish
 
 CROWD = 20
@@ -38,9 +38,9 @@ def many_trainers(
     assert len(waiting) == len(winners) == 1, f"{len(winners)} won; all statuses: {statuses}"
     for victim in victims:
         if victim is not winners[0]:
-            assert victim.status == 2, f"status {victim.status}:\n{victim.told}"
-            assert f"process {winners[0].pid}" in victim.told, victim.told
-            assert victim.told.count("\n") == 1, victim.told
+            assert victim.status == 2, f"status {victim.status}:\n{victim.stderr}"
+            assert f"process {winners[0].pid}" in victim.stderr, victim.stderr
+            assert victim.stderr.count("\n") == 1, victim.stderr
     finish(harness, session, reference)
 
 

@@ -1,4 +1,4 @@
-"""The checks of these tests have teeth: where a safeguard is taken out, one of them fails."""
+"""Mutation checks: with a safeguard disabled, at least one check of the fault tests fails."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import patches
 import pytest
-from damage import complaint, patient
-from faults import assert_sound, dice
+from damage import complaint, interrupted_session
+from faults import assert_valid, rng_for
 from process_harness import ProcessHarness, finish
 from test_kills import killed
 from test_many_trainers import many_trainers
@@ -25,7 +25,7 @@ def test_without_fsync(harness: ProcessHarness, tmp_path: Path) -> None:
 
 @pytest.mark.faults
 def test_without_rename(harness: ProcessHarness, tmp_path: Path) -> None:
-    """What is copied to its name is found half there when the process dies."""
+    """A file that is copied to its final name is found incomplete when the process is killed."""
     reference = harness.reference()
     slow = reference.copy(tmp_path / "slow")
     started = time.monotonic()
@@ -34,20 +34,22 @@ def test_without_rename(harness: ProcessHarness, tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         for number in range(20):
             session = reference.copy(tmp_path / str(number))
-            killed(harness, session, dice("rename", number).uniform(0, seconds), "without_rename")
-            assert_sound(session)
+            killed(
+                harness, session, rng_for("rename", number).uniform(0, seconds), "without_rename"
+            )
+            assert_valid(session)
             finish(harness, session, reference)
 
 
 def test_without_checksum(
     harness: ProcessHarness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Bits that flip in the weights are taken as they are."""
+    """Bit flips in the weights are accepted."""
     patches.without_checksum(monkeypatch.setattr)
-    session = patient(harness, tmp_path, "without_checksum")
+    session = interrupted_session(harness, tmp_path, "without_checksum")
     name = f"checkpoints/{session.names[-1]}/{WEIGHTS}"
-    data = bytearray(session.whole[name])
-    data[-1 - dice("weights").randrange(8)] ^= 1
+    data = bytearray(session.files[name])
+    data[-1 - rng_for("weights").randrange(8)] ^= 1
     (session.session / name).write_bytes(data)
     found = complaint(session, name)
     assert found is not None and found.startswith("it was accepted"), found

@@ -1,4 +1,4 @@
-"""A session folder that may not be written: it can be used, and not trained."""
+"""A read-only session folder can be used, but not trained."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cuts import SMALL, trained
 from faults import Tally, tallied, tree
+from interruptions import SMALL, train
 from process_harness import ProcessHarness, Victim
 
 NOBODY = 65534 if os.geteuid() == 0 else None
-"""Who runs the commands: root may write everywhere."""
+"""The user that runs the commands: root may write everywhere."""
 
 INFERENCE = {
     "session_dir": "run",
@@ -26,11 +26,11 @@ INFERENCE = {
 
 @pytest.fixture
 def read_only(harness: ProcessHarness) -> Iterator[Path]:
-    """The folder of a session in the middle of its run, which all may read and none may write."""
+    """A read-only folder with a session in the middle of its run."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         session = harness.reference(**SMALL).copy(folder)
-        trained(session, (8, "training"))
+        train(session, (8, "training"))
         (folder / "inference.json").write_text(json.dumps(INFERENCE))
         everything = [folder, *folder.rglob("*")]
         for path in everything:
@@ -41,7 +41,7 @@ def read_only(harness: ProcessHarness) -> Iterator[Path]:
 
 
 def used(harness: ProcessHarness, folder: Path, tally: Tally) -> None:
-    """Every command, and that nothing was changed."""
+    """Run every command, and verify that nothing was changed."""
     before = tree(folder)
     commands = {
         "evaluate run": 0,
@@ -60,14 +60,14 @@ def used(harness: ProcessHarness, folder: Path, tally: Tally) -> None:
 
 
 def assert_answered(victim: Victim, status: int) -> None:
-    """A result and no complaint, or one line of complaint."""
-    assert victim.status == status, victim.told
+    """A result without messages, or one line of error."""
+    assert victim.status == status, victim.stderr
     if status:
-        assert victim.said == ""
-        assert victim.told.startswith("error: ") and victim.told.count("\n") == 1, victim.told
+        assert victim.stdout == ""
+        assert victim.stderr.startswith("error: ") and victim.stderr.count("\n") == 1, victim.stderr
     else:
-        assert victim.said
-        assert "warning" not in victim.told and "error" not in victim.told, victim.told
+        assert victim.stdout
+        assert "warning" not in victim.stderr and "error" not in victim.stderr, victim.stderr
 
 
 def test_a_read_only_folder(harness: ProcessHarness, read_only: Path) -> None:
@@ -78,6 +78,6 @@ def test_a_read_only_folder(harness: ProcessHarness, read_only: Path) -> None:
 
 @pytest.mark.faults
 def test_read_only_folders(harness: ProcessHarness, read_only: Path) -> None:
-    """The same; here it is counted."""
+    """The same, with figures."""
     with tallied("a read-only folder") as tally:
         used(harness, read_only, tally)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM at any moment: saved, said, gone; and all goes on to the same bytes."""
+"""SIGINT and SIGTERM at any moment: the run saves, stops, and resumes to the same bytes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from faults import (
     Reference,
     Tally,
-    assert_sound,
+    assert_valid,
     checkpoints_of,
     counted,
-    dice,
     fault_config,
     has_ended,
+    rng_for,
     step_of,
     tallied,
     write_json,
@@ -27,13 +27,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 MOST_SECONDS = 10
 """From a signal to the end of the process."""
 MOST_DYING = 1
-"""From there to the end of workers that are ended already."""
+"""From there to the end of the last worker."""
 
 
 def signals(harness: ProcessHarness, folder: Path, count: int, tally: Tally) -> None:
     """Runs that get a signal or two at a random moment, and are then finished."""
     for number in range(count):
-        random = dice("signal", number)
+        random = rng_for("signal", number)
         reference = harness.reference(workers=(0, 2)[number % 2])
         signum, group, twice = SIGNALS[number // 2 % 2], number // 4 % 2 == 1, number % 3 == 2
         with tally.run(f"run {number}: {signum.name}, group {group}, twice {twice}"):
@@ -66,12 +66,12 @@ def signalled(
     status = victim.wait(MOST_SECONDS)
     left = victim.survivors(MOST_DYING)
     assert not left, f"workers live on: {left}"
-    assert_sound(session)
+    assert_valid(session)
     possible = SIGNALS if twice else (signum,)
     assert_status(victim, status, possible, twice, has_ended(session, reference))
     if status == 128 + signum and not twice:
         saved, done = step_of(checkpoints_of(session)[-1]), iterations.stat().st_size
-        assert saved == done, f"{done} iterations were done, {saved} are saved:\n{victim.told}"
+        assert saved == done, f"{done} iterations were done, {saved} are saved:\n{victim.stderr}"
 
 
 def assert_status(
@@ -81,28 +81,28 @@ def assert_status(
     twice: bool,
     ended: bool,
 ) -> None:
-    """It says which signal it was; at its very end a process need not listen any more."""
+    """The status names the signal; a process that is about to end may ignore it."""
     allowed = {128 + signum for signum in possible}
     if twice or ended:
         allowed |= {-signum for signum in possible}
     if ended:
         allowed.add(0)
-    assert status in allowed, f"status {status}:\n{victim.told}"
+    assert status in allowed, f"status {status}:\n{victim.stderr}"
     for text in () if twice or ended else ("torchassistant/", "Exception ignored"):
-        assert text not in victim.told, victim.told
+        assert text not in victim.stderr, victim.stderr
 
 
 def interrupted_init(
     harness: ProcessHarness, folder: Path, random: Random, signum: signal.Signals
 ) -> None:
-    """A signal while a preprocessor is fitted: no session, nothing left."""
+    """A signal while a preprocessor is fitted: no session, no leftover files."""
     folder.mkdir()
     write_json(folder / "config.json", fault_config())
     victim = harness.start(folder, "init", "config.json", env={"FAULTS_SLEEP": "0.1"})
     victim.listens(signal.SIGTERM)
     time.sleep(random.uniform(0.2, 1))
     victim.kill(signum)
-    assert victim.wait(MOST_SECONDS) == 128 + signum, victim.told
+    assert victim.wait(MOST_SECONDS) == 128 + signum, victim.stderr
     assert [path.name for path in folder.iterdir()] == ["config.json"]
 
 
@@ -110,7 +110,7 @@ def test_some_signals(harness: ProcessHarness, tmp_path: Path) -> None:
     tally = Tally("some signals")
     signals(harness, tmp_path, 5, tally)
     with tally.run("init"):
-        interrupted_init(harness, tmp_path / "init", dice("init"), signal.SIGTERM)
+        interrupted_init(harness, tmp_path / "init", rng_for("init"), signal.SIGTERM)
     tally.close()
 
 
@@ -126,4 +126,4 @@ def test_signals_in_init(harness: ProcessHarness, tmp_path: Path) -> None:
         for number in range(counted(10)):
             signum = SIGNALS[number % 2]
             with tally.run(f"run {number}: {signum.name}"):
-                interrupted_init(harness, tmp_path / str(number), dice("init", number), signum)
+                interrupted_init(harness, tmp_path / str(number), rng_for("init", number), signum)

@@ -1,4 +1,4 @@
-"""Standard streams that are closed or full, a terminal, other locales: the same bytes."""
+"""Closed or full standard streams, a terminal, other locales: the same bytes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cuts import SMALL
 from faults import ROOT, Tally, assert_exact, environment, tallied
+from interruptions import SMALL
 from process_harness import ProcessHarness
 
 FULL = "/dev/full"
@@ -59,7 +59,7 @@ def streams(harness: ProcessHarness, folder: Path, tally: Tally) -> None:
             session = reference.copy(folder / str(number))
             victim = harness.run(session.parent, "train", "run", **options)
             is_full = FULL in options.get("files", {}).values()
-            assert victim.status == 0 or is_full, f"status {victim.status}:\n{victim.told}"
+            assert victim.status == 0 or is_full, f"status {victim.status}:\n{victim.stderr}"
             assert_exact(session, reference)
 
 

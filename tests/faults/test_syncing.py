@@ -1,4 +1,4 @@
-"""Nothing stands under its name before it is on the disk: files, their folder, then the rename."""
+"""Nothing gets its final name before it is on disk: sync files, then their folder, then rename."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cuts import SMALL
 from faults import Tally, tallied
+from interruptions import SMALL
 from process_harness import ProcessHarness
 
 Event = dict[str, Any]
 
 
 def synced_run(harness: ProcessHarness, folder: Path, *patches: str) -> list[str]:
-    """Train, write down every sync and every rename, and give what was shown too early."""
+    """Train, record every sync and every rename, and return what was renamed too early."""
     session = harness.reference(**SMALL).copy(folder)
     record = folder / "record.jsonl"
     patches = ("recording", *patches)
     victim = harness.run(
         folder, "train", "run", env={"FAULTS_RECORD": str(record)}, patches=patches
     )
-    assert victim.status == 0, victim.told
+    assert victim.status == 0, victim.stderr
     events = [json.loads(line) for line in record.read_text().splitlines()]
     return unsynced(events, session) + unsynced_rows(events, session)
 
 
 def unsynced(events: list[Event], session: Path) -> list[str]:
-    """What came under its name before it was synced, or whose new name was not synced soon."""
+    """Files that were renamed before they were synced, or whose new name was not synced soon."""
     found: list[str] = []
     synced: dict[str, int] = {}
     waiting: dict[str, str] = {}
@@ -51,7 +51,7 @@ def unsynced(events: list[Event], session: Path) -> list[str]:
 
 
 def is_shown(source: str, target: str, session: Path) -> bool:
-    """Whether a rename gives something in the session a name that counts."""
+    """Whether a rename gives something in the session its final name."""
     return not any(
         part.startswith(".") for part in Path(target).relative_to(session.resolve()).parts
     )
@@ -81,6 +81,6 @@ def test_all_is_synced_before_it_is_shown(harness: ProcessHarness, tmp_path: Pat
 
 @pytest.mark.faults
 def test_syncing(harness: ProcessHarness, tmp_path: Path) -> None:
-    """The same; here it is counted."""
+    """The same, with figures."""
     with tallied("synced before it is shown") as tally:
         renames(harness, tmp_path, tally)

@@ -1,4 +1,4 @@
-"""Configs, sessions and caches that were made wrong at random: never a crash, a hang, a trace.
+"""Fuzzing of configs, sessions and caches: never a crash, a hang or a file elsewhere.
 
 ``make test-faults`` does it for ten minutes; a few seconds of it belong to the normal suite.
 """

@@ -1,4 +1,4 @@
-"""Stopping a run at a place of it, through the Python API."""
+"""Interrupts a run at a given place, through the Python API."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ SMALL = {"count": 16, "epochs": [2, 2]}
 STEPS = range(1, 13)
 EPOCH_ENDS = range(3, 13, 3)
 
-Cut = tuple[int, str]
+Interruption = tuple[int, str]
 """After which step, and where: in ``training``, or in the ``validation`` that follows."""
 
-CUTS: list[Cut] = sorted(
+INTERRUPTIONS: list[Interruption] = sorted(
     [*((step, "training") for step in STEPS), *((step, "validation") for step in EPOCH_ENDS)]
 )
 
 
-class Cutting(Reporter):
-    """Asks for an end at a place of the run."""
+class Interrupter(Reporter):
+    """Requests a stop at a given place of the run."""
 
-    def __init__(self, session: Session, cut: Cut) -> None:
+    def __init__(self, session: Session, interruption: Interruption) -> None:
         self.session = session
-        self.cut = cut
+        self.interruption = interruption
         self.stop = StopRequest()
 
     def iteration_done(self, live: Live) -> None:
@@ -43,17 +43,17 @@ class Cutting(Reporter):
         self.reached("validation")
 
     def reached(self, where: str) -> None:
-        if (self.session.progress.step, where) == self.cut:
+        if (self.session.progress.step, where) == self.interruption:
             self.stop.signum = signal.SIGINT
 
 
-def trained(folder: Path, cut: Cut | None = None) -> None:
-    """Load a session and train it, to its end or up to a cut; there it is saved."""
+def train(folder: Path, interruption: Interruption | None = None) -> None:
+    """Load a session and train it to its end, or to an interruption, which saves a checkpoint."""
     session = load_session(folder, trust=["fault_parts"])
-    if cut is None:
+    if interruption is None:
         session.train()
         return
-    reporter = Cutting(session, cut)
+    reporter = Interrupter(session, interruption)
     with pytest.raises(Interrupted):
         session.train(reporter, reporter.stop)
-    assert step_of(checkpoints_of(folder)[-1]) == cut[0]
+    assert step_of(checkpoints_of(folder)[-1]) == interruption[0]
