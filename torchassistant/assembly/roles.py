@@ -1,103 +1,87 @@
-"""What each object of a config is there for: its home by short name, and what it has to be."""
+"""Whether what a config names can play the role that it is there for."""
 
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import typing
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cache
 from types import FunctionType, UnionType
 from typing import Any
 
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from torchassistant.assembly.object_kinds import (
-    ADAPTER,
-    BATCH_PROCESSOR,
-    COLLATOR,
-    DATASET,
-    INPUT_CONVERTER,
-    METRIC,
-    MODULE,
-    OPTIMIZER,
-    OUTPUT_DEVICE,
-    PREPROCESSOR,
-    SCHEDULER,
-    STOP_CONDITION,
-    TRANSFORM,
-    called_by,
-    kind_of,
-)
-from torchassistant.config.search_paths import HOMES
+from torchassistant.assembly.object_kinds import called_by, kind_of
+from torchassistant.config.role import Role
 from torchassistant.errors import with_article
 
-Fits = Callable[[type], bool]
+
+def given_to(role: Role, target: Any) -> tuple[str, ...]:
+    """The names of the arguments that a class gets before those of the config."""
+    return role.given if takes_given(role, target) else ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Role:
-    """What an object is there for.
+def takes_given(role: Role, target: Any) -> bool:
+    """Whether a class takes what its role gives."""
+    return not (role.only_as and inspect.isclass(target)) or takes_it_first(role, target)
+
+
+def takes_it_first(role: Role, target: Any) -> bool:
+    """Whether this is a class of the role whose first parameter is what the role gives."""
+    if not (inspect.isclass(target) and fits(role, target)):
+        return False
+    return role.only_as in [*inspect.signature(target).parameters][:1]
+
+
+def role_misfit(
+    role: Role, target: Any, from_session: bool = False, is_called: bool = False
+) -> str | None:
+    """Why what was found cannot play a role, or None where it can, or may.
 
     Args:
-        noun: What it is called, with its article.
-        homes: Modules that a short name is looked for in, in this order.
-        fits: Whether instances of a class can play the role.
-        kinds: Of what the libraries and our catalogue have, these kinds play it.
-        given: The names of the arguments that a class gets before those of the config.
-        after_session: Those that a ``factory_fn`` gets between the session and the config's.
-        or_itself: Whether a function that needs arguments, and is given none, is the object.
-        functions: Whether a function of a library may be called to make one.
-        takes: Whether a class takes the arguments that are ``given``.
+        role: What it is there for.
+        target: The class or function.
+        from_session: Whether it is called as a ``factory_fn``.
+        is_called: Whether it is known to be called, and not to be the object itself.
     """
-
-    noun: str
-    homes: tuple[str, ...] = ()
-    fits: Fits = lambda made: True
-    kinds: tuple[str, ...] = ()
-    given: tuple[str, ...] = ()
-    after_session: tuple[str, ...] = ()
-    or_itself: bool = False
-    functions: bool = False
-    takes: Callable[[Any], bool] = lambda target: True
-
-    def given_to(self, target: Any) -> tuple[str, ...]:
-        """The names of the arguments that a class gets before those of the config."""
-        return self.given if self.takes(target) else ()
-
-    def misfit(
-        self, target: Any, from_session: bool = False, is_called: bool = False
-    ) -> str | None:
-        """Why what was found cannot play the role, or None where it can, or may.
-
-        Args:
-            target: The class or function.
-            from_session: Whether it is called as a ``factory_fn``.
-            is_called: Whether it is known to be called, and not to be the object itself.
-        """
-        inmost = called_by(target)
-        if inspect.isclass(inmost) and not self.fits(inmost):
-            return f"is no {self.noun}"
-        kind = kind_of(inmost)
-        if kind is not None and kind not in self.kinds:
-            return f"is {with_article(kind)}, and no {self.noun.partition(' (')[0]}"
-        if inspect.isclass(inmost):
-            return None
-        is_itself = self.or_itself and not (is_called or from_session)
-        if inspect.isbuiltin(inmost) and not (self.functions or is_itself):
-            return f"is no {self.noun}, and no function that returns one"
-        if not inspect.isroutine(inmost) and self._is_one(type(inmost)):
-            return "is such an object already, and no class or function that makes one"
-        made = None if is_itself else returned_by(inmost)
-        if made and not any(_may_be(one, self.fits) for one in made):
-            names = " or ".join("None" if one is type(None) else one.__name__ for one in made)
-            return f"returns {names}, and that is no {self.noun}"
+    inmost = called_by(target)
+    if inspect.isclass(inmost) and not fits(role, inmost):
+        return f"is no {role.noun}"
+    kind = kind_of(inmost)
+    if kind is not None and kind not in role.kinds:
+        return f"is {with_article(kind)}, and no {role.noun.partition(' (')[0]}"
+    if inspect.isclass(inmost):
         return None
+    is_itself = role.or_itself and not (is_called or from_session)
+    if inspect.isbuiltin(inmost) and not (role.functions or is_itself):
+        return f"is no {role.noun}, and no function that returns one"
+    if not inspect.isroutine(inmost) and _is_one(role, type(inmost)):
+        return "is such an object already, and no class or function that makes one"
+    made = None if is_itself else returned_by(inmost)
+    if made and not any(_may_be(one, role) for one in made):
+        names = " or ".join("None" if one is type(None) else one.__name__ for one in made)
+        return f"returns {names}, and that is no {role.noun}"
+    return None
 
-    def _is_one(self, made: type) -> bool:
-        """Whether instances of a class play the role, and cannot be what makes such instances."""
-        return self.fits(made) and not self.fits(FunctionType)
+
+def fits(role: Role, made: type) -> bool:
+    """Whether instances of a class can play a role."""
+    if role.bases:
+        return issubclass(made, classes_named(role.bases))
+    if not role.methods:
+        return True
+    return any(all(_offers(made, name) for name in names) for names in role.methods)
+
+
+@cache
+def classes_named(paths: tuple[str, ...]) -> tuple[type, ...]:
+    """The classes of the libraries that dotted names mean."""
+    return tuple(pkgutil.resolve_name(path) for path in paths)
+
+
+def _is_one(role: Role, made: type) -> bool:
+    """Whether instances of a class play a role, and cannot be what makes such instances."""
+    return fits(role, made) and not fits(role, FunctionType)
 
 
 def returned_by(function: Any) -> list[type]:
@@ -124,14 +108,10 @@ def _classes_in(hint: Any) -> list[type]:
     return [hint] if inspect.isclass(hint) and hint is not Any else []
 
 
-def _may_be(made: type, fits: Fits) -> bool:
+def _may_be(made: type, role: Role) -> bool:
     """Whether a function that is said to return this may return something that fits."""
     is_open = made is object or inspect.isabstract(made) or getattr(made, "_is_protocol", False)
-    return is_open or fits(made)
-
-
-def _has(*names: str) -> Fits:
-    return lambda made: all(_offers(made, name) for name in names)
+    return is_open or fits(role, made)
 
 
 def _offers(made: type, name: str) -> bool:
@@ -149,140 +129,6 @@ def _offers(made: type, name: str) -> bool:
         if "__getattr__" in vars(base) and base is not nn.Module:
             return True
     return False
-
-
-def _is_a(*classes: type) -> Fits:
-    return lambda made: issubclass(made, classes)
-
-
-def _is_dataset(made: type) -> bool:
-    return _offers(made, "__getitem__") or _offers(made, "__iter__")
-
-
-def _is_metric(made: type) -> bool:
-    return _has("update", "compute", "reset")(made) or _has("__call__")(made)
-
-
-def takes_optimizer_first(target: Any) -> bool:
-    """Whether this is a scheduler that is built over an optimizer."""
-    if not (inspect.isclass(target) and issubclass(target, LRScheduler)):
-        return False
-    return "optimizer" in [*inspect.signature(target).parameters][:1]
-
-
-_FRAMES = (ADAPTER, BATCH_PROCESSOR, MODULE)
-"""These go from a frame, or from columns, to others."""
-
-ROLES: dict[str, Role] = {
-    "datasets": Role("dataset (it has no __getitem__)", fits=_is_dataset, kinds=(DATASET,)),
-    "preprocessors": Role(
-        "preprocessor (it has no process)",
-        HOMES["preprocessors"],
-        _has("process"),
-        (PREPROCESSOR,),
-    ),
-    "collators": Role(
-        "collator (it cannot be called)",
-        HOMES["collators"],
-        _has("__call__"),
-        (COLLATOR, MODULE),
-        or_itself=True,
-    ),
-    "augment": Role(
-        "transform (it cannot be called)",
-        fits=_has("__call__"),
-        kinds=(MODULE, TRANSFORM),
-        or_itself=True,
-    ),
-    "loader_factories": Role("argument of a loader", functions=True),
-    "models": Role("torch.nn.Module", fits=_is_a(nn.Module), kinds=(MODULE,)),
-    "optimizers": Role(
-        "torch.optim.Optimizer",
-        HOMES["optimizers"],
-        _is_a(Optimizer),
-        (OPTIMIZER,),
-        given=("the parameters",),
-    ),
-    "lr_scheduler": Role(
-        "learning rate scheduler",
-        HOMES["lr_scheduler"],
-        _is_a(LRScheduler),
-        (SCHEDULER,),
-        given=("the optimizer",),
-        after_session=("the optimizer",),
-        takes=lambda target: takes_optimizer_first(target) or not inspect.isclass(target),
-    ),
-    "losses": Role(
-        "loss (it cannot be called)",
-        HOMES["losses"],
-        _has("__call__"),
-        (METRIC, MODULE),
-        or_itself=True,
-    ),
-    "metrics": Role(
-        "metric (it has no update, compute and reset)",
-        HOMES["metrics"],
-        _is_metric,
-        (METRIC, MODULE),
-        or_itself=True,
-    ),
-    "batch_processors": Role(
-        "batch processor (it cannot be called)",
-        HOMES["batch_processors"],
-        _has("__call__"),
-        _FRAMES,
-    ),
-    "backward_hooks": Role("hook (it cannot be called)", fits=_has("__call__"), given=("a name",)),
-    "forward_hooks": Role("hook (it cannot be called)", fits=_has("__call__"), given=("a name",)),
-    "input_adapter": Role(
-        "input adapter (it cannot be called)",
-        HOMES["input_adapter"],
-        _has("__call__"),
-        _FRAMES,
-    ),
-    "output_adapter": Role(
-        "output adapter (it cannot be called)",
-        HOMES["output_adapter"],
-        _has("__call__"),
-        _FRAMES,
-    ),
-    "transform": Role(
-        "transform (it cannot be called)",
-        HOMES["transform"],
-        _has("__call__"),
-        (MODULE, TRANSFORM),
-        given=("the session",),
-        or_itself=True,
-    ),
-    "stop_condition": Role(
-        "stop condition (it cannot be called)",
-        HOMES["stop_condition"],
-        _has("__call__"),
-        (STOP_CONDITION,),
-    ),
-    "postprocessor": Role(
-        "postprocessor (it cannot be called)", fits=_has("__call__"), kinds=_FRAMES
-    ),
-    "post_processor": Role(
-        "post-processor (it cannot be called)",
-        fits=_has("__call__"),
-        kinds=_FRAMES,
-        given=("the session",),
-    ),
-    "output_device": Role(
-        "output device (it cannot be called)",
-        HOMES["output_device"],
-        _has("__call__"),
-        (OUTPUT_DEVICE,),
-    ),
-    "input_converter": Role(
-        "input converter (it cannot be called)",
-        HOMES["input_converter"],
-        _has("__call__"),
-        (INPUT_CONVERTER, MODULE),
-    ),
-}
-ANYTHING = Role("argument", functions=True)
 
 
 def is_itself(target: Any, spec: Any, role: Role) -> bool:
