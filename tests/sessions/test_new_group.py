@@ -21,7 +21,7 @@ from pydantic import Field
 
 from torchassistant.config.blocks import Name, ObjectSpec
 from torchassistant.config.change_rule import Rule
-from torchassistant.config.groups.group import Group
+from torchassistant.config.groups.group import Group, all_of_it
 from torchassistant.config.references import Reference
 from torchassistant.config.role import MODULE, MODULE_BASES, Role
 
@@ -52,7 +52,7 @@ AVERAGES = Group(
     ),
     gets=("model",),
     state="results",
-    held=lambda spec: iter([""]),
+    held=all_of_it,
     changes=(Rule("spec.kwargs.use_buffers", "applied", "from the next update on"),),
 )
 '''

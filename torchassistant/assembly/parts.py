@@ -9,7 +9,13 @@ from torch import nn
 from torch.optim import Optimizer
 
 from torchassistant.config.groups import GROUPS
-from torchassistant.config.references import Key, as_slice, module_named
+from torchassistant.config.references import (
+    DATASET_OR_SLICE,
+    Key,
+    Reference,
+    as_slice,
+    module_named,
+)
 from torchassistant.data import LoaderFactory, Split
 from torchassistant.graph import BatchGraph, Processor
 from torchassistant.training import (
@@ -70,6 +76,12 @@ class Parts:
     def built(self, key: Key) -> Any:
         """What has become of a definition."""
         return getattr(self, key.group)[key.name]
+
+    def named(self, reference: Reference) -> Any:
+        """What has become of what a definition names."""
+        if reference.group == DATASET_OR_SLICE:
+            return self.dataset(reference.name)
+        return self.built(Key(reference.group, reference.name))
 
     def module(self, name: str) -> Any:
         """What an optimizer is for: a model, or as ``losses.NAME`` what a loss computes with."""

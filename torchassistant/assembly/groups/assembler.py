@@ -44,9 +44,8 @@ class Assembler(NamedTuple):
 def build_object(context: BuildContext, one: Defined) -> Any:
     """The object that a definition describes, given what the keys of ``Group.gets`` name."""
     group = GROUPS[one.key.group]
-    named = {reference.path: reference for reference in group.references(one.spec)}
-    first = [context.parts.built(Key(*named[(key,)][1:])) for key in group.gets]
-    return context.object_of(one, first)
+    named = {reference.path[0]: reference for reference in group.references(one.spec)}
+    return context.object_of(one, [context.parts.named(named[key]) for key in group.gets])
 
 
 def itself(group: str, **flags: bool) -> Callable[[Parts, str], Iterator[Member]]:

@@ -109,7 +109,7 @@ BATCH_PROCESSORS = Group(
         holds=(ADAPTER, BATCH_PROCESSOR),
     ),
     state="results",
-    held=lambda spec: iter([""] if spec.is_object else []),
+    held=lambda spec: ("",) if spec.is_object else (),
     changes=(
         Rule("spec.neural_graph.*.compile.**", "applied", "compiled code rounds otherwise"),
         Rule("spec.compile.**", "applied", "compiled code rounds otherwise"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,9 +15,14 @@ Section = Literal["training", "results"]
 """Of ``state.json``: what only training needs, and what takes part in every result."""
 
 
-def nothing(spec: Any) -> Iterator[Any]:
-    """For blocks that name no other definition, or have no stored state."""
-    yield from ()
+def nothing(spec: Any) -> tuple[Any, ...]:
+    """Of a block that names no other definition, or of which nothing is stored whole."""
+    return ()
+
+
+def all_of_it(spec: Any) -> tuple[str, ...]:
+    """What is stored under the id of the definition itself is all of its state."""
+    return ("",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +40,10 @@ class Group:
         references: Every name of another definition in a block, with where it stands in there.
         role: What the object that a definition describes has to be; None where it describes none.
         gets: Keys of the block: what they name is what its class gets before its arguments.
-        state: The section of a checkpoint for the state of the object; None: it has none.
-        held: For a block, the ids whose stored states replace all that the object is built with.
+        state: The section of a checkpoint for the states of its objects; None: they have none, or
+            have it in files of their own.
+        held: For a block, where below the id of its definition the states are stored that replace
+            all that the object is built with: weights that they replace need not be read then.
         id_keys: Keys of the block with objects whose ids begin with a word of their own.
         follows_arguments: Whether changed arguments win over what is stored, for what has no
             parameters.
@@ -47,11 +54,11 @@ class Group:
     noun: str
     block: type[Block]
     section: str
-    references: Callable[[Any], Iterator[Reference]] = nothing
+    references: Callable[[Any], Iterable[Reference]] = nothing
     role: Role | None = None
     gets: tuple[str, ...] = ()
     state: Section | None = None
-    held: Callable[[Any], Iterator[str]] = nothing
+    held: Callable[[Any], tuple[str, ...]] = nothing
     id_keys: tuple[tuple[str, str], ...] = ()
     follows_arguments: bool = False
     changes: tuple[Rule, ...] = ()

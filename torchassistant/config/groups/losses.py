@@ -27,6 +27,6 @@ LOSSES = Group(
         or_itself=True,
     ),
     state="results",
-    held=lambda spec: iter([""] if spec.transform is None else ["", "transform"]),
+    held=lambda spec: ("",) if spec.transform is None else ("", "transform"),
     follows_arguments=True,
 )

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from torchassistant.config.blocks import ObjectSpec
 from torchassistant.config.change_rule import Rule
-from torchassistant.config.groups.group import Group
+from torchassistant.config.groups.group import Group, all_of_it
 from torchassistant.config.role import METRIC, MODULE, MODULE_BASES, Role
 
 
@@ -32,6 +32,6 @@ MODELS = Group(
         kind=MODULE,
         holds=(METRIC,),
     ),
-    held=lambda spec: iter([""]),
+    held=all_of_it,
     changes=(Rule("spec.memory_format", "applied", "other kernels round otherwise"),),
 )

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from torchassistant.config.blocks import Name, ObjectSpec
 from torchassistant.config.change_rule import Condition, Rule
-from torchassistant.config.groups.group import Group
+from torchassistant.config.groups.group import Group, all_of_it
 from torchassistant.config.references import Reference, module_named
 from torchassistant.config.role import OPTIMIZER, SCHEDULER, Role
 
@@ -63,7 +63,7 @@ OPTIMIZERS = Group(
         given=("the parameters",),
     ),
     state="training",
-    held=lambda spec: iter([""]),
+    held=all_of_it,
     id_keys=(("schedulers", "lr_scheduler"),),
     changes=(
         Rule(

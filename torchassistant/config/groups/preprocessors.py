@@ -8,7 +8,7 @@ from pydantic import Field
 
 from torchassistant.config.blocks import Name, ObjectSpec
 from torchassistant.config.change_rule import Rule
-from torchassistant.config.groups.group import Group
+from torchassistant.config.groups.group import Group, all_of_it
 from torchassistant.config.references import DATASET_OR_SLICE, Reference
 from torchassistant.config.role import PREPROCESSOR, Role
 
@@ -39,6 +39,6 @@ PREPROCESSORS = Group(
         holds=(PREPROCESSOR,),
         modules=("torchassistant.tabular",),
     ),
-    held=lambda spec: iter([""]),
+    held=all_of_it,
     changes=(Rule("**", "fixed", "what was fitted is stored"),),
 )
