@@ -11,7 +11,7 @@ from hostile_config import PLACES, Hostile, base, config_text, places
 
 from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.importing import find
-from torchassistant.assembly.roles import is_itself, role_misfit
+from torchassistant.assembly.role_checks import is_itself, role_misfit
 from torchassistant.config.blocks import ObjectSpec
 from torchassistant.config.roles import ROLES
 from torchassistant.errors import ConfigError

@@ -12,7 +12,7 @@ import pytest
 
 from torchassistant.assembly.groups import ASSEMBLERS, assembler_of
 from torchassistant.assembly.groups.assembler import build_object
-from torchassistant.assembly.roles import classes_named, fits, role_misfit
+from torchassistant.assembly.role_checks import classes_named, fits, role_misfit
 from torchassistant.config.blocks import Block, ObjectSpec
 from torchassistant.config.groups import GROUPS, ID_WORDS
 from torchassistant.config.groups.group import Group

@@ -58,13 +58,12 @@ AVERAGES = Group(
 '''
 
 TRIAL = """
-import json, sys
+import json
 from pathlib import Path
 import torch
 from toy_config import toy_config
 import torchassistant
 from torchassistant import create_session, load_session
-from torchassistant.config import read
 from torchassistant.errors import ConfigError
 
 assert Path(torchassistant.__file__).parent == Path.cwd() / "torchassistant"
@@ -100,7 +99,7 @@ assert all((p == 7.0).all() for p in loaded.averages["ema"].parameters())
 more = "train.stages[0].stop_condition.kwargs.num_epochs=4"
 load_session("run", settings=["ema.kwargs.use_buffers=true", more]).train()
 changes = [json.loads(line) for line in Path("run/changes.jsonl").read_text().splitlines()]
-assert [one["effect"] for one in changes if "use_buffers" in one["path"]] == ["applied"]
+assert [one["effect"] for one in changes if "use_buffers" in one["what"]] == ["applied"]
 assert "this was decided when the session was created" in told("ema.kwargs.device=cpu")
 assert 'no model is named "nett"; did you mean "net"?' in told("ema.model=nett")
 assert "AveragedModle" in told("ema.class=AveragedModle")

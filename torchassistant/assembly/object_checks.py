@@ -22,7 +22,7 @@ from torchassistant.assembly.importing import (
     read_only,
 )
 from torchassistant.assembly.placement import Places
-from torchassistant.assembly.roles import given_to, is_itself, role_misfit, takes_it_first
+from torchassistant.assembly.role_checks import given_to, is_itself, role_misfit, takes_it_first
 from torchassistant.assembly.signatures import Misfit, misfits
 from torchassistant.assembly.untrained import tell_untrained
 from torchassistant.assembly.write_checks import misplaced

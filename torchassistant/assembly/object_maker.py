@@ -27,7 +27,7 @@ from torchassistant.assembly.pretrained import (
     reads_from_hubs,
     reads_weights,
 )
-from torchassistant.assembly.roles import is_itself, role_misfit, takes_given
+from torchassistant.assembly.role_checks import is_itself, role_misfit, takes_given
 from torchassistant.assembly.signatures import misfits
 from torchassistant.assembly.write_checks import keep_to
 from torchassistant.config.named_objects import LITERAL, TENSOR, form_of, is_object, nested_in

@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.parts import Parts
-from torchassistant.assembly.roles import takes_it_first
+from torchassistant.assembly.role_checks import takes_it_first
 from torchassistant.config.groups.optimizers import LR_SCHEDULER
 from torchassistant.training import Scheduler
 from torchassistant.training.optimizer_calls import NEEDS_CLOSURE, needs_closure
