@@ -9,10 +9,10 @@ from torchassistant.assembly.groups.datasets import DATASETS
 from torchassistant.assembly.groups.gradient_clippers import GRADIENT_CLIPPERS
 from torchassistant.assembly.groups.hooks import BACKWARD_HOOKS, FORWARD_HOOKS
 from torchassistant.assembly.groups.loader_factories import LOADER_FACTORIES
+from torchassistant.assembly.groups.losses_and_metrics import LOSSES, METRICS
 from torchassistant.assembly.groups.models import MODELS
 from torchassistant.assembly.groups.optimizers import OPTIMIZERS
 from torchassistant.assembly.groups.preprocessors import PREPROCESSORS
-from torchassistant.assembly.groups.scores import LOSSES, METRICS
 from torchassistant.assembly.groups.splits import SPLITS
 
 ASSEMBLERS: dict[str, Assembler] = {

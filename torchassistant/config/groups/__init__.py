@@ -10,8 +10,7 @@ from torchassistant.config.groups.gradient_clippers import GRADIENT_CLIPPERS
 from torchassistant.config.groups.group import Group
 from torchassistant.config.groups.hooks import BACKWARD_HOOKS, FORWARD_HOOKS
 from torchassistant.config.groups.loader_factories import LOADER_FACTORIES
-from torchassistant.config.groups.losses import LOSSES
-from torchassistant.config.groups.metrics import METRICS
+from torchassistant.config.groups.losses_and_metrics import LOSSES, METRICS
 from torchassistant.config.groups.models import MODELS
 from torchassistant.config.groups.optimizers import OPTIMIZERS
 from torchassistant.config.groups.preprocessors import PREPROCESSORS
