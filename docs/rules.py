@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from torchassistant.session.change_policy import CODE_RULES, RULES, Rule
+from torchassistant.config.change_rule import Rule
+from torchassistant.session.change_policy import CODE_RULES, RULES
 
 PAGE = Path(__file__).with_name("sessions.md")
 _SECTION = re.compile(r"<!-- (?P<what>rules|rules of code) -->\n.*?<!-- end -->", re.DOTALL)
@@ -26,12 +27,13 @@ def with_tables(page: str) -> str:
 def table(what: str, rules: tuple[Rule, ...]) -> str:
     """One line a rule."""
     lines = [f"| {what} | | |", "|---|---|---|"]
-    lines += [f"| {_shown(rule.where)} | {rule.effect} | {rule.why} |" for rule in rules]
+    lines += [f"| {_shown(rule)} | {rule.effect} | {rule.why} |" for rule in rules]
     return "\n".join(lines)
 
 
-def _shown(where: str) -> str:
-    return "everything else" if where == "**" else f"`{where.removesuffix('.**')}`"
+def _shown(rule: Rule) -> str:
+    where = "everything else" if rule.where == "**" else f"`{rule.where.removesuffix('.**')}`"
+    return where if rule.only is None else f"{where}, {rule.only.text}"
 
 
 if __name__ == "__main__":

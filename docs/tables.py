@@ -13,9 +13,17 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic_core import PydanticUndefined
 
-from torchassistant.config import spec
+from torchassistant.config.blocks import Block, blocks_of
+from torchassistant.config.groups import GROUPS
+from torchassistant.config.spec import DefinitionBlock, EvaluationSpec, InferenceSpec, Spec
 
 PAGE = Path(__file__).with_name("config.md")
+BLOCKS = {
+    block.__name__: block
+    for top in (Spec, EvaluationSpec, InferenceSpec)
+    for block in blocks_of(top)
+    if not issubclass(block, DefinitionBlock)
+}
 _SECTION = re.compile(r"<!-- (?P<block>\w+) -->\n.*?<!-- end -->", re.DOTALL)
 _NAMES = {
     str: "string",
@@ -31,15 +39,26 @@ _NAMES = {
 
 def with_tables(page: str) -> str:
     """A page with every table as the language has it now."""
-    return _SECTION.sub(
-        lambda found: f"<!-- {found['block']} -->\n{table(found['block'])}\n<!-- end -->", page
-    )
+
+    def written(found: re.Match[str]) -> str:
+        block = found["block"]
+        text = groups() if block == "groups" else table(block)
+        return f"<!-- {block} -->\n{text}\n<!-- end -->"
+
+    return _SECTION.sub(written, page)
+
+
+def groups() -> str:
+    """Links to the sections about the groups of definitions, in the order of the registry."""
+    sections = dict.fromkeys(group.section for group in GROUPS.values())
+    links = [f"[{section}](#{section.replace(' ', '-')})" for section in sections]
+    return "- Definitions: " + " · ".join(links)
 
 
 def table(block: str) -> str:
     """The keys of one block: key, type, default, meaning."""
     lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
-    for name, field in getattr(spec, block).model_fields.items():
+    for name, field in BLOCKS[block].model_fields.items():
         kind = type_text(field.annotation)
         meaning = field.description or ""
         lines.append(f"| `{field.alias or name}` | {kind} | {_default(field)} | {meaning} |")
@@ -62,19 +81,19 @@ def type_text(annotation: Any) -> str:
         return f"list of {type_text(arguments[0])}"
     if origin is dict:
         return f"object of {type_text(arguments[1])}"
-    if isinstance(annotation, type) and issubclass(annotation, spec.Block):
+    if isinstance(annotation, type) and issubclass(annotation, Block):
         return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
     return _NAMES[annotation]
 
 
 def _is_definition(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, spec.DefinitionBlock)
+    return isinstance(annotation, type) and issubclass(annotation, DefinitionBlock)
 
 
 def _default(field: Any) -> str:
     if field.default is PydanticUndefined:
         return "needed"
-    if isinstance(field.default, spec.Block):
+    if isinstance(field.default, Block):
         return "its defaults"
     return "" if field.default is None else f"`{json.dumps(field.default)}`"
 

@@ -16,7 +16,7 @@ from hostile_config import Hostile, config_text, run
 
 from torchassistant.assembly.allowlist import VARIABLE, Allowlist
 from torchassistant.assembly.importing import NotFound, Refused, find
-from torchassistant.assembly.roles import ROLES
+from torchassistant.config.roles import ROLES
 from torchassistant.errors import ConfigError
 from torchassistant.session import Draft, create_session
 
@@ -573,7 +573,7 @@ def test_each_is_refused_by_any_name(trapped: Path, hostile: Hostile) -> None:
     """Also one at a time, whatever has been imported before; and it says what to do."""
     before = files(trapped)
     with pytest.raises(NotFound) as caught:
-        find(hostile.path, ROLES["models"].homes, Allowlist())
+        find(hostile.path, ROLES["models"].search_paths, Allowlist())
     assert files(trapped) == before
     message = str(caught.value)
     if isinstance(caught.value, Refused) and "__" not in hostile.path and "private" not in message:
@@ -583,7 +583,7 @@ def test_each_is_refused_by_any_name(trapped: Path, hostile: Hostile) -> None:
 def test_short_names_lead_nowhere_else() -> None:
     """What a catalogue or torch has imported for itself is no short name."""
     for role in ROLES.values():
-        for home in role.homes:
+        for home in role.search_paths:
             if home.endswith("*"):
                 continue
             module = importlib.import_module(home)
@@ -591,7 +591,7 @@ def test_short_names_lead_nowhere_else() -> None:
                 foreign = getattr(value, "__module__", home).partition(".")[0]
                 if callable(value) and foreign not in ("torch", "torchassistant", "typing"):
                     with pytest.raises(NotFound):
-                        find(name, role.homes, Allowlist())
+                        find(name, role.search_paths, Allowlist())
 
 
 # What looks like a module of the user
@@ -610,7 +610,7 @@ def test_a_namesake_of_a_library_or_of_python_is_told(
         ("turtle.Thing", "one of Python's own is"),
     ):
         with pytest.raises(Refused) as caught:
-            find(path, ROLES["metrics"].homes, Allowlist())
+            find(path, ROLES["metrics"].search_paths, Allowlist())
         assert whose in str(caught.value)
     assert not (folder / "imported").exists()
 
@@ -840,7 +840,7 @@ PUBLIC = (
     "torchmetrics.retrieval",
     "torchmetrics.text",
     "torchmetrics.wrappers",
-    *sorted({home for role in ROLES.values() for home in role.homes if home[-1] != "*"}),
+    *sorted({home for role in ROLES.values() for home in role.search_paths if home[-1] != "*"}),
 )
 LEFT_OUT = {
     # They take any model's name, and fetch it; some run code that comes with it.

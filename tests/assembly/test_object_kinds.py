@@ -11,8 +11,9 @@ from hostile_config import PLACES, Hostile, base, config_text, places
 
 from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.importing import find
-from torchassistant.assembly.roles import ROLES, is_itself
-from torchassistant.config.spec import ObjectSpec
+from torchassistant.assembly.role_checks import is_itself, role_misfit
+from torchassistant.config.blocks import ObjectSpec
+from torchassistant.config.roles import ROLES
 from torchassistant.errors import ConfigError
 from torchassistant.session import Draft
 
@@ -263,4 +264,4 @@ def test_what_is_the_object_itself(
     target = find(path, (), Allowlist())
     assert is_itself(target, ObjectSpec(class_=path, **spec), ROLES[role]) is itself
     if itself:
-        assert ROLES[role].misfit(target) is None
+        assert role_misfit(ROLES[role], target) is None

@@ -55,6 +55,29 @@ def test_inputs_meta_of_inference() -> None:
     assert spec.inputs_meta[0].input_converter is not None
 
 
+def test_the_postprocessor_has_one_name(config: dict[str, Any]) -> None:
+    debug = {"input_factories": [{"loader_factory": "l"}], "post_processor": {"class": "a.B"}}
+    config["initialize"]["debug_pipelines"] = {"named": debug}
+    config["train"]["stages"][0]["debug_pipelines"] = [dict(debug)]
+    inference = {"session_dir": "s", "post_processor": {"class": "a.B"}}
+    assert language.settings_for(language.InferenceSpec, ["post_processor.class=c"])[0]
+    for tree in (
+        language.read(inference, block=language.InferenceSpec).tree,
+        language.read(config).tree["initialize"]["debug_pipelines"]["named"],
+        language.read(config).tree["train"]["stages"][0]["debug_pipelines"][0],
+    ):
+        assert tree["postprocessor"] == {"class": "a.B"}
+        assert "post_processor" not in tree
+
+
+def test_two_postprocessors_are_a_problem() -> None:
+    both = {"session_dir": "s", "post_processor": {}, "postprocessor": {}}
+    problems = language.read(both, block=language.InferenceSpec).problems
+    assert [p.message for p in problems] == [
+        '"post_processor" is another name for "postprocessor", which is given too'
+    ]
+
+
 def test_an_overlay_is_respelled_too() -> None:
     tree = language.read(
         {

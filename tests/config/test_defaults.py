@@ -9,7 +9,8 @@ from typing import Any, get_args
 import pytest
 
 from torchassistant import config as language
-from torchassistant.config.spec import Block, CheckpointsSpec
+from torchassistant.config.blocks import Block
+from torchassistant.config.spec import CheckpointsSpec
 from torchassistant.errors import ConfigError
 
 Config = dict[str, Any]

@@ -14,6 +14,7 @@ import torch
 from toy_config import toy_config
 
 import torchassistant
+from torchassistant.config.groups import GROUPS, ID_WORDS
 from torchassistant.errors import Interrupted, SessionError
 from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.checkpoints import Checkpoint
@@ -64,6 +65,15 @@ IDS = {
     "buffers": {"models/net", "losses/falling"},
     "extra_state": {"models/net"},
 }
+
+
+@pytest.mark.parametrize("section", ["training", "results"])
+def test_ids_stand_in_the_section_that_their_group_declares(section: str) -> None:
+    for id in IDS[section]:
+        word = id.partition("/")[0]
+        if word not in ("stages", "pipelines"):
+            group, _ = ID_WORDS.get(word, (word, ""))
+            assert GROUPS[group].state == section, id
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torchassistant.config import Spec
-from torchassistant.config.references import Key, asks_the_session, references, target
+from torchassistant.config.dependencies import asks_the_session, references
+from torchassistant.config.references import Key, target
 
 
 def build_order(

@@ -18,7 +18,8 @@ from torchassistant.assembly.build_order import needed_for
 from torchassistant.assembly.object_checks import described_in
 from torchassistant.assembly.user_code import code_of, meaning
 from torchassistant.config import Spec, as_data
-from torchassistant.config.references import Key, asks_the_session
+from torchassistant.config.dependencies import asks_the_session
+from torchassistant.config.references import Key
 from torchassistant.config.sizes import bytes_of
 from torchassistant.data import CachedDataset
 from torchassistant.data.cache.cache_folder import cache_folder

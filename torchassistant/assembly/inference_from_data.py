@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from torchassistant.assembly.allowlist import Allowlist
-from torchassistant.assembly.builder import Builder, FittedArtifacts
+from torchassistant.assembly.build_context import FittedArtifacts
+from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.column_inspection import Column, columns_of, looked_at
 from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.importing import find

@@ -22,13 +22,15 @@ from torchassistant.assembly.importing import (
     read_only,
 )
 from torchassistant.assembly.placement import Places
-from torchassistant.assembly.roles import ANYTHING, ROLES, Role, is_itself, takes_optimizer_first
+from torchassistant.assembly.role_checks import given_to, is_itself, role_misfit, takes_it_first
 from torchassistant.assembly.signatures import Misfit, misfits
 from torchassistant.assembly.untrained import tell_untrained
 from torchassistant.assembly.write_checks import misplaced
 from torchassistant.config import Diagnostics, Spec
 from torchassistant.config.named_objects import Described, is_object, objects_in
 from torchassistant.config.references import Key
+from torchassistant.config.role import Role
+from torchassistant.config.roles import role_named
 from torchassistant.config.tree import Path
 from torchassistant.errors import Problem, UserCodeError
 from torchassistant.training.optimizer_calls import NEEDS_CLOSURE, needs_closure
@@ -141,13 +143,13 @@ def _look_at(
     places: Places,
     writing: Writing,
 ) -> None:
-    role = ROLES.get(described.role, ANYTHING)
+    role = role_named(described.role)
     spec = described.spec
     try:
         if described.kind == "constant":
             find_constant(described.name, allowlist)
             return
-        target = find(described.name, role.homes, allowlist)
+        target = find(described.name, role.search_paths, allowlist)
     except NotFound as error:
         diagnostics.broke(str(error), described.named_at)
         _look_at_arguments(
@@ -158,7 +160,7 @@ def _look_at(
     is_called = not itself and described.kind == "object"
     why = places.misfit(described, target, is_called)
     if why is None and not described.nested:
-        why = role.misfit(target, from_session=spec.class_ is None, is_called=not itself)
+        why = role_misfit(role, target, from_session=spec.class_ is None, is_called=not itself)
     if why is not None:
         diagnostics.broke(f'"{described.name}" {why}', described.named_at)
         return
@@ -200,7 +202,7 @@ def missing_data(spec: Spec, diagnostics: Diagnostics, allowlist: Allowlist) -> 
     for described in described_in(spec):
         if described.kind != "object" or not described.name:
             continue
-        target = find(described.name, ROLES.get(described.role, ANYTHING).homes, allowlist)
+        target = find(described.name, role_named(described.role).search_paths, allowlist)
         missing = absent(target, *_as_called(described, target), allowlist)
         if missing is not None:
             found.append(diagnostics.problem(missing.message, described.path))
@@ -209,7 +211,7 @@ def missing_data(spec: Spec, diagnostics: Diagnostics, allowlist: Allowlist) -> 
 
 def _as_called(described: Described, target: Any) -> tuple[list[Any], dict[str, Any]]:
     """The arguments of a call, with something that can be called for each object among them."""
-    spec, given = described.spec, _given(described, ROLES.get(described.role, ANYTHING), target)
+    spec, given = described.spec, _given(described, role_named(described.role), target)
     args = [*given, *(_stand_in if is_object(arg) else arg for arg in spec.args)]
     return args, {k: _stand_in if is_object(arg) else arg for k, arg in spec.kwargs.items()}
 
@@ -237,7 +239,7 @@ def _look_at_arguments(
 
 
 def _misfits(described: Described, target: Any) -> Iterator[Misfit]:
-    spec, role = described.spec, ROLES.get(described.role, ANYTHING)
+    spec, role = described.spec, role_named(described.role)
     is_called = described.nested or not is_itself(target, spec, role)
     if described.kind in ("function", "constant") or not is_called:
         return
@@ -256,6 +258,5 @@ def _given(described: Described, role: Role, target: Any) -> tuple[str, ...]:
     if described.spec.class_ is None:
         return ("the session", *(() if described.nested else role.after_session))
     if not described.nested:
-        return role.given_to(target)
-    takes_optimizer = described.role == "lr_scheduler" and takes_optimizer_first(target)
-    return role.given if takes_optimizer else ()
+        return given_to(role, target)
+    return role.given if role.only_as and takes_it_first(role, target) else ()

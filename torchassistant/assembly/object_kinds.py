@@ -7,67 +7,47 @@ from __future__ import annotations
 
 import functools
 import inspect
+import pkgutil
 from typing import Any
 
-from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from torchassistant.assembly.allowlist import LIBRARIES
 from torchassistant.assembly.origin import home_of, name_of
+from torchassistant.config.role import (
+    ADAPTER,
+    BATCH_PROCESSOR,
+    COLLATOR,
+    DATASET,
+    INPUT_CONVERTER,
+    METRIC,
+    MODULE,
+    OUTPUT_DEVICE,
+    TRANSFORM,
+)
+from torchassistant.config.roles import ROLES
 
-ADAPTER = "adapter"
-BATCH_PROCESSOR = "batch processor"
-COLLATOR = "collator"
-DATASET = "dataset"
-INPUT_CONVERTER = "input converter"
 LOADER = "data loader"
-METRIC = "metric"
-MODULE = "torch.nn.Module"
-OPTIMIZER = "optimizer"
-OUTPUT_DEVICE = "output device"
-PREPROCESSOR = "preprocessor"
 SAMPLER = "sampler"
-SCHEDULER = "learning rate scheduler"
-STOP_CONDITION = "stop condition"
-TRANSFORM = "transform"
 
 _OURS = {
-    "torchassistant.adapters": ADAPTER,
-    "torchassistant.batch_processors": BATCH_PROCESSOR,
-    "torchassistant.collators": COLLATOR,
-    "torchassistant.input_converters": INPUT_CONVERTER,
-    "torchassistant.losses": MODULE,
-    "torchassistant.metrics": METRIC,
-    "torchassistant.output_adapters": ADAPTER,
-    "torchassistant.output_devices": OUTPUT_DEVICE,
-    "torchassistant.preprocessors": PREPROCESSOR,
-    "torchassistant.stop_conditions": STOP_CONDITION,
-    "torchassistant.tabular": PREPROCESSOR,
-    "torchassistant.transforms": TRANSFORM,
+    path: role.kind
+    for role in ROLES.values()
+    for path in (*role.search_paths, *role.modules)
+    if path.startswith("torchassistant.")
 }
+"""The kind of what a module of our catalogue holds."""
+
 _BASES: dict[type, str] = {
-    Optimizer: OPTIMIZER,
-    LRScheduler: SCHEDULER,
+    **{pkgutil.resolve_name(role.bases[0]): role.kind for role in ROLES.values() if role.bases},
     DataLoader: LOADER,
     Sampler: SAMPLER,
     Dataset: DATASET,
-    nn.Module: MODULE,
 }
 _HOLDS = {
-    ADAPTER: {ADAPTER, BATCH_PROCESSOR},
-    BATCH_PROCESSOR: {ADAPTER, BATCH_PROCESSOR},
-    COLLATOR: {COLLATOR},
-    # A loader of images, for a dataset over a folder.
-    DATASET: {DATASET, INPUT_CONVERTER},
-    LOADER: {COLLATOR, DATASET, SAMPLER},
-    METRIC: {METRIC},
-    MODULE: {METRIC},
-    PREPROCESSOR: {PREPROCESSOR},
-    SAMPLER: {DATASET, SAMPLER},
-    SCHEDULER: {SCHEDULER},
-    STOP_CONDITION: {STOP_CONDITION},
+    **{role.kind: role.holds for role in ROLES.values() if role.holds},
+    LOADER: (COLLATOR, DATASET, SAMPLER),
+    SAMPLER: (DATASET, SAMPLER),
 }
 """Which kinds may stand in the arguments of which; modules and transforms may in all of them."""
 

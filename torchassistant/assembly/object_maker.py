@@ -27,10 +27,11 @@ from torchassistant.assembly.pretrained import (
     reads_from_hubs,
     reads_weights,
 )
-from torchassistant.assembly.roles import ROLES, is_itself
+from torchassistant.assembly.role_checks import is_itself, role_misfit, takes_given
 from torchassistant.assembly.signatures import misfits
 from torchassistant.assembly.write_checks import keep_to
 from torchassistant.config.named_objects import LITERAL, TENSOR, form_of, is_object, nested_in
+from torchassistant.config.roles import ROLES
 from torchassistant.config.tensors import dtype_of
 from torchassistant.config.tree import Path
 from torchassistant.errors import ConfigError, Place, Problem, UserCodeError, UserError
@@ -92,14 +93,14 @@ class ObjectMaker:
         """
         key = "class" if spec.class_ else "factory_fn"
         target = self.find(spec.class_ or spec.factory_fn, (*path, key), role)
-        why = ROLES[role].misfit(target, from_session=spec.class_ is None)
+        why = role_misfit(ROLES[role], target, from_session=spec.class_ is None)
         if why is not None:
             raise self.problem(f"{what}: {why}", (*path, key))
         if is_itself(target, spec, ROLES[role]):
             return target
         args = self.arguments(spec.args, (*path, "args"), what, role, first_of)
         kwargs = self.arguments(spec.kwargs, (*path, "kwargs"), what, role, first_of)
-        before = list(first) if ROLES[role].takes(target) else []
+        before = list(first) if takes_given(ROLES[role], target) else []
         if spec.class_ is None:
             before = [self.session, *(first if ROLES[role].after_session else ())]
         return self.call(target, [*before, *args], kwargs, path, what)
@@ -154,7 +155,7 @@ class ObjectMaker:
             ConfigError: It means nothing, or what it means may not be used.
         """
         try:
-            return find(name, ROLES[role].homes, self.allowlist)
+            return find(name, ROLES[role].search_paths, self.allowlist)
         except NotFound as error:
             raise ConfigError(Problem(str(error), self.place_of(path))) from None
 

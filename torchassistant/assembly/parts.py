@@ -8,7 +8,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from torchassistant.config.references import LOSSES, as_slice, module_named
+from torchassistant.config.groups import GROUPS
+from torchassistant.config.references import (
+    DATASET_OR_SLICE,
+    Key,
+    Reference,
+    as_slice,
+    module_named,
+)
 from torchassistant.data import LoaderFactory, Split
 from torchassistant.graph import BatchGraph, Processor
 from torchassistant.training import (
@@ -19,23 +26,6 @@ from torchassistant.training import (
     Pipeline,
     Scheduler,
     Stage,
-)
-
-GROUPS = (
-    "datasets",
-    "splits",
-    "preprocessors",
-    "collators",
-    "loader_factories",
-    "models",
-    "optimizers",
-    "losses",
-    "metrics",
-    "batch_processors",
-    "batch_graphs",
-    "gradient_clippers",
-    "backward_hooks",
-    "forward_hooks",
 )
 
 
@@ -50,28 +40,31 @@ class Parts:
     it, so that no file has to be read for that.
     """
 
+    datasets: dict[str, Any]
+    splits: dict[str, Split]
+    preprocessors: dict[str, Any]
+    collators: dict[str, Any]
+    loader_factories: dict[str, LoaderFactory]
+    models: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer]
+    losses: dict[str, Loss]
+    metrics: dict[str, Metric]
+    batch_processors: dict[str, Processor]
+    batch_graphs: dict[str, BatchGraph]
+    gradient_clippers: dict[str, GradientClipper]
+    backward_hooks: dict[str, list[Any]]
+    forward_hooks: dict[str, list[Any]]
+
     def __init__(self, seed: int, device: torch.device) -> None:
         self.seed = seed
         self.device = device
         self.restoring = False
-        self.datasets: dict[str, Any] = {}
-        self.splits: dict[str, Split] = {}
-        self.preprocessors: dict[str, Any] = {}
-        self.collators: dict[str, Any] = {}
-        self.loader_factories: dict[str, LoaderFactory] = {}
-        self.models: dict[str, nn.Module] = {}
-        self.optimizers: dict[str, Optimizer] = {}
         self.schedulers: dict[str, Scheduler] = {}
-        self.losses: dict[str, Loss] = {}
-        self.metrics: dict[str, Metric] = {}
-        self.batch_processors: dict[str, Processor] = {}
-        self.batch_graphs: dict[str, BatchGraph] = {}
-        self.gradient_clippers: dict[str, GradientClipper] = {}
-        self.backward_hooks: dict[str, list[Any]] = {}
-        self.forward_hooks: dict[str, list[Any]] = {}
         self.pipelines: dict[str, Pipeline] = {}
         self.debug_pipelines: dict[str, DebugPipeline] = {}
         self.stages: list[Stage] = []
+        for group in GROUPS:
+            setattr(self, group, {})
 
     def with_models(self) -> list[Any]:
         """This object, and all modules, parameters and buffers of its models."""
@@ -80,10 +73,20 @@ class Parts:
         tensors = [t for m in models for t in (*m.parameters(), *m.buffers())]
         return [self, *modules, *tensors]
 
+    def built(self, key: Key) -> Any:
+        """What has become of a definition."""
+        return getattr(self, key.group)[key.name]
+
+    def named(self, reference: Reference) -> Any:
+        """What has become of what a definition names."""
+        if reference.group == DATASET_OR_SLICE:
+            return self.dataset(reference.name)
+        return self.built(Key(reference.group, reference.name))
+
     def module(self, name: str) -> Any:
         """What an optimizer is for: a model, or as ``losses.NAME`` what a loss computes with."""
-        key = module_named(name)
-        return self.losses[key.name].function if key.group == LOSSES else self.models[key.name]
+        built = self.built(module_named(name))
+        return built.function if isinstance(built, Loss) else built
 
     def dataset(self, name: str) -> Any:
         """A dataset, or a slice of a split as ``split.train`` or ``split[0]``."""

@@ -17,9 +17,9 @@ import torch
 from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.importing import NotFound, find, find_constant
 from torchassistant.assembly.object_checks import described_in
-from torchassistant.assembly.roles import ANYTHING, ROLES
 from torchassistant.config import Spec
 from torchassistant.config.references import Key
+from torchassistant.config.roles import role_named
 from torchassistant.ownership import is_users_file
 
 _MOST = 100
@@ -44,7 +44,7 @@ def code_of(
             _note_constant(described.name, allowlist, code.setdefault(role, {}))
             continue
         try:
-            target = find(described.name, ROLES.get(described.role, ANYTHING).homes, allowlist)
+            target = find(described.name, role_named(described.role).search_paths, allowlist)
         except NotFound:
             continue
         _gather(target, code.setdefault(role, {}))

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from torchassistant.config import overrides as settings_of
-from torchassistant.config.aliases import in_our_words
+from torchassistant.config.aliases import in_our_words, later_keys
+from torchassistant.config.blocks import Block
 from torchassistant.config.checks import check, check_sources
 from torchassistant.config.config_kinds import expect_file, expect_kind
 from torchassistant.config.defaults import complete
@@ -18,7 +19,7 @@ from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.merge import lay_over
 from torchassistant.config.missing_parts import check_gaps, has_gaps
 from torchassistant.config.reader import Text, read_file
-from torchassistant.config.spec import Block, EvaluationSpec, InferenceSpec, Spec
+from torchassistant.config.spec import EvaluationSpec, InferenceSpec, Spec
 from torchassistant.config.tree import Path as TreePath
 from torchassistant.config.tree import as_tree, set_aside
 from torchassistant.config.validate import validate
@@ -81,6 +82,7 @@ def read(
     for path in _not_finite(text.tree, ()) if from_data else ():
         diagnostics.note("JSON has no NaN and no infinity; found one", path)
     top = [field.alias or name for name, field in block.model_fields.items()]
+    top += later_keys(block)
     settings_of.apply(text.tree, settings, diagnostics.note, top)
     if variables:
         for path in substitute(text.tree, os.environ, diagnostics.note):
@@ -104,6 +106,7 @@ def _not_finite(value: Any, path: TreePath) -> Iterator[TreePath]:
 def settings_for(block: type[Block], settings: Sequence[str]) -> tuple[list[str], list[str]]:
     """Settings of a config of this kind itself, and those of the training config behind it."""
     own = {field.alias or name for name, field in block.model_fields.items()} - {"initialize"}
+    own |= later_keys(block).keys()
     parted: tuple[list[str], list[str]] = ([], [])
     for setting in settings:
         first = re.split(r"[.\[=]", setting, maxsplit=1)[0]

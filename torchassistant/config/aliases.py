@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from torchassistant.config.blocks import Block
 from torchassistant.config.diagnostics import Diagnostics
+from torchassistant.config.groups.batch_graphs import BatchGraphSpec
+from torchassistant.config.groups.batch_processors import NodeSpec
 from torchassistant.config.spec import (
-    BatchGraphSpec,
-    Block,
     DebugPipelineSpec,
+    InferenceSpec,
     InputFactorySpec,
     InputMetaSpec,
-    NodeSpec,
     PipelineSpec,
 )
 from torchassistant.config.tree import UNREADABLE, Path, Row, Table, like
@@ -21,13 +22,16 @@ from torchassistant.errors import near, nearest
 GROUPS = {"data_loaders": "loader_factories"}
 INPUT_KEYS = {"data_loader": "loader_factory", "input_port": "input_alias"}
 PIPELINE_KEYS = {"input_injector": "input_factories"}
+INFERENCE_KEYS = {"post_processor": "postprocessor"}
+DEBUG_PIPELINE_KEYS = {**PIPELINE_KEYS, **INFERENCE_KEYS}
 GRAPH_KEYS = {"input_ports": "input_aliases"}
 NODE_KEYS = {"alias": "name"}
 INPUT_META_KEYS = {"input_port": "input_alias", "input_adapter": "input_converter"}
 _BLOCK_KEYS: dict[type[Block], dict[str, str]] = {
     InputFactorySpec: INPUT_KEYS,
     PipelineSpec: PIPELINE_KEYS,
-    DebugPipelineSpec: PIPELINE_KEYS,
+    DebugPipelineSpec: DEBUG_PIPELINE_KEYS,
+    InferenceSpec: INFERENCE_KEYS,
     BatchGraphSpec: GRAPH_KEYS,
     NodeSpec: NODE_KEYS,
     InputMetaSpec: INPUT_META_KEYS,
@@ -77,6 +81,7 @@ class _Speller:
         self.diagnostics = diagnostics
 
     def config(self, tree: Any) -> None:
+        self.rename_in_place(tree, INFERENCE_KEYS)
         self.each(tree, (), {"initialize": self.initialize, "train": self.train})
         self.each(tree, (), {"inputs_meta": self.rows(self.renaming(INPUT_META_KEYS))})
 
@@ -88,12 +93,12 @@ class _Speller:
             {
                 "definitions": self.rows(self.definition),
                 "pipelines": self.values(self.pipeline),
-                "debug_pipelines": self.values(self.pipeline),
+                "debug_pipelines": self.values(self.debug_pipeline),
             },
         )
 
     def train(self, tree: Any, path: Path) -> Any:
-        stage = {"debug_pipelines": self.rows(self.pipeline)}
+        stage = {"debug_pipelines": self.rows(self.debug_pipeline)}
         return self.each(
             tree, path, {"stages": self.rows(lambda item, at: self.each(item, at, stage))}
         )
@@ -153,8 +158,11 @@ class _Speller:
             del tree["optimizer_name"]  # the later releases say so that there is none
         return tree
 
-    def pipeline(self, tree: Any, path: Path) -> Any:
-        tree = self.renaming(PIPELINE_KEYS)(tree, path)
+    def debug_pipeline(self, tree: Any, path: Path) -> Any:
+        return self.pipeline(tree, path, DEBUG_PIPELINE_KEYS)
+
+    def pipeline(self, tree: Any, path: Path, keys: dict[str, str] = PIPELINE_KEYS) -> Any:
+        tree = self.renaming(keys)(tree, path)
         return self.each(tree, path, {"input_factories": self.rows(self.renaming(INPUT_KEYS))})
 
     # Walking
@@ -185,6 +193,14 @@ class _Speller:
             return self.each(tree, path, dict.fromkeys(tree, change)) if tree else tree
 
         return lambda tree, path: apply(tree, path) if isinstance(tree, Table) else tree
+
+    def rename_in_place(self, tree: Any, names: dict[str, str]) -> None:
+        """The same for the whole config, which is not replaced."""
+        renamed = self.renaming(names)(tree, ())
+        if renamed is not tree:
+            tree.clear()
+            for key in renamed:
+                tree.take(renamed, key)
 
     def renaming(self, names: dict[str, str]) -> Callable[[Any, Path], Any]:
         def rename(tree: Any, path: Path) -> Any:

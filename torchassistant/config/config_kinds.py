@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torchassistant.config.spec import Block, EvaluationSpec, InferenceSpec, Spec
+from torchassistant.config.aliases import later_keys
+from torchassistant.config.blocks import Block
+from torchassistant.config.spec import EvaluationSpec, InferenceSpec, Spec
 from torchassistant.errors import ConfigError, Place, Problem, listing
 
 
@@ -31,7 +33,8 @@ KINDS = (
 
 
 def _keys(block: type[Block]) -> set[str]:
-    return {field.alias or name for name, field in block.model_fields.items()}
+    own = {field.alias or name for name, field in block.model_fields.items()}
+    return own | later_keys(block).keys()
 
 
 def kind_of(tree: Any) -> Kind | None:

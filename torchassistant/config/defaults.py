@@ -5,14 +5,12 @@ Nothing is guessed here: where several things fit, the gap stays, and the check 
 
 from __future__ import annotations
 
+from torchassistant.config.blocks import ObjectSpec
+from torchassistant.config.groups.batch_graphs import BatchGraphSpec
+from torchassistant.config.groups.batch_processors import BatchProcessorSpec, NodeSpec
 from torchassistant.config.spec import (
-    BatchGraphDefinition,
-    BatchGraphSpec,
-    BatchProcessorDefinition,
-    BatchProcessorSpec,
+    DEFINITIONS,
     DebugPipelineSpec,
-    NodeSpec,
-    ObjectSpec,
     PipelineSpec,
     Spec,
     StageSpec,
@@ -84,7 +82,9 @@ def _add_processor(spec: Spec) -> None:
     )
     processor = BatchProcessorSpec(neural_graph=[node])
     spec.initialize.definitions.append(
-        BatchProcessorDefinition(group="batch_processors", name=DEFAULT_PROCESSOR, spec=processor)
+        DEFINITIONS["batch_processors"](
+            group="batch_processors", name=DEFAULT_PROCESSOR, spec=processor
+        )
     )
 
 
@@ -120,7 +120,7 @@ def _choose_graph(spec: Spec, pipeline: AnyPipeline) -> None:
         nodes=processors, input_aliases=ports, ingoing_edges={processors[0]: ports}
     )
     spec.initialize.definitions.append(
-        BatchGraphDefinition(group="batch_graphs", name=pipeline.graph, spec=made)
+        DEFINITIONS["batch_graphs"](group="batch_graphs", name=pipeline.graph, spec=made)
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from torchassistant.config.dependencies import references
 from torchassistant.config.diagnostics import Diagnostics
-from torchassistant.config.references import as_slice, references
+from torchassistant.config.references import as_slice
 from torchassistant.config.spec import Spec
 from torchassistant.config.tree import Path
 from torchassistant.errors import listing

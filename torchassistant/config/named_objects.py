@@ -5,23 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from torchassistant.config.spec import Block, HookSpec, ObjectSpec
+from torchassistant.config.blocks import Block, ObjectSpec
+from torchassistant.config.groups.hooks import HookSpec
+from torchassistant.config.role import role_of_key
 from torchassistant.config.tree import Path
-
-ROLES = (
-    "augment",
-    "lr_scheduler",
-    "input_adapter",
-    "output_adapter",
-    "transform",
-    "stop_condition",
-    "postprocessor",
-    "post_processor",
-    "output_device",
-    "input_converter",
-)
-"""Keys of the language under which an object stands; elsewhere its group says what it is."""
-
 
 LITERAL, TENSOR = "$literal", "tensor"
 NAMED: tuple[Literal["constant", "function"], ...] = ("constant", "function")
@@ -33,7 +20,7 @@ class Described(NamedTuple):
 
     Args:
         path: Where it stands.
-        role: The group of its definition, or the key that it stands under.
+        role: The name of its role: the group of its definition, or a key that it stands under.
         spec: Has ``class_``, ``factory_fn``, ``args``, ``kwargs``.
         named_at: Where the dotted path stands.
         nested: Whether it is an argument of another object.
@@ -76,13 +63,13 @@ def objects_in(block: Any, path: Path, role: str) -> Iterator[Described]:
             yield Described(path, role, block, (*path, key))
         for name, field in type(block).model_fields.items():
             key, value = field.alias or name, getattr(block, name)
-            here = (*path, key)
+            here, own = (*path, key), role_of_key(field)
             if key in ("args", "kwargs"):
                 yield from arguments_in(value, here, role)
-            elif key == "transform" and isinstance(value, str):
-                yield Described(here, key, ObjectSpec(class_=value), here)
+            elif own is not None and isinstance(value, str):
+                yield Described(here, own.name, ObjectSpec(class_=value), here)
             elif isinstance(value, (Block, list, dict)):
-                yield from objects_in(value, here, key if key in ROLES else role)
+                yield from objects_in(value, here, role if own is None else own.name)
 
 
 def arguments_in(arguments: Any, path: Path, role: str) -> Iterator[Described]:

@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
+from torchassistant.config.roles import ROLES
 from torchassistant.config.source_inspection import classes_of, find_source
 from torchassistant.errors import nearest
-
-TORCHMETRICS = "torchmetrics.*"
-
-HOMES: dict[str, tuple[str, ...]] = {
-    "optimizers": ("torch.optim",),
-    "lr_scheduler": ("torch.optim.lr_scheduler",),
-    "losses": ("torch.nn", "torchassistant.losses"),
-    "metrics": ("torchassistant.metrics", TORCHMETRICS),
-    "collators": ("torchassistant.collators",),
-    "preprocessors": ("torchassistant.preprocessors",),
-    "input_adapter": ("torchassistant.adapters",),
-    "output_adapter": ("torchassistant.output_adapters",),
-    "batch_processors": ("torchassistant.batch_processors",),
-    "transform": ("torchassistant.transforms",),
-    "stop_condition": ("torchassistant.stop_conditions",),
-    "output_device": ("torchassistant.output_devices",),
-    "input_converter": ("torchassistant.input_converters",),
-}
 
 
 def our_class(name: str, role: str) -> str:
@@ -29,13 +12,13 @@ def our_class(name: str, role: str) -> str:
 
     Args:
         name: A dotted path or short name, right or misspelt.
-        role: What the object is there for; its short names have one home, which is ours.
+        role: What the object is there for; its short names have one search path, which is ours.
     """
-    (home,) = HOMES[role]
+    (module,) = ROLES[role].search_paths
     above, _, short = name.rpartition(".")
-    if above not in ("", home):
+    if above not in ("", module):
         return ""
-    known = classes_of(home)
+    known = classes_of(module)
     return short if short in known or not known else nearest(short, known) or ""
 
 
@@ -49,6 +32,6 @@ def is_one_thing(one: str, other: str) -> bool:
 
 def _full_names(name: str) -> set[str]:
     """The names by which what a name may mean is defined."""
-    homes = {home.removesuffix(".*") for homes in HOMES.values() for home in homes}
-    paths = [name] if "." in name else [f"{home}.{name}" for home in homes]
+    modules = {path.removesuffix(".*") for role in ROLES.values() for path in role.search_paths}
+    paths = [name] if "." in name else [f"{module}.{name}" for module in modules]
     return {found.full_name for path in paths if (found := find_source(path)) is not None}

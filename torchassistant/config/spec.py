@@ -1,415 +1,82 @@
 """The language of the config: one model for each block.
 
-These models are the only definition of what a config may hold. Field descriptions end up in the
-documentation, so they are written for the person who writes a config.
+These models, with those of ``config/groups``, are the only definition of what a config may hold.
+Field descriptions end up in the documentation, so they are written for the person who writes a
+config.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     PositiveFloat,
     SerializerFunctionWrapHandler,
     Tag,
+    create_model,
     model_serializer,
 )
 
-from torchassistant.config import sizes
+from torchassistant.config.blocks import (
+    Block,
+    Compile,
+    Count,
+    Device,
+    EvalSteps,
+    FolderName,
+    Name,
+    Names,
+    ObjectSpec,
+)
+from torchassistant.config.groups import GROUPS
+from torchassistant.config.groups.group import Group
 from torchassistant.config.history_columns import row_columns
-
-Name = Annotated[str, Field(min_length=1)]
-FolderName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
-Names = Annotated[list[Name], Field(min_length=1)]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$")]
-Count = Annotated[int, Field(gt=0, lt=2**63)]
-Position = Annotated[int, Field(ge=0, lt=2**63)]
-ByteSize = Count | Annotated[str, Field(pattern=sizes.PATTERN)]
-EvalSteps = Annotated[
-    Count | Annotated[float, Field(gt=0, le=1)],
-    Field(description="How many batches: a count, or a fraction (0.5 is half, 1.0 all)."),
-]
-
-
-class Block(BaseModel):
-    """A block of the config: unknown keys are errors, values are not converted."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
-
-
-class ObjectSpec(Block):
-    """An object: a class (or any callable) and its arguments, or a function of the session."""
-
-    class_: Name | None = Field(
-        None, alias="class", description="Dotted path, or a short name, of what is called."
-    )
-    factory_fn: Name | None = Field(
-        None, description="Dotted path of a function that is called with the session first."
-    )
-    args: list[Any] = Field([], description="Positional arguments: data, objects, tensors.")
-    kwargs: dict[str, Any] = Field({}, description="Keyword arguments: data, objects, tensors.")
-
-    @property
-    def path(self) -> str:
-        """The dotted path or short name, whichever way it is given."""
-        return self.class_ or self.factory_fn or ""
-
-
-CompileMode = Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
-
-
-class CompileSpec(Block):
-    """What ``torch.compile`` is asked for."""
-
-    backend: Literal["inductor", "cudagraphs", "aot_eager", "eager"] = Field(
-        "inductor", description="Which compiler."
-    )
-    mode: CompileMode | None = Field(None, description="What it takes its time for.")
-    fullgraph: bool = Field(
-        False, description="Whether what cannot be compiled as one graph is an error."
-    )
-    dynamic: bool | None = Field(
-        None, description="Whether shapes change; left out: the compiler finds out."
-    )
-
-
-def _kind_of_compile(value: Any) -> str:
-    return "mode" if isinstance(value, str) else "switch" if isinstance(value, bool) else "block"
-
-
-Compile = Annotated[
-    Annotated[bool, Tag("switch")]
-    | Annotated[CompileMode, Tag("mode")]
-    | Annotated[CompileSpec, Tag("block")],
-    Discriminator(_kind_of_compile),
-]
-
-
-class DatasetSpec(Block):
-    """A dataset: an object, or a ``link`` to a dataset or slice, or a ``merge`` of several."""
-
-    class_: Name | None = Field(None, alias="class", description="Dotted path of a dataset class.")
-    factory_fn: Name | None = Field(None, description="A function that gets the session first.")
-    args: list[Any] = Field([], description="Positional arguments: data, objects, tensors.")
-    kwargs: dict[str, Any] = Field({}, description="Keyword arguments: data, objects, tensors.")
-    link: Name | None = Field(None, description="A dataset, or a slice as `split.train`.")
-    merge: Names | None = Field(None, description="Datasets or slices, one after the other.")
-    preprocessors: list[str | None] = Field(
-        [], description='The i-th is for the i-th column; "" or null leaves a column as it is.'
-    )
-
-    cache: Literal["memory", "disk"] | None = Field(
-        None,
-        description="Where examples are kept, so that each is made once; left out: nowhere.",
-    )
-    cache_limit: ByteSize | None = Field(
-        None,
-        description='The most that is kept: bytes, or a text as `"500 MB"`; left out: 4 GB in '
-        "memory, 20 GB on disk (all datasets together).",
-    )
-
-    @property
-    def is_object(self) -> bool:
-        """Whether the dataset is built by a class or a function."""
-        return bool(self.class_ or self.factory_fn)
-
-
-class SplitSpec(Block):
-    """A random split of one dataset into ``name.train``, ``.val``, ``.test``, or ``name[i]``."""
-
-    dataset_name: Name = Field(description="A dataset, or a slice of another split.")
-    ratio: Annotated[list[PositiveFloat], Field(min_length=1)] = Field(
-        description="Share of each slice; they add up to 1."
-    )
-
-
-class PreprocessorSpec(ObjectSpec):
-    """An object with ``process(value)`` and, if it learns, ``fit(dataset)``."""
-
-    fit: Name | None = Field(None, description="The dataset or slice that it learns from.")
-
-
-class CollatorSpec(ObjectSpec):
-    """A callable: list of examples in, columns of a batch out."""
-
-
-class AugmentSpec(ObjectSpec):
-    """A transform of training data: a callable, values of columns in, as many out."""
-
-    on: Literal["examples", "batches"] = Field(
-        "examples", description="Each example before it is collated, or each batch after."
-    )
-    columns: Annotated[list[Position], Field(min_length=1)] = Field(
-        [0], description="Positions of the columns that it is called with, from 0."
-    )
-
-
-class LoaderFactorySpec(Block):
-    """How batches are drawn from a dataset."""
-
-    dataset: Name = Field(description="A dataset, or a slice as `split.train`.")
-    collator: Name | None = Field(None, description="Left out: numbers and tensors are stacked.")
-    kwargs: dict[str, Any] = Field({}, description="Arguments of `torch.utils.data.DataLoader`.")
-    augment: (
-        Annotated[
-            Annotated[AugmentSpec, Tag("one")] | Annotated[list[AugmentSpec], Tag("several")],
-            Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
-        ]
-        | None
-    ) = Field(
-        None,
-        description="What is done to the data at random, in training only: a transform, or "
-        "several, one after the other.",
-    )
-
-    @property
-    def augments(self) -> list[AugmentSpec]:
-        """The transforms, in the order in which they are called."""
-        if isinstance(self.augment, list):
-            return self.augment
-        return [self.augment] if self.augment is not None else []
-
-
-class ModelSpec(ObjectSpec):
-    """A ``torch.nn.Module``."""
-
-    memory_format: Literal["channels_last", "channels_last_3d"] | None = Field(
-        None, description="How its weights and its images lie in memory; left out: as torch does."
-    )
-
-
-class SchedulerSpec(ObjectSpec):
-    """A learning rate scheduler; it is built with the optimizer first."""
-
-    interval: Literal["epoch", "step"] = Field("epoch", description="When it steps.")
-    monitor: Name | None = Field(None, description="Display name that the scheduler listens to.")
-
-
-class OptimizerSpec(ObjectSpec):
-    """A ``torch.optim.Optimizer`` over the parameters of one model, or of one loss."""
-
-    model: Name = Field(
-        description="The model whose parameters it changes; or `losses.NAME`, a loss that has some."
-    )
-    lr_scheduler: SchedulerSpec | None = Field(None, description="Sets its learning rate.")
-
-
-class ScoreSpec(ObjectSpec):
-    """Something computed from columns of a frame: a loss or a metric."""
-
-    inputs: Names = Field(description="Columns of the node's frame, in the order of arguments.")
-    transform: Name | ObjectSpec | None = Field(
-        None,
-        description="Turns the inputs into arguments: a function, or a class built with the "
-        "session.",
-    )
-
-
-class LossSpec(ScoreSpec):
-    """A loss: a callable from tensors to a scalar tensor."""
-
-
-class MetricSpec(ScoreSpec):
-    """A metric with ``update``, ``compute`` and ``reset``."""
-
-
-class NodeSpec(Block):
-    """One model in a neural graph."""
-
-    model_name: Name = Field(description="The model that is called.")
-    inputs: list[Name] = Field(description="Names of the tensors that the model is called with.")
-    outputs: Names = Field(description="Names of the tensors that the model returns.")
-    optimizer_name: Name | None = Field(
-        None, description="Left out: this node is not changed by the pipelines of this graph."
-    )
-    name: Name | None = Field(None, description="Left out: the name of the model.")
-    mode: Literal["eval"] | None = Field(
-        None,
-        description="`eval`: its model runs in eval mode in training too, as a teacher does; left "
-        "out: in train mode there.",
-    )
-    compile: Compile = Field(False, description="`torch.compile` for its model: true, or a mode.")
-    activation_checkpointing: bool = Field(
-        False,
-        description="Whether activations are not kept in training, but computed again in the "
-        "backward pass: less memory, more time, the same results.",
-    )
-
-    @property
-    def node_name(self) -> str:
-        """The node's own name."""
-        return self.name or self.model_name
-
-
-class BatchProcessorSpec(Block):
-    """An input adapter, an ordered neural graph and an output adapter; or an object."""
-
-    class_: Name | None = Field(None, alias="class", description="A callable: frame to frame.")
-    factory_fn: Name | None = Field(None, description="A function that gets the session first.")
-    args: list[Any] = Field([], description="Positional arguments: data, objects, tensors.")
-    kwargs: dict[str, Any] = Field({}, description="Keyword arguments: data, objects, tensors.")
-    input_adapter: ObjectSpec | None = Field(
-        None,
-        description="Frame to inputs of nodes; left out: they are looked up by name in the frame.",
-    )
-    neural_graph: Annotated[list[NodeSpec], Field(min_length=1)] | None = Field(
-        None, description="Nodes in the order in which they run."
-    )
-    output_adapter: ObjectSpec | None = Field(
-        None, description="Frame to frame; left out: the frame stays as it is."
-    )
-    device: Device | None = Field(None, description="Left out: the `device` of the config.")
-    compile: Compile = Field(False, description="`torch.compile` for its nodes, all as one.")
-
-    @property
-    def is_object(self) -> bool:
-        """Whether the processor is the user's own object."""
-        return self.neural_graph is None
-
-
-class BatchGraphSpec(Block):
-    """Batch processors joined by edges."""
-
-    nodes: Names = Field(description="Names of batch processors.")
-    input_aliases: list[Name] = Field([], description="Names of the input ports.")
-    ingoing_edges: dict[str, Names] = Field(
-        {}, description="For each processor, the ports and processors that feed it, in order."
-    )
-
-
-class GradientClipperSpec(Block):
-    """Limits the gradients of a model, by value first and then by norm."""
-
-    model: Name = Field(description="The model whose gradients are limited.")
-    clip_value: PositiveFloat | None = Field(
-        None, description="Largest absolute value of one element."
-    )
-    clip_norm: PositiveFloat | None = Field(None, description="Largest L2 norm of all gradients.")
-
-
-class HookSpec(Block):
-    """Hooks on a model's parameters (backward) or modules (forward)."""
-
-    model: Name = Field(description="The model that is watched.")
-    factory_fn: Name = Field(
-        description="Function from a parameter's (a module's) name to the hook."
-    )
+from torchassistant.config.role import (
+    ADAPTER,
+    BATCH_PROCESSOR,
+    CALLABLE,
+    INPUT_CONVERTER,
+    MODULE,
+    NO_TRACE,
+    OUTPUT_DEVICE,
+    STOP_CONDITION,
+    Role,
+)
 
 
 class DefinitionBlock(Block):
     """A definition: a name, the group that it is of, and what it is."""
 
     name: Name
+    if TYPE_CHECKING:
+        group: str
+        spec: Any
 
 
-class DatasetDefinition(DefinitionBlock):
-    group: Literal["datasets"]
-    spec: DatasetSpec
+def _definition(group: Group) -> type[DefinitionBlock]:
+    """The block of a definition of a group."""
+    words = group.noun.title().replace(" ", "")
+    name: Any = Literal[group.name]
+    return create_model(
+        f"{words}Definition",
+        __base__=DefinitionBlock,
+        __module__=__name__,
+        group=(name, ...),
+        spec=(group.block, ...),
+    )
 
 
-class SplitDefinition(DefinitionBlock):
-    group: Literal["splits"]
-    spec: SplitSpec
+DEFINITIONS = {name: _definition(group) for name, group in GROUPS.items()}
 
-
-class PreprocessorDefinition(DefinitionBlock):
-    group: Literal["preprocessors"]
-    spec: PreprocessorSpec
-
-
-class CollatorDefinition(DefinitionBlock):
-    group: Literal["collators"]
-    spec: CollatorSpec
-
-
-class LoaderFactoryDefinition(DefinitionBlock):
-    group: Literal["loader_factories"]
-    spec: LoaderFactorySpec
-
-
-class ModelDefinition(DefinitionBlock):
-    group: Literal["models"]
-    spec: ModelSpec
-
-
-class OptimizerDefinition(DefinitionBlock):
-    group: Literal["optimizers"]
-    spec: OptimizerSpec
-
-
-class LossDefinition(DefinitionBlock):
-    group: Literal["losses"]
-    spec: LossSpec
-
-
-class MetricDefinition(DefinitionBlock):
-    group: Literal["metrics"]
-    spec: MetricSpec
-
-
-class BatchProcessorDefinition(DefinitionBlock):
-    group: Literal["batch_processors"]
-    spec: BatchProcessorSpec
-
-
-class BatchGraphDefinition(DefinitionBlock):
-    group: Literal["batch_graphs"]
-    spec: BatchGraphSpec
-
-
-class GradientClipperDefinition(DefinitionBlock):
-    group: Literal["gradient_clippers"]
-    spec: GradientClipperSpec
-
-
-class BackwardHookDefinition(DefinitionBlock):
-    group: Literal["backward_hooks"]
-    spec: HookSpec
-
-
-class ForwardHookDefinition(DefinitionBlock):
-    group: Literal["forward_hooks"]
-    spec: HookSpec
-
-
-DEFINITIONS: dict[str, type[DefinitionBlock]] = {
-    "datasets": DatasetDefinition,
-    "splits": SplitDefinition,
-    "preprocessors": PreprocessorDefinition,
-    "collators": CollatorDefinition,
-    "loader_factories": LoaderFactoryDefinition,
-    "models": ModelDefinition,
-    "optimizers": OptimizerDefinition,
-    "losses": LossDefinition,
-    "metrics": MetricDefinition,
-    "batch_processors": BatchProcessorDefinition,
-    "batch_graphs": BatchGraphDefinition,
-    "gradient_clippers": GradientClipperDefinition,
-    "backward_hooks": BackwardHookDefinition,
-    "forward_hooks": ForwardHookDefinition,
-}
-
-Definition = Annotated[
-    DatasetDefinition
-    | SplitDefinition
-    | PreprocessorDefinition
-    | CollatorDefinition
-    | LoaderFactoryDefinition
-    | ModelDefinition
-    | OptimizerDefinition
-    | LossDefinition
-    | MetricDefinition
-    | BatchProcessorDefinition
-    | BatchGraphDefinition
-    | GradientClipperDefinition
-    | BackwardHookDefinition
-    | ForwardHookDefinition,
-    Field(discriminator="group"),
-]
+if TYPE_CHECKING:
+    Definition = DefinitionBlock
+else:
+    Definition = Annotated[reduce(or_, DEFINITIONS.values()), Field(discriminator="group")]
 
 
 class InputFactorySpec(Block):
@@ -466,6 +133,23 @@ class PipelineSpec(Block):
     )
 
 
+POSTPROCESSOR = Role(
+    "postprocessor",
+    "postprocessor (it cannot be called)",
+    methods=CALLABLE,
+    other_kinds=(ADAPTER, BATCH_PROCESSOR, MODULE),
+    code=NO_TRACE,
+)
+OUTPUT_DEVICE_ROLE = Role(
+    "output_device",
+    "output device (it cannot be called)",
+    ("torchassistant.output_devices",),
+    methods=CALLABLE,
+    kind=OUTPUT_DEVICE,
+    code=NO_TRACE,
+)
+
+
 class DebugPipelineSpec(Block):
     """A look at the models in the middle of training."""
 
@@ -476,8 +160,12 @@ class DebugPipelineSpec(Block):
     num_iterations: Count = Field(1, description="Batches that are run each time.")
     interval: Count = Field(1, description="Run every so many iterations.")
     output_keys: Names = Field(["y_hat"], description="Columns that are kept.")
-    postprocessor: ObjectSpec | None = Field(None, description="Called with the kept columns.")
-    output_device: ObjectSpec | None = Field(None, description="Left out: they are printed.")
+    postprocessor: Annotated[ObjectSpec | None, POSTPROCESSOR] = Field(
+        None, description="Called with the kept columns."
+    )
+    output_device: Annotated[ObjectSpec | None, OUTPUT_DEVICE_ROLE] = Field(
+        None, description="Left out: they are printed."
+    )
 
 
 class InitializeSpec(Block):
@@ -496,6 +184,17 @@ OnNonfinite = Literal["stop", "skip"]
 Precision = Literal["float32", "tf32", "bf16", "fp16"]
 
 
+STOP_CONDITION_ROLE = Role(
+    "stop_condition",
+    "stop condition (it cannot be called)",
+    ("torchassistant.stop_conditions",),
+    methods=CALLABLE,
+    kind=STOP_CONDITION,
+    holds=(STOP_CONDITION,),
+    code=("applied", "asked at the end of the next epoch"),
+)
+
+
 class StageSpec(Block):
     """Pipelines that are trained together until a stop condition holds."""
 
@@ -510,7 +209,7 @@ class StageSpec(Block):
             Discriminator(lambda value: "name" if isinstance(value, str) else "block"),
         ]
     ] = Field([], description="Debug pipelines, or names of those under `initialize`.")
-    stop_condition: ObjectSpec | None = Field(
+    stop_condition: Annotated[ObjectSpec | None, STOP_CONDITION_ROLE] = Field(
         None,
         description="Called as `condition(epoch_in_stage, history)` after each epoch; left out: "
         "early stopping on the validation loss.",
@@ -639,16 +338,38 @@ class EvaluationSpec(Block):
     device: Device | None = Field(None, description="Left out: as the session says.")
 
 
+INPUT_CONVERTER_ROLE = Role(
+    "input_converter",
+    "input converter (it cannot be called)",
+    ("torchassistant.input_converters",),
+    methods=CALLABLE,
+    kind=INPUT_CONVERTER,
+    other_kinds=(MODULE,),
+    code=NO_TRACE,
+)
+
+
 class InputMetaSpec(Block):
     """How the text of one input becomes a value for one port."""
 
     input_alias: Name | None = Field(None, description="The port; left out: the only one.")
-    input_converter: ObjectSpec | None = Field(None, description="Left out: the text as it is.")
+    input_converter: Annotated[ObjectSpec | None, INPUT_CONVERTER_ROLE] = Field(
+        None, description="Left out: the text as it is."
+    )
     transform: bool | None = Field(
         None,
         description="Whether the dataset's own `transform` goes over what the converter gives; "
         "left out: over images, texts and uint8 pixels.",
     )
+
+
+INFERENCE_POSTPROCESSOR = replace(
+    POSTPROCESSOR,
+    name="inference_postprocessor",
+    noun="post-processor (it cannot be called)",
+    given=("the session",),
+    code=None,
+)
 
 
 class InferenceSpec(Block):
@@ -664,7 +385,11 @@ class InferenceSpec(Block):
     )
     inputs_meta: list[InputMetaSpec] = Field([], description="How the text of inputs is read.")
     results: Names | None = Field(None, description="Columns to keep; left out: all outputs.")
-    post_processor: ObjectSpec | None = Field(None, description="Built with the session first.")
-    output_device: ObjectSpec | None = Field(None, description="Left out: results are printed.")
+    postprocessor: Annotated[ObjectSpec | None, INFERENCE_POSTPROCESSOR] = Field(
+        None, description="Built with the session first."
+    )
+    output_device: Annotated[ObjectSpec | None, OUTPUT_DEVICE_ROLE] = Field(
+        None, description="Left out: results are printed."
+    )
     initialize: dict[str, Any] = Field({}, description="Laid over the session's `initialize`.")
     device: Device | None = Field(None, description="Left out: as the session says.")

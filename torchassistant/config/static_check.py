@@ -11,7 +11,8 @@ import inspect
 from typing import Any
 
 from torchassistant.config.named_objects import Described, objects_in
-from torchassistant.config.search_paths import HOMES
+from torchassistant.config.role import CALLABLE, MODULE_BASES, Role
+from torchassistant.config.roles import role_named
 from torchassistant.config.source_inspection import (
     Found,
     find_source,
@@ -22,17 +23,9 @@ from torchassistant.config.source_inspection import (
 from torchassistant.config.spec import Spec
 from torchassistant.ownership import Ownership
 
-_MODULE = ("torch.nn.Module", "torch.nn.modules.module.Module")
-_BASES = {
-    "models": _MODULE,
-    "optimizers": ("torch.optim.Optimizer", "torch.optim.optimizer.Optimizer"),
-    "lr_scheduler": ("torch.optim.lr_scheduler.LRScheduler",),
-}
-_METHODS = {"datasets": "__getitem__", "preprocessors": "process", "metrics": "update"}
 _BARE = ("torchassistant.metrics.Accuracy",)
 """Classes whose source does not tell their arguments, and that need none."""
 
-_GIVEN = {"optimizers": 1, "lr_scheduler": 1, "post_processor": 1}
 _LIBRARIES = (
     "torch.nn.",
     "torch.optim.",
@@ -63,26 +56,28 @@ def _loaders(spec: Spec) -> list[Any]:
 def _is_certain(described: Described) -> bool:
     if described.kind != "object":
         return False
-    found = _found(described)
+    role = role_named(described.role)
+    found = _found(described, role)
     if found is None or not _is_allowed(found):
         return False
     is_function = isinstance(found.node, ast.FunctionDef)
     if described.spec.class_ is None:
-        given = 2 if described.role == "lr_scheduler" and not described.nested else 1
+        given = 1 if described.nested else 1 + len(role.after_session)
         return is_function and _fits(found, described, given)
     if is_function:
         # A function may be the object itself; only importing tells what is meant.
         return described.role == "transform" and not described.nested
-    if not described.nested and not _is_of_kind(found, described.role):
-        return False
-    return _fits(found, described, 0 if described.nested else _GIVEN.get(described.role, 0))
+    if described.nested:
+        # Whether it gets what the outermost object is given, only importing tells.
+        return not role.only_as and _fits(found, described, 0)
+    return _plays(found, role) and _fits(found, described, len(role.given))
 
 
-def _found(described: Described) -> Found | None:
+def _found(described: Described, role: Role) -> Found | None:
     if "." in described.name:
         return find_source(described.name)
-    for home in HOMES.get(described.role, ()):
-        found = find_source(f"{home}.{described.name}")
+    for module in role.search_paths:
+        found = find_source(f"{module}.{described.name}")
         if found is not None:
             return found
     return None
@@ -95,12 +90,13 @@ def _is_allowed(found: Found) -> bool:
     return Ownership().is_local(str(found.file))
 
 
-def _is_of_kind(found: Found, role: str) -> bool:
-    if role in _BASES:
-        return is_derived(found, _BASES[role])
-    if role in _METHODS:
-        return has_method(found, _METHODS[role])
-    return is_derived(found, _MODULE) or has_method(found, "__call__")
+def _plays(found: Found, role: Role) -> bool:
+    """Whether a class plays a role; of alternatives, the first."""
+    if role.bases:
+        return is_derived(found, role.bases)
+    if role.methods and role.methods != CALLABLE:
+        return all(has_method(found, name) for name in role.methods[0])
+    return is_derived(found, MODULE_BASES) or has_method(found, "__call__")
 
 
 def _fits(found: Found, described: Described, given: int) -> bool:
@@ -108,8 +104,6 @@ def _fits(found: Found, described: Described, given: int) -> bool:
     args, kwargs = described.spec.args, described.spec.kwargs
     if signature is None:
         return found.full_name in _BARE and not args and not kwargs
-    if described.role == "lr_scheduler" and described.nested:
-        return False
     try:
         signature.bind(*range(given), *args, **kwargs)
     except TypeError:

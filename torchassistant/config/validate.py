@@ -20,17 +20,12 @@ from pydantic_core import ErrorDetails
 from torchassistant.config import sizes
 from torchassistant.config.aliases import GROUPS as LATER_GROUPS
 from torchassistant.config.aliases import in_our_words, later_keys
+from torchassistant.config.blocks import Block
 from torchassistant.config.defaults import pipelines_of
+from torchassistant.config.dependencies import references, references_of_pipeline
 from torchassistant.config.diagnostics import Diagnostics
-from torchassistant.config.references import (
-    DATASET_OR_SLICE,
-    Key,
-    as_slice,
-    references,
-    references_of_pipeline,
-    target,
-)
-from torchassistant.config.spec import DEFINITIONS, Block, DefinitionBlock, Spec
+from torchassistant.config.references import DATASET_OR_SLICE, Key, as_slice, target
+from torchassistant.config.spec import DEFINITIONS, DefinitionBlock, Spec
 from torchassistant.config.tree import UNREADABLE, Path, Row, Table, as_tree
 from torchassistant.errors import listing, nearest
 

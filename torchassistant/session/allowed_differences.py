@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torchassistant.config import Spec, as_data
+from torchassistant.config.groups import GROUPS
 from torchassistant.errors import say
 from torchassistant.session.changes import Change
 from torchassistant.session.checkpoints import Checkpoint
@@ -54,7 +55,8 @@ def made_anew(checkpoint: Checkpoint, spec: Spec) -> Excused:
     then, now = stored_spec(checkpoint.manifest), as_data(spec)
 
     def is_made_anew(key: str) -> bool:
-        if key.partition("/")[0] not in ("losses", "metrics"):
+        group = GROUPS.get(key.partition("/")[0])
+        if group is None or not group.follows_arguments:
             return False
         return bool(described(then, key, True) != described(now, key, True))
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from torchassistant.assembly.user_code import meaning
 from torchassistant.config import Diagnostics, Spec, as_data
+from torchassistant.config.change_rule import Effect, Rule
 from torchassistant.config.tree import Path, path_text
 from torchassistant.errors import Problem
-from torchassistant.session.change_policy import Effect, Rule, rule_of, rule_of_code
+from torchassistant.session.change_policy import rule_of, rule_of_code
 from torchassistant.training import Progress
 
 Code = Mapping[str, Mapping[str, str]]

@@ -10,7 +10,7 @@ from typing import Any
 
 from torchassistant.assembly import Builder, InferenceInput, Parts, inference_inputs
 from torchassistant.config import InferenceSpec, Spec
-from torchassistant.config.tree import Path
+from torchassistant.config.spec import INFERENCE_POSTPROCESSOR
 from torchassistant.data.rng import derived, seeded
 from torchassistant.errors import (
     ConfigError,
@@ -86,7 +86,7 @@ class Predictor:
         self.ports = inference_inputs(builder, builder.spec.initialize.pipelines[name], spec)
         self.results = spec.results
         self.seed = derived(parts.seed, "inputs")
-        self.finish = _post_processor(parts, builder, spec)
+        self.finish = _postprocessor(parts, builder, spec)
 
     def groups(self, inputs: Sequence[str]) -> list[list[str] | Prediction]:
         """The texts of each prediction, one for each port; folders are the files in them.
@@ -222,14 +222,13 @@ def offered(function: Callable[..., Any], **known: Any) -> dict[str, Any]:
     return {p.name: known[p.name] for p in others if p.name in known and p.kind in kinds}
 
 
-def _post_processor(
+def _postprocessor(
     parts: Parts, builder: Builder, spec: InferenceSpec
 ) -> Callable[[dict[str, Any], Input], Any]:
-    if spec.post_processor is None:
+    if spec.postprocessor is None:
         return lambda columns, given: columns
-    path: Path = ("post_processor",)
-    what = "the post-processor"
-    process = builder.maker.make(spec.post_processor, path, what, "post_processor", [parts])
+    path, what, role = ("postprocessor",), "the post-processor", INFERENCE_POSTPROCESSOR.name
+    process = builder.maker.make(spec.postprocessor, path, what, role, [parts])
 
     def run(columns: dict[str, Any], given: Input) -> Any:
         with blaming("the post-processor"):

@@ -318,7 +318,7 @@ class Session(Parts):
         Args:
             inputs: Texts, as on the command line; a folder stands for the files in it, sorted.
             options: Keys of an inference config: ``inference_pipeline``, ``inputs_meta``,
-                ``results``, ``post_processor``.
+                ``results``, ``postprocessor``.
 
         Raises:
             ConfigError: The options do not fit the session.

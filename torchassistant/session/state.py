@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from torchassistant.assembly import FittedArtifacts, Parts
 from torchassistant.config import Spec
+from torchassistant.config.groups import GROUPS
 from torchassistant.config.references import Key
 from torchassistant.data.object_rngs import (
     Misfit,
@@ -324,25 +325,16 @@ def stored_definitions(checkpoint: Checkpoint, spec: Spec, fitted: FittedArtifac
         spec: The config of the session.
         fitted: What was decided when the session was created.
     """
-    results = stored_results(checkpoint.state("state"), checkpoint.manifest.format)
-
-    def is_stored(group: str, name: str, own: Any) -> bool:
-        if group == "models":
-            return checkpoint.has(f"models/{name}.safetensors")
-        if group == "optimizers":
-            return checkpoint.has(f"optimizers/{name}.json")
-        if group == "losses":
-            parts = [f"losses/{name}", f"losses/{name}/transform"]
-            return all(key in results for key in parts[: 1 if own.transform is None else 2])
-        if group == "batch_processors":
-            return own.is_object and f"batch_processors/{name}" in results
-        return group == "preprocessors" and name in fitted.preprocessors
-
-    return {
-        Key(one.group, one.name)
-        for one in spec.initialize.definitions
-        if is_stored(one.group, one.name, one.spec)
-    }
+    stored = stored_results(checkpoint.state("state"), checkpoint.manifest.format)
+    stored |= {file.rpartition(".")[0] for file in checkpoint.manifest.files}
+    stored |= {f"preprocessors/{name}" for name in fitted.preprocessors}
+    found = set()
+    for one in spec.initialize.definitions:
+        id = f"{one.group}/{one.name}"
+        ids = [f"{id}/{part}" if part else id for part in GROUPS[one.group].held(one.spec)]
+        if ids and stored.issuperset(ids):
+            found.add(Key(one.group, one.name))
+    return found
 
 
 def has_weights_of(checkpoint: Checkpoint, parts: Parts) -> bool:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from torchassistant.config.blocks import ObjectSpec
 from torchassistant.config.checks.name_mistakes import Known, Use
 from torchassistant.config.checks.scope import Scope
+from torchassistant.config.groups.batch_processors import BatchProcessorSpec, NodeSpec
 from torchassistant.config.search_paths import our_class
-from torchassistant.config.spec import BatchProcessorSpec, NodeSpec, ObjectSpec
 from torchassistant.config.tree import Path
 
 

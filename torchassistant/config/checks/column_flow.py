@@ -11,13 +11,9 @@ from torchassistant.config.checks.adapters import Adapters, Columns, Need
 from torchassistant.config.checks.name_mistakes import hint
 from torchassistant.config.checks.pipelines import scores
 from torchassistant.config.checks.scope import AnyPipeline, Scope, Wiring
+from torchassistant.config.groups.batch_processors import BatchProcessorSpec, NodeSpec
 from torchassistant.config.search_paths import our_class
-from torchassistant.config.spec import (
-    BatchProcessorSpec,
-    DebugPipelineSpec,
-    NodeSpec,
-    PipelineSpec,
-)
+from torchassistant.config.spec import DebugPipelineSpec, PipelineSpec
 from torchassistant.config.tree import Path
 from torchassistant.errors import listing
 

@@ -7,8 +7,9 @@ from typing import Any
 from torchassistant.config.checks.circles import circles_in, odd_one, shown
 from torchassistant.config.checks.graphs import check_graph, check_processor
 from torchassistant.config.checks.scope import DEFINITIONS, Scope
+from torchassistant.config.dependencies import references
 from torchassistant.config.file_names import folded, why_unsafe
-from torchassistant.config.references import LOSSES, Key, module_named, references, target
+from torchassistant.config.references import LOSSES, Key, module_named, target
 from torchassistant.config.tree import Path
 
 

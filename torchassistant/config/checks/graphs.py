@@ -8,8 +8,9 @@ from functools import cached_property
 from torchassistant.config.checks.circles import circles_in, led_to, odd_one, shown
 from torchassistant.config.checks.name_mistakes import Known, Use, hint
 from torchassistant.config.checks.scope import Scope, Wiring, twice
+from torchassistant.config.groups.batch_graphs import BatchGraphSpec
+from torchassistant.config.groups.batch_processors import BatchProcessorSpec, NodeSpec
 from torchassistant.config.references import Key, module_named
-from torchassistant.config.spec import BatchGraphSpec, BatchProcessorSpec, NodeSpec
 from torchassistant.config.tree import Path
 from torchassistant.config.validate import PLACEHOLDER
 

@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from torchassistant.config.blocks import Block
 from torchassistant.config.diagnostics import Diagnostics
+from torchassistant.config.groups.batch_processors import BatchProcessorSpec
+from torchassistant.config.groups.datasets import DatasetSpec
+from torchassistant.config.groups.gradient_clippers import GradientClipperSpec
+from torchassistant.config.groups.splits import SplitSpec
 from torchassistant.config.named_objects import NAMED, TENSOR, form_of, is_object
-from torchassistant.config.spec import (
-    BatchProcessorSpec,
-    Block,
-    DatasetSpec,
-    GradientClipperSpec,
-    SplitSpec,
-)
 from torchassistant.config.tensors import misfits_of_tensor
 from torchassistant.config.tree import Path
 from torchassistant.errors import near, nearest

@@ -8,14 +8,15 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
 from torchassistant.config.checks.name_mistakes import Known, Naming, Use
+from torchassistant.config.dependencies import asks_the_session
 from torchassistant.config.diagnostics import Diagnostics
-from torchassistant.config.references import LOSSES, Key, asks_the_session, module_named
+from torchassistant.config.groups.batch_processors import NodeSpec
+from torchassistant.config.references import LOSSES, Key, module_named
 from torchassistant.config.spec import DEFINITIONS as GROUPS
 from torchassistant.config.spec import (
     DebugPipelineSpec,
     DefinitionBlock,
     InputFactorySpec,
-    NodeSpec,
     PipelineLossSpec,
     PipelineMetricSpec,
     PipelineSpec,

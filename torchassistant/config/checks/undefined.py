@@ -9,15 +9,8 @@ from functools import partial
 
 from torchassistant.config.checks.name_mistakes import Known, Use
 from torchassistant.config.checks.scope import DEFINITIONS, Scope
-from torchassistant.config.references import (
-    DATASET_OR_SLICE,
-    SLICES,
-    Key,
-    Slice,
-    as_slice,
-    references,
-    references_of_pipeline,
-)
+from torchassistant.config.dependencies import references, references_of_pipeline
+from torchassistant.config.references import DATASET_OR_SLICE, SLICES, Key, Slice, as_slice
 from torchassistant.config.spec import DEFINITIONS as GROUPS
 from torchassistant.errors import listing
 

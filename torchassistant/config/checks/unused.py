@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torchassistant.config.checks.scope import PIPELINES, Scope
-from torchassistant.config.spec import NodeSpec
+from torchassistant.config.groups.batch_processors import NodeSpec
 from torchassistant.config.tree import Path
 
 

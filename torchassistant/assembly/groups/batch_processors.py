@@ -1,0 +1,82 @@
+"""Batch processors: neural graphs between adapters, or objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+
+from torchassistant.assembly.build_context import BuildContext, Defined
+from torchassistant.assembly.compute_options import MEMORY_FORMATS, compiling_of
+from torchassistant.assembly.groups.assembler import Assembler, Member
+from torchassistant.assembly.parts import Parts
+from torchassistant.config.groups.batch_processors import NodeSpec
+from torchassistant.graph import Calling, NeuralProcessor, Node, ObjectProcessor, Processor
+
+
+def _build(context: BuildContext, one: Defined) -> Processor:
+    device = context.devices.processors[one.name]
+    if one.spec.is_object:
+        function = context.callable_of(one.spec, one.path, one.what, "batch_processors")
+        if isinstance(function, nn.Module):
+            function.to(device)
+        return ObjectProcessor(one.name, function)
+    input_adapter = _adapter(context, one, "input_adapter")
+    output_adapter = _adapter(context, one, "output_adapter")
+    return NeuralProcessor(
+        one.name,
+        [_node(context, node) for node in one.spec.neural_graph],
+        input_adapter,
+        output_adapter,
+        device,
+        context.devices.moves,
+        compiling_of(one.spec.compile),
+    )
+
+
+def _adapter(context: BuildContext, one: Defined, key: str) -> Callable[..., Any] | None:
+    spec = getattr(one.spec, key)
+    if spec is None:
+        return None
+    what = f"the {key.replace('_', ' ')} of {one.what}"
+    return context.callable_of(spec, (*one.path, key), what, key)
+
+
+def _node(context: BuildContext, node: NodeSpec) -> Node:
+    parts = context.parts
+    return Node(
+        node.node_name,
+        parts.models[node.model_name],
+        tuple(node.inputs),
+        tuple(node.outputs),
+        parts.optimizers[node.optimizer_name] if node.optimizer_name else None,
+        _calling(context, node),
+    )
+
+
+def _calling(context: BuildContext, node: NodeSpec) -> Calling:
+    """How the model of a node is called."""
+    compiling = compiling_of(node.compile)
+    memory_format = context.spec.group("models")[node.model_name].memory_format
+    return Calling(
+        forward=None if compiling is None else compiling(context.parts.models[node.model_name]),
+        checkpoints=node.activation_checkpointing,
+        in_eval_mode=node.mode == "eval",
+        memory_format=MEMORY_FORMATS[memory_format] if memory_format else None,
+    )
+
+
+def _members(parts: Parts, name: str) -> Iterator[Member]:
+    processor, id = parts.batch_processors[name], f"batch_processors/{name}"
+    if not isinstance(processor, NeuralProcessor):
+        yield Member(id, processor.parts[0])
+        return
+    models = [node.model for node in processor.nodes]
+    for place in ("input_adapter", "output_adapter"):
+        adapter = getattr(processor, place)
+        if adapter is not None and not any(adapter is model for model in models):
+            yield Member(f"{id}/{place}", adapter)
+
+
+BATCH_PROCESSORS = Assembler(_build, _members)

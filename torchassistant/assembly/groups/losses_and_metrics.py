@@ -1,0 +1,53 @@
+"""Losses and metrics, each with the transform of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torchassistant.assembly.build_context import BuildContext, Defined
+from torchassistant.assembly.groups.assembler import Assembler, Member
+from torchassistant.assembly.parts import Parts
+from torchassistant.config.blocks import ObjectSpec
+from torchassistant.config.groups.losses_and_metrics import TRANSFORM_OF_SCORE
+from torchassistant.training import Loss, Metric
+
+
+def _build_loss(context: BuildContext, one: Defined) -> Loss:
+    function = context.object_of(one)
+    return Loss(one.what, function, one.spec.inputs, _transform(context, one))
+
+
+def _build_metric(context: BuildContext, one: Defined) -> Metric:
+    function, transform = context.object_of(one), _transform(context, one)
+    return Metric(one.what, function, one.spec.inputs, transform, context.parts.with_models)
+
+
+def _transform(context: BuildContext, one: Defined) -> Callable[..., Any] | None:
+    spec = one.spec.transform
+    if spec is None:
+        return None
+    if isinstance(spec, str):
+        spec = ObjectSpec(class_=spec)
+    path, what = (*one.path, "transform"), f"the transform of {one.what}"
+    return context.callable_of(spec, path, what, TRANSFORM_OF_SCORE.name, [context.parts])
+
+
+def _members_of_loss(parts: Parts, name: str) -> Iterator[Member]:
+    loss = parts.losses[name]
+    yield Member(f"losses/{name}", loss.function)
+    if loss.transform is not None:
+        yield Member(f"losses/{name}/transform", loss.transform)
+
+
+def _members_of_metric(parts: Parts, name: str) -> Iterator[Member]:
+    metric = parts.metrics[name]
+    # Metrics that are kept from batch to batch begin anew with each pass.
+    yield Member(f"metrics/{name}", metric.function, stored=not hasattr(metric.function, "update"))
+    if metric.transform is not None:
+        is_kept = hasattr(metric.transform, "update")
+        yield Member(f"metrics/{name}/transform", metric.transform, stored=not is_kept)
+
+
+LOSSES = Assembler(_build_loss, _members_of_loss)
+METRICS = Assembler(_build_metric, _members_of_metric)

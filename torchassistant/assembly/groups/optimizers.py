@@ -1,0 +1,58 @@
+"""Optimizers over the parameters of a model or a loss, each with its scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from torchassistant.assembly.build_context import BuildContext, Defined
+from torchassistant.assembly.groups.assembler import Assembler, Member
+from torchassistant.assembly.parts import Parts
+from torchassistant.assembly.role_checks import takes_it_first
+from torchassistant.config.groups.optimizers import LR_SCHEDULER
+from torchassistant.training import Scheduler
+from torchassistant.training.optimizer_calls import NEEDS_CLOSURE, needs_closure
+
+
+def _build(context: BuildContext, one: Defined) -> Optimizer:
+    model = context.trainable(one.spec.model, one.path)
+    optimizer = context.object_of(one, [model.parameters()])
+    made = type(optimizer).__name__
+    if not isinstance(optimizer, Optimizer):
+        message = f"{one.what} must be a torch.optim.Optimizer; found {made}"
+        raise context.maker.problem(message, one.path)
+    if needs_closure(optimizer.step):
+        raise context.maker.problem(f"{one.what}: {made} {NEEDS_CLOSURE}", one.path)
+    if one.spec.lr_scheduler:
+        context.parts.schedulers[one.name] = _scheduler(context, one, optimizer)
+    return optimizer
+
+
+def _scheduler(context: BuildContext, one: Defined, optimizer: Optimizer) -> Scheduler:
+    def first_of(target: Any) -> Sequence[Any]:
+        # Schedulers inside a scheduler get the optimizer first too, if they take it first.
+        return [optimizer] if takes_it_first(LR_SCHEDULER, target) else []
+
+    spec, path = one.spec.lr_scheduler, (*one.path, "lr_scheduler")
+    what = f"the scheduler of {one.what}"
+    scheduler = context.maker.make(spec, path, what, LR_SCHEDULER.name, [optimizer], first_of)
+    if isinstance(scheduler, ReduceLROnPlateau) and spec.monitor is None:
+        message = f'{what} listens to a result, so it needs "monitor", a display name'
+        raise context.maker.problem(message, path)
+    return Scheduler(one.name, optimizer, scheduler, spec.interval, spec.monitor)
+
+
+def _members(parts: Parts, name: str) -> Iterator[Member]:
+    optimizer, id = parts.optimizers[name], f"optimizers/{name}"
+    # The state that is by parameter has a file of its own, and no generators.
+    own = {key: value for key, value in vars(optimizer).items() if key != "state"}
+    yield Member(id, own, stored=False)
+    yield Member(id, optimizer, draws=False, stored=False)
+    if name in parts.schedulers:
+        yield Member(f"schedulers/{name}", parts.schedulers[name].scheduler, draws=False)
+
+
+OPTIMIZERS = Assembler(_build, _members)

@@ -1,0 +1,42 @@
+"""Which definition names which: the edges that decide what is undefined and what is built first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torchassistant.config.groups import GROUPS
+from torchassistant.config.named_objects import objects_in
+from torchassistant.config.references import Reference
+from torchassistant.config.roles import role_named
+from torchassistant.config.spec import DebugPipelineSpec, PipelineSpec
+
+
+def references(definition: Any) -> Iterator[Reference]:
+    """Every name of another definition in this one's spec."""
+    for path, group, name in GROUPS[definition.group].references(definition.spec):
+        yield Reference(("spec", *path), group, name)
+
+
+def references_of_pipeline(
+    pipeline: PipelineSpec | DebugPipelineSpec, scored: bool = True
+) -> Iterator[Reference]:
+    """Every name of a definition in a pipeline; of losses and metrics where they are computed."""
+    if pipeline.graph is not None:
+        yield Reference(("graph",), "batch_graphs", pipeline.graph)
+    for index, item in enumerate(pipeline.input_factories):
+        path = ("input_factories", index, "loader_factory")
+        yield Reference(path, "loader_factories", item.loader_factory)
+    if isinstance(pipeline, PipelineSpec) and scored:
+        for index, loss in enumerate(pipeline.losses):
+            yield Reference(("losses", index, "loss_name"), "losses", loss.loss_name)
+        for index, metric in enumerate(pipeline.metrics):
+            yield Reference(("metrics", index, "metric_name"), "metrics", metric.metric_name)
+
+
+def asks_the_session(block: Any) -> bool:
+    """Whether building this gives the session to code of the user, who may look at anything."""
+    return any(
+        described.spec.factory_fn or "the session" in role_named(described.role).given
+        for described in objects_in(block, (), "")
+    )

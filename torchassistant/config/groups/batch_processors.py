@@ -1,0 +1,118 @@
+"""Frame in, frame out: nodes between two adapters, or an object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from torchassistant.config.blocks import Block, Compile, Device, Name, Names, ObjectSpec
+from torchassistant.config.change_rule import Rule
+from torchassistant.config.groups.group import Group
+from torchassistant.config.references import Reference
+from torchassistant.config.role import ADAPTER, BATCH_PROCESSOR, CALLABLE, MODULE, Role
+
+INPUT_ADAPTER = Role(
+    "input_adapter",
+    "input adapter (it cannot be called)",
+    ("torchassistant.adapters",),
+    methods=CALLABLE,
+    kind=ADAPTER,
+    other_kinds=(BATCH_PROCESSOR, MODULE),
+    holds=(ADAPTER, BATCH_PROCESSOR),
+)
+OUTPUT_ADAPTER = replace(
+    INPUT_ADAPTER,
+    name="output_adapter",
+    noun="output adapter (it cannot be called)",
+    search_paths=("torchassistant.output_adapters",),
+)
+
+
+class NodeSpec(Block):
+    """One model in a neural graph."""
+
+    model_name: Name = Field(description="The model that is called.")
+    inputs: list[Name] = Field(description="Names of the tensors that the model is called with.")
+    outputs: Names = Field(description="Names of the tensors that the model returns.")
+    optimizer_name: Name | None = Field(
+        None, description="Left out: this node is not changed by the pipelines of this graph."
+    )
+    name: Name | None = Field(None, description="Left out: the name of the model.")
+    mode: Literal["eval"] | None = Field(
+        None,
+        description="`eval`: its model runs in eval mode in training too, as a teacher does; left "
+        "out: in train mode there.",
+    )
+    compile: Compile = Field(False, description="`torch.compile` for its model: true, or a mode.")
+    activation_checkpointing: bool = Field(
+        False,
+        description="Whether activations are not kept in training, but computed again in the "
+        "backward pass: less memory, more time, the same results.",
+    )
+
+    @property
+    def node_name(self) -> str:
+        """The node's own name."""
+        return self.name or self.model_name
+
+
+class BatchProcessorSpec(Block):
+    """An input adapter, an ordered neural graph and an output adapter; or an object."""
+
+    class_: Name | None = Field(None, alias="class", description="A callable: frame to frame.")
+    factory_fn: Name | None = Field(None, description="A function that gets the session first.")
+    args: list[Any] = Field([], description="Positional arguments: data, objects, tensors.")
+    kwargs: dict[str, Any] = Field({}, description="Keyword arguments: data, objects, tensors.")
+    input_adapter: Annotated[ObjectSpec | None, INPUT_ADAPTER] = Field(
+        None,
+        description="Frame to inputs of nodes; left out: they are looked up by name in the frame.",
+    )
+    neural_graph: Annotated[list[NodeSpec], Field(min_length=1)] | None = Field(
+        None, description="Nodes in the order in which they run."
+    )
+    output_adapter: Annotated[ObjectSpec | None, OUTPUT_ADAPTER] = Field(
+        None, description="Frame to frame; left out: the frame stays as it is."
+    )
+    device: Device | None = Field(None, description="Left out: the `device` of the config.")
+    compile: Compile = Field(False, description="`torch.compile` for its nodes, all as one.")
+
+    @property
+    def is_object(self) -> bool:
+        """Whether the processor is the user's own object."""
+        return self.neural_graph is None
+
+
+def _references(spec: BatchProcessorSpec) -> Iterator[Reference]:
+    for index, node in enumerate(spec.neural_graph or []):
+        yield Reference(("neural_graph", index, "model_name"), "models", node.model_name)
+        if node.optimizer_name:
+            path = ("neural_graph", index, "optimizer_name")
+            yield Reference(path, "optimizers", node.optimizer_name)
+
+
+BATCH_PROCESSORS = Group(
+    "batch_processors",
+    "batch processor",
+    BatchProcessorSpec,
+    section="batch_processors",
+    references=_references,
+    role=Role(
+        "batch_processors",
+        "batch processor (it cannot be called)",
+        ("torchassistant.batch_processors",),
+        methods=CALLABLE,
+        kind=BATCH_PROCESSOR,
+        other_kinds=(ADAPTER, MODULE),
+        holds=(ADAPTER, BATCH_PROCESSOR),
+    ),
+    state="results",
+    held=lambda spec: ("",) if spec.is_object else (),
+    changes=(
+        Rule("spec.neural_graph.*.compile.**", "applied", "compiled code rounds otherwise"),
+        Rule("spec.compile.**", "applied", "compiled code rounds otherwise"),
+        Rule("spec.neural_graph.*.activation_checkpointing", "free", "speed and memory only"),
+    ),
+)

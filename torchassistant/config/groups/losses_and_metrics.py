@@ -1,0 +1,83 @@
+"""What is minimised and what is measured: losses and metrics, computed from columns of a frame."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from torchassistant.config.blocks import Name, Names, ObjectSpec
+from torchassistant.config.groups.group import Group
+from torchassistant.config.role import CALLABLE, METRIC, MODULE, TRANSFORM, Role
+
+TORCHMETRICS = "torchmetrics.*"
+
+TRANSFORM_OF_SCORE = Role(
+    "transform",
+    "transform (it cannot be called)",
+    ("torchassistant.transforms",),
+    methods=CALLABLE,
+    kind=TRANSFORM,
+    other_kinds=(MODULE,),
+    given=("the session",),
+    or_itself=True,
+)
+
+
+class ScoreSpec(ObjectSpec):
+    """Something computed from columns of a frame: a loss or a metric."""
+
+    inputs: Names = Field(description="Columns of the node's frame, in the order of arguments.")
+    transform: Annotated[Name | ObjectSpec | None, TRANSFORM_OF_SCORE] = Field(
+        None,
+        description="Turns the inputs into arguments: a function, or a class built with the "
+        "session.",
+    )
+
+
+class LossSpec(ScoreSpec):
+    """A loss: a callable from tensors to a scalar tensor."""
+
+
+class MetricSpec(ScoreSpec):
+    """A metric with ``update``, ``compute`` and ``reset``."""
+
+
+LOSSES = Group(
+    "losses",
+    "loss",
+    LossSpec,
+    section="losses and metrics",
+    role=Role(
+        "losses",
+        "loss (it cannot be called)",
+        ("torch.nn", "torchassistant.losses"),
+        methods=CALLABLE,
+        kind=MODULE,
+        other_kinds=(METRIC,),
+        holds=(METRIC,),
+        or_itself=True,
+    ),
+    state="results",
+    held=lambda spec: ("",) if spec.transform is None else ("", "transform"),
+    follows_arguments=True,
+)
+
+METRICS = Group(
+    "metrics",
+    "metric",
+    MetricSpec,
+    section="losses and metrics",
+    role=Role(
+        "metrics",
+        "metric (it has no update, compute and reset)",
+        ("torchassistant.metrics", TORCHMETRICS),
+        methods=(("update", "compute", "reset"), *CALLABLE),
+        kind=METRIC,
+        other_kinds=(MODULE,),
+        holds=(METRIC,),
+        or_itself=True,
+    ),
+    state="results",
+    follows_arguments=True,
+)
