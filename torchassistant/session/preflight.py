@@ -34,7 +34,6 @@ from torchassistant.graph import (
     BatchGraph,
     Node,
     distinct,
-    evaluating,
     is_among,
     mode_dependent,
     set_training,
@@ -43,11 +42,12 @@ from torchassistant.ownership import is_from_users_code
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import members_of, run_by
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
-from torchassistant.training.forward import Forward
+from torchassistant.training.batch_run import BatchRun, only_frames
 from torchassistant.training.inference import chosen
 from torchassistant.training.optimizer_calls import first_sentence, stepping
 from torchassistant.training.pipeline import evaluation_data
 from torchassistant.training.state_guard import Changed, unchanged
+from torchassistant.training.weighted_losses import WeightedLosses
 
 
 @dataclass(slots=True)
@@ -229,12 +229,16 @@ class _Flight:
         with self.blamed(pipeline, whole):
             frames = self.batch(pipeline, Pipeline.training_data)
             reports: list[tuple[Node, NodeReport]] = []
-            plan = pipeline.graph.for_training(self.watch(pipeline, reports))
             for _, parameter in self.parameters(pipeline):
                 parameter.grad = None
-            with pipeline.precision.forward():
-                plan.run(frames)
-                total = self.losses(pipeline, frames)
+            graph, precision = pipeline.graph, pipeline.precision
+            batches = BatchRun.for_training(
+                graph,
+                precision,
+                partial(self.losses, pipeline),
+                watched=self.watch(pipeline, reports),
+            )
+            total = batches.run(frames)
             if total is None:
                 return
             self.at = ("initialize", "pipelines", pipeline.name, "losses")
@@ -244,7 +248,7 @@ class _Flight:
             scaler = None
             if pipeline.scaler is not None:
                 # One that scales by 1: where a gradient overflows, a step would be left out.
-                device = pipeline.precision.device.type
+                device = precision.device.type
                 scaler = torch.amp.GradScaler(device, init_scale=1.0)
             try:
                 (total if scaler is None else scaler.scale(total)).backward()
@@ -253,8 +257,10 @@ class _Flight:
             except Exception as error:
                 raise UserCodeError("the backward pass") from error
             if pipeline.compiling is not None:
-                given = {port: frames[port] for port in pipeline.graph.ports}
-                Forward(pipeline).losses_of(Frames(given, frames.counts))
+                given = {port: frames[port] for port in graph.ports}
+                losses = WeightedLosses(pipeline).of_batch
+                compiled = BatchRun.for_training(graph, precision, losses, pipeline.compiling)
+                compiled.run(Frames(given, frames.counts))
             for node, report in reports:
                 if not report.parameters:
                     continue
@@ -321,17 +327,23 @@ class _Flight:
 
     def evaluate(self, pipeline: Pipeline) -> None:
         whole = f'the evaluation of the pipeline "{pipeline.name}"'
-        with self.blamed(pipeline, whole), evaluating(pipeline.reached):
+        batches = BatchRun.for_evaluation(
+            pipeline.graph,
+            pipeline.precision,
+            partial(self.losses, pipeline),
+            pipeline.reached,
+            self.watch(pipeline, []),
+        )
+        with self.blamed(pipeline, whole), batches.mode():
             frames = self.batch(pipeline, Pipeline.evaluation_data)
-            with pipeline.precision.forward():
-                pipeline.graph.for_evaluation(self.watch(pipeline, [])).run(frames)
-                self.losses(pipeline, frames)
+            batches.run(frames)
             self.metrics(pipeline, frames)
 
     def look(self, debug: DebugPipeline) -> None:
         path: Path = ("initialize", "debug_pipelines", debug.name)
         self.at = path
-        with self.problem_of(f'the debug pipeline "{debug.name}"'), evaluating(debug.graph.reached):
+        batches = BatchRun.for_evaluation(debug.graph, debug.precision, only_frames)
+        with self.problem_of(f'the debug pipeline "{debug.name}"'), batches.mode():
             inputs = [_in_process(source) for source in debug.inputs]
             data = evaluation_data(inputs, debug.seed)
             frames = next(data.frames(0), None)
@@ -339,9 +351,7 @@ class _Flight:
                 self.fed = data, Frames(frames, frames.counts)
                 self.fed_at = (*path, "input_factories")
                 self.at = (*path, "output_keys")
-                with debug.precision.forward():
-                    debug.graph.for_evaluation().run(frames)
-                chosen(frames, debug.graph, debug.keys)
+                chosen(batches.run(frames), debug.graph, debug.keys)
 
     def batch(self, pipeline: Pipeline, data_of: Callable[[Pipeline], MultiLoader]) -> Frames:
         """The first frame of each port."""

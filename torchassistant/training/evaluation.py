@@ -14,7 +14,7 @@ from torchassistant.data.rng import derived, seeded
 from torchassistant.data.workers import interruptible
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frames
-from torchassistant.graph import evaluating
+from torchassistant.training.batch_run import BatchRun
 from torchassistant.training.losses_and_metrics import RunningMean, stretched_in, tell_stretched
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Checked, StopRequest
@@ -58,17 +58,21 @@ def evaluate_over(
 ) -> dict[str, float]:
     """The same over the evaluation data of the pipeline, for who evaluates it again and again."""
     reporter, stop = reporter or Reporter(), stop or StopRequest()
-    plan = pipeline.graph.for_evaluation()
     losses = [(item, RunningMean(item.loss.sums)) for item in pipeline.losses]
     metrics = [(item, item.metric.fresh()) for item in pipeline.metrics]
     counted = pipeline.graph.count_of
 
+    def add_losses(frames: Frames) -> None:
+        for item, running in losses:
+            # Not kept: a small tensor between large ones keeps their memory apart.
+            running.add(*item.loss(frames[item.node], counted(frames, item.node)))
+
+    batches = BatchRun.for_evaluation(
+        pipeline.graph, pipeline.precision, add_losses, pipeline.reached
+    )
+
     def measure(frames: Frames) -> None:
-        with pipeline.precision.forward():
-            plan.run(frames)
-            for item, running in losses:
-                # Not kept: a small tensor between large ones keeps their memory apart.
-                running.add(*item.loss(frames[item.node], counted(frames, item.node)))
+        batches.run(frames)
         for scored, metric in metrics:
             metric.update(frames[scored.node], counted(frames, scored.node))
 
@@ -81,10 +85,10 @@ def evaluate_over(
         with (
             seeded(seed),
             own_seeded(pipeline.rng_holders, seed),
-            evaluating(pipeline.reached),
+            batches.mode(),
             closing(data.frames(0)) as given,
         ):
-            batches = 0
+            done = 0
             for frames in islice(_waited_for(data, given, stop), limit):
                 stretched = None
                 try:
@@ -94,14 +98,14 @@ def evaluate_over(
                     else:
                         measure(frames)
                 except (UserError, UserCodeError) as error:
-                    raise data.explained(error, [batches], frames) from error.__cause__
+                    raise data.explained(error, [done], frames) from error.__cause__
                 if stretched is not None:
-                    tell_stretched(stretched, data.explained(stretched, [batches], frames))
-                batches += 1
+                    tell_stretched(stretched, data.explained(stretched, [done], frames))
+                done += 1
                 frames.clear()  # outputs are not kept while the next batch is loaded
                 reporter.batch_evaluated()
                 stop.check()
-            if not batches:
+            if not done:
                 raise DataError(f'the loaders of the pipeline "{pipeline.name}" give no batch')
             results = {item.shown_as: running.value() for item, running in losses}
             results |= {item.shown_as: metric.result() for item, metric in metrics}

@@ -18,13 +18,14 @@ from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frames
 from torchassistant.graph import buffers_of, is_among
 from torchassistant.training.accumulation import Accumulation
-from torchassistant.training.forward import Forward
+from torchassistant.training.batch_run import BatchRun, Compute, T
 from torchassistant.training.losses_and_metrics import RunningMean, stretched_in, tell_stretched
 from torchassistant.training.nan_guard import Batch, NanGuard, NotFinite, explained
 from torchassistant.training.optimizer_calls import failure, parameters_of, stepping, zeroing
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, StopRequest
 from torchassistant.training.timing import Timing
+from torchassistant.training.weighted_losses import WeightedLosses
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +101,9 @@ class Trainer:
         graph = pipeline.graph
         trained, optimizers = pipeline.trained, pipeline.optimizers
         self.pipeline = pipeline
-        self.forward = Forward(pipeline)
+        losses = WeightedLosses(pipeline)
+        self.forward = self._forward(losses.of_batch)
+        self.forward_over_terms = self._forward(losses.over_terms)
         self.data = pipeline.training_data()
         self.optimizers = optimizers
         self.clippers = [clipper for clipper in clippers if is_among(clipper.model, trained)]
@@ -117,6 +120,13 @@ class Trainer:
         self.finite = NanGuard(optimizers, waits=skips)
         self.frames = Frames()
         self.start_epoch(0)
+
+    def _forward(self, compute: Compute[T]) -> Callable[[Frames], T]:
+        pipeline = self.pipeline
+        batches = BatchRun.for_training(
+            pipeline.graph, pipeline.precision, compute, pipeline.compiling
+        )
+        return batches.run
 
     def start_epoch(self, epoch: int, come: PassProgress | None = None) -> None:
         """Begin a pass over the data, or go on with one.
@@ -263,7 +273,7 @@ class Trainer:
             return self._accumulated(window, iteration)
         (frames,) = window
         self.frames = frames
-        values, total = self.forward.losses_of(frames)
+        values, total = self.forward(frames)
         computed = self.timing.mark()
         batch = Batch(iteration, range(self.met, self.met + 1), frames, values)
         if not self.finite.passes_loss(total):
@@ -284,7 +294,7 @@ class Trainer:
                 self.frames.clear()
             self.frames = frames
             begun = perf_counter()
-            values, parts, total = self.forward.over_terms(frames)
+            values, parts, total = self.forward_over_terms(frames)
             computed += perf_counter() - begun
             batch = Batch(iteration, range(number, number + 1), frames, values)
             if not self.finite.passes_loss(total):
