@@ -31,13 +31,15 @@ from torchassistant.errors import (
 )
 from torchassistant.frames import Frames
 from torchassistant.graph import (
-    BatchGraph,
     Node,
+    Processor,
+    Watched,
     distinct,
     is_among,
     mode_dependent,
     set_training,
 )
+from torchassistant.graph.model_calls import Call
 from torchassistant.ownership import is_from_users_code
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import members_of, run_by
@@ -331,7 +333,7 @@ class _Flight:
             pipeline.graph,
             pipeline.precision,
             partial(self.losses, pipeline),
-            pipeline.reached,
+            lambda: pipeline.reached,
             self.watch(pipeline, []),
         )
         with self.blamed(pipeline, whole), batches.mode():
@@ -401,18 +403,16 @@ class _Flight:
 
     # Nodes
 
-    def watch(
-        self, pipeline: Pipeline, reports: list[tuple[Node, NodeReport]]
-    ) -> Callable[[Node, Callable[..., object]], Callable[..., object]]:
+    def watch(self, pipeline: Pipeline, reports: list[tuple[Node, NodeReport]]) -> Watched:
         """Notes what goes into each node and what comes out, and where the run is."""
-        homes = _homes(pipeline.graph)
         optimizers = {id(o): name for name, o in self.session.optimizers.items()}
 
-        def watched(node: Node, call: Callable[..., object]) -> Callable[..., object]:
-            processor = homes[id(node)]
+        def watched(processor: Processor, node: Node | None, call: Call) -> Call:
+            if node is None:
+                return call
 
             def run(*args: Any) -> object:
-                self.at = self.path_of_node(processor, node.name)
+                self.at = self.path_of_node(processor.name, node.name)
                 inputs = [_described(n, v) for n, v in zip(node.inputs, args, strict=True)]
                 self.entering = f"; it was called with {', '.join(inputs)}" if inputs else ""
                 result = call(*args)
@@ -420,7 +420,7 @@ class _Flight:
                 made = list(result) if isinstance(result, (list, tuple)) else [result]
                 report = NodeReport(
                     pipeline.name,
-                    processor,
+                    processor.name,
                     node.name,
                     "train" if node.model.training and not node.calling.in_eval_mode else "eval",
                     inputs,
@@ -508,11 +508,6 @@ def _has_gradient(module: nn.Module) -> bool:
 
 def _in_process(source: InputSource) -> InputSource:
     return replace(source, factory=source.factory.in_process())
-
-
-def _homes(graph: BatchGraph) -> dict[int, str]:
-    """The processor of each node."""
-    return {id(node): name for name, p in graph.processors.items() for node in p.nodes}
 
 
 def _described(name: str, value: Any) -> str:

@@ -15,6 +15,8 @@ from torchassistant.training.precision import Precision
 
 T = TypeVar("T")
 
+Modules = Iterable[nn.Module]
+
 Compute = Callable[[Frames], T]
 """Computes something from the frames of all ports and processors, as losses."""
 
@@ -35,8 +37,8 @@ class BatchRun(Generic[T]):
 
     Args:
         run: Takes a batch through the graph.
-        evaluated: The modules that are in eval mode, without gradient, while batches are run; None:
-            with gradient, each in the mode that it is in.
+        evaluated: Gives the modules that are in eval mode, without gradient, while batches are run;
+            None: with gradient, each in the mode that it is in.
 
     Attributes:
         run: Takes the frames of the ports; adds those of the processors, and returns what is
@@ -44,10 +46,10 @@ class BatchRun(Generic[T]):
     """
 
     def __init__(
-        self, run: Callable[[Frames], T], evaluated: Iterable[nn.Module] | None = None
+        self, run: Callable[[Frames], T], evaluated: Callable[[], Modules] | None = None
     ) -> None:
         self.run = run
-        self._evaluated = None if evaluated is None else list(evaluated)
+        self._evaluated = evaluated
 
     @classmethod
     def for_training(
@@ -75,7 +77,7 @@ class BatchRun(Generic[T]):
         graph: BatchGraph,
         precision: Precision,
         compute: Compute[T],
-        reached: Iterable[nn.Module] | None = None,
+        reached: Callable[[], Modules] | None = None,
         watched: Watched | None = None,
     ) -> BatchRun[T]:
         """In eval mode, without gradient.
@@ -84,22 +86,22 @@ class BatchRun(Generic[T]):
             graph: What is run.
             precision: Of graph and computation.
             compute: What is computed from the frames.
-            reached: Every module that runs in it; None: what the graph reaches.
+            reached: Gives every module that runs in it; None: what the graph reaches.
             watched: Puts something around the calls of the graph.
         """
-        evaluated = graph.reached if reached is None else reached
-        return cls(_run_in(precision, graph.for_evaluation(watched), compute), evaluated)
+        run = _run_in(precision, graph.for_evaluation(watched), compute)
+        return cls(run, (lambda: graph.reached) if reached is None else reached)
 
     @classmethod
     def for_inference(
         cls, graph: BatchGraph, precision: Precision, compute: Compute[T]
     ) -> BatchRun[T]:
         """In eval mode, without gradient; ``run_inference`` of a model where it has one."""
-        return cls(_run_in(precision, graph.for_inference(), compute), graph.reached)
+        return cls(_run_in(precision, graph.for_inference(), compute), lambda: graph.reached)
 
     def mode(self) -> AbstractContextManager[None]:
         """The mode and the gradient setting in which batches are run; entered once a pass."""
-        return nullcontext() if self._evaluated is None else evaluating(self._evaluated)
+        return nullcontext() if self._evaluated is None else evaluating(self._evaluated())
 
 
 class _Run(Generic[T]):

@@ -13,9 +13,11 @@ from torchassistant.data.rng import derived, seeded
 from torchassistant.errors import UserCodeError, UserError, blaming
 from torchassistant.graph import BatchGraph
 from torchassistant.training.batch_run import BatchRun, only_frames
+from torchassistant.training.events import Listener, Live
 from torchassistant.training.inference import chosen
 from torchassistant.training.pipeline import InputSource, evaluation_data, rng_holders_of
 from torchassistant.training.precision import Precision
+from torchassistant.training.progress import Progress
 from torchassistant.training.state_guard import unchanged
 
 
@@ -76,3 +78,22 @@ class DebugPipeline:
                         self.device(result)
         except UserCodeError as error:
             raise error.within(f'the debug pipeline "{self.name}"') from error.__cause__
+
+
+class DebugPipelines(Listener):
+    """Runs debug pipelines after the iterations in which their interval has come.
+
+    Args:
+        pipelines: In the order in which they run.
+        progress: Where the run is.
+    """
+
+    def __init__(self, pipelines: Sequence[DebugPipeline], progress: Progress) -> None:
+        self.pipelines = pipelines
+        self.progress = progress
+
+    def iteration_done(self, live: Live) -> None:
+        step = self.progress.step
+        for pipeline in self.pipelines:
+            if step % pipeline.interval == 0:
+                pipeline.run(step)

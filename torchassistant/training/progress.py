@@ -67,6 +67,24 @@ class Progress:
     stage_step: int = 0
     within: EpochProgress | None = None
 
+    def start_epoch(self) -> EpochProgress:
+        """An epoch begins, or goes on."""
+        if self.within is None:
+            self.within = EpochProgress(0, 0.0, {})
+        return self.within
+
+    def count_iteration(self, epoch: EpochProgress) -> None:
+        """An iteration of the epoch at hand is done."""
+        epoch.iterations += 1
+        self.step += 1
+        self.stage_step += 1
+
+    def count_epoch(self) -> None:
+        """The epoch at hand is done."""
+        self.within = None
+        self.epoch += 1
+        self.stage_epoch += 1
+
     def next_stage(self) -> None:
         """The stage at hand is done."""
         self.stage += 1
@@ -91,14 +109,14 @@ class StageHistory(list[Row]):
         self.iterations = iterations
 
 
-class SaveAsked(BaseException):
+class SaveRequested(BaseException):
     """A validation is left so that the state can be saved, and run again then.
 
     Like :class:`Interrupted` it is no ``Exception``, which code of the user might answer.
     """
 
 
-class Checked(Protocol):
+class StopCheck(Protocol):
     """What ends a pass over data, where somebody has asked for that."""
 
     def check(self) -> None:

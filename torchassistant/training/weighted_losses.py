@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from torchassistant.frames import Frames
-from torchassistant.training.accumulation import Part
+from torchassistant.training.accumulation import Summand
+from torchassistant.training.events import Part, Parts
 from torchassistant.training.loss_denominators import Count, as_sum, counts_samples, states_terms
 from torchassistant.training.pipeline import Pipeline
 
@@ -20,12 +21,21 @@ class WeightedLosses:
 
     Args:
         pipeline: Whose losses.
+        parts: Tells of each loss, unless all are compiled as one.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, parts: Parts | None = None) -> None:
+        if parts is None or pipeline.compiling is not None:
+            parts = Parts(())
         origins = pipeline.graph.origins
         self.losses = [
-            (item.shown_as, item.node, origins[item.node], item.loss, item.weight)
+            (
+                item.shown_as,
+                item.node,
+                origins[item.node],
+                parts.around(item.loss, Part.LOSS, item.shown_as),
+                item.weight,
+            )
             for item in pipeline.losses
         ]
 
@@ -41,15 +51,34 @@ class WeightedLosses:
         assert total is not None, "the check of the config asks for a loss"
         return values, total
 
-    def over_terms(self, frames: Frames) -> tuple[LossValues, Sequence[Part], torch.Tensor]:
-        """The losses, detached, their weighted sums over terms, and the sum of these, detached."""
-        values, parts = [], []
-        for index, (shown_as, node, origin, loss, weight) in enumerate(self.losses):
+
+class LossesOverTerms:
+    """The same as sums over terms (samples, elements, targets), for gradient accumulation.
+
+    Args:
+        pipeline: Whose losses.
+        parts: Tells of each loss, unless all are compiled as one.
+    """
+
+    def __init__(self, pipeline: Pipeline, parts: Parts) -> None:
+        if pipeline.compiling is not None:
+            parts = Parts(())
+        origins = pipeline.graph.origins
+        self.losses = []
+        for index, item in enumerate(pipeline.losses):
+            function, origin = item.loss.function, origins[item.node]
+            over_terms = parts.around(item.loss.over_terms, Part.LOSS, item.shown_as)
+            counted = origin if counts_samples(function) else index
+            of_mean = states_terms(function) and as_sum(function) is None
+            self.losses.append((item, origin, over_terms, counted, of_mean))
+
+    def of_batch(self, frames: Frames) -> tuple[LossValues, Sequence[Summand], torch.Tensor]:
+        """The losses, detached; their weighted sums over terms; the sum of these, detached."""
+        values, summands = [], []
+        for item, origin, over_terms, counted, of_mean in self.losses:
             samples = frames.counts[origin]
-            value, total, terms = loss.over_terms(frames[node], samples)
-            shown = terms if loss.has_own_terms and terms is not None else samples
-            values.append((shown_as, node, value.detach(), shown))
-            counted = origin if counts_samples(loss.function) else index
-            of_mean = states_terms(loss.function) and as_sum(loss.function) is None
-            parts.append(Part(counted, total * weight, terms, of_mean))
-        return values, parts, torch.stack([part.total.detach() for part in parts]).sum()
+            value, total, terms = over_terms(frames[item.node], samples)
+            shown = terms if item.loss.has_own_terms and terms is not None else samples
+            values.append((item.shown_as, item.node, value.detach(), shown))
+            summands.append(Summand(counted, total * item.weight, terms, of_mean))
+        return values, summands, torch.stack([s.total.detach() for s in summands]).sum()
