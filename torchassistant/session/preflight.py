@@ -135,7 +135,7 @@ class _Flight:
         self.raised: list[UserCodeError] = []
         self.at: Path = ()
         self.entering = ""
-        self.told: set[int] = set()
+        self.warned_of_mode: set[int] = set()
         self.fed: tuple[MultiLoader, Frames] | None = None
         self.fed_at: Path = ()
         self.definitions = {
@@ -312,12 +312,12 @@ class _Flight:
     def tell_of_modes(self, reports: list[tuple[Node, NodeReport]]) -> None:
         """Models that nothing trains, and that act in training as they do not in validation."""
         stages = self.session.stages
-        trained = {id(model) for stage in stages for model in stage.trained} | self.told
+        trained = {id(model) for stage in stages for model in stage.trained} | self.warned_of_mode
         for node, report in reports:
             # What has nothing to learn is there for what it does in training, as a layer of noise.
             parts = mode_dependent(node.model) if report.parameters else []
             if parts and report.mode == "train" and id(node.model) not in trained:
-                self.told.add(id(node.model))
+                self.warned_of_mode.add(id(node.model))
                 name = self.names([node.model])[0]
                 self.at = self.path_of_node(report.processor, report.node)
                 message = (

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, TypeVar, TypeVarTuple
 
 from torchassistant.data import MultiLoader
 from torchassistant.data.multi_loader import FramesOfEpoch
 from torchassistant.data.workers import interruptible
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frames
-from torchassistant.training.nan_guard import NotFinite
 from torchassistant.training.progress import StopCheck
 
-P = ParamSpec("P")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class DataPass:
@@ -24,7 +23,7 @@ class DataPass:
     Args:
         data: Loads the batches.
         stop: Asked before each batch is waited for, where waiting can be given up.
-        restarts: Whether a pass that is left is begun anew, so that any failure may be a stop.
+        restarts: Whether a pass that is left starts over, so that any failure may be a stop.
     """
 
     def __init__(self, data: MultiLoader, stop: StopCheck, restarts: bool = False) -> None:
@@ -48,7 +47,7 @@ class DataPass:
         """The frames of the next batch by port; None where there is none left.
 
         Raises:
-            Interrupted: The run is to be stopped, and no batch has come.
+            Interrupted: The run is to be stopped, and no batch has arrived.
         """
         try:
             if not self.can_be_left:
@@ -63,12 +62,11 @@ class DataPass:
 
     def run(
         self,
-        compute: Callable[Concatenate[Sequence[Frames], range, P], None],
+        compute: Callable[[Sequence[Frames], range, *Ts], T],
         window: Sequence[Frames],
         numbers: range,
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> None:
+        *args: *Ts,
+    ) -> T:
         """Compute something from batches of this pass.
 
         Args:
@@ -76,22 +74,17 @@ class DataPass:
             window: The batches.
             numbers: Their places in the pass, from 0.
             args: Whatever else it wants.
-            kwargs: Likewise.
 
         Raises:
             DataError: An example is unlike the others of its dataset, or a library could not
                 compute them.
             UserCodeError: The user's code raised.
         """
-        stretched = None
         try:
-            if self.data.has_changed:
-                self.data.has_changed = False
-                stretched = _stretched_in(partial(compute, window, numbers, *args, **kwargs))
-            else:
-                compute(window, numbers, *args, **kwargs)
-        except NotFinite:
-            raise
+            if not self.data.has_changed:
+                return compute(window, numbers, *args)
+            self.data.has_changed = False
+            result, stretched = _watching_shapes(lambda: compute(window, numbers, *args))
         except (UserError, UserCodeError) as error:
             raise self.data.explained(error, numbers, window[-1]) from error.__cause__
         if stretched is not None:
@@ -99,6 +92,7 @@ class DataPass:
             if explained is not stretched:
                 raise explained
             warnings.warn(str(stretched), stacklevel=2)
+        return result
 
     def close(self) -> None:
         """End the pass, and what loads its data."""
@@ -110,15 +104,15 @@ def _no_frames() -> FramesOfEpoch:
     yield from ()
 
 
-def _stretched_in(compute: Callable[[], None]) -> DataError | None:
+def _watching_shapes(compute: Callable[[], T]) -> tuple[T, DataError | None]:
     """Compute something, and see whether a loss of torch has stretched one of its inputs in it.
 
     Returns:
-        What torch says of that, for who knows whether it is meant; None where nothing was.
+        What was computed; and what torch says of that, for who knows whether it is meant, or None.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        compute()
+        result = compute()
     stretched = None
     for warning in caught:
         if "target size" in str(warning.message):
@@ -127,4 +121,4 @@ def _stretched_in(compute: Callable[[], None]) -> DataError | None:
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
             )
-    return stretched
+    return result, stretched

@@ -132,13 +132,13 @@ class Listener:
         """A part of a step or an evaluation begins."""
 
     def part_finished(self, part: Part, name: str) -> None:
-        """It is over; told also where it raised."""
+        """It is over; also where it raised."""
 
     def phase_started(self, phase: Phase) -> None:
         """A phase between the steps begins."""
 
     def phase_finished(self, phase: Phase) -> None:
-        """It is over; told also where it raised."""
+        """It is over; also where it raised."""
 
     def evaluation_started(self, pipeline: str, batches: int | None) -> None:
         """A validation pipeline begins."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from torchassistant.training.pipeline_trainer import PipelineTrainer
 
@@ -29,11 +29,10 @@ class Interleaving:
         Returns:
             Whether there was an iteration; False where no pipeline had a batch left.
         """
-        for trainer in self._turns():
+        for trainer in list(self.running):
+            if trainer in self.ahead:
+                continue
             if not trainer.step(number):
                 self.running.remove(trainer)
         self.ahead.clear()
         return bool(self.running)
-
-    def _turns(self) -> Iterable[PipelineTrainer]:
-        return [trainer for trainer in self.running if trainer not in self.ahead]

@@ -122,11 +122,11 @@ class NanGuard(Listener):
 
 
 class LateNanGuard(NanGuard):
-    """Asks a GPU, and hears the answer an iteration or two later, or before anything is saved."""
+    """Asks a GPU, and takes the answer an iteration or two later, or before anything is saved."""
 
     def __init__(self, parameters: Sequence[torch.Tensor], is_scaled: bool) -> None:
         super().__init__(parameters, is_scaled)
-        self.asked: deque[tuple[Batch, torch.Tensor, Any]] = deque()
+        self.pending: deque[tuple[Batch, torch.Tensor, Any]] = deque()
 
     def losses_computed(self, batch: Batch, total: torch.Tensor) -> None:
         """The loss is looked at with the gradients."""
@@ -140,22 +140,22 @@ class LateNanGuard(NanGuard):
         host.copy_(bad, non_blocking=True)
         event = torch.cuda.Event()
         event.record()
-        self.asked.append((batch, host, event))
+        self.pending.append((batch, host, event))
 
     def step_finished(self, pipeline: Pipeline) -> None:
-        self._hear(waits=False)
+        self._take_answers(waits=False)
 
     def settle(self) -> None:
-        self._hear(waits=True)
+        self._take_answers(waits=True)
 
-    def _hear(self, waits: bool) -> None:
-        """Hear the answers that have arrived; of all that were asked for, where somebody waits."""
-        while self.asked:
-            batch, host, event = self.asked[0]
+    def _take_answers(self, waits: bool) -> None:
+        """Take the answers that have arrived; with ``waits``, wait for all of them."""
+        while self.pending:
+            batch, host, event = self.pending[0]
             if not waits and not event.query():
                 return
             event.synchronize()
-            self.asked.popleft()
+            self.pending.popleft()
             if bool(host):
                 raise BatchNotFinite(batch)
 

@@ -85,7 +85,7 @@ class PipelineTrainer:
 
         Raises:
             NotFinite: A loss or a gradient is not finite.
-            Interrupted: The run is to be stopped, and no batch has come.
+            Interrupted: The run is to be stopped, and no batch has arrived.
         """
         for hear in self.step_started:
             hear(self.pipeline)
@@ -99,8 +99,11 @@ class PipelineTrainer:
             hear(self.pipeline)
         done = self.progress.batches
         numbers = range(done, done + len(window))
+        perform = self.train_step.perform
         try:
-            self.data_pass.run(self._train_on, window, numbers, iteration)
+            self.progress.skipped += self.data_pass.run(perform, window, numbers, iteration)
+        except BatchNotFinite as error:
+            raise self._explained(error) from None
         except UserCodeError as error:
             whole = f'the pipeline "{self.pipeline.name}"'
             raise error.within(whole) from error.__cause__
@@ -119,13 +122,6 @@ class PipelineTrainer:
                 break
             window.append(frames)
         return window
-
-    def _train_on(self, window: Sequence[Frames], numbers: range, iteration: int) -> None:
-        try:
-            if not self.train_step.perform(window, numbers, iteration):
-                self.progress.skipped += len(window)
-        except BatchNotFinite as error:
-            raise self._explained(error) from None
 
     def _explained(self, error: BatchNotFinite) -> NotFinite:
         return explained(error.batch, self.pipeline.name, self.pipeline.graph, self.data)
@@ -152,7 +148,7 @@ class PipelineTrainer:
         return self.train_step.losses.values() | self.metrics.of(self.train_step.frames)
 
     def finish_epoch(self) -> dict[str, float]:
-        """The losses over the epoch, as they were met.
+        """The losses over the epoch, as they were when each batch was trained on.
 
         Raises:
             DataError: The epoch had no batch.

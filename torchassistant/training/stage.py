@@ -102,7 +102,7 @@ class Checkpointer(Protocol):
     def epoch_finished(self, row: Row) -> None:
         """Keep the row of an epoch, and the state where that is due."""
 
-    def is_asked(self) -> bool:
+    def is_save_requested(self) -> bool:
         """Whether the state is to be kept in the middle of a validation."""
 
 

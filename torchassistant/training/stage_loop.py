@@ -46,7 +46,7 @@ def train_stage(
                 debug pipelines whose interval has come
                 keep the state, where that is due
             evaluate the validation pipelines
-            a row: their results, and the losses that were only met in training
+            a row: their results, and the losses that only training has
             schedulers step; the stop condition is asked
             keep the row, and the state
 

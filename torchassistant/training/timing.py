@@ -39,7 +39,8 @@ class Timing(Listener):
 
     def __init__(self) -> None:
         self.mark: Callable[[], float] = perf_counter
-        self.asked = self.given = self.computed = self.derived = self.begun = 0.0
+        self.requested = self.received = self.computed = self.differentiated = 0.0
+        self.phase_began = 0.0
         self.backward_between = 0.0
         self.start()
 
@@ -49,14 +50,14 @@ class Timing(Listener):
         self.started = perf_counter()
 
     def step_started(self, pipeline: Pipeline) -> None:
-        self.asked = self.mark()
+        self.requested = self.mark()
 
     def batches_received(self, pipeline: Pipeline) -> None:
-        self.given = self.mark()
+        self.received = self.mark()
         self.backward_between = 0.0
 
     def pass_finished(self, pipeline: Pipeline) -> None:
-        self.seconds[DATA] += self.mark() - self.asked
+        self.seconds[DATA] += self.mark() - self.requested
 
     def losses_computed(self, batch: Batch, total: torch.Tensor) -> None:
         self.computed = self.mark()
@@ -66,35 +67,40 @@ class Timing(Listener):
         self.backward_between += perf_counter() - self.computed
 
     def gradients_computed(self, batch: Batch, total: torch.Tensor) -> None:
-        self.derived = self.mark()
+        self.differentiated = self.mark()
 
     def step_finished(self, pipeline: Pipeline) -> None:
         computed = self.computed - self.backward_between
-        self.iteration(self.asked, self.given, computed, self.derived, self.mark())
+        self.iteration(self.requested, self.received, computed, self.differentiated, self.mark())
 
     def phase_started(self, phase: Phase) -> None:
-        self.begun = perf_counter()
+        self.phase_began = perf_counter()
 
     def phase_finished(self, phase: Phase) -> None:
-        self.seconds[_PHASES[phase]] += perf_counter() - self.begun
+        self.seconds[_PHASES[phase]] += perf_counter() - self.phase_began
 
     def iteration(
-        self, asked: float, given: float, computed: float, derived: float, updated: float
+        self,
+        requested: float,
+        received: float,
+        computed: float,
+        differentiated: float,
+        updated: float,
     ) -> None:
         """An iteration of a pipeline is done.
 
         Args:
-            asked: The mark before it waited for data.
-            given: The mark when the data had come.
+            requested: The mark before it waited for data.
+            received: The mark when the data was there.
             computed: The mark after the losses.
-            derived: The mark after the gradients.
+            differentiated: The mark after the gradients.
             updated: The mark after the steps of the optimizers.
         """
         seconds = self.seconds
-        seconds[DATA] += given - asked
-        seconds[FORWARD] += computed - given
-        seconds[BACKWARD] += derived - computed
-        seconds[OPTIMIZER] += updated - derived
+        seconds[DATA] += received - requested
+        seconds[FORWARD] += computed - received
+        seconds[BACKWARD] += differentiated - computed
+        seconds[OPTIMIZER] += updated - differentiated
 
     def shares(self) -> Shares:
         """How the time was spent since the start; phases that there were none of are left out."""
@@ -140,10 +146,15 @@ class DeviceTiming(Timing):
         self.sampled = [0.0] * len(PHASES)  # milliseconds of the device
 
     def iteration(
-        self, asked: float, given: float, computed: float, derived: float, updated: float
+        self,
+        requested: float,
+        received: float,
+        computed: float,
+        differentiated: float,
+        updated: float,
     ) -> None:
         """An iteration of a pipeline is done; the next one may be a sample."""
-        super().iteration(asked, given, computed, derived, updated)
+        super().iteration(requested, received, computed, differentiated, updated)
         self.iterations += 1
         self.is_sampling = False
         # The first iteration of an epoch is unlike the others.

@@ -56,7 +56,7 @@ class TrainStep:
         self.frozen = self._trained_elsewhere()
         self.update.start_epoch()
 
-    def perform(self, window: Sequence[Frames], numbers: range, iteration: int) -> bool:
+    def perform(self, window: Sequence[Frames], numbers: range, iteration: int) -> int:
         """Make a step.
 
         Args:
@@ -65,12 +65,12 @@ class TrainStep:
             iteration: Its number over all stages, from 1.
 
         Returns:
-            Whether there was a step; False where the batches were left out, without a trace.
+            How many of the batches were left out, without a trace: none, or all.
 
         Raises:
             BatchNotFinite: A loss or a gradient is not finite, and nothing is left out.
         """
-        put_back = buffers_of(self.pipeline.reached) if self.skips else None
+        restore_buffers = buffers_of(self.pipeline.reached) if self.skips else None
         for zero in self.zeros:
             zero()
         for parameter in self.frozen:
@@ -78,10 +78,10 @@ class TrainStep:
         try:
             losses = self.gradients.compute(window, numbers, iteration)
         except BatchNotFinite:
-            if put_back is None:
+            if restore_buffers is None:
                 raise
-            self._leave_out(put_back)
-            return False
+            self._leave_out(restore_buffers)
+            return len(window)
         finally:
             for parameter in self.frozen:
                 parameter.requires_grad = True
@@ -90,7 +90,7 @@ class TrainStep:
         self.update.run()
         for hear in self.step_finished:
             hear(self.pipeline)
-        return True
+        return 0
 
     @property
     def frames(self) -> Frames:
@@ -101,11 +101,11 @@ class TrainStep:
         """Let go of what the last batch has made."""
         self.gradients.frames = Frames()
 
-    def _leave_out(self, put_back: Callable[[], None]) -> None:
+    def _leave_out(self, restore_buffers: Callable[[], None]) -> None:
         """Go on as if the batches of this step had not been there."""
         for zero in self.zeros:
             zero()
-        put_back()
+        restore_buffers()
 
     def _trained_elsewhere(self) -> list[nn.Parameter]:
         """Parameters that run in this pipeline, and that another one may train."""

@@ -45,15 +45,17 @@ class Validation:
         Raises:
             Interrupted: The run is to stop.
         """
-        put_back = buffers_of(m for pipeline in self.stage.validation for m in pipeline.reached)
+        restore_buffers = buffers_of(
+            m for pipeline in self.stage.validation for m in pipeline.reached
+        )
         while True:
             try:
                 return {e.pipeline.name: self._evaluate(e) for e in self.evaluators}
             except Interrupted:
-                put_back()
+                restore_buffers()
                 raise
             except SaveRequested:
-                put_back()
+                restore_buffers()
                 with self.phases.during(Phase.CHECKPOINT):
                     self.checkpointer.keep()
 
@@ -64,7 +66,7 @@ class Validation:
     def check(self) -> None:
         """Raise where the run is to stop, or the state to be saved, before validation is done."""
         self.stop.check()
-        if self.stop.save_asked and self.checkpointer.is_asked():
+        if self.stop.save_asked and self.checkpointer.is_save_requested():
             raise SaveRequested
 
     def close(self) -> None:
