@@ -355,6 +355,17 @@ def test_nothing_is_pickled() -> None:
     assert pickle_problems(ROOT) == []
 
 
+def test_a_batch_is_run_in_one_place() -> None:
+    """Whoever runs a batch, in training, evaluation or elsewhere, does it by ``BatchRun``."""
+    for call in ("precision.forward()", "plan.run("):
+        holders = {
+            path.name
+            for path in python_files(ROOT / PACKAGE)
+            if call in path.read_text(encoding="utf-8")
+        }
+        assert holders == {"batch_run.py"}, call
+
+
 @pytest.mark.parametrize(
     "name", [PACKAGE, f"{PACKAGE}.errors", f"{PACKAGE}.config", f"{PACKAGE}.cli"]
 )

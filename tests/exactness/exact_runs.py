@@ -14,7 +14,7 @@ from torchassistant import create_session, load_session
 from torchassistant.errors import Interrupted
 from torchassistant.session import Session
 from torchassistant.training import Reporter, StopRequest
-from torchassistant.training.reporter import Live
+from torchassistant.training.events import Live
 
 
 class Cut(Reporter):

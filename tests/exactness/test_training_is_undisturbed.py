@@ -27,7 +27,7 @@ from exact_parts import Discarded
 
 from torchassistant import create_session, load_session
 from torchassistant.training import Reporter
-from torchassistant.training.reporter import Live
+from torchassistant.training.events import Live
 
 
 def sensitive(*stages: Config, workers: int = 0) -> Config:

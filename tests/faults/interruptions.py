@@ -12,7 +12,7 @@ from torchassistant import load_session
 from torchassistant.errors import Interrupted
 from torchassistant.session import Session
 from torchassistant.training import Reporter, StopRequest
-from torchassistant.training.reporter import Live
+from torchassistant.training.events import Live
 
 SMALL = {"count": 16, "epochs": [2, 2]}
 """Two stages of two epochs of three iterations; each epoch ends with one batch of validation."""

@@ -29,7 +29,7 @@ from torch.optim import Adam
 
 from torchassistant import create_session
 from torchassistant.training import Reporter
-from torchassistant.training.reporter import Live
+from torchassistant.training.events import Live
 
 ITERATIONS = 1200
 """More than running means keep as single tensors."""

@@ -23,9 +23,9 @@ from torchassistant import create_session, load_session
 from torchassistant.errors import Interrupted, SessionError
 from torchassistant.session import train_profiled
 from torchassistant.training import Reporter, Reporters, StopRequest
+from torchassistant.training.events import Live
 from torchassistant.training.profiler_names import coded, decoded
 from torchassistant.training.profiler_schedule import Window
-from torchassistant.training.reporter import Live
 
 TOYS = ["toys"]
 
@@ -215,7 +215,7 @@ def test_any_name_comes_through_a_trace(name: str) -> None:
     assert json.loads(decoded(written)) == {"name": name, "of": "torch"}
 
 
-@pytest.mark.parametrize("name", [name for name in vars(Reporter) if not name.startswith("_")])
+@pytest.mark.parametrize("name", [name for name in dir(Reporter) if not name.startswith("_")])
 def test_several_reporters_hear_all_that_one_hears(name: str) -> None:
     arguments = list(signature(getattr(Reporter(), name)).parameters)
     reporters = [create_autospec(Reporter, instance=True) for _ in range(2)]

@@ -13,6 +13,7 @@ from toy_config import Command, Config, toy_config
 
 from torchassistant import create_session
 from torchassistant.training import Progress, Reporter, Row, Shares
+from torchassistant.training.events import Phase, Phases
 from torchassistant.training.timing import VALIDATION, DeviceTiming, Timing
 
 SPENT = re.compile(r"  \d+\.\d s \((.+)\)$")
@@ -94,7 +95,7 @@ def test_an_epoch_starts_from_nothing_and_misses_no_time() -> None:
     for _ in range(2):
         timing.start()
         timing.iteration(1.0, 1.25, 1.5, 1.75, 2.75)
-        with timing.of(VALIDATION):
+        with Phases([timing]).during(Phase.VALIDATION):
             sleep(0.01)
         assert timing.seconds[:4] == [0.25, 0.25, 0.25, 1.0]
         assert timing.seconds[VALIDATION] >= 0.01
@@ -118,7 +119,7 @@ def test_on_a_gpu_the_time_of_the_device_counts() -> None:
     """The host is done with the iterations at once, and waits for the device in the validation."""
     timing = DeviceTiming(torch.device("cuda"))
     iterate(timing, 2 * DeviceTiming.EVERY)
-    with timing.of(VALIDATION):
+    with Phases([timing]).during(Phase.VALIDATION):
         pass
     shares = timing.shares()
     assert timing.waited > sum(timing.seconds)

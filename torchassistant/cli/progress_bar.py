@@ -9,8 +9,7 @@ from typing import Any, TextIO
 
 from torchassistant.errors import in_one_line, say
 from torchassistant.training import Progress, Reporter, Row
-from torchassistant.training.reporter import Live
-from torchassistant.training.timing import Shares
+from torchassistant.training.events import Live, Shares
 
 REDRAW_SECONDS = 0.2
 LIVE_SHARE = 0.05

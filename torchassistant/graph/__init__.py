@@ -1,6 +1,6 @@
 """Neural graphs: nodes in a batch processor, batch processors in a batch graph."""
 
-from torchassistant.graph.batch_graph import BatchGraph, Plan, set_training
+from torchassistant.graph.batch_graph import BatchGraph, Plan, Watched, set_training
 from torchassistant.graph.buffers import buffers_of, elements_of, overlaps
 from torchassistant.graph.by_identity import distinct, is_among
 from torchassistant.graph.mode import evaluating, mode_dependent
@@ -16,6 +16,7 @@ __all__ = [
     "ObjectProcessor",
     "Plan",
     "Processor",
+    "Watched",
     "buffers_of",
     "distinct",
     "elements_of",

@@ -16,8 +16,8 @@ from torchassistant.graph.by_identity import distinct, is_among
 from torchassistant.graph.model_calls import Call
 from torchassistant.graph.processor import CallOf, Node, Processor
 
-Watched = Callable[[Node, Call], Call]
-"""From a node and the call of its model to a call that somebody looks on at."""
+Watched = Callable[[Processor, Node | None, Call], Call]
+"""From a processor, and one of its nodes or None for all of it, and the call, to another call."""
 
 
 class BatchGraph:
@@ -118,17 +118,17 @@ class BatchGraph:
         """A plan in which the models that this graph does not train keep their buffers.
 
         Args:
-            watched: Puts something around the call of each model, for who wants to look on.
+            watched: Puts something around the call of each processor and of each model.
         """
-        return self._training if watched is None else self._plan(_watched(self._train, watched))
+        return self._training if watched is None else self._plan(self._train, watched)
 
     def for_evaluation(self, watched: Watched | None = None) -> Plan:
         """A plan in which every model is called plainly.
 
         Args:
-            watched: Puts something around the call of each model, for who wants to look on.
+            watched: Puts something around the call of each processor and of each model.
         """
-        return self._evaluation if watched is None else self._plan(_watched(_evaluate, watched))
+        return self._evaluation if watched is None else self._plan(_evaluate, watched)
 
     def for_inference(self) -> Plan:
         """A plan that uses a model's ``run_inference`` where it has one."""
@@ -151,7 +151,7 @@ class BatchGraph:
     def _train(self, node: Node) -> Call:
         return node.calling.training(node.model, is_trained=is_among(node.model, self.trained))
 
-    def _plan(self, call_of: CallOf) -> Plan:
+    def _plan(self, call_of: CallOf, watched: Watched | None = None) -> Plan:
         # A processor that stands before another in the config runs before it where both may run:
         # user code may draw random numbers, so the order has to be settled.
         sorter = TopologicalSorter({n: self.edges[n] for n in self.processors})
@@ -170,7 +170,7 @@ class BatchGraph:
         readers.update(list(self.processors))
         return Plan(
             [
-                (name, list(self.edges[name]), self.processors[name].lowered(call_of))
+                (name, list(self.edges[name]), _lowered(self.processors[name], call_of, watched))
                 for name in order
             ],
             shared={source for source, count in readers.items() if count > 1},
@@ -201,8 +201,13 @@ def _evaluate(node: Node) -> Call:
     return node.calling.plain(node.model)
 
 
-def _watched(call_of: CallOf, watched: Watched) -> CallOf:
-    return lambda node: watched(node, call_of(node))
+def _lowered(
+    processor: Processor, call_of: CallOf, watched: Watched | None
+) -> Callable[[Frame], Frame]:
+    if watched is None:
+        return processor.lowered(call_of)
+    run = processor.lowered(lambda node: watched(processor, node, call_of(node)))
+    return watched(processor, None, run)
 
 
 class Plan:

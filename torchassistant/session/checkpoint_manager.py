@@ -148,7 +148,7 @@ class CheckpointManager:
 
         self.writer.ask(write)
 
-    def is_asked(self) -> bool:
+    def is_save_requested(self) -> bool:
         """Whether the state is to be saved in the middle of a validation.
 
         It is not where it was saved since the last iteration: then that is told.

@@ -31,23 +31,25 @@ from torchassistant.errors import (
 )
 from torchassistant.frames import Frames
 from torchassistant.graph import (
-    BatchGraph,
     Node,
+    Processor,
+    Watched,
     distinct,
-    evaluating,
     is_among,
     mode_dependent,
     set_training,
 )
+from torchassistant.graph.model_calls import Call
 from torchassistant.ownership import is_from_users_code
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import members_of, run_by
 from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
-from torchassistant.training.forward import Forward
+from torchassistant.training.batch_run import BatchRun, only_frames
 from torchassistant.training.inference import chosen
 from torchassistant.training.optimizer_calls import first_sentence, stepping
 from torchassistant.training.pipeline import evaluation_data
 from torchassistant.training.state_guard import Changed, unchanged
+from torchassistant.training.weighted_losses import WeightedLosses
 
 
 @dataclass(slots=True)
@@ -133,7 +135,7 @@ class _Flight:
         self.raised: list[UserCodeError] = []
         self.at: Path = ()
         self.entering = ""
-        self.told: set[int] = set()
+        self.warned_of_mode: set[int] = set()
         self.fed: tuple[MultiLoader, Frames] | None = None
         self.fed_at: Path = ()
         self.definitions = {
@@ -229,12 +231,16 @@ class _Flight:
         with self.blamed(pipeline, whole):
             frames = self.batch(pipeline, Pipeline.training_data)
             reports: list[tuple[Node, NodeReport]] = []
-            plan = pipeline.graph.for_training(self.watch(pipeline, reports))
             for _, parameter in self.parameters(pipeline):
                 parameter.grad = None
-            with pipeline.precision.forward():
-                plan.run(frames)
-                total = self.losses(pipeline, frames)
+            graph, precision = pipeline.graph, pipeline.precision
+            batches = BatchRun.for_training(
+                graph,
+                precision,
+                partial(self.losses, pipeline),
+                watched=self.watch(pipeline, reports),
+            )
+            total = batches.run(frames)
             if total is None:
                 return
             self.at = ("initialize", "pipelines", pipeline.name, "losses")
@@ -244,7 +250,7 @@ class _Flight:
             scaler = None
             if pipeline.scaler is not None:
                 # One that scales by 1: where a gradient overflows, a step would be left out.
-                device = pipeline.precision.device.type
+                device = precision.device.type
                 scaler = torch.amp.GradScaler(device, init_scale=1.0)
             try:
                 (total if scaler is None else scaler.scale(total)).backward()
@@ -253,8 +259,10 @@ class _Flight:
             except Exception as error:
                 raise UserCodeError("the backward pass") from error
             if pipeline.compiling is not None:
-                given = {port: frames[port] for port in pipeline.graph.ports}
-                Forward(pipeline).losses_of(Frames(given, frames.counts))
+                given = {port: frames[port] for port in graph.ports}
+                losses = WeightedLosses(pipeline).of_batch
+                compiled = BatchRun.for_training(graph, precision, losses, pipeline.compiling)
+                compiled.run(Frames(given, frames.counts))
             for node, report in reports:
                 if not report.parameters:
                     continue
@@ -304,12 +312,12 @@ class _Flight:
     def tell_of_modes(self, reports: list[tuple[Node, NodeReport]]) -> None:
         """Models that nothing trains, and that act in training as they do not in validation."""
         stages = self.session.stages
-        trained = {id(model) for stage in stages for model in stage.trained} | self.told
+        trained = {id(model) for stage in stages for model in stage.trained} | self.warned_of_mode
         for node, report in reports:
             # What has nothing to learn is there for what it does in training, as a layer of noise.
             parts = mode_dependent(node.model) if report.parameters else []
             if parts and report.mode == "train" and id(node.model) not in trained:
-                self.told.add(id(node.model))
+                self.warned_of_mode.add(id(node.model))
                 name = self.names([node.model])[0]
                 self.at = self.path_of_node(report.processor, report.node)
                 message = (
@@ -321,17 +329,23 @@ class _Flight:
 
     def evaluate(self, pipeline: Pipeline) -> None:
         whole = f'the evaluation of the pipeline "{pipeline.name}"'
-        with self.blamed(pipeline, whole), evaluating(pipeline.reached):
+        batches = BatchRun.for_evaluation(
+            pipeline.graph,
+            pipeline.precision,
+            partial(self.losses, pipeline),
+            lambda: pipeline.reached,
+            self.watch(pipeline, []),
+        )
+        with self.blamed(pipeline, whole), batches.mode():
             frames = self.batch(pipeline, Pipeline.evaluation_data)
-            with pipeline.precision.forward():
-                pipeline.graph.for_evaluation(self.watch(pipeline, [])).run(frames)
-                self.losses(pipeline, frames)
+            batches.run(frames)
             self.metrics(pipeline, frames)
 
     def look(self, debug: DebugPipeline) -> None:
         path: Path = ("initialize", "debug_pipelines", debug.name)
         self.at = path
-        with self.problem_of(f'the debug pipeline "{debug.name}"'), evaluating(debug.graph.reached):
+        batches = BatchRun.for_evaluation(debug.graph, debug.precision, only_frames)
+        with self.problem_of(f'the debug pipeline "{debug.name}"'), batches.mode():
             inputs = [_in_process(source) for source in debug.inputs]
             data = evaluation_data(inputs, debug.seed)
             frames = next(data.frames(0), None)
@@ -339,9 +353,7 @@ class _Flight:
                 self.fed = data, Frames(frames, frames.counts)
                 self.fed_at = (*path, "input_factories")
                 self.at = (*path, "output_keys")
-                with debug.precision.forward():
-                    debug.graph.for_evaluation().run(frames)
-                chosen(frames, debug.graph, debug.keys)
+                chosen(batches.run(frames), debug.graph, debug.keys)
 
     def batch(self, pipeline: Pipeline, data_of: Callable[[Pipeline], MultiLoader]) -> Frames:
         """The first frame of each port."""
@@ -391,18 +403,16 @@ class _Flight:
 
     # Nodes
 
-    def watch(
-        self, pipeline: Pipeline, reports: list[tuple[Node, NodeReport]]
-    ) -> Callable[[Node, Callable[..., object]], Callable[..., object]]:
+    def watch(self, pipeline: Pipeline, reports: list[tuple[Node, NodeReport]]) -> Watched:
         """Notes what goes into each node and what comes out, and where the run is."""
-        homes = _homes(pipeline.graph)
         optimizers = {id(o): name for name, o in self.session.optimizers.items()}
 
-        def watched(node: Node, call: Callable[..., object]) -> Callable[..., object]:
-            processor = homes[id(node)]
+        def watched(processor: Processor, node: Node | None, call: Call) -> Call:
+            if node is None:
+                return call
 
             def run(*args: Any) -> object:
-                self.at = self.path_of_node(processor, node.name)
+                self.at = self.path_of_node(processor.name, node.name)
                 inputs = [_described(n, v) for n, v in zip(node.inputs, args, strict=True)]
                 self.entering = f"; it was called with {', '.join(inputs)}" if inputs else ""
                 result = call(*args)
@@ -410,7 +420,7 @@ class _Flight:
                 made = list(result) if isinstance(result, (list, tuple)) else [result]
                 report = NodeReport(
                     pipeline.name,
-                    processor,
+                    processor.name,
                     node.name,
                     "train" if node.model.training and not node.calling.in_eval_mode else "eval",
                     inputs,
@@ -498,11 +508,6 @@ def _has_gradient(module: nn.Module) -> bool:
 
 def _in_process(source: InputSource) -> InputSource:
     return replace(source, factory=source.factory.in_process())
-
-
-def _homes(graph: BatchGraph) -> dict[int, str]:
-    """The processor of each node."""
-    return {id(node): name for name, p in graph.processors.items() for node in p.nodes}
 
 
 def _described(name: str, value: Any) -> str:

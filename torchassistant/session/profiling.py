@@ -12,7 +12,7 @@ from torchassistant.errors import shown_path
 from torchassistant.session.durable_files import clear_aside, refuse_links, replace_file
 from torchassistant.session.session import Session
 from torchassistant.training import Reporter, Reporters, StopRequest
-from torchassistant.training.profiler_names import decoded, named_stage
+from torchassistant.training.profiler_names import ProfilerNames, decoded
 from torchassistant.training.profiler_schedule import Recording
 
 PROFILE = "profile"
@@ -38,14 +38,9 @@ def train_profiled(
     reporter = reporter or Reporter()
     traces = _Traces(session, reporter)
     recording = Recording(traces.add)
-    stages, session.stages = (
-        session.stages,
-        [named_stage(stage, session.optimizers) for stage in session.stages],
-    )
     try:
-        session.train(Reporters(reporter, recording), stop)
+        session.train(Reporters(reporter, recording, ProfilerNames()), stop)
     finally:
-        session.stages = stages
         if recording.window is not None and not traces.was_asked:
             reporter.noted("no trace was written: the run ended before an iteration was recorded")
 

@@ -25,7 +25,7 @@ from torchassistant.session.manifest import MANIFEST
 from torchassistant.session.session import Session
 from torchassistant.session.state_schema import CODE
 from torchassistant.training import InputSource, Pipeline, Reporter, StopRequest
-from torchassistant.training.reporter import Live
+from torchassistant.training.events import Live
 
 Trace = list[dict[str, Any]]
 """What was met, in order: each batch of each loader, and the losses after each iteration."""

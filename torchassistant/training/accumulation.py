@@ -21,11 +21,11 @@ Backward = Callable[[Tensor, bool], None]
 """Runs a backward pass; the second argument is whether there will be another one."""
 
 
-class Part(NamedTuple):
+class Summand(NamedTuple):
     """What some losses add for one batch.
 
     Args:
-        counted: What is counted: parts of the same kind share a division.
+        counted: What is counted: summands of the same kind share a division.
         total: The sum over the terms, a scalar tensor.
         terms: How many terms there are; None where nothing is to be divided.
         of_mean: Whether the total was made from a mean over terms of its own, so that its gradient
@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 
 class _Sum:
-    """The gradients of one kind of parts so far."""
+    """The gradients of one kind of summands so far."""
 
     def __init__(self, terms: Count | None) -> None:
         # Divided at once by what the first batch counts, numbers keep the size of a mean: small
@@ -48,19 +48,19 @@ class _Sum:
         self.terms: Count | None = None
         self.gradients: dict[Tensor, Tensor] = {}
 
-    def scaled(self, part: Part) -> Tensor:
-        if self.unit is None or part.terms is None:
-            return part.total
-        self.terms = part.terms if self.terms is None else self.terms + part.terms
-        return part.total / self.unit
+    def scaled(self, summand: Summand) -> Tensor:
+        if self.unit is None or summand.terms is None:
+            return summand.total
+        self.terms = summand.terms if self.terms is None else self.terms + summand.terms
+        return summand.total / self.unit
 
-    def take(self, parameters: Sequence[Tensor], part: Part) -> None:
+    def take(self, parameters: Sequence[Tensor], summand: Summand) -> None:
         """Move the gradients of the parameters here."""
         for parameter in parameters:
             gradient, parameter.grad = parameter.grad, None
             if gradient is not None:
-                if part.of_mean and part.terms is not None:
-                    gradient = _where_any(gradient, part.terms)
+                if summand.of_mean and summand.terms is not None:
+                    gradient = _where_any(gradient, summand.terms)
                 sum_ = self.gradients.get(parameter)
                 self.gradients[parameter] = gradient if sum_ is None else sum_ + gradient
 
@@ -88,43 +88,44 @@ class Accumulation:
         self.sums: dict[Hashable, _Sum] = {}
         self.apart: set[int] = set()
 
-    def add(self, parts: Sequence[Part]) -> None:
+    def add(self, summands: Sequence[Summand]) -> None:
         """The backward passes of one batch.
 
         Args:
-            parts: One for each loss, always in the same order.
+            summands: One for each loss, always in the same order.
 
         Raises:
             DataError: Losses that counted alike so far do so no more.
         """
-        joined = list(self._joined(parts).items())
-        for left, (counted, part) in zip(reversed(range(len(joined))), joined, strict=True):
-            sum_ = self.sums.setdefault(counted, _Sum(part.terms))
-            self.backward(sum_.scaled(part), left > 0)
-            sum_.take(self.parameters, part)
+        joined = list(self._joined(summands).items())
+        for left, (counted, summand) in zip(reversed(range(len(joined))), joined, strict=True):
+            sum_ = self.sums.setdefault(counted, _Sum(summand.terms))
+            self.backward(sum_.scaled(summand), left > 0)
+            sum_.take(self.parameters, summand)
 
     def finish(self) -> None:
         """Leave the gradients of the step with the parameters."""
         for sum_ in self.sums.values():
             sum_.give()
 
-    def _joined(self, parts: Sequence[Part]) -> dict[Hashable, Part]:
-        """Parts that count alike as one, so that one backward pass does for them."""
-        joined: dict[Hashable, Part] = {}
-        for index, part in enumerate(parts):
-            counted = (part.counted, index) if index in self.apart else part.counted
+    def _joined(self, summands: Sequence[Summand]) -> dict[Hashable, Summand]:
+        """Summands that count alike as one, so that one backward pass does for them."""
+        joined: dict[Hashable, Summand] = {}
+        for index, summand in enumerate(summands):
+            counted = (summand.counted, index) if index in self.apart else summand.counted
             other = joined.get(counted)
             if other is None:
-                joined[counted] = part
-            elif other.terms is part.terms or other.terms == part.terms:
-                joined[counted] = Part(counted, other.total + part.total, part.terms)
+                joined[counted] = summand
+            elif other.terms is summand.terms or other.terms == summand.terms:
+                joined[counted] = Summand(counted, other.total + summand.total, summand.terms)
             elif not self.sums:
                 self.apart.add(index)
-                joined[part.counted, index] = part
+                joined[summand.counted, index] = summand
             else:
                 raise DataError(
                     "gradients cannot be accumulated over batches in which two losses are over "
-                    f"equal numbers of samples here, and over {other.terms} and {part.terms} there"
+                    f"equal numbers of samples here, and over {other.terms} and {summand.terms} "
+                    "there"
                 )
         return joined
 

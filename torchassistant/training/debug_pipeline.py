@@ -11,10 +11,13 @@ from typing import Any
 from torchassistant.data.object_rngs import own_seeded
 from torchassistant.data.rng import derived, seeded
 from torchassistant.errors import UserCodeError, UserError, blaming
-from torchassistant.graph import BatchGraph, evaluating
+from torchassistant.graph import BatchGraph
+from torchassistant.training.batch_run import BatchRun, only_frames
+from torchassistant.training.events import Listener, Live
 from torchassistant.training.inference import chosen
 from torchassistant.training.pipeline import InputSource, evaluation_data, rng_holders_of
 from torchassistant.training.precision import Precision
+from torchassistant.training.progress import Progress
 from torchassistant.training.state_guard import unchanged
 
 
@@ -48,7 +51,7 @@ class DebugPipeline:
 
     def run(self, step: int) -> None:
         """Run, at a step of training; random numbers follow from the seed, the name, the step."""
-        plan = self.graph.for_evaluation()
+        batches = BatchRun.for_evaluation(self.graph, self.precision, only_frames)
         seed = derived(self.seed, "debug", self.name, step)
         parts = [part for p in self.graph.processors.values() for part in p.parts]
         rng_holders = rng_holders_of(self.inputs) | {
@@ -60,13 +63,12 @@ class DebugPipeline:
                 closing(evaluation_data(self.inputs, derived(self.seed, self.name))) as data,
                 seeded(seed),
                 own_seeded(rng_holders, seed),
-                evaluating(self.graph.reached),
+                batches.mode(),
                 closing(data.frames(0)) as given,
             ):
                 for number, frames in enumerate(islice(given, self.iterations)):
                     try:
-                        with self.precision.forward():
-                            plan.run(frames)
+                        batches.run(frames)
                     except (UserError, UserCodeError) as error:
                         raise data.explained(error, [number], frames) from error.__cause__
                     result: Any = chosen(frames, self.graph, self.keys)
@@ -76,3 +78,22 @@ class DebugPipeline:
                         self.device(result)
         except UserCodeError as error:
             raise error.within(f'the debug pipeline "{self.name}"') from error.__cause__
+
+
+class DebugPipelines(Listener):
+    """Runs debug pipelines after the iterations in which their interval has come.
+
+    Args:
+        pipelines: In the order in which they run.
+        progress: Where the run is.
+    """
+
+    def __init__(self, pipelines: Sequence[DebugPipeline], progress: Progress) -> None:
+        self.pipelines = pipelines
+        self.progress = progress
+
+    def iteration_done(self, live: Live) -> None:
+        step = self.progress.step
+        for pipeline in self.pipelines:
+            if step % pipeline.interval == 0:
+                pipeline.run(step)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import closing
-from functools import partial
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
-from torchassistant.data import MultiLoader
 from torchassistant.data.object_rngs import own_seeded
 from torchassistant.data.rng import derived, seeded
-from torchassistant.data.workers import interruptible
-from torchassistant.errors import DataError, UserCodeError, UserError
+from torchassistant.errors import DataError, UserCodeError
 from torchassistant.frames import Frames
-from torchassistant.graph import evaluating
-from torchassistant.training.losses_and_metrics import RunningMean, stretched_in, tell_stretched
-from torchassistant.training.pipeline import Pipeline
-from torchassistant.training.progress import Checked, StopRequest
+from torchassistant.training.batch_run import BatchRun
+from torchassistant.training.data_pass import DataPass
+from torchassistant.training.events import Listener, Part, Parts, heard_by, tell
+from torchassistant.training.losses_and_metrics import Metric
+from torchassistant.training.pipeline import Pipeline, PipelineMetric
+from torchassistant.training.progress import StopCheck, StopRequest
 from torchassistant.training.reporter import Reporter
+from torchassistant.training.running_mean import RunningMean
 
 Steps = int | float
 """How much of a pass: a count of batches, or a fraction of them (as a float)."""
@@ -28,7 +27,7 @@ def evaluate(
     pipeline: Pipeline,
     steps: Steps = 1.0,
     reporter: Reporter | None = None,
-    stop: Checked | None = None,
+    stop: StopCheck | None = None,
 ) -> dict[str, float]:
     """Losses (means over samples) and metrics (of the whole pass) by display name.
 
@@ -45,89 +44,107 @@ def evaluate(
     Raises:
         Interrupted: ``stop`` asked for it.
     """
-    with closing(pipeline.evaluation_data()) as data:
-        return evaluate_over(data, pipeline, steps, reporter, stop)
+    listeners = [] if reporter is None else [reporter]
+    with closing(Evaluator(pipeline, stop or StopRequest(), listeners)) as evaluator:
+        return evaluator.run(steps)
 
 
-def evaluate_over(
-    data: MultiLoader,
-    pipeline: Pipeline,
-    steps: Steps = 1.0,
-    reporter: Reporter | None = None,
-    stop: Checked | None = None,
-) -> dict[str, float]:
-    """The same over the evaluation data of the pipeline, for who evaluates it again and again."""
-    reporter, stop = reporter or Reporter(), stop or StopRequest()
-    plan = pipeline.graph.for_evaluation()
-    losses = [(item, RunningMean(item.loss.sums)) for item in pipeline.losses]
-    metrics = [(item, item.metric.fresh()) for item in pipeline.metrics]
-    counted = pipeline.graph.count_of
+class Evaluator:
+    """Evaluates a pipeline, again and again.
 
-    def measure(frames: Frames) -> None:
-        with pipeline.precision.forward():
-            plan.run(frames)
-            for item, running in losses:
-                # Not kept: a small tensor between large ones keeps their memory apart.
-                running.add(*item.loss(frames[item.node], counted(frames, item.node)))
-        for scored, metric in metrics:
-            metric.update(frames[scored.node], counted(frames, scored.node))
+    Args:
+        pipeline: What is evaluated.
+        stop: Ends a pass early.
+        listeners: Hear of every pass, and of every batch.
+    """
 
-    length = data.length()
-    limit = _limit(length, steps)
-    seed = derived(pipeline.seed, "evaluation", pipeline.name)
-    totals = [total for total in (length, limit) if total is not None]
-    reporter.evaluation_started(pipeline.name, min(totals, default=None))
-    try:
-        with (
-            seeded(seed),
-            own_seeded(pipeline.rng_holders, seed),
-            evaluating(pipeline.reached),
-            closing(data.frames(0)) as given,
-        ):
-            batches = 0
-            for frames in islice(_waited_for(data, given, stop), limit):
-                stretched = None
-                try:
-                    if data.has_changed:
-                        data.has_changed = False
-                        stretched = stretched_in(partial(measure, frames))
-                    else:
-                        measure(frames)
-                except (UserError, UserCodeError) as error:
-                    raise data.explained(error, [batches], frames) from error.__cause__
-                if stretched is not None:
-                    tell_stretched(stretched, data.explained(stretched, [batches], frames))
-                batches += 1
-                frames.clear()  # outputs are not kept while the next batch is loaded
-                reporter.batch_evaluated()
-                stop.check()
-            if not batches:
-                raise DataError(f'the loaders of the pipeline "{pipeline.name}" give no batch')
-            results = {item.shown_as: running.value() for item, running in losses}
-            results |= {item.shown_as: metric.result() for item, metric in metrics}
-    except UserCodeError as error:
-        whole = f'the evaluation of the pipeline "{pipeline.name}"'
-        raise error.within(whole) from error.__cause__
-    reporter.evaluation_finished(pipeline.name)
-    return results
+    def __init__(
+        self, pipeline: Pipeline, stop: StopCheck, listeners: Sequence[Listener] = ()
+    ) -> None:
+        self.pipeline = pipeline
+        self.stop = stop
+        self.data = pipeline.evaluation_data()
+        self.seed = derived(pipeline.seed, "evaluation", pipeline.name)
+        self.evaluation_started = heard_by(listeners, Listener.evaluation_started)
+        self.batch_evaluated = heard_by(listeners, Listener.batch_evaluated)
+        self.evaluation_finished = heard_by(listeners, Listener.evaluation_finished)
+        parts = Parts(listeners)
+        self.losses = [
+            (item, parts.around(item.loss, Part.LOSS, item.shown_as)) for item in pipeline.losses
+        ]
+        self.batches = BatchRun.for_evaluation(
+            pipeline.graph,
+            pipeline.precision,
+            self._add_losses,
+            lambda: pipeline.reached,
+            parts.of_graph,
+        )
+        self.means: list[RunningMean] = []
+        self.metrics: list[tuple[PipelineMetric, Metric]] = []
 
-
-def _waited_for(data: MultiLoader, frames: Iterator[Frames], stop: Checked) -> Iterator[Frames]:
-    """The same frames; while a worker is waited for, nothing has to be finished."""
-    while True:
+    def run(self, steps: Steps = 1.0) -> dict[str, float]:
+        """One pass; see :func:`evaluate`."""
+        self.means = [RunningMean(item.loss.sums) for item in self.pipeline.losses]
+        self.metrics = [(item, item.metric.fresh()) for item in self.pipeline.metrics]
+        length = self.data.length()
+        limit = _limit(length, steps)
+        totals = [total for total in (length, limit) if total is not None]
+        tell(self.evaluation_started, self.pipeline.name, min(totals, default=None))
         try:
-            if data.can_be_left:
-                with interruptible(stop.check):
-                    given = next(frames, None)
-            else:
-                given = next(frames, None)
-        except (UserCodeError, UserError):
-            # A signal to the whole process group ends the workers too: no fault of theirs.
-            stop.check()
-            raise
-        if given is None:
-            return
-        yield given
+            with self._a_pass() as data_pass:
+                self._measure_all(data_pass, limit)
+                results = self._results()
+        except UserCodeError as error:
+            whole = f'the evaluation of the pipeline "{self.pipeline.name}"'
+            raise error.within(whole) from error.__cause__
+        tell(self.evaluation_finished, self.pipeline.name)
+        return results
+
+    @contextmanager
+    def _a_pass(self) -> Iterator[DataPass]:
+        with (
+            seeded(self.seed),
+            own_seeded(self.pipeline.rng_holders, self.seed),
+            self.batches.mode(),
+            closing(DataPass(self.data, self.stop, restarts=True)) as data_pass,
+        ):
+            data_pass.start(0)
+            yield data_pass
+
+    def _measure_all(self, data_pass: DataPass, limit: int | None) -> None:
+        done = 0
+        while limit is None or done < limit:
+            frames = data_pass.next()
+            if frames is None:
+                break
+            data_pass.run(self._measure, [frames], range(done, done + 1))
+            done += 1
+            frames.clear()  # outputs are not kept while the next batch is loaded
+            for hear in self.batch_evaluated:
+                hear()
+            self.stop.check()
+        if not done:
+            raise DataError(f'the loaders of the pipeline "{self.pipeline.name}" give no batch')
+
+    def _measure(self, window: Sequence[Frames], numbers: range) -> None:
+        (frames,) = window
+        self.batches.run(frames)
+        for item, metric in self.metrics:
+            metric.update(frames[item.node], self.pipeline.graph.count_of(frames, item.node))
+
+    def _add_losses(self, frames: Frames) -> None:
+        for (item, loss), mean in zip(self.losses, self.means, strict=True):
+            # Not kept: a small tensor between large ones keeps their memory apart.
+            mean.add(*loss(frames[item.node], self.pipeline.graph.count_of(frames, item.node)))
+
+    def _results(self) -> dict[str, float]:
+        means = zip(self.pipeline.losses, self.means, strict=True)
+        results = {item.shown_as: mean.value() for item, mean in means}
+        return results | {item.shown_as: metric.result() for item, metric in self.metrics}
+
+    def close(self) -> None:
+        """End what loads the data."""
+        self.data.close()
 
 
 def _limit(length: int | None, steps: Steps) -> int | None:

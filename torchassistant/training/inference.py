@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from torchassistant.data.rng import derived, seeded
 from torchassistant.errors import NoColumn, near
 from torchassistant.frames import Frame, Frames
-from torchassistant.graph import BatchGraph, evaluating
+from torchassistant.graph import BatchGraph
+from torchassistant.training.batch_run import BatchRun, only_frames
 from torchassistant.training.pipeline import Pipeline
 
 
@@ -25,11 +26,9 @@ def infer(pipeline: Pipeline, frames: Frames, results: Sequence[str] | None) -> 
         NoColumn: There is no such column.
     """
     graph = pipeline.graph
-    plan = graph.for_inference()
-    with seeded(derived(pipeline.seed, "inference")), evaluating(graph.reached):
-        with pipeline.precision.forward():
-            plan.run(frames)
-        return chosen(frames, graph, results)
+    batches = BatchRun.for_inference(graph, pipeline.precision, only_frames)
+    with seeded(derived(pipeline.seed, "inference")), batches.mode():
+        return chosen(batches.run(frames), graph, results)
 
 
 def chosen(frames: Frames, graph: BatchGraph, keys: Sequence[str] | None) -> Frame:

@@ -1,9 +1,8 @@
-"""Losses and metrics over the columns of a frame, and their means over an epoch."""
+"""Losses and metrics over the columns of a frame."""
 
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -22,10 +21,9 @@ from torchassistant.training.loss_denominators import (
     terms_of,
     times,
 )
+from torchassistant.training.running_mean import RunningMean
 
 Transform = Callable[..., Any]
-
-_JOIN_AT = 512
 
 
 class Score:
@@ -162,33 +160,6 @@ class Loss(Score):
         return is_sum(self.function)
 
 
-def stretched_in(run: Callable[[], None]) -> DataError | None:
-    """Run something, and see whether a loss of torch has stretched one of its inputs in it.
-
-    Returns:
-        What torch says of that, for who knows whether it is meant; None where nothing was.
-    """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        run()
-    stretched = None
-    for warning in caught:
-        if "target size" in str(warning.message):
-            stretched = DataError(str(warning.message))
-        else:
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
-    return stretched
-
-
-def tell_stretched(stretched: DataError, explained: Exception) -> None:
-    """Raise what explains that an input was stretched; where nothing does, warn as torch does."""
-    if explained is not stretched:
-        raise explained
-    warnings.warn(str(stretched), stacklevel=3)
-
-
 class Metric(Score):
     """A score with ``update``, ``compute`` and ``reset``, or a plain function of a batch.
 
@@ -278,76 +249,3 @@ def as_number(value: Any, name: str) -> float:
         else type(value).__name__
     )
     raise DataError(f"{name} must give one number for the history; it gave {found}")
-
-
-class RunningMean:
-    """A mean of values, each with the number of terms that it is a mean over.
-
-    A value on the host is added at once: were it kept, it would hold on to the memory around it.
-    One on a GPU stays there until somebody asks.
-
-    Args:
-        sums: Whether each value is a sum over its terms already.
-        state: Where to go on from.
-    """
-
-    def __init__(self, sums: bool = False, state: tuple[float, float] = (0.0, 0)) -> None:
-        self.sums = sums
-        self.total, self.terms = state
-        self.latest: float | torch.Tensor | None = None
-        self.waiting: list[tuple[torch.Tensor, Count]] = []
-        self.joined: list[tuple[torch.Tensor, torch.Tensor | list[int]]] = []
-
-    @property
-    def state(self) -> tuple[float, float]:
-        """The sum over terms, and the number of terms."""
-        self.fold()
-        return self.total, self.terms
-
-    def add(self, value: torch.Tensor, terms: Count) -> None:
-        """Take the value of a batch, without its graph; costs no transfer from a GPU.
-
-        Args:
-            value: One number.
-            terms: What it is a mean over; 0 adds nothing, whatever the value.
-        """
-        if value.is_cpu:
-            self.latest = value.item()
-            self._add(self.latest, terms.item() if isinstance(terms, torch.Tensor) else terms)
-            return
-        self.latest = value
-        self.waiting.append((value, terms))
-        if len(self.waiting) >= _JOIN_AT:
-            self._join()
-
-    def _add(self, value: float, terms: float) -> None:
-        if terms:
-            self.total += value if self.sums else value * terms
-            self.terms += terms
-
-    def _join(self) -> None:
-        """Many small tensors become one, on their device: nobody waits for it."""
-        if not self.waiting:
-            return
-        values = torch.stack([value.reshape(()) for value, _ in self.waiting])
-        numbers = [terms for _, terms in self.waiting if isinstance(terms, int)]
-        if len(numbers) == len(self.waiting):
-            self.joined.append((values, numbers))
-        else:
-            counts = [torch.as_tensor(c, device=v.device).reshape(()) for v, c in self.waiting]
-            self.joined.append((values, torch.stack(counts)))
-        self.waiting.clear()
-
-    def fold(self) -> None:
-        """Fetch the values that wait on the device."""
-        self._join()
-        for values, counts in self.joined:
-            numbers = counts.tolist() if isinstance(counts, torch.Tensor) else counts
-            for value, terms in zip(values.tolist(), numbers, strict=True):
-                self._add(value, terms)
-        self.joined.clear()
-
-    def value(self) -> float:
-        """The mean so far; NaN where there was nothing."""
-        self.fold()
-        return self.total / self.terms if self.terms else float("nan")

@@ -11,16 +11,17 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch.optim import Optimizer
 
 from torchassistant.data import MultiLoader
 from torchassistant.errors import DataError
 from torchassistant.frames import Frames
 from torchassistant.graph import BatchGraph
+from torchassistant.training.events import Batch, Listener
 from torchassistant.training.optimizer_calls import parameters_of
+from torchassistant.training.pipeline import Pipeline
 
 _MOST_INDICES = 256
 
@@ -29,37 +30,45 @@ class NotFinite(DataError):
     """A loss, or a gradient, became infinite or NaN."""
 
 
-class Batch(NamedTuple):
-    """One batch in training, as far as an explanation needs it.
+class BatchNotFinite(Exception):
+    """A batch has a loss or a gradient that is infinite or NaN: to be explained, or left out.
 
     Args:
-        iteration: The iteration over all stages, from 1.
-        numbers: The places of the batches in their epoch, from 0.
-        frames: Of all ports and processors.
-        losses: Each with its display name, the processor it is computed from, its value, and more.
+        batch: Which one.
     """
 
-    iteration: int
-    numbers: range
-    frames: Frames
-    losses: Sequence[tuple[Any, ...]]
+    def __init__(self, batch: Batch) -> None:
+        super().__init__()
+        self.batch = batch
 
 
-class NanGuard:
-    """Looks at the losses and gradients of one pipeline.
+def nan_guard_of(pipeline: Pipeline, waits: bool) -> NanGuard:
+    """What looks at the losses and gradients of a pipeline.
 
     Args:
-        optimizers: Those that step in it.
+        pipeline: Which one.
         waits: Whether to wait for a GPU's answer in every iteration, so that a step can be left
             out.
     """
+    parameters = parameters_of(pipeline.optimizers)
+    is_late = not waits and any(parameter.is_cuda for parameter in parameters)
+    kind = LateNanGuard if is_late else NanGuard
+    return kind(parameters, is_scaled=pipeline.scaler is not None)
 
-    def __init__(self, optimizers: Sequence[Optimizer], waits: bool) -> None:
+
+class NanGuard(Listener):
+    """Looks at losses and gradients as soon as they are there.
+
+    Args:
+        parameters: Whose gradients.
+        is_scaled: Whether a scaler takes care of gradients that are not finite.
+    """
+
+    def __init__(self, parameters: Sequence[torch.Tensor], is_scaled: bool) -> None:
+        self.is_scaled = is_scaled
         self.by_device: dict[torch.device, list[torch.Tensor]] = {}
-        for parameter in parameters_of(optimizers):
+        for parameter in parameters:
             self.by_device.setdefault(parameter.device, []).append(parameter)
-        is_late = not waits and any(device.type == "cuda" for device in self.by_device)
-        self.late = _Late() if is_late else None
         self.ones = {
             device: torch.ones((), dtype=torch.float32, device=device) for device in self.by_device
         }
@@ -68,40 +77,35 @@ class NanGuard:
             device: torch.zeros((), dtype=torch.float32, device=device) for device in self.by_device
         }
 
-    def passes_loss(self, total: torch.Tensor) -> bool:
-        """Whether the sum of the losses is finite; on a GPU it is, until it is known."""
-        return self.late is not None or math.isfinite(total.item())
+    def losses_computed(self, batch: Batch, total: torch.Tensor) -> None:
+        if not math.isfinite(total.item()):
+            raise BatchNotFinite(batch)
 
-    def passes_gradients(self, total: torch.Tensor, batch: Batch) -> bool:
-        """Whether every gradient is finite; on a GPU they are, until it is known."""
-        for device, parameters in self.by_device.items():
-            self._look_at(device, [g for p in parameters if (g := p.grad) is not None])
-        if self.late is not None:
-            self.look_later_at(total, batch)
-            return True
-        passes = True
+    def gradients_computed(self, batch: Batch, total: torch.Tensor) -> None:
+        if self.is_scaled:
+            return
+        self._look_at_gradients()
+        is_finite = True
         for found in self.found.values():
             if found.item():
                 found.zero_()
-                passes = False
-        return passes
+                is_finite = False
+        if not is_finite:
+            raise BatchNotFinite(batch)
 
-    def look_later_at(self, total: torch.Tensor, batch: Batch) -> None:
-        """Ask a GPU about the sum of the losses, and about what was noted of gradients."""
-        if self.late is not None:
-            flags = [f.to(total.device, non_blocking=True) for f in self.found.values()]
-            self.late.ask(sum(flags, start=(~total.isfinite()).float()), batch)
+    def settle(self) -> None:
+        """Wait until it is known that every step so far was finite.
 
-    def overdue(self, everything: bool = False) -> Batch | None:
-        """The first batch that is known by now to have been not finite, if there is one.
-
-        Args:
-            everything: Wait for the answers that are still on their way.
+        Raises:
+            BatchNotFinite: One was not.
         """
-        return self.late.answer(everything) if self.late is not None else None
+
+    def _look_at_gradients(self) -> None:
+        """Note on each device whether one of the gradients is not finite."""
+        for device, parameters in self.by_device.items():
+            self._look_at(device, [g for p in parameters if (g := p.grad) is not None])
 
     def _look_at(self, device: torch.device, gradients: list[torch.Tensor]) -> None:
-        """Note on the device whether one of the gradients is not finite."""
         found = self.found[device]
         if device not in self.odd:
             try:
@@ -117,29 +121,43 @@ class NanGuard:
             torch.maximum(found, (~values.isfinite()).any().float(), out=found)
 
 
-class _Late:
-    """Answers that are on their way from a GPU."""
+class LateNanGuard(NanGuard):
+    """Asks a GPU, and takes the answer an iteration or two later, or before anything is saved."""
 
-    def __init__(self) -> None:
-        self.asked: deque[tuple[Batch, torch.Tensor, Any]] = deque()
+    def __init__(self, parameters: Sequence[torch.Tensor], is_scaled: bool) -> None:
+        super().__init__(parameters, is_scaled)
+        self.pending: deque[tuple[Batch, torch.Tensor, Any]] = deque()
 
-    def ask(self, bad: torch.Tensor, batch: Batch) -> None:
+    def losses_computed(self, batch: Batch, total: torch.Tensor) -> None:
+        """The loss is looked at with the gradients."""
+
+    def gradients_computed(self, batch: Batch, total: torch.Tensor) -> None:
+        if not self.is_scaled:
+            self._look_at_gradients()
+        flags = [f.to(total.device, non_blocking=True) for f in self.found.values()]
+        bad = sum(flags, start=(~total.isfinite()).float())
         host = torch.empty(bad.shape, dtype=bad.dtype, pin_memory=True)
         host.copy_(bad, non_blocking=True)
         event = torch.cuda.Event()
         event.record()
-        self.asked.append((batch, host, event))
+        self.pending.append((batch, host, event))
 
-    def answer(self, everything: bool) -> Batch | None:
-        while self.asked:
-            batch, host, event = self.asked[0]
-            if not everything and not event.query():
-                return None
+    def step_finished(self, pipeline: Pipeline) -> None:
+        self._take_answers(waits=False)
+
+    def settle(self) -> None:
+        self._take_answers(waits=True)
+
+    def _take_answers(self, waits: bool) -> None:
+        """Take the answers that have arrived; with ``waits``, wait for all of them."""
+        while self.pending:
+            batch, host, event = self.pending[0]
+            if not waits and not event.query():
+                return
             event.synchronize()
-            self.asked.popleft()
+            self.pending.popleft()
             if bool(host):
-                return batch
-        return None
+                raise BatchNotFinite(batch)
 
 
 def explained(batch: Batch, pipeline: str, graph: BatchGraph, data: MultiLoader) -> NotFinite:

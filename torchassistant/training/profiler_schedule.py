@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch.profiler import ProfilerAction, profile
 
+from torchassistant.training.events import Live
 from torchassistant.training.profiler_names import span
 from torchassistant.training.progress import Progress, Row
-from torchassistant.training.reporter import Live, Reporter
+from torchassistant.training.reporter import Reporter
 
 _SILENT = "6"
 

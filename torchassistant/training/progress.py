@@ -1,4 +1,4 @@
-"""How far a run has come, and the request to stop it."""
+"""The progress of a run, and the request to stop it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Row = dict[str, int | float]
 
 @dataclass(slots=True)
 class PassProgress:
-    """How far a training pipeline has come in its pass over the data.
+    """The progress of a training pipeline in its pass over the data.
 
     Args:
-        batches: Batches that it has met.
-        done: Whether it has met the last one.
+        batches: Batches that are done.
+        done: Whether the last one is.
         losses: Of each display name the sum over terms, and the number of terms.
         skipped: Batches without a step, as a loss or gradient was not finite.
         data: What its loaders need to give the rest of the pass.
@@ -34,7 +34,7 @@ class PassProgress:
 
 @dataclass(slots=True)
 class EpochProgress:
-    """How far an epoch that is not done has come.
+    """The progress of an epoch that is not done.
 
     Args:
         iterations: Iterations that are done.
@@ -49,7 +49,7 @@ class EpochProgress:
 
 @dataclass(slots=True)
 class Progress:
-    """How far a run has come. Epochs and steps that are counted here are done.
+    """The progress of a run: its only counters. Epochs and steps that are counted here are done.
 
     Args:
         stage: The index of the stage at hand; past the last one when the run is finished.
@@ -57,7 +57,7 @@ class Progress:
         step: Iterations over all stages.
         stage_epoch: Epochs of the stage at hand.
         stage_step: Iterations of the stage at hand.
-        within: Where the epoch at hand is; None between epochs.
+        within: The progress of the epoch at hand; None between epochs. A stored name, as all here.
     """
 
     stage: int = 0
@@ -66,6 +66,24 @@ class Progress:
     stage_epoch: int = 0
     stage_step: int = 0
     within: EpochProgress | None = None
+
+    def start_epoch(self) -> EpochProgress:
+        """An epoch begins, or goes on."""
+        if self.within is None:
+            self.within = EpochProgress(0, 0.0, {})
+        return self.within
+
+    def count_iteration(self, epoch: EpochProgress) -> None:
+        """An iteration of the epoch at hand is done."""
+        epoch.iterations += 1
+        self.step += 1
+        self.stage_step += 1
+
+    def count_epoch(self) -> None:
+        """The epoch at hand is done."""
+        self.within = None
+        self.epoch += 1
+        self.stage_epoch += 1
 
     def next_stage(self) -> None:
         """The stage at hand is done."""
@@ -91,14 +109,14 @@ class StageHistory(list[Row]):
         self.iterations = iterations
 
 
-class SaveAsked(BaseException):
+class SaveRequested(BaseException):
     """A validation is left so that the state can be saved, and run again then.
 
     Like :class:`Interrupted` it is no ``Exception``, which code of the user might answer.
     """
 
 
-class Checked(Protocol):
+class StopCheck(Protocol):
     """What ends a pass over data, where somebody has asked for that."""
 
     def check(self) -> None:

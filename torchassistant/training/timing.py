@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import pairwise
 from time import perf_counter
 
 import torch
+
+from torchassistant.training.events import Batch, Listener, Phase, Shares
+from torchassistant.training.pipeline import Pipeline
 
 PHASES = (
     "data",
@@ -21,20 +23,25 @@ PHASES = (
 )
 DATA, FORWARD, BACKWARD, OPTIMIZER, METRICS, VALIDATION, CHECKPOINT, OTHER = range(len(PHASES))
 _OF_AN_ITERATION = (DATA, FORWARD, BACKWARD, OPTIMIZER)
+_PHASES = {
+    Phase.METRICS: METRICS,
+    Phase.VALIDATION: VALIDATION,
+    Phase.SCHEDULERS: OPTIMIZER,
+    Phase.CHECKPOINT: CHECKPOINT,
+}
 
-Shares = dict[str, float]
-"""The fraction of an epoch's time that each phase took; together they are 1."""
 
-
-class Timing:
+class Timing(Listener):
     """Adds up the seconds of each phase of an epoch.
 
-    An iteration calls ``mark`` between its phases, and hands all marks over at its end: what runs
-    once an iteration is five readings of the clock and one call.
+    In each step the clock is read between the phases: five times, where it is a step of one batch.
     """
 
     def __init__(self) -> None:
         self.mark: Callable[[], float] = perf_counter
+        self.requested = self.received = self.computed = self.differentiated = 0.0
+        self.phase_began = 0.0
+        self.backward_between = 0.0
         self.start()
 
     def start(self) -> None:
@@ -42,36 +49,58 @@ class Timing:
         self.seconds = [0.0] * len(PHASES)
         self.started = perf_counter()
 
+    def step_started(self, pipeline: Pipeline) -> None:
+        self.requested = self.mark()
+
+    def batches_received(self, pipeline: Pipeline) -> None:
+        self.received = self.mark()
+        self.backward_between = 0.0
+
+    def pass_finished(self, pipeline: Pipeline) -> None:
+        self.seconds[DATA] += self.mark() - self.requested
+
+    def losses_computed(self, batch: Batch, total: torch.Tensor) -> None:
+        self.computed = self.mark()
+
+    def batch_accumulated(self, pipeline: Pipeline) -> None:
+        # Backward of one batch, before the forward of the next one.
+        self.backward_between += perf_counter() - self.computed
+
+    def gradients_computed(self, batch: Batch, total: torch.Tensor) -> None:
+        self.differentiated = self.mark()
+
+    def step_finished(self, pipeline: Pipeline) -> None:
+        computed = self.computed - self.backward_between
+        self.iteration(self.requested, self.received, computed, self.differentiated, self.mark())
+
+    def phase_started(self, phase: Phase) -> None:
+        self.phase_began = perf_counter()
+
+    def phase_finished(self, phase: Phase) -> None:
+        self.seconds[_PHASES[phase]] += perf_counter() - self.phase_began
+
     def iteration(
-        self, asked: float, given: float, computed: float, derived: float, updated: float
+        self,
+        requested: float,
+        received: float,
+        computed: float,
+        differentiated: float,
+        updated: float,
     ) -> None:
         """An iteration of a pipeline is done.
 
         Args:
-            asked: The mark before it waited for data.
-            given: The mark when the data had come.
+            requested: The mark before it waited for data.
+            received: The mark when the data was there.
             computed: The mark after the losses.
-            derived: The mark after the gradients.
+            differentiated: The mark after the gradients.
             updated: The mark after the steps of the optimizers.
         """
         seconds = self.seconds
-        seconds[DATA] += given - asked
-        seconds[FORWARD] += computed - given
-        seconds[BACKWARD] += derived - computed
-        seconds[OPTIMIZER] += updated - derived
-
-    def ended(self, asked: float) -> None:
-        """A pipeline has waited for data since this mark, and there was none left."""
-        self.seconds[DATA] += self.mark() - asked
-
-    @contextmanager
-    def of(self, phase: int) -> Iterator[None]:
-        """What is done in here is of a phase; not for what runs once an iteration."""
-        begin = perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[phase] += perf_counter() - begin
+        seconds[DATA] += received - requested
+        seconds[FORWARD] += computed - received
+        seconds[BACKWARD] += differentiated - computed
+        seconds[OPTIMIZER] += updated - differentiated
 
     def shares(self) -> Shares:
         """How the time was spent since the start; phases that there were none of are left out."""
@@ -117,10 +146,15 @@ class DeviceTiming(Timing):
         self.sampled = [0.0] * len(PHASES)  # milliseconds of the device
 
     def iteration(
-        self, asked: float, given: float, computed: float, derived: float, updated: float
+        self,
+        requested: float,
+        received: float,
+        computed: float,
+        differentiated: float,
+        updated: float,
     ) -> None:
         """An iteration of a pipeline is done; the next one may be a sample."""
-        super().iteration(asked, given, computed, derived, updated)
+        super().iteration(requested, received, computed, differentiated, updated)
         self.iterations += 1
         self.is_sampling = False
         # The first iteration of an epoch is unlike the others.
@@ -128,14 +162,12 @@ class DeviceTiming(Timing):
             self._read()
             self.is_sampling = True
 
-    @contextmanager
-    def of(self, phase: int) -> Iterator[None]:
-        """What is done in here is of a phase; what the device has left to do is not."""
+    def phase_started(self, phase: Phase) -> None:
+        """What the device has left to do is not of this phase."""
         begin = perf_counter()
         torch.cuda.current_stream(self.device).synchronize()
         self.waited += perf_counter() - begin
-        with super().of(phase):
-            yield
+        super().phase_started(phase)
 
     def _mark(self) -> float:
         if self.is_sampling:

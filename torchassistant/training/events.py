@@ -1,0 +1,245 @@
+"""What happens while a stage is trained: one closed list of events, and who hears of them.
+
+Who only watches the loop (the clock, the NaN guard, debug pipelines, a reporter, a profiler) is a
+:class:`Listener`. Who hears what is settled when a stage begins, by :func:`heard_by`: an event
+that nobody hears is a loop over an empty tuple, or no code at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from enum import Enum
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
+
+from torch import Tensor
+
+from torchassistant.frames import Frames
+from torchassistant.graph import Node, Processor, Watched
+from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.progress import Progress, Row
+
+Live = Callable[[], dict[str, float]]
+"""Gives the running losses and the metrics of the batch at hand, by display name."""
+
+Shares = dict[str, float]
+"""The fraction of an epoch's time that each phase took; together they are 1."""
+
+P = ParamSpec("P")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Batch(NamedTuple):
+    """One batch in training.
+
+    Args:
+        iteration: The iteration over all stages, from 1.
+        numbers: The places of the batches in their epoch, from 0.
+        frames: Of all ports and processors.
+        losses: Each with its display name, the processor it is computed from, its value, and the
+            number of terms that this is a mean of.
+    """
+
+    iteration: int
+    numbers: range
+    frames: Frames
+    losses: Sequence[tuple[Any, ...]]
+
+
+class Part(Enum):
+    """A part of a step, or of an evaluation, that is one call; all but two have a name."""
+
+    PIPELINE = "pipeline"
+    """A whole step of a pipeline."""
+    DATA = "data"
+    PROCESSOR = "processor"
+    NODE = "node"
+    LOSS = "loss"
+    BACKWARD = "backward"
+    OPTIMIZER = "optimizer"
+
+
+class Phase(Enum):
+    """What an epoch is made of beside the steps."""
+
+    METRICS = "metrics"
+    VALIDATION = "validation"
+    SCHEDULERS = "schedulers"
+    CHECKPOINT = "checkpoint"
+
+
+class Listener:
+    """Hears what happens. Override what is of interest; the rest is not called.
+
+    The events, in the order of the loop::
+
+        stage_started
+        until the stop condition holds:
+            epoch_started
+            until every training pipeline is through its batches:
+                for each training pipeline whose turn it is:
+                    step_started
+                    batches_received         (or pass_finished, where no batch was left)
+                    for each batch of the step:
+                        losses_computed
+                        batch_accumulated    (unless it is the last one)
+                    gradients_computed
+                    step_finished            (unless the batches were left out)
+                iteration_done
+            for each validation pipeline:
+                evaluation_started
+                for each batch: batch_evaluated
+                evaluation_finished
+            epoch_timed
+            epoch_finished
+        stage_finished
+
+    ``part_started`` and ``part_finished`` stand around calls within steps and evaluations,
+    ``phase_started`` and ``phase_finished`` around what is done between the steps.
+    """
+
+    def stage_started(self, progress: Progress, stages: int, epochs: int | None) -> None:
+        """A stage begins or goes on; ``epochs`` is how many it has at most, if known."""
+
+    def epoch_started(self, progress: Progress, iterations: int | None) -> None:
+        """An epoch begins; ``iterations`` is how many it will have, if that is known."""
+
+    def step_started(self, pipeline: Pipeline) -> None:
+        """A pipeline is about to wait for the batches of its next step."""
+
+    def batches_received(self, pipeline: Pipeline) -> None:
+        """All batches of a step are there."""
+
+    def pass_finished(self, pipeline: Pipeline) -> None:
+        """There was no batch left: the pipeline sits out the rest of the epoch."""
+
+    def losses_computed(self, batch: Batch, total: Tensor) -> None:
+        """The losses of a batch, and what is minimised, a scalar; no gradient yet."""
+
+    def batch_accumulated(self, pipeline: Pipeline) -> None:
+        """The gradients of a batch of several are computed; the next batch follows."""
+
+    def gradients_computed(self, batch: Batch, total: Tensor) -> None:
+        """The gradients of a step are with the parameters, unscaled and not clipped."""
+
+    def step_finished(self, pipeline: Pipeline) -> None:
+        """Optimizers and schedulers have stepped."""
+
+    def iteration_done(self, live: Live) -> None:
+        """An iteration is done. ``live`` reads values from the device: call it seldom."""
+
+    def part_started(self, part: Part, name: str) -> None:
+        """A part of a step or an evaluation begins."""
+
+    def part_finished(self, part: Part, name: str) -> None:
+        """It is over; also where it raised."""
+
+    def phase_started(self, phase: Phase) -> None:
+        """A phase between the steps begins."""
+
+    def phase_finished(self, phase: Phase) -> None:
+        """It is over; also where it raised."""
+
+    def evaluation_started(self, pipeline: str, batches: int | None) -> None:
+        """A validation pipeline begins."""
+
+    def batch_evaluated(self) -> None:
+        """A batch of a validation pipeline is done."""
+
+    def evaluation_finished(self, pipeline: str) -> None:
+        """A validation pipeline is done."""
+
+    def epoch_timed(self, shares: Shares) -> None:
+        """An epoch is about to be finished; ``shares`` says where its time went.
+
+        By phase, as fractions of the time from its start, or from where the run went on with it,
+        until its state was kept: ``data``, ``forward``, ``backward``, ``optimizer``, ``metrics``,
+        ``validation``, ``checkpoint``, ``other``.
+        """
+
+    def epoch_finished(self, progress: Progress, row: Row) -> None:
+        """An epoch is done, its row is written."""
+
+    def stage_finished(self, progress: Progress) -> None:
+        """The stop condition holds."""
+
+
+def heard_by(
+    listeners: Iterable[object], event: Callable[Concatenate[Any, P], None]
+) -> tuple[Callable[P, None], ...]:
+    """The methods that hear of an event, bound, in the order of the listeners.
+
+    Args:
+        listeners: Who may have overridden it.
+        event: The method of the base class that stands for it, as ``Listener.step_started``.
+    """
+    methods = (getattr(listener, event.__name__, None) for listener in listeners)
+    return tuple(m for m in methods if m is not None and getattr(m, "__func__", None) is not event)
+
+
+def tell(methods: Iterable[Callable[P, None]], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call each of some methods; for events that do not come once a step."""
+    for method in methods:
+        method(*args, **kwargs)
+
+
+class Parts:
+    """Puts events around calls; where nobody hears of them, a call stays what it is.
+
+    Args:
+        listeners: Who may hear of them.
+    """
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self.started = heard_by(listeners, Listener.part_started)
+        self.finished = heard_by(listeners, Listener.part_finished)
+        self.are_heard = bool(self.started or self.finished)
+
+    def around(self, call: F, part: Part, name: str = "") -> F:
+        """The same call, with an event before and one after it."""
+        if not self.are_heard:
+            return call
+
+        def run(*args: Any) -> Any:
+            for hear in self.started:
+                hear(part, name)
+            try:
+                return call(*args)
+            finally:
+                for hear in self.finished:
+                    hear(part, name)
+
+        return cast(F, run)
+
+    @property
+    def of_graph(self) -> Watched | None:
+        """The same for the processors and nodes of a graph; None where nobody hears of them."""
+        return self._watched if self.are_heard else None
+
+    def _watched(self, processor: Processor, node: Node | None, call: F) -> F:
+        if node is None:
+            return self.around(call, Part.PROCESSOR, processor.name)
+        if getattr(processor, "compiling", None) is not None:
+            return call  # its nodes are compiled as one
+        return self.around(call, Part.NODE, node.name)
+
+
+class Phases:
+    """Tells of phases.
+
+    Args:
+        listeners: Who may hear of them.
+    """
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self.started = heard_by(listeners, Listener.phase_started)
+        self.finished = heard_by(listeners, Listener.phase_finished)
+
+    @contextmanager
+    def during(self, phase: Phase) -> Iterator[None]:
+        """What is done in here is of a phase."""
+        tell(self.started, phase)
+        try:
+            yield
+        finally:
+            tell(self.finished, phase)

@@ -1,0 +1,160 @@
+"""What a step computes its gradients from: one batch, or several as if they had been one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+
+from torchassistant.errors import DataError, UserCodeError, UserError
+from torchassistant.frames import Frames
+from torchassistant.training.accumulation import Accumulation
+from torchassistant.training.batch_run import BatchRun, Compute, T
+from torchassistant.training.events import Batch, Listener, Part, Parts, heard_by
+from torchassistant.training.optimizer_calls import parameters_of
+from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.weighted_losses import LossesOverTerms, LossValues, WeightedLosses
+
+
+class Gradients(Protocol):
+    """Leaves the gradients of a step with the parameters."""
+
+    frames: Frames
+    """Of all ports and processors, of the last batch."""
+
+    def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:
+        """Forward, losses and backward.
+
+        Args:
+            window: The frames of the ports, for each batch of the step.
+            numbers: The places of the batches in their epoch, from 0.
+            iteration: The number of the step's iteration over all stages, from 1.
+
+        Returns:
+            The losses of each batch.
+        """
+
+
+def gradients_of(pipeline: Pipeline, listeners: Sequence[Listener]) -> Gradients:
+    """What computes the gradients of a pipeline."""
+    kind = OneBatch if pipeline.accumulated == 1 else AccumulatedBatches
+    return kind(pipeline, listeners)
+
+
+class OneBatch:
+    """The gradients of a single batch.
+
+    Args:
+        pipeline: Whose.
+        listeners: Hear of losses and gradients.
+    """
+
+    def __init__(self, pipeline: Pipeline, listeners: Sequence[Listener]) -> None:
+        self.frames = Frames()
+        self.losses_computed = heard_by(listeners, Listener.losses_computed)
+        self.gradients_computed = heard_by(listeners, Listener.gradients_computed)
+        parts = Parts(listeners)
+        self.forward = _forward(pipeline, WeightedLosses(pipeline, parts).of_batch, parts)
+        self.backward = Backward(pipeline, parts)
+
+    def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:
+        """See :class:`Gradients`."""
+        (frames,) = window
+        self.frames = frames
+        losses, total = self.forward(frames)
+        batch = Batch(iteration, numbers, frames, losses)
+        for hear in self.losses_computed:
+            hear(batch, total)
+        self.backward.run(total)
+        self.backward.unscale()
+        for hear in self.gradients_computed:
+            hear(batch, total)
+        return [losses]
+
+
+class AccumulatedBatches:
+    """Gradient accumulation: the gradients of several batches, as if they had been one.
+
+    Args:
+        pipeline: Whose.
+        listeners: Hear of losses and gradients.
+    """
+
+    def __init__(self, pipeline: Pipeline, listeners: Sequence[Listener]) -> None:
+        self.pipeline = pipeline
+        self.frames = Frames()
+        self.losses_computed = heard_by(listeners, Listener.losses_computed)
+        self.batch_accumulated = heard_by(listeners, Listener.batch_accumulated)
+        self.gradients_computed = heard_by(listeners, Listener.gradients_computed)
+        parts = Parts(listeners)
+        self.forward = _forward(pipeline, LossesOverTerms(pipeline, parts).of_batch, parts)
+        self.backward = Backward(pipeline, parts)
+
+    def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:
+        """See :class:`Gradients`."""
+        accumulation = Accumulation(parameters_of(self.pipeline.optimizers), self.backward.run)
+        computed: list[LossValues] = []
+        for number, frames in zip(numbers, window, strict=True):
+            if computed:
+                for hear in self.batch_accumulated:
+                    hear(self.pipeline)
+                # What one batch has made is not kept while the next one is computed.
+                self.frames.clear()
+            self.frames = frames
+            losses, summands, total = self.forward(frames)
+            batch = Batch(iteration, range(number, number + 1), frames, losses)
+            for hear_losses in self.losses_computed:
+                hear_losses(batch, total)
+            accumulation.add(summands)
+            computed.append(losses)
+        accumulation.finish()
+        self.backward.unscale()
+        whole = batch._replace(numbers=numbers)
+        for hear_gradients in self.gradients_computed:
+            hear_gradients(whole, total)
+        return computed
+
+
+class Backward:
+    """The backward passes of a pipeline, through its scaler where it has one.
+
+    Args:
+        pipeline: Which one.
+        parts: Tells of each pass.
+    """
+
+    def __init__(self, pipeline: Pipeline, parts: Parts) -> None:
+        self.pipeline = pipeline
+        self.scaler = pipeline.scaler
+        self.optimizers = pipeline.optimizers
+        self.run = parts.around(self._run, Part.BACKWARD)
+
+    def _run(self, total: torch.Tensor, again: bool = False) -> None:
+        """Add the gradients of a scalar; ``again`` says that the graph is needed once more."""
+        scaled = total if self.scaler is None else self.scaler.scale(total)
+        try:
+            scaled.backward(retain_graph=again)
+        except UserError:
+            raise
+        except Exception as error:
+            if not total.requires_grad:
+                raise DataError(
+                    f'the losses of the pipeline "{self.pipeline.name}" do not depend on anything '
+                    "that it trains"
+                ) from None
+            raise UserCodeError("the backward pass") from error
+
+    def unscale(self) -> None:
+        """Divide the gradients by the scale, once all of them are there."""
+        if self.scaler is not None:
+            for optimizer in self.optimizers:
+                self.scaler.unscale_(optimizer)
+
+
+def _forward(pipeline: Pipeline, compute: Compute[T], parts: Parts) -> Callable[[Frames], T]:
+    # What is compiled as a whole has no parts that anybody could hear of.
+    watched = parts.of_graph if pipeline.compiling is None else None
+    return BatchRun.for_training(
+        pipeline.graph, pipeline.precision, compute, pipeline.compiling, watched
+    ).run

@@ -1,0 +1,127 @@
+"""From gradients to new parameters: clipping, optimizers, and schedulers that step with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from torchassistant.errors import UserError
+from torchassistant.graph import is_among
+from torchassistant.training.events import Part, Parts
+from torchassistant.training.optimizer_calls import Call, failure, stepping
+from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.schedulers import Scheduler, schedulers_at
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GradientClipper:
+    """Limits the gradients of a model: each value first, then the norm of all of them.
+
+    Args:
+        model: Whose gradients.
+        clip_value: Largest absolute value of one element.
+        clip_norm: Largest L2 norm over all parameters (Pascanu et al., 2013).
+    """
+
+    model: nn.Module
+    clip_value: float | None = None
+    clip_norm: float | None = None
+
+    def __call__(self) -> None:
+        if self.clip_value is not None:
+            torch.nn.utils.clip_grad_value_(self.model.parameters(), self.clip_value)
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+
+
+class OptimizerUpdate:
+    """Changes what a pipeline trains, by the gradients that are there.
+
+    Args:
+        pipeline: Which one.
+        clippers: Those of its trained models are used.
+        schedulers: Those of its optimizers that step with them are used.
+        latest: Gives a loss of the last batch by its display name, for schedulers.
+        parts: Tells of each optimizer's step.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        clippers: Sequence[GradientClipper],
+        schedulers: Sequence[Scheduler],
+        latest: Callable[[str], float],
+        parts: Parts,
+    ) -> None:
+        trained = pipeline.trained
+        self.pipeline = pipeline
+        self.optimizers = pipeline.optimizers
+        self.scaler = pipeline.scaler
+        self.clippers = [clipper for clipper in clippers if is_among(clipper.model, trained)]
+        self.schedulers = schedulers_at("step", schedulers, self.optimizers)
+        self.latest = latest
+        self.parts = parts
+        self.start_epoch()
+
+    def start_epoch(self) -> None:
+        """Look at the optimizers again: they may have got parameters, or hooks, meanwhile."""
+        self.steps = [
+            (optimizer, self.parts.around(self._step_of(optimizer), Part.OPTIMIZER, name))
+            for optimizer in self.optimizers
+            for name in [self._name_of(optimizer)]
+        ]
+
+    def run(self) -> None:
+        """Clippers, optimizers, schedulers, in this order.
+
+        Raises:
+            DataError: One of them cannot do its part with these parameters.
+            UserCodeError: One is the user's, and raised.
+        """
+        at: GradientClipper | Optimizer | Scheduler | None = None
+        try:
+            for clipper in self.clippers:
+                at = clipper
+                clipper()
+            for optimizer, step in self.steps:
+                at = optimizer
+                step()
+            if self.scaler is not None:
+                self.scaler.update()
+            for item in self.schedulers:
+                at = item
+                if item.monitor is None:
+                    item.scheduler.step()
+                else:
+                    item.scheduler.step(self.latest(item.monitor))
+        except UserError:
+            raise
+        except Exception as error:
+            where = f', in the pipeline "{self.pipeline.name}"'
+            raise failure(self._described(at), error, where) from error
+
+    def _step_of(self, optimizer: Optimizer) -> Call:
+        if self.scaler is None:
+            return stepping(optimizer)
+        return partial(_scaled_step, self.scaler, optimizer)
+
+    def _name_of(self, optimizer: Optimizer) -> str:
+        return self.pipeline.optimizer_names.get(id(optimizer), type(optimizer).__name__)
+
+    def _described(self, part: GradientClipper | Optimizer | Scheduler | None) -> str:
+        if isinstance(part, Scheduler):
+            return str(part)
+        if isinstance(part, Optimizer):
+            return f'the step of the optimizer "{self._name_of(part)}"'
+        return "the clipping of gradients"
+
+
+def _scaled_step(scaler: torch.amp.GradScaler, optimizer: Optimizer) -> None:
+    scaler.step(optimizer)
+    # Schedulers would warn where the first steps are left out for their scale.
+    optimizer._opt_called = True  # type: ignore[attr-defined]

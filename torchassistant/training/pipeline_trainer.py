@@ -1,0 +1,170 @@
+"""Training over one pipeline: its pass over the data, and a step for each turn it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torchassistant.errors import DataError, UserCodeError
+from torchassistant.frames import Frames
+from torchassistant.training.data_pass import DataPass
+from torchassistant.training.events import Listener, Part, Parts, heard_by
+from torchassistant.training.nan_guard import BatchNotFinite, NotFinite, explained
+from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.progress import PassProgress, StopRequest
+from torchassistant.training.running_losses import BatchMetrics
+from torchassistant.training.stage import Stage
+from torchassistant.training.train_step import TrainStep
+
+_SMALLEST_SCALE = 2.0**-24
+"""Of a loss; it is halved whenever a gradient is not finite."""
+
+
+class PipelineTrainer:
+    """Trains over one pipeline, pass after pass.
+
+    Args:
+        pipeline: What is trained.
+        stage: The stage that it is trained in.
+        stop: Knows whether the run waits for data.
+        listeners: Hear of each step.
+
+    Attributes:
+        progress: How far its pass has come; its losses as of the last :meth:`settle`.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, stage: Stage, stop: StopRequest, listeners: Sequence[Listener]
+    ) -> None:
+        self.pipeline = pipeline
+        self.train_step = TrainStep(pipeline, stage, listeners)
+        self.metrics = BatchMetrics(pipeline)
+        self.data = pipeline.training_data()
+        self.data_pass = DataPass(self.data, stop)
+        self.progress = PassProgress()
+        self.is_resumed_when_done = False
+        self.step_started = heard_by(listeners, Listener.step_started)
+        self.batches_received = heard_by(listeners, Listener.batches_received)
+        self.pass_finished = heard_by(listeners, Listener.pass_finished)
+        parts = Parts(listeners)
+        self.step = parts.around(self._step, Part.PIPELINE, pipeline.name)
+        self.next_batch = parts.around(self.data_pass.next, Part.DATA)
+
+    def start_epoch(self, epoch: int, progress: PassProgress) -> None:
+        """Begin a pass over the data, or go on with one.
+
+        Args:
+            epoch: Counted from 0, over all stages.
+            progress: How far the pass has come; brought forward here.
+        """
+        self.progress = progress
+        # What a pass that is done has drawn stays drawn: its sampler may have gone on since.
+        self.is_resumed_when_done = progress.done
+        if not progress.done:
+            self.data_pass.start(epoch, progress.batches, progress.data)
+        self.train_step.losses.start(progress.losses)
+        self.train_step.start_epoch()
+
+    @property
+    def iterations(self) -> int:
+        """How many iterations of this pass are done."""
+        return -(-self.progress.batches // self.pipeline.accumulated)
+
+    def length(self) -> int | None:
+        """The number of iterations in one pass, or None where a dataset does not say."""
+        batches = self.data.length()
+        return None if batches is None else -(-batches // self.pipeline.accumulated)
+
+    def _step(self, iteration: int) -> bool:
+        """Take the batches of one step, and train on them.
+
+        Args:
+            iteration: Its number over all stages, from 1.
+
+        Returns:
+            Whether there was a batch left.
+
+        Raises:
+            NotFinite: A loss or a gradient is not finite.
+            Interrupted: The run is to be stopped, and no batch has arrived.
+        """
+        for hear in self.step_started:
+            hear(self.pipeline)
+        window = self._window()
+        if not window:
+            self.progress.done = True
+            for hear in self.pass_finished:
+                hear(self.pipeline)
+            return False
+        for hear in self.batches_received:
+            hear(self.pipeline)
+        done = self.progress.batches
+        numbers = range(done, done + len(window))
+        perform = self.train_step.perform
+        try:
+            self.progress.skipped += self.data_pass.run(perform, window, numbers, iteration)
+        except BatchNotFinite as error:
+            raise self._explained(error) from None
+        except UserCodeError as error:
+            whole = f'the pipeline "{self.pipeline.name}"'
+            raise error.within(whole) from error.__cause__
+        self.progress.batches = numbers.stop
+        return True
+
+    def _window(self) -> list[Frames]:
+        """The batches of one step.
+
+        All are there before anything is computed: who gives up waiting for one leaves no trace.
+        """
+        window: list[Frames] = []
+        while len(window) < self.pipeline.accumulated:
+            frames = self.next_batch()
+            if frames is None:
+                break
+            window.append(frames)
+        return window
+
+    def _explained(self, error: BatchNotFinite) -> NotFinite:
+        return explained(error.batch, self.pipeline.name, self.pipeline.graph, self.data)
+
+    def settle(self) -> None:
+        """Wait until it is known that every step so far was finite, and note the losses.
+
+        Raises:
+            NotFinite: One was not.
+        """
+        self._wait_for_guard()
+        self.progress.losses = self.train_step.losses.state()
+        if not self.is_resumed_when_done:
+            self.progress.data = self.data.state()
+
+    def _wait_for_guard(self) -> None:
+        try:
+            self.train_step.guard.settle()
+        except BatchNotFinite as error:
+            raise self._explained(error) from None
+
+    def live(self) -> dict[str, float]:
+        """The running losses, and the metrics of the batch at hand."""
+        return self.train_step.losses.values() | self.metrics.of(self.train_step.frames)
+
+    def finish_epoch(self) -> dict[str, float]:
+        """The losses over the epoch, as they were when each batch was trained on.
+
+        Raises:
+            DataError: The epoch had no batch.
+            NotFinite: A loss or a gradient was not finite.
+        """
+        if self.progress.batches == 0:
+            raise DataError(
+                f'the loaders of the pipeline "{self.pipeline.name}" give no batch; with '
+                '"drop_last" a dataset that is smaller than a batch gives none'
+            )
+        self._wait_for_guard()
+        self.train_step.forget_frames()
+        scaler = self.pipeline.scaler
+        if scaler is not None and scaler.get_scale() < _SMALLEST_SCALE:
+            raise NotFinite(
+                f'the gradients of the pipeline "{self.pipeline.name}" are infinite or NaN in '
+                '"fp16", however small the losses are made; "bf16" has the range of float32'
+            )
+        return self.train_step.losses.values()

@@ -1,0 +1,83 @@
+"""The losses of a pipeline over an epoch, as they were when each batch was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from torchassistant.data.rng import derived, seeded
+from torchassistant.errors import DataError
+from torchassistant.frames import Frames
+from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.running_mean import RunningMean
+from torchassistant.training.weighted_losses import LossValues
+
+
+class RunningLosses:
+    """The mean of each loss of a pipeline over the terms of an epoch so far.
+
+    Args:
+        pipeline: Whose losses.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.start({})
+
+    def start(self, state: Mapping[str, tuple[float, float]]) -> None:
+        """Begin an epoch, or go on with one: with the sum over terms, and their number."""
+        self.means = {
+            item.shown_as: RunningMean(item.loss.sums, state.get(item.shown_as, (0.0, 0)))
+            for item in self.pipeline.losses
+        }
+
+    def add(self, losses: LossValues) -> None:
+        """Add the losses of a batch; waits for no GPU."""
+        for (_, _, value, terms), mean in zip(losses, self.means.values(), strict=True):
+            mean.add(value, terms)
+
+    def latest(self, shown_as: str) -> float:
+        """A loss of the last batch.
+
+        Raises:
+            DataError: The pipeline has no such loss.
+        """
+        mean = self.means.get(shown_as)
+        if mean is None or mean.latest is None:
+            raise DataError(
+                f'a scheduler of the pipeline "{self.pipeline.name}" listens to "{shown_as}" after '
+                "each step; only the pipeline's own losses can be listened to so often"
+            )
+        return float(mean.latest)
+
+    def values(self) -> dict[str, float]:
+        """The means by display name."""
+        return {name: mean.value() for name, mean in self.means.items()}
+
+    def state(self) -> dict[str, tuple[float, float]]:
+        """What :meth:`start` goes on from."""
+        return {name: mean.state for name, mean in self.means.items()}
+
+
+class BatchMetrics:
+    """The metrics of a pipeline over single batches of its training.
+
+    Args:
+        pipeline: Whose metrics.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.graph = pipeline.graph
+        self.seed = derived(pipeline.seed, "bar")
+        self.metrics = [(m.shown_as, m.node, m.metric.fresh()) for m in pipeline.metrics]
+
+    def of(self, frames: Frames) -> dict[str, float]:
+        """The metrics of a batch by display name; leaves no trace in what training draws."""
+        values = {}
+        with torch.no_grad(), seeded(self.seed):
+            for name, node, metric in self.metrics:
+                if node in frames:
+                    metric.update(frames[node], self.graph.count_of(frames, node))
+                    values[name] = metric.result()
+        return values

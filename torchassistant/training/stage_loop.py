@@ -1,0 +1,233 @@
+"""The loop that trains a stage."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+
+from torchassistant.errors import Interrupted, blaming
+from torchassistant.graph import set_training
+from torchassistant.training.debug_pipeline import DebugPipelines
+from torchassistant.training.events import Listener, Phase, Phases, heard_by, tell
+from torchassistant.training.interleaving import Interleaving
+from torchassistant.training.pipeline_trainer import PipelineTrainer
+from torchassistant.training.progress import (
+    EpochProgress,
+    PassProgress,
+    Progress,
+    Row,
+    StageHistory,
+    StopRequest,
+)
+from torchassistant.training.reporter import Reporter
+from torchassistant.training.schedulers import Scheduler, schedulers_at, step_at_epoch
+from torchassistant.training.stage import SKIPPED, Checkpointer, Stage, freezing
+from torchassistant.training.timing import timing_on
+from torchassistant.training.validation import Validation
+
+
+def train_stage(
+    stage: Stage,
+    progress: Progress,
+    history: StageHistory,
+    checkpointer: Checkpointer,
+    reporter: Reporter | None = None,
+    stop: StopRequest | None = None,
+) -> None:
+    """Train until the stop condition holds.
+
+    In short::
+
+        until the stop condition holds:
+            until every training pipeline is through its batches:
+                for each training pipeline that has a batch left:
+                    forward, losses, backward, clippers, step
+                debug pipelines whose interval has come
+                keep the state, where that is due
+            evaluate the validation pipelines
+            a row: their results, and the losses that only training has
+            schedulers step; the stop condition is asked
+            keep the row, and the state
+
+    Who only watches is a listener; what it may hear, and when, is in ``events``.
+
+    Args:
+        stage: What is trained.
+        progress: Where the run is; brought forward here.
+        history: The rows of this stage so far; new ones are appended.
+        checkpointer: Writes rows and saves the state.
+        reporter: Hears what happens.
+        stop: Ends training after the iteration at hand; the state is kept then.
+
+    Raises:
+        Interrupted: ``stop`` asked for it.
+        NotFinite: A loss or a gradient is not finite.
+    """
+    index = progress.stage
+    loop = _StageLoop(
+        stage, progress, history, checkpointer, reporter or Reporter(), stop or StopRequest()
+    )
+    with freezing(stage), closing(loop):
+        while progress.stage == index:
+            loop.start_epoch()
+            with loop.kept_where_interrupted():
+                losses = loop.train_epoch()
+                results = loop.validation.run()
+            loop.finish_epoch(loop.row(losses | results))
+    loop.tell_finished()
+
+
+class _StageLoop:
+    """What the loop works with; the state of the run is in ``progress`` and nowhere else.
+
+    Args:
+        stage: What is trained.
+        progress: Where the run is.
+        history: The rows of this stage.
+        checkpointer: Writes rows and saves the state.
+        reporter: Hears what happens.
+        stop: Ends training after the iteration at hand.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        progress: Progress,
+        history: StageHistory,
+        checkpointer: Checkpointer,
+        reporter: Reporter,
+        stop: StopRequest,
+    ) -> None:
+        self.stage = stage
+        self.progress = progress
+        self.history = history
+        self.checkpointer = checkpointer
+        self.stop = stop
+        self.timing = timing_on(stage.device)
+        self.listeners: list[Listener] = [self.timing, reporter]
+        if stage.debug:
+            self.listeners.insert(0, DebugPipelines(stage.debug, progress))
+        self.trainers = [
+            PipelineTrainer(pipeline, stage, stop, self.listeners) for pipeline in stage.training
+        ]
+        self.validation = Validation(stage, checkpointer, stop, self.listeners)
+        self.phases = Phases(self.listeners)
+        self.iteration_done = heard_by(self.listeners, Listener.iteration_done)
+        self.epoch = EpochProgress(0, 0.0, {})
+        self.started = 0.0  # of the epoch, on the monotonic clock, less what it took before
+
+    def start_epoch(self) -> None:
+        """Begin an epoch, or go on with one."""
+        self.timing.start()
+        self.epoch = epoch = self.progress.start_epoch()
+        self.started = time.monotonic() - epoch.seconds
+        # Losses keep the mode that they were built in: one may hold a frozen network.
+        set_training([trainer.pipeline.graph for trainer in self.trainers])
+        names = [trainer.pipeline.name for trainer in self.trainers]
+        epoch.passes = {name: epoch.passes.get(name, PassProgress()) for name in names}
+        for trainer in self.trainers:
+            trainer.start_epoch(self.progress.epoch, epoch.passes[trainer.pipeline.name])
+        lengths = [trainer.length() for trainer in self.trainers]
+        total = None if None in lengths else max(n for n in lengths if n is not None)
+        tell(heard_by(self.listeners, Listener.epoch_started), self.progress, total)
+
+    @contextmanager
+    def kept_where_interrupted(self) -> Iterator[None]:
+        """Keep the state where the run is stopped in here, unless what is in memory is not fit."""
+        try:
+            yield
+        except Interrupted:
+            if not self.stop.at_once:
+                self.stop.saving = True
+                self.checkpointer.keep()
+            raise
+
+    def train_epoch(self) -> dict[str, dict[str, float]]:
+        """The rest of a pass over the data; gives the losses of each pipeline by display name."""
+        progress, stop = self.progress, self.stop
+        interleaving = Interleaving(self.trainers, self.epoch.iterations)
+        try:
+            while interleaving.run_iteration(progress.step + 1):
+                progress.count_iteration(self.epoch)
+                for hear in self.iteration_done:
+                    hear(self.live)
+                if self.checkpointer.due(progress.step) and stop.signum is None:
+                    self.settle()
+                    with self.phases.during(Phase.CHECKPOINT):
+                        self.checkpointer.keep()
+                stop.check()
+            self.settle()
+        except Interrupted:
+            if not stop.at_once:
+                self.settle()
+            raise
+        finally:
+            for trainer in self.trainers:
+                trainer.data_pass.close()
+        with self.phases.during(Phase.METRICS):
+            return {trainer.pipeline.name: trainer.finish_epoch() for trainer in self.trainers}
+
+    def settle(self) -> None:
+        """Bring the progress of the epoch up to what was done, before it is kept."""
+        for trainer in self.trainers:
+            trainer.settle()
+        self.epoch.seconds = self.seconds
+
+    @property
+    def seconds(self) -> float:
+        """How long the epoch has taken, before and after an interruption."""
+        return time.monotonic() - self.started
+
+    def live(self) -> dict[str, float]:
+        """The running losses, and the metrics of the batch at hand, by column."""
+        columns = self.stage.columns
+        with self.phases.during(Phase.METRICS):
+            return {
+                columns.get((trainer.pipeline.name, name), name): value
+                for trainer in self.trainers
+                for name, value in trainer.live().items()
+            }
+
+    def row(self, results: Mapping[str, Mapping[str, float]]) -> Row:
+        """The row of an epoch, from the results of each pipeline by display name."""
+        row: Row = {"epoch": self.progress.epoch + 1, "step": self.progress.step}
+        for (pipeline, shown_as), column in self.stage.columns.items():
+            row[column] = results[pipeline][shown_as]
+        if self.stage.skips_nonfinite:
+            row[SKIPPED] = sum(trainer.progress.skipped for trainer in self.trainers)
+        row["seconds"] = self.seconds
+        return row
+
+    def finish_epoch(self, row: Row) -> None:
+        """Let schedulers step, ask the stop condition, keep the row and the state."""
+        progress = self.progress
+        progress.count_epoch()
+        self.history.append(row)
+        self.history.iterations = progress.stage_step
+        with self.phases.during(Phase.SCHEDULERS):
+            step_at_epoch(self._schedulers(), row)
+        with blaming("the stop condition"):
+            finished = bool(self.stage.stop_condition(progress.stage_epoch, self.history))
+        if finished:
+            progress.next_stage()
+        with self.phases.during(Phase.CHECKPOINT):
+            self.checkpointer.epoch_finished(row)
+        tell(heard_by(self.listeners, Listener.epoch_timed), self.timing.shares())
+        tell(heard_by(self.listeners, Listener.epoch_finished), progress, row)
+
+    def _schedulers(self) -> list[Scheduler]:
+        """Those of the optimizers of this stage that step with the epochs."""
+        used = (o for pipeline in self.stage.training for o in pipeline.optimizers)
+        return schedulers_at("epoch", self.stage.schedulers, used)
+
+    def tell_finished(self) -> None:
+        """The stop condition holds."""
+        tell(heard_by(self.listeners, Listener.stage_finished), self.progress)
+
+    def close(self) -> None:
+        """End what loads the data."""
+        with ExitStack() as stack:
+            for trainer in self.trainers:
+                stack.enter_context(closing(trainer.data))
+            stack.enter_context(closing(self.validation))

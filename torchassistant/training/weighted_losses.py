@@ -1,0 +1,84 @@
+"""The losses of a pipeline, and the weighted sum of them that is minimised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from torchassistant.frames import Frames
+from torchassistant.training.accumulation import Summand
+from torchassistant.training.events import Part, Parts
+from torchassistant.training.loss_denominators import Count, as_sum, counts_samples, states_terms
+from torchassistant.training.pipeline import Pipeline
+
+LossValues = Sequence[tuple[str, str, torch.Tensor, Count]]
+"""Of each loss its display name, its processor, its value, the number of terms it is a mean of."""
+
+
+class WeightedLosses:
+    """Computes the losses of a pipeline from the frames of a batch.
+
+    Args:
+        pipeline: Whose losses.
+        parts: Tells of each loss, unless all are compiled as one.
+    """
+
+    def __init__(self, pipeline: Pipeline, parts: Parts | None = None) -> None:
+        if parts is None or pipeline.compiling is not None:
+            parts = Parts(())
+        origins = pipeline.graph.origins
+        self.losses = [
+            (
+                item.shown_as,
+                item.node,
+                origins[item.node],
+                parts.around(item.loss, Part.LOSS, item.shown_as),
+                item.weight,
+            )
+            for item in pipeline.losses
+        ]
+
+    def of_batch(self, frames: Frames) -> tuple[LossValues, torch.Tensor]:
+        """The losses, detached, and their weighted sum, a scalar with gradient."""
+        total: torch.Tensor | None = None
+        values = []
+        for shown_as, node, origin, loss, weight in self.losses:
+            value, terms = loss(frames[node], frames.counts[origin])
+            values.append((shown_as, node, value.detach(), terms))
+            weighted = value if weight == 1 else value * weight
+            total = weighted if total is None else total + weighted
+        assert total is not None, "the check of the config asks for a loss"
+        return values, total
+
+
+class LossesOverTerms:
+    """The same as sums over terms (samples, elements, targets), for gradient accumulation.
+
+    Args:
+        pipeline: Whose losses.
+        parts: Tells of each loss, unless all are compiled as one.
+    """
+
+    def __init__(self, pipeline: Pipeline, parts: Parts) -> None:
+        if pipeline.compiling is not None:
+            parts = Parts(())
+        origins = pipeline.graph.origins
+        self.losses = []
+        for index, item in enumerate(pipeline.losses):
+            function, origin = item.loss.function, origins[item.node]
+            over_terms = parts.around(item.loss.over_terms, Part.LOSS, item.shown_as)
+            counted = origin if counts_samples(function) else index
+            of_mean = states_terms(function) and as_sum(function) is None
+            self.losses.append((item, origin, over_terms, counted, of_mean))
+
+    def of_batch(self, frames: Frames) -> tuple[LossValues, Sequence[Summand], torch.Tensor]:
+        """The losses, detached; their weighted sums over terms; the sum of these, detached."""
+        values, summands = [], []
+        for item, origin, over_terms, counted, of_mean in self.losses:
+            samples = frames.counts[origin]
+            value, total, terms = over_terms(frames[item.node], samples)
+            shown = terms if item.loss.has_own_terms and terms is not None else samples
+            values.append((item.shown_as, item.node, value.detach(), shown))
+            summands.append(Summand(counted, total * item.weight, terms, of_mean))
+        return values, summands, torch.stack([s.total.detach() for s in summands]).sum()
