@@ -67,7 +67,8 @@ class OneBatch:
         for hear in self.losses_computed:
             hear(batch, total)
         self.backward.run(total)
-        self.backward.unscale()
+        if self.backward.scaler is not None:
+            self.backward.unscale(self.backward.scaler)
         for hear in self.gradients_computed:
             hear(batch, total)
         return [losses]
@@ -109,7 +110,8 @@ class AccumulatedBatches:
             accumulation.add(summands)
             computed.append(losses)
         accumulation.finish()
-        self.backward.unscale()
+        if self.backward.scaler is not None:
+            self.backward.unscale(self.backward.scaler)
         whole = batch._replace(numbers=numbers)
         for hear_gradients in self.gradients_computed:
             hear_gradients(whole, total)
@@ -145,11 +147,10 @@ class Backward:
                 ) from None
             raise UserCodeError("the backward pass") from error
 
-    def unscale(self) -> None:
+    def unscale(self, scaler: torch.amp.GradScaler) -> None:
         """Divide the gradients by the scale, once all of them are there."""
-        if self.scaler is not None:
-            for optimizer in self.optimizers:
-                self.scaler.unscale_(optimizer)
+        for optimizer in self.optimizers:
+            scaler.unscale_(optimizer)
 
 
 def _forward(pipeline: Pipeline, compute: Compute[T], parts: Parts) -> Callable[[Frames], T]:

@@ -84,7 +84,8 @@ class NanGuard(Listener):
     def gradients_computed(self, batch: Batch, total: torch.Tensor) -> None:
         if self.is_scaled:
             return
-        self._look_at_gradients()
+        for device, parameters in self.by_device.items():
+            self._look_at(device, [g for p in parameters if (g := p.grad) is not None])
         is_finite = True
         for found in self.found.values():
             if found.item():
@@ -100,12 +101,8 @@ class NanGuard(Listener):
             BatchNotFinite: One was not.
         """
 
-    def _look_at_gradients(self) -> None:
-        """Note on each device whether one of the gradients is not finite."""
-        for device, parameters in self.by_device.items():
-            self._look_at(device, [g for p in parameters if (g := p.grad) is not None])
-
     def _look_at(self, device: torch.device, gradients: list[torch.Tensor]) -> None:
+        """Note on the device whether one of the gradients is not finite."""
         found = self.found[device]
         if device not in self.odd:
             try:
@@ -133,7 +130,8 @@ class LateNanGuard(NanGuard):
 
     def gradients_computed(self, batch: Batch, total: torch.Tensor) -> None:
         if not self.is_scaled:
-            self._look_at_gradients()
+            for device, parameters in self.by_device.items():
+                self._look_at(device, [g for p in parameters if (g := p.grad) is not None])
         flags = [f.to(total.device, non_blocking=True) for f in self.found.values()]
         bad = sum(flags, start=(~total.isfinite()).float())
         host = torch.empty(bad.shape, dtype=bad.dtype, pin_memory=True)
