@@ -15,6 +15,7 @@ from torchassistant.cli import streams, working_directory
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_ERROR, status_of, warn
 from torchassistant.cli.signals import stopping_at_once
+from torchassistant.config import ReadConfig
 from torchassistant.data.child_processes import (
     end_with_parent,
     is_first_thread,
@@ -42,13 +43,13 @@ class _Run(NamedTuple):
     trace: Path
 
 
-def verify_resume(arguments: Namespace) -> int:
+def verify_resume(arguments: Namespace, config: ReadConfig) -> int:
     """Tell whether a run that is cut goes on to the same end, bit for bit."""
     with stopping_at_once(), tempfile.TemporaryDirectory(prefix="verify-resume-") as name:
         here = Path(name)
         whole, cut = (_Run(here / n / "session", here / n / "trace") for n in ("whole", "cut"))
         whole.session.parent.mkdir()
-        draft = Draft(arguments.config, arguments.settings, **allowed(arguments))
+        draft = Draft(config, **allowed(arguments))
         warn(draft.warnings)
         store(draft, whole.session)
         shutil.copytree(whole.session.parent, cut.session.parent)

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torchassistant.config import overrides as settings_of
 from torchassistant.config.aliases import in_our_words
@@ -30,6 +30,7 @@ __all__ = [
     "Diagnostics",
     "EvaluationSpec",
     "InferenceSpec",
+    "ReadConfig",
     "Spec",
     "as_data",
     "check_sources",
@@ -38,6 +39,7 @@ __all__ = [
     "lay_over",
     "load",
     "read",
+    "read_training",
     "settings_for",
     "spec_of",
     "validate",
@@ -133,6 +135,32 @@ def spec_of(
     return spec
 
 
+class ReadConfig(NamedTuple):
+    """A training config that was read once, and checked as far as it can be by itself.
+
+    Args:
+        diagnostics: Where things stand in it, and what is wrong with it.
+        spec: Its completed spec; None where it is past repair.
+    """
+
+    diagnostics: Diagnostics
+    spec: Spec | None
+
+
+def read_training(source: Source, settings: Sequence[str] = ()) -> ReadConfig:
+    """Read a training config, and find every problem that it alone can show.
+
+    Args:
+        source: The file, or the data.
+        settings: What is to be changed in it, each as ``PATH=VALUE``.
+
+    Raises:
+        ConfigError: It cannot be read at all, or is no object.
+    """
+    diagnostics = read(source, settings)
+    return ReadConfig(diagnostics, spec_of(diagnostics))
+
+
 def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
     """The completed spec of one whose gaps were filled.
 
@@ -151,8 +179,7 @@ def load(source: Source) -> Spec:
     Raises:
         ConfigError: With every problem that was found.
     """
-    diagnostics = read(source)
-    spec = spec_of(diagnostics)
+    diagnostics, spec = read_training(source)
     diagnostics.raise_if_any()
     assert spec is not None, "what is past repair has problems"
     return spec

@@ -16,10 +16,9 @@ from torchassistant.assembly import (
     missing_data,
 )
 from torchassistant.assembly.user_code import code_of
-from torchassistant.config import Diagnostics, Spec, completed, has_gaps, read
+from torchassistant.config import ReadConfig, Spec, completed, has_gaps, read_training
 from torchassistant.data.rng import derived, random_state, seeded
 from torchassistant.errors import ConfigError, Problem, SessionError, UserError, shown_path
-from torchassistant.session.checking import checked
 from torchassistant.session.durable_files import new_folder
 from torchassistant.session.environment import circumstances, created
 from torchassistant.session.lock import only_trainer
@@ -28,6 +27,7 @@ from torchassistant.session.preflight import Preflight, preflight
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.state import snapshot
+from torchassistant.session.survey import surveyed
 from torchassistant.session.wrong_folder import folder_for
 
 Config = str | Path | Mapping[str, Any]
@@ -37,8 +37,8 @@ class Draft:
     """A training config that is checked, and from which a session can be made.
 
     Args:
-        config: A config file, or the same as data.
-        settings: What is to be changed in it, each as ``PATH=VALUE``.
+        config: A config file, the same as data, or what was read of one.
+        settings: What is to be changed in a file or data, each as ``PATH=VALUE``.
         trust: Modules that it may name, beyond those that any config may.
         allow_download: Whether it may download, follow addresses and unpack what nobody pinned.
         allow_write: Folders that it may write into, beyond those that any config may.
@@ -54,7 +54,7 @@ class Draft:
 
     def __init__(
         self,
-        config: Config,
+        config: Config | ReadConfig,
         settings: Sequence[str] = (),
         trust: Sequence[str] = (),
         allow_download: bool = False,
@@ -63,8 +63,10 @@ class Draft:
     ) -> None:
         self.allowlist = Allowlist(trust, allow_download, allow_write)
         self.dry = dry
-        self.diagnostics: Diagnostics = read(config, settings)
-        self.spec: Spec = checked(self.diagnostics, self.allowlist)
+        if not isinstance(config, ReadConfig):
+            config = read_training(config, settings)
+        self.diagnostics = config.diagnostics
+        self.spec: Spec = surveyed(config.spec, config.diagnostics, self.allowlist)
         try:
             self.allowlist.writing.expect_session(self.spec.session_dir or "")
         except UserError as error:

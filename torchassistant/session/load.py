@@ -10,7 +10,6 @@ from torchassistant.assembly.user_code import code_of
 from torchassistant.config import spec_of
 from torchassistant.errors import ConfigError, SessionError
 from torchassistant.session import apply_changes, changes
-from torchassistant.session.checking import checked
 from torchassistant.session.checkpoints import LAST, Checkpoint, Unusable
 from torchassistant.session.environment import circumstances, same_versions
 from torchassistant.session.opening import open_session
@@ -18,6 +17,7 @@ from torchassistant.session.param_group_changes import Regrouping
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.state import progress_of, stored_definitions
+from torchassistant.session.survey import surveyed
 
 
 def load_session(
@@ -73,7 +73,7 @@ def _loaded(
     accept_changes: bool,
 ) -> Session:
     diagnostics = folder.read_spec(found, settings)
-    spec = checked(diagnostics, allowlist)
+    spec = surveyed(spec_of(diagnostics), diagnostics, allowlist)
     changed: list[changes.Change] = []
     before = None
     if settings:

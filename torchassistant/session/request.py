@@ -19,6 +19,7 @@ from torchassistant.config import (
     lay_over,
     read,
     settings_for,
+    spec_of,
 )
 from torchassistant.config import validate as validated
 from torchassistant.config.checks.scope import DEFINITIONS, PIPELINES
@@ -39,7 +40,6 @@ from torchassistant.errors import (
 )
 from torchassistant.session.allowed_differences import excuses, made_anew
 from torchassistant.session.changes import judged_code
-from torchassistant.session.checking import checked
 from torchassistant.session.checkpoints import Checkpoint, Unusable
 from torchassistant.session.environment import circumstances, same_versions
 from torchassistant.session.opening import open_session
@@ -48,6 +48,7 @@ from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.state import restore, stored_definitions
 from torchassistant.session.state_schema import stored_spec
 from torchassistant.session.stateful_parts import described
+from torchassistant.session.survey import surveyed
 
 Opened = TypeVar("Opened")
 Wish = TypeVar("Wish", EvaluationSpec, InferenceSpec)
@@ -173,7 +174,9 @@ class Request(Generic[Wish]):
             return needed_for(spec, keys)
 
         self.whole.problems[:0] = self.own.problems
-        return checked(self.whole, self.allowlist, looked_at, needed, scored)
+        spec = spec_of(self.whole, looked_at, scored)
+        keys = None if spec is None else needed(spec)
+        return surveyed(spec, self.whole, self.allowlist, keys)
 
     def _is_own(self, path: TreePath) -> bool:
         """Whether something of the whole config is written in the config at hand."""
