@@ -25,7 +25,7 @@ from torchassistant.data.child_processes import (
 from torchassistant.errors import say
 from torchassistant.lateimports import starting_processes
 from torchassistant.session import Draft, store
-from torchassistant.session.resume_check import different_state, first_difference, rehearse
+from torchassistant.session.resume_check import different_state, first_difference, train_traced
 
 _HINTS = {
     "column": "what the dataset, its transforms or its collator draw or keep has to come from the "
@@ -37,7 +37,7 @@ _HINTS = {
 
 
 class _Run(NamedTuple):
-    """One of the two runs: its session, and what it met."""
+    """One of the two runs: its session, and its trace."""
 
     session: Path
     trace: Path
@@ -115,7 +115,7 @@ def _in_process(run: _Run, until: int, allowed: dict[str, Any]) -> tuple[int, in
 
 
 def _status_of(code: int | None) -> int:
-    """The status of a process that has ended; where a signal did that, it is told."""
+    """The status of a process that has ended; where a signal did that, that is printed."""
     if code is None or code >= 0:
         return code or DONE
     name = signal.Signals(-code).name
@@ -140,7 +140,7 @@ def _train(
     streams.prepare()
 
     def train() -> int:
-        sender.send(rehearse(run.session, until, run.trace, allowed))  # type: ignore[attr-defined]
+        sender.send(train_traced(run.session, until, run.trace, allowed))  # type: ignore[attr-defined]
         return DONE
 
     sys.exit(status_of(train))

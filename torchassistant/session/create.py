@@ -7,26 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchassistant.assembly import (
-    Allowlist,
-    FittedArtifacts,
-    build_pipelines,
-    build_stages,
-    fill,
-    missing_data,
-)
+from torchassistant.assembly import Allowlist, FittedArtifacts, fill, missing_data
 from torchassistant.assembly.user_code import code_of
 from torchassistant.config import ReadConfig, Spec, completed, has_gaps, read_training
-from torchassistant.data.rng import derived, random_state, seeded
 from torchassistant.errors import ConfigError, Problem, SessionError, UserError, shown_path
+from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.durable_files import new_folder
-from torchassistant.session.environment import circumstances, created
 from torchassistant.session.lock import only_trainer
-from torchassistant.session.opening import open_session
 from torchassistant.session.preflight import Preflight, preflight
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import SessionFolder
-from torchassistant.session.state import snapshot
 from torchassistant.session.survey import surveyed
 from torchassistant.session.wrong_folder import folder_for
 
@@ -97,7 +87,7 @@ class Draft:
             raise ConfigError('the key "session_dir" is missing')
         return SessionFolder(found)
 
-    def build(self, path: Path) -> tuple[Session, FittedArtifacts]:
+    def build(self, path: Path) -> Session:
         """Build everything, fit what is to be fitted, and draw the splits.
 
         Args:
@@ -105,13 +95,9 @@ class Draft:
         """
         if self.spec.seed is None:
             self.spec.seed = secrets.randbits(48)
-        fitted = FittedArtifacts()
-        session = open_session(
-            path, self.spec, self.diagnostics.place_of, fitted, self.allowlist, dry=self.dry
-        )
-        build_pipelines(session.builder)
-        build_stages(session.builder)
-        return session, fitted
+        place_of, code = self.diagnostics.place_of, code_of(self.spec, self.allowlist)
+        plan = BuildPlan(self.spec, place_of, FittedArtifacts(), self.allowlist, dry=self.dry)
+        return Session(SessionFolder(path), plan, code)
 
     def preflight(self) -> Preflight:
         """Build everything and run one batch of every pipeline; nothing is written if it is dry.
@@ -122,7 +108,7 @@ class Draft:
         """
         if self.missing:
             raise ConfigError(*self.missing)
-        session, _ = self.build(Path(self.spec.session_dir or "session"))
+        session = self.build(Path(self.spec.session_dir or "session"))
         report = preflight(session)
         report.warnings[:0] = session.builder.maker.warnings
         return report
@@ -196,19 +182,10 @@ def _stored(
     draft: Draft, path: Path, with_preflight: bool, replaces: bool = False
 ) -> tuple[Session, Preflight | None]:
     draft.spec.session_dir = shown_path(path)
-    session, fitted = draft.build(path)
+    session = draft.build(path)
     report = preflight(session) if with_preflight else None
-    session.code = code_of(draft.spec, draft.allowlist)
     with new_folder(path, replaces) as aside:
-        folder = SessionFolder(aside)
-        fixed = folder.create(draft.spec, fitted, created(session.seed, session.device))
-        with seeded(derived(session.seed, "training")):
-            here = circumstances(session.device)
-            contents = snapshot(session, session.progress, random_state(), here)
-        described = session.record(contents)
-        folder.checkpoints.save(0, contents, {**fixed, **described})
-        # What cannot be put back must not become a session.
-        session.restore(folder.sound())
+        session.create(SessionFolder(aside))
     return session, report
 
 
