@@ -18,12 +18,15 @@ from stopping import Stopping, cut
 from toy_config import Command, Config, toy_config
 
 from torchassistant import create_session, load_session
+from torchassistant.config import load
 from torchassistant.errors import NotSaved, SessionError
 from torchassistant.session import Session, evaluate_config
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoint_retention import Best, prune
+from torchassistant.session.checkpoint_selection import CheckpointSelector
+from torchassistant.session.checkpoint_storage import Checkpoint, CheckpointStorage, order_of
 from torchassistant.session.local_checkpoints import LocalCheckpoints
-from torchassistant.session.manifest import verified_manifest
+from torchassistant.session.manifest import Manifest, verified_manifest
 from torchassistant.training import Reporter
 
 
@@ -171,6 +174,59 @@ def test_more_than_nine_states_at_one_step(tmp_path: Path) -> None:
     for _ in range(12):
         folder.save(1, CheckpointBundle(), {})
     assert folder.names()[-2:] == ["0000000001-10", "0000000001-11"]
+
+
+# Another storage
+
+
+class InMemory(CheckpointStorage):
+    """Checkpoints that are names and scores, and nothing on any disk."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, dict[str, float]] = {}
+        self.damaged: set[str] = set()
+
+    def names(self) -> list[str]:
+        return sorted(self.stored, key=order_of)
+
+    def save(
+        self, step: int, bundle: Any, session: Any, scores: Any = None, logs: Any = None
+    ) -> str:
+        self.stored[f"{step:010d}"] = dict(scores or {})
+        return f"{step:010d}"
+
+    def verified(self, name: str, with_history: bool = True) -> Checkpoint:
+        if name in self.damaged:
+            raise SessionError(f"{name} is damaged")
+        return Checkpoint(Path(name), Manifest({}, {}), load(toy_config()))
+
+    def scores(self, name: str) -> dict[str, float]:
+        return self.stored[name]
+
+    def has(self, name: str) -> bool:
+        return name in self.stored
+
+    def remove(self, name: str) -> None:
+        del self.stored[name]
+
+    def clear_unfinished(self) -> None:
+        pass
+
+
+def test_a_storage_may_be_another(capsys: pytest.CaptureFixture[str]) -> None:
+    """What chooses and removes knows the interface only."""
+    storage, best = InMemory(), Best("loss", "min", 1)
+    for step, loss in enumerate([3.0, 1.0, 2.0, 4.0], start=1):
+        newest = storage.save(step, CheckpointBundle(), {}, {"loss": loss})
+        prune(storage, newest, 2, best)
+    assert [order_of(name)[0] for name in storage.names()] == [2, 3, 4]
+    checkpoints = CheckpointSelector(storage, "memory")
+    known = checkpoints.newest()
+    assert checkpoints.newest(known) is known
+    assert checkpoints.chosen("best", best).name == "0000000002"
+    storage.damaged.add("0000000004")
+    assert checkpoints.newest().name == "0000000003"
+    assert "going on from checkpoint 0000000003" in capsys.readouterr().err
 
 
 # The best

@@ -1,7 +1,8 @@
 """Where the checkpoints of a session are stored: one interface, whatever stands behind it.
 
-Behind it is a folder on this machine (``local_checkpoints.py``). Who trains, restores, chooses and
-removes knows this file only, so that several processes may each store a part some day.
+Behind it is a folder on this machine (``local_checkpoints.py``). What saves, chooses, restores and
+removes knows this file only: where several processes each store a part of a state, that is another
+implementation of the interface, and more files of one checkpoint are more in its bundle.
 """
 
 from __future__ import annotations

@@ -185,7 +185,7 @@ def _stored(
     session = draft.build(path)
     report = preflight(session) if with_preflight else None
     with new_folder(path, replaces) as aside:
-        session.create(SessionFolder(aside))
+        session.write_new(SessionFolder(aside))
     return session, report
 
 

@@ -140,7 +140,7 @@ class Session(Parts):
         """The rows of all stages as a pandas DataFrame, with a column ``stage``."""
         return self.rows.table(len(self.spec.train.stages))
 
-    def create(self, folder: SessionFolder) -> None:
+    def write_new(self, folder: SessionFolder) -> None:
         """Write a new session, and read it back: what cannot be put back must not become one.
 
         Args:
