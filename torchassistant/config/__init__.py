@@ -17,7 +17,7 @@ from torchassistant.config.defaults import complete
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.merge import lay_over
 from torchassistant.config.missing_parts import check_gaps, has_gaps
-from torchassistant.config.reader import Text, read_file
+from torchassistant.config.reader import Text, read_file, scan
 from torchassistant.config.spec import Block, EvaluationSpec, InferenceSpec, Spec
 from torchassistant.config.tree import Path as TreePath
 from torchassistant.config.tree import as_tree, set_aside
@@ -40,12 +40,13 @@ __all__ = [
     "load",
     "read",
     "read_training",
+    "scan",
     "settings_for",
     "spec_of",
     "validate",
 ]
 
-Source = str | Path | Mapping[str, Any]
+Source = str | Path | Text | Mapping[str, Any]
 
 
 def read(
@@ -57,7 +58,7 @@ def read(
     """Read a config, from a file or from data that was made in Python.
 
     Args:
-        source: The file, or the data.
+        source: The file, what :func:`scan` made of its text, or the data.
         settings: What is to be changed in it, each as ``PATH=VALUE``.
         block: What kind of config it is.
         variables: Whether ``${name}`` stands for a variable in its strings.
@@ -69,10 +70,14 @@ def read(
         ConfigError: It cannot be read at all, or is no object.
     """
     from_data = isinstance(source, Mapping)
-    if not isinstance(source, Mapping):
+    if isinstance(source, Text):
+        text = source
+    elif isinstance(source, Mapping):
+        text = Text(as_tree(source), [])
+    else:
         expect_file(Path(source))
-    text = Text(as_tree(source), []) if isinstance(source, Mapping) else read_file(source)
-    diagnostics = Diagnostics(text.tree, "" if from_data else str(source))
+        text = read_file(source)
+    diagnostics = Diagnostics(text.tree, text.file)
     diagnostics.problems += text.problems
     if not isinstance(text.tree, dict):
         if not diagnostics.problems:

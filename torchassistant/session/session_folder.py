@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from torchassistant.assembly import FittedArtifacts
-from torchassistant.config import Diagnostics, Spec, as_data, read
+from torchassistant.config import Diagnostics, Spec, as_data, read, scan
 from torchassistant.config.reader import MAX_BYTES
 from torchassistant.errors import SessionError, listing, say, shown_path
 from torchassistant.files import Unsound
@@ -186,8 +186,10 @@ class SessionFolder:
         """
         text = checkpoint.manifest.text(SPEC)
         is_shown = len(text) <= MAX_BYTES and holds(self.spec, text)
+        # What counts is the text that was verified; the file beside only has the places in it.
+        place = shown_path(self.spec)
+        source = scan(text.decode(), place) if is_shown else stored_spec(checkpoint.manifest)
         # Variables are put in already; a "${" that is left is text.
-        source = shown_path(self.spec) if is_shown else stored_spec(checkpoint.manifest)
         return read(source, settings, variables=False)
 
     def logs(self, checkpoint: Checkpoint) -> Logs:
