@@ -26,9 +26,10 @@ print(status, "torch" in sys.modules)
 """
 
 
-def checked(config: Path) -> subprocess.CompletedProcess[str]:
+def checked(config: Path, piped: str | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, str(config)],
+        input=piped,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -53,6 +54,20 @@ def test_with_a_mistake_in_a_name_both_are_told(tmp_path: Path) -> None:
     assert done.stdout == "2 True\n"
     assert 'unknown key "sed"' in done.stderr
     assert '"CrossEntropyLos" is not found' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "printed"),
+    [
+        ("{", '{ "sed": 1,', "2 False\n"),
+        ("CrossEntropyLoss", "CrossEntropyLos", "2 True\n"),
+        ("{", "{", "/dev/stdin: no problem found\n0 True\n"),
+    ],
+)
+def test_what_comes_through_a_pipe_is_read_once(before: str, after: str, printed: str) -> None:
+    text = EXAMPLES[0].read_text(encoding="utf-8").replace(before, after, 1)
+    done = checked(Path("/dev/stdin"), piped=text)
+    assert done.stdout == printed, done.stderr
 
 
 def objects_of(tree: Any) -> list[dict[str, Any]]:

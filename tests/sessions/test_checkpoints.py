@@ -18,11 +18,15 @@ from stopping import Stopping, cut
 from toy_config import Command, Config, toy_config
 
 from torchassistant import create_session, load_session
+from torchassistant.config import load
 from torchassistant.errors import NotSaved, SessionError
 from torchassistant.session import Session, evaluate_config
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.checkpoints import Best, Checkpoints
-from torchassistant.session.manifest import sealed
+from torchassistant.session.checkpoint_retention import Best, prune
+from torchassistant.session.checkpoint_selection import CheckpointSelector
+from torchassistant.session.checkpoint_storage import Checkpoint, CheckpointStorage, order_of
+from torchassistant.session.local_checkpoints import LocalCheckpoints
+from torchassistant.session.manifest import Manifest, verified_manifest
 from torchassistant.training import Reporter
 
 
@@ -33,12 +37,12 @@ def made(folder: Path, checkpoints: Config | None = None, config: Config | None 
 
 
 def names(session: Path) -> list[str]:
-    return Checkpoints(session / "checkpoints").names()
+    return LocalCheckpoints(session / "checkpoints").names()
 
 
-def empty(session: Path) -> Checkpoints:
+def empty(session: Path) -> LocalCheckpoints:
     (session / "checkpoints").mkdir()
-    return Checkpoints(session / "checkpoints")
+    return LocalCheckpoints(session / "checkpoints")
 
 
 def steps(session: Path) -> list[int]:
@@ -139,22 +143,24 @@ def test_a_second_state_at_one_step(tmp_path: Path) -> None:
     assert "0000000004" in found or "0000000004-1" in found
     assert found[-1] == "0000000012-1"
     for name in found:
-        sealed(session.path / "checkpoints" / name)
+        verified_manifest(session.path / "checkpoints" / name)
     again = load_session(tmp_path / "run")
     assert again.finished
     assert len(again.history) == 3
 
 
 def test_of_two_states_at_one_step_the_later_counts(tmp_path: Path) -> None:
-    folder = made(tmp_path / "run").folder.checkpoints
+    session = made(tmp_path / "run")
+    storage, checkpoints = session.folder.storage, session.folder.checkpoints
+    folder = session.path / "checkpoints"
     for number in (1, 2):
-        shutil.copytree(folder.folder / "0000000000", folder.folder / f"0000000000-{number}")
-    assert folder.names() == ["0000000000", "0000000000-1", "0000000000-2"]
-    assert folder.newest_sound().path.name == "0000000000-2"
-    assert folder.chosen("0", None).path.name == "0000000000-2"
-    assert folder.chosen("0000000000-1", None).path.name == "0000000000-1"
-    folder.prune("0000000000-2", 3, Best("loss", "min", 1))
-    assert folder.names() == ["0000000000-2"]
+        shutil.copytree(folder / "0000000000", folder / f"0000000000-{number}")
+    assert storage.names() == ["0000000000", "0000000000-1", "0000000000-2"]
+    assert checkpoints.newest().name == "0000000000-2"
+    assert checkpoints.chosen("0", None).name == "0000000000-2"
+    assert checkpoints.chosen("0000000000-1", None).name == "0000000000-1"
+    prune(storage, "0000000000-2", 3, Best("loss", "min", 1))
+    assert storage.names() == ["0000000000-2"]
 
 
 @pytest.mark.parametrize("which", ["²", "9" * 5000, "-1", "", "0x0", "../0000000000"])
@@ -170,16 +176,69 @@ def test_more_than_nine_states_at_one_step(tmp_path: Path) -> None:
     assert folder.names()[-2:] == ["0000000001-10", "0000000001-11"]
 
 
+# Another storage
+
+
+class InMemory(CheckpointStorage):
+    """Checkpoints that are names and scores, and nothing on any disk."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, dict[str, float]] = {}
+        self.damaged: set[str] = set()
+
+    def names(self) -> list[str]:
+        return sorted(self.stored, key=order_of)
+
+    def save(
+        self, step: int, bundle: Any, session: Any, scores: Any = None, logs: Any = None
+    ) -> str:
+        self.stored[f"{step:010d}"] = dict(scores or {})
+        return f"{step:010d}"
+
+    def verified(self, name: str, with_history: bool = True) -> Checkpoint:
+        if name in self.damaged:
+            raise SessionError(f"{name} is damaged")
+        return Checkpoint(Path(name), Manifest({}, {}), load(toy_config()))
+
+    def scores(self, name: str) -> dict[str, float]:
+        return self.stored[name]
+
+    def has(self, name: str) -> bool:
+        return name in self.stored
+
+    def remove(self, name: str) -> None:
+        del self.stored[name]
+
+    def clear_unfinished(self) -> None:
+        pass
+
+
+def test_a_storage_may_be_another(capsys: pytest.CaptureFixture[str]) -> None:
+    """What chooses and removes knows the interface only."""
+    storage, best = InMemory(), Best("loss", "min", 1)
+    for step, loss in enumerate([3.0, 1.0, 2.0, 4.0], start=1):
+        newest = storage.save(step, CheckpointBundle(), {}, {"loss": loss})
+        prune(storage, newest, 2, best)
+    assert [order_of(name)[0] for name in storage.names()] == [2, 3, 4]
+    checkpoints = CheckpointSelector(storage, "memory")
+    known = checkpoints.newest()
+    assert checkpoints.newest(known) is known
+    assert checkpoints.chosen("best", best).name == "0000000002"
+    storage.damaged.add("0000000004")
+    assert checkpoints.newest().name == "0000000003"
+    assert "going on from checkpoint 0000000003" in capsys.readouterr().err
+
+
 # The best
 
 
-def scored(folder: Path, scores: list[float], best: Best, keep_last: int = 1) -> Checkpoints:
-    """Checkpoints at the steps 1, 2, …, each pruned as the keeper does it."""
+def scored(folder: Path, scores: list[float], best: Best, keep_last: int = 1) -> LocalCheckpoints:
+    """Checkpoints at the steps 1, 2, …, each pruned as the manager does it."""
     checkpoints = empty(folder)
     for step, score in enumerate(scores, start=1):
         finite = {"loss": score} if math.isfinite(score) else {}
         newest = checkpoints.save(step, CheckpointBundle(), {}, finite)
-        checkpoints.prune(newest, keep_last, best)
+        prune(checkpoints, newest, keep_last, best)
     return checkpoints
 
 
@@ -329,7 +388,7 @@ def test_a_damaged_newest_one_never_costs_the_sound_one(
     for iterations in (1, 1, 1):
         cut(session, iterations)
         session = load_session(tmp_path / "run")
-        sealed(session.folder.checkpoints.newest_sound().path)
+        verified_manifest(session.folder.checkpoints.newest().path)
     assert session.progress.step == 9
     session.train()
     assert same(session, plain)
@@ -380,7 +439,7 @@ def not_saved(session: Session) -> str:
 
 def all_sound(session: Path) -> None:
     for name in names(session):
-        sealed(session / "checkpoints" / name)
+        verified_manifest(session / "checkpoints" / name)
 
 
 @pytest.mark.parametrize("name", ["fsync", "rename"])

@@ -20,7 +20,7 @@ from torchassistant.session.durable_files import (
     replace_file,
     write_tensors,
 )
-from torchassistant.session.manifest import Damaged, of_text, sealed, write_manifest
+from torchassistant.session.manifest import Damaged, of_text, verified_manifest, write_manifest
 
 
 def test_links_are_named_by_their_own_names(
@@ -81,12 +81,12 @@ def checkpoint(tmp_path: Path) -> Path:
 
 def wrong_with(folder: Path) -> str:
     with pytest.raises(Damaged) as caught:
-        sealed(folder)
+        verified_manifest(folder)
     return str(caught.value)
 
 
 def test_a_manifest_says_what_was_written(checkpoint: Path) -> None:
-    manifest = sealed(checkpoint)
+    manifest = verified_manifest(checkpoint)
     assert sorted(manifest.files) == ["models/net.safetensors", "state.json"]
     assert manifest.text("spec.json") == b"{}\n"
     assert manifest.scores == {"loss": 0.5}
@@ -121,7 +121,7 @@ def test_no_bit_of_a_manifest_may_change(checkpoint: Path) -> None:
         path.write_bytes(flipped)
         assert "manifest.json" in wrong_with(checkpoint)
     path.write_bytes(whole)
-    sealed(checkpoint)
+    verified_manifest(checkpoint)
 
 
 def test_a_file_goes_on_where_it_should(tmp_path: Path) -> None:

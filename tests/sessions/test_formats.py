@@ -17,7 +17,7 @@ import torchassistant
 from torchassistant.config.groups import GROUPS, ID_WORDS
 from torchassistant.errors import Interrupted, SessionError
 from torchassistant.session.checkpoint_bundle import read_state
-from torchassistant.session.checkpoints import Checkpoint
+from torchassistant.session.checkpoint_storage import Checkpoint
 from torchassistant.session.formats import upgraded
 from torchassistant.session.manifest import FORMAT
 from torchassistant.session.state import snapshot

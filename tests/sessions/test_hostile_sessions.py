@@ -23,7 +23,7 @@ from toy_config import ROOT, Config, environment, toy_config
 from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError, SessionError, UserError
 from torchassistant.session import evaluate_config, infer_config
-from torchassistant.session.checkpoints import Checkpoints
+from torchassistant.session.local_checkpoints import LocalCheckpoints
 from torchassistant.training import Reporter
 
 NEWEST, OLDER = "0000000006", "0000000004-1"
@@ -80,7 +80,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     session = create_session(config(), folder, preflight=False)
     with pytest.raises(Enough):
         session.train(After(7))
-    assert session.folder.checkpoints.names()[-2:] == [OLDER, NEWEST]
+    assert session.folder.storage.names()[-2:] == [OLDER, NEWEST]
     return folder
 
 
@@ -374,7 +374,7 @@ def test_what_does_not_fit_does_not_begin_the_run_anew(made: Path, tmp_path: Pat
     session = create_session(config(), tmp_path / "run", preflight=False)
     with pytest.raises(Enough):
         session.train(After(3))
-    *_, first, newest = session.folder.checkpoints.names()
+    *_, first, newest = session.folder.storage.names()
     assert first == "0000000000"
     MALFORMED["another shape"](tmp_path / "run" / "checkpoints" / newest)
     with pytest.raises(SessionError, match=newest):
@@ -442,7 +442,7 @@ def test_an_empty_history_of_a_stage_that_is_to_come(tmp_path: Path) -> None:
     session = create_session(whole, tmp_path / "run", preflight=False)
     with pytest.raises(Enough):
         session.train(After(1))
-    newest = session.folder.checkpoints.folder / session.folder.checkpoints.names()[-1]
+    newest = session.path / "checkpoints" / session.folder.storage.names()[-1]
     (tmp_path / "run" / "metrics" / "1.csv").touch()
     manifest(lambda m: m["logs"].update({"metrics/1.csv": fingerprint(b"")}))(newest)
     loaded, _ = told_by(lambda: load_session(tmp_path / "run"))
@@ -651,7 +651,7 @@ def test_many_damaged_checkpoints(run: Path) -> None:
 def test_names_of_checkpoints_are_ascii(tmp_path: Path) -> None:
     (tmp_path / ("\u0660" * 9 + "\u0665")).mkdir()
     (tmp_path / "0000000005").mkdir()
-    assert Checkpoints(tmp_path).names() == ["0000000005"]
+    assert LocalCheckpoints(tmp_path).names() == ["0000000005"]
 
 
 # The commands

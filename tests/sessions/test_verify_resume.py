@@ -19,7 +19,12 @@ from toy_config import Command, toy_config, write
 
 from torchassistant import create_session
 from torchassistant.cli.arguments import parser_of
-from torchassistant.session.resume_check import _digest, different_state, first_difference, rehearse
+from torchassistant.session.resume_check import (
+    _digest,
+    different_state,
+    first_difference,
+    train_traced,
+)
 
 
 def verified(command: Command, tmp_path: Path, *options: str, **changes: Any) -> Any:
@@ -174,7 +179,7 @@ def test_noise_of_the_system(tmp_path: Path) -> None:
     create_session(config, tmp_path / "one", preflight=False)
     shutil.copytree(tmp_path / "one", tmp_path / "other")
     for name in ("one", "other"):
-        rehearse(tmp_path / name, 2, tmp_path / f"trace of {name}", {"trust": ["unrepeatable"]})
+        train_traced(tmp_path / name, 2, tmp_path / f"trace of {name}", {"trust": ["unrepeatable"]})
     found = first_difference(tmp_path / "trace of one", tmp_path / "trace of other")
     assert found is not None
     assert found.startswith("iteration 1: the column 2 of the batch that the loader factory")
@@ -186,7 +191,7 @@ def rehearsed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A session of six iterations, and what it met."""
     folder = tmp_path_factory.mktemp("rehearsed")
     create_session(toy_config(), folder / "session", preflight=False)
-    assert rehearse(folder / "session", 6, folder / "trace", {}) == (6, 1)
+    assert train_traced(folder / "session", 6, folder / "trace", {}) == (6, 1)
     return folder
 
 
@@ -197,7 +202,7 @@ def test_a_run_is_like_itself(rehearsed: Path) -> None:
 
 def test_a_run_may_be_shorter_than_asked_for(tmp_path: Path) -> None:
     create_session(toy_config(), tmp_path / "session", preflight=False)
-    assert rehearse(tmp_path / "session", 50, tmp_path / "trace", {}) == (12, 3)
+    assert train_traced(tmp_path / "session", 50, tmp_path / "trace", {}) == (12, 3)
 
 
 def test_every_batch_and_every_loss_is_compared(rehearsed: Path, tmp_path: Path) -> None:

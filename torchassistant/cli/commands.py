@@ -14,7 +14,7 @@ from torchassistant.cli.progress_bar import reporter_for
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output
 from torchassistant.cli.tables import preflight_lines
-from torchassistant.config import as_data
+from torchassistant.config import ReadConfig, as_data
 from torchassistant.errors import SessionError, escaped_in_json, in_one_line, say, shown_path
 from torchassistant.session import (
     Draft,
@@ -30,10 +30,10 @@ from torchassistant.session import (
 )
 
 
-def init(arguments: Namespace) -> int:
+def init(arguments: Namespace, config: ReadConfig) -> int:
     """Create a session."""
     with stopping_at_once():
-        draft = Draft(arguments.config, arguments.settings, **allowed(arguments))
+        draft = Draft(config, **allowed(arguments))
         warn(draft.warnings)
         replace = asked_name(draft) if arguments.replace == "" else arguments.replace
         session, report = store(draft, with_preflight=arguments.preflight, replace=replace)
@@ -69,10 +69,10 @@ def asked_name(draft: Draft) -> str:
     return sys.stdin.readline().strip()
 
 
-def check(arguments: Namespace) -> int:
+def check(arguments: Namespace, config: ReadConfig) -> int:
     """Find what is wrong with a config."""
     with stopping_at_once():
-        draft = Draft(arguments.config, arguments.settings, **allowed(arguments), dry=True)
+        draft = Draft(config, **allowed(arguments), dry=True)
         warn([*draft.warnings, *([] if arguments.preflight else draft.missing)])
         report = draft.preflight() if arguments.preflight else None
     if arguments.complete:

@@ -36,11 +36,11 @@ def status_of(run: Callable[[], int]) -> int:
         deliver()
         return status
     except UserError as error:
-        _tell(error.problems)
+        _say_problems(error.problems)
         warn(error.warnings)
         return USER_ERROR
     except UserCodeError as error:
-        _tell(error.problems)
+        _say_problems(error.problems)
         tell_raised(error)
         return USER_CODE
     except NotSaved as error:
@@ -111,7 +111,7 @@ def warn(warnings: Iterable[Problem]) -> None:
         _say_problem("warning", warning)
 
 
-def _tell(problems: list[Problem]) -> None:
+def _say_problems(problems: list[Problem]) -> None:
     for problem in problems[:MOST_SHOWN]:
         _say_problem("error", problem)
     if len(problems) > MOST_SHOWN:

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torchassistant.cli import save_signal, streams, working_directory
 from torchassistant.cli.arguments import SUMMARIES, parser_of, whole_parser
 from torchassistant.cli.exit_status import DONE, status_of
 from torchassistant.cli.scratch_folders import leaving_no_trace
+
+if TYPE_CHECKING:
+    from torchassistant.config import ReadConfig
 
 
 def main(argv: list[str], prog: str = "torchassistant") -> int:
@@ -39,15 +42,19 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
         save_signal.stop_listening()
 
 
-def _refuse_early(arguments: Any) -> None:
-    """Tell what is wrong before the engine takes its seconds to be imported, where that is all."""
-    from torchassistant.config import read, spec_of
+def _read_early(arguments: Any) -> ReadConfig:
+    """The config of a command, read before the engine takes its seconds to be imported.
+
+    Raises:
+        ConfigError: Something is wrong with it, and the engine would find nothing else.
+    """
+    from torchassistant.config import read_training
     from torchassistant.config.static_check import all_certain
 
-    diagnostics = read(arguments.config, arguments.settings)
-    spec = spec_of(diagnostics)
-    if diagnostics.problems and (spec is None or all_certain(spec)):
-        diagnostics.raise_if_any()
+    config = read_training(arguments.config, arguments.settings)
+    if config.diagnostics.problems and (config.spec is None or all_certain(config.spec)):
+        config.diagnostics.raise_if_any()
+    return config
 
 
 def main_console() -> int:
@@ -70,18 +77,19 @@ def _run(command: str, arguments: Any) -> int:
 
 def _run_engine(command: str, arguments: Any) -> int:
     """The same for all that need the engine; only now is it imported."""
-    # What comes through a pipe can be read once.
-    is_pipe = Path(getattr(arguments, "config", "")).is_fifo()
-    if command in ("init", "check", "verify-resume") and not is_pipe:
-        _refuse_early(arguments)
+    config = _read_early(arguments) if command in ("init", "check", "verify-resume") else None
     from torchassistant.cli import commands, verify_resume
 
-    run: dict[str, Callable[[Any], int]] = {
-        "init": commands.init,
+    if config is not None:
+        of_config: dict[str, Callable[[Any, ReadConfig], int]] = {
+            "init": commands.init,
+            "check": commands.check,
+            "verify-resume": verify_resume.verify_resume,
+        }
+        return of_config[command](arguments, config)
+    of_session: dict[str, Callable[[Any], int]] = {
         "train": commands.train,
         "evaluate": commands.evaluate,
         "infer": commands.infer,
-        "check": commands.check,
-        "verify-resume": verify_resume.verify_resume,
     }
-    return run[command](arguments)
+    return of_session[command](arguments)

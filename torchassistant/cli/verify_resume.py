@@ -15,6 +15,7 @@ from torchassistant.cli import streams, working_directory
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_ERROR, status_of, warn
 from torchassistant.cli.signals import stopping_at_once
+from torchassistant.config import ReadConfig
 from torchassistant.data.child_processes import (
     end_with_parent,
     is_first_thread,
@@ -24,7 +25,7 @@ from torchassistant.data.child_processes import (
 from torchassistant.errors import say
 from torchassistant.lateimports import starting_processes
 from torchassistant.session import Draft, store
-from torchassistant.session.resume_check import different_state, first_difference, rehearse
+from torchassistant.session.resume_check import different_state, first_difference, train_traced
 
 _HINTS = {
     "column": "what the dataset, its transforms or its collator draw or keep has to come from the "
@@ -36,19 +37,19 @@ _HINTS = {
 
 
 class _Run(NamedTuple):
-    """One of the two runs: its session, and what it met."""
+    """One of the two runs: its session, and its trace."""
 
     session: Path
     trace: Path
 
 
-def verify_resume(arguments: Namespace) -> int:
+def verify_resume(arguments: Namespace, config: ReadConfig) -> int:
     """Tell whether a run that is cut goes on to the same end, bit for bit."""
     with stopping_at_once(), tempfile.TemporaryDirectory(prefix="verify-resume-") as name:
         here = Path(name)
         whole, cut = (_Run(here / n / "session", here / n / "trace") for n in ("whole", "cut"))
         whole.session.parent.mkdir()
-        draft = Draft(arguments.config, arguments.settings, **allowed(arguments))
+        draft = Draft(config, **allowed(arguments))
         warn(draft.warnings)
         store(draft, whole.session)
         shutil.copytree(whole.session.parent, cut.session.parent)
@@ -114,7 +115,7 @@ def _in_process(run: _Run, until: int, allowed: dict[str, Any]) -> tuple[int, in
 
 
 def _status_of(code: int | None) -> int:
-    """The status of a process that has ended; where a signal did that, it is told."""
+    """The status of a process that has ended; where a signal did that, that is printed."""
     if code is None or code >= 0:
         return code or DONE
     name = signal.Signals(-code).name
@@ -139,7 +140,7 @@ def _train(
     streams.prepare()
 
     def train() -> int:
-        sender.send(rehearse(run.session, until, run.trace, allowed))  # type: ignore[attr-defined]
+        sender.send(train_traced(run.session, until, run.trace, allowed))  # type: ignore[attr-defined]
         return DONE
 
     sys.exit(status_of(train))

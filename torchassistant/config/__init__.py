@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torchassistant.config import overrides as settings_of
 from torchassistant.config.aliases import in_our_words, later_keys
@@ -18,7 +18,7 @@ from torchassistant.config.defaults import complete
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.merge import lay_over
 from torchassistant.config.missing_parts import check_gaps, has_gaps
-from torchassistant.config.reader import Text, read_file
+from torchassistant.config.reader import Text, read_file, scan
 from torchassistant.config.spec import EvaluationSpec, InferenceSpec, Spec
 from torchassistant.config.tree import Path as TreePath
 from torchassistant.config.tree import as_tree, set_aside
@@ -31,6 +31,7 @@ __all__ = [
     "Diagnostics",
     "EvaluationSpec",
     "InferenceSpec",
+    "ReadConfig",
     "Spec",
     "as_data",
     "check_sources",
@@ -39,12 +40,14 @@ __all__ = [
     "lay_over",
     "load",
     "read",
+    "read_training",
+    "scan",
     "settings_for",
     "spec_of",
     "validate",
 ]
 
-Source = str | Path | Mapping[str, Any]
+Source = str | Path | Text | Mapping[str, Any]
 
 
 def read(
@@ -56,7 +59,7 @@ def read(
     """Read a config, from a file or from data that was made in Python.
 
     Args:
-        source: The file, or the data.
+        source: The file, what :func:`scan` made of its text, or the data.
         settings: What is to be changed in it, each as ``PATH=VALUE``.
         block: What kind of config it is.
         variables: Whether ``${name}`` stands for a variable in its strings.
@@ -68,10 +71,14 @@ def read(
         ConfigError: It cannot be read at all, or is no object.
     """
     from_data = isinstance(source, Mapping)
-    if not isinstance(source, Mapping):
+    if isinstance(source, Text):
+        text = source
+    elif isinstance(source, Mapping):
+        text = Text(as_tree(source), [])
+    else:
         expect_file(Path(source))
-    text = Text(as_tree(source), []) if isinstance(source, Mapping) else read_file(source)
-    diagnostics = Diagnostics(text.tree, "" if from_data else str(source))
+        text = read_file(source)
+    diagnostics = Diagnostics(text.tree, text.file)
     diagnostics.problems += text.problems
     if not isinstance(text.tree, dict):
         if not diagnostics.problems:
@@ -136,6 +143,32 @@ def spec_of(
     return spec
 
 
+class ReadConfig(NamedTuple):
+    """A training config that was read once, and checked as far as it can be by itself.
+
+    Args:
+        diagnostics: Where things stand in it, and what is wrong with it.
+        spec: Its completed spec; None where it is past repair.
+    """
+
+    diagnostics: Diagnostics
+    spec: Spec | None
+
+
+def read_training(source: Source, settings: Sequence[str] = ()) -> ReadConfig:
+    """Read a training config, and find every problem that it alone can show.
+
+    Args:
+        source: The file, or the data.
+        settings: What is to be changed in it, each as ``PATH=VALUE``.
+
+    Raises:
+        ConfigError: It cannot be read at all, or is no object.
+    """
+    diagnostics = read(source, settings)
+    return ReadConfig(diagnostics, spec_of(diagnostics))
+
+
 def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
     """The completed spec of one whose gaps were filled.
 
@@ -154,8 +187,7 @@ def load(source: Source) -> Spec:
     Raises:
         ConfigError: With every problem that was found.
     """
-    diagnostics = read(source)
-    spec = spec_of(diagnostics)
+    diagnostics, spec = read_training(source)
     diagnostics.raise_if_any()
     assert spec is not None, "what is past repair has problems"
     return spec

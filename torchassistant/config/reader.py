@@ -38,10 +38,12 @@ class Text(NamedTuple):
         tree: The config; values that cannot be read are ``UNREADABLE`` in it. None where reading
             had to end early.
         problems: What is wrong with the text, in file order.
+        file: The file that it stands in.
     """
 
     tree: Any
     problems: list[Problem]
+    file: str = ""
 
 
 def read_file(path: str | Path) -> Text:
@@ -137,7 +139,7 @@ class _Reader:
                 self.note("nothing may follow the end of the config", end)
         except _Stop:
             value = None
-        return Text(value, self.problems)
+        return Text(value, self.problems, self.file)
 
     def mark(self, at: int) -> Mark:
         line = bisect_right(self.starts, at)

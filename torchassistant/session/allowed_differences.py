@@ -8,7 +8,7 @@ from torchassistant.config import Spec, as_data
 from torchassistant.config.groups import GROUPS
 from torchassistant.errors import say
 from torchassistant.session.changes import Change
-from torchassistant.session.checkpoints import Checkpoint
+from torchassistant.session.checkpoint_storage import Checkpoint
 from torchassistant.session.state import Excused
 from torchassistant.session.state_schema import stored_spec
 from torchassistant.session.stateful_parts import described

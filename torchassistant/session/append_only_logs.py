@@ -61,8 +61,8 @@ def _text_of(session: Path, name: str, mark: Mapping[str, Any]) -> bytes:
             return _beginning(path, mark)
         except (OSError, Unsound) as error:
             found[path] = what_is_wrong(error)
-    told = ", and ".join(f"{path.relative_to(session)} {how}" for path, how in found.items())
-    raise Damaged(f"its history is lost: {told}")
+    reasons = ", and ".join(f"{path.relative_to(session)} {how}" for path, how in found.items())
+    raise Damaged(f"its history is lost: {reasons}")
 
 
 def _beginning(path: Path, mark: Mapping[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
-"""Keeps a run while it is trained: when its state is due, what goes into it, and how it is written.
+"""Saves a run while it is trained: when that is due, what goes into it, and what stays.
 
-The state is copied where training waits for it, and written behind. What fails there is told at
+The state is copied where training waits for it, and written behind. What fails there is printed at
 the next step, and again at the end; what fails again and again ends the run.
 """
 
@@ -14,19 +14,16 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
-from torchassistant.assembly import Parts
 from torchassistant.config.spec import CheckpointsSpec
 from torchassistant.data.rng import random_state
 from torchassistant.errors import NotSaved, SessionError, say, shown_path
-from torchassistant.session.append_only_logs import COPIES, METRICS
 from torchassistant.session.background_writer import Writer
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.checkpoints import Best, Checkpoints
-from torchassistant.session.environment import ENVIRONMENT, circumstances
-from torchassistant.session.folder_identity import FolderLost, SameFolder
+from torchassistant.session.checkpoint_retention import best_of, prune
+from torchassistant.session.folder_identity import FolderLost
 from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
-from torchassistant.session.state import snapshot
+from torchassistant.session.session_folder import SessionFolder
 from torchassistant.training import Progress, Row, StopRequest
 
 _PASSING = (errno.ENOSPC, errno.EDQUOT)
@@ -52,71 +49,68 @@ class _Failure(NamedTuple):
     error: Exception
 
 
-class CheckpointManager:
-    """Keeps the state of one session.
+class Snapshot(NamedTuple):
+    """What a checkpoint is made of.
 
     Args:
-        parts: Whose state.
+        bundle: A copy of the state.
+        session: The fingerprints of the files of the session that it belongs to.
+    """
+
+    bundle: CheckpointBundle
+    session: Fingerprints
+
+
+class CheckpointManager:
+    """Saves the state of one session, and removes what need not stay.
+
+    Args:
+        snapshot: Copies the state, given that of the random number generators.
         progress: How far the run has come.
         history: The rows of the session.
-        checkpoints: Where states are kept.
+        folder: Where all of it is saved.
         spec: When that is due.
-        fixed: The fingerprints of the files of the session that never change.
-        record: Adds the code of the user, and gives the fingerprints of the files that say how the
-            session was described.
         stop: Whether somebody asks for the state to be saved at once.
     """
 
     def __init__(
         self,
-        parts: Parts,
+        snapshot: Callable[[object], Snapshot],
         progress: Progress,
         history: History,
-        checkpoints: Checkpoints,
+        folder: SessionFolder,
         spec: CheckpointsSpec,
-        fixed: Fingerprints,
-        record: Callable[[CheckpointBundle], Fingerprints],
         stop: StopRequest,
     ) -> None:
-        self.parts = parts
+        self.snapshot = snapshot
         self.progress = progress
         self.history = history
-        self.checkpoints = checkpoints
+        self.folder = folder
+        self.storage = folder.storage
         self.spec = spec
-        self.fixed = fixed
-        self.record = record
         self.stop = stop
-        self.writer = Writer(self.attend)
+        self.writer = Writer(self.notify)
         self.random: object = None
         self.failed: list[str] = []
-        self._session = checkpoints.folder.parent
-        self._same = SameFolder(
-            self._session, (checkpoints.folder.name, METRICS, COPIES), ENVIRONMENT
-        )
-        self._in_a_row: list[_Failure] = []
+        self._identity = folder.identity()
+        self._failures: list[_Failure] = []
         self._saved_step: int | None = None
-        self._has_news = False
+        self._must_look = False
         self._saved_at = time.monotonic()
-        best = self.best
-        self._ranks = (
-            [] if best is None else [best.rank(checkpoints.scores(n)) for n in checkpoints.names()]
-        )
+        self.best = best = best_of(spec)
+        names = [] if best is None else self.storage.names()
+        self._ranks = [best.rank(self.storage.scores(name)) for name in names if best is not None]
 
-    @property
-    def best(self) -> Best | None:
-        """Which checkpoints are kept for how good they are."""
-        return best_of(self.spec)
-
-    def attend(self) -> None:
+    def notify(self) -> None:
         """Something failed, or somebody asks for the state: to be looked at after the iteration."""
-        self._has_news = True
+        self._must_look = True
 
     def due(self, step: int) -> bool:
         """Whether the state is to be saved after this iteration."""
-        if self._has_news:
-            self._has_news = False
-            self._tell()
-            if self.stop.save_asked or self._is_hopeless:
+        if self._must_look:
+            self._must_look = False
+            self._report_failures()
+            if self.stop.save_asked or self._must_end:
                 return True
         every, seconds = self.spec.every_iterations, self.spec.every_seconds
         if every is not None and step % every == 0:
@@ -136,14 +130,14 @@ class CheckpointManager:
         due = progress.epoch % self.spec.every_epochs == 0 or ends_stage or self._is_best(row)
         seconds = self.spec.every_seconds
         due = due or (seconds is not None and time.monotonic() - self._saved_at >= seconds)
-        if due or self.stop.save_asked or self._is_hopeless:
+        if due or self.stop.save_asked or self._must_end:
             self._save(row)
             return
         logs, marks = self.history.logs, self.history.logs.marks()
 
         def write() -> None:
-            with _told("the history could not be written"):
-                self._same.expect()
+            with _explaining("the history could not be written"):
+                self._identity.expect()
                 logs.write(marks, save=False)
 
         self.writer.ask(write)
@@ -151,20 +145,20 @@ class CheckpointManager:
     def is_save_requested(self) -> bool:
         """Whether the state is to be saved in the middle of a validation.
 
-        It is not where it was saved since the last iteration: then that is told.
+        It is not where it was saved since the last iteration: then that is said.
         """
         if not self.stop.save_asked:
             return False
         self.wait()
         if self._saved_step != self.progress.step:
             return True
-        self._answer()
+        self._confirm()
         return False
 
     def wait(self) -> None:
-        """Wait until everything is written, or was tried; tell what failed."""
+        """Wait until everything is written, or was tried; print what failed."""
         self.writer.wait()
-        self._tell()
+        self._report_failures()
 
     def close(self) -> None:
         """Hold nothing of the session any more, once everything is written."""
@@ -183,75 +177,72 @@ class CheckpointManager:
     def _save(self, row: Row | None) -> None:
         # One at a time: a disk that is slower than the training must not fill the memory.
         self.wait()
-        if self._is_hopeless:
-            raise NotSaved([self._farewell()])
+        if self._must_end:
+            raise NotSaved([self._last_words()])
         self._saved_at = time.monotonic()
         self.random = random_state()
         step, logs, marks = self.progress.step, self.history.logs, self.history.logs.marks()
-        contents = snapshot(
-            self.parts, self.progress, self.random, circumstances(self.parts.device)
-        )
+        bundle, session = self.snapshot(self.random)
         scores = {}
         if row is not None:
             scores = {k: v for k, v in row.items() if math.isfinite(v) and k != "seconds"}
             if self.best is not None:
                 self._ranks.append(self.best.rank(scores))
-        described = self.record(contents)
 
         def write() -> None:
-            with _told(f"the state at step {step} could not be saved"):
+            with _explaining(f"the state at step {step} could not be saved"):
                 try:
-                    self._same.expect()
+                    self._identity.expect()
                     logs.write(marks, save=True)
-                    session = {**self.fixed, **described}
-                    newest = self.checkpoints.save(step, contents, session, scores, marks)
+                    newest = self.storage.save(step, bundle, session, scores, marks)
                 except Exception as error:
-                    self._in_a_row.append(_Failure(step, time.monotonic(), _now(), error))
+                    self._failures.append(_Failure(step, time.monotonic(), _now(), error))
                     raise
             self._saved_step = step
-            self._in_a_row.clear()
-            with _told("older states could not be removed"):
-                self._same.expect()
-                self.checkpoints.prune(newest, self.spec.keep_last, self.best)
+            self._failures.clear()
+            with _explaining("older states could not be removed"):
+                self._identity.expect()
+                prune(self.storage, newest, self.spec.keep_last, self.best)
 
         self.writer.ask(write)
         if self.stop.save_asked:
             self.wait()
-            self._answer()
+            self._confirm()
 
-    def _answer(self) -> None:
-        """Tell whoever asked for the state that it is saved; where it is not, that was told."""
+    def _confirm(self) -> None:
+        """Print that the state is saved that was asked for; where it is not, that was printed."""
         self.stop.save_asked = False
         step = self.progress.step
         if self._saved_step == step:
-            text = f"the state after iteration {step} is saved in {shown_path(self._session)}"
+            text = f"the state after iteration {step} is saved in {shown_path(self.folder.path)}"
             say(f"{text}, as was asked for")
 
     @property
-    def _is_hopeless(self) -> bool:
+    def _must_end(self) -> bool:
         """Whether so many saves have failed that the run is not worth going on."""
-        failures, most = self._in_a_row, self.spec.max_failed_saves
+        failures, most = self._failures, self.spec.max_failed_saves
         if most is None or len(failures) < most:
             return False
         may_pass = isinstance(failures[-1].error, OSError) and failures[-1].error.errno in _PASSING
         return not may_pass or failures[-1].when - failures[0].when >= _PATIENCE
 
-    def _farewell(self) -> str:
-        first, last, where = self._in_a_row[0], self._in_a_row[-1], shown_path(self._session)
+    def _last_words(self) -> str:
+        first, last, where = self._failures[0], self._failures[-1], shown_path(self.folder.path)
         if isinstance(last.error, FolderLost):
             # Another may stand under its name, and is none of ours.
             left = "what was saved in it went with it"
         else:
             try:
-                newest = self.checkpoints.newest_sound().path
+                newest = self.folder.checkpoints.newest().path
                 left = f"the last sound state is {shown_path(newest)}"
             except (SessionError, OSError):
                 left = f"no sound state is left in {where}"
-        count = len(self._in_a_row)
+        count = len(self._failures)
         saves = f"{count} saves in a row have" if count > 1 else "a save has"
         return (
             f"training ends after iteration {self.progress.step}: {saves} failed since "
-            f"{first.clock:%Y-%m-%d %H:%M:%S} (iteration {first.step}): {_said(last.error)}; {left}"
+            f"{first.clock:%Y-%m-%d %H:%M:%S} (iteration {first.step}): {_text_of(last.error)}; "
+            f"{left}"
         )
 
     def _is_best(self, row: Row) -> bool:
@@ -262,33 +253,27 @@ class CheckpointManager:
         better = [other for other in self._ranks if other <= rank]
         return rank < math.inf and len(better) < self.best.keep
 
-    def _tell(self) -> None:
+    def _report_failures(self) -> None:
         for error in self.writer.fetch():
             self.failed.append(str(error))
-            goes_on = "" if self._is_hopeless else "; training goes on"
+            goes_on = "" if self._must_end else "; training goes on"
             say(f"error: {error}{goes_on}")
 
 
-def best_of(spec: CheckpointsSpec) -> Best | None:
-    """What a config keeps for how good it is."""
-    best = spec.best
-    return None if best is None else Best(best.monitor, best.mode, best.keep)
-
-
 @contextmanager
-def _told(what: str) -> Iterator[None]:
+def _explaining(what: str) -> Iterator[None]:
     """What goes wrong in here says what that means."""
     try:
         yield
     except Exception as error:
-        raise OSError(f"{what}: {_said(error)}") from error
+        raise OSError(f"{what}: {_text_of(error)}") from error
 
 
 def _now() -> datetime:
     return datetime.now().astimezone()
 
 
-def _said(error: Exception) -> str:
+def _text_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""
         return f"{error.strerror}{where}"

@@ -7,27 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchassistant.assembly import (
-    Allowlist,
-    FittedArtifacts,
-    build_pipelines,
-    build_stages,
-    fill,
-    missing_data,
-)
+from torchassistant.assembly import Allowlist, FittedArtifacts, fill, missing_data
 from torchassistant.assembly.user_code import code_of
-from torchassistant.config import Diagnostics, Spec, completed, has_gaps, read
-from torchassistant.data.rng import derived, random_state, seeded
+from torchassistant.config import ReadConfig, Spec, completed, has_gaps, read_training
 from torchassistant.errors import ConfigError, Problem, SessionError, UserError, shown_path
-from torchassistant.session.checking import checked
+from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.durable_files import new_folder
-from torchassistant.session.environment import circumstances, created
 from torchassistant.session.lock import only_trainer
-from torchassistant.session.opening import open_session
 from torchassistant.session.preflight import Preflight, preflight
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import SessionFolder
-from torchassistant.session.state import snapshot
+from torchassistant.session.survey import surveyed
 from torchassistant.session.wrong_folder import folder_for
 
 Config = str | Path | Mapping[str, Any]
@@ -37,8 +27,8 @@ class Draft:
     """A training config that is checked, and from which a session can be made.
 
     Args:
-        config: A config file, or the same as data.
-        settings: What is to be changed in it, each as ``PATH=VALUE``.
+        config: A config file, the same as data, or what was read of one.
+        settings: What is to be changed in a file or data, each as ``PATH=VALUE``.
         trust: Modules that it may name, beyond those that any config may.
         allow_download: Whether it may download, follow addresses and unpack what nobody pinned.
         allow_write: Folders that it may write into, beyond those that any config may.
@@ -54,7 +44,7 @@ class Draft:
 
     def __init__(
         self,
-        config: Config,
+        config: Config | ReadConfig,
         settings: Sequence[str] = (),
         trust: Sequence[str] = (),
         allow_download: bool = False,
@@ -63,8 +53,10 @@ class Draft:
     ) -> None:
         self.allowlist = Allowlist(trust, allow_download, allow_write)
         self.dry = dry
-        self.diagnostics: Diagnostics = read(config, settings)
-        self.spec: Spec = checked(self.diagnostics, self.allowlist)
+        if not isinstance(config, ReadConfig):
+            config = read_training(config, settings)
+        self.diagnostics = config.diagnostics
+        self.spec: Spec = surveyed(config.spec, config.diagnostics, self.allowlist)
         try:
             self.allowlist.writing.expect_session(self.spec.session_dir or "")
         except UserError as error:
@@ -95,7 +87,7 @@ class Draft:
             raise ConfigError('the key "session_dir" is missing')
         return SessionFolder(found)
 
-    def build(self, path: Path) -> tuple[Session, FittedArtifacts]:
+    def build(self, path: Path) -> Session:
         """Build everything, fit what is to be fitted, and draw the splits.
 
         Args:
@@ -103,13 +95,9 @@ class Draft:
         """
         if self.spec.seed is None:
             self.spec.seed = secrets.randbits(48)
-        fitted = FittedArtifacts()
-        session = open_session(
-            path, self.spec, self.diagnostics.place_of, fitted, self.allowlist, dry=self.dry
-        )
-        build_pipelines(session.builder)
-        build_stages(session.builder)
-        return session, fitted
+        place_of, code = self.diagnostics.place_of, code_of(self.spec, self.allowlist)
+        plan = BuildPlan(self.spec, place_of, FittedArtifacts(), self.allowlist, dry=self.dry)
+        return Session(SessionFolder(path), plan, code)
 
     def preflight(self) -> Preflight:
         """Build everything and run one batch of every pipeline; nothing is written if it is dry.
@@ -120,7 +108,7 @@ class Draft:
         """
         if self.missing:
             raise ConfigError(*self.missing)
-        session, _ = self.build(Path(self.spec.session_dir or "session"))
+        session = self.build(Path(self.spec.session_dir or "session"))
         report = preflight(session)
         report.warnings[:0] = session.builder.maker.warnings
         return report
@@ -194,19 +182,10 @@ def _stored(
     draft: Draft, path: Path, with_preflight: bool, replaces: bool = False
 ) -> tuple[Session, Preflight | None]:
     draft.spec.session_dir = shown_path(path)
-    session, fitted = draft.build(path)
+    session = draft.build(path)
     report = preflight(session) if with_preflight else None
-    session.code = code_of(draft.spec, draft.allowlist)
     with new_folder(path, replaces) as aside:
-        folder = SessionFolder(aside)
-        fixed = folder.create(draft.spec, fitted, created(session.seed, session.device))
-        with seeded(derived(session.seed, "training")):
-            here = circumstances(session.device)
-            contents = snapshot(session, session.progress, random_state(), here)
-        described = session.record(contents)
-        folder.checkpoints.save(0, contents, {**fixed, **described})
-        # What cannot be put back must not become a session.
-        session.restore(folder.sound())
+        session.write_new(SessionFolder(aside))
     return session, report
 
 

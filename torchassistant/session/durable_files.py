@@ -264,7 +264,7 @@ def differing(folder: Path, expected: Mapping[str, Mapping[str, Any]]) -> Iterat
         folder: What they are below.
         expected: The fingerprint of each, by its path.
     """
-    holes, alike = 0, []
+    holes, right_size = 0, []
     for name, print_ in expected.items():
         try:
             with open_regular(folder / name) as file:
@@ -281,10 +281,10 @@ def differing(folder: Path, expected: Mapping[str, Mapping[str, Any]]) -> Iterat
         except (OSError, Unsound) as error:
             yield name, what_is_wrong(error)
         else:
-            alike.append(name)
+            right_size.append(name)
     # What stands there under several names is read once.
     digests: dict[tuple[int, int], str] = {}
-    for name in alike:
+    for name in right_size:
         try:
             with open_regular(folder / name) as file:
                 found = os.fstat(file.fileno())

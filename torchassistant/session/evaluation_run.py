@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torchassistant.assembly import Allowlist, build_pipeline
+from torchassistant.assembly import Allowlist
 from torchassistant.assembly.pipeline_builder import wanted_by
 from torchassistant.config import EvaluationSpec, Spec
 from torchassistant.config.references import Key
 from torchassistant.errors import ConfigError
-from torchassistant.session.checkpoints import LAST
+from torchassistant.session.checkpoint_selection import LAST
 from torchassistant.session.request import Request
 from torchassistant.session.session import Session
 from torchassistant.training import Reporter, StopRequest
@@ -47,13 +47,13 @@ def evaluate_config(
     """
     allowlist = Allowlist(trust, allow_download, allow_write)
     request = Request(source, EvaluationSpec, settings, allowlist, checkpoint)
-    wish = request.wish
+    config = request.config
 
     def used(spec: Spec) -> list[str]:
-        for index, name in enumerate(wish.validation_pipelines or []):
+        for index, name in enumerate(config.validation_pipelines or []):
             request.expect_pipeline(spec, name, ("validation_pipelines", index))
-        names = wish.validation_pipelines or spec.default_validation
-        request.expect_steps(wish.eval_steps, names)
+        names = config.validation_pipelines or spec.default_validation
+        request.expect_steps(config.eval_steps, names)
         return names
 
     def wanted(spec: Spec, name: str) -> Iterator[Key]:
@@ -66,13 +66,8 @@ def evaluate_config(
             raise ConfigError(
                 "the last stage has no validation pipeline; an evaluation config can name some"
             )
-        session = request.open(spec, [key for name in names for key in wanted(spec, name)])
-        for name in names:
-            pipeline = spec.initialize.pipelines[name]
-            session.pipelines[name] = build_pipeline(session.builder, name, pipeline)
-        request.restore(session)
-        request.tell_changes(spec)
-        return session, names
+        needed = [key for name in names for key in wanted(spec, name)]
+        return request.open(spec, needed, names), names
 
     session, names = request.first_usable(opened)
-    return session.evaluate(names, wish.eval_steps, reporter, stop)
+    return session.evaluate(names, config.eval_steps, reporter, stop)

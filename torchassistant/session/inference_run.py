@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torchassistant.assembly import Allowlist, build_pipeline
+from torchassistant.assembly import Allowlist
 from torchassistant.assembly.pipeline_builder import wanted_by
 from torchassistant.assembly.prediction_inputs import wanted_for_inference
 from torchassistant.config import InferenceSpec, Spec
 from torchassistant.config.references import Key
 from torchassistant.errors import ConfigError, NoColumn, UserCodeError, UserError, blaming
 from torchassistant.output_devices import Printer
-from torchassistant.session.checkpoints import LAST
-from torchassistant.session.lazy_datasets import DatasetsOnDemand
+from torchassistant.session.checkpoint_selection import LAST
 from torchassistant.session.prediction import Prediction, Predictor, default_pipeline, offered
 from torchassistant.session.request import Request
 from torchassistant.session.session import Session
@@ -79,12 +78,12 @@ def infer_config(
     """
     allowlist = Allowlist(trust, allow_download, allow_write)
     request = Request(source, InferenceSpec, settings, allowlist, checkpoint)
-    wish = request.wish
+    config = request.config
 
     def used(spec: Spec) -> list[str]:
-        if wish.inference_pipeline is not None:
-            request.expect_pipeline(spec, wish.inference_pipeline, ("inference_pipeline",))
-        return [default_pipeline(spec, wish)]
+        if config.inference_pipeline is not None:
+            request.expect_pipeline(spec, config.inference_pipeline, ("inference_pipeline",))
+        return [default_pipeline(spec, config)]
 
     def wanted(spec: Spec, name: str) -> Iterator[Key]:
         pipeline = spec.initialize.pipelines[name]
@@ -94,24 +93,18 @@ def infer_config(
     def opened() -> Session:
         spec = request.spec(used, wanted, scored=False)
         (name,) = used(spec)
-        session = request.open(spec, wanted(spec, name))
-        pipeline = spec.initialize.pipelines[name]
-        session.pipelines[name] = build_pipeline(session.builder, name, pipeline, with_data=False)
-        request.restore(session)
-        request.tell_changes(spec)
-        return session
+        return request.open(spec, wanted(spec, name), [name], with_data=False)
 
     session = request.first_usable(opened)
     builder = session.builder
-    session.datasets = DatasetsOnDemand(builder)
     device: Any = Printer()
-    if wish.output_device is not None:
+    if config.output_device is not None:
         what = "the output device"
         maker = builder.maker
-        device = maker.make(wish.output_device, ("output_device",), what, "output_device")
+        device = maker.make(config.output_device, ("output_device",), what, "output_device")
     outcome = Outcome()
     try:
-        predictor = Predictor(session, builder, wish)
+        predictor = Predictor(session, builder, config)
         groups = predictor.groups(inputs)
         several = len(groups) > 1 or groups != [list(inputs)]
         for prediction in predictor.predictions(groups):
@@ -120,7 +113,7 @@ def infer_config(
             if delivered.error is not None and tell is not None:
                 tell(delivered.shown_input, delivered.error)
     except NoColumn as error:
-        names = wish.results or []
+        names = config.results or []
         if error.column not in names:
             raise
         path = ("results", names.index(error.column))

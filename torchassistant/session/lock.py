@@ -93,7 +93,7 @@ def _holder(handle: int) -> str | None:
         # struct flock: type, whence, start, length, process.
         layout = "hhqqi"
         asked = struct.pack(layout, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        told = struct.unpack(layout, fcntl.fcntl(handle, fcntl.F_GETLK, asked))
-        if told[0] != fcntl.F_UNLCK and told[4] > 0:
-            return f"process {told[4]}"
+        found = struct.unpack(layout, fcntl.fcntl(handle, fcntl.F_GETLK, asked))
+        if found[0] != fcntl.F_UNLCK and found[4] > 0:
+            return f"process {found[4]}"
     return None

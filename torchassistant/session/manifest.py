@@ -58,16 +58,16 @@ class Manifest:
         """What a file of the session held; nothing where there was none.
 
         Raises:
-            Damaged: It is not told what it held.
+            Damaged: The manifest does not say what it held.
         """
-        told = self.session.get(name, {"text": ""})
-        if "text" not in told:
+        entry = self.session.get(name, {"text": ""})
+        if "text" not in entry:
             raise Damaged(f"{MANIFEST} has no text of {name}")
-        return str(told["text"]).encode()
+        return str(entry["text"]).encode()
 
     @property
     def has_logs(self) -> bool:
-        """Whether it has ``logs``, and no longer the text of what they tell of."""
+        """Whether it has ``logs``, and no longer the text of those files."""
         return self.format >= _LOGS_SINCE
 
     @property
@@ -109,7 +109,7 @@ def write_manifest(
     scores: Mapping[str, float] | None = None,
     logs: Fingerprints | None = None,
 ) -> None:
-    """Seal a folder that holds all its files.
+    """Write the manifest of a folder that holds all its files.
 
     Args:
         folder: The folder, aside.
@@ -123,7 +123,7 @@ def write_manifest(
     replace_file(folder / MANIFEST, as_json(manifest.data()))
 
 
-def sealed(folder: Path) -> Manifest:
+def verified_manifest(folder: Path) -> Manifest:
     """The manifest of a folder in which every file is as written.
 
     Raises:
@@ -179,10 +179,10 @@ def _expect_form(manifest: Manifest) -> None:
     Raises:
         Damaged: It does not.
     """
-    for name, told in {**manifest.files, **manifest.session, **manifest.logs}.items():
+    for name, entry in {**manifest.files, **manifest.session, **manifest.logs}.items():
         if not _is_below(name):
             raise Damaged(f"{MANIFEST} names {name!r}, which is no file below a folder")
-        if not (isinstance(told, dict) and _is_fingerprint(told)):
+        if not (isinstance(entry, dict) and _is_fingerprint(entry)):
             raise Damaged(f"{MANIFEST} has no fingerprint of {name}")
     if not all(type(v) in (int, float) and abs(v) <= _LARGEST for v in manifest.scores.values()):
         raise Damaged(f"{MANIFEST} has scores that are no numbers")
@@ -201,14 +201,14 @@ def _is_below(name: str) -> bool:
     )
 
 
-def _is_fingerprint(told: Mapping[str, Any]) -> bool:
-    size, digest = told.get("size"), told.get("sha256")
+def _is_fingerprint(entry: Mapping[str, Any]) -> bool:
+    size, digest = entry.get("size"), entry.get("sha256")
     return (
         type(size) is int
         and 0 <= size < 2**63
         and isinstance(digest, str)
         and re.fullmatch("[0-9a-f]{64}", digest) is not None
-        and isinstance(told.get("text", ""), str)
+        and isinstance(entry.get("text", ""), str)
     )
 
 

@@ -19,6 +19,7 @@ from torchassistant.config import (
     lay_over,
     read,
     settings_for,
+    spec_of,
 )
 from torchassistant.config import validate as validated
 from torchassistant.config.checks.scope import DEFINITIONS, PIPELINES
@@ -38,23 +39,25 @@ from torchassistant.errors import (
     say,
 )
 from torchassistant.session.allowed_differences import excuses, made_anew
+from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.changes import judged_code
-from torchassistant.session.checking import checked
-from torchassistant.session.checkpoints import Checkpoint, Unusable
+from torchassistant.session.checkpoint_storage import Checkpoint, Unusable
 from torchassistant.session.environment import circumstances, same_versions
-from torchassistant.session.opening import open_session
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.state import restore, stored_definitions
 from torchassistant.session.state_schema import stored_spec
 from torchassistant.session.stateful_parts import described
+from torchassistant.session.survey import surveyed
 
-Opened = TypeVar("Opened")
-Wish = TypeVar("Wish", EvaluationSpec, InferenceSpec)
+T = TypeVar("T")
+Config = TypeVar("Config", EvaluationSpec, InferenceSpec)
 
 
-class Request(Generic[Wish]):
-    """An evaluation or inference config, and the config of the session with it laid over.
+class Request(Generic[Config]):
+    """An evaluation or inference config, and the config of the session with it merged in.
+
+    ``checkpoint`` is the one that is used, verified; ``merged`` is both configs in one.
 
     Args:
         source: The config, or a session folder that is to be taken as it is.
@@ -72,7 +75,7 @@ class Request(Generic[Wish]):
     def __init__(
         self,
         source: str | Path,
-        block: type[Wish],
+        block: type[Config],
         settings: Sequence[str],
         allowlist: Allowlist,
         checkpoint: str,
@@ -82,36 +85,34 @@ class Request(Generic[Wish]):
         own, others = settings_for(block, settings)
         is_folder = Path(source).is_dir()
         self.own = read({"session_dir": str(source)} if is_folder else source, own, block)
-        wish = validated(block, self.own.tree, self.own)
-        if wish is None or not self.own.is_whole(("session_dir",)):
+        config = validated(block, self.own.tree, self.own)
+        if config is None or not self.own.is_whole(("session_dir",)):
             raise ConfigError(*self.own.in_order())
-        self.wish: Wish = wish
+        self.config: Config = config
         self.others = others
         self._look_at_objects()
-        self.folder = SessionFolder(wish.session_dir)
+        self.folder = SessionFolder(config.session_dir)
         self.which = checkpoint
         self.source = "" if is_folder else str(source)
-        self.checkpoint: Checkpoint
-        self.whole: Diagnostics
-        self._choose()
+        self.checkpoint, self.merged = self._chosen()
 
-    def _choose(self) -> None:
-        """Choose a checkpoint, and lay the config over the one that it was saved with."""
+    def _chosen(self) -> tuple[Checkpoint, Diagnostics]:
+        """A checkpoint, and the config that it was saved with, with the one at hand merged in."""
         try:
-            self.checkpoint = self.folder.usable(self.which, with_logs=False)
+            checkpoint = self.folder.verified(self.which, with_history=False)
         except SessionError as error:
             if not self.source:
                 raise
             place = self.own.place_of(("session_dir",))
-            told = (Problem(problem.message, place) for problem in error.problems)
-            raise SessionError(*self.own.in_order(), *told) from None
-        whole = self.folder.read_spec(self.checkpoint).tree
-        if self.wish.initialize:
+            problems = (Problem(problem.message, place) for problem in error.problems)
+            raise SessionError(*self.own.in_order(), *problems) from None
+        tree = self.folder.read_spec(checkpoint).tree
+        if self.config.initialize:
             over = {"initialize": copy.deepcopy(self.own.tree["initialize"])}
-            whole = lay_over(whole, over, self.source)
-        self.whole = read(whole, self.others, variables=False)
+            tree = lay_over(tree, over, self.source)
+        return checkpoint, read(tree, self.others, variables=False)
 
-    def first_usable(self, opened: Callable[[], Opened]) -> Opened:
+    def first_usable(self, opened: Callable[[], T]) -> T:
         """What is opened with the first checkpoint that can be put back.
 
         Raises:
@@ -127,16 +128,16 @@ class Request(Generic[Wish]):
         """Take another checkpoint, as the one at hand turned out to be unusable."""
         then = self.checkpoint.state("state")["environment"]
         is_as_it_was = same_versions(then, circumstances(torch.device("cpu")))
-        if self.wish.initialize or self.others or self.has_new_code or not is_as_it_was:
+        if self.config.initialize or self.others or self.has_new_code or not is_as_it_was:
             raise error
         self.folder.checkpoints.pass_over(self.checkpoint, error)
-        self._choose()
+        self.checkpoint, self.merged = self._chosen()
 
     def _look_at_objects(self) -> None:
-        check_sources(self.wish, self.own)
+        check_sources(self.config, self.own)
         try:
-            objects = objects_in(self.wish, (), "")
-            survey_objects(objects, self.own, self.allowlist, self.wish.session_dir)
+            objects = objects_in(self.config, (), "")
+            survey_objects(objects, self.own, self.allowlist, self.config.session_dir)
         except UserCodeError as error:
             error.problems = self.own.in_order()
             raise
@@ -172,40 +173,58 @@ class Request(Generic[Wish]):
                 ]
             return needed_for(spec, keys)
 
-        self.whole.problems[:0] = self.own.problems
-        return checked(self.whole, self.allowlist, looked_at, needed, scored)
+        self.merged.problems[:0] = self.own.problems
+        spec = spec_of(self.merged, looked_at, scored)
+        keys = None if spec is None else needed(spec)
+        return surveyed(spec, self.merged, self.allowlist, keys)
 
     def _is_own(self, path: TreePath) -> bool:
         """Whether something of the whole config is written in the config at hand."""
-        return self.whole.place_of(path).file == self.own.file != ""
+        return self.merged.place_of(path).file == self.own.file != ""
 
-    def open(self, spec: Spec, wanted: Iterable[Key]) -> Session:
-        """The session, with these definitions built and what they need."""
-        fitted = self.folder.fitted(self.checkpoint)
-        return open_session(
-            self.folder.path,
-            spec,
-            self.place_of,
-            fitted,
-            self.allowlist,
-            self.wish.device,
-            list(wanted),
-            stored_definitions(self.checkpoint, spec, fitted),
-        )
+    def open(
+        self,
+        spec: Spec,
+        wanted: Iterable[Key],
+        pipelines: Collection[str],
+        with_data: bool = True,
+    ) -> Session:
+        """The session with the weights of the checkpoint; only what is wanted of it is built.
 
-    def restore(self, session: Session) -> None:
-        """Give the session the weights of the checkpoint.
+        Where somebody trains the session meanwhile, the checkpoint may be gone: then the weights
+        are those of the newest one.
 
-        Where somebody trains the session meanwhile, the checkpoint may be gone: then it is the
-        newest one.
+        Args:
+            spec: The whole config.
+            wanted: The definitions that are built, with what they need.
+            pipelines: The names of the pipelines that are built.
+            with_data: Whether these get their data.
 
         Raises:
             ConfigError: A preprocessor is given other arguments, and cannot take them.
             Unusable: What is stored does not fit what the session is made of; see
                 :meth:`first_usable`.
         """
+        fitted = self.folder.fitted(self.checkpoint)
+        plan = BuildPlan(
+            spec,
+            self.place_of,
+            fitted,
+            self.allowlist,
+            self.config.device,
+            stored_definitions(self.checkpoint, spec, fitted),
+            list(wanted),
+            pipelines,
+            with_data,
+        )
+        session = Session(self.folder, plan, code_of(spec, self.allowlist))
         self._expect_no_refitting(session)
-        self.has_new_code = bool(self._changes(session.spec))
+        self.has_new_code = bool(self._changes(session))
+        self._restore(session)
+        self._warn_of_changes(session)
+        return session
+
+    def _restore(self, session: Session) -> None:
         while True:
             try:
                 excused = excuses(self.checkpoint, session.spec)
@@ -213,9 +232,9 @@ class Request(Generic[Wish]):
                 restore(self.checkpoint, session, excused, weights_only=True, made_anew=anew)
                 return
             except FileNotFoundError:
-                if self.checkpoint.path.is_dir():
+                if self.folder.storage.has(self.checkpoint.name):
                     raise
-                self.checkpoint = self.folder.sound(with_logs=False)
+                self.checkpoint = self.folder.verified(with_history=False)
 
     def _expect_no_refitting(self, session: Session) -> None:
         """Attributes that were stored when a preprocessor was fitted stand over its arguments."""
@@ -233,29 +252,28 @@ class Request(Generic[Wish]):
                 "of its attributes are put back, so that other arguments change nothing: name "
                 "another preprocessor, or give its class a state_dict of what it has learnt"
             )
-            raise ConfigError(self.whole.problem(message, (*DEFINITIONS, index, "spec")))
+            raise ConfigError(self.merged.problem(message, (*DEFINITIONS, index, "spec")))
 
-    def tell_changes(self, spec: Spec) -> None:
+    def _warn_of_changes(self, session: Session) -> None:
         """Warn of code that is not what the weights were trained with."""
-        for problem in self._changes(spec):
+        for problem in self._changes(session):
             line = problem.message.partition(", and")[0]
             say(f"warning: {line} since this was trained")
 
-    def _changes(self, spec: Spec) -> list[Problem]:
-        then = self.folder.code(self.checkpoint)
-        return judged_code(then, code_of(spec, self.allowlist), accepted=False)[1]
+    def _changes(self, session: Session) -> list[Problem]:
+        return judged_code(self.checkpoint.code(), session.code, accepted=False)[1]
 
     def place_of(self, path: TreePath) -> Place:
         """Where a path stands: in the config at hand, or else in the session's."""
         is_own = bool(path) and path[0] in self.own.tree and path[0] != "initialize"
-        return place_of((self.own if is_own else self.whole).tree, path)
+        return place_of((self.own if is_own else self.merged).tree, path)
 
     def expect_pipeline(self, spec: Spec, name: str, path: TreePath) -> None:
         """Note it where a config names a pipeline that is not there."""
         known = spec.initialize.pipelines
         if name not in known:
             message = f'no pipeline is named "{name}"{near(name, known)}'
-            self.whole.problems.append(self.own.problem(message, path))
+            self.merged.problems.append(self.own.problem(message, path))
 
     def expect_steps(self, steps: object, names: Collection[str]) -> None:
         """Note it where ``eval_steps`` names a pipeline that is not evaluated."""
@@ -263,7 +281,7 @@ class Request(Generic[Wish]):
             if name not in names:
                 message = f'"{name}" is not evaluated{near(name, names)}'
                 problem = self.own.problem(message, ("eval_steps", name), at_key=True)
-                self.whole.problems.append(problem)
+                self.merged.problems.append(problem)
 
 
 def _meant(spec: Spec, names: Collection[str], is_own: Callable[[TreePath], bool]) -> list[str]:

@@ -23,21 +23,24 @@ from torchassistant.session.durable_files import own_memory, read_tensors
 from torchassistant.session.load import load_session
 from torchassistant.session.manifest import MANIFEST
 from torchassistant.session.session import Session
+from torchassistant.session.session_folder import CHECKPOINTS, SessionFolder
 from torchassistant.session.state_schema import CODE
 from torchassistant.training import InputSource, Pipeline, Reporter, StopRequest
 from torchassistant.training.events import Live
 
 Trace = list[dict[str, Any]]
-"""What was met, in order: each batch of each loader, and the losses after each iteration."""
+"""What a run was given, in order: each batch of each loader; and the losses of each iteration."""
 
 
-def rehearse(path: Path, until: int, trace: Path, allowed: Mapping[str, Any]) -> tuple[int, int]:
-    """Train a session up to an iteration, and write down what was met.
+def train_traced(
+    path: Path, until: int, trace: Path, allowed: Mapping[str, Any]
+) -> tuple[int, int]:
+    """Train a session up to an iteration, and write its trace.
 
     Args:
         path: The session folder.
         until: The iteration after which it is stopped, and saved.
-        trace: The file that what was met is added to, one JSON object a line.
+        trace: The file that the trace is added to, one JSON object a line.
         allowed: What the person at the command line allows, as :func:`load_session` takes it.
 
     Returns:
@@ -47,12 +50,12 @@ def rehearse(path: Path, until: int, trace: Path, allowed: Mapping[str, Any]) ->
     session = load_session(path, **allowed)
     with trace.open("a", encoding="utf-8") as file:
         watch = _Watch(session, until, file)
-        session.stages = [
+        stages = [
             replace(stage, training=[watch.watched(p) for p in stage.training])
             for stage in session.stages
         ]
         with contextlib.suppress(Interrupted):
-            session.train(watch, watch.stop)
+            session.train(watch, watch.stop, stages)
     return session.progress.step, session.progress.epoch
 
 
@@ -86,7 +89,7 @@ def first_difference(one: Path, other: Path) -> str | None:
 
 def different_state(one: Path, other: Path) -> str | None:
     """The first thing that differs between the last states of two sessions, or None."""
-    whole, cut = (sorted((path / "checkpoints").iterdir())[-1] for path in (one, other))
+    whole, cut = (_newest(path) for path in (one, other))
     names = sorted(p.relative_to(whole).as_posix() for p in whole.rglob("*") if p.is_file())
     for name in names:
         if name in (MANIFEST, CODE) or name.endswith(".json"):
@@ -102,16 +105,20 @@ def different_state(one: Path, other: Path) -> str | None:
     return _different_rows(one, other)
 
 
+def _newest(session: Path) -> Path:
+    return session / CHECKPOINTS / SessionFolder(session).storage.names()[-1]
+
+
 def _state(folder: Path, name: str) -> Any:
     state = read_state(folder, name)
-    within = state.get("progress", {}).get("within") if isinstance(state, dict) else None
-    if within:
-        within.pop("seconds")
+    half_epoch = state.get("progress", {}).get("within") if isinstance(state, dict) else None
+    if half_epoch:
+        half_epoch.pop("seconds")
     return state
 
 
 class _Watch(Reporter):
-    """Writes down what a session meets, and stops it."""
+    """Writes the trace of a session that is trained, and stops it."""
 
     def __init__(self, session: Session, until: int, file: Any) -> None:
         self.session = session
@@ -138,7 +145,7 @@ _Counted = tuple[Any, int | None]
 
 
 class _WatchedFactory(LoaderFactory):
-    """A loader factory whose loaders tell of every batch."""
+    """A loader factory whose loaders write every batch into the trace."""
 
     def __init__(self, watch: _Watch, pipeline: Pipeline, source: InputSource) -> None:
         vars(self).update(vars(source.factory))
@@ -149,10 +156,10 @@ class _WatchedFactory(LoaderFactory):
         """The same loader, looked at."""
         loader = super().for_training(seed, pins)
         counted = loader.counted
-        loader.counted = lambda: self._told(counted())  # type: ignore[method-assign]
+        loader.counted = lambda: self._noted(counted())  # type: ignore[method-assign]
         return loader
 
-    def _told(self, batches: Iterator[_Counted]) -> Iterator[_Counted]:
+    def _noted(self, batches: Iterator[_Counted]) -> Iterator[_Counted]:
         for batch, size in batches:
             iteration = self.watch.session.progress.step + 1
             for column, value in _columns(batch):

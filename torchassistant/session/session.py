@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from torchassistant.assembly import Builder, Parts
-from torchassistant.config import InferenceSpec, Spec, as_data, check_sources, read, validate
-from torchassistant.data.rng import set_random_state
+from torchassistant.assembly import Parts
+from torchassistant.config import InferenceSpec, as_data, check_sources, read, validate
+from torchassistant.data.rng import derived, random_state, seeded, set_random_state
 from torchassistant.errors import (
     ConfigError,
     Interrupted,
@@ -23,22 +24,23 @@ from torchassistant.errors import (
 )
 from torchassistant.session.allowed_differences import excuses, made_anew
 from torchassistant.session.append_only_logs import CHANGES, Logs
+from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.changes import Change, Code, log_of
-from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.checkpoint_manager import CheckpointManager
-from torchassistant.session.checkpoints import Checkpoint
+from torchassistant.session.checkpoint_manager import CheckpointManager, Snapshot
+from torchassistant.session.checkpoint_storage import Checkpoint
 from torchassistant.session.durable_files import as_json, clear_aside
-from torchassistant.session.environment import circumstances, differences
+from torchassistant.session.environment import circumstances, created, differences
 from torchassistant.session.history import History
 from torchassistant.session.lock import only_trainer
 from torchassistant.session.manifest import Fingerprints, of_text
 from torchassistant.session.prediction import predict
 from torchassistant.session.session_folder import SessionFolder
-from torchassistant.session.state import has_weights_of, restore
+from torchassistant.session.state import has_weights_of, restore, snapshot
 from torchassistant.session.state_schema import CODE, SPEC
 from torchassistant.training import (
     Progress,
     Reporter,
+    Stage,
     StageHistory,
     StopRequest,
     evaluate,
@@ -49,6 +51,36 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(slots=True)
+class Saved:
+    """What of a session is saved.
+
+    Args:
+        name: The checkpoint that holds what is in memory; empty where none does.
+        checkpoint: The same, where it was read, and so is verified.
+        files: The fingerprints of the files of the session that never change.
+        lacks_end: Whether the end of the training is in memory only, as it could not be written.
+    """
+
+    name: str = ""
+    checkpoint: Checkpoint | None = None
+    files: Fingerprints = field(default_factory=dict)
+    lacks_end: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What has changed since a session was saved, and is written down when it is trained.
+
+    Args:
+        changes: In the config, and in the user's code.
+        splits: The splits that were drawn, by name: one int64 tensor of indices a slice.
+    """
+
+    changes: Sequence[Change] = ()
+    splits: Mapping[str, list[torch.Tensor]] = field(default_factory=dict)
+
+
 class Session(Parts):
     """One training run.
 
@@ -57,29 +89,41 @@ class Session(Parts):
     ``batch_processors``, ``batch_graphs``, ``gradient_clippers``, ``backward_hooks``,
     ``forward_hooks``, ``pipelines``. ``stages`` is a list; ``progress`` says how far it has come.
 
+    All of it is built here: only a ``factory_fn``, which is called meanwhile, sees a part of it.
+    It is at its beginning then; :meth:`restore` takes it to where a checkpoint is.
+
     Args:
-        path: The session folder.
-        spec: The config, checked and completed.
-        seed: What everything random follows from.
-        device: The device of the run.
+        folder: The session folder; of a new session, the one that it is for.
+        plan: How its parts are built.
+        code: The source of the user's code, as it is now.
+        changes: What is not as it was when the session was saved.
+
+    Raises:
+        SessionError: Its config has no seed.
     """
 
-    def __init__(self, path: str | Path, spec: Spec, seed: int, device: torch.device) -> None:
-        super().__init__(seed, device)
-        self.folder = SessionFolder(path)
-        self.spec = spec
+    def __init__(
+        self, folder: SessionFolder, plan: BuildPlan, code: Code, changes: Sequence[Change] = ()
+    ) -> None:
+        if plan.spec.seed is None:
+            raise SessionError(f"{shown_path(folder.path)} has no seed in its spec.json")
+        devices = plan.devices()
+        super().__init__(plan.spec.seed, devices.base)
+        self.folder = folder
+        self.spec = plan.spec
+        self.code = code
         self.progress = Progress()
-        self.builder: Builder
-        self.logs = Logs(self.folder.path)
+        self.logs = Logs(folder.path)
         self.rows = History(self.logs)
-        self.code: Code = {}
-        self.fixed: Fingerprints = {}
-        self.changed: list[Change] = []
-        self.redrawn: dict[str, list[torch.Tensor]] = {}
-        self._restored_from = ""
+        self._saved = Saved()
         self._random: Any = None
-        self._unsaved = False
-        self._is_fresh = True
+        """With this state of the random number generators training goes on."""
+        self._has_trained = False
+        known = dict(plan.fitted.splits)
+        self.builder = plan.build(self, devices)
+        splits = plan.fitted.splits
+        drawn = {name: found for name, found in splits.items() if found is not known.get(name)}
+        self._pending = Pending(changes, drawn)
 
     @property
     def path(self) -> Path:
@@ -96,8 +140,28 @@ class Session(Parts):
         """The rows of all stages as a pandas DataFrame, with a column ``stage``."""
         return self.rows.table(len(self.spec.train.stages))
 
+    def write_new(self, folder: SessionFolder) -> None:
+        """Write a new session, and read it back: what cannot be put back must not become one.
+
+        Args:
+            folder: Where it is written; it may get the name of the session's own afterwards.
+
+        Raises:
+            SessionError: The state cannot be stored, or not be put back.
+            OSError: It could not be written.
+        """
+        self._saved.files = folder.create(
+            self.spec, self.builder.fitted, created(self.seed, self.device)
+        )
+        self._pending = Pending()
+        with seeded(derived(self.seed, "training")):
+            bundle, session = self._snapshot(random_state())
+        folder.storage.save(0, bundle, session)
+        self.restore(folder.verified())
+        self._saved.checkpoint = None  # its folder may get another name
+
     def restore(self, checkpoint: Checkpoint | None = None, accepted: bool = False) -> None:
-        """Put back the state of a checkpoint; left out: of the newest sound one.
+        """Put back the state of a checkpoint; left out: of the newest that is not damaged.
 
         Args:
             checkpoint: Which one.
@@ -106,20 +170,19 @@ class Session(Parts):
         Raises:
             SessionError: There is none, or it does not fit the code of the user any more.
         """
-        checkpoint = checkpoint or self.folder.sound()
-        excused = excuses(checkpoint, self.spec, self.changed, accepted)
+        checkpoint = checkpoint or self.folder.verified()
+        excused = excuses(checkpoint, self.spec, self._pending.changes, accepted)
         restored = restore(
             checkpoint,
             self,
             excused,
-            is_fresh=self._is_fresh,
+            is_fresh=not self._has_trained,
             made_anew=made_anew(checkpoint, self.spec),
         )
         self.progress, self._random = restored.progress, restored.random
         self.logs = self.folder.logs(checkpoint)
         self.rows = History(self.logs)
-        self.fixed = checkpoint.manifest.fixed
-        self._restored_from = checkpoint.path.name
+        self._saved = Saved(checkpoint.name, checkpoint, checkpoint.manifest.fixed)
         found = list(differences(restored.environment, circumstances(self.device)))
         if found:
             say(
@@ -127,16 +190,19 @@ class Session(Parts):
                 f"bits of results may differ: {'; '.join(found)}"
             )
 
-    def record(self, contents: CheckpointBundle) -> Fingerprints:
-        """Add the user's code to a checkpoint.
+    def _snapshot(self, random: Any) -> Snapshot:
+        """A copy of the state as it is now, with the user's code."""
+        bundle = snapshot(self, self.progress, random, circumstances(self.device))
+        bundle.add_json(CODE, self.code)
+        described = {SPEC: of_text(as_json(as_data(self.spec)))}
+        return Snapshot(bundle, {**self._saved.files, **described})
 
-        Returns:
-            The fingerprint of the file that says how the session was described.
-        """
-        contents.add_json(CODE, self.code)
-        return {SPEC: of_text(as_json(as_data(self.spec)))}
-
-    def train(self, reporter: Reporter | None = None, stop: StopRequest | None = None) -> None:
+    def train(
+        self,
+        reporter: Reporter | None = None,
+        stop: StopRequest | None = None,
+        stages: Sequence[Stage] | None = None,
+    ) -> None:
         """Train until every stage is done. A finished session is left as it is.
 
         The state is saved after every epoch, or as ``checkpoints`` in the config says, and where
@@ -145,6 +211,7 @@ class Session(Parts):
         Args:
             reporter: Hears what happens.
             stop: Ends training after the iteration at hand.
+            stages: The stages of the session with something around them; left out: as they are.
 
         Raises:
             Interrupted: ``stop`` asked for it; training goes on from the iteration at hand.
@@ -155,12 +222,12 @@ class Session(Parts):
             NotSaved: Training is done, and not all of it could be written.
         """
         with only_trainer(self.folder.environment):
-            newest = self.folder.checkpoints.newest_sound()
-            if newest.path.name != self._restored_from:
+            newest = self.folder.checkpoints.newest(self._saved.checkpoint)
+            if newest.name != self._saved.name:
                 self._catch_up(newest)
             if not self.finished:
-                self._train(newest, reporter or Reporter(), stop or StopRequest())
-            elif self._unsaved:
+                self._train(newest, reporter or Reporter(), stop or StopRequest(), stages)
+            elif self._saved.lacks_end:
                 self._save()
 
     def _save(self) -> None:
@@ -168,8 +235,11 @@ class Session(Parts):
         with closing(self._manager(StopRequest())) as manager:
             manager.keep()
             manager.finish()
-        self._unsaved = False
-        self._restored_from = self.folder.checkpoints.names()[-1]
+        self._note_saved()
+
+    def _note_saved(self) -> None:
+        """What is in memory is saved by now, in the newest checkpoint."""
+        self._saved = Saved(self.folder.storage.names()[-1], files=self._saved.files)
 
     def _catch_up(self, newest: Checkpoint) -> None:
         """Another process has brought the session forward since this one loaded it."""
@@ -179,36 +249,42 @@ class Session(Parts):
 
     def _manager(self, stop: StopRequest) -> CheckpointManager:
         return CheckpointManager(
-            self,
-            self.progress,
-            self.rows,
-            self.folder.checkpoints,
-            self.spec.checkpoints,
-            self.fixed,
-            self.record,
-            stop,
+            self._snapshot, self.progress, self.rows, self.folder, self.spec.checkpoints, stop
         )
 
-    def _train(self, newest: Checkpoint, reporter: Reporter, stop: StopRequest) -> None:
-        self._is_fresh = False
+    def _train(
+        self,
+        newest: Checkpoint,
+        reporter: Reporter,
+        stop: StopRequest,
+        stages: Sequence[Stage] | None,
+    ) -> None:
+        self._has_trained = True
         clear_aside(self.path)
-        clear_aside(self.folder.checkpoints.folder)
+        self.folder.storage.clear_unfinished()
         self.logs.repair()
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
         with closing(self._manager(stop)) as manager:
             self._begin(manager, newest)
-            self._train_on(manager, reporter, stop)
+            self._saved.checkpoint = None  # it may be removed, or damaged, while this goes on
+            self._train_on(manager, reporter, stop, self.stages if stages is None else stages)
 
-    def _train_on(self, manager: CheckpointManager, reporter: Reporter, stop: StopRequest) -> None:
-        stop.hear_of_save(manager.attend)
+    def _train_on(
+        self,
+        manager: CheckpointManager,
+        reporter: Reporter,
+        stop: StopRequest,
+        stages: Sequence[Stage],
+    ) -> None:
+        stop.hear_of_save(manager.notify)
         try:
             while not self.finished:
                 index = self.progress.stage
-                stage = self.stages[index]
+                stage = stages[index]
                 self.rows.start(index, stage.header)
-                reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
+                reporter.stage_started(self.progress, len(stages), stage.num_epochs)
                 rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
                 train_stage(stage, self.progress, rows, manager, reporter, stop)
             manager.finish()
@@ -216,25 +292,25 @@ class Session(Parts):
             raise self._stopped(error, manager, stop) from None
         except NotSaved:
             # What is trained is in memory only: whoever has the session may save it by train().
-            self._unsaved = True
+            self._saved.lacks_end = True
             raise
         except BaseException as error:
             self._give_up(error, manager)
             raise
         finally:
             reporter.close()
-        self._restored_from = self.folder.checkpoints.names()[-1]
+        self._note_saved()
 
     def _begin(self, manager: CheckpointManager, newest: Checkpoint) -> None:
         """Save what has changed since the session was loaded, before anything is trained."""
-        if self.changed or self.redrawn:
-            self.fixed = manager.fixed = self.folder.add_splits(
-                self.fixed, self.redrawn, self.progress.step
+        pending = self._pending
+        if pending.changes or pending.splits:
+            self._saved.files = self.folder.add_splits(
+                self._saved.files, pending.splits, self.progress.step
             )
-            self.redrawn = {}
-            entries = [change.entry(self.progress) for change in self.changed]
+            entries = [change.entry(self.progress) for change in pending.changes]
             self.logs.add(CHANGES, log_of(entries))
-            self.changed = []
+            self._pending = Pending()
             manager.keep()
             manager.finish()
         elif self.progress.step == 0 and not has_weights_of(newest, self):
@@ -249,11 +325,11 @@ class Session(Parts):
         name = shown_path(self.path)
         hint = f'"train.py {name}" goes on from there'
         if stop.at_once:
-            self._restored_from = ""
+            self._saved.name = ""
             hint = hint.replace("from there", "from the last state that was saved")
             return Interrupted(error.signum, f"{error}; {hint}")
         manager.finish()
-        self._restored_from = self.folder.checkpoints.names()[-1]
+        self._note_saved()
         self._random = manager.random
         step, epoch = self.progress.step, self.progress.epoch
         return Interrupted(
@@ -265,7 +341,7 @@ class Session(Parts):
         """What is alive is in the middle of an iteration; put back what is saved."""
         manager.wait()
         try:
-            self.restore(self.folder.checkpoints.newest_sound())
+            self.restore(self.folder.checkpoints.newest())
         except SessionError as failure:
             error.add_note(f"afterwards the saved state could not be put back: {failure}")
 

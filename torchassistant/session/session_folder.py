@@ -9,30 +9,32 @@ from typing import Any
 import torch
 
 from torchassistant.assembly import FittedArtifacts
-from torchassistant.config import Diagnostics, Spec, as_data, read, spec_of
+from torchassistant.config import Diagnostics, Spec, as_data, read, scan
 from torchassistant.config.reader import MAX_BYTES
 from torchassistant.errors import SessionError, listing, say, shown_path
 from torchassistant.files import Unsound
 from torchassistant.session.append_only_logs import CHANGES, COPIES, METRICS, Logs
 from torchassistant.session.checkpoint_bundle import CheckpointBundle, read_state
-from torchassistant.session.checkpoint_manager import best_of
-from torchassistant.session.checkpoints import LAST, Checkpoint, Checkpoints
+from torchassistant.session.checkpoint_retention import best_of
+from torchassistant.session.checkpoint_selection import LAST, CheckpointSelector
+from torchassistant.session.checkpoint_storage import Checkpoint, CheckpointStorage
 from torchassistant.session.durable_files import (
     ASIDE,
     as_json,
     differing,
     fingerprint,
     holds,
-    read_json,
     read_tensors,
     refuse_links,
     replace_file,
     replace_tensors,
 )
 from torchassistant.session.environment import ENVIRONMENT
+from torchassistant.session.folder_identity import SameFolder
+from torchassistant.session.local_checkpoints import LocalCheckpoints
 from torchassistant.session.lock import is_held
 from torchassistant.session.manifest import Fingerprints
-from torchassistant.session.state_schema import CODE, SPEC, stored_spec
+from torchassistant.session.state_schema import SPEC, stored_spec
 from torchassistant.session.wrong_folder import why_no_session
 
 STATIC, CHECKPOINTS = "static", "checkpoints"
@@ -54,9 +56,9 @@ class SessionFolder:
         self.environment = self.path / ENVIRONMENT
         self.splits = self.path / STATIC / "splits"
         self.preprocessors = self.path / STATIC / "preprocessors"
-        self.checkpoints = Checkpoints(self.path / CHECKPOINTS)
-        self.weights = Checkpoints(self.path / CHECKPOINTS, with_logs=False)
-        self.weights.unusable = self.checkpoints.unusable
+        checkpoints = self.path / CHECKPOINTS
+        self.storage: CheckpointStorage = LocalCheckpoints(checkpoints)
+        self.checkpoints = CheckpointSelector(self.storage, shown_path(checkpoints))
 
     def create(
         self, spec: Spec, fitted: FittedArtifacts, environment: dict[str, Any]
@@ -83,8 +85,8 @@ class SessionFolder:
 
     @property
     def is_there(self) -> bool:
-        """Whether there is a session, be it sound or not."""
-        return self.spec.exists() or bool(self.checkpoints.names())
+        """Whether there is a session, be it damaged or not."""
+        return self.spec.exists() or bool(self.storage.names())
 
     def expect_nothing_else(self) -> None:
         """See that the folder is a session's, and holds nothing that is not.
@@ -93,19 +95,23 @@ class SessionFolder:
             SessionError: It is something else; or there is something in it that no session has.
         """
         path = shown_path(self.path)
-        whole = (self.spec, self.environment, self.checkpoints.folder)
+        whole = (self.spec, self.environment, self.path / CHECKPOINTS)
         if self.path.is_symlink():
             raise SessionError(f"{self.path.name} is a link to {path}, and is not replaced")
         if not all(part.exists() for part in whole):
             raise SessionError(f"{path} is no whole session, and is not replaced")
         refuse_links(self.path, _OURS)
-        strange = sorted(self._strange())
-        if strange:
+        foreign = sorted(self._foreign())
+        if foreign:
             raise SessionError(
-                f"{path} is not replaced: it holds what is not of the session, {listing(strange)}"
+                f"{path} is not replaced: it holds what is not of the session, {listing(foreign)}"
             )
 
-    def _strange(self) -> Iterator[str]:
+    def identity(self) -> SameFolder:
+        """Knows this folder again, and what in it is written while the session is trained."""
+        return SameFolder(self.path, (CHECKPOINTS, METRICS, COPIES), ENVIRONMENT)
+
+    def _foreign(self) -> Iterator[str]:
         """The files and folders in it that no session has, by their path below it."""
         known = (*_OURS, *_OPTIONAL)
         yield from (p.name for p in self.path.iterdir() if p.name not in known and not _may_stay(p))
@@ -115,57 +121,61 @@ class SessionFolder:
                 ours = path.suffix == ".csv" and path.stem.isdecimal()
                 if not (ours or path.name in others or _may_stay(path)):
                     yield f"{folder}/{path.name}"
-        names = self.checkpoints.names()
-        for path in self.checkpoints.folder.iterdir():
+        names = self.storage.names()
+        for path in (self.path / CHECKPOINTS).iterdir():
             if path.name not in names and not _may_stay(path):
                 yield f"{CHECKPOINTS}/{path.name}"
 
-    def sound(self, which: str = LAST, with_logs: bool = True) -> Checkpoint:
+    def verified(self, which: str = LAST, with_history: bool = True) -> Checkpoint:
         """A checkpoint that is as it was written, in a session that is so too.
+
+        Every file is read and compared here, once; whoever uses the checkpoint is handed this.
 
         Args:
             which: ``last``, ``best``, or a step.
-            with_logs: Whether the history is needed too.
+            with_history: Whether the history is needed too.
 
         Raises:
+            Unusable: There is none but such as turned out to be so; this is why the newest is.
             SessionError: This is no session folder; or it is damaged, so that it cannot be used.
         """
         if not self.is_there:
             raise SessionError(why_no_session(self.path))
         refuse_links(self.path, _OURS)
-        checkpoints = self.checkpoints if with_logs else self.weights
-        best = None
-        if which != LAST:
-            newest = spec_of(self.read_spec(checkpoints.newest_sound()))
-            best = None if newest is None else best_of(newest.checkpoints)
-        checkpoint = checkpoints.chosen(which, best)
-        fixed = checkpoint.manifest.fixed
+        try:
+            checkpoint = self._chosen(which, with_history)
+            self._expect_fixed(checkpoint)
+        except SessionError:
+            unusable = next(iter(self.checkpoints.unusable.values()), None)
+            if unusable is None:
+                raise
+            raise unusable from unusable.__cause__
+        return checkpoint
+
+    def _chosen(self, which: str, with_history: bool) -> Checkpoint:
+        newest = self.checkpoints.newest(with_history=with_history)
+        if which == LAST:
+            return newest
+        best = best_of(newest.spec.checkpoints)
+        return self.checkpoints.chosen(which, best, newest, with_history)
+
+    def _expect_fixed(self, checkpoint: Checkpoint) -> None:
+        """See that the files that never change are as a checkpoint says.
+
+        Raises:
+            SessionError: One is not.
+        """
+        expected = checkpoint.manifest.fixed
         wrong = dict(
-            differing(self.path, {n: f for n, f in fixed.items() if not is_held(self.path / n)})
+            differing(self.path, {n: f for n, f in expected.items() if not is_held(self.path / n)})
         )
-        told = wrong.pop(ENVIRONMENT, None)
+        environment = wrong.pop(ENVIRONMENT, None)
         if wrong:
             sentences = (f"{shown_path(self.path / name)} {how}" for name, how in wrong.items())
             raise SessionError(*sentences)
-        if told is not None:
+        if environment is not None:
             # Nothing is read from it but by people.
-            _warn(f"{shown_path(self.environment)} {told}")
-        return checkpoint
-
-    def usable(self, which: str = LAST, with_logs: bool = True) -> Checkpoint:
-        """A sound checkpoint, and none that turned out to be unusable; see :meth:`sound`.
-
-        Raises:
-            Unusable: There is none but such; this is why the newest of them is.
-            SessionError: There is none for other reasons, as :meth:`sound` says.
-        """
-        try:
-            return self.sound(which, with_logs)
-        except SessionError:
-            first = next(iter(self.checkpoints.unusable.values()), None)
-            if first is None:
-                raise
-            raise first from first.__cause__
+            _warn(f"{shown_path(self.environment)} {environment}")
 
     def read_spec(self, checkpoint: Checkpoint, settings: Sequence[str] = ()) -> Diagnostics:
         """The config of a state, as it was checked and completed.
@@ -176,22 +186,17 @@ class SessionFolder:
         """
         text = checkpoint.manifest.text(SPEC)
         is_shown = len(text) <= MAX_BYTES and holds(self.spec, text)
+        # What counts is the text that was verified; the file beside only has the places in it.
+        place = shown_path(self.spec)
+        source = scan(text.decode(), place) if is_shown else stored_spec(checkpoint.manifest)
         # Variables are put in already; a "${" that is left is text.
-        source = shown_path(self.spec) if is_shown else stored_spec(checkpoint.manifest)
         return read(source, settings, variables=False)
-
-    def code(self, checkpoint: Checkpoint) -> dict[str, dict[str, str]]:
-        """The source of the user's code as it was."""
-        try:
-            return dict(read_json(checkpoint.path / CODE))
-        except Unsound as error:
-            raise SessionError(f"{shown_path(checkpoint.path / CODE)} {error}") from None
 
     def logs(self, checkpoint: Checkpoint) -> Logs:
         """The history, and what was changed, up to a state."""
         return Logs(self.path, checkpoint.logs)
 
-    def tell_damage(self, checkpoint: Checkpoint, logs: Logs) -> None:
+    def warn_of_damage(self, checkpoint: Checkpoint, logs: Logs) -> None:
         """Warn of what is not as the checkpoint has it; training puts it back."""
         for line in logs.damage(checkpoint.manifest.has_logs):
             _warn(line)
@@ -246,14 +251,14 @@ class SessionFolder:
         Returns:
             The fingerprints of what never changes from now on.
         """
-        kept = dict(fixed)
+        files = dict(fixed)
         for split, indices in splits.items():
-            for name in [n for n in kept if self._split_of(n) == split]:
-                del kept[name]
+            for name in [n for n in files if self._split_of(n) == split]:
+                del files[name]
             path = self.splits / f"since {step}" / f"{split}.safetensors"
             replace_tensors(path, {str(i): part for i, part in enumerate(indices)})
-            kept[path.relative_to(self.path).as_posix()] = fingerprint(path)
-        return kept
+            files[path.relative_to(self.path).as_posix()] = fingerprint(path)
+        return files
 
     def _split_of(self, name: str) -> str | None:
         """The split that a file of the session holds."""
@@ -278,10 +283,10 @@ def _indices(tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
     # Of all examples, each once: then none is beyond the end of the dataset.
     everything = torch.cat(found) if found else torch.zeros(0, dtype=torch.int64)
     count = len(everything)
-    met = torch.zeros(count, dtype=torch.bool)
+    seen = torch.zeros(count, dtype=torch.bool)
     if count and int(everything.min()) >= 0 and int(everything.max()) < count:
-        met[everything] = True
-    if not count or not bool(met.all()):
+        seen[everything] = True
+    if not count or not bool(seen.all()):
         raise Unsound(f"holds no split of {count} examples")
     return found
 

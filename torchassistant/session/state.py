@@ -27,7 +27,7 @@ from torchassistant.data.object_rngs import (
 from torchassistant.errors import SessionError, listing, say, shown_path
 from torchassistant.graph import elements_of, overlaps
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.checkpoints import Checkpoint, Unusable
+from torchassistant.session.checkpoint_storage import Checkpoint, Unusable
 from torchassistant.session.formats import could_be_stored, stored_results, upgraded
 from torchassistant.session.library_state import is_torchs, unlike_optimizer, unlike_state
 from torchassistant.session.stateful_parts import (

@@ -1,7 +1,7 @@
 """Whether what a checkpoint holds has the form in which states are written.
 
 Its digests say that nothing has changed since somebody wrote it, and nothing of who that was. All
-of it is read here before any of it is used: what is sealed and malformed is answered as what is
+of it is read here before any of it is used: what is whole and malformed is answered as what is
 damaged.
 """
 
@@ -71,13 +71,16 @@ def stored_spec(manifest: Manifest) -> dict[str, Any]:
     return dict(data)
 
 
-def expect_form(folder: Path, manifest: Manifest, logs: Mapping[str, bytes] | None) -> None:
+def expect_form(folder: Path, manifest: Manifest, logs: Mapping[str, bytes] | None) -> Spec:
     """See that all that a checkpoint holds has the form in which states are written.
 
     Args:
         folder: Its folder.
         manifest: What it says that it holds; the files are as it says.
         logs: The history up to it, by names of files; None where it is not needed.
+
+    Returns:
+        The config that it was saved with.
 
     Raises:
         FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
@@ -100,6 +103,7 @@ def expect_form(folder: Path, manifest: Manifest, logs: Mapping[str, bytes] | No
         _expect_state(state, manifest.format)
         progress = _progress(state["progress"])
         _expect_to_fit(progress, int(folder.name.partition("-")[0]), spec, rows)
+    return spec
 
 
 class _blaming:

@@ -1,42 +1,36 @@
-"""From what was read to a spec in which nothing is wrong."""
+"""From a checked spec to one of which everything that it names is known to be there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from torchassistant.assembly import Allowlist, survey
-from torchassistant.config import Diagnostics, Spec, spec_of
+from torchassistant.config import Diagnostics, Spec
 from torchassistant.config.references import Key
 from torchassistant.errors import UserCodeError
 
-Used = Callable[[Spec], Collection[str]]
-Wanted = Callable[[Spec], Collection[Key]]
 
-
-def checked(
+def surveyed(
+    spec: Spec | None,
     diagnostics: Diagnostics,
     allowlist: Allowlist,
-    used: Used | None = None,
-    wanted: Wanted | None = None,
-    scored: bool = True,
+    wanted: Collection[Key] | None = None,
 ) -> Spec:
     """The spec of a config, after everything that can be found without building it.
 
     Args:
-        diagnostics: The config as read, and what is wrong with it so far.
+        spec: What the check of the config gave; None where it is past repair.
+        diagnostics: What is wrong with it so far.
         allowlist: Decides what may be imported.
-        used: Where it is not to be trained: chooses the pipelines that are to be run.
-        wanted: Likewise: chooses the definitions that are needed for that.
-        scored: Whether losses and metrics are computed.
+        wanted: The definitions that are needed, where not all are.
 
     Raises:
         ConfigError: With every problem, in file order.
         UserCodeError: A module of the user raised while it was imported; it brings the problems.
     """
-    spec = spec_of(diagnostics, used, scored)
     if spec is not None:
         try:
-            survey(spec, diagnostics, allowlist, None if wanted is None else wanted(spec))
+            survey(spec, diagnostics, allowlist, wanted)
         except UserCodeError as error:
             error.problems = diagnostics.in_order()
             raise

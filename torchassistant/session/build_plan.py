@@ -1,0 +1,82 @@
+"""How the parts of a session are built: from which config, and which of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from torchassistant.assembly import (
+    Allowlist,
+    Builder,
+    FittedArtifacts,
+    Parts,
+    build_pipeline,
+    build_pipelines,
+    build_stages,
+)
+from torchassistant.assembly.devices import Devices
+from torchassistant.assembly.object_maker import PlaceOf
+from torchassistant.config import Spec
+from torchassistant.config.references import Key
+from torchassistant.session.lazy_datasets import DatasetsOnDemand
+from torchassistant.training import Precision
+from torchassistant.training.without_dynamo import leave_compiler_out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BuildPlan:
+    """What a session is built from, and what of it.
+
+    Args:
+        spec: The config, checked; its seed is known.
+        place_of: Where things stand in the user's files.
+        fitted: What was decided when the session was created; filled where it is empty.
+        allowlist: Decides what may be imported.
+        device: One device for everything, whatever the config says.
+        stored: The definitions whose state is put back afterwards.
+        wanted: The definitions that are built, with what they need; None is all.
+        pipelines: The names of the pipelines that are built; None is all of them, and the stages.
+        with_data: Whether pipelines get their data; without, they can infer, and a dataset is built
+            when it is asked for.
+        dry: Whether nothing may be fetched, nor written.
+    """
+
+    spec: Spec
+    place_of: PlaceOf
+    fitted: FittedArtifacts
+    allowlist: Allowlist
+    device: str | None = None
+    stored: Collection[Key] = ()
+    wanted: Collection[Key] | None = None
+    pipelines: Collection[str] | None = None
+    with_data: bool = True
+    dry: bool = False
+
+    def devices(self) -> Devices:
+        """The devices of the run."""
+        return Devices(self.spec, self.place_of, self.device)
+
+    def build(self, parts: Parts, devices: Devices) -> Builder:
+        """Fill the parts; gives what has built them."""
+        Precision(self.spec.precision, devices.base).set_for_process()
+        leave_compiler_out()
+        builder = Builder(
+            self.spec,
+            parts,
+            devices,
+            self.fitted,
+            self.place_of,
+            self.allowlist,
+            self.stored,
+            self.dry,
+        )
+        builder.build(self.wanted)
+        if self.pipelines is None:
+            build_pipelines(builder)
+            build_stages(builder)
+        for name in self.pipelines or ():
+            spec = self.spec.initialize.pipelines[name]
+            parts.pipelines[name] = build_pipeline(builder, name, spec, self.with_data)
+        if not self.with_data:
+            parts.datasets = DatasetsOnDemand(builder)
+        return builder

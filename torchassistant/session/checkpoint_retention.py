@@ -1,0 +1,70 @@
+"""Which checkpoints stay: the last ones, and the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torchassistant.config.spec import CheckpointsSpec
+from torchassistant.session.checkpoint_storage import CheckpointStorage, order_of
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """Which checkpoints stay for how good they are.
+
+    Args:
+        monitor: A column of the history.
+        mode: ``min`` or ``max``.
+        keep: How many.
+    """
+
+    monitor: str
+    mode: str
+    keep: int
+
+    def rank(self, scores: Mapping[str, float]) -> float:
+        """The smaller, the better; infinite for what has no score."""
+        value = scores.get(self.monitor, math.nan)
+        if math.isnan(value):
+            return math.inf
+        return value if self.mode == "min" else -value
+
+    def among(self, scores: Mapping[str, Mapping[str, float]]) -> list[str]:
+        """The names of the best, the best first; of equal ones the earlier."""
+        ranked = [n for n in sorted(scores, key=order_of) if self.rank(scores[n]) < math.inf]
+        return sorted(ranked, key=lambda name: self.rank(scores[name]))[: self.keep]
+
+
+def best_of(spec: CheckpointsSpec) -> Best | None:
+    """Which ones a config lets stay for how good they are."""
+    best = spec.best
+    return None if best is None else Best(best.monitor, best.mode, best.keep)
+
+
+def prune(storage: CheckpointStorage, newest: str, keep_last: int, best: Best | None) -> None:
+    """Remove what need not stay, among those up to the newest; and what a dead process left.
+
+    Args:
+        storage: Holds them.
+        newest: The one that was saved just now. What seems to be newer is damaged, or of a run that
+            is gone on from before it.
+        keep_last: How many of the last ones stay.
+        best: Which ones stay beside those.
+    """
+    names = [name for name in storage.names() if order_of(name) <= order_of(newest)]
+    standing = [name for name in names if not _superseded(name, names)]
+    staying = set(standing[-keep_last:])
+    if best is not None:
+        staying |= set(best.among({name: storage.scores(name) for name in standing}))
+    for name in names:
+        if name not in staying:
+            storage.remove(name)
+    storage.clear_unfinished()
+
+
+def _superseded(name: str, names: Sequence[str]) -> bool:
+    """Whether there is a later state at the same step."""
+    step, number = order_of(name)
+    return any(other == step and later > number for other, later in map(order_of, names))

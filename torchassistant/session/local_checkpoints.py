@@ -1,0 +1,90 @@
+"""Checkpoints in a folder of this machine, each a folder that appears when it is whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from torchassistant.errors import SessionError, shown_path
+from torchassistant.session.append_only_logs import texts_of
+from torchassistant.session.checkpoint_bundle import CheckpointBundle
+from torchassistant.session.checkpoint_storage import (
+    Checkpoint,
+    CheckpointStorage,
+    is_name,
+    order_of,
+)
+from torchassistant.session.durable_files import clear_aside, new_folder, remove_folder
+from torchassistant.session.manifest import (
+    Damaged,
+    Fingerprints,
+    read_manifest,
+    verified_manifest,
+    write_manifest,
+)
+from torchassistant.session.state_schema import expect_form
+
+
+class LocalCheckpoints(CheckpointStorage):
+    """The checkpoints of a session, each a folder named by its step.
+
+    Args:
+        folder: Holds them; it lies in the session folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def names(self) -> list[str]:
+        try:
+            with os.scandir(self.folder) as entries:
+                found = [entry.name for entry in entries if is_name(entry.name) and entry.is_dir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(found, key=order_of)
+
+    def save(
+        self,
+        step: int,
+        bundle: CheckpointBundle,
+        session: Fingerprints,
+        scores: Mapping[str, float] | None = None,
+        logs: Fingerprints | None = None,
+    ) -> str:
+        same = [name for name in self.names() if order_of(name)[0] == step]
+        name = f"{step:010d}"
+        if same:
+            name = f"{name}-{order_of(same[-1])[1] + 1}"
+        # Where the folder of a session was taken away, nothing is made in its place.
+        with new_folder(self.folder / name, makes_parents=False) as aside:
+            names = bundle.write(aside)
+            write_manifest(aside, names, session, scores, logs)
+        return name
+
+    def verified(self, name: str, with_history: bool = True) -> Checkpoint:
+        path = self.folder / name
+        try:
+            manifest = verified_manifest(path)
+            logs = texts_of(self.folder.parent, manifest) if with_history else None
+            spec = expect_form(path, manifest, logs)
+            return Checkpoint(path, manifest, spec, logs or {})
+        except Damaged as error:
+            raise SessionError(f"{shown_path(path)} is damaged: {error}") from None
+        except OSError as error:
+            raise SessionError(f"{shown_path(path)} cannot be read: {error.strerror}") from None
+
+    def scores(self, name: str) -> dict[str, float]:
+        try:
+            return dict(read_manifest(self.folder / name).scores)
+        except Damaged:
+            return {}
+
+    def has(self, name: str) -> bool:
+        return (self.folder / name).is_dir()
+
+    def remove(self, name: str) -> None:
+        remove_folder(self.folder / name)
+
+    def clear_unfinished(self) -> None:
+        clear_aside(self.folder)
