@@ -29,6 +29,7 @@ from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.idx import expect_sound
 from torchassistant.assembly.monkeypatch import replaced
 from torchassistant.assembly.reviewed_callables import Verdict, verdict_of
+from torchassistant.compat.datasets import unpacking_functions
 from torchassistant.data.dataset_files import walking
 from torchassistant.errors import UserError, listing, say, shown_path
 from torchassistant.files import Unsound, open_regular
@@ -40,11 +41,11 @@ _NOT_SENT = ("transform", "target_transform", "transforms", "loader", "is_valid_
 
 _FETCHING = (
     *("download_url", "download_file_from_google_drive", "download_and_extract_archive"),
-    *("extract_archive", "_decompress"),
+    "extract_archive",
 )
 _MISSING = re.compile("not found|no such file|not exist|not present|corrupted", re.IGNORECASE)
 _ASIDE = ".torchassistant-fetching-"
-_SCRIPT = Path(__file__).with_name("fetch_process.py")
+_SCRIPT = Path(__file__).with_name("download_process.py")
 
 
 class Missing(Exception):
@@ -333,7 +334,11 @@ def nothing_fetched(error: type[Exception] = Missing) -> Iterator[None]:
     if home is None:
         yield
         return
-    originals = {name: getattr(home, name) for name in _FETCHING if hasattr(home, name)}
+    originals = {
+        name: getattr(home, name)
+        for name in (*_FETCHING, *unpacking_functions(home))
+        if hasattr(home, name)
+    }
     modules = [m for name, m in [*sys.modules.items()] if name.startswith(f"{DATASETS}.")]
     functions = (
         (module, name, refuse)

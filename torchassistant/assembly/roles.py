@@ -30,6 +30,7 @@ from torchassistant.assembly.object_kinds import (
     called_by,
     kind_of,
 )
+from torchassistant.compat.python import is_protocol
 from torchassistant.config.search_paths import HOMES
 from torchassistant.errors import with_article
 
@@ -126,7 +127,7 @@ def _classes_in(hint: Any) -> list[type]:
 
 def _may_be(made: type, fits: Fits) -> bool:
     """Whether a function that is said to return this may return something that fits."""
-    is_open = made is object or inspect.isabstract(made) or getattr(made, "_is_protocol", False)
+    is_open = made is object or inspect.isabstract(made) or is_protocol(made)
     return is_open or fits(made)
 
 

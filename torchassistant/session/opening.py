@@ -8,12 +8,12 @@ from pathlib import Path
 from torchassistant.assembly import Allowlist, Builder, FittedArtifacts
 from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.object_maker import PlaceOf
+from torchassistant.compat.compiler import leave_compiler_out
 from torchassistant.config import Spec
 from torchassistant.config.references import Key
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.session.session import Session
 from torchassistant.training import Precision
-from torchassistant.training.without_dynamo import leave_compiler_out
 
 
 def open_session(

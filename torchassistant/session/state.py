@@ -14,6 +14,8 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from torchassistant.assembly import FittedArtifacts, Parts
+from torchassistant.compat.modules import own_buffers, unsaved_names
+from torchassistant.compat.optimizers import mark_stepped
 from torchassistant.config import Spec
 from torchassistant.config.references import Key
 from torchassistant.data.object_rngs import (
@@ -161,7 +163,7 @@ def restore(
     if progress.step and not weights_only:
         for scheduled in parts.schedulers.values():
             # torch warns of schedulers that step first; their optimizers have, in another process.
-            scheduled.optimizer._opt_called = True  # type: ignore[attr-defined]
+            mark_stepped(scheduled.optimizer)
     return Restored(progress, state["random"], state["environment"])
 
 
@@ -356,16 +358,14 @@ def has_weights_of(checkpoint: Checkpoint, parts: Parts) -> bool:
 
 def _unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor | None]:
     """Buffers that torch leaves out of a state_dict; training may change them all the same."""
-    has_any = any(part._buffers for part in model.modules())
+    has_any = any(own_buffers(part) for part in model.modules())
     saved = model.state_dict(keep_vars=True) if has_any else {}
     unsaved: dict[str, torch.Tensor | None] = {}
     for path, part in model.named_modules():
-        for key, buffer in part._buffers.items():
+        for key, buffer in own_buffers(part).items():
             name = f"{path}.{key}" if path else key
             # One that is saved, and is None, is left out too.
-            if name not in saved and (
-                buffer is not None or key in part._non_persistent_buffers_set
-            ):
+            if name not in saved and (buffer is not None or key in unsaved_names(part)):
                 unsaved[name] = buffer
     return unsaved
 
@@ -384,10 +384,10 @@ def _set_buffers(model: nn.Module, stored: Mapping[str, Any], may_be_more: bool)
     wrong = []
     for name, value in stored.items():
         part, key = _holder(model, name)
-        if part is None or (key not in part._buffers and hasattr(part, key)):
+        if part is None or (key not in own_buffers(part) and hasattr(part, key)):
             wrong.append(f"{name} is left over")
             continue
-        if key not in part._buffers:
+        if key not in own_buffers(part):
             part.register_buffer(key, None, persistent=False)
         _set_buffer(model, part, key, value)
     if not may_be_more:
@@ -406,12 +406,12 @@ def _holder(model: nn.Module, name: str) -> tuple[nn.Module | None, str]:
 
 def _set_buffer(model: nn.Module, part: nn.Module, key: str, value: torch.Tensor | None) -> None:
     """Give a buffer a value; one that has another shape, or none, is replaced."""
-    buffer = part._buffers[key]
+    buffer = own_buffers(part)[key]
     if value is None or buffer is None or buffer.shape != value.shape:
         if value is not None:
             device = next(model.parameters(), value).device if buffer is None else buffer.device
             value = value.to(device, copy=True)
-        part._buffers[key] = value
+        own_buffers(part)[key] = value
     else:
         with torch.no_grad():
             elements_of(buffer).copy_(elements_of(value, like=buffer))
@@ -498,7 +498,7 @@ def _load_module(module: nn.Module, stored: Any) -> None:
     buffers = dict(module.named_buffers())
     for name, value in stored.items():
         part, key = _holder(module, name)
-        if part is None or key not in part._buffers or not isinstance(value, torch.Tensor):
+        if part is None or key not in own_buffers(part) or not isinstance(value, torch.Tensor):
             continue
         if type(part).__module__.startswith("torch.nn.modules."):
             continue  # theirs have one shape
@@ -507,14 +507,14 @@ def _load_module(module: nn.Module, stored: Any) -> None:
     shared = [
         (part, key, buffer)
         for part in module.modules()
-        for key, buffer in part._buffers.items()
+        for key, buffer in own_buffers(part).items()
         if buffer is not None and overlaps(buffer)
     ]
     for part, key, buffer in shared:
-        part._buffers[key] = buffer.clone(memory_format=torch.contiguous_format)
+        own_buffers(part)[key] = buffer.clone(memory_format=torch.contiguous_format)
     try:
         module.load_state_dict(stored)
     finally:
         for part, key, buffer in shared:
-            value, part._buffers[key] = part._buffers[key], buffer
+            value, own_buffers(part)[key] = own_buffers(part)[key], buffer
             _set_buffer(module, part, key, value)

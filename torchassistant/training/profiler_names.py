@@ -19,6 +19,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.profiler import record_function
 
+from torchassistant.compat.profiler import profiler_check
 from torchassistant.frames import Frame, Frames
 from torchassistant.graph import BatchGraph, Node, Processor
 from torchassistant.graph.processor import CallOf
@@ -32,11 +33,12 @@ from torchassistant.training.train_step import Trainer
 _MARK = "torchassistant:"
 _MARKED = re.compile(f'"{_MARK}([^"]*)"'.encode())
 _NOTHING = nullcontext()
+_is_profiling = profiler_check()
 
 
 def span(name: str) -> AbstractContextManager[object]:
     """A stretch of a trace; nothing while no profiler is on."""
-    if not torch.autograd._profiler_enabled():  # type: ignore[attr-defined]
+    if not _is_profiling():
         return _NOTHING
     return record_function(coded(name))
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from torchassistant.compat.optimizers import mark_stepped
 from torchassistant.data.multi_loader import FramesOfEpoch
 from torchassistant.data.rng import derived, seeded
 from torchassistant.data.workers import interruptible
@@ -344,7 +345,7 @@ class Trainer:
                     at = optimizer
                     scaler.step(optimizer)
                     # Schedulers would warn where the first steps are left out for their scale.
-                    optimizer._opt_called = True  # type: ignore[attr-defined]
+                    mark_stepped(optimizer)
                 scaler.update()
             for item in self.schedulers:
                 at = item
