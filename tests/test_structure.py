@@ -44,6 +44,7 @@ PRIVATE_NAMES = "compat"
 # What Python's documentation names, although it begins with an underscore.
 DOCUMENTED = ("ctypes._SimpleCData", "os._exit", "sys._getframe")
 OF_NAMED_TUPLES = ("_asdict", "_field_defaults", "_fields", "_make", "_replace")
+PRINTING = ("print", "sys.stdout.write", "sys.stderr.write", "warnings.showwarning")
 PICKLES = ("pickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve")
 PICKLING_FUNCTIONS = (
     "torch.save",
@@ -264,6 +265,17 @@ def reachable_at_import(start: str, modules: dict[str, Module]) -> set[str]:
     return found
 
 
+def print_problems(modules: dict[str, Module]) -> list[str]:
+    """Prints outside of the command line and the output devices; messages go through logging."""
+    return [
+        f"{module.name}:{node.lineno} calls {ast.unparse(node.func)}"
+        for module in modules.values()
+        if module.group != "cli" and module.name != f"{PACKAGE}.output_devices"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in PRINTING
+    ]
+
+
 def facade_problems(modules: dict[str, Module]) -> list[str]:
     """A façade that imports at once what it should import when asked."""
     facade = modules[PACKAGE]
@@ -425,6 +437,10 @@ def test_facade_is_lazy(modules: dict[str, Module]) -> None:
 
 def test_private_names_of_others_are_used_in_one_folder(modules: dict[str, Module]) -> None:
     assert private_name_problems(modules) == []
+
+
+def test_messages_go_through_logging(modules: dict[str, Module]) -> None:
+    assert print_problems(modules) == []
 
 
 def test_nothing_is_pickled() -> None:
@@ -651,3 +667,10 @@ def test_private_names_of_our_own_pass(tmp_path: Path) -> None:
     text += "        return self._a, self._of_base(), row._replace(a=1), os._exit, row.__dict__\n"
     files = {"data/a.py": text, "data/b.py": "class B:\n    def _of_base(self): ...\n"}
     assert private_name_problems(write_package(tmp_path, files)) == []
+
+
+def test_a_print_outside_of_the_command_line_is_found(tmp_path: Path) -> None:
+    text = "import sys\ndef f():\n    print('a', file=sys.stderr)\n"
+    files = {"data/a.py": text, "cli/a.py": text, "output_devices.py": text}
+    problems = print_problems(write_package(tmp_path, files))
+    assert problems == ["torchassistant.data.a:3 calls print"]

@@ -83,7 +83,7 @@ def test_a_scheduler_is_told_that_its_optimizer_has_stepped() -> None:
 def test_whether_a_profiler_is_on() -> None:
     check = profiler.profiler_check()
     assert not check()
-    with torch.profiler.profile():
+    with torch.profiler.profile(acc_events=True):
         assert check()
     assert not check()
 

@@ -31,8 +31,11 @@ from torchassistant.assembly.monkeypatch import replaced
 from torchassistant.assembly.reviewed_callables import Verdict, verdict_of
 from torchassistant.compat.datasets import unpacking_functions
 from torchassistant.data.dataset_files import walking
-from torchassistant.errors import UserError, listing, say, shown_path
+from torchassistant.errors import UserError, listing, shown_path
 from torchassistant.files import Unsound, open_regular
+from torchassistant.messages import logger_for
+
+_log = logger_for(__name__)
 
 DATASETS = "torchvision.datasets"
 
@@ -175,7 +178,7 @@ class DataMaker:
         except (TypeError, ValueError):
             raise NotFetched(f"{name} is fetched with arguments of plain data only") from None
         real = _written(root, self.allowlist)
-        say(f"fetching {name} into {shown_path(root)}")
+        _log.info(f"fetching {name} into {shown_path(root)}")
         with _fresh_folder(real) as aside:
             (aside / "data").mkdir()
             pinned = not self.allowlist.allow_download

@@ -30,8 +30,11 @@ from torchassistant.compat.weights import (
     timm_readers,
     weights_enum,
 )
-from torchassistant.errors import UserError, say
+from torchassistant.errors import UserError
 from torchassistant.files import Unsound, open_regular
+from torchassistant.messages import logger_for
+
+_log = logger_for(__name__)
 
 
 class LeftOut:
@@ -185,7 +188,7 @@ def _load(
     pinned = _SUM_IN_NAME.search(name)
     if not os.path.exists(path):
         os.makedirs(folder, exist_ok=True)
-        say(f"downloading {url} to {path}")
+        _log.info(f"downloading {url} to {path}")
         torch.hub.download_url_to_file(url, path, pinned and pinned[1], progress)
     _expect_sound(path, pinned and pinned[1])
     return torch.hub.load_state_dict_from_url(

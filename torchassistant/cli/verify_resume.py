@@ -15,13 +15,13 @@ from torchassistant.cli import streams, working_directory
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_ERROR, status_of, warn
 from torchassistant.cli.signals import stopping_at_once
+from torchassistant.cli.streams import say
 from torchassistant.data.child_processes import (
     end_with_parent,
     is_first_thread,
     leave_signals_to_parent,
     signals_held_back,
 )
-from torchassistant.errors import say
 from torchassistant.lateimports import starting_processes
 from torchassistant.session import Draft, store
 from torchassistant.session.resume_check import different_state, first_difference, rehearse

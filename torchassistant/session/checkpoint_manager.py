@@ -17,7 +17,8 @@ from typing import NamedTuple
 from torchassistant.assembly import Parts
 from torchassistant.config.spec import CheckpointsSpec
 from torchassistant.data.rng import random_state
-from torchassistant.errors import NotSaved, SessionError, say, shown_path
+from torchassistant.errors import NotSaved, SessionError, shown_path
+from torchassistant.messages import logger_for
 from torchassistant.session.append_only_logs import COPIES, METRICS
 from torchassistant.session.background_writer import Writer
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
@@ -28,6 +29,8 @@ from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.state import snapshot
 from torchassistant.training import Progress, Row, StopRequest
+
+_log = logger_for(__name__)
 
 _PASSING = (errno.ENOSPC, errno.EDQUOT)
 """What somebody may mend meanwhile: a disk that is full."""
@@ -225,7 +228,7 @@ class CheckpointManager:
         step = self.progress.step
         if self._saved_step == step:
             text = f"the state after iteration {step} is saved in {shown_path(self._session)}"
-            say(f"{text}, as was asked for")
+            _log.info(f"{text}, as was asked for")
 
     @property
     def _is_hopeless(self) -> bool:
@@ -266,7 +269,7 @@ class CheckpointManager:
         for error in self.writer.fetch():
             self.failed.append(str(error))
             goes_on = "" if self._is_hopeless else "; training goes on"
-            say(f"error: {error}{goes_on}")
+            _log.error(f"{error}{goes_on}")
 
 
 def best_of(spec: CheckpointsSpec) -> Best | None:

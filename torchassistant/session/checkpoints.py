@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from torchassistant.errors import SessionError, listing, say, shown_path
+from torchassistant.errors import SessionError, listing, shown_path
+from torchassistant.messages import logger_for
 from torchassistant.session.append_only_logs import texts_of
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.durable_files import (
@@ -30,6 +31,8 @@ from torchassistant.session.manifest import (
     write_manifest,
 )
 from torchassistant.session.state_schema import expect_form, stored_state, stored_tensors
+
+_log = logger_for(__name__)
 
 _NAME = re.compile(r"([0-9]{10,})(?:-([0-9]+))?")
 _MOST_DAMAGED = 50
@@ -265,11 +268,10 @@ class Checkpoints:
                     found.append("no more were looked at")
                     break
                 continue
-            lines = [f"warning: {line}" for line in found]
-            lines += [f"warning: going on from checkpoint {name}"] if found else []
+            lines = [*found, *([f"going on from checkpoint {name}"] if found else [])]
             for line in lines:
                 if line not in self._told:
-                    say(line)
+                    _log.warning(line)
             self._told.update(lines)
             return checkpoint
         raise SessionError(*(found or [f"{shown_path(self.folder)} holds no checkpoint"]))

@@ -35,8 +35,8 @@ from torchassistant.errors import (
     UserCodeError,
     near,
     nearest,
-    say,
 )
+from torchassistant.messages import logger_for
 from torchassistant.session.allowed_differences import excuses, made_anew
 from torchassistant.session.changes import judged_code
 from torchassistant.session.checking import checked
@@ -48,6 +48,8 @@ from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.state import restore, stored_definitions
 from torchassistant.session.state_schema import stored_spec
 from torchassistant.session.stateful_parts import described
+
+_log = logger_for(__name__)
 
 Opened = TypeVar("Opened")
 Wish = TypeVar("Wish", EvaluationSpec, InferenceSpec)
@@ -239,7 +241,7 @@ class Request(Generic[Wish]):
         """Warn of code that is not what the weights were trained with."""
         for problem in self._changes(spec):
             line = problem.message.partition(", and")[0]
-            say(f"warning: {line} since this was trained")
+            _log.warning(f"{line} since this was trained")
 
     def _changes(self, spec: Spec) -> list[Problem]:
         then = self.folder.code(self.checkpoint)

@@ -25,8 +25,9 @@ from torchassistant.data.object_rngs import (
     set_states_of,
     states_of,
 )
-from torchassistant.errors import SessionError, listing, say, shown_path
+from torchassistant.errors import SessionError, listing, shown_path
 from torchassistant.graph import elements_of, overlaps
+from torchassistant.messages import logger_for
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoints import Checkpoint, Unusable
 from torchassistant.session.formats import could_be_stored, stored_results, upgraded
@@ -39,6 +40,8 @@ from torchassistant.session.stateful_parts import (
     with_buffers,
 )
 from torchassistant.training import Progress
+
+_log = logger_for(__name__)
 
 Excused = Callable[[str], bool]
 
@@ -251,7 +254,7 @@ def _restore_models(
             tensors = {**checkpoint.tensors(key), **extra.get(key, {})}
             _load(model, tensors, f'the model "{name}"', checkpoint.path)
         elif match.excused(key):
-            say(f'warning: no weights of the model "{name}" are stored')
+            _log.warning(f'no weights of the model "{name}" are stored')
         else:
             match.tell(key, f"{key}.safetensors is missing")
     if not weights_only:
@@ -307,8 +310,8 @@ def _restore_generators(parts: Parts, stored: Mapping[str, Any], match: _Match) 
 
 def _tell_unmade(paths: Iterable[str]) -> None:
     for path in paths:
-        say(
-            f"warning: a random number generator was kept at {path}, and is not there yet; one "
+        _log.warning(
+            f"a random number generator was kept at {path}, and is not there yet; one "
             "that is made when it is needed first cannot go on from where it was"
         )
 
