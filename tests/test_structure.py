@@ -1,5 +1,7 @@
 """The house: floors that import only downwards, no cycles, no pickle, a config without torch.
 
+Private names of other packages are used in one folder.
+
 The checks are functions from a folder to a list of complaints. They run on the project itself, and
 on small bad trees, so that they are known to be able to fail.
 """
@@ -31,10 +33,18 @@ FLOORS = {
     "data": 4,
     "catalogue": 3,
     "config": 2,
+    "compat": 1,
     "errors": 1,
     "ownership": 1,
 }
 TORCH = ("torch", "torchvision", "torchmetrics", "safetensors.torch")
+PRIVATE_NAMES = "compat"
+"""The floor on which private names of other packages are used."""
+
+# What Python's documentation names, although it begins with an underscore.
+DOCUMENTED = ("ctypes._SimpleCData", "os._exit", "sys._getframe")
+OF_NAMED_TUPLES = ("_asdict", "_field_defaults", "_fields", "_make", "_replace")
+PRINTING = ("print", "sys.stdout.write", "sys.stderr.write", "warnings.showwarning")
 PICKLES = ("pickle", "_pickle", "cloudpickle", "dill", "joblib", "shelve")
 PICKLING_FUNCTIONS = (
     "torch.save",
@@ -255,6 +265,17 @@ def reachable_at_import(start: str, modules: dict[str, Module]) -> set[str]:
     return found
 
 
+def print_problems(modules: dict[str, Module]) -> list[str]:
+    """Prints outside of the command line and the output devices; messages go through logging."""
+    return [
+        f"{module.name}:{node.lineno} calls {ast.unparse(node.func)}"
+        for module in modules.values()
+        if module.group != "cli" and module.name != f"{PACKAGE}.output_devices"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in PRINTING
+    ]
+
+
 def facade_problems(modules: dict[str, Module]) -> list[str]:
     """A façade that imports at once what it should import when asked."""
     facade = modules[PACKAGE]
@@ -304,6 +325,69 @@ def import_aliases(tree: ast.Module) -> dict[str, str]:
     return aliases
 
 
+def private_name_problems(modules: dict[str, Module]) -> list[str]:
+    """Uses of private names that are not the package's own, outside of their floor."""
+    own = {name for module in modules.values() for name in names_defined_in(module.tree)}
+    return [
+        f"{module.name}:{line} uses {name}"
+        for module in modules.values()
+        if module.group != PRIVATE_NAMES
+        for line, name in private_names_of_others(module.tree, own)
+    ]
+
+
+def names_defined_in(tree: ast.AST) -> Iterator[str]:
+    """Yield the names of functions, classes and methods, and all that is assigned to."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield from [node.attr] if ast.unparse(node.value) in ("self", "cls") else []
+
+
+def private_names_of_others(tree: ast.AST, own: set[str]) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each use.
+
+    Private is what begins with an underscore: an attribute of anything but ``self``, one of
+    ``self`` that the package does not define, the same as a text for ``getattr`` and its kin, and
+    an imported module or name.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            text = ast.unparse(node)
+            is_ours = ast.unparse(node.value) in ("self", "cls", "super()") and node.attr in own
+            if is_private(node.attr) and not is_ours and text not in DOCUMENTED:
+                yield node.lineno, text
+        elif isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0):
+            home = getattr(node, "module", "")
+            for name in (f"{home}.{alias.name}".lstrip(".") for alias in node.names):
+                if any(map(is_private, name.split("."))) and name not in DOCUMENTED:
+                    yield node.lineno, name
+        elif isinstance(node, ast.Call | ast.Subscript):
+            yield from ((node.lineno, name) for name in private_texts_in(node))
+
+
+def private_texts_in(node: ast.Call | ast.Subscript) -> Iterator[str]:
+    """Yield private names that are asked for by a text: of attributes, and of modules."""
+    asked = ast.unparse(node.func if isinstance(node, ast.Call) else node.value)
+    given = node.args if isinstance(node, ast.Call) else [node.slice]
+    is_lookup = asked in ("getattr", "hasattr", "setattr", "delattr") or asked.startswith("vars(")
+    is_import = asked.rpartition(".")[2] in ("import_module", "__import__")
+    if not (is_lookup or is_import or asked.startswith("sys.modules")):
+        return
+    texts = [argument.value for argument in given if isinstance(argument, ast.Constant)]
+    for text in texts:
+        if isinstance(text, str) and any(map(is_private, text.split("."))):
+            yield text
+
+
+def is_private(name: str) -> bool:
+    is_dunder = name.startswith("__") and name.endswith("__")
+    return name.startswith("_") and len(name) > 1 and not is_dunder and name not in OF_NAMED_TUPLES
+
+
 def python_files(root: Path) -> Iterator[Path]:
     """Yield the project's Python files: no hidden folder, no virtual environment, no build."""
     for folder, folders, files in os.walk(root):
@@ -349,6 +433,14 @@ def test_config_and_cli_do_without_torch(modules: dict[str, Module]) -> None:
 
 def test_facade_is_lazy(modules: dict[str, Module]) -> None:
     assert facade_problems(modules) == []
+
+
+def test_private_names_of_others_are_used_in_one_folder(modules: dict[str, Module]) -> None:
+    assert private_name_problems(modules) == []
+
+
+def test_messages_go_through_logging(modules: dict[str, Module]) -> None:
+    assert print_problems(modules) == []
 
 
 def test_nothing_is_pickled() -> None:
@@ -554,3 +646,42 @@ def test_what_only_looks_like_pickling_passes(tmp_path: Path) -> None:
     (tmp_path / ".venv").mkdir()
     (tmp_path / ".venv" / "code.py").write_text("import pickle", encoding="utf-8")
     assert pickle_problems(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "used"),
+    [
+        ("import torch\ntorch._C.nothing", "torch._C"),
+        ("def f(loader): loader._iterator = None", "loader._iterator"),
+        ("class A(B):\n    def f(self): return self._of_b", "self._of_b"),
+        ("from torch._utils import ExceptionWrapper", "torch._utils.ExceptionWrapper"),
+        ("from torch.utils.data import _utils", "torch.utils.data._utils"),
+        ("def f():\n    import torch._dynamo", "torch._dynamo"),
+        ("getattr(tensor, '_version')", "_version"),
+        ("setattr(optimizer, '__dynamo_disable', 1)", "__dynamo_disable"),
+        ("vars(module)['_buffers']", "_buffers"),
+        ("importlib.import_module('torch._inductor.config')", "torch._inductor.config"),
+        ("sys.modules.get('torchvision.models._api')", "torchvision.models._api"),
+        ("import os\nos._get_exports_list", "os._get_exports_list"),
+    ],
+)
+def test_a_private_name_of_others_is_found(tmp_path: Path, text: str, used: str) -> None:
+    modules = write_package(tmp_path, {"data/a.py": text, "compat/a.py": text})
+    problems = private_name_problems(modules)
+    assert [problem.rpartition(" uses ")[2] for problem in problems] == [used]
+    assert problems[0].startswith("torchassistant.data.a:")
+
+
+def test_private_names_of_our_own_pass(tmp_path: Path) -> None:
+    text = "import os\nfrom .b import _helper\nclass A:\n    def __init__(self):\n"
+    text += "        self._a = _helper()\n    def f(self, row):\n"
+    text += "        return self._a, self._of_base(), row._replace(a=1), os._exit, row.__dict__\n"
+    files = {"data/a.py": text, "data/b.py": "class B:\n    def _of_base(self): ...\n"}
+    assert private_name_problems(write_package(tmp_path, files)) == []
+
+
+def test_a_print_outside_of_the_command_line_is_found(tmp_path: Path) -> None:
+    text = "import sys\ndef f():\n    print('a', file=sys.stderr)\n"
+    files = {"data/a.py": text, "cli/a.py": text, "output_devices.py": text}
+    problems = print_problems(write_package(tmp_path, files))
+    assert problems == ["torchassistant.data.a:3 calls print"]

@@ -54,7 +54,6 @@ ALLOWED = {
     ("training/content_snapshots.py", "value.closed"): "of a file of Python's",
     ("training/pipeline_trainer.py", "self.progress.batches == 0"): "a number",
     ("training/state_guard.py", "value.closed"): "of a file of Python's",
-    ("training/optimizer_calls.py", "getattr(whole, 'hooked', False)"): "torch's own mark",
     ("training/progress.py", "PassProgress.data"): "what a checkpoint can hold",
 }
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TextIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,16 +246,6 @@ def in_one_line(text: str) -> str:
 def escaped_in_json(text: str) -> str:
     """A text of JSON in which what would control a terminal is escaped, as JSON escapes it."""
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-
-
-def say(sentence: str, stream: TextIO | None = None) -> None:
-    """Print a sentence for a person, in one line.
-
-    Args:
-        sentence: What is to be said; it may hold what anybody has written.
-        stream: Where; left out: standard error.
-    """
-    print(in_one_line(sentence), file=sys.stderr if stream is None else stream, flush=True)
 
 
 def shown_path(path: str | Path) -> str:

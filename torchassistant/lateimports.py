@@ -8,7 +8,6 @@ finders stand for it. Which module asks is told by the frame that runs the impor
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 import sys
@@ -21,6 +20,7 @@ from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from torchassistant import ownership
+from torchassistant.compat.python import settings_of_children
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -30,6 +30,9 @@ _FOR_THE_CONFIG = tuple(
     for name in ("assembly.importing", "assembly.allowlist", "config.source_inspection")
 )
 """Our modules that import what a config names, or look at its source."""
+
+_IMPORT_SYSTEM = vars(sys.modules[ModuleSpec.__module__])
+"""The globals of what runs every import statement."""
 
 _SAFE_PATH = "PYTHONSAFEPATH"
 _PLACE = str(Path(__file__).resolve().parents[1])
@@ -114,7 +117,7 @@ class LastResort:
         if name in map(_top, ownership.trusted_modules()) or name in self.installed:
             return found
         asker = _asker(sys._getframe(1))
-        is_import = sys._getframe(2).f_code.co_name == "_find_and_load_unlocked"
+        is_import = sys._getframe(2).f_globals is _IMPORT_SYSTEM
         if found.loader is None or not is_import:  # it is only asked whether there is one
             return None
         raise ModuleNotFoundError(
@@ -145,7 +148,7 @@ def _stand_in(root: str) -> Folder:
         sys.meta_path.insert(0, folder)
         sys.meta_path.append(LastResort(folder))
     # Every process that is started from this one by multiprocessing gets a copy.
-    multiprocessing.current_process()._config[__name__] = folder  # type: ignore[attr-defined]
+    settings_of_children()[__name__] = folder
     return folder
 
 
@@ -204,10 +207,10 @@ def keep_probes_away() -> None:
     """
     if not _is_standing():
         return
-    from torch._inductor.cpu_vec_isa import VecISA
+    from torchassistant.compat.compiler import begin_probe_with
 
-    if not VecISA._avx_py_load.startswith(_CLEAN):
-        VecISA._avx_py_load = _CLEAN + VecISA._avx_py_load
+    if not begin_probe_with(_CLEAN):
+        _set_safe_path("1")  # Python looks there for nothing, whoever starts it
 
 
 _CLEAN = "import sys; sys.path[:] = [entry for entry in sys.path if entry]\n"

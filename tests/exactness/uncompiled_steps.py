@@ -21,8 +21,8 @@ from torch.optim import (
     Rprop,
 )
 
+from torchassistant.compat.compiler import leave_compiler_out
 from torchassistant.training.optimizer_calls import stepping, zeroing
-from torchassistant.training.without_dynamo import leave_compiler_out
 
 KINDS = [SGD, Adam, AdamW, Adamax, NAdam, RAdam, Adadelta, Adagrad, RMSprop, Rprop, ASGD]
 

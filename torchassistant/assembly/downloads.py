@@ -29,9 +29,13 @@ from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.idx import expect_sound
 from torchassistant.assembly.monkeypatch import replaced
 from torchassistant.assembly.reviewed_callables import Verdict, verdict_of
+from torchassistant.compat.datasets import unpacking_functions
 from torchassistant.data.dataset_files import walking
-from torchassistant.errors import UserError, listing, say, shown_path
+from torchassistant.errors import UserError, listing, shown_path
 from torchassistant.files import Unsound, open_regular
+from torchassistant.messages import logger_for
+
+_log = logger_for(__name__)
 
 DATASETS = "torchvision.datasets"
 
@@ -40,11 +44,11 @@ _NOT_SENT = ("transform", "target_transform", "transforms", "loader", "is_valid_
 
 _FETCHING = (
     *("download_url", "download_file_from_google_drive", "download_and_extract_archive"),
-    *("extract_archive", "_decompress"),
+    "extract_archive",
 )
 _MISSING = re.compile("not found|no such file|not exist|not present|corrupted", re.IGNORECASE)
 _ASIDE = ".torchassistant-fetching-"
-_SCRIPT = Path(__file__).with_name("fetch_process.py")
+_SCRIPT = Path(__file__).with_name("download_process.py")
 
 
 class Missing(Exception):
@@ -174,7 +178,7 @@ class DataMaker:
         except (TypeError, ValueError):
             raise NotFetched(f"{name} is fetched with arguments of plain data only") from None
         real = _written(root, self.allowlist)
-        say(f"fetching {name} into {shown_path(root)}")
+        _log.info(f"fetching {name} into {shown_path(root)}")
         with _fresh_folder(real) as aside:
             (aside / "data").mkdir()
             pinned = not self.allowlist.allow_download
@@ -333,7 +337,11 @@ def nothing_fetched(error: type[Exception] = Missing) -> Iterator[None]:
     if home is None:
         yield
         return
-    originals = {name: getattr(home, name) for name in _FETCHING if hasattr(home, name)}
+    originals = {
+        name: getattr(home, name)
+        for name in (*_FETCHING, *unpacking_functions(home))
+        if hasattr(home, name)
+    }
     modules = [m for name, m in [*sys.modules.items()] if name.startswith(f"{DATASETS}.")]
     functions = (
         (module, name, refuse)

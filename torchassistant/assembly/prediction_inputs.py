@@ -29,10 +29,12 @@ from torchassistant.errors import (
     blaming,
     listing,
     near,
-    say,
 )
 from torchassistant.frames import Frame
+from torchassistant.messages import logger_for
 from torchassistant.ownership import is_from_users_code
+
+_log = logger_for(__name__)
 
 Process = Callable[[Any], Any]
 Layer = list[str | None]
@@ -108,7 +110,7 @@ class DatasetTransform:
     def _tell(self, what: str) -> None:
         if not self._is_told:
             self._is_told = True
-            say(f'warning: the dataset "{self.dataset}" {what}')
+            _log.warning(f'the dataset "{self.dataset}" {what}')
 
 
 def _would_change(value: Any, transform: Process | None) -> bool:
@@ -231,8 +233,8 @@ class InferenceInput:
             raise DataError(f"the folder {text} holds no file{kinds}")
         if len(read) < len(paths):
             left = [os.path.basename(path) for path in paths if path not in set(read)]
-            say(
-                f"warning: of the folder {text}, {listing(left, limit=5)} "
+            _log.warning(
+                f"of the folder {text}, {listing(left, limit=5)} "
                 f"{'is' if len(left) == 1 else 'are'} passed over: no file of a kind that the "
                 "input converter reads"
             )

@@ -12,7 +12,6 @@ import hashlib
 import inspect
 import os
 import re
-import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,8 +23,18 @@ from torch import nn
 
 from torchassistant.assembly.downloads import Missing
 from torchassistant.assembly.monkeypatch import replaced
-from torchassistant.errors import UserError, say
+from torchassistant.compat.weights import (
+    READER,
+    is_unpacked_when_read,
+    reading_modules,
+    timm_readers,
+    weights_enum,
+)
+from torchassistant.errors import UserError
 from torchassistant.files import Unsound, open_regular
+from torchassistant.messages import logger_for
+
+_log = logger_for(__name__)
 
 
 class LeftOut:
@@ -108,15 +117,15 @@ def _reading_through(get_state_dict: Any) -> Iterator[tuple[Any, str, Any]]:
         get_state_dict: Takes what ``WeightsEnum.get_state_dict`` takes; where it returns nothing,
             nothing is loaded.
     """
-    api = sys.modules.get("torchvision.models._api")
-    if api is None:
+    weights = weights_enum()
+    if weights is None:
         return
     load = nn.Module.load_state_dict
 
     def load_state_dict(module: nn.Module, state: Any, *args: Any, **kwargs: Any) -> Any:
         return load(module, state, *args, **kwargs) if len(state) else None
 
-    yield api.WeightsEnum, "get_state_dict", get_state_dict
+    yield weights, "get_state_dict", get_state_dict
     yield nn.Module, "load_state_dict", load_state_dict
 
 
@@ -131,11 +140,7 @@ def read_as_weights(dry: bool, missing: list[str]) -> Iterator[None]:
     """
     with ExitStack() as stack:
         stack.enter_context(
-            replaced(
-                (module, "load_state_dict_from_url", _load_dry if dry else _load)
-                for module in map(sys.modules.get, _READERS)
-                if hasattr(module, "load_state_dict_from_url")
-            )
+            replaced((module, READER, _load_dry if dry else _load) for module in reading_modules())
         )
         if dry:
             stack.enter_context(replaced([(torch.hub, "download_url_to_file", _refuse_download)]))
@@ -144,10 +149,10 @@ def read_as_weights(dry: bool, missing: list[str]) -> Iterator[None]:
 
 
 def _leaving_out(missing: list[str]) -> Iterator[tuple[Any, str, Any]]:
-    api = sys.modules.get("torchvision.models._api")
-    if api is None:
+    weights_class = weights_enum()
+    if weights_class is None:
         return
-    read = api.WeightsEnum.get_state_dict
+    read = weights_class.get_state_dict
 
     def get_state_dict(weights: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -158,9 +163,6 @@ def _leaving_out(missing: list[str]) -> Iterator[tuple[Any, str, Any]]:
 
     yield from _reading_through(get_state_dict)
 
-
-_READERS = ("torchvision.models._api", "timm.models._builder", "timm.models._hub")
-"""The modules that have a ``load_state_dict_from_url`` of torch."""
 
 _SUM_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")
 _CHUNK = 1 << 20
@@ -186,7 +188,7 @@ def _load(
     pinned = _SUM_IN_NAME.search(name)
     if not os.path.exists(path):
         os.makedirs(folder, exist_ok=True)
-        say(f"downloading {url} to {path}")
+        _log.info(f"downloading {url} to {path}")
         torch.hub.download_url_to_file(url, path, pinned and pinned[1], progress)
     _expect_sound(path, pinned and pinned[1])
     return torch.hub.load_state_dict_from_url(
@@ -222,14 +224,8 @@ def _expect_sound(path: str, pinned: str | None) -> None:
             f"{found.hexdigest()[: len(pinned)]}, and not as its name says; move it away, and it "
             "is downloaded anew"
         )
-    if pinned is None and torch.hub._is_legacy_zip_format(path):
+    if pinned is None and is_unpacked_when_read(path):
         raise UserError(f"the weights in {path} are not read: they would have to be unpacked")
-
-
-_TIMM_READS = (
-    ("timm.models._builder", "load_pretrained"),
-    ("timm.models._factory", "load_checkpoint"),
-)
 
 
 def _enter_timm_reads_nothing(stack: ExitStack, skipped: list[Any]) -> bool:
@@ -238,10 +234,10 @@ def _enter_timm_reads_nothing(stack: ExitStack, skipped: list[Any]) -> bool:
     def skip(model: Any, *args: Any, **kwargs: Any) -> None:
         skipped.append(model)
 
-    for module, name in _TIMM_READS:
-        if not hasattr(sys.modules.get(module), name):
-            return False
-        stack.enter_context(replaced([(sys.modules[module], name, skip)]))
+    readers = timm_readers()
+    if readers is None:
+        return False
+    stack.enter_context(replaced((module, name, skip) for module, name in readers))
     return True
 
 

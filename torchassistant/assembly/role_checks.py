@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from torchassistant.assembly.object_kinds import called_by, kind_of
+from torchassistant.compat.python import is_protocol
 from torchassistant.config.role import Role
 from torchassistant.errors import with_article
 
@@ -110,7 +111,7 @@ def _classes_in(hint: Any) -> list[type]:
 
 def _may_be(made: type, role: Role) -> bool:
     """Whether a function that is said to return this may return something that fits."""
-    is_open = made is object or inspect.isabstract(made) or getattr(made, "_is_protocol", False)
+    is_open = made is object or inspect.isabstract(made) or is_protocol(made)
     return is_open or fits(role, made)
 
 

@@ -12,10 +12,10 @@ from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, tell_failed, warn
 from torchassistant.cli.progress_bar import reporter_for
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
-from torchassistant.cli.streams import expect_output
+from torchassistant.cli.streams import expect_output, say
 from torchassistant.cli.tables import preflight_lines
 from torchassistant.config import ReadConfig, as_data
-from torchassistant.errors import SessionError, escaped_in_json, in_one_line, say, shown_path
+from torchassistant.errors import SessionError, escaped_in_json, in_one_line, shown_path
 from torchassistant.session import (
     Draft,
     Preflight,

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from torchassistant.cli.streams import deliver
+from torchassistant.cli.streams import deliver, say
 from torchassistant.errors import (
     Interrupted,
     NotSaved,
@@ -18,7 +18,6 @@ from torchassistant.errors import (
     UserError,
     WorkerLost,
     cause_of,
-    say,
     without_controls,
 )
 from torchassistant.ownership import WORKERS_TRACEBACK, is_users_file

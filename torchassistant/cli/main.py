@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torchassistant.cli import save_signal, streams, working_directory
 from torchassistant.cli.arguments import SUMMARIES, parser_of, whole_parser
 from torchassistant.cli.exit_status import DONE, status_of
+from torchassistant.cli.log_handler import messages_on_stderr
 from torchassistant.cli.scratch_folders import leaving_no_trace
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
     working_directory.make_importable()
     streams.prepare()
     try:
-        return status_of(lambda: _run(command, arguments))
+        with messages_on_stderr():
+            return status_of(lambda: _run(command, arguments))
     finally:
         save_signal.stop_listening()
 

@@ -7,7 +7,8 @@ import sys
 import time
 from typing import Any, TextIO
 
-from torchassistant.errors import in_one_line, say
+from torchassistant.cli.streams import say
+from torchassistant.errors import in_one_line
 from torchassistant.training import Progress, Reporter, Row
 from torchassistant.training.events import Live, Shares
 

@@ -8,6 +8,8 @@ import os
 import sys
 from typing import Any, TextIO
 
+from torchassistant.errors import in_one_line
+
 _STANDARD = 2  # the highest number of a standard stream
 
 
@@ -83,6 +85,16 @@ def prepare() -> None:
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
         sys.stdout = Results(sys.stdout)
+
+
+def say(sentence: str, stream: TextIO | None = None) -> None:
+    """Print a sentence for a person, in one line.
+
+    Args:
+        sentence: What is to be said; it may hold what anybody has written.
+        stream: Where; left out: standard error.
+    """
+    print(in_one_line(sentence), file=sys.stderr if stream is None else stream, flush=True)
 
 
 def expect_output() -> None:

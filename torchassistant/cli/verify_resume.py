@@ -15,6 +15,7 @@ from torchassistant.cli import streams, working_directory
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_ERROR, status_of, warn
 from torchassistant.cli.signals import stopping_at_once
+from torchassistant.cli.streams import say
 from torchassistant.config import ReadConfig
 from torchassistant.data.child_processes import (
     end_with_parent,
@@ -22,7 +23,6 @@ from torchassistant.data.child_processes import (
     leave_signals_to_parent,
     signals_held_back,
 )
-from torchassistant.errors import say
 from torchassistant.lateimports import starting_processes
 from torchassistant.session import Draft, store
 from torchassistant.session.resume_check import different_state, first_difference, train_traced

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _DEEPEST = 20
 """So many re-exports and base classes are followed."""
@@ -151,7 +151,7 @@ def _from_arguments(node: ast.FunctionDef, skip: int) -> inspect.Signature | Non
     kinds, arguments = inspect.Parameter, node.args
     found: list[inspect.Parameter] = []
 
-    def add(argument: ast.arg, kind: inspect._ParameterKind, has_default: bool) -> None:
+    def add(argument: ast.arg, kind: Any, has_default: bool) -> None:
         default = None if has_default else kinds.empty
         found.append(kinds(argument.arg, kind, default=default))
 

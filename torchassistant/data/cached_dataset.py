@@ -16,7 +16,10 @@ from torchassistant.data.cache.table import Table
 from torchassistant.data.cache.values import Unstorable
 from torchassistant.data.datasets import laid_around
 from torchassistant.data.workers import abandonable
-from torchassistant.errors import DataError, say
+from torchassistant.errors import DataError
+from torchassistant.messages import logger_for
+
+_log = logger_for(__name__)
 
 _collate = DefaultCollator()
 
@@ -94,8 +97,7 @@ class CachedDataset(Dataset[Any]):
                 self.table = self.store.table(Source(self.dataset, self.name), self._shown)
         except NotCached as why:
             self._is_given_up = True
-            text = f'the dataset "{self.name}" is not cached, but read in every epoch: {why}'
-            say(f"warning: {text}")
+            _log.warning(f'the dataset "{self.name}" is not cached, but read in every epoch: {why}')
         except Unstorable as what:
             raise DataError(
                 f'the dataset "{self.name}" cannot be cached: {what}; tensors, arrays, numbers, '
@@ -113,7 +115,7 @@ class CachedDataset(Dataset[Any]):
         return tqdm(indices, desc=f'caching "{self.name}"', leave=False, unit="")
 
     def _tell(self, table: Table, seconds: float) -> None:
-        say(
+        _log.info(
             f'the dataset "{self.name}" is cached {self.store.where}: {len(table)} examples, '
             f"{size_text(table.size)}, {seconds:.1f} s"
         )

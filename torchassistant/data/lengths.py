@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakSet
 
-from torchassistant.errors import say
+from torchassistant.messages import logger_for
+
+_log = logger_for(__name__)
 
 _told: WeakSet[Any] = WeakSet()
 
@@ -77,8 +79,8 @@ class Claim:
         claimed = _counted(length, self.unit)
         if self.unit != "batches":
             claimed += f" ({_counted(self.batches(length)[0], 'batches')})"
-        say(
-            f'warning: {self.what}, in the loader factory "{self.source}", says that it has '
+        _log.warning(
+            f'{self.what}, in the loader factory "{self.source}", says that it has '
             f"{claimed}, and {found}"
         )
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Sampler, default_convert
-from torch.utils.data._utils.pin_memory import pin_memory
 
 from torchassistant.collators import DefaultCollator
+from torchassistant.compat.data_loader import pinning
 from torchassistant.data.augment import Augment, Augmented
 from torchassistant.data.batch_errors import Origin, StreamCollator
 from torchassistant.data.batch_sampler import CustomBatchSampler, ResumableBatchSampler
@@ -202,7 +202,7 @@ class EpochLoader:
         """What torch's loader gives without workers, and without what it puts around each batch."""
         # By map, which does not hold on to the examples while their batch is computed with.
         batches = map(self.loader.collate_fn, self._given(order))
-        return map(pin_memory, batches) if _can_pin(self.loader) else batches
+        return map(pinning(), batches) if _can_pin(self.loader) else batches
 
     def _given(self, order: ResumableBatchSampler) -> Iterator[Any]:
         """The examples of each batch, or its columns."""

@@ -1,6 +1,6 @@
 """Random number generators that objects keep to themselves: found, stored, seeded.
 
-The generators of Python, NumPy and torch that belong to nobody are in ``randomness``.
+The generators of Python, NumPy and torch that belong to nobody are in ``rng``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ import numpy as np
 import torch
 from torch import nn
 
+from torchassistant.compat.generators import bit_generator_class
 from torchassistant.data.datasets import laid_around
 from torchassistant.data.object_walk import CODE, GENERATORS, LEAVES, Generator, inside
 from torchassistant.data.rng import derived, expect_state_of
 
 # A dataset may keep a list of a million paths; generators stand in attributes and short lists.
 _LONGEST, _MOST = 100, 100_000
+
+_HIDDEN: Any = (np.random.standard_normal, random.seed)
+# The functions of these modules are methods of one generator each, which belongs to nobody.
+_SHARED = (*(function.__self__ for function in _HIDDEN), torch.default_generator)
 
 
 def generators_in(roots: Mapping[str, Any]) -> dict[str, Generator]:
@@ -29,8 +34,7 @@ def generators_in(roots: Mapping[str, Any]) -> dict[str, Generator]:
     Args:
         roots: Where to look, by name. What is large hides nothing of what stands beside it.
     """
-    shared = (np.random.mtrand._rand, random._inst, torch.default_generator)
-    seen = {id(item) for item in shared}
+    seen = {id(item) for item in _SHARED}
     found: dict[str, Generator] = {}
     for path, root in roots.items():
         _look_in(root, path, seen, found)
@@ -100,7 +104,7 @@ def _like(generator: Generator) -> Generator:
         kind: Any = type(generator.bit_generator)
         return np.random.Generator(kind(0))
     if isinstance(generator, np.random.RandomState):
-        return np.random.RandomState(type(generator._bit_generator)(0))
+        return np.random.RandomState(bit_generator_class(generator)(0))
     return random.Random(0)
 
 
@@ -168,7 +172,7 @@ def seed_all(generators: Iterable[Generator], seed: int) -> None:
             generator.bit_generator.state = kind(own).state
         elif isinstance(generator, np.random.RandomState):
             # Its own method can seed but one kind, and forgets a number that is left over.
-            fresh = np.random.RandomState(type(generator._bit_generator)(own))
+            fresh = np.random.RandomState(bit_generator_class(generator)(own))
             generator.set_state(fresh.get_state(legacy=False))
         else:
             generator.seed(own)

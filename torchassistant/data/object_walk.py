@@ -37,7 +37,7 @@ def inside(value: Any, longest: int) -> Iterator[tuple[str, Any]]:
     if isinstance(value, nn.Module):
         # Not what torch itself keeps in every module: parameters, buffers, a dozen tables of hooks.
         yield from ((k, v) for k, v in vars(value).items() if k not in _OF_EVERY_MODULE)
-        yield from value._modules.items()
+        yield from nn.Module.named_children(value)
         yield from _of_class(value)
     elif isinstance(value, Mapping):
         yield from ((str(key), item) for key, item in _first(value.items(), longest))

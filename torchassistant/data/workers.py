@@ -18,8 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
-from torch.utils.data._utils import signal_handling
 
+from torchassistant.compat.data_loader import (
+    death_check,
+    ending_of,
+    handles_deaths,
+    without_iterator,
+    workers_of,
+)
 from torchassistant.data.batch_sampler import Batch
 from torchassistant.data.child_processes import (
     end_with_parent,
@@ -213,6 +219,7 @@ class Workers:
     def __init__(self, loader: DataLoader[Any]) -> None:
         self.loader = loader
         self._iterator: Any = None
+        self._raise_if_one_died = death_check()
 
     def batches(self) -> Iterator[Any]:
         """One pass. Whatever happens, no worker is left, unless it lives on for the next pass.
@@ -242,7 +249,7 @@ class Workers:
     def close(self) -> None:
         """End the workers that there are."""
         iterator, self._iterator = self._iterator, None
-        self.loader._iterator = None  # torch would go on with workers that are gone
+        self.loader = without_iterator(self.loader)
         if iterator is not None:
             _end(iterator)
 
@@ -256,7 +263,7 @@ class Workers:
         # In this order: what holds signals back starts a process too, the resource tracker.
         with starting_processes(method == "fork"), signals_held_back(method):
             self._iterator = iter(self.loader)
-        _started.update(getattr(self._iterator, "_workers", ()))
+        _started.update(workers_of(self._iterator))
         _hear_of_deaths_while_waiting()
 
     def _waited_for(self, step: Callable[[], Any]) -> Any:
@@ -264,7 +271,7 @@ class Workers:
         try:
             if _Waiting.check is not None:
                 _Waiting.check()
-            signal_handling._error_if_any_worker_fails()  # type: ignore[attr-defined]
+            self._raise_if_one_died()
             return step()
         except (RuntimeError, OSError, EOFError) as error:
             _Waiting.now = False
@@ -295,7 +302,7 @@ def _hear_of_deaths_while_waiting() -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     torchs: Any = signal.getsignal(signal.SIGCHLD)
-    if getattr(torchs, "__module__", "") != signal_handling.__name__:
+    if not handles_deaths(torchs):
         return
 
     def on_death(signum: int, frame: Any) -> None:
@@ -316,7 +323,7 @@ def _explained(error: Exception, iterator: Any) -> Exception:
             f'no batch came {when}; where batches take longer, the "timeout" (in seconds) in the '
             "kwargs of the loader factory can say so"
         )
-    ends = [end for worker in getattr(iterator, "_workers", []) if (end := _end_of(worker))]
+    ends = [end for worker in workers_of(iterator) if (end := _end_of(worker))]
     return WorkerLost(f"a loader worker {' and another '.join(ends)}") if ends else error
 
 
@@ -335,12 +342,10 @@ def _end_of(worker: Any) -> str | None:
 
 def _end(iterator: Any) -> None:
     """End the workers: asked first, and killed where one does not answer."""
-    end = getattr(iterator, "_shutdown_workers", None)
+    end = ending_of(iterator)
     if end is None:
         return
-    workers = [
-        w for w in getattr(iterator, "_workers", []) if isinstance(getattr(w, "pid", None), int)
-    ]
+    workers = [w for w in workers_of(iterator) if isinstance(getattr(w, "pid", None), int)]
     killer = threading.Timer(_GRACE, _kill, [workers])
     killer.daemon = True
     killer.start()

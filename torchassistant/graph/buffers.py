@@ -8,13 +8,14 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from torchassistant.compat.modules import own_buffers, set_own_buffers
 from torchassistant.graph.by_identity import distinct
 
 
 def buffers_of(modules: Iterable[nn.Module]) -> Callable[[], None]:
     """Notes the buffers of modules; what it returns puts them back, replaced ones too."""
     parts = distinct(part for module in modules for part in module.modules())
-    noted = [(part, dict(part._buffers)) for part in parts if part._buffers]
+    noted = [(part, dict(own)) for part in parts if len(own := own_buffers(part))]
     copies = [
         (elements_of(buffer), elements_of(buffer).detach().clone())
         for _, own in noted
@@ -24,8 +25,7 @@ def buffers_of(modules: Iterable[nn.Module]) -> Callable[[], None]:
 
     def put_back() -> None:
         for part, own in noted:
-            part._buffers.clear()
-            part._buffers.update(own)
+            set_own_buffers(part, own)
         with torch.no_grad():
             for elements, copy in copies:
                 elements.copy_(copy)
@@ -35,7 +35,10 @@ def buffers_of(modules: Iterable[nn.Module]) -> Callable[[], None]:
 
 def overlaps(tensor: torch.Tensor) -> bool:
     """Whether elements share memory, as in an expanded tensor, so that nothing can be put there."""
-    return tensor.layout is torch.strided and torch._debug_has_internal_overlap(tensor) == 1
+    if tensor.layout is not torch.strided or tensor.is_contiguous():
+        return False
+    axes = zip(tensor.shape, tensor.stride(), strict=True)
+    return any(size > 1 and stride == 0 for size, stride in axes)
 
 
 def elements_of(tensor: torch.Tensor, like: torch.Tensor | None = None) -> torch.Tensor:

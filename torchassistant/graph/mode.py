@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from torchassistant.compat.modules import dropout_classes, running_norm_classes
+
 
 @contextmanager
 def evaluating(modules: Iterable[nn.Module]) -> Iterator[None]:
@@ -36,9 +38,9 @@ def mode_dependent(model: nn.Module) -> list[str]:
 
 
 def _depends_on_mode(part: nn.Module) -> bool:
-    if isinstance(part, nn.modules.dropout._DropoutNd):
+    if isinstance(part, dropout_classes()):
         return part.p > 0
-    if isinstance(part, nn.modules.batchnorm._NormBase):
+    if isinstance(part, running_norm_classes()):
         return part.track_running_stats
     dropout = getattr(part, "dropout", 0)
     return isinstance(part, (nn.RNNBase, nn.MultiheadAttention)) and dropout > 0

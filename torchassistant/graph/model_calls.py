@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from torchassistant.compat.modules import own_buffers
 from torchassistant.graph.mode import in_eval_mode
 from torchassistant.lateimports import keep_probes_away
 
@@ -202,7 +203,7 @@ def _copies_of(model: nn.Module) -> _Buffers:
     return [
         (part, name, copies.setdefault(id(buffer), buffer.clone()))
         for part in model.modules()
-        for name, buffer in part._buffers.items()
+        for name, buffer in own_buffers(part).items()
         if buffer is not None
     ]
 
@@ -210,11 +211,11 @@ def _copies_of(model: nn.Module) -> _Buffers:
 @contextmanager
 def _buffers(buffers: _Buffers) -> Iterator[None]:
     """Their modules have these buffers inside, and afterwards their own again."""
-    own = [(part, name, part._buffers[name]) for part, name, _ in buffers]
+    own = [(part, name, own_buffers(part)[name]) for part, name, _ in buffers]
     for part, name, buffer in buffers:
-        part._buffers[name] = buffer
+        own_buffers(part)[name] = buffer
     try:
         yield
     finally:
         for part, name, mine in own:
-            part._buffers[name] = mine
+            own_buffers(part)[name] = mine

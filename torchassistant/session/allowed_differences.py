@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from torchassistant.config import Spec, as_data
 from torchassistant.config.groups import GROUPS
-from torchassistant.errors import say
+from torchassistant.messages import logger_for
 from torchassistant.session.changes import Change
 from torchassistant.session.checkpoint_storage import Checkpoint
 from torchassistant.session.state import Excused
 from torchassistant.session.state_schema import stored_spec
 from torchassistant.session.stateful_parts import described
+
+_log = logger_for(__name__)
 
 
 def excuses(
@@ -35,7 +37,7 @@ def excuses(
         if described(then, key) != described(now, key):
             return True
         if accepted or (has_new_code and key.startswith("stages/")):
-            say(f"warning: the state of {key} does not fit what was stored of it, and that is left")
+            _log.warning(f"the state of {key} does not fit what was stored of it, and that is left")
             return True
         return False
 

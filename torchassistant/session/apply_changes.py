@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 
-from torchassistant.errors import blaming, say
+from torchassistant.errors import blaming
+from torchassistant.messages import logger_for
 from torchassistant.session.changes import Change
 from torchassistant.session.session import Session
 from torchassistant.training import StageHistory
 from torchassistant.training.stage import SKIPPED
+
+_log = logger_for(__name__)
 
 
 def apply(changes: Sequence[Change], session: Session) -> None:
@@ -20,8 +23,8 @@ def apply(changes: Sequence[Change], session: Session) -> None:
         _reopen_stage(session, last)
     for index, stage in enumerate(session.stages):
         if stage.skips_nonfinite and session.rows.lacks(index, SKIPPED):
-            say(
-                f'warning: stage {index + 1} has begun without the column "{SKIPPED}"; what is '
+            _log.warning(
+                f'stage {index + 1} has begun without the column "{SKIPPED}"; what is '
                 "skipped in it is told here only"
             )
 

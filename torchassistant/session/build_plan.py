@@ -16,11 +16,11 @@ from torchassistant.assembly import (
 )
 from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.object_maker import PlaceOf
+from torchassistant.compat.compiler import leave_compiler_out
 from torchassistant.config import Spec
 from torchassistant.config.references import Key
 from torchassistant.session.lazy_datasets import DatasetsOnDemand
 from torchassistant.training import Precision
-from torchassistant.training.without_dynamo import leave_compiler_out
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from torchassistant.config.spec import CheckpointsSpec
 from torchassistant.data.rng import random_state
-from torchassistant.errors import NotSaved, SessionError, say, shown_path
+from torchassistant.errors import NotSaved, SessionError, shown_path
+from torchassistant.messages import logger_for
 from torchassistant.session.background_writer import Writer
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoint_retention import best_of, prune
@@ -25,6 +26,8 @@ from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.training import Progress, Row, StopRequest
+
+_log = logger_for(__name__)
 
 _PASSING = (errno.ENOSPC, errno.EDQUOT)
 """What somebody may mend meanwhile: a disk that is full."""
@@ -215,7 +218,7 @@ class CheckpointManager:
         step = self.progress.step
         if self._saved_step == step:
             text = f"the state after iteration {step} is saved in {shown_path(self.folder.path)}"
-            say(f"{text}, as was asked for")
+            _log.info(f"{text}, as was asked for")
 
     @property
     def _must_end(self) -> bool:
@@ -257,7 +260,7 @@ class CheckpointManager:
         for error in self.writer.fetch():
             self.failed.append(str(error))
             goes_on = "" if self._must_end else "; training goes on"
-            say(f"error: {error}{goes_on}")
+            _log.error(f"{error}{goes_on}")
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from torchassistant.errors import SessionError, listing, say
+from torchassistant.errors import SessionError, listing
+from torchassistant.messages import logger_for
 from torchassistant.session.checkpoint_retention import Best
 from torchassistant.session.checkpoint_storage import (
     Checkpoint,
@@ -14,6 +15,8 @@ from torchassistant.session.checkpoint_storage import (
     order_of,
 )
 from torchassistant.session.manifest import LaterFormat
+
+_log = logger_for(__name__)
 
 BEST, LAST = "best", "last"
 
@@ -123,11 +126,10 @@ class CheckpointSelector:
 
     def _warn(self, damage: Sequence[str], name: str) -> None:
         """Warn of what was passed over; once of each."""
-        lines = [f"warning: {line}" for line in damage]
-        lines += [f"warning: going on from checkpoint {name}"] if damage else []
+        lines = [*damage, *([f"going on from checkpoint {name}"] if damage else [])]
         for line in lines:
             if line not in self._warned:
-                say(line)
+                _log.warning(line)
         self._warned.update(lines)
 
     def _verified(self, name: str, known: Checkpoint | None, with_history: bool) -> Checkpoint:

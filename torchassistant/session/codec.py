@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from torchassistant.compat.tensors import quantized, quantized_by_channel, sparse_parts
+
 _TAG = "$"
 
 
@@ -125,8 +127,8 @@ def _taken_apart(tensor: torch.Tensor) -> tuple[str, list[torch.Tensor], list[An
         return "nested", list(tensor.unbind()), [layout is torch.jagged]
     if layout is torch.sparse_coo:
         # Indices that stand there twice stay twice: they are added when they are used.
-        parts = [tensor._indices(), tensor._values()]
-        return "sparse", parts, [list(tensor.shape), tensor.is_coalesced()]
+        indices, values, is_coalesced = sparse_parts(tensor)
+        return "sparse", [indices, values], [list(tensor.shape), is_coalesced]
     if layout in (torch.sparse_csr, torch.sparse_bsr):
         parts = [tensor.crow_indices(), tensor.col_indices(), tensor.values()]
         return "compressed", parts, [list(tensor.shape), _LAYOUTS.index(layout)]
@@ -176,8 +178,8 @@ _PUT_TOGETHER: dict[str, Callable[..., torch.Tensor]] = {
     "nested": _nested,
     "sparse": _sparse,
     "compressed": _compressed,
-    "quantized": torch._make_per_tensor_quantized_tensor,
-    "quantized by channel": torch._make_per_channel_quantized_tensor,
+    "quantized": quantized,
+    "quantized by channel": quantized_by_channel,
     "complex": lambda pairs: torch.view_as_complex(pairs),
 }
 

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torchassistant.assembly import Parts
-from torchassistant.errors import say
+from torchassistant.messages import logger_for
 from torchassistant.session.stateful_parts import members_of
 from torchassistant.training import rarely_counts_samples
+
+_log = logger_for(__name__)
 
 _SENTENCES: tuple[tuple[str, str], ...] = (
     (r'the scheduler of "(.*)"', "schedulers/{}"),
@@ -85,8 +87,8 @@ def _recounted(progress: Mapping[str, Any], parts: Parts) -> Mapping[str, Any]:
                 and rarely_counts_samples(loss.function)
                 and left.pop(item.shown_as, None)
             ):
-                say(
-                    f'warning: the mean of "{item.shown_as}" over the epoch at hand, in training, '
+                _log.warning(
+                    f'the mean of "{item.shown_as}" over the epoch at hand, in training, '
                     "is over what is left of it: an earlier version has counted examples, where "
                     "this one counts what the loss is a mean over"
                 )

@@ -11,9 +11,12 @@ from torch.optim import Optimizer
 
 from torchassistant.config import Spec
 from torchassistant.config.tree import Path
-from torchassistant.errors import ConfigError, Problem, UserError, say
+from torchassistant.errors import ConfigError, Problem, UserError
+from torchassistant.messages import logger_for
 from torchassistant.session.changes import Change
 from torchassistant.session.session import Session
+
+_log = logger_for(__name__)
 
 _CYCLED = ("betas", "momentum")
 
@@ -102,7 +105,7 @@ def _in_words(groups: Sequence[Mapping[str, Any]], key: str, standing: Sequence[
 
 
 def _tell(what: str, optimizer: str) -> None:
-    say(f'the optimizer "{optimizer}": {what}')
+    _log.info(f'the optimizer "{optimizer}": {what}')
 
 
 def _arguments(changes: Sequence[Change], before: Spec, session: Session) -> Iterator[_Argument]:

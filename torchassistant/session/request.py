@@ -36,8 +36,8 @@ from torchassistant.errors import (
     UserCodeError,
     near,
     nearest,
-    say,
 )
+from torchassistant.messages import logger_for
 from torchassistant.session.allowed_differences import excuses, made_anew
 from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.changes import judged_code
@@ -49,6 +49,8 @@ from torchassistant.session.state import restore, stored_definitions
 from torchassistant.session.state_schema import stored_spec
 from torchassistant.session.stateful_parts import described
 from torchassistant.session.survey import surveyed
+
+_log = logger_for(__name__)
 
 T = TypeVar("T")
 Config = TypeVar("Config", EvaluationSpec, InferenceSpec)
@@ -258,7 +260,7 @@ class Request(Generic[Config]):
         """Warn of code that is not what the weights were trained with."""
         for problem in self._changes(session):
             line = problem.message.partition(", and")[0]
-            say(f"warning: {line} since this was trained")
+            _log.warning(f"{line} since this was trained")
 
     def _changes(self, session: Session) -> list[Problem]:
         return judged_code(self.checkpoint.code(), session.code, accepted=False)[1]

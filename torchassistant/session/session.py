@@ -19,9 +19,9 @@ from torchassistant.errors import (
     NotSaved,
     SessionError,
     near,
-    say,
     shown_path,
 )
+from torchassistant.messages import logger_for
 from torchassistant.session.allowed_differences import excuses, made_anew
 from torchassistant.session.append_only_logs import CHANGES, Logs
 from torchassistant.session.build_plan import BuildPlan
@@ -46,6 +46,8 @@ from torchassistant.training import (
     evaluate,
     train_stage,
 )
+
+_log = logger_for(__name__)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,8 +187,8 @@ class Session(Parts):
         self._saved = Saved(checkpoint.name, checkpoint, checkpoint.manifest.fixed)
         found = list(differences(restored.environment, circumstances(self.device)))
         if found:
-            say(
-                f"warning: not all is as it was at step {self.progress.step}, so that the last "
+            _log.warning(
+                f"not all is as it was at step {self.progress.step}, so that the last "
                 f"bits of results may differ: {'; '.join(found)}"
             )
 

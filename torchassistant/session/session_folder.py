@@ -11,8 +11,9 @@ import torch
 from torchassistant.assembly import FittedArtifacts
 from torchassistant.config import Diagnostics, Spec, as_data, read, scan
 from torchassistant.config.reader import MAX_BYTES
-from torchassistant.errors import SessionError, listing, say, shown_path
+from torchassistant.errors import SessionError, listing, shown_path
 from torchassistant.files import Unsound
+from torchassistant.messages import logger_for
 from torchassistant.session.append_only_logs import CHANGES, COPIES, METRICS, Logs
 from torchassistant.session.checkpoint_bundle import CheckpointBundle, read_state
 from torchassistant.session.checkpoint_retention import best_of
@@ -36,6 +37,8 @@ from torchassistant.session.lock import is_held
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.state_schema import SPEC, stored_spec
 from torchassistant.session.wrong_folder import why_no_session
+
+_log = logger_for(__name__)
 
 STATIC, CHECKPOINTS = "static", "checkpoints"
 _OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS, COPIES)
@@ -300,4 +303,4 @@ def _may_stay(path: Path) -> bool:
 
 
 def _warn(sentence: str) -> None:
-    say(f"warning: {sentence}")
+    _log.warning(sentence)

@@ -14,6 +14,8 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from torchassistant.assembly import FittedArtifacts, Parts
+from torchassistant.compat.modules import own_buffers, unsaved_names
+from torchassistant.compat.optimizers import mark_stepped
 from torchassistant.config import Spec
 from torchassistant.config.groups import GROUPS
 from torchassistant.config.references import Key
@@ -24,8 +26,9 @@ from torchassistant.data.object_rngs import (
     set_states_of,
     states_of,
 )
-from torchassistant.errors import SessionError, listing, say, shown_path
+from torchassistant.errors import SessionError, listing, shown_path
 from torchassistant.graph import elements_of, overlaps
+from torchassistant.messages import logger_for
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoint_storage import Checkpoint, Unusable
 from torchassistant.session.formats import could_be_stored, stored_results, upgraded
@@ -38,6 +41,8 @@ from torchassistant.session.stateful_parts import (
     with_buffers,
 )
 from torchassistant.training import Progress
+
+_log = logger_for(__name__)
 
 Excused = Callable[[str], bool]
 
@@ -162,7 +167,7 @@ def restore(
     if progress.step and not weights_only:
         for scheduled in parts.schedulers.values():
             # torch warns of schedulers that step first; their optimizers have, in another process.
-            scheduled.optimizer._opt_called = True  # type: ignore[attr-defined]
+            mark_stepped(scheduled.optimizer)
     return Restored(progress, state["random"], state["environment"])
 
 
@@ -250,7 +255,7 @@ def _restore_models(
             tensors = {**checkpoint.tensors(key), **extra.get(key, {})}
             _load(model, tensors, f'the model "{name}"', checkpoint.path)
         elif match.excused(key):
-            say(f'warning: no weights of the model "{name}" are stored')
+            _log.warning(f'no weights of the model "{name}" are stored')
         else:
             match.tell(key, f"{key}.safetensors is missing")
     if not weights_only:
@@ -306,8 +311,8 @@ def _restore_generators(parts: Parts, stored: Mapping[str, Any], match: _Match) 
 
 def _tell_unmade(paths: Iterable[str]) -> None:
     for path in paths:
-        say(
-            f"warning: a random number generator was kept at {path}, and is not there yet; one "
+        _log.warning(
+            f"a random number generator was kept at {path}, and is not there yet; one "
             "that is made when it is needed first cannot go on from where it was"
         )
 
@@ -348,16 +353,14 @@ def has_weights_of(checkpoint: Checkpoint, parts: Parts) -> bool:
 
 def _unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor | None]:
     """Buffers that torch leaves out of a state_dict; training may change them all the same."""
-    has_any = any(part._buffers for part in model.modules())
+    has_any = any(own_buffers(part) for part in model.modules())
     saved = model.state_dict(keep_vars=True) if has_any else {}
     unsaved: dict[str, torch.Tensor | None] = {}
     for path, part in model.named_modules():
-        for key, buffer in part._buffers.items():
+        for key, buffer in own_buffers(part).items():
             name = f"{path}.{key}" if path else key
             # One that is saved, and is None, is left out too.
-            if name not in saved and (
-                buffer is not None or key in part._non_persistent_buffers_set
-            ):
+            if name not in saved and (buffer is not None or key in unsaved_names(part)):
                 unsaved[name] = buffer
     return unsaved
 
@@ -376,10 +379,10 @@ def _set_buffers(model: nn.Module, stored: Mapping[str, Any], may_be_more: bool)
     wrong = []
     for name, value in stored.items():
         part, key = _holder(model, name)
-        if part is None or (key not in part._buffers and hasattr(part, key)):
+        if part is None or (key not in own_buffers(part) and hasattr(part, key)):
             wrong.append(f"{name} is left over")
             continue
-        if key not in part._buffers:
+        if key not in own_buffers(part):
             part.register_buffer(key, None, persistent=False)
         _set_buffer(model, part, key, value)
     if not may_be_more:
@@ -398,12 +401,12 @@ def _holder(model: nn.Module, name: str) -> tuple[nn.Module | None, str]:
 
 def _set_buffer(model: nn.Module, part: nn.Module, key: str, value: torch.Tensor | None) -> None:
     """Give a buffer a value; one that has another shape, or none, is replaced."""
-    buffer = part._buffers[key]
+    buffer = own_buffers(part)[key]
     if value is None or buffer is None or buffer.shape != value.shape:
         if value is not None:
             device = next(model.parameters(), value).device if buffer is None else buffer.device
             value = value.to(device, copy=True)
-        part._buffers[key] = value
+        own_buffers(part)[key] = value
     else:
         with torch.no_grad():
             elements_of(buffer).copy_(elements_of(value, like=buffer))
@@ -490,7 +493,7 @@ def _load_module(module: nn.Module, stored: Any) -> None:
     buffers = dict(module.named_buffers())
     for name, value in stored.items():
         part, key = _holder(module, name)
-        if part is None or key not in part._buffers or not isinstance(value, torch.Tensor):
+        if part is None or key not in own_buffers(part) or not isinstance(value, torch.Tensor):
             continue
         if type(part).__module__.startswith("torch.nn.modules."):
             continue  # theirs have one shape
@@ -499,14 +502,14 @@ def _load_module(module: nn.Module, stored: Any) -> None:
     shared = [
         (part, key, buffer)
         for part in module.modules()
-        for key, buffer in part._buffers.items()
+        for key, buffer in own_buffers(part).items()
         if buffer is not None and overlaps(buffer)
     ]
     for part, key, buffer in shared:
-        part._buffers[key] = buffer.clone(memory_format=torch.contiguous_format)
+        own_buffers(part)[key] = buffer.clone(memory_format=torch.contiguous_format)
     try:
         module.load_state_dict(stored)
     finally:
         for part, key, buffer in shared:
-            value, part._buffers[key] = part._buffers[key], buffer
+            value, own_buffers(part)[key] = own_buffers(part)[key], buffer
             _set_buffer(module, part, key, value)

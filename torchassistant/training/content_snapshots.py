@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
+from torchassistant.compat.tensors import version_of
 from torchassistant.graph import elements_of
 
 PutBack = Callable[[], str | None]
@@ -36,7 +37,7 @@ def tensor_as_it_is(tensor: torch.Tensor, is_copied: bool) -> PutBack:
         is_copied: Whether there is room for a copy, on the host: a device that is nearly full has
             to do for the training. Else it is only told whether it was changed.
     """
-    alias, version, takes_gradient = tensor.detach(), tensor._version, tensor.requires_grad
+    alias, version, takes_gradient = tensor.detach(), version_of(tensor), tensor.requires_grad
     copy = elements_of(alias).to("cpu", copy=True) if is_copied else None
     gradient = tensor.grad if tensor.is_leaf else None
 
@@ -48,9 +49,9 @@ def tensor_as_it_is(tensor: torch.Tensor, is_copied: bool) -> PutBack:
         if tensor.is_leaf:
             tensor.grad = gradient
         if copy is None:
-            return None if tensor._version == version else _LARGE
+            return None if version_of(tensor) == version else _LARGE
         if tensor.layout is not torch.strided:
-            if tensor._version != version:
+            if version_of(tensor) != version:
                 tensor.data = copy.to(tensor.device)
         elif not _is_same(elements_of(alias), copy):
             with torch.no_grad():

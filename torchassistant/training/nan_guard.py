@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from torchassistant.compat.gradients import nonfinite_check
 from torchassistant.data import MultiLoader
 from torchassistant.errors import DataError
 from torchassistant.frames import Frames
@@ -72,6 +73,7 @@ class NanGuard(Listener):
         self.ones = {
             device: torch.ones((), dtype=torch.float32, device=device) for device in self.by_device
         }
+        self.check = nonfinite_check()
         self.odd: set[torch.device] = set()  # where some gradients are sparse or complex
         self.found = {
             device: torch.zeros((), dtype=torch.float32, device=device) for device in self.by_device
@@ -106,10 +108,8 @@ class NanGuard(Listener):
         found = self.found[device]
         if device not in self.odd:
             try:
-                # Multiplies each gradient by one, in one pass over all: torch has nothing cheaper.
-                torch._amp_foreach_non_finite_check_and_unscale_(
-                    gradients, found, self.ones[device]
-                )
+                # In one pass over all, which multiplies each gradient by one.
+                self.check(gradients, found, self.ones[device])
                 return
             except RuntimeError:
                 self.odd.add(device)

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch.optim import Optimizer, optimizer
+from torch.optim import Optimizer
 
+from torchassistant.compat.optimizers import direct_step
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.ownership import is_from_users_code
-from torchassistant.training.without_dynamo import without_gradient
 
 Call = Callable[[], Any]
 
@@ -74,31 +74,8 @@ def first_sentence(error: BaseException) -> str:
 
 def stepping(target: Optimizer) -> Call:
     """A call that does what ``target.step()`` does."""
-    whole = type(target).step
-    bare = getattr(whole, "__wrapped__", None)
-    patched = vars(target).get("step")
-    is_known = getattr(whole, "hooked", False) and (
-        patched is None or hasattr(patched, "_wrapped_by_lr_sched")
-    )
-    if bare is None or not is_known:
-        return target.step
-    bare = without_gradient(bare)
-    hooks = (
-        target._optimizer_step_pre_hooks,
-        target._optimizer_step_post_hooks,
-        optimizer._global_optimizer_pre_hooks,
-        optimizer._global_optimizer_post_hooks,
-    )
-
-    def step() -> None:
-        if any(hooks) or torch.autograd._profiler_enabled():  # type: ignore[attr-defined]
-            target.step()
-        else:
-            # A learning rate scheduler asks for it, to warn of the wrong order of steps.
-            target._opt_called = True  # type: ignore[attr-defined]
-            bare(target)
-
-    return step
+    direct = direct_step(target)
+    return target.step if direct is None else direct
 
 
 def zeroing(target: Optimizer) -> Call:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from torchassistant.compat.optimizers import mark_stepped
 from torchassistant.errors import UserError
 from torchassistant.graph import is_among
 from torchassistant.training.events import Part, Parts
@@ -124,4 +125,4 @@ class OptimizerUpdate:
 def _scaled_step(scaler: torch.amp.GradScaler, optimizer: Optimizer) -> None:
     scaler.step(optimizer)
     # Schedulers would warn where the first steps are left out for their scale.
-    optimizer._opt_called = True  # type: ignore[attr-defined]
+    mark_stepped(optimizer)

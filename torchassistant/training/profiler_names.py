@@ -10,19 +10,20 @@ import re
 from contextlib import AbstractContextManager, nullcontext
 from urllib.parse import quote, unquote
 
-import torch
 from torch.profiler import record_function
 
+from torchassistant.compat.profiler import profiler_check
 from torchassistant.training.events import Listener, Part
 
 _MARK = "torchassistant:"
 _MARKED = re.compile(f'"{_MARK}([^"]*)"'.encode())
 _NOTHING = nullcontext()
+_is_profiling = profiler_check()
 
 
 def span(name: str) -> AbstractContextManager[object]:
     """A stretch of a trace; nothing while no profiler is on."""
-    if not torch.autograd._profiler_enabled():  # type: ignore[attr-defined]
+    if not _is_profiling():
         return _NOTHING
     return record_function(coded(name))
 

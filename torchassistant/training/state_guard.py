@@ -32,6 +32,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
+from torchassistant.compat.modules import own_buffers, state_tables
+from torchassistant.compat.tensors import backward_hooks_of
 from torchassistant.data import CachedDataset
 from torchassistant.data.object_rngs import set_state_of, state_of
 from torchassistant.data.object_walk import GENERATORS, Generator, slots_of
@@ -51,6 +53,7 @@ _MOST, _MOST_LIGHTLY = 100_000, 20_000  # objects
 _LONGEST = 2_000_000  # items of one list
 _COPIED, _SUMMED = 2**26, 2**31  # bytes, of all that is not of a model: copied, and read twice
 
+_CACHED = type(functools.cache(lambda: None))
 _ATOMS = frozenset(
     (str, bytes, int, float, complex, bool, type(None), type(...), range, slice, re.Pattern)
 ) | {torch.dtype, torch.device, torch.Size}
@@ -62,6 +65,7 @@ _LEFT_ALONE = (
     "mlflow.", "matplotlib.", "tqdm.", "importlib.", "inspect.", "typing.", "ast.",
     "torchassistant.cli.", "torchassistant.session.", "torchassistant.assembly.",
     "torchassistant.config.", "torchassistant.training.", "torchassistant.graph.",
+    "torchassistant.compat.",
 )  # fmt: skip
 """What runs beside the user's code, and has a life of its own: to put it back would break it."""
 
@@ -177,12 +181,12 @@ class _Noted:
 
     def _object(self, path: str, value: Any) -> None:
         if isinstance(value, nn.Module):
-            self.of_models.update(id(b) for b in value._buffers.values())
+            self.of_models.update(map(id, own_buffers(value).values()))
             # A layer without a shape gets one where it is run first, and is of another class then.
-            parameters = value._parameters.values()
-            if _is_left_alone(value) or any(p is not None and is_lazy(p) for p in parameters):
-                own = ("_parameters", "_buffers", "_modules")
-                self._go_on((f"{path}.{key}", vars(value)[key]) for key in own)
+            parameters = nn.Module.named_parameters(value, recurse=False)
+            if _is_left_alone(value) or any(is_lazy(p) for _, p in parameters):
+                tables = state_tables(value).items()
+                self._go_on((f"{path}.{key}", table) for key, table in tables)
                 return
         elif isinstance(value, RemovableHandle):
             hook = (value.hooks_dict_ref() or {}).get(value.id)
@@ -223,7 +227,7 @@ class _Noted:
             self._go_on([(path, value.__func__)])
         elif isinstance(value, property):
             self._go_on([(path, value.fget), (path, value.fset)])
-        elif isinstance(value, functools._lru_cache_wrapper):
+        elif isinstance(value, _CACHED):
             self._cache(path, value)
 
     def _dict(self, path: str, value: dict[Any, Any]) -> None:
@@ -374,7 +378,7 @@ class _Noted:
             self._note(path, tensor_as_it_is(value, is_copied or self._may_copy(size)))
         if type(value) not in (torch.Tensor, nn.Parameter) or vars(value):
             self._dict(path, vars(value))
-        self._go_on((path, hook) for hook in (value._backward_hooks or {}).values())
+        self._go_on((path, hook) for hook in backward_hooks_of(value))
 
     def _generator(self, path: str, value: Generator) -> None:
         if not isinstance(value, random.SystemRandom):

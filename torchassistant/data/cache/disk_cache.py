@@ -22,8 +22,10 @@ from torchassistant.data.cache.mapped_table import MappedTable, opened
 from torchassistant.data.cache.memory_cache import Shown, over
 from torchassistant.data.cache.table import Table
 from torchassistant.data.cache.table_writer import ColumnWriter, TableWriter
-from torchassistant.errors import say
 from torchassistant.files import Unsound
+from torchassistant.messages import logger_for
+
+_log = logger_for(__name__)
 
 DEFAULT_LIMIT = 20 * 10**9
 """Bytes."""
@@ -92,7 +94,7 @@ class DiskStore:
             wrong = "holds other examples than the dataset gives"
         except Unsound as what:
             wrong = f"is not sound ({what}; in {entry})"
-        say(f'the cache of the dataset "{source.name}" on disk {wrong}, and is made again')
+        _log.info(f'the cache of the dataset "{source.name}" on disk {wrong}, and is made again')
         return None
 
     def _opened(self, entry: Path) -> MappedTable | None:

@@ -1,0 +1,37 @@
+"""The library's messages on standard error, as users of the commands read them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torchassistant.cli.streams import say
+from torchassistant.messages import ROOT
+
+_PREFIXES = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
+
+
+class StderrHandler(logging.Handler):
+    """Prints each message in a line, with a word in front that says how grave it is."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"{_PREFIXES.get(record.levelno, '')}{record.getMessage()}")
+
+
+@contextmanager
+def messages_on_stderr() -> Iterator[None]:
+    """Show all messages, and each of them once, whatever else the user's code makes of logging."""
+    logger = logging.getLogger(ROOT)
+    if any(isinstance(handler, StderrHandler) for handler in logger.handlers):
+        yield
+        return
+    handler, before = StderrHandler(), (logger.level, logger.propagate)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
