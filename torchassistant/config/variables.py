@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from torchassistant.config.reader import MAX_DEPTH
+from torchassistant.config.toposort import cycles, postorder
 from torchassistant.config.tree import UNREADABLE, Mark, Path, Row, Table, as_tree
 from torchassistant.errors import near
 
@@ -71,16 +71,12 @@ class _Substitution:
         self.known = self.section if isinstance(self.section, dict) else {}
         self.names = [name for name in self.known if _is_name(name)]
         self.good: dict[str, _Variable] = {}
-        self.done: set[str] = set()
-        self.circular: set[str] = set()
         self.spent = 0
         self.guesses = 0
 
     def run(self) -> set[Path]:
         self.check_section()
-        for name in self.known:
-            if name not in self.done:
-                self.resolve(name)
+        self.resolve()
         if isinstance(self.tree, dict):
             _remove(self.tree, SECTION)
         left: set[Path] = set()
@@ -104,46 +100,28 @@ class _Substitution:
 
     # The values of the variables
 
-    def resolve(self, first: str) -> None:
-        """Find the value of a variable, after those of the variables that it uses.
+    def resolve(self) -> None:
+        """Find the value of each variable, after those of the variables that it uses."""
+        uses = {name: self.uses(name) for name in self.known}
+        for circle in cycles(uses):
+            shown = [_short(name) for name in circle[:_SHOWN_NAMES]]
+            cut = ["…"] if len(circle) > len(shown) else []
+            text = " → ".join([*shown, *cut, shown[0]])
+            self.note(f"this variable is made of itself: {text}", (SECTION, circle[0]))
+        for name in postorder(uses, uses.__getitem__):
+            self.settle(name)
 
-        A loop and not a recursion, because a chain of variables may be longer than Python's stack.
-        """
-        trail = {first: self.uses(first)}
-        while trail:
-            name = next(reversed(trail))
-            used = next(trail[name], None)
-            if used is None:
-                trail.popitem()
-                self.settle(name)
-            elif used in trail:
-                self.circle(trail, name, used)
-            elif used not in self.done:
-                trail[used] = self.uses(used)
-
-    def uses(self, name: str) -> Iterator[str]:
+    def uses(self, name: str) -> list[str]:
         """The variables that a variable is made of."""
         found: dict[str, None] = {}
         for holder, key, _ in _strings(self.known, name, (SECTION, name)):
             for part in _parts(holder[key]):
                 if isinstance(part, _Reference) and part.inside and part.inside in self.known:
                     found[part.inside] = None
-        return iter(found)
-
-    def circle(self, trail: dict[str, Iterator[str]], last: str, first: str) -> None:
-        """Tell a circle, which the use of ``first`` in ``last`` closes; no variable twice."""
-        if self.circular & {first, last}:
-            return
-        members = [*takewhile(lambda name: name != first, reversed(trail)), first]
-        self.circular.update(members)
-        shown = list(islice(reversed(members), _SHOWN_NAMES))
-        cut = ["…"] if len(members) > len(shown) else []
-        circle = " → ".join([*map(_short, shown), *cut, _short(first)])
-        self.note(f"this variable is made of itself: {circle}", (SECTION, first))
+        return list(found)
 
     def settle(self, name: str) -> None:
         """Keep the value of a variable, if it can be named and everything in it has a value."""
-        self.done.add(name)
         strings = _strings(self.known, name, (SECTION, name))
         fits = [self.put(holder, key, path) for holder, key, path in strings]
         value = self.known[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from torchassistant.config.spec import (
     NodeSpec,
     PipelineSpec,
 )
+from torchassistant.config.toposort import topological_order
 from torchassistant.config.tree import Path
 from torchassistant.errors import listing
 
@@ -120,7 +121,8 @@ class Walk:
         if wiring is None:
             return
         self.ports(wiring)
-        for name in _in_order(wiring):
+        feeders = {node: [s for s in fed or () if s] for node, fed in wiring.fed_by.items()}
+        for name in topological_order(feeders):
             frame = self.joined(wiring, name)
             self.frames[name] = self.budget.spend(self.processed(wiring.runs[name], frame))
         if isinstance(self.pipeline, PipelineSpec):
@@ -274,27 +276,3 @@ class Walk:
         for path, key in self.scope.sound(pipeline.output_keys, (*self.path, "output_keys")):
             message = f'no processor gives the column "{key}", which is to be kept'
             self.needs.append(Need(key, message, path, whole))
-
-
-def _in_order(wiring: Wiring) -> Iterator[str]:
-    """The nodes of a graph after those that feed them; those of circles as written, at the end."""
-    left = {
-        name: len({s for s in sources or () if s in wiring.runs})
-        for name, sources in wiring.fed_by.items()
-        if name in wiring.runs
-    }
-    feeds: dict[str, list[str]] = {}
-    for name in left:
-        for source in dict.fromkeys(wiring.fed_by[name] or ()):
-            if source is not None and source in wiring.runs:
-                feeds.setdefault(source, []).append(name)
-    ready = [name for name, count in left.items() if not count]
-    while ready:
-        name = ready.pop()
-        yield name
-        del left[name]
-        for other in feeds.get(name, ()):
-            left[other] -= 1
-            if not left[other]:
-                ready.append(other)
-    yield from left

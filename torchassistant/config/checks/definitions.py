@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchassistant.config.checks.circles import circles_in, odd_one, shown
+from torchassistant.config.checks.cycles import odd_one, shown
 from torchassistant.config.checks.graphs import check_graph, check_processor
 from torchassistant.config.checks.scope import DEFINITIONS, Scope
 from torchassistant.config.file_names import folded, why_unsafe
 from torchassistant.config.references import LOSSES, Key, module_named, references, target
+from torchassistant.config.toposort import cycles
 from torchassistant.config.tree import Path
 
 
@@ -23,7 +24,7 @@ def check_definitions(scope: Scope) -> None:
         if definition.group == "batch_graphs":
             name = scope.name_of(definition, path)
             check_graph(scope, name, definition.spec, (*path, "spec"))
-    _circles(scope)
+    _cycles(scope)
     _one_device_a_model(scope)
     _one_optimizer_a_loss(scope)
 
@@ -48,7 +49,7 @@ def _own_name(scope: Scope, definition: Any, path: Path, seen: dict[tuple[str, s
         scope.note(f'"{name}" and "{before}" would be one file on some systems', here)
 
 
-def _circles(scope: Scope) -> None:
+def _cycles(scope: Scope) -> None:
     """Definitions that need one another; told where one needs what only stands further down."""
     graph: dict[Key, dict[Key, Path]] = {key: {} for key in scope.defined}
     for key, definition in scope.defined.items():
@@ -57,9 +58,9 @@ def _circles(scope: Scope) -> None:
             found = target(reference, scope.defined)
             if found is not None and not scope.is_broken(path):
                 graph[key].setdefault(found, path)
-    for circle in circles_in(graph):
-        one, other = odd_one(circle, scope.written_at)
-        text = shown([f'{key.group} "{key.name}"' for key in circle])
+    for cycle in cycles(graph):
+        one, other = odd_one(cycle, scope.written_at)
+        text = shown([f'{key.group} "{key.name}"' for key in cycle])
         scope.note(f"these definitions need one another: {text}", graph[one][other])
 
 

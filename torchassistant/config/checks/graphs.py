@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from torchassistant.config.checks.circles import circles_in, led_to, odd_one, shown
+from torchassistant.config.checks.cycles import odd_one, shown
 from torchassistant.config.checks.name_mistakes import Known, Use, hint
 from torchassistant.config.checks.scope import Scope, Wiring, twice
 from torchassistant.config.references import Key, module_named
 from torchassistant.config.spec import BatchGraphSpec, BatchProcessorSpec, NodeSpec
+from torchassistant.config.toposort import cycles, reachable
 from torchassistant.config.tree import Path
 from torchassistant.config.validate import PLACEHOLDER
 
@@ -67,11 +68,11 @@ def check_graph(scope: Scope, name: str, spec: BatchGraphSpec, path: Path) -> No
         if port in nodes:
             scope.note(f'"{port}" is the name of a port and of a processor', place)
     wires = _Wires(scope, name, spec, path)
-    wires.cut |= _circles(scope, spec, path)
+    wires.cut |= _cycles(scope, spec, path)
     scope.wirings.setdefault(name, wires.run())
 
 
-def _circles(scope: Scope, spec: BatchGraphSpec, path: Path) -> set[Path]:
+def _cycles(scope: Scope, spec: BatchGraphSpec, path: Path) -> set[Path]:
     """Tell of nodes that feed one another; gives the edges that seem to be wrong."""
     cut: set[Path] = set()
     order = {
@@ -79,10 +80,10 @@ def _circles(scope: Scope, spec: BatchGraphSpec, path: Path) -> set[Path]:
         for index, name in enumerate(spec.nodes)
     }
     edges = {d: [s for s in sources if s in order] for d, sources in spec.ingoing_edges.items()}
-    for circle in circles_in({d: sources for d, sources in edges.items() if d in order}):
-        one, other = odd_one(circle, order)
+    for cycle in cycles({d: sources for d, sources in edges.items() if d in order}):
+        one, other = odd_one(cycle, order)
         here = (*path, "ingoing_edges", one, spec.ingoing_edges[one].index(other))
-        text = shown([f'"{name}"' for name in circle])
+        text = shown([f'"{name}"' for name in cycle])
         scope.note(f"these nodes feed one another: {text}", here)
         cut.add(here)
     return cut
@@ -201,7 +202,7 @@ class _Wires:
         free = [port for port in self.ports.names if port not in used]
         if not free and len(self.spec.ingoing_edges[dest]) == 1:
             feeds = {node: self.spec.ingoing_edges.get(node, []) for node in self.nodes.names}
-            behind = led_to(dest, feeds)
+            behind = [node for node in feeds if dest in reachable(node, feeds)]
             free = [node for node in self.nodes.names if node not in (*used, dest, *behind)]
         if len(free) == 1:
             self.scope.naming.take_for(stray, free[0])
