@@ -31,7 +31,7 @@ from torchassistant.config.references import (
     target,
 )
 from torchassistant.config.spec import DEFINITIONS, Block, DefinitionBlock, Spec
-from torchassistant.config.tree import UNREADABLE, Path, Row, Table, as_tree
+from torchassistant.config.tree import UNREADABLE, Path, Row, Table, as_tree, value_at, walk
 from torchassistant.errors import listing, nearest
 
 B = TypeVar("B", bound=Block)
@@ -166,7 +166,7 @@ class _Repair(Generic[B]):
             self.unknown_key(path)
         for path, details in errors.items() if not misspelt else ():
             is_of_a_group = details[0]["type"] in ("union_tag_invalid", "union_tag_not_found")
-            if is_of_a_group and isinstance(_at(self.tree, path), Table):
+            if is_of_a_group and isinstance(value_at(self.tree, path), Table):
                 self.unknown_group(path)
             else:
                 self.misfit(path, details)
@@ -181,9 +181,9 @@ class _Repair(Generic[B]):
         """Put null where the reader has told of something, and anything may stand."""
         self.diagnostics.broken.update(self.guessed)
         own = {k: v for k, v in self.tree.items() if k != "initialize" or self.block is Spec}
-        found = list(_unreadable(own, ()))
+        found = [path for path, value in walk(own) if value is UNREADABLE]
         for path in found:
-            _at(self.tree, path[:-1])[path[-1]] = None
+            value_at(self.tree, path[:-1])[path[-1]] = None
             self.diagnostics.broken.add(path)
         return bool(found)
 
@@ -195,7 +195,7 @@ class _Repair(Generic[B]):
     def unknown_key(self, path: Path) -> None:
         """Tell of a key that is not in the language; take it for the one that was meant, if any."""
         *above, key = path
-        table, name = _at(self.tree, above), str(key)
+        table, name = value_at(self.tree, above), str(key)
         annotation = self.annotation_at(tuple(above))
         fields = _fields(annotation)
         words = {**{field: field for field in fields}, **later_keys(annotation)}
@@ -232,7 +232,7 @@ class _Repair(Generic[B]):
             return
         *above, key = path
         try:
-            holder = _at(self.tree, above)
+            holder = value_at(self.tree, above)
         except LookupError:
             return  # what it stood in was taken out for another mistake
         field = _fields(self.annotation_at(tuple(above))).get(str(key))
@@ -243,7 +243,7 @@ class _Repair(Generic[B]):
 
     def unknown_group(self, path: Path) -> None:
         """Tell of a definition that says no group; take what is near, or set it aside."""
-        definition = _at(self.tree, path)
+        definition = value_at(self.tree, path)
         self.keys_of_definition(definition, path)
         if definition.get("group") in list(DEFINITIONS):
             return
@@ -253,7 +253,7 @@ class _Repair(Generic[B]):
         elif self.is_near_a_group(definition, path):
             return
         self.aside[path] = definition
-        _at(self.tree, path[:-1])[path[-1]] = _placeholder(DefinitionBlock)
+        value_at(self.tree, path[:-1])[path[-1]] = _placeholder(DefinitionBlock)
 
     def put_back(self, found: B) -> bool:
         """Put back what was set aside, as far as its group can be told; whether anything was.
@@ -269,7 +269,7 @@ class _Repair(Generic[B]):
                 group = self.group_by_looks(definition, path)
             if group is not None:
                 definition["group"] = group
-                _at(self.tree, path[:-1])[path[-1]] = definition
+                value_at(self.tree, path[:-1])[path[-1]] = definition
                 self.is_respelt = True
         self.spell()
         return bool(aside)
@@ -397,17 +397,9 @@ def _where_else(fields: Collection[str]) -> str:
     return ' (arguments stand under "kwargs")' if "kwargs" in fields else ""
 
 
-def _unreadable(value: Any, path: Path) -> Iterator[Path]:
-    if value is UNREADABLE:
-        yield path
-    elif isinstance(value, (dict, list)):
-        for step, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _unreadable(item, (*path, step))
-
-
 def _is_unreadable(tree: Any, path: Path) -> bool:
     try:
-        return _at(tree, path) is UNREADABLE
+        return value_at(tree, path) is UNREADABLE
     except (KeyError, IndexError, TypeError):
         return False
 
@@ -470,12 +462,6 @@ def shown_value(value: Any) -> str:
 
 
 # What the language has where
-
-
-def _at(tree: Any, path: Any) -> Any:
-    for step in path:
-        tree = tree[step]
-    return tree
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -16,7 +16,7 @@ from torchassistant.config.spec import (
     SplitSpec,
 )
 from torchassistant.config.tensors import misfits_of_tensor
-from torchassistant.config.tree import Path
+from torchassistant.config.tree import Path, items_of, walk
 from torchassistant.errors import near, nearest
 
 _OBJECT = ("class", "factory_fn")
@@ -25,7 +25,7 @@ _OBJECT_KEYS = (*_OBJECT, "args", "kwargs")
 
 def check_sources(spec: Block, diagnostics: Diagnostics) -> None:
     """Check every block of a config by itself, and every object among arguments."""
-    for path, block in _blocks(spec, ()):
+    for path, block in walk(spec, inside=_fields):
         if isinstance(block, DatasetSpec):
             _one_of(block, (*_OBJECT, "link", "merge"), path, diagnostics)
             if (block.link or block.merge) and not (block.class_ or block.factory_fn):
@@ -56,18 +56,12 @@ def _adds_up(split: SplitSpec, path: Path, diagnostics: Diagnostics) -> None:
         diagnostics.note(f"the shares must add up to 1; they add up to {total:g}", path)
 
 
-def _blocks(value: Any, path: Path) -> Iterator[tuple[Path, Block]]:
-    if isinstance(value, Block):
-        yield path, value
-        for name, field in type(value).model_fields.items():
-            if name not in ("args", "kwargs"):
-                yield from _blocks(getattr(value, name), (*path, field.alias or name))
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _blocks(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _blocks(item, (*path, index))
+def _fields(value: Any) -> Iterable[tuple[str | int, Any]]:
+    """What a block, a list or a table of blocks holds, but for arguments of objects."""
+    if not isinstance(value, Block):
+        return items_of(value)
+    fields = type(value).model_fields.items()
+    return ((f.alias or n, getattr(value, n)) for n, f in fields if n not in ("args", "kwargs"))
 
 
 def _one_of(
@@ -115,35 +109,35 @@ def _nearly_a_form(value: Any, path: Path, diagnostics: Diagnostics) -> None:
                 diagnostics.note(message, (*path, key), at_key=True)
 
 
-def _nested(value: Any, path: Path, diagnostics: Diagnostics) -> None:
-    """Objects among arguments have the keys of an object, and no others; tensors are tensors."""
-    form = form_of(value)
-    if form == TENSOR:
-        for message, below in islice(misfits_of_tensor(value), _MOST):
-            diagnostics.note(message, (*path, *below))
-    if form is not None:
-        return
-    _nearly_a_form(value, path, diagnostics)
-    if is_object(value):
-        for key in [k for k in value if k not in _OBJECT_KEYS]:
-            meant = nearest(key, [k for k in _OBJECT_KEYS if k not in value])
-            hint = near(key, _OBJECT_KEYS) if meant else ' (arguments stand under "kwargs")'
-            diagnostics.note(f'unknown key "{key}"{hint}', (*path, key), at_key=True)
-        if all(key in value for key in _OBJECT):
-            last = (*path, diagnostics.last_written(path, _OBJECT))
-            diagnostics.note('only one of "class" and "factory_fn" can be given', last, at_key=True)
-        for key, kind, words in (("args", list, "a list"), ("kwargs", dict, "an object")):
-            if key in value and not isinstance(value[key], kind):
-                diagnostics.broke(f"expected {words}", (*path, key))
-            _arguments(value.get(key), (*path, key), diagnostics)
-    else:
-        _arguments(value, path, diagnostics)
-
-
 def _arguments(value: Any, path: Path, diagnostics: Diagnostics) -> None:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _nested(item, (*path, key), diagnostics)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _nested(item, (*path, index), diagnostics)
+    """Objects among arguments have the keys of an object, and no others; tensors are tensors.
+
+    Arguments by name are no value themselves, whatever their names are.
+    """
+    for step, item in items_of(value):
+        here = (*path, step)
+        form = form_of(item)
+        if form == TENSOR:
+            for message, below in islice(misfits_of_tensor(item), _MOST):
+                diagnostics.note(message, (*here, *below))
+        if form is not None:
+            continue
+        _nearly_a_form(item, here, diagnostics)
+        if is_object(item):
+            _object(item, here, diagnostics)
+        else:
+            _arguments(item, here, diagnostics)
+
+
+def _object(value: dict[str, Any], path: Path, diagnostics: Diagnostics) -> None:
+    for key in [k for k in value if k not in _OBJECT_KEYS]:
+        meant = nearest(key, [k for k in _OBJECT_KEYS if k not in value])
+        hint = near(key, _OBJECT_KEYS) if meant else ' (arguments stand under "kwargs")'
+        diagnostics.note(f'unknown key "{key}"{hint}', (*path, key), at_key=True)
+    if all(key in value for key in _OBJECT):
+        last = (*path, diagnostics.last_written(path, _OBJECT))
+        diagnostics.note('only one of "class" and "factory_fn" can be given', last, at_key=True)
+    for key, kind, words in (("args", list, "a list"), ("kwargs", dict, "an object")):
+        if key in value and not isinstance(value[key], kind):
+            diagnostics.broke(f"expected {words}", (*path, key))
+        _arguments(value.get(key), (*path, key), diagnostics)
