@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
 
+from torchassistant.config.block_fields import PLACEHOLDER
 from torchassistant.config.checks.cycles import odd_one, shown
 from torchassistant.config.checks.resolver import Names, Use, hint
 from torchassistant.config.checks.scope import Scope, Wiring
@@ -14,7 +15,6 @@ from torchassistant.config.checks.view import Items, View, seen
 from torchassistant.config.references import Key
 from torchassistant.config.toposort import cycles, reachable
 from torchassistant.config.tree import Path
-from torchassistant.config.validate import PLACEHOLDER
 
 
 def check_processor(scope: Scope, spec: View) -> None:

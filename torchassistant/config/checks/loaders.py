@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from torchassistant.config.checks.scope import Scope
+from torchassistant.config.misfit_messages import shown_value
 from torchassistant.config.named_objects import is_object
 from torchassistant.config.tree import Path
-from torchassistant.config.validate import shown_value
 
 
 class _Rule(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from torchassistant.config.block_fields import PLACEHOLDER
 from torchassistant.config.checks.resolver import Names, Resolver, Use
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
@@ -22,7 +23,6 @@ from torchassistant.config.references import (
 from torchassistant.config.spec import DEFINITIONS as GROUPS
 from torchassistant.config.spec import Spec
 from torchassistant.config.tree import Path
-from torchassistant.config.validate import PLACEHOLDER
 
 DEFINITIONS: Path = ("initialize", "definitions")
 PIPELINES: Path = ("initialize", "pipelines")
@@ -81,6 +81,8 @@ class Scope:
         self.groups = {group: Group() for group in GROUPS}
         self._nameless: dict[str, list[str]] = {group: [] for group in GROUPS}
         items = self.config.initialize.definitions
+        self.groupless = set(diagnostics.ungrouped.values())
+        """The names of definitions of which nobody can say what they are."""
         self._ungrouped = items.unreadable - len(diagnostics.ungrouped.keys() & diagnostics.broken)
         """How many definitions may be of any group."""
         if DEFINITIONS in diagnostics.dropped:
@@ -118,7 +120,7 @@ class Scope:
     def are_complete(self, *groups: str) -> bool:
         """Whether no group may have a definition more, which cannot be read."""
         nameless = any(self._nameless[group] for group in groups)
-        return not (self._ungrouped or nameless or self.diagnostics.ungrouped)
+        return not (self._ungrouped or nameless or self.groupless)
 
     def needs(self, definition: View) -> Iterator[tuple[Key, Path]]:
         """The definitions that one names, and where."""

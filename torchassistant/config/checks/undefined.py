@@ -70,7 +70,7 @@ def _sentence(scope: Scope, group: str, name: str, hint: str) -> str:
 
 def _grouped(scope: Scope, uses: list[Use]) -> list[Use]:
     """Without the uses of definitions that are there, and of which the group cannot be read."""
-    names = set(scope.diagnostics.ungrouped.values())
+    names = scope.groupless
     if not names:
         return uses
     split_of = {use.name: piece.split for use in uses if (piece := as_slice(use.name))}
