@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
+from torchassistant.config.checks.resolver import Resolver
+from torchassistant.config.checks.unknown import Unknown
+from torchassistant.config.checks.view import View
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.named_objects import NAMED, TENSOR, form_of, is_object
 from torchassistant.config.spec import (
@@ -25,35 +28,34 @@ _OBJECT_KEYS = (*_OBJECT, "args", "kwargs")
 
 def check_sources(spec: Block, diagnostics: Diagnostics) -> None:
     """Check every block of a config by itself, and every object among arguments."""
+    resolver = Resolver(diagnostics)
     for path, block in walk(spec, inside=_fields):
+        view = View(block, path, resolver)
         if isinstance(block, DatasetSpec):
-            _one_of(block, (*_OBJECT, "link", "merge"), path, diagnostics)
+            _one_of(view, (*_OBJECT, "link", "merge"), diagnostics)
             if (block.link or block.merge) and not (block.class_ or block.factory_fn):
-                _no_arguments(block, path, diagnostics)
-            is_alone = block.cache_limit is not None and block.cache is None
-            if is_alone and diagnostics.is_whole((*path, "cache")):
-                diagnostics.note('"cache_limit" belongs to "cache"', (*path, "cache_limit"), True)
+                _no_arguments(view, diagnostics)
+            if block.cache_limit is not None and view.cache is None:
+                message = '"cache_limit" belongs to "cache"'
+                diagnostics.note(message, view.at("cache_limit"), at_key=True)
         elif isinstance(block, BatchProcessorSpec):
-            _one_of(block, ("neural_graph", *_OBJECT), path, diagnostics)
+            _one_of(view, ("neural_graph", *_OBJECT), diagnostics)
             if block.neural_graph and not (block.class_ or block.factory_fn):
-                _no_arguments(block, path, diagnostics)
+                _no_arguments(view, diagnostics)
             elif block.compile and not block.neural_graph:
                 message = '"compile" belongs to "neural_graph"'
-                diagnostics.note(message, (*path, "compile"), at_key=True)
+                diagnostics.note(message, view.at("compile"), at_key=True)
         elif hasattr(block, "class_"):
-            _one_of(block, _OBJECT, path, diagnostics)
+            _one_of(view, _OBJECT, diagnostics)
         elif isinstance(block, SplitSpec):
-            _adds_up(block, (*path, "ratio"), diagnostics)
+            total = sum(block.ratio)
+            if abs(total - 1) > 1e-5 and view.ratio.complete:
+                message = f"the shares must add up to 1; they add up to {total:g}"
+                diagnostics.note(message, view.at("ratio"))
         elif isinstance(block, GradientClipperSpec):
-            _one_of(block, ("clip_value", "clip_norm"), path, diagnostics, both=True)
+            _one_of(view, ("clip_value", "clip_norm"), diagnostics, both=True)
         for key in ("args", "kwargs"):
             _arguments(getattr(block, key, None), (*path, key), diagnostics)
-
-
-def _adds_up(split: SplitSpec, path: Path, diagnostics: Diagnostics) -> None:
-    total = sum(split.ratio)
-    if abs(total - 1) > 1e-5 and diagnostics.is_whole(path):
-        diagnostics.note(f"the shares must add up to 1; they add up to {total:g}", path)
 
 
 def _fields(value: Any) -> Iterable[tuple[str | int, Any]]:
@@ -65,26 +67,26 @@ def _fields(value: Any) -> Iterable[tuple[str | int, Any]]:
 
 
 def _one_of(
-    block: Block, keys: tuple[str, ...], path: Path, diagnostics: Diagnostics, both: bool = False
+    view: View, keys: tuple[str, ...], diagnostics: Diagnostics, both: bool = False
 ) -> None:
     """One of these keys is given, and no other of them."""
-    given = [k for k in keys if getattr(block, "class_" if k == "class" else k) is not None]
+    uses = {key: view.use("class_" if key == "class" else key) for key in keys}
+    values = {key: view.resolver.read(use) for key, use in uses.items()}
+    given = [k for k, v in values.items() if v is not None and not isinstance(v, Unknown)]
     listed = ", ".join(f'"{key}"' for key in keys[:-1]) + f' and "{keys[-1]}"'
-    if not given and diagnostics.is_whole(*((*path, key) for key in keys)):
-        diagnostics.broke(f"one of {listed} is needed", path)
+    if all(value is None for value in values.values()):
+        diagnostics.broke(f"one of {listed} is needed", view.path)
     elif len(given) > 1 and not both:
         also = " and ".join(f'"{key}"' for key in given)
-        last = (*path, diagnostics.last_written(path, given))
+        last = view.at(diagnostics.last_written(view.path, given))
         diagnostics.note(f"only one of {listed} can be given; found {also}", last, at_key=True)
 
 
-def _no_arguments(
-    block: DatasetSpec | BatchProcessorSpec, path: Path, diagnostics: Diagnostics
-) -> None:
+def _no_arguments(view: View, diagnostics: Diagnostics) -> None:
     for key in ("args", "kwargs"):
-        if getattr(block, key):
+        if getattr(view.block, key):
             message = f'"{key}" belongs to "class" or "factory_fn"'
-            diagnostics.note(message, (*path, key), at_key=True)
+            diagnostics.note(message, view.at(key), at_key=True)
 
 
 _MOST = 5

@@ -53,8 +53,9 @@ class View:
         return self.resolver.diagnostics.is_written(self.at(key))
 
     def use(self, name: str) -> Use:
-        """A name that stands in it, as it is written."""
-        return Use(getattr(self.block, name), self.at(name))
+        """What stands in it, as it is written, and where."""
+        field = type(self.block).model_fields[name]
+        return Use(getattr(self.block, name), self.at(field.alias or name))
 
 
 class Items:
