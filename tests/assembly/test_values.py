@@ -287,7 +287,7 @@ def test_constants_and_functions_of_the_user_are_their_code(values: Path) -> Non
 
     def code() -> dict[str, str]:
         draft = Draft(config)
-        found = code_of(draft.spec, draft.trust)["models"]
+        found = code_of(draft.spec, draft.allowlist)["models"]
         return {name: text for name, text in found.items() if name.startswith("values")}
 
     before = code()

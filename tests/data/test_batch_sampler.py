@@ -329,7 +329,7 @@ def test_a_sampler_of_the_user_goes_on_in_a_new_object(kind: str) -> None:
         found = loader.batches()
         met: list[list[int]] = []
         while True:
-            cuts.append((epoch, len(met), stored(made.memory.state()), stored(loader.began_with)))
+            cuts.append((epoch, len(met), stored(made.sampler_state.state()), stored(loader.began_with)))
             batch = next(found, None)
             if batch is None:
                 break
@@ -338,7 +338,7 @@ def test_a_sampler_of_the_user_goes_on_in_a_new_object(kind: str) -> None:
     for epoch, position, kept, began_with in cuts:
         torch.randn(3), random.random(), np.random.rand()
         again, other = loader_of(kind)
-        again.memory.set_state(kept)
+        again.sampler_state.set_state(kept)
         other.start(epoch, position, began_with)
         assert list(batches(other)) == expected[epoch][position:], (epoch, position)
         for later in range(epoch + 1, 3):
