@@ -11,7 +11,8 @@ from hostile_config import MINE, PLACES, SCORE, Hostile, base, config_text, defi
 
 from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.importing import find
-from torchassistant.assembly.object_kinds import OUTPUT_DEVICE, kind_of, may_hold
+from torchassistant.assembly.object_kinds import kind_of, may_hold
+from torchassistant.config.role import OUTPUT_DEVICE
 from torchassistant.errors import ConfigError
 from torchassistant.session import Draft, create_session
 from torchassistant.session.inference_run import infer_config

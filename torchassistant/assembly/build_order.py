@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from torchassistant.config import Spec
 from torchassistant.config.dependencies import asks_the_session, references
 from torchassistant.config.references import Key, target
+from torchassistant.config.toposort import postorder, reachable
 
 
 def build_order(
@@ -34,24 +36,16 @@ def build_order(
         for key, definition in definitions.items()
     }
     place = {key: index for index, key in enumerate(definitions)}
-    order: list[Key] = []
-    started: set[Key] = set()
 
-    def visit(key: Key) -> None:
-        if key in started:
-            return
-        started.add(key)
-        for needed in needs[key]:
-            visit(needed)
+    def before(key: Key) -> Iterator[Key]:
+        yield from needs[key]
         if asks_the_session(definitions[key].spec):
-            for above in definitions:
-                if place[above] < place[key] and not _reaches(needs, above, key):
-                    visit(above)
-        order.append(key)
+            for above in islice(definitions, place[key]):
+                if key not in reachable(above, needs):
+                    yield above
 
-    for key in definitions if wanted is None else sorted(set(wanted), key=place.__getitem__):
-        visit(key)
-    return order
+    roots = definitions if wanted is None else sorted(set(wanted), key=place.__getitem__)
+    return list(postorder(roots, before))
 
 
 def needed_for(spec: Spec, wanted: Iterable[Key]) -> list[Key]:
@@ -59,17 +53,3 @@ def needed_for(spec: Spec, wanted: Iterable[Key]) -> list[Key]:
     definitions = {Key(d.group, d.name): d for d in spec.initialize.definitions}
     known = [key for key in wanted if key in definitions]
     return build_order(definitions, known)
-
-
-def _reaches(needs: Mapping[Key, list[Key]], start: Key, goal: Key) -> bool:
-    """Whether ``start`` needs ``goal``, at one or several removes."""
-    stack, seen = [start], {start}
-    while stack:
-        key = stack.pop()
-        if key == goal:
-            return True
-        for needed in needs[key]:
-            if needed not in seen:
-                seen.add(needed)
-                stack.append(needed)
-    return False

@@ -21,6 +21,7 @@ from torchassistant.config import Spec, as_data
 from torchassistant.config.dependencies import asks_the_session
 from torchassistant.config.references import Key
 from torchassistant.config.sizes import bytes_of
+from torchassistant.config.tree import walk
 from torchassistant.data import CachedDataset
 from torchassistant.data.cache.cache_folder import cache_folder
 from torchassistant.data.cache.disk_cache import DiskStore
@@ -71,7 +72,8 @@ def with_cache(
         "versions": dict(_versions(spec, below)),
         "seed": spec.seed if _follows_from_the_seed(spec, below, drew) else None,
     }
-    files = [text for key in below for text in _texts(_arguments(spec, key))]
+    arguments = (value for key in below for _, value in walk(_arguments(spec, key)))
+    files = [text for text in arguments if isinstance(text, str)]  # some of them name files
     store = DiskStore(cache_folder(), limit, json.dumps(identity), files)
     return CachedDataset(dataset, store, name)
 
@@ -84,15 +86,6 @@ def _definition(spec: Spec, key: Key) -> list[Any]:
 def _arguments(spec: Spec, key: Key) -> list[Any]:
     own = spec.group(key.group)[key.name]
     return [getattr(own, "args", []), getattr(own, "kwargs", {})]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Every text among arguments; some of them name files."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (list, dict)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _texts(item)
 
 
 def _versions(spec: Spec, below: Collection[Key]) -> Iterator[tuple[str, str | None]]:

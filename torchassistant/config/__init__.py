@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +20,7 @@ from torchassistant.config.merge import lay_over
 from torchassistant.config.missing_parts import check_gaps, has_gaps
 from torchassistant.config.reader import Text, read_file, scan
 from torchassistant.config.spec import EvaluationSpec, InferenceSpec, Spec
-from torchassistant.config.tree import Path as TreePath
-from torchassistant.config.tree import as_tree, set_aside
+from torchassistant.config.tree import as_tree, set_aside, walk
 from torchassistant.config.validate import validate
 from torchassistant.config.variables import substitute
 from torchassistant.errors import ConfigError, Place, Problem
@@ -86,8 +85,9 @@ def read(
             diagnostics.problems.append(Problem("a config is one JSON object", place))
         raise ConfigError(*diagnostics.problems)
     expect_kind(text.tree, block, diagnostics.file)
-    for path in _not_finite(text.tree, ()) if from_data else ():
-        diagnostics.note("JSON has no NaN and no infinity; found one", path)
+    for path, value in walk(text.tree) if from_data else ():  # of files, the reader reports it
+        if isinstance(value, float) and not math.isfinite(value):
+            diagnostics.note("JSON has no NaN and no infinity; found one", path)
     top = [field.alias or name for name, field in block.model_fields.items()]
     top += later_keys(block)
     settings_of.apply(text.tree, settings, diagnostics.note, top)
@@ -96,18 +96,6 @@ def read(
             set_aside(text.tree, path)
     in_our_words(diagnostics)
     return diagnostics
-
-
-def _not_finite(value: Any, path: TreePath) -> Iterator[TreePath]:
-    """Where numbers stand that could not be stored; the reader tells of those in files."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield path
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _not_finite(item, (*path, key))
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _not_finite(item, (*path, index))
 
 
 def settings_for(block: type[Block], settings: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -16,7 +16,7 @@ from torchassistant.config.spec import (
     InputMetaSpec,
     PipelineSpec,
 )
-from torchassistant.config.tree import UNREADABLE, Path, Row, Table, like
+from torchassistant.config.tree import UNREADABLE, Path, Row, Table, like, walk
 from torchassistant.errors import near, nearest
 
 GROUPS = {"data_loaders": "loader_factories"}
@@ -67,13 +67,10 @@ def later_keys(block: Any) -> dict[str, str]:
 
 def _later_paths(tree: Any) -> None:
     """Classes of ours by the path that they have in later releases."""
-    if isinstance(tree, dict):
-        path = tree.get("class")
+    for _, value in walk(tree):
+        path = value.get("class") if isinstance(value, dict) else None
         if isinstance(path, str) and path in PATHS:
-            tree["class"] = PATHS[path]
-    if isinstance(tree, (dict, list)):
-        for item in tree.values() if isinstance(tree, dict) else tree:
-            _later_paths(item)
+            value["class"] = PATHS[path]
 
 
 class _Speller:

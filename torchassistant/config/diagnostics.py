@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from torchassistant.config.tree import Path, place_of, printable
+from torchassistant.config.tree import Path, place_of, printable, value_at
 from torchassistant.errors import ConfigError, Place, Problem
 
 
@@ -75,20 +75,15 @@ class Diagnostics:
 
     def is_written(self, path: Path) -> bool:
         """Whether the config itself has something at a path, and it was not filled in."""
-        node = self.tree
-        for step in path:
-            try:
-                node = node[step]
-            except (KeyError, IndexError, TypeError):
-                return False
+        try:
+            value_at(self.tree, path)
+        except (KeyError, IndexError, TypeError):
+            return False
         return True
 
     def last_written(self, path: Path, keys: Sequence[str]) -> str:
         """Of some keys of an object, the one that stands last in the config."""
-        node = self.tree
-        for step in path:
-            node = node[step]
-        return [key for key in node if key in keys][-1]
+        return [key for key in value_at(self.tree, path) if key in keys][-1]
 
     def is_broken(self, path: Path) -> bool:
         """Whether the part at ``path``, or one that holds it, is broken."""

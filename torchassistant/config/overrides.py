@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from torchassistant.config.reader import MAX_DEPTH, read_text
-from torchassistant.config.tree import UNREADABLE, Mark, Path, Row, Table, path_text
+from torchassistant.config.tree import UNREADABLE, Mark, Path, Row, Table, path_text, walk
 from torchassistant.errors import ConfigError, listing, near
 
 Note = Callable[[str, Path], None]
@@ -67,7 +67,7 @@ def _apply_one(tree: Any, setting: str, top: Collection[str]) -> None:
     steps, text = _split(setting)
     path = _path(tree, steps, top)
     value = _value(text)
-    if len(path) + _depth(value) > MAX_DEPTH:
+    if max(len(below) for below, _ in walk(value, path)) > MAX_DEPTH:
         raise _Refused(f"this nests deeper than {MAX_DEPTH} levels")
     _put(tree, path, value, Mark(f"--set {setting}", 0, 0))
 
@@ -126,16 +126,6 @@ def _without_marks(value: Any) -> Any:
     if isinstance(value, dict):
         return Table({key: _without_marks(item) for key, item in value.items()})
     return Row(map(_without_marks, value)) if isinstance(value, list) else value
-
-
-def _depth(value: Any) -> int:
-    """How many levels lie below a value."""
-    items = value.values() if isinstance(value, dict) else value
-    return max((1 + _depth(item) for item in items), default=0) if _is_tree(value) else 0
-
-
-def _is_tree(value: Any) -> bool:
-    return isinstance(value, (dict, list))
 
 
 # Where it goes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torchassistant.errors import Place
@@ -23,11 +23,44 @@ class _Unreadable:
 UNREADABLE = _Unreadable()
 
 
+def items_of(value: Any) -> Iterable[tuple[str | int, Any]]:
+    """What an object or a list holds, by key or index; nothing in anything else."""
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, list) else ()
+
+
+def walk(
+    value: Any,
+    path: Path = (),
+    inside: Callable[[Any], Iterable[tuple[str | int, Any]]] = items_of,
+) -> Iterator[tuple[Path, Any]]:
+    """A value, and all that is in it, each with its path; what holds something comes before it.
+
+    Args:
+        value: The root.
+        path: Its path.
+        inside: Gives what a value holds, by key or index, after the value itself was seen.
+    """
+    yield path, value
+    for step, item in inside(value):
+        yield from walk(item, (*path, step), inside)
+
+
 def set_aside(tree: Any, path: Path) -> None:
     """Put ``UNREADABLE`` for the value at a path, as something is wrong with it that is told."""
-    for step in path[:-1]:
+    value_at(tree, path[:-1])[path[-1]] = UNREADABLE
+
+
+def value_at(tree: Any, path: Sequence[str | int]) -> Any:
+    """What stands at a path.
+
+    Raises:
+        KeyError, IndexError, TypeError: Nothing does.
+    """
+    for step in path:
         tree = tree[step]
-    tree[path[-1]] = UNREADABLE
+    return tree
 
 
 class Mark(NamedTuple):

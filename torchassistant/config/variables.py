@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice, takewhile
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torchassistant.config.reader import MAX_DEPTH
-from torchassistant.config.tree import UNREADABLE, Mark, Path, Row, Table, as_tree
+from torchassistant.config.toposort import cycles, postorder
+from torchassistant.config.tree import UNREADABLE, Mark, Path, Row, Table, as_tree, value_at, walk
 from torchassistant.errors import near
 
 Note = Callable[[str, Path], None]
@@ -71,24 +71,15 @@ class _Substitution:
         self.known = self.section if isinstance(self.section, dict) else {}
         self.names = [name for name in self.known if _is_name(name)]
         self.good: dict[str, _Variable] = {}
-        self.done: set[str] = set()
-        self.circular: set[str] = set()
         self.spent = 0
         self.guesses = 0
 
     def run(self) -> set[Path]:
         self.check_section()
-        for name in self.known:
-            if name not in self.done:
-                self.resolve(name)
+        self.resolve()
         if isinstance(self.tree, dict):
             _remove(self.tree, SECTION)
-        left: set[Path] = set()
-        for key in _keys(self.tree):
-            for holder, inner, path in _strings(self.tree, key, (key,)):
-                if not self.put(holder, inner, path):
-                    left.add(path)
-        return left
+        return {path for text, path in _strings(self.tree) if path and not self.put(text, path)}
 
     def check_section(self) -> None:
         if not isinstance(self.section, dict) and self.section is not UNREADABLE:
@@ -104,57 +95,39 @@ class _Substitution:
 
     # The values of the variables
 
-    def resolve(self, first: str) -> None:
-        """Find the value of a variable, after those of the variables that it uses.
+    def resolve(self) -> None:
+        """Find the value of each variable, after those of the variables that it uses."""
+        uses = {name: self.uses(name) for name in self.known}
+        for circle in cycles(uses):
+            shown = [_short(name) for name in circle[:_SHOWN_NAMES]]
+            cut = ["…"] if len(circle) > len(shown) else []
+            text = " → ".join([*shown, *cut, shown[0]])
+            self.note(f"this variable is made of itself: {text}", (SECTION, circle[0]))
+        for name in postorder(uses, uses.__getitem__):
+            self.settle(name)
 
-        A loop and not a recursion, because a chain of variables may be longer than Python's stack.
-        """
-        trail = {first: self.uses(first)}
-        while trail:
-            name = next(reversed(trail))
-            used = next(trail[name], None)
-            if used is None:
-                trail.popitem()
-                self.settle(name)
-            elif used in trail:
-                self.circle(trail, name, used)
-            elif used not in self.done:
-                trail[used] = self.uses(used)
-
-    def uses(self, name: str) -> Iterator[str]:
+    def uses(self, name: str) -> list[str]:
         """The variables that a variable is made of."""
         found: dict[str, None] = {}
-        for holder, key, _ in _strings(self.known, name, (SECTION, name)):
-            for part in _parts(holder[key]):
+        for text, _ in _strings(self.known[name]):
+            for part in _parts(text):
                 if isinstance(part, _Reference) and part.inside and part.inside in self.known:
                     found[part.inside] = None
-        return iter(found)
-
-    def circle(self, trail: dict[str, Iterator[str]], last: str, first: str) -> None:
-        """Tell a circle, which the use of ``first`` in ``last`` closes; no variable twice."""
-        if self.circular & {first, last}:
-            return
-        members = [*takewhile(lambda name: name != first, reversed(trail)), first]
-        self.circular.update(members)
-        shown = list(islice(reversed(members), _SHOWN_NAMES))
-        cut = ["…"] if len(members) > len(shown) else []
-        circle = " → ".join([*map(_short, shown), *cut, _short(first)])
-        self.note(f"this variable is made of itself: {circle}", (SECTION, first))
+        return list(found)
 
     def settle(self, name: str) -> None:
         """Keep the value of a variable, if it can be named and everything in it has a value."""
-        self.done.add(name)
-        strings = _strings(self.known, name, (SECTION, name))
-        fits = [self.put(holder, key, path) for holder, key, path in strings]
+        strings = _strings(self.known[name], (SECTION, name))
+        fits = [self.put(text, path) for text, path in strings]
         value = self.known[name]
         if all(fits) and _is_name(name) and value is not UNREADABLE:
             self.good[name] = _Variable(value, *_measure(value))
 
     # Strings
 
-    def put(self, holder: Any, key: Any, path: Path) -> bool:
-        """Replace one string by what it means; where that fails, tell why and leave it."""
-        parts = _parts(holder[key])
+    def put(self, text: str, path: Path) -> bool:
+        """Replace one string by what it means; where that fails, report why and leave it."""
+        parts = _parts(text)
         alone = len(parts) == 1
         values: list[Any] = []
         problems: dict[str, None] = {}
@@ -166,6 +139,8 @@ class _Substitution:
         for message in filter(None, problems):
             self.note(message, path)
         if not problems:
+            *above, key = path
+            holder = value_at(self.tree, above)
             holder[key] = values[0] if alone else "".join(values)
             if isinstance(holder[key], (Table, Row)):
                 holder[key].mark = _mark(holder, key)
@@ -239,19 +214,9 @@ class _Substitution:
             raise _Bad(message if before <= MAX_TEXT else "")
 
 
-def _keys(node: Any) -> Iterable[Any]:
-    if isinstance(node, dict):
-        return list(node)
-    return range(len(node)) if isinstance(node, list) else ()
-
-
-def _strings(holder: Any, key: Any, path: Path) -> Iterator[tuple[Any, Any, Path]]:
-    """Every string at or below ``holder[key]``: what holds it, its key there, and its path."""
-    node = holder[key]
-    if isinstance(node, str):
-        yield holder, key, path
-    for inner in _keys(node):
-        yield from _strings(node, inner, (*path, inner))
+def _strings(tree: Any, path: Path = ()) -> Iterator[tuple[str, Path]]:
+    """Every string of a tree, and its path."""
+    return ((value, at) for at, value in walk(tree, path) if isinstance(value, str))
 
 
 def _parts(text: str) -> list[str | _Reference]:
@@ -288,13 +253,12 @@ def _text(value: Any) -> str | None:
 
 def _measure(value: Any) -> tuple[int, int]:
     """About how many characters of JSON a value is, and how many levels lie below it."""
-    if not isinstance(value, (dict, list)):
-        return len(_text(value) or ""), 0
-    size, depth = 2, 0
-    for key in _keys(value):
-        inner, below = _measure(value[key])
-        size += inner + 1 + (len(str(key)) if isinstance(value, dict) else 0)
-        depth = max(depth, below + 1)
+    size, depth = 0, 0
+    for path, item in walk(value):
+        keys = [str(step) for step in path[-1:] if isinstance(step, str)]
+        size += 2 if isinstance(item, (dict, list)) else len(_text(item) or "")
+        size += sum(map(len, keys)) + len(path[-1:])
+        depth = max(depth, len(path))
     return size, depth
 
 

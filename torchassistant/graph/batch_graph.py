@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from graphlib import TopologicalSorter
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from torchassistant.config.toposort import topological_order
 from torchassistant.frames import Frame, Frames, merge
 from torchassistant.graph.by_identity import distinct, is_among
 from torchassistant.graph.model_calls import Call
@@ -154,17 +154,7 @@ class BatchGraph:
     def _plan(self, call_of: CallOf, watched: Watched | None = None) -> Plan:
         # A processor that stands before another in the config runs before it where both may run:
         # user code may draw random numbers, so the order has to be settled.
-        sorter = TopologicalSorter({n: self.edges[n] for n in self.processors})
-        place = {name: index for index, name in enumerate(self.processors)}
-        sorter.prepare()
-        order: list[str] = []
-        ready: list[str] = []
-        while sorter.is_active():
-            ready = sorted([*ready, *sorter.get_ready()], key=lambda n: place.get(n, -1))
-            name, *ready = ready
-            order.append(name)
-            sorter.done(name)
-        order = [name for name in order if name in self.processors]
+        order = topological_order({name: self.edges[name] for name in self.processors})
         readers = Counter(source for sources in self.edges.values() for source in sources)
         # Losses and metrics may read the frame of any processor, so each counts as read twice.
         readers.update(list(self.processors))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from torchassistant.config.blocks import ObjectSpec
-from torchassistant.config.checks.name_mistakes import Known, Use
+from torchassistant.config.checks.resolver import Names, Use
 from torchassistant.config.checks.scope import Scope
-from torchassistant.config.groups.batch_processors import BatchProcessorSpec, NodeSpec
+from torchassistant.config.checks.unknown import Unknown
+from torchassistant.config.checks.view import View
 from torchassistant.config.search_paths import our_class
 from torchassistant.config.tree import Path
 
@@ -61,14 +61,12 @@ class Adapters:
     Args:
         scope: The spec.
         spec: The processor.
-        path: Where its spec stands.
     """
 
-    def __init__(self, scope: Scope, spec: BatchProcessorSpec, path: Path) -> None:
+    def __init__(self, scope: Scope, spec: View) -> None:
         self.scope = scope
         self.spec = spec
-        self.path = path
-        self.where = "the frame" if spec.input_adapter is None else "the input adapter"
+        self.where = "the frame" if spec.block.input_adapter is None else "the input adapter"
 
     # Into the nodes
 
@@ -81,34 +79,32 @@ class Adapters:
         tables = all(_is_names_to_names(columns) for columns in found.value.values())
         return found if tables else None
 
-    def given_to(self, node: NodeSpec, path: Path, frame: Columns) -> Columns | None:
+    def given_to(self, node: View, frame: Columns) -> Columns | None:
         """What a node gets from outside; None where that cannot be said."""
         if self.spec.input_adapter is None:
-            return None if self.scope.is_broken(self.path, "input_adapter") else frame
-        name = self.scope.node_name(node, path)
-        if self.selected is None or name is None:
-            return None
-        if name not in self.by_node and None in self.by_node:
+            return frame
+        name = self.scope.node_name(node)
+        is_given = name in self.by_node or not any(isinstance(n, Unknown) for n in self.by_node)
+        if self.selected is None or isinstance(name, Unknown) or not is_given:
             return None
         return Columns(frozenset(self.by_node.get(name, ())), True)
 
     @cached_property
-    def by_node(self) -> dict[str | None, Collection[str]]:
-        """The inputs that ``SelectInputs`` gives to each node; told where it names others."""
+    def by_node(self) -> dict[Any, Collection[str]]:
+        """The inputs that ``SelectInputs`` gives to each node; reported where it names others."""
         if self.selected is None:
             return {}
-        path, given = self.selected.path, self.selected.value
-        nodes = self.scope.sound(self.spec.neural_graph or [], (*self.path, "neural_graph"))
-        names = [self.scope.node_name(node, here) for here, node in nodes]
-        known = dict.fromkeys(name for name in names if name is not None)
+        given = self.selected.value
+        uses = {name: Use(name, (*self.selected.path, name), True) for name in given}
+        names = [self.scope.node_name(node) for node in self.spec.neural_graph.all()]
+        known = dict.fromkeys(name for name in names if not isinstance(name, Unknown))
         if not known.keys() <= given.keys():
-            lost = len(self.spec.neural_graph or []) - len(names) + names.count(None)
-            self.scope.naming.settle(
-                Known(known, lost),
-                [Use(name, (*path, name), True) for name in given],
+            self.scope.resolver.resolve(
+                Names(known, sum(isinstance(name, Unknown) for name in names)),
+                uses.values(),
                 lambda name, hint: f'"{name}" is no node of this processor{hint}',
             )
-        return {self.scope.read(n, (*path, n), True): inputs for n, inputs in given.items()}
+        return {self.scope.resolver.read(uses[name]): inputs for name, inputs in given.items()}
 
     # What is asked for, and what goes on
 
@@ -139,8 +135,6 @@ class Adapters:
     def given_on(self, frame: Columns) -> Columns:
         """The frame behind the output adapter."""
         adapter = self.spec.output_adapter
-        if self.scope.is_broken(self.path, "output_adapter"):
-            return _UNKNOWN
         if adapter is None or _short(adapter, "output_adapter") == "IdentityAdapter":
             return frame
         asked = self.kept or self.renamed
@@ -167,21 +161,23 @@ class Adapters:
 
     def argument(self, key: str, short: str, name: str) -> Argument | None:
         """The first argument of an adapter, where it is the one of this name and can be read."""
-        spec: ObjectSpec | None = getattr(self.spec, key)
-        path = (*self.path, key)
-        if spec is None or _short(spec, key) != short or not self.scope.diagnostics.is_whole(path):
+        adapter = getattr(self.spec, key)
+        if not isinstance(adapter, View) or not self.scope.diagnostics.is_whole(adapter.path):
             return None
-        if spec.args:
-            return Argument(spec.args[0], (*path, "args", 0))
-        return Argument(spec.kwargs[name], (*path, "kwargs", name)) if name in spec.kwargs else None
+        args, kwargs = adapter.block.args, adapter.block.kwargs
+        if _short(adapter, key) != short:
+            return None
+        if args:
+            return Argument(args[0], adapter.at("args", 0))
+        return Argument(kwargs[name], adapter.at("kwargs", name)) if name in kwargs else None
 
 
 _UNKNOWN = Columns(frozenset(), False)
 
 
-def _short(spec: ObjectSpec, role: str) -> str:
+def _short(adapter: Any, role: str) -> str:
     """The short name of a class of ours; empty for any other object."""
-    return our_class(spec.class_ or "", role)
+    return our_class(adapter.class_, role) if isinstance(adapter.class_, str) else ""
 
 
 def _is_names(value: object) -> bool:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from torchassistant.config.checks.adapters import Adapters, Columns, Need
-from torchassistant.config.checks.name_mistakes import hint
 from torchassistant.config.checks.pipelines import scores
-from torchassistant.config.checks.scope import AnyPipeline, Scope, Wiring
-from torchassistant.config.groups.batch_processors import BatchProcessorSpec, NodeSpec
+from torchassistant.config.checks.resolver import hint
+from torchassistant.config.checks.scope import Scope, Wiring
+from torchassistant.config.checks.unknown import Unknown
+from torchassistant.config.checks.view import View
 from torchassistant.config.search_paths import our_class
-from torchassistant.config.spec import DebugPipelineSpec, PipelineSpec
+from torchassistant.config.spec import PipelineSpec
+from torchassistant.config.toposort import topological_order
 from torchassistant.config.tree import Path
 from torchassistant.errors import listing
 
@@ -44,10 +47,10 @@ def check_columns(scope: Scope, used: Collection[str] | None) -> None:
     """Follow the columns of each pipeline from its loaders to its losses."""
     budget = Budget(_MOST_COLUMNS)
     wants: dict[tuple[Path, str], Want] = {}
-    for path, name, pipeline in scope.pipelines(used):
+    for name, pipeline in scope.pipelines(used):
         if budget.left <= 0:
             break
-        walk = Walk(scope, name, pipeline, path, budget)
+        walk = Walk(scope, name, pipeline, budget)
         walk.run()
         for need in walk.needs:
             want = wants.setdefault((need.path, need.column), Want(need))
@@ -78,7 +81,7 @@ def _tell(scope: Scope, wants: list[Want]) -> None:
                 lacking.append(walk.name)
         if lacking:
             where = f"in the pipeline{'s' if len(lacking) > 1 else ''} {listing(lacking)}"
-            meant = scope.naming.nearest(column, want.found)
+            meant = scope.resolver.nearest(column, want.found)
             scope.note(f"{want.need.message} {where}{hint(meant, want.found)}", want.need.path)
 
 
@@ -97,51 +100,45 @@ class Budget:
 class Walk:
     """The columns of one pipeline, from its ports to what is computed from them."""
 
-    def __init__(
-        self, scope: Scope, name: str, pipeline: AnyPipeline, path: Path, budget: Budget
-    ) -> None:
+    def __init__(self, scope: Scope, name: str, pipeline: View, budget: Budget) -> None:
         self.scope = scope
         self.name = name
         self.pipeline = pipeline
-        self.path = path
+        self.path = pipeline.path
         self.budget = budget
         self.frames: dict[str, Columns] = {}
         self.needs: list[Need] = []
-        self.mixed: dict[str, dict[str | None, Columns]] = {}
-        self.named_at: dict[tuple[str | None, str], Path] = {}
+        self.mixed: dict[str, dict[Any, Columns]] = {}
+        self.named_at: dict[tuple[str, str], Path] = {}
 
     def run(self) -> None:
         """Find what is needed where, and which columns there are."""
-        wiring = self.scope.wiring(self.pipeline, self.path)
-        if wiring is None:
+        wiring = self.scope.wiring(self.pipeline)
+        if isinstance(wiring, Unknown):
             return
         self.ports(wiring)
-        for name in _in_order(wiring):
+        for name in topological_order(wiring.fed_by):
             frame = self.joined(wiring, name)
             self.frames[name] = self.budget.spend(self.processed(wiring.runs[name], frame))
-        if isinstance(self.pipeline, PipelineSpec):
-            self.scores(self.pipeline, wiring)
+        if isinstance(self.pipeline.block, PipelineSpec):
+            self.scores(wiring)
         else:
-            self.kept(self.pipeline, wiring)
+            self.kept(wiring)
         for name, frames in self.mixed.items():
-            self.tell_mixed(name, wiring, frames)
+            self.report_mixed(name, wiring, frames)
 
     def ports(self, wiring: Wiring) -> None:
         """The frames that the loaders give."""
-        here = (*self.path, "input_factories")
-        for path, item in self.scope.sound(self.pipeline.input_factories, here):
-            port = self.scope.port(item, path, wiring)
-            names = (*path, "variable_names")
-            columns = frozenset(item.variable_names or ())
-            complete = bool(columns) and not self.scope.lost(item.variable_names or [], names)
-            if port is not None and port not in self.frames:
-                self.frames[port] = self.budget.spend(Columns(columns, complete))
-                for place, name in self.scope.sound(item.variable_names or [], names):
-                    self.named_at[port, name] = place
+        for item in self.pipeline.input_factories:
+            port, names = self.scope.port(item, wiring), item.variable_names or Unknown()
+            columns = frozenset(item.block.variable_names or ())
+            if not isinstance(port, Unknown) and port not in self.frames:
+                self.frames[port] = self.budget.spend(Columns(columns, names.complete))
+                self.named_at |= {(port, use.name): use.path for use in names}
 
     def misnamed(self, column: str) -> tuple[Path, str] | None:
         """The name of a loader's column that may be meant by another, and where it stands."""
-        name = self.scope.naming.nearest(column, self.idle)
+        name = self.scope.resolver.nearest(column, self.idle)
         return None if name is None else (self.idle[name], name)
 
     @cached_property
@@ -152,8 +149,8 @@ class Walk:
 
     def joined(self, wiring: Wiring, name: str) -> Columns:
         """The frame that several edges lead into a processor."""
-        sources = wiring.fed_by[name] or ()
-        frames = [self.frames.get(source or "", _UNKNOWN) for source in sources]
+        sources = list(wiring.fed_by[name])
+        frames = [self.frames.get(source, _UNKNOWN) for source in sources]
         if not frames or not all(frame.complete for frame in frames):
             return frames[0] if len(frames) == 1 else _UNKNOWN
         if all(frame == frames[0] for frame in frames):
@@ -166,21 +163,21 @@ class Walk:
             names |= frame.names
         return Columns(frozenset(names), True)
 
-    def tell_mixed(self, name: str, wiring: Wiring, frames: dict[str | None, Columns]) -> None:
-        """Tell of frames that share some columns: where one of these seems to be misspelt."""
+    def report_mixed(self, name: str, wiring: Wiring, frames: dict[Any, Columns]) -> None:
+        """Report frames that share some columns: where one of these seems to be misspelt."""
         shared = frozenset.intersection(*(frame.names for frame in frames.values()))
         there = {column for frame in frames.values() for column in frame.names}
         needed = {need.column for need in self.needs}
         for source, frame in frames.items():
             for column in sorted(frame.names - shared - needed):
-                meant = self.scope.naming.nearest(column, there - frame.names)
+                meant = self.scope.resolver.nearest(column, there - frame.names)
                 if meant is not None and (source, column) in self.named_at:
                     message = f'the column "{column}" is joined to others{hint(meant, ())}'
                     self.scope.note(message, self.named_at[source, column])
                     return
-        edges: Path = (*wiring.path, "ingoing_edges")
+        edges = wiring.graph.at("ingoing_edges")
         if not self.scope.diagnostics.is_written((*edges, name)):
-            name = wiring.runs.get(name) or name
+            name = wiring.runs[name]
         self.scope.note(
             f'in the pipeline "{self.name}" the frames that lead into "{name}" have some columns '
             f"in common ({listing(sorted(shared))}), and others not; they must be all the same, to "
@@ -188,109 +185,70 @@ class Walk:
             (*edges, name),
         )
 
-    def processed(self, name: str | None, frame: Columns) -> Columns:
+    def processed(self, name: str, frame: Columns) -> Columns:
         """The frame that comes out of a processor."""
-        spec = self.scope.group("batch_processors").get(name or "")
-        if spec is None or name is None:
-            return _UNKNOWN
+        spec = self.scope.groups["batch_processors"][name].spec
         if spec.neural_graph is None:
-            is_kept = our_class(spec.class_ or "", "batch_processors") == "DetachBatch"
+            is_kept = our_class(spec.block.class_ or "", "batch_processors") == "DetachBatch"
             return frame if is_kept else _UNKNOWN
-        path = (*self.scope.at("batch_processors", name), "spec")
-        if self.scope.is_broken(path, "neural_graph"):
+        if isinstance(spec.neural_graph, Unknown):
             return _UNKNOWN
-        adapters = Adapters(self.scope, spec, path)
-        made = self.nodes(spec, path, adapters, frame)
+        adapters = Adapters(self.scope, spec)
+        made = self.nodes(spec, adapters, frame)
         whole = Columns(frame.names | made.names, frame.complete and made.complete)
         self.needs += adapters.asked_of(frame, whole)
         return adapters.given_on(whole)
 
-    def nodes(
-        self, spec: BatchProcessorSpec, path: Path, adapters: Adapters, frame: Columns
-    ) -> Columns:
+    def nodes(self, spec: View, adapters: Adapters, frame: Columns) -> Columns:
         """The outputs of a processor's nodes."""
         made: set[str] = set()
         complete = True
-        for index, node in enumerate(spec.neural_graph or []):
-            here: Path = (*path, "neural_graph", index)
-            own = adapters.given_to(node, here, frame)
-            if self.scope.is_broken(here):
-                complete = False
-                continue
+        for node in spec.neural_graph.all():
+            own = None if isinstance(node, Unknown) else adapters.given_to(node, frame)
             if own is not None:
                 own = Columns(own.names, own.complete and complete)
-                self.inputs(node, own, made, here, adapters.where)
-            made.update(output for _, output in self.scope.sound(node.outputs, (*here, "outputs")))
-            complete = complete and not self.scope.lost(node.outputs, (*here, "outputs"))
+                self.inputs(node, own, made, adapters.where)
+            made.update(output.name for output in node.outputs)
+            complete = complete and node.outputs.complete
         return Columns(frozenset(made), complete)
 
-    def inputs(
-        self, node: NodeSpec, frame: Columns, made: set[str], path: Path, where: str
-    ) -> None:
+    def inputs(self, node: View, frame: Columns, made: set[str], where: str) -> None:
         """Each input of a node has one source."""
-        for here, name in self.scope.sound(node.inputs, (*path, "inputs")):
-            if name in made:
-                if name in frame.names:
-                    self.scope.note(
-                        f'the input "{name}" of the node "{node.node_name}" has two sources: '
-                        f"{where}, and the output of an earlier node",
-                        here,
-                    )
-                continue
-            message = (
-                f'neither {where} nor an earlier node gives the input "{name}" of the node '
-                f'"{node.node_name}"'
-            )
-            self.needs.append(Need(name, message, here, frame))
+        name = node.block.node_name
+        for use in node.inputs:
+            if use.name not in made:
+                message = (
+                    f'neither {where} nor an earlier node gives the input "{use.name}" of the node '
+                    f'"{name}"'
+                )
+                self.needs.append(Need(use.name, message, use.path, frame))
+            elif use.name in frame.names:
+                self.scope.note(
+                    f'the input "{use.name}" of the node "{name}" has two sources: {where}, and '
+                    "the output of an earlier node",
+                    use.path,
+                )
 
-    def scores(self, pipeline: PipelineSpec, wiring: Wiring) -> None:
+    def scores(self, wiring: Wiring) -> None:
         """The columns that losses and metrics are computed from."""
-        for kind, index, score in scores(pipeline) if self.scope.scored else ():
-            at = (*self.path, kind.group, index)
-            written = getattr(score, kind.name_key)
-            group, name = kind.group, self.scope.read(written, (*at, kind.name_key))
-            if name is None:  # a loss among the metrics is told, and needs columns all the same
+        for score in scores(self.pipeline) if self.scope.scored else ():
+            written = score.view.use(score.name_key).name
+            group, name = score.group, score.name
+            if isinstance(name, Unknown):
+                # A loss among the metrics is reported, and needs columns all the same.
                 name = written
-                group = next((g for g in _SCORES if name in self.scope.group(g)), group)
-            node = self.scope.node(score, at, wiring)
-            spec = self.scope.group(group).get(name)
-            if spec is None or node not in self.frames:
-                continue
-            what = f'{"loss" if kind.group == "losses" else "metric"} "{written}"'
-            inputs = (*self.scope.at(group, name), "spec", "inputs")
-            for path, column in self.scope.sound(spec.inputs, inputs):
-                message = f'the {what} needs the column "{column}", which its frame lacks'
-                self.needs.append(Need(column, message, path, self.frames[node or ""]))
+                group = next((g for g in _SCORES if name in self.scope.groups[g]), group)
+            node = self.scope.node(score.view, wiring)
+            what = f'{"loss" if score.group == "losses" else "metric"} "{written}"'
+            for use in self.scope.groups[group][name].spec.inputs if node in self.frames else ():
+                message = f'the {what} needs the column "{use.name}", which its frame lacks'
+                self.needs.append(Need(use.name, message, use.path, self.frames[node]))
 
-    def kept(self, pipeline: DebugPipelineSpec, wiring: Wiring) -> None:
+    def kept(self, wiring: Wiring) -> None:
         """The columns that a debug pipeline keeps, of the frames of all processors."""
         frames = [self.frames.get(name, _UNKNOWN) for name in wiring.runs]
         names = frozenset(name for frame in frames for name in frame.names)
-        whole = Columns(names, all(frame.complete for frame in frames) and not wiring.nodes.lost)
-        for path, key in self.scope.sound(pipeline.output_keys, (*self.path, "output_keys")):
-            message = f'no processor gives the column "{key}", which is to be kept'
-            self.needs.append(Need(key, message, path, whole))
-
-
-def _in_order(wiring: Wiring) -> Iterator[str]:
-    """The nodes of a graph after those that feed them; those of circles as written, at the end."""
-    left = {
-        name: len({s for s in sources or () if s in wiring.runs})
-        for name, sources in wiring.fed_by.items()
-        if name in wiring.runs
-    }
-    feeds: dict[str, list[str]] = {}
-    for name in left:
-        for source in dict.fromkeys(wiring.fed_by[name] or ()):
-            if source is not None and source in wiring.runs:
-                feeds.setdefault(source, []).append(name)
-    ready = [name for name, count in left.items() if not count]
-    while ready:
-        name = ready.pop()
-        yield name
-        del left[name]
-        for other in feeds.get(name, ()):
-            left[other] -= 1
-            if not left[other]:
-                ready.append(other)
-    yield from left
+        whole = Columns(names, all(frame.complete for frame in frames) and wiring.nodes.complete)
+        for use in self.pipeline.output_keys:
+            message = f'no processor gives the column "{use.name}", which is to be kept'
+            self.needs.append(Need(use.name, message, use.path, whole))

@@ -2,255 +2,246 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any
 
-from torchassistant.config.checks.circles import circles_in, led_to, odd_one, shown
-from torchassistant.config.checks.name_mistakes import Known, Use, hint
-from torchassistant.config.checks.scope import Scope, Wiring, twice
-from torchassistant.config.groups.batch_graphs import BatchGraphSpec
-from torchassistant.config.groups.batch_processors import BatchProcessorSpec, NodeSpec
-from torchassistant.config.references import Key, module_named
+from torchassistant.config.block_fields import PLACEHOLDER
+from torchassistant.config.checks.cycles import odd_one, shown
+from torchassistant.config.checks.resolver import Names, Use, hint
+from torchassistant.config.checks.scope import Scope, Wiring
+from torchassistant.config.checks.unknown import Unknown
+from torchassistant.config.checks.view import Items, View, seen
+from torchassistant.config.references import Key
+from torchassistant.config.toposort import cycles, reachable
 from torchassistant.config.tree import Path
-from torchassistant.config.validate import PLACEHOLDER
 
 
-def check_processor(scope: Scope, spec: BatchProcessorSpec, path: Path) -> None:
+def check_processor(scope: Scope, spec: View) -> None:
     """Check the nodes of a processor: their names, their outputs, their optimizers."""
     made: dict[str, str] = {}
     names: set[str] = set()
-    for here, node in scope.sound(spec.neural_graph or [], (*path, "neural_graph")):
-        _node(scope, node, here)
-        given = "name" if scope.diagnostics.is_written((*here, "name")) else "model_name"
-        name = scope.node_name(node, here) or node.node_name
-        if name in names and not scope.is_broken(here, "name"):
+    for node in spec.neural_graph or ():
+        _optimizer(scope, node)
+        for use in node.inputs.repeated():
+            scope.note(f'the input "{use.name}" is named twice', use.path)
+        name = scope.node_name(node)
+        if name in names:
             message = f'two nodes are named "{name}"; give one of them another "name"'
-            scope.note(message, (*here, given))
+            scope.note(message, node.at("name" if node.has("name") else "model_name"))
         names.add(name)
-        for place, output in scope.sound(node.outputs, (*here, "outputs")):
-            if output in made:
-                message = f'"{output}" is already an output of the node "{made[output]}"'
-                scope.note(message, place)
-            made.setdefault(output, name)
+        for output in node.outputs:
+            if output.name in made:
+                message = f'"{output.name}" is already an output of the node "{made[output.name]}"'
+                scope.note(message, output.path)
+            made.setdefault(output.name, node.block.node_name)
 
 
-def _node(scope: Scope, node: NodeSpec, path: Path) -> None:
-    here = (*path, "optimizer_name")
-    optimizer = scope.group("optimizers").get(scope.read(node.optimizer_name or "", here) or "")
-    found = None if optimizer is None else module_named(optimizer.model)
-    run = Key("models", node.model_name)
-    if found is None or found not in scope.defined:
-        pass  # told as undefined
-    elif run not in scope.defined:
-        at = (*path, "model_name")
-        if found.group == "models" and scope.read(node.model_name, at) is None:
-            scope.naming.take_for(Use(node.model_name, at), found.name)
-    elif found != run:
-        what = "model" if found.group == "models" else "loss"
-        scope.note(
-            f'the optimizer "{node.optimizer_name}" is for the {what} "{found.name}", '
-            f'and this node runs "{node.model_name}"',
-            here,
-        )
-    for place, name in twice(node.inputs, (*path, "inputs")):
-        scope.note(f'the input "{name}" is named twice', place)
-
-
-def check_graph(scope: Scope, name: str, spec: BatchGraphSpec, path: Path) -> None:
-    """Check the ports, nodes and edges of a graph."""
-    if not scope.is_reliable(path):
+def _optimizer(scope: Scope, node: View) -> None:
+    """The optimizer of a node is for the model that it runs."""
+    found = scope.module_of(scope.groups["optimizers"][node.optimizer_name])
+    run = Key("models", node.block.model_name)
+    if found not in scope.definitions:
         return
-    for key, names in (("input_aliases", spec.input_aliases), ("nodes", spec.nodes)):
-        for place, found in twice(names, (*path, key)):
-            scope.note(f'"{found}" stands here twice', place)
-    nodes = set(spec.nodes)
-    for place, port in scope.sound(spec.input_aliases, (*path, "input_aliases")):
-        if port in nodes:
-            scope.note(f'"{port}" is the name of a port and of a processor', place)
-    wires = _Wires(scope, name, spec, path)
-    wires.cut |= _circles(scope, spec, path)
+    if run in scope.definitions:
+        what = "model" if found.group == "models" else "loss"
+        if found != run:
+            scope.note(
+                f'the optimizer "{node.optimizer_name}" is for the {what} "{found.name}", '
+                f'and this node runs "{run.name}"',
+                node.at("optimizer_name"),
+            )
+    elif found.group == "models" and isinstance(node.model_name, Unknown):
+        scope.resolver.take_for(node.use("model_name"), found.name)
+
+
+def check_graph(scope: Scope, name: str, spec: View) -> None:
+    """Check the ports, nodes and edges of a graph."""
+    if not scope.is_meant(spec):
+        return
+    for names in (spec.input_aliases, spec.nodes):
+        for use in names.repeated():
+            scope.note(f'"{use.name}" stands here twice', use.path)
+    for port in spec.input_aliases:
+        if port.name in spec.block.nodes:
+            scope.note(f'"{port.name}" is the name of a port and of a processor', port.path)
+    wires = _Wires(scope, name, spec)
+    wires.cut |= _cycles(scope, spec)
     scope.wirings.setdefault(name, wires.run())
 
 
-def _circles(scope: Scope, spec: BatchGraphSpec, path: Path) -> set[Path]:
-    """Tell of nodes that feed one another; gives the edges that seem to be wrong."""
+def _cycles(scope: Scope, spec: View) -> set[Path]:
+    """Report nodes that feed one another; gives the edges that seem to be wrong."""
     cut: set[Path] = set()
-    order = {
-        scope.read(name, (*path, "nodes", index)) or name: index
-        for index, name in enumerate(spec.nodes)
-    }
-    edges = {d: [s for s in sources if s in order] for d, sources in spec.ingoing_edges.items()}
-    for circle in circles_in({d: sources for d, sources in edges.items() if d in order}):
-        one, other = odd_one(circle, order)
-        here = (*path, "ingoing_edges", one, spec.ingoing_edges[one].index(other))
-        text = shown([f'"{name}"' for name in circle])
+    written, edges = spec.block.nodes, spec.block.ingoing_edges
+    meant = {scope.resolver.read(use): use.name for use in _uses(spec, "nodes")}
+    order = {n: written.index(n) for n in written} | {m: written.index(n) for m, n in meant.items()}
+    inner = {d: [s for s in edges[d] if s in order] for d in edges if d in order}
+    for cycle in cycles(inner):
+        one, other = odd_one(cycle, order)
+        here = spec.at("ingoing_edges", one, edges[one].index(other))
+        text = shown([f'"{name}"' for name in cycle])
         scope.note(f"these nodes feed one another: {text}", here)
         cut.add(here)
     return cut
 
 
+def _uses(spec: View, key: str) -> list[Use]:
+    """The names in a list of a graph, as they are written."""
+    return Items(getattr(spec.block, key), spec.at(key), spec.resolver).uses()
+
+
 class _Wires:
     """The edges of a graph: what is wrong with them, and what they mean."""
 
-    def __init__(self, scope: Scope, name: str, spec: BatchGraphSpec, path: Path) -> None:
+    def __init__(self, scope: Scope, name: str, spec: View) -> None:
         self.scope = scope
+        self.resolver = scope.resolver
         self.cut: set[Path] = set()
-        """Edges that are told, and that nothing is led by."""
+        """Edges that are reported, and that nothing is led by."""
         self.spec = spec
-        self.path = path
-        self.edges: Path = (*path, "ingoing_edges")
+        self.edges: dict[str, list[str]] = spec.block.ingoing_edges
         self.misnamed_ports(scope.fed_ports.get(name, set()))
         self.undefined_nodes()
-        self.ports = self.known("input_aliases", spec.input_aliases)
-        self.nodes = self.known("nodes", spec.nodes)
+        self.ports = self.names("input_aliases")
+        self.nodes = self.names("nodes")
+
+    def destination(self, name: str) -> Use:
+        """The key of the edges that lead to a node."""
+        return Use(name, self.spec.at("ingoing_edges", name), at_key=True)
+
+    def sources_of(self, dest: str) -> Any:
+        """What feeds a node."""
+        return seen(self.edges[dest], self.destination(dest).path, self.resolver)
 
     def misnamed_ports(self, fed: set[str]) -> None:
-        """Tell of ports that edges and pipelines know by one other name."""
-        there = {*self.spec.input_aliases, *self.spec.nodes}
-        used = {source for sources in self.spec.ingoing_edges.values() for source in sources}
-        for place, port in self.scope.sound(self.spec.input_aliases, (*self.path, "input_aliases")):
-            if port not in used and port not in fed:
-                meant = self.scope.naming.nearest(port, (used & fed) - there)
+        """Report ports that edges and pipelines know by one other name."""
+        there = {*self.spec.block.input_aliases, *self.spec.block.nodes}
+        used = {source for sources in self.edges.values() for source in sources}
+        for port in self.spec.input_aliases:
+            if port.name not in used | fed:
+                meant = self.resolver.nearest(port.name, (used & fed) - there)
                 if meant is not None:
-                    message = f'edges and pipelines know no port "{port}"{hint(meant, ())}'
-                    self.scope.diagnostics.broke(message, place)
-                    self.scope.naming.take_for(Use(port, place), meant)
+                    message = f'edges and pipelines know no port "{port.name}"{hint(meant, ())}'
+                    self.scope.diagnostics.broke(message, port.path)
+                    self.resolver.take_for(port, meant)
 
     def undefined_nodes(self) -> None:
         """Take the only node that nothing defines for the only other processor that edges know."""
-        defined, nodes = self.scope.known("batch_processors").names, self.spec.nodes
-        places = [(*self.path, "nodes", index) for index in range(len(nodes))]
-        strays = [at for at, name in zip(places, nodes, strict=True) if name not in defined]
-        others = [name for name in self.spec.ingoing_edges if name not in nodes and name in defined]
-        if len(strays) == len(others) == 1 and self.scope.read("", strays[0]) is None:
-            self.scope.naming.take_for(Use("", strays[0]), others[0])
+        defined, nodes = self.scope.names("batch_processors").names, self.spec.block.nodes
+        strays = [use for use in _uses(self.spec, "nodes") if use.name not in defined]
+        others = [name for name in self.edges if name not in nodes and name in defined]
+        if len(strays) == len(others) == 1 and self.strays(strays):
+            self.resolver.take_for(strays[0], others[0])
 
-    def known(self, key: str, names: list[str]) -> Known:
+    def names(self, key: str) -> Names:
         """The names in a list; those that are not defined may stand for others."""
-        path = (*self.path, key)
-        there = dict.fromkeys(name for name in names if name != PLACEHOLDER)
+        there: dict[str, None] = {}
         unsure: dict[str, None] = {}
         aliases = {}
-        for index, name in enumerate(names):
-            meant = self.scope.read(name, (*path, index))
-            if name in there and meant is None:
-                unsure[name] = None
-            elif meant is not None and meant != name:
-                aliases[meant] = name
-        lost = self.scope.lost(names, path) - len(unsure) - len(aliases)
-        return Known(there, max(0, lost), unsure, aliases)
+        for use in _uses(self.spec, key):
+            meant = self.resolver.read(use)
+            there |= {use.name: None} if use.name != PLACEHOLDER else {}
+            if use.name in there and isinstance(meant, Unknown):
+                unsure[use.name] = None
+            elif meant != use.name:
+                aliases[meant] = use.name
+        unreadable = getattr(self.spec, key).unreadable - len(unsure)
+        return Names(there, max(0, unreadable), unsure, aliases)
 
     def run(self) -> Wiring:
-        """Tell of everything that is wrong."""
+        """Report everything that is wrong."""
         self.destinations()
         self.sources()
         self.unfed_nodes()
         self.unfed_ports()
-        fed_by: dict[str, list[str | None] | None] = dict.fromkeys(self.nodes.names)
-        for dest, sources in self.meant.items():
-            if dest in fed_by:
-                fed_by[dest] = sources
-        if len(fed_by) == 1 and self.are_edges_lost:
+        fed_by: dict[str, list[Any]] = {name: self.meant.get(name, []) for name in self.nodes.names}
+        if len(fed_by) == 1 and not self.are_edges_known:
             fed_by = {node: [*self.ports.names] for node in fed_by}
-        path: Path = (*self.path, "nodes")
-        runs = {n: self.scope.read(n, (*path, i)) for i, n in enumerate(self.spec.nodes)}
-        return Wiring(self.path, self.ports, self.nodes, fed_by, runs)
+        runs = {use.name: self.resolver.read(use) for use in _uses(self.spec, "nodes")}
+        return Wiring(self.spec, self.ports, self.nodes, fed_by, runs)
 
     def destinations(self) -> None:
-        """Tell of edges to nowhere."""
-        uses = [Use(dest, (*self.edges, dest), True) for dest in self.spec.ingoing_edges]
-        self.scope.naming.settle(
+        """Report edges to nowhere."""
+        uses = [self.destination(dest) for dest in self.edges]
+        self.resolver.resolve(
             self.nodes, uses, lambda name, hint: f'"{name}" is no node of this graph{hint}'
         )
-        read = self.scope.read
-        fed = {read(use.name, use.path, True) for use in uses}
-        strays = [use for use in uses if read(use.name, use.path, True) is None]
+        fed = [self.resolver.read(use) for use in uses]
         unfed = [name for name in self.nodes.names if name not in fed]
-        if len(strays) == len(unfed) == 1:
-            self.scope.naming.take_for(strays[0], unfed[0])
+        if len(self.strays(uses)) == len(unfed) == 1:
+            self.resolver.take_for(self.strays(uses)[0], unfed[0])
+
+    def strays(self, uses: Iterable[Use]) -> list[Use]:
+        """The names of which nobody can say what they mean."""
+        return [use for use in uses if isinstance(self.resolver.read(use), Unknown)]
 
     def sources(self) -> None:
-        """Tell of edges from nowhere, and of two from one place."""
-        ports, nodes = self.ports, self.nodes
-        if len(nodes.names) == 1:
-            nodes = nodes._replace(doubtful=())  # a node does not feed itself
-        known = Known(
-            {**dict.fromkeys(ports.names), **dict.fromkeys(nodes.names)},
-            ports.lost + nodes.lost,
-            {**dict.fromkeys(ports.doubtful), **dict.fromkeys(nodes.doubtful)},
-            {**ports.aliases, **nodes.aliases},
-        )
+        """Report edges from nowhere, and two from one place."""
+        # A node does not feed itself.
+        nodes = self.nodes if len(self.nodes.names) > 1 else self.nodes._replace(unsure=())
+        known = self.ports | nodes
         uses = []
-        for dest, sources in self.spec.ingoing_edges.items():
-            here = (*self.edges, dest)
-            uses += [Use(source, place) for place, source in self.scope.sound(sources, here)]
-            for place, source in twice(sources, here):
-                self.scope.note(f'"{source}" feeds "{dest}" twice', place)
-        self.scope.naming.settle(
+        for dest in self.edges:
+            uses += self.sources_of(dest)
+            for use in self.sources_of(dest).repeated():
+                self.scope.note(f'"{use.name}" feeds "{dest}" twice', use.path)
+        self.resolver.resolve(
             known,
             uses,
             lambda name, hint: f'"{name}" is neither a port nor a node of this graph{hint}',
             only_one=False,
         )
-        strays = [use for use in uses if self.scope.read(use.name, use.path) is None]
-        if len(strays) == 1 and not known.lost and not known.doubtful:
+        strays = self.strays(uses)
+        if len(strays) == 1 and known.complete and not known.unsure:
             self.stray_source(strays[0], [use.name for use in uses])
 
     def stray_source(self, stray: Use, used: Sequence[str]) -> None:
         """Take the only edge from nowhere for the only one that may be missing, or for none."""
         dest = str(stray.path[-2])
         free = [port for port in self.ports.names if port not in used]
-        if not free and len(self.spec.ingoing_edges[dest]) == 1:
-            feeds = {node: self.spec.ingoing_edges.get(node, []) for node in self.nodes.names}
-            behind = led_to(dest, feeds)
+        if not free and len(self.edges[dest]) == 1:
+            feeds = {node: self.edges.get(node, []) for node in self.nodes.names}
+            behind = [node for node in feeds if dest in reachable(node, feeds)]
             free = [node for node in self.nodes.names if node not in (*used, dest, *behind)]
         if len(free) == 1:
-            self.scope.naming.take_for(stray, free[0])
-        elif not free and stray.name not in self.scope.group("batch_processors"):
+            self.resolver.take_for(stray, free[0])
+        elif not free and stray.name not in self.scope.groups["batch_processors"]:
             self.cut.add(stray.path)
 
     @cached_property
-    def meant(self) -> dict[str | None, list[str | None]]:
-        """The edges as they are meant; None for who knows which node or port."""
-        read, edges = self.scope.read, self.spec.ingoing_edges.items()
+    def meant(self) -> dict[Any, list[Any]]:
+        """The edges as they are meant."""
+        read = self.resolver.read
         return {
-            read(dest, (*self.edges, dest), True): [
-                read(source, place)
-                for index, source in enumerate(sources)
-                if (place := (*self.edges, dest, index)) not in self.cut
+            read(self.destination(dest)): [
+                read(use) for use in self.sources_of(dest).uses() if use.path not in self.cut
             ]
-            for dest, sources in edges
+            for dest in self.edges
         }
 
     @property
-    def are_edges_lost(self) -> bool:
-        """Whether there may be edges from somewhere that cannot be read."""
-        is_broken = self.scope.is_broken
-        return is_broken(self.edges) or any(
-            is_broken(self.edges, dest) for dest in self.spec.ingoing_edges
-        )
+    def are_edges_known(self) -> bool:
+        """Whether no edge may come from somewhere that cannot be read."""
+        return not _unknown_in([self.spec.ingoing_edges, *map(self.sources_of, self.edges)])
 
     def unfed_nodes(self) -> None:
-        """Tell of nodes that nothing feeds, where no edge to nowhere may be meant to."""
-        if self.scope.is_broken(self.edges):
-            return
-        strays = sum(
-            self.scope.read(dest, (*self.edges, dest), True) is None
-            for dest in self.spec.ingoing_edges
-        )
-        unfed = [i for i, name in enumerate(self.spec.nodes) if name not in self.meant]
-        for index in unfed[: max(0, len(unfed) - strays)]:
-            place = (*self.path, "nodes", index)
-            self.scope.note(f'no edge leads to "{self.spec.nodes[index]}"', place)
+        """Report nodes that nothing feeds, where no edge to nowhere may be meant to."""
+        if not isinstance(self.spec.ingoing_edges, Unknown):
+            strays = self.strays(map(self.destination, self.edges))
+            unfed = [use for use in _uses(self.spec, "nodes") if use.name not in self.meant]
+            for use in unfed[: max(0, len(unfed) - len(strays))]:
+                self.scope.note(f'no edge leads to "{use.name}"', use.path)
 
     def unfed_ports(self) -> None:
-        """Tell of ports that feed nothing, where no edge from nowhere may be meant to do it."""
-        if self.are_edges_lost:
-            return
-        fed = [source for sources in self.meant.values() for source in sources]
-        strays = fed.count(None)
-        there = {*fed, *self.nodes.names}
-        unfed = [i for i, name in enumerate(self.spec.input_aliases) if name not in there]
-        for index in unfed[: max(0, len(unfed) - strays)]:
-            place = (*self.path, "input_aliases", index)
-            self.scope.note(f'the port "{self.spec.input_aliases[index]}" feeds nothing', place)
+        """Report ports that feed nothing, where no edge from nowhere may be meant to do it."""
+        if self.are_edges_known:
+            fed = [source for sources in self.meant.values() for source in sources]
+            there = {*fed, *self.nodes.names}
+            unfed = [use for use in _uses(self.spec, "input_aliases") if use.name not in there]
+            for use in unfed[: max(0, len(unfed) - _unknown_in(fed))]:
+                self.scope.note(f'the port "{use.name}" feeds nothing', use.path)
+
+
+def _unknown_in(values: Iterable[Any]) -> int:
+    return sum(isinstance(value, Unknown) for value in values)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from torchassistant.config.checks.scope import DEFINITIONS, Scope
+from torchassistant.config.checks.scope import Scope
+from torchassistant.config.misfit_messages import shown_value
 from torchassistant.config.named_objects import is_object
 from torchassistant.config.tree import Path
-from torchassistant.config.validate import shown_value
 
 
 class _Rule(NamedTuple):
@@ -59,9 +59,9 @@ _RULES = {
 
 def check_loaders(scope: Scope) -> None:
     """Check the arguments of each loader factory: each by itself, and then together."""
-    for path, definition in scope.sound(scope.spec.initialize.definitions, DEFINITIONS):
-        if definition.group == "loader_factories":
-            _arguments(scope, definition.spec.kwargs, (*path, "spec", "kwargs"))
+    for definition in scope.config.initialize.definitions:
+        if definition.block.group == "loader_factories":
+            _arguments(scope, definition.block.spec.kwargs, definition.at("spec", "kwargs"))
 
 
 def _arguments(scope: Scope, kwargs: dict[str, Any], path: Path) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from torchassistant.config.checks.name_mistakes import Use
-from torchassistant.config.checks.scope import AnyPipeline, Scope, Score, Wiring, twice
+from torchassistant.config.checks.scope import Scope
+from torchassistant.config.checks.unknown import Unknown
+from torchassistant.config.checks.view import View
 from torchassistant.config.spec import PipelineSpec
 from torchassistant.config.tree import Path
 from torchassistant.errors import listing
@@ -15,159 +16,147 @@ from torchassistant.errors import listing
 RESERVED = ("epoch", "step", "seconds", "stage", "skipped")
 """Columns of the history that are there already."""
 
+_GRAPHS = ("batch_graphs", "batch_processors", "models")
+"""Groups that a graph which is left out is filled in from."""
+
 _FORMULA = ("=", "+", "-", "@")
 """What a cell that a spreadsheet takes for a formula begins with."""
 
 
-class Kind(NamedTuple):
-    """The keys under which a pipeline speaks of its losses or of its metrics."""
+class Score(NamedTuple):
+    """A loss or metric of a pipeline, and the keys under which the pipeline speaks of it."""
 
+    view: View
     group: str
     name_key: str
     display_key: str
 
+    @property
+    def name(self) -> Any:
+        """The loss or metric that is meant."""
+        return getattr(self.view, self.name_key)
 
-LOSS = Kind("losses", "loss_name", "loss_display_name")
-METRIC = Kind("metrics", "metric_name", "display_name")
+    @property
+    def written_key(self) -> str:
+        """The key under which its display name is written."""
+        return self.display_key if self.view.has(self.display_key) else self.name_key
+
+    @property
+    def place(self) -> Path:
+        """Where its display name is written."""
+        return self.view.at(self.written_key)
 
 
-def scores(pipeline: PipelineSpec) -> Iterator[tuple[Kind, int, Score]]:
-    """The losses and the metrics of a pipeline, each with its index in its list."""
-    for index, loss in enumerate(pipeline.losses):
-        yield LOSS, index, loss
-    for index, metric in enumerate(pipeline.metrics):
-        yield METRIC, index, metric
+def scores(pipeline: View) -> Iterator[Score]:
+    """The losses and the metrics of a pipeline."""
+    for loss in pipeline.losses:
+        yield Score(loss, "losses", "loss_name", "loss_display_name")
+    for metric in pipeline.metrics:
+        yield Score(metric, "metrics", "metric_name", "display_name")
 
 
 def check_pipelines(scope: Scope, used: Collection[str] | None) -> None:
     """Check the pipelines that are to be run; all, where it is to be trained."""
-    for path, _, pipeline in scope.pipelines(used):
-        _pipeline(scope, pipeline, path)
+    for _, pipeline in scope.pipelines(used):
+        for item in pipeline.input_factories:
+            for column in (item.variable_names or Unknown()).repeated():
+                scope.note(f'the column "{column.name}" is named twice', column.path)
+        if pipeline.graph is None and scope.are_complete(*_GRAPHS):
+            scope.note(_which_graph(scope), pipeline.path)
+        wiring = scope.wiring(pipeline)
+        _ports(scope, pipeline, wiring)
+        if isinstance(pipeline.block, PipelineSpec) and scope.scored:
+            _scores(scope, pipeline, wiring)
 
 
-def shown_as(scope: Scope, kind: Kind, score: Score, path: Path) -> str | None:
-    """The display name of a loss or metric at a path; None where it cannot be read."""
-    if scope.is_broken(path) or scope.is_broken(path, kind.display_key):
-        return None
-    default = not scope.diagnostics.is_written((*path, kind.display_key))
-    name_key = (*path, kind.name_key)
-    if default and scope.is_broken(name_key) and not scope.is_defined(score.shown_as):
-        return scope.naming.meaning.get(name_key)
-    return score.shown_as
-
-
-def written_key(scope: Scope, kind: Kind, path: Path) -> str:
-    """The key of a loss or metric at a path under which its display name is written."""
-    is_written = scope.diagnostics.is_written((*path, kind.display_key))
-    return kind.display_key if is_written else kind.name_key
-
-
-def _pipeline(scope: Scope, pipeline: AnyPipeline, path: Path) -> None:
-    for here, item in scope.sound(pipeline.input_factories, (*path, "input_factories")):
-        for place, column in twice(item.variable_names or [], (*here, "variable_names")):
-            scope.note(f'the column "{column}" is named twice', place)
-    wiring = None
-    if pipeline.graph is None:
-        is_lost = scope.may_lack("batch_graphs", "batch_processors", "models")
-        if not is_lost and not _may_have(scope, path, "graph"):
-            scope.note(_which_graph(scope), path)
-    else:
-        wiring = scope.wiring(pipeline, path)
-    if wiring is not None:
-        _ports(scope, pipeline, wiring, path)
-    if isinstance(pipeline, PipelineSpec) and scope.scored:
-        _scores(scope, pipeline, wiring, path)
-
-
-def _may_have(scope: Scope, path: Path, key: str) -> bool:
-    """Whether a block without a key may have it, as something in it cannot be read."""
-    return scope.is_broken(path, key) or scope.has_dropped(path)
+def shown_as(scope: Scope, score: Score) -> Any:
+    """The display name of a loss or metric; unknown where it cannot be read."""
+    view, written = score.view, score.view.resolver.written
+    if isinstance(written(view.use(score.display_key)), Unknown):
+        return Unknown()
+    name = view.block.shown_as
+    is_default = score.written_key == score.name_key
+    is_name_wrong = is_default and isinstance(written(view.use(score.name_key)), Unknown)
+    return score.name if is_name_wrong and not scope.is_defined(name) else name
 
 
 def _which_graph(scope: Scope) -> str:
-    graphs = list(scope.group("batch_graphs"))
+    graphs = list(scope.groups["batch_graphs"])
     if graphs:
         return f'"graph" is needed, as there are several: {listing(graphs)}'
-    processors = list(scope.group("batch_processors"))
+    processors = list(scope.groups["batch_processors"])
     if processors:
         return f"a batch graph is needed, as there are several processors: {listing(processors)}"
-    models = list(scope.group("models"))
+    models = list(scope.groups["models"])
     found = listing(models) if models else "none"
     return f"a batch processor can be filled in for one model; the models are {found}"
 
 
-def _ports(scope: Scope, pipeline: AnyPipeline, wiring: Wiring, path: Path) -> None:
+def _ports(scope: Scope, pipeline: View, wiring: Any) -> None:
     """Each port is fed once."""
-    here = (*path, "input_factories")
-    items = list(scope.sound(pipeline.input_factories, here))
-    scope.naming.settle(
+    if isinstance(wiring, Unknown):
+        return
+    items = pipeline.input_factories
+    scope.resolver.resolve(
         wiring.ports,
-        [Use(i.input_alias, (*at, "input_alias")) for at, i in items if i.input_alias is not None],
+        [item.use("input_alias") for item in items if item.block.input_alias is not None],
         lambda name, hint: f'the graph has no port "{name}"{hint}',
     )
     fed: set[str] = set()
-    lost = scope.lost(pipeline.input_factories, here)
-    for at, item in items:
-        port = scope.port(item, at, wiring)
-        if item.input_alias is None and (port is None or len(items) > 1):
-            _alias_needed(scope, wiring, at)
+    unreadable = items.unreadable
+    for item in items:
+        port = scope.port(item, wiring)
+        if item.block.input_alias is None and (isinstance(port, Unknown) or len(items.written) > 1):
+            _needed(scope, item, "input_alias", "the ports are", wiring.ports)
         elif port in fed:
-            scope.note(f'the port "{port}" is fed twice', (*at, "input_alias"))
-        lost += port is None or port in fed
-        fed.add(port or "")
+            scope.note(f'the port "{port}" is fed twice', item.at("input_alias"))
+        unreadable += isinstance(port, Unknown) or port in fed
+        fed.add(port)
     unfed = [port for port in _used_ports(wiring) if port not in fed]
-    for port in unfed[: max(0, len(unfed) - int(min(lost, len(unfed))))]:
-        scope.note(f'nothing feeds the port "{port}" of the graph', here)
+    for port in unfed[: max(0, len(unfed) - int(min(unreadable, len(unfed))))]:
+        scope.note(f'nothing feeds the port "{port}" of the graph', pipeline.at("input_factories"))
 
 
-def _alias_needed(scope: Scope, wiring: Wiring, path: Path) -> None:
-    if not wiring.ports.lost and not _may_have(scope, path, "input_alias"):
-        known = listing(list(wiring.ports.names))
-        scope.note(f'"input_alias" is needed; the ports are {known}', path)
+def _needed(scope: Scope, view: View, key: str, words: str, known: Any) -> None:
+    """Report a name that is left out, though there are several."""
+    if known.complete and getattr(view, key) is None:
+        scope.note(f'"{key}" is needed; {words} {listing(list(known.names))}', view.path)
 
 
-def _used_ports(wiring: Wiring) -> list[str]:
+def _used_ports(wiring: Any) -> list[str]:
     """The ports that feed something; none where their names cannot be read."""
-    if wiring.ports.lost:
+    if not wiring.ports.complete:
         return []
-    used = {source for sources in wiring.fed_by.values() for source in sources or ()}
-    return [p for p in wiring.ports.names if p in used and p not in wiring.ports.doubtful]
+    used = {source for sources in wiring.fed_by.values() for source in sources}
+    return [p for p in wiring.ports.names if p in used and p not in wiring.ports.unsure]
 
 
-def _scores(scope: Scope, pipeline: PipelineSpec, wiring: Wiring | None, path: Path) -> None:
+def _scores(scope: Scope, pipeline: View, wiring: Any) -> None:
     seen: set[str] = set()
     uses = []
-    for kind, index, score in scores(pipeline):
-        here: Path = (*path, kind.group, index)
-        _display(scope, kind, score, here, seen)
-        if score.node_name is not None:
-            uses.append(Use(score.node_name, (*here, "node_name")))
-        elif wiring is not None and scope.node(score, here, wiring) is None:
-            _node_needed(scope, wiring, here)
-    if wiring is not None:
-        scope.naming.settle(
-            wiring.nodes, uses, lambda name, hint: f'the graph has no node "{name}"{hint}'
-        )
+    for score in scores(pipeline):
+        _display(scope, score, seen)
+        if score.view.block.node_name is not None:
+            uses.append(score.view.use("node_name"))
+        elif isinstance(scope.node(score.view, wiring), Unknown):
+            _needed(scope, score.view, "node_name", "the graph has", wiring.nodes)
+    scope.resolver.resolve(
+        wiring.nodes, uses, lambda name, hint: f'the graph has no node "{name}"{hint}'
+    )
 
 
-def _node_needed(scope: Scope, wiring: Wiring, path: Path) -> None:
-    if not wiring.nodes.lost and not _may_have(scope, path, "node_name"):
-        known = listing(list(wiring.nodes.names))
-        scope.note(f'"node_name" is needed; the graph has {known}', path)
-
-
-def _display(scope: Scope, kind: Kind, score: Score, path: Path, seen: set[str]) -> None:
+def _display(scope: Scope, score: Score, seen: set[str]) -> None:
     """Check the display name of a loss or metric."""
-    name = shown_as(scope, kind, score, path)
-    if name is None:
+    name = shown_as(scope, score)
+    if isinstance(name, Unknown):
         return
-    here = (*path, written_key(scope, kind, path))
     if name in seen:
-        scope.note(f'"{name}" is shown twice by this pipeline', here)
+        scope.note(f'"{name}" is shown twice by this pipeline', score.place)
     seen.add(name)
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        scope.note("a display name holds no control characters", here)
+        scope.note("a display name holds no control characters", score.place)
     if name[:1] in _FORMULA:
-        scope.note(f'a display name begins with no "{name[0]}": spreadsheets run such cells', here)
+        message = f'a display name begins with no "{name[0]}": spreadsheets run such cells'
+        scope.note(message, score.place)
     if name in RESERVED:
-        scope.note(f'"{name}" is a column of the history already', here)
+        scope.note(f'"{name}" is a column of the history already', score.place)

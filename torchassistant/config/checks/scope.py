@@ -1,33 +1,22 @@
-"""What every check needs: the spec, what is defined in it, and where problems go."""
+"""What every check needs: the config as seen, what is defined in it, and where problems go."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from torchassistant.config.checks.name_mistakes import Known, Naming, Use
-from torchassistant.config.dependencies import asks_the_session
+from torchassistant.config.block_fields import PLACEHOLDER
+from torchassistant.config.checks.resolver import Names, Resolver, Use
+from torchassistant.config.checks.unknown import Unknown
+from torchassistant.config.checks.view import View
+from torchassistant.config.dependencies import asks_the_session, references
 from torchassistant.config.diagnostics import Diagnostics
-from torchassistant.config.groups.batch_processors import NodeSpec
-from torchassistant.config.references import LOSSES, Key, module_named
+from torchassistant.config.references import LOSSES, Key, module_named, target
 from torchassistant.config.spec import DEFINITIONS as GROUPS
-from torchassistant.config.spec import (
-    DebugPipelineSpec,
-    DefinitionBlock,
-    InputFactorySpec,
-    PipelineLossSpec,
-    PipelineMetricSpec,
-    PipelineSpec,
-    Spec,
-)
+from torchassistant.config.spec import Spec
 from torchassistant.config.tree import Path
-from torchassistant.config.validate import PLACEHOLDER
-
-T = TypeVar("T")
-AnyPipeline = PipelineSpec | DebugPipelineSpec
-Score = PipelineLossSpec | PipelineMetricSpec
 
 DEFINITIONS: Path = ("initialize", "definitions")
 PIPELINES: Path = ("initialize", "pipelines")
@@ -38,18 +27,28 @@ class Wiring(NamedTuple):
     """A batch graph as it is meant.
 
     Args:
-        path: Where its spec stands.
+        graph: Its spec.
         ports: What may be named as a port.
         nodes: What may be named as a node.
-        fed_by: The ports and nodes that feed each node; None where that cannot be said.
-        runs: The processor that each node is; None where that cannot be said.
+        fed_by: The ports and nodes that feed each node, as far as they are known.
+        runs: The processor that each node is, or unknown.
     """
 
-    path: Path
-    ports: Known
-    nodes: Known
-    fed_by: dict[str, list[str | None] | None]
-    runs: dict[str, str | None]
+    graph: View
+    ports: Names
+    nodes: Names
+    fed_by: Mapping[str, Iterable[Any]]
+    runs: dict[str, Any]
+
+
+class Group(dict[Any, Any]):
+    """The definitions of a group by name; of several with one name, the first.
+
+    What it has not is unknown: it is reported where it is named.
+    """
+
+    def __missing__(self, name: object) -> Unknown:
+        return Unknown()
 
 
 class Scope:
@@ -66,259 +65,216 @@ class Scope:
         self.scored = scored
         self.diagnostics = diagnostics
         self.note = diagnostics.note
-        self.naming = Naming(diagnostics)
-        self.read = self.naming.read
+        self.resolver = Resolver(diagnostics)
+        self.config = View(spec, (), self.resolver)
         self.wirings: dict[str, Wiring] = {}
         """The graphs by name, as soon as they are checked."""
-        self._nodes: dict[Path, list[tuple[Path, NodeSpec | None]]] = {}
+        self._nodes: dict[Path, list[Any]] = {}
         self._listeners: dict[Path, list[tuple[str, Use]]] = {}
-        self.defined: dict[Key, Any] = {}
-        self.written_at: dict[Key, Path] = {}
-        self._groups: dict[str, dict[str, Any]] = {group: {} for group in GROUPS}
-        lost = self.lost(spec.initialize.definitions, DEFINITIONS)
-        if DEFINITIONS in diagnostics.dropped:
-            lost = math.inf
-        self.lost_anywhere = lost - len(diagnostics.ungrouped.keys() & diagnostics.broken)
+        self.definitions: dict[Key, View] = {}
+        self.groups = {group: Group() for group in GROUPS}
         self._nameless: dict[str, list[str]] = {group: [] for group in GROUPS}
-        for path, definition in self.sound(spec.initialize.definitions, DEFINITIONS):
-            key = Key(definition.group, self.name_of(definition, path))
-            if key.name != definition.name and diagnostics.is_broken((*path, "group")):
-                self.lost_anywhere += 1
-            elif key.name != definition.name:
+        items = self.config.initialize.definitions
+        self.groupless = set(diagnostics.ungrouped.values())
+        """The names of definitions of which nobody can say what they are."""
+        self._ungrouped = items.unreadable - len(diagnostics.ungrouped.keys() & diagnostics.broken)
+        """How many definitions may be of any group."""
+        if DEFINITIONS in diagnostics.dropped:
+            self._ungrouped = math.inf
+        for definition in items:
+            self._define(definition)
+
+    def _define(self, definition: View) -> None:
+        key = Key(definition.block.group, self.name_of(definition))
+        if isinstance(definition.name, Unknown):
+            if isinstance(definition.group, Unknown):
+                self._ungrouped += 1
+            else:
                 self._nameless[key.group].append(key.name)
-            self.defined.setdefault(key, definition)
-            self.written_at.setdefault(key, path)
-            self._groups[key.group].setdefault(key.name, definition.spec)
+        self.definitions.setdefault(key, definition)
+        self.groups[key.group].setdefault(key.name, definition)
 
-    # What is broken
+    # Definitions
 
-    def is_broken(self, path: Path, *keys: str | int) -> bool:
-        """Whether what is at a path, or at a path of keys from there, cannot be relied on."""
-        return self.diagnostics.is_broken((*path, *keys))
+    def name_of(self, definition: View) -> str:
+        """The name of a definition; where it cannot be read, something that stands for it."""
+        name = definition.name
+        return f"{PLACEHOLDER}{definition.path[-1]}" if isinstance(name, Unknown) else str(name)
 
-    def sound(self, items: Sequence[T], path: Path) -> Iterator[tuple[Path, T]]:
-        """The items of a list that can be relied on, each with its path."""
-        for index, item in enumerate(items):
-            if not self.is_broken(path, index):
-                yield (*path, index), item
+    def is_defined(self, name: str) -> bool:
+        """Whether anything at all has a name."""
+        return any(name in names for names in self.groups.values())
 
-    def lost(self, items: Sequence[Any], path: Path) -> float:
-        """How many items of a list cannot be relied on; infinitely many, where it is broken."""
-        if self.is_broken(path):
-            return math.inf
-        return sum(self.is_broken(path, index) for index in range(len(items)))
+    def names(self, group: str) -> Names:
+        """What may be named in a group; what is filled in has no name that anybody knows."""
+        is_written = self.diagnostics.is_written
+        names = [name for name, found in self.groups[group].items() if is_written(found.path)]
+        return Names(dict.fromkeys(names), self._ungrouped, dict.fromkeys(self._nameless[group]))
 
-    def may_lack(self, *groups: str) -> bool:
-        """Whether some group may have a definition more, which cannot be read."""
-        return bool(self.diagnostics.ungrouped) or any(
-            self.lost_anywhere or self._nameless[group] for group in groups
-        )
+    def are_complete(self, *groups: str) -> bool:
+        """Whether no group may have a definition more, which cannot be read."""
+        nameless = any(self._nameless[group] for group in groups)
+        return not (self._ungrouped or nameless or self.groupless)
 
-    def is_reliable(self, graph: Path) -> bool:
+    def needs(self, definition: View) -> Iterator[tuple[Key, Path]]:
+        """The definitions that one names, and where."""
+        for reference in references(definition.block):
+            path = definition.at(*reference.path)
+            name = self.resolver.written(Use(reference.name, path))
+            found = None if isinstance(name, Unknown) else target(reference, self.definitions)
+            if found is not None:
+                yield found, path
+
+    def is_meant(self, graph: View | Unknown) -> bool:
         """Whether a graph is what is meant: a filled in one may hide what cannot be read."""
-        is_written = self.diagnostics.is_written(graph)
-        return is_written or not self.may_lack("batch_graphs", "batch_processors", "models")
+        if isinstance(graph, Unknown):
+            return False
+        is_written = self.diagnostics.is_written(graph.path)
+        return is_written or self.are_complete("batch_graphs", "batch_processors", "models")
+
+    # Optimizers
+
+    def module_of(self, optimizer: Any) -> Any:
+        """What an optimizer is for, as it is written: the key of a model or loss."""
+        name = optimizer.spec.block.model
+        return name if isinstance(name, Unknown) else module_named(name)
+
+    def is_for_no_loss(self, optimizer: View) -> bool:
+        """Whether an optimizer names a loss that is not there, which is reported."""
+        name = self.resolver.written(optimizer.spec.use("model"))
+        return isinstance(name, Unknown) and self.module_of(optimizer).group == LOSSES
+
+    @cached_property
+    def _of_losses(self) -> dict[str, list[Any]]:
+        """The optimizers of each loss that has some."""
+        found: dict[str, list[Any]] = {}
+        for optimizer in self.groups["optimizers"].values():
+            module = self.module_of(optimizer)
+            if module.group == LOSSES:
+                loss = self.resolver.read(Use(module.name, optimizer.spec.at("model")))
+                found.setdefault(loss, []).append(optimizer)
+        return found
+
+    def loss_optimizers(self, pipeline: str) -> list[Any]:
+        """The optimizers of the losses of a pipeline."""
+        if not self._of_losses:
+            return []
+        losses = [loss.loss_name for loss in self.pipeline(pipeline).losses]
+        return [optimizer for loss in losses for optimizer in self._of_losses.get(loss, ())]
 
     # Pipelines
 
-    def pipelines(self, used: Collection[str] | None) -> Iterator[tuple[Path, str, AnyPipeline]]:
-        """The pipelines that are to be run, each with its path and its name.
+    def pipeline(self, name: Any) -> Any:
+        """The pipeline of a name; unknown where there is none, which is reported."""
+        found = self.spec.initialize.pipelines.get(name)
+        return Unknown() if found is None else View(found, (*PIPELINES, name), self.resolver)
+
+    def pipelines(self, used: Collection[str] | None) -> Iterator[tuple[str, View]]:
+        """The pipelines that are to be run, each with its name.
 
         Args:
             used: The names of those that are to be run; None where it is to be trained, and all
                 are.
         """
-        initialize = self.spec.initialize
-        for name, pipeline in initialize.pipelines.items():
+        for name in self.spec.initialize.pipelines:
             if used is None or name in used:
-                yield (*PIPELINES, name), name, pipeline
+                yield name, self.pipeline(name)
         if used is not None:
             return
-        for name, debug in initialize.debug_pipelines.items():
-            yield (*DEBUG_PIPELINES, name), name, debug
-        for number, stage in enumerate(self.spec.train.stages):
-            for index, item in enumerate(stage.debug_pipelines):
-                if not isinstance(item, str):
-                    path: Path = ("train", "stages", number, "debug_pipelines", index)
-                    yield path, f"debug {index}", item
-
-    def wiring(self, pipeline: AnyPipeline, path: Path) -> Wiring | None:
-        """The graph of a pipeline, where it can be said which it is."""
-        name = self.read(pipeline.graph or "", (*path, "graph"))
-        # What cannot be read at all is filled in, where there is one choice.
-        return self.wirings.get(name or pipeline.graph or "")
-
-    def port(self, item: InputFactorySpec, path: Path, wiring: Wiring) -> str | None:
-        """The port that an input factory feeds; the only one, where it names none."""
-        name = self.read(item.input_alias or "", (*path, "input_alias"))
-        return name or _only(wiring.ports)
-
-    def node(self, score: Score, path: Path, wiring: Wiring) -> str | None:
-        """The node that a loss or metric is computed from; the only one, where it names none."""
-        name = self.read(score.node_name or "", (*path, "node_name"))
-        return name or _only(wiring.nodes)
-
-    def nodes(self, pipeline: AnyPipeline, path: Path) -> list[tuple[Path, NodeSpec | None]]:
-        """The nodes that a pipeline runs, each with its path; None for what cannot be said."""
-        wiring = self.wiring(pipeline, path)
-        if wiring is None:
-            return [(path, None)]
-        if wiring.path not in self._nodes:
-            self._nodes[wiring.path] = list(self._nodes_of(wiring))
-        return self._nodes[wiring.path]
-
-    def _nodes_of(self, wiring: Wiring) -> Iterator[tuple[Path, NodeSpec | None]]:
-        for name in wiring.runs.values():
-            spec = self.group("batch_processors").get(name or "")
-            if spec is None or name is None:
-                yield wiring.path, None
-                continue
-            here = (*self.at("batch_processors", name), "spec")
-            if (asks_the_session(spec) and spec.is_object) or self.is_broken(here, "neural_graph"):
-                yield wiring.path, None
-            for index, node in enumerate(spec.neural_graph or []):
-                at = (*here, "neural_graph", index)
-                yield at, None if self.is_broken(at) else node
-
-    def node_name(self, node: NodeSpec, path: Path) -> str | None:
-        """The name of a node as it is meant; None where it cannot be read."""
-        is_named = self.diagnostics.is_written((*path, "name"))
-        meant = self.read(node.node_name, (*path, "name" if is_named else "model_name"))
-        return node.node_name if meant and meant.startswith(PLACEHOLDER) else meant
-
-    def listeners(self, pipeline: AnyPipeline, path: Path) -> list[tuple[str, Use]]:
-        """The display names that schedulers of a pipeline's optimizers listen to, and when."""
-        nodes = self.nodes(pipeline, path)
-        key = nodes[0][0] if nodes else ()
-        if key not in self._listeners:
-            names = [
-                self.read(node.optimizer_name or "", (*at, "optimizer_name"))
-                for at, node in nodes
-                if node is not None
-            ]
-            self._listeners[key] = list(dict.fromkeys(self._listeners_of(names)))
-        of_losses = self.loss_optimizers(str(path[-1]))
-        return [*self._listeners[key], *self._listeners_of(of_losses)]
-
-    def _listeners_of(self, optimizers: Sequence[str | None]) -> Iterator[tuple[str, Use]]:
-        for name in optimizers:
-            optimizer = self.group("optimizers").get(name or "")
-            scheduler = optimizer.lr_scheduler if optimizer else None
-            if name and scheduler and scheduler.monitor:
-                at = (*self.at("optimizers", name), "spec", "lr_scheduler")
-                if not self.is_broken(at, "interval"):
-                    yield scheduler.interval, Use(scheduler.monitor, (*at, "monitor"))
-
-    def loss_optimizers(self, pipeline: str) -> list[str]:
-        """The optimizers of the losses of a pipeline, by name."""
-        spec = self.spec.initialize.pipelines.get(pipeline)
-        if spec is None or not self._of_losses:
-            return []
-        path: Path = (*PIPELINES, pipeline, "losses")
-        losses = [
-            self.read(item.loss_name, (*path, index, "loss_name"))
-            for index, item in enumerate(spec.losses)
-        ]
-        return [name for loss in losses for name in self._of_losses.get(loss or "", ())]
-
-    def is_for_no_loss(self, optimizer: str) -> bool:
-        """Whether an optimizer names a loss that is not there, which is told."""
-        name = self.group("optimizers")[optimizer].model
-        path = (*self.at("optimizers", optimizer), "spec", "model")
-        return module_named(name).group == LOSSES and self.is_broken(path)
+        for name, debug in self.spec.initialize.debug_pipelines.items():
+            yield name, View(debug, (*DEBUG_PIPELINES, name), self.resolver)
+        for stage in self.config.train.stages:
+            for item in stage.debug_pipelines:
+                if isinstance(item, View):
+                    yield f"debug {item.path[-1]}", item
 
     @cached_property
-    def _of_losses(self) -> dict[str, list[str]]:
-        """The optimizers of each loss that has some, by name."""
-        found: dict[str, list[str]] = {}
-        for name, optimizer in self.group("optimizers").items():
-            key = module_named(optimizer.model)
-            loss = self.read(key.name, (*self.at("optimizers", name), "spec", "model"))
-            if key.group == LOSSES and loss is not None:
-                found.setdefault(loss, []).append(name)
-        return found
+    def fed_ports(self) -> dict[Any, set[str]]:
+        """The ports of each graph that some pipeline names."""
+        fed: dict[Any, set[str]] = {}
+        for _, pipeline in self.pipelines(None):
+            ports = {item.input_alias for item in pipeline.block.input_factories}
+            fed.setdefault(pipeline.graph, set()).update(ports)
+        return fed
 
-    def may_train_something(self, pipeline: AnyPipeline, path: Path) -> bool:
+    def wiring(self, pipeline: View) -> Any:
+        """The graph of a pipeline; unknown where it cannot be said which it is."""
+        graph = pipeline.graph
+        # What cannot be read at all is filled in, where there is one choice.
+        name = pipeline.block.graph if isinstance(graph, Unknown) else graph
+        return self.wirings.get(name, Unknown())
+
+    def port(self, item: View, wiring: Any) -> Any:
+        """The port that an input factory feeds; the only one, where it names none."""
+        return _or_only(item.input_alias, wiring.ports)
+
+    def node(self, score: View, wiring: Any) -> Any:
+        """The node that a loss or metric is computed from; the only one, where it names none."""
+        return _or_only(score.node_name, wiring.nodes)
+
+    def nodes(self, pipeline: View) -> list[Any]:
+        """The nodes that a pipeline runs; unknown ones for what cannot be said."""
+        wiring = self.wiring(pipeline)
+        if isinstance(wiring, Unknown):
+            return [wiring]
+        path = wiring.graph.path
+        if path not in self._nodes:
+            self._nodes[path] = list(self._nodes_of(wiring))
+        return self._nodes[path]
+
+    def _nodes_of(self, wiring: Wiring) -> Iterator[Any]:
+        for name in wiring.runs.values():
+            spec = self.groups["batch_processors"][name].spec
+            graph = spec.neural_graph
+            if graph is None and asks_the_session(spec.block):
+                yield Unknown()
+            yield from [graph] if isinstance(graph, Unknown) else graph.all() if graph else ()
+
+    def node_name(self, node: View) -> Any:
+        """The name of a node as it is meant."""
+        meant = node.name if node.has("name") else node.model_name
+        is_nameless = isinstance(meant, str) and meant.startswith(PLACEHOLDER)
+        return node.block.node_name if is_nameless else meant
+
+    def may_train_something(self, pipeline: View) -> bool:
         """Whether some node or loss of a pipeline has an optimizer, or may have one.
 
         An object that calls models by itself has none: what trains a model stands at a node.
         """
-        if self.loss_optimizers(str(path[-1])):
+        wiring = self.wiring(pipeline)
+        if isinstance(wiring, Unknown) or self.loss_optimizers(str(pipeline.path[-1])):
             return True
-        wiring = self.wiring(pipeline, path)
-        if wiring is None:
-            return True
-        for name in wiring.runs.values():
-            spec = self.group("batch_processors").get(name or "")
-            here = (*self.at("batch_processors", name), "spec") if spec and name else ()
-            if spec is None or self.is_broken(here, "neural_graph") or self.has_dropped(here):
-                return True
-            for index, node in enumerate(spec.neural_graph or []):
-                at = (*here, "neural_graph", index)
-                if self.is_broken(at) or self.may_train(at, node):
-                    return True
-        return False
-
-    def may_train(self, path: Path, node: NodeSpec) -> bool:
-        """Whether a node has an optimizer, if it can be read or not."""
-        return node.optimizer_name is not None or self.is_broken(path, "optimizer_name")
-
-    def has_dropped(self, path: Path) -> bool:
-        """Whether a block had a key that nobody knows, so that it may not lack what it lacks."""
-        return path in self.diagnostics.dropped
-
-    # Definitions
-
-    def name_of(self, definition: DefinitionBlock, path: Path) -> str:
-        """The name of a definition; where it cannot be read, something that stands for it."""
-        is_lost = self.is_broken(path, "name")
-        return f"{PLACEHOLDER}{path[-1]}" if is_lost else definition.name
-
-    def group(self, group: str) -> dict[str, Any]:
-        """The specs of a group by name; of several with one name, the first."""
-        return self._groups[group]
-
-    def is_defined(self, name: str) -> bool:
-        """Whether anything at all has a name."""
-        return any(name in names for names in self._groups.values())
-
-    def known(self, group: str) -> Known:
-        """What may be named in a group; what is filled in has no name that anybody knows."""
-        names = dict.fromkeys(
-            name
-            for name in self._groups[group]
-            if self.diagnostics.is_written(self.at(group, name))
+        specs = [self.groups["batch_processors"][name].spec for name in wiring.runs.values()]
+        return any(
+            not spec.complete
+            or isinstance(spec.neural_graph, Unknown)
+            or any(map(may_train, spec.neural_graph.all() if spec.neural_graph else ()))
+            for spec in specs
         )
-        return Known(names, self.lost_anywhere, dict.fromkeys(self._nameless[group]))
 
-    def is_sure(self, group: str, name: str) -> bool:
-        """Whether a definition is of a group for certain, and does not only look like it."""
-        return not self.is_broken(self.at(group, name), "group")
-
-    @cached_property
-    def fed_ports(self) -> dict[str, set[str]]:
-        """The ports of each graph that some pipeline names."""
-        fed: dict[str, set[str]] = {}
-        for path, _, pipeline in self.pipelines(None):
-            graph = self.read(pipeline.graph or "", (*path, "graph"))
-            for item in pipeline.input_factories:
-                fed.setdefault(graph or "", set()).add(item.input_alias or "")
-        return fed
-
-    def at(self, group: str, name: str) -> Path:
-        """Where a definition stands."""
-        return self.written_at[Key(group, name)]
+    def listeners(self, pipeline: View) -> list[tuple[str, Use]]:
+        """The display names that schedulers of a pipeline's optimizers listen to, and when."""
+        nodes = self.nodes(pipeline)
+        graph = self.wiring(pipeline).graph.path
+        if graph not in self._listeners:
+            optimizers = [self.groups["optimizers"][node.optimizer_name] for node in nodes]
+            self._listeners[graph] = list(dict.fromkeys(_listeners(optimizers)))
+        of_losses = self.loss_optimizers(str(pipeline.path[-1]))
+        return [*self._listeners[graph], *_listeners(of_losses)]
 
 
-def _only(known: Known) -> str | None:
-    """The only name that there may be."""
-    return next(iter(known.names)) if len(known.names) == 1 and not known.lost else None
+def may_train(node: Any) -> bool:
+    """Whether a node has an optimizer, if it can be read or not."""
+    return node.optimizer_name is not None
 
 
-def twice(names: Sequence[str], path: Path) -> Iterator[tuple[Path, str]]:
-    """The names in a list that stand there already, each with its path."""
-    seen: set[str] = set()
-    for index, name in enumerate(names):
-        if name in seen:
-            yield (*path, index), name
-        seen.add(name)
+def _listeners(optimizers: Iterable[Any]) -> Iterator[tuple[str, Use]]:
+    for optimizer in optimizers:
+        scheduler = optimizer.spec.lr_scheduler
+        is_read = isinstance(scheduler, View) and not isinstance(scheduler.interval, Unknown)
+        if is_read and scheduler.block.monitor:
+            yield scheduler.interval, scheduler.use("monitor")
+
+
+def _or_only(name: Any, known: Any) -> Any:
+    return known.only if name is None or isinstance(name, Unknown) else name

@@ -4,157 +4,133 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
+from typing import Any
 
-from torchassistant.config.checks.name_mistakes import Known, Use
-from torchassistant.config.checks.pipelines import LOSS, RESERVED, scores, shown_as, written_key
-from torchassistant.config.checks.scope import DEBUG_PIPELINES, PIPELINES, Scope, twice
+from torchassistant.config.checks.pipelines import RESERVED, scores, shown_as
+from torchassistant.config.checks.resolver import Names, Use
+from torchassistant.config.checks.scope import Scope, may_train
+from torchassistant.config.checks.unknown import Unknown
+from torchassistant.config.checks.view import View
 from torchassistant.config.history_columns import row_columns
 from torchassistant.config.missing_parts import TRAINING, VALIDATION
 from torchassistant.config.named_objects import objects_in
 from torchassistant.config.search_paths import our_class
-from torchassistant.config.spec import StageSpec
 from torchassistant.config.tree import Path
 
-STAGES: Path = ("train", "stages")
 _LISTENERS = ("EarlyStopping", "TargetReached")
 """Stop conditions of ours whose first argument is a display name."""
 
-Named = dict[Path, str | None]
-"""The pipelines that a stage names: by place, what is meant; None where that cannot be said."""
 
-
-def check_stages(scope: Scope) -> list[str | None]:
+def check_stages(scope: Scope) -> list[Any]:
     """Check the stages.
 
     Returns:
-        The training pipelines of all of them; None for those that cannot be made out.
+        The lists of their training pipelines.
     """
     _pipeline_names(scope)
-    trained: list[str | None] = [None] if scope.is_broken(STAGES) else []
-    rows = Known([], math.inf if scope.is_broken(STAGES) else 0)
-    for path, stage in scope.sound(scope.spec.train.stages, STAGES):
-        training = _named(scope, stage.training_pipelines, (*path, "training_pipelines"))
-        validation = _named(scope, stage.validation_pipelines, (*path, "validation_pipelines"))
-        trained += training.values()
-        places = {name: place for place, name in reversed(training.items())}
-        told = [_tells_that_it_trains_nothing(scope, name, at) for name, at in places.items()]
-        if not any(told):
-            _stage_trains_something(scope, list(places), (*path, "training_pipelines"))
-        _shown_once(scope, validation)
-        _debug(scope, stage, (*path, "debug_pipelines"))
-        if isinstance(stage.eval_steps, dict):
-            _eval_steps(scope, stage.eval_steps, stage, validation, (*path, "eval_steps"))
-        listeners = _Listeners(scope, stage, path, training, validation)
+    stages = scope.config.train.stages
+    trained: list[Any] = [stages] if isinstance(stages, Unknown) else []
+    rows = Names([], stages.unreadable)
+    for stage in stages:
+        trained.append(stage.training_pipelines)
+        _trains_something(scope, stage)
+        _shown_once(scope, stage)
+        _debug(scope, stage)
+        _eval_steps(scope, stage)
+        listeners = _Listeners(scope, stage)
         listeners.check()
         rows = listeners.beside(rows)
     _best(scope, rows)
     return trained
 
 
-def _best(scope: Scope, rows: Known) -> None:
+def _best(scope: Scope, rows: Names) -> None:
     """What the best checkpoints are chosen by is a column of some stage."""
-    best = scope.spec.checkpoints.best
-    path: Path = ("checkpoints", "best", "monitor")
-    if best is None or scope.is_broken(path):
-        return
-    scope.naming.settle(
-        rows,
-        [Use(best.monitor, path)],
-        lambda name, hint: f'no row of any stage has "{name}"{hint}',
-    )
+    best = scope.config.checkpoints.best
+    if isinstance(best, View):
+        scope.resolver.resolve(
+            rows,
+            [best.use("monitor")],
+            lambda name, hint: f'no row of any stage has "{name}"{hint}',
+        )
 
 
 def _pipeline_names(scope: Scope) -> None:
-    """Tell of pipelines that there are not, and of those that a stage names twice."""
+    """Report pipelines that there are not, and those that a stage names twice."""
     # Where there are none they are filled in, under these names.
     there = scope.spec.initialize.pipelines or [TRAINING, VALIDATION]
-    known = Known(there, math.inf if scope.is_broken(PIPELINES) else 0)
-    uses = []
-    for path, stage in scope.sound(scope.spec.train.stages, STAGES):
-        for key, names in (
-            ("training_pipelines", stage.training_pipelines),
-            ("validation_pipelines", stage.validation_pipelines),
-        ):
-            uses += [Use(name, (*path, key, index)) for index, name in enumerate(names)]
-            for place, name in twice(names, (*path, key)):
-                scope.note(f'"{name}" stands here twice', place)
-    scope.naming.settle(known, uses, lambda name, hint: f'no pipeline is named "{name}"{hint}')
-
-
-def _named(scope: Scope, names: list[str], path: Path) -> Named:
-    """What is meant by the names in a list."""
-    named = {(*path, i): scope.read(name, (*path, i)) for i, name in enumerate(names)}
-    return {path: None} if scope.is_broken(path) else named
-
-
-def _eval_steps(
-    scope: Scope, table: Collection[str], stage: StageSpec, validation: Named, path: Path
-) -> None:
-    meant = list(validation.values())
-    names = dict.fromkeys([*stage.validation_pipelines, *filter(None, meant)])
-    scope.naming.settle(
-        Known(names, meant.count(None)),
-        [Use(name, (*path, name), True) for name in table],
-        lambda name, hint: f'"{name}" is no validation pipeline of this stage{hint}',
+    uses: list[Use] = []
+    for stage in scope.config.train.stages:
+        for names in (stage.training_pipelines, stage.validation_pipelines):
+            uses += names
+            for use in names.repeated():
+                scope.note(f'"{use.name}" stands here twice', use.path)
+    scope.resolver.resolve(
+        _names(there, scope.config.initialize.pipelines),
+        uses,
+        lambda name, hint: f'no pipeline is named "{name}"{hint}',
     )
 
 
-def _tells_that_it_trains_nothing(scope: Scope, name: str | None, place: Path) -> bool:
-    pipeline = scope.spec.initialize.pipelines.get(name or "")
-    if pipeline is None or name is None:
-        return False
-    at: Path = (*PIPELINES, name)
-    if not pipeline.losses and not scope.is_broken(at, "losses") and not scope.has_dropped(at):
+def _names(names: Collection[str], table: Any) -> Names:
+    """The keys of a table, which may be unknown."""
+    return Names(names, table.unreadable if isinstance(table, Unknown) else 0)
+
+
+def _eval_steps(scope: Scope, stage: View) -> None:
+    table, validation = stage.eval_steps, stage.validation_pipelines
+    if isinstance(table, dict):
+        names = dict.fromkeys([*stage.block.validation_pipelines, *validation.names])
+        scope.resolver.resolve(
+            Names(names, validation.unreadable),
+            [Use(name, stage.at("eval_steps", name), True) for name in table],
+            lambda name, hint: f'"{name}" is no validation pipeline of this stage{hint}',
+        )
+
+
+def _trains_something(scope: Scope, stage: View) -> None:
+    """Each training pipeline has a loss and trains something; so does the stage as a whole.
+
+    A pipeline that may train something runs only objects that may call models, and train none.
+    """
+    names = stage.training_pipelines
+    places = {use.name: use.path for use in reversed([*names])}
+    reported = [_reports_that_it_trains_nothing(scope, name, at) for name, at in places.items()]
+    pipelines = [scope.pipeline(name) for name in names.all()]
+    if not any(reported) and not any(map(scope.may_train_something, pipelines)):
+        message = "no node of this stage has an optimizer, so it trains nothing"
+        scope.note(message, stage.at("training_pipelines"))
+
+
+def _reports_that_it_trains_nothing(scope: Scope, name: str, place: Path) -> bool:
+    pipeline = scope.pipeline(name)
+    if pipeline.complete and not pipeline.losses:
         scope.note(f'the pipeline "{name}" has no loss, so it cannot be trained', place)
-    nodes = scope.nodes(pipeline, at)
-    trains = any(node is None or scope.may_train(path, node) for path, node in nodes)
-    if nodes and not trains and not scope.loss_optimizers(name):
+    nodes = scope.nodes(pipeline)
+    if nodes and not any(map(may_train, nodes)) and not scope.loss_optimizers(name):
         message = f'no node of the pipeline "{name}" has an optimizer, so it trains nothing'
         scope.note(message, place)
         return True
     return False
 
 
-def _stage_trains_something(scope: Scope, names: Collection[str | None], place: Path) -> None:
-    """Tell of a stage in which only objects run that may call models, and train none."""
-    pipelines = [scope.spec.initialize.pipelines.get(name or "") for name in names]
-    if not pipelines or scope.is_broken(place):
-        return
-    for name, pipeline in zip(names, pipelines, strict=True):
-        if (
-            name is None
-            or pipeline is None
-            or scope.may_train_something(pipeline, (*PIPELINES, name))
-        ):
-            return
-    message = "no node of this stage has an optimizer, so it trains nothing"
-    scope.note(message, place)
-
-
-def _shown_once(scope: Scope, validation: Named) -> None:
+def _shown_once(scope: Scope, stage: View) -> None:
     """Validation pipelines of a stage share no display name."""
-    owner: dict[str, str] = {}
-    for name in filter(None, dict.fromkeys(validation.values())):
-        pipeline = scope.spec.initialize.pipelines.get(name)
-        for kind, index, score in scores(pipeline) if pipeline else ():
-            path: Path = (*PIPELINES, name, kind.group, index)
-            shown = shown_as(scope, kind, score, path)
-            if shown is not None and owner.setdefault(shown, name) != name:
-                message = f'"{shown}" is shown by "{owner[shown]}" and by "{name}"'
-                here = (*path, written_key(scope, kind, path))
-                scope.note(f"{message} in one stage; give one another display name", here)
+    owner: dict[Any, str] = {}
+    for name in dict.fromkeys(stage.validation_pipelines.names):
+        for score in scores(scope.pipeline(name)):
+            shown = shown_as(scope, score)
+            first = owner.setdefault(shown, name)
+            if first != name:
+                message = f'"{shown}" is shown by "{first}" and by "{name}" in one stage'
+                scope.note(f"{message}; give one another display name", score.place)
 
 
-def _debug(scope: Scope, stage: StageSpec, path: Path) -> None:
-    lost = math.inf if scope.is_broken(DEBUG_PIPELINES) else 0
-    uses = [
-        Use(item, (*path, position))
-        for position, item in enumerate(stage.debug_pipelines)
-        if isinstance(item, str)
-    ]
-    scope.naming.settle(
-        Known(scope.spec.initialize.debug_pipelines, lost),
-        uses,
+def _debug(scope: Scope, stage: View) -> None:
+    debug = scope.config.initialize.debug_pipelines
+    scope.resolver.resolve(
+        _names(scope.spec.initialize.debug_pipelines, debug),
+        [item for item in stage.debug_pipelines if isinstance(item, Use)],
         lambda name, hint: f'no debug pipeline is named "{name}"{hint}',
     )
 
@@ -162,87 +138,79 @@ def _debug(scope: Scope, stage: StageSpec, path: Path) -> None:
 class _Listeners:
     """What listens to the rows of a stage: its stop condition, and learning rate schedulers."""
 
-    def __init__(
-        self, scope: Scope, stage: StageSpec, path: Path, training: Named, validation: Named
-    ) -> None:
+    def __init__(self, scope: Scope, stage: View) -> None:
         self.scope = scope
         self.stage = stage
-        self.path = path
-        self.training = [name for name in training.values() if name]
-        self.validation = [name for name in validation.values() if name]
-        self.is_known = None not in [*training.values(), *validation.values()]
+        self.pipelines = scope.spec.initialize.pipelines
+        self.training = list(stage.training_pipelines.names)
+        self.validation = list(stage.validation_pipelines.names)
+        self.is_known = stage.training_pipelines.complete and stage.validation_pipelines.complete
 
     def check(self) -> None:
         """Every display name that is listened to is in every row."""
-        pipelines = self.scope.spec.initialize.pipelines
-        named = {*self.training, *self.validation}
-        if all(name in pipelines for name in named):
+        if self.pipelines.keys() >= {*self.training, *self.validation}:
             row = self.row()
             self.listens(list(self.monitors()), row, "no row of this stage has")
-            trained = self.training if self.is_known else list(pipelines)
+            trained = self.training if self.is_known else list(self.pipelines)
             each_epoch = [use for name in trained for use in self.scheduled(name, "epoch")]
-            self.listens(each_epoch, row, f"no row of stage {int(self.path[-1]) + 1} has")
-        for pipeline in filter(pipelines.__contains__, dict.fromkeys(self.training)):
-            losses = Known(*self.shown(pipeline, losses_only=True))
+            number = int(self.stage.path[-1]) + 1
+            self.listens(each_epoch, row, f"no row of stage {number} has")
+        for pipeline in filter(self.pipelines.__contains__, dict.fromkeys(self.training)):
             self.listens(
                 self.scheduled(pipeline, "step"),
-                losses,
+                self.shown(pipeline, losses_only=True),
                 f'after each step only the losses of the pipeline "{pipeline}" can be listened '
                 "to, which do not have",
             )
 
-    def beside(self, other: Known) -> Known:
+    def beside(self, other: Names) -> Names:
         """The columns of its rows, beside those of other stages."""
-        pipelines = self.scope.spec.initialize.pipelines
-        if not all(name in pipelines for name in (*self.training, *self.validation)):
-            return Known(other.names, math.inf)
-        row = self.row()
-        return Known(dict.fromkeys([*other.names, *row.names]), other.lost + row.lost)
+        if not self.pipelines.keys() >= {*self.training, *self.validation}:
+            return other._replace(unreadable=math.inf)
+        return other | self.row()
 
-    def listens(self, uses: list[Use], known: Known, sentence: str) -> None:
-        """Tell of display names that are not there."""
-        self.scope.naming.settle(known, uses, lambda name, hint: f'{sentence} "{name}"{hint}')
+    def listens(self, uses: list[Use], known: Names, sentence: str) -> None:
+        """Report display names that are not there."""
+        self.scope.resolver.resolve(known, uses, lambda name, hint: f'{sentence} "{name}"{hint}')
 
-    def row(self) -> Known:
+    def row(self) -> Names:
         """The columns of a row, and how many more there may be."""
         trained = {name: self.shown(name, losses_only=True) for name in self.training}
         validated = {name: self.shown(name) for name in self.validation}
         columns = row_columns(
-            list(self.scope.spec.initialize.pipelines),
-            {name: shown for name, (shown, _) in trained.items()},
-            {name: shown for name, (shown, _) in validated.items()},
+            list(self.pipelines),
+            {name: list(shown.names) for name, shown in trained.items()},
+            {name: list(shown.names) for name, shown in validated.items()},
         )
-        lost = sum(lost for _, lost in {**trained, **validated}.values())
+        unreadable = sum(shown.unreadable for shown in {**trained, **validated}.values())
         always = [name for name in RESERVED if name not in ("stage", "skipped")]
-        names = dict.fromkeys([*columns.values(), *always])
-        return Known(names, lost) if self.is_known else self.of_any_pipeline(Known(names, lost))
+        row = Names(dict.fromkeys([*columns.values(), *always]), unreadable)
+        return row if self.is_known else self.of_any_pipeline(row)
 
-    def of_any_pipeline(self, row: Known) -> Known:
+    def of_any_pipeline(self, row: Names) -> Names:
         """The columns of a row, and all that it may have besides, whatever the stage runs."""
-        lost, names = row.lost, dict.fromkeys(row.names)
-        for pipeline in self.scope.spec.initialize.pipelines:
-            shown, unread = self.shown(pipeline)
-            names |= dict.fromkeys(shown) | {f"{pipeline} {name}": None for name in shown}
-            lost += unread
-        is_lost = self.scope.is_broken(PIPELINES)
-        return Known(names, math.inf if is_lost else lost)
+        for pipeline in self.pipelines:
+            shown = self.shown(pipeline)
+            row |= shown
+            row |= Names([f"{pipeline} {name}" for name in shown.names])
+        return row | _names([], self.scope.config.initialize.pipelines)
 
-    def shown(self, pipeline: str, losses_only: bool = False) -> tuple[list[str], float]:
+    def shown(self, pipeline: str, losses_only: bool = False) -> Names:
         """The display names of a pipeline, and how many cannot be read."""
-        scope, path = self.scope, (*PIPELINES, pipeline)
+        view = self.scope.pipeline(pipeline)
         names = [
-            shown_as(scope, kind, score, (*path, kind.group, index))
-            for kind, index, score in scores(scope.spec.initialize.pipelines[pipeline])
-            if kind is LOSS or not losses_only
+            shown_as(self.scope, score)
+            for score in scores(view)
+            if score.group == "losses" or not losses_only
         ]
-        is_lost = any(scope.is_broken(path, key) for key in ("losses", "metrics"))
-        known = [name for name in names if name is not None]
-        return known, math.inf if is_lost else names.count(None)
+        known = [name for name in names if not isinstance(name, Unknown)]
+        unreadable = view.losses.unreadable + (0 if losses_only else view.metrics.unreadable)
+        return Names(known, unreadable + len(names) - len(known))
 
     def monitors(self) -> Iterator[Use]:
         """The display names that stop conditions of ours listen to."""
-        path: Path = (*self.path, "stop_condition")
-        for described in objects_in(self.stage.stop_condition, path, "stop_condition"):
+        path = self.stage.at("stop_condition")
+        for described in objects_in(self.stage.block.stop_condition, path, "stop_condition"):
             if our_class(described.name, "stop_condition") not in _LISTENERS:
                 continue
             args, kwargs = described.spec.args, described.spec.kwargs
@@ -253,6 +221,5 @@ class _Listeners:
 
     def scheduled(self, pipeline: str, interval: str) -> list[Use]:
         """What the schedulers of a pipeline's optimizers listen to."""
-        spec = self.scope.spec.initialize.pipelines[pipeline]
-        found = self.scope.listeners(spec, (*PIPELINES, pipeline))
+        found = self.scope.listeners(self.scope.pipeline(pipeline))
         return [use for when, use in found if when == interval]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import partial
 
-from torchassistant.config.checks.name_mistakes import Known, Use
+from torchassistant.config.checks.resolver import Names, Use
 from torchassistant.config.checks.scope import DEFINITIONS, Scope
+from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.dependencies import references, references_of_pipeline
 from torchassistant.config.references import DATASET_OR_SLICE, SLICES, Key, Slice, as_slice
 from torchassistant.config.spec import DEFINITIONS as GROUPS
@@ -28,19 +28,19 @@ _SHARED = ("batch_graphs", "loader_factories", "collators")
 
 
 def check_names(scope: Scope, used: Collection[str] | None) -> None:
-    """Tell of every name, in definitions and in pipelines, that no definition has."""
+    """Report every name, in definitions and in pipelines, that no definition has."""
     uses: dict[str, list[Use]] = {}
     for group, use in _uses(scope, used):
         if scope.diagnostics.is_written(use.path):
             uses.setdefault(group, []).append(use)
     for group, found in uses.items():
         found = _grouped(scope, found)
-        known = _known(scope, group)
+        known = _names(scope, group)
         if group == DATASET_OR_SLICE:
             found = _without_slices(scope, found)
-            known = _without_lost_splits(scope, known, found)
+            known = _without_unreadable_splits(scope, known, found)
         sentence = partial(_sentence, scope, group)
-        scope.naming.settle(known, found, sentence, are_shared=group in _SHARED)
+        scope.resolver.resolve(known, found, sentence, are_shared=group in _SHARED)
 
 
 def _uses(scope: Scope, used: Collection[str] | None) -> Iterator[tuple[str, Use]]:
@@ -48,14 +48,14 @@ def _uses(scope: Scope, used: Collection[str] | None) -> Iterator[tuple[str, Use
         for reference in references(definition):
             path = (*DEFINITIONS, index, *reference.path)
             yield reference.group, Use(reference.name, path)
-    for path, _, pipeline in scope.pipelines(used):
-        for reference in references_of_pipeline(pipeline, scope.scored):
-            yield reference.group, Use(reference.name, (*path, *reference.path))
+    for _, pipeline in scope.pipelines(used):
+        for reference in references_of_pipeline(pipeline.block, scope.scored):
+            yield reference.group, Use(reference.name, pipeline.at(*reference.path))
 
 
 def _sentence(scope: Scope, group: str, name: str, hint: str) -> str:
     what = _WHAT.get(group, group.removesuffix("s").replace("_", " "))
-    others = [f'"{other}"' for other in GROUPS if Key(other, name) in scope.defined]
+    others = [f'"{other}"' for other in GROUPS if Key(other, name) in scope.definitions]
     if others:
         hint = f"; it is defined in the group {' and in '.join(others)}"
     return f'no {what} is named "{name}"{hint}'
@@ -63,7 +63,7 @@ def _sentence(scope: Scope, group: str, name: str, hint: str) -> str:
 
 def _grouped(scope: Scope, uses: list[Use]) -> list[Use]:
     """Without the uses of definitions that are there, and of which the group cannot be read."""
-    names = set(scope.diagnostics.ungrouped.values())
+    names = scope.groupless
     if not names:
         return uses
     split_of = {use.name: piece.split for use in uses if (piece := as_slice(use.name))}
@@ -73,20 +73,19 @@ def _grouped(scope: Scope, uses: list[Use]) -> list[Use]:
 # Slices
 
 
-def _known(scope: Scope, group: str) -> Known:
+def _names(scope: Scope, group: str) -> Names:
     if group != DATASET_OR_SLICE:
-        return scope.known(group)
-    datasets, splits = scope.known("datasets"), scope.known("splits")
-    names = {**dict.fromkeys(datasets.names), **dict.fromkeys(_slices(scope))}
-    both = 0 if math.isinf(scope.lost_anywhere) else scope.lost_anywhere
-    nameless = {**dict.fromkeys(datasets.doubtful), **dict.fromkeys(splits.doubtful)}
-    return Known(names, datasets.lost + splits.lost - both, nameless)
+        return scope.names(group)
+    datasets, splits = scope.names("datasets"), scope.names("splits")
+    # What may be of any group is one thing, and not a dataset and a split.
+    both = datasets | splits._replace(unreadable=0)
+    return both._replace(names={**dict.fromkeys(datasets.names), **dict.fromkeys(_slices(scope))})
 
 
 def _slices(scope: Scope) -> Iterator[str]:
     """The names of the slices of all splits."""
-    for name, split in scope.group("splits").items():
-        for index in range(len(split.ratio)):
+    for name, split in scope.groups["splits"].items():
+        for index in range(len(split.block.spec.ratio)):
             yield _slice_name(name, index)
 
 
@@ -100,8 +99,8 @@ def _without_slices(scope: Scope, uses: list[Use]) -> list[Use]:
     left = []
     for use in uses:
         piece = as_slice(use.name)
-        is_known = piece is not None and piece.split in scope.group("splits")
-        if piece is None or not is_known or use.name in scope.group("datasets"):
+        is_known = piece is not None and piece.split in scope.groups["splits"]
+        if piece is None or not is_known or use.name in scope.groups["datasets"]:
             left.append(use)
         else:
             _slice_of(scope, use, piece)
@@ -109,25 +108,25 @@ def _without_slices(scope: Scope, uses: list[Use]) -> list[Use]:
 
 
 def _slice_of(scope: Scope, use: Use, piece: Slice) -> None:
-    count = len(scope.group("splits")[piece.split].ratio)
-    ratio = (*scope.at("splits", piece.split), "spec", "ratio")
-    if piece.position < count or scope.is_broken(ratio):
+    ratio = scope.groups["splits"][piece.split].spec.ratio
+    if isinstance(ratio, Unknown) or piece.position < len(ratio.written):
         return
+    count = len(ratio.written)
     there = [_slice_name(piece.split, index) for index in range(min(count, 12))]
     more = ", …" if count > len(there) else ""
     message = f'the split "{piece.split}" has {count} slices: {listing(there)}{more}'
     scope.diagnostics.broke(f"{message}; found {use.name!r}", use.path)
 
 
-def _without_lost_splits(scope: Scope, known: Known, uses: list[Use]) -> Known:
+def _without_unreadable_splits(scope: Scope, known: Names, uses: list[Use]) -> Names:
     """Nothing is said of slices of splits whose own name cannot be read."""
-    splits = scope.known("splits")
-    lost = min(splits.lost + len(splits.doubtful), len(uses))
+    splits = scope.names("splits")
+    missing = min(splits.unreadable + len(splits.unsure), len(uses))
     split_of = {use.path: piece.split for use in uses if (piece := as_slice(use.name))}
     for use in uses:
         if use.name in known.names:
             split_of.pop(use.path, None)
-    heads = [head for head, _ in Counter(split_of.values()).most_common(int(lost))]
-    scope.diagnostics.broken.update(path for path, split in split_of.items() if split in heads)
-    left = dict.fromkeys(name for name in known.doubtful if name not in splits.doubtful)
-    return known._replace(doubtful=left)
+    heads = [head for head, _ in Counter(split_of.values()).most_common(int(missing))]
+    scope.resolver.excuse(path for path, split in split_of.items() if split in heads)
+    left = dict.fromkeys(name for name in known.unsure if name not in splits.unsure)
+    return known._replace(unsure=left)

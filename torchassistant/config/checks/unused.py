@@ -3,92 +3,79 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from torchassistant.config.checks.scope import PIPELINES, Scope
-from torchassistant.config.groups.batch_processors import NodeSpec
-from torchassistant.config.tree import Path
+from torchassistant.config.checks.scope import Scope, may_train
+from torchassistant.config.checks.unknown import Unknown
+from torchassistant.config.checks.view import View
 
 
-def check_unused(scope: Scope, trained: Sequence[str | None]) -> None:
-    """Tell of what no training pipeline uses.
+def check_unused(scope: Scope, stages: Sequence[Any]) -> None:
+    """Report what no training pipeline uses.
 
     Args:
         scope: The spec, checked otherwise.
-        trained: The training pipelines of all stages; None for those that cannot be made out.
+        stages: The training pipelines of each.
     """
-    nodes = _trained_nodes(scope, trained)
-    if nodes is None:
+    trained = list(dict.fromkeys(name for names in stages for name in names.names))
+    is_known = all(names.complete for names in stages)
+    nodes = _trained_nodes(scope, trained) if is_known else _all_nodes(scope)
+    if not nodes or any(isinstance(node, Unknown) for node in nodes):
         return
-    of_losses = {name for p in trained for name in scope.loss_optimizers(p or "")}
-    optimizers = [
-        name
-        for name in _unused(scope, nodes)
-        if scope.is_sure("optimizers", name)
-        and name not in of_losses
-        and not scope.is_for_no_loss(name)
+    used = [optimizer for name in trained for optimizer in scope.loss_optimizers(name)]
+    unused = [
+        optimizer
+        for optimizer in _unused(scope, nodes)
+        if optimizer not in used and not scope.is_for_no_loss(optimizer)
     ]
-    for name in optimizers:
-        path = (*scope.at("optimizers", name), "name")
-        scope.note(f'no training pipeline uses the optimizer "{name}"', path)
-    models = {node.model_name for _, node in nodes}
-    if not models <= scope.group("models").keys():
+    for optimizer in unused:
+        if not isinstance(optimizer.group, Unknown):
+            message = f'no training pipeline uses the optimizer "{optimizer.name}"'
+            scope.note(message, optimizer.at("name"))
+    models = {node.block.model_name for node in nodes}
+    if not models <= scope.groups["models"].keys():
         return
-    told = {scope.group("optimizers")[name].model for name in optimizers}
-    for name in scope.group("models"):
-        if name not in models | told and scope.is_sure("models", name):
+    models |= {optimizer.spec.block.model for optimizer in unused}
+    for name, model in scope.groups["models"].items():
+        if name not in models and not isinstance(model.group, Unknown):
             # Whether it has anything to train is known when it is built.
-            scope.diagnostics.untrained.append((name, (*scope.at("models", name), "name")))
+            scope.diagnostics.untrained.append((name, model.at("name")))
 
 
-def _trained_nodes(
-    scope: Scope, trained: Sequence[str | None]
-) -> list[tuple[Path, NodeSpec]] | None:
-    """The nodes with an optimizer of all stages; None where that cannot be said, or is told."""
-    found: dict[Path, NodeSpec] = {}
-    if None in trained:
-        return _all_nodes(scope)
-    for name in dict.fromkeys(trained):
-        pipeline = scope.spec.initialize.pipelines.get(name or "")
-        if name is None or pipeline is None:
-            return None
-        nodes = scope.nodes(pipeline, (*PIPELINES, name))
-        training = [(p, node) for p, node in nodes if node is not None and scope.may_train(p, node)]
-        if not training or len([node for _, node in nodes if node is None]):
-            return None
-        found.update(training)
-    return list(found.items()) or None
+def _trained_nodes(scope: Scope, trained: Sequence[str]) -> list[Any]:
+    """The nodes with an optimizer of all stages; unknown ones where that cannot be said."""
+    found: dict[Any, Any] = {}
+    for name in trained:
+        nodes = [node for node in scope.nodes(scope.pipeline(name)) if may_train(node)]
+        found |= {node.path: node for node in nodes or [Unknown()]}
+    return list(found.values())
 
 
-def _all_nodes(scope: Scope) -> list[tuple[Path, NodeSpec]] | None:
-    """The nodes with an optimizer of all processors; None where some cannot be read."""
-    found = []
-    for name, spec in scope.group("batch_processors").items():
-        path: Path = (*scope.at("batch_processors", name), "spec", "neural_graph")
-        nodes = spec.neural_graph or []
-        if scope.may_lack("batch_processors") or scope.lost(nodes, path):
-            return None
-        found += [(at, node) for at, node in scope.sound(nodes, path) if scope.may_train(at, node)]
-    return found or None
+def _all_nodes(scope: Scope) -> list[Any]:
+    """The nodes with an optimizer of all processors."""
+    found: list[Any] = [] if scope.are_complete("batch_processors") else [Unknown()]
+    for processor in scope.groups["batch_processors"].values():
+        graph = processor.spec.neural_graph
+        found += [graph] if isinstance(graph, Unknown) else graph.all() if graph else ()
+    return [node for node in found if may_train(node)]
 
 
-def _unused(scope: Scope, nodes: Sequence[tuple[Path, NodeSpec]]) -> list[str]:
+def _unused(scope: Scope, nodes: Sequence[View]) -> list[View]:
     """The optimizers of no node, but for those that a node may mean whose optimizer is wrong."""
-    optimizers = scope.group("optimizers")
-    used: set[str | None] = set()
-    unsure: list[NodeSpec] = []
-    for path, node in nodes:
-        name = scope.read(node.optimizer_name or "", (*path, "optimizer_name"))
-        used.add(name)
-        if name not in optimizers or _is_mistaken(scope, optimizers[name].model, node.model_name):
-            unsure.append(node)
-    left = [name for name in optimizers if name not in used]
-    for node in unsure:
-        fitting = [name for name in left if optimizers[name].model == node.model_name]
+    optimizers = scope.groups["optimizers"]
+    used = {node.optimizer_name for node in nodes}
+    left = [optimizer for name, optimizer in optimizers.items() if name not in used]
+    for node in nodes:
+        own = optimizers[node.optimizer_name]
+        if isinstance(own, View) and not _is_mistaken(scope, own, node):
+            continue
+        fitting = [one for one in left if one.spec.block.model == node.block.model_name]
         if left:
             left.remove(fitting[0] if fitting else left[-1])
     return left
 
 
-def _is_mistaken(scope: Scope, optimized: str, run: str) -> bool:
+def _is_mistaken(scope: Scope, optimizer: View, node: View) -> bool:
     """Whether a node runs another model than its optimizer is for."""
-    return optimized != run and {optimized, run} <= scope.group("models").keys()
+    optimized, run = optimizer.spec.block.model, node.block.model_name
+    return optimized != run and {optimized, run} <= scope.groups["models"].keys()

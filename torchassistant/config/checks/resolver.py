@@ -1,4 +1,4 @@
-"""Names that nothing has: which of them are mistakes, and what they may mean."""
+"""What names mean: which of them nothing has, and what those are taken for."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from itertools import islice
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.tree import Path
 from torchassistant.errors import is_slip, listing, nearest
@@ -17,20 +18,40 @@ MOST_GUESSES = 100
 """Comparing names is dear; where so many are wrong, nobody is helped by one guess more."""
 
 
-class Known(NamedTuple):
+class Names(NamedTuple):
     """The names that may be used somewhere.
 
     Args:
         names: Those that are there, in the order of the config.
-        lost: How many more there may be that cannot be read.
-        doubtful: Those of ``names`` that may stand for others.
+        unreadable: How many more there may be that cannot be read.
+        unsure: Those of ``names`` that may stand for others.
         aliases: Other names that are meant by some of ``names``, and right in themselves.
     """
 
     names: Collection[str]
-    lost: float = 0
-    doubtful: Collection[str] = ()
+    unreadable: float = 0
+    unsure: Collection[str] = ()
     aliases: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are no others."""
+        return not self.unreadable
+
+    @property
+    def only(self) -> Any:
+        """The only name that there may be; unknown where there are others."""
+        is_one = len(self.names) == 1 and self.complete
+        return next(iter(self.names)) if is_one else Unknown()
+
+    def __or__(self, other: Names) -> Names:
+        """These names, and others."""
+        return Names(
+            {**dict.fromkeys(self.names), **dict.fromkeys(other.names)},
+            self.unreadable + other.unreadable,
+            {**dict.fromkeys(self.unsure), **dict.fromkeys(other.unsure)},
+            {**self.aliases, **other.aliases},
+        )
 
 
 class Use(NamedTuple):
@@ -49,7 +70,7 @@ class Use(NamedTuple):
 _KEY = "\0"
 
 
-class Naming:
+class Resolver:
     """Judges names, and remembers what the wrong ones are taken for.
 
     Args:
@@ -59,61 +80,70 @@ class Naming:
 
     def __init__(self, diagnostics: Diagnostics) -> None:
         self.diagnostics = diagnostics
-        self.meaning: dict[Path, str] = {}
         self.is_damaged = bool(diagnostics.broken)
+        self._meaning: dict[Path, str] = {}
         self._guesses = 0
 
-    def read(self, name: str, path: Path, at_key: bool = False) -> str | None:
-        """What the name at a place means; None where that cannot be said."""
-        spot = Use(name, path, at_key).spot
-        meant = self.meaning.get(spot)
-        return meant if meant is not None or self._is_broken(spot) else name
+    def read(self, use: Use) -> Any:
+        """What stands at a place: of a name, what it means. Unknown where that cannot be said."""
+        if use.spot in self._meaning:
+            return self._meaning[use.spot]
+        return Unknown() if self._is_broken(use) else use.name
+
+    def written(self, use: Use) -> Any:
+        """What is written at a place; unknown where it is reported, whatever it is taken for."""
+        return Unknown() if self._is_broken(use) else use.name
 
     def nearest(self, name: str, known: Iterable[str]) -> str | None:
         """The known name that was probably meant."""
         self._guesses += 1
         return nearest(name, islice(known, 1000)) if self._guesses <= MOST_GUESSES else None
 
-    def _is_broken(self, spot: Path) -> bool:
-        under_key = spot[-1] == _KEY
-        return spot in self.diagnostics.broken or self.diagnostics.is_broken(
-            spot[:-2] if under_key else spot
-        )
+    def _is_broken(self, use: Use) -> bool:
+        # A key may be wrong though what stands under it is not.
+        above = use.path[:-1] if use.at_key else use.path
+        return use.spot in self.diagnostics.broken or self.diagnostics.is_broken(above)
+
+    def excuse(self, paths: Iterable[Path]) -> None:
+        """Say nothing of names that may belong to what cannot be read."""
+        self.diagnostics.broken.update(paths)
 
     def take_for(self, use: Use, meant: str) -> None:
-        """Take a name that is told already for another."""
-        self.meaning[use.spot] = meant
+        """Take a name that is reported already for another."""
+        self._meaning[use.spot] = meant
 
-    def settle(
+    def resolve(
         self,
-        known: Known,
+        known: Names | Unknown,
         uses: Iterable[Use],
         sentence: Callable[[str, str], str],
         only_one: bool = True,
         are_shared: bool = False,
     ) -> None:
-        """Tell of names that nothing has, and take each for what it most likely means.
+        """Report names that nothing has, and take each for what it most likely means.
 
-        A name that something may have after all, whose own name cannot be read, is not told.
+        A name that something may have after all, whose own name cannot be read, is not reported.
 
         Args:
-            known: What may be named.
+            known: What may be named; where nobody knows that, nothing is reported.
             uses: Where it is named.
             sentence: What is to be said of a name; gets a hint that may follow.
             only_one: Whether a name that is like no other is taken for the only unused one.
             are_shared: Whether one thing is named in several places as a rule, so that a slip may
                 mean what is used elsewhere too.
         """
+        if isinstance(known, Unknown):
+            return
         places: dict[str, list[Use]] = {}
         for use in uses:
-            if not self._is_broken(use.spot):
+            if not self._is_broken(use):
                 places.setdefault(use.name, []).append(use)
         strange = {name: found for name, found in places.items() if name not in known.names}
         for name in strange.keys() & known.aliases.keys():
             self._mark(strange.pop(name), known.aliases[name], "")
         if not strange:
             return
-        sure = [name for name in known.names if name not in known.doubtful]
+        sure = [name for name in known.names if name not in known.unsure]
         near_to = {name: self.nearest(name, sure) for name in strange}
         is_careful = self.is_careful(known)
         slips = {n: m for n, m in near_to.items() if not is_careful or (m and is_slip(n, m))}
@@ -126,29 +156,29 @@ class Naming:
         )
         excused = self._excused(left, known)
         free = [name for name in sure if name not in places and name not in taken.values()]
-        may_be_another = known.lost or known.doubtful
+        may_be_another = known.unreadable or known.unsure
         if only_one and len(left) == len(free) == 1 and not may_be_another:
             taken[left[0]] = free[0]
         for name, found in strange.items():
-            told = "" if name in excused else sentence(name, hint(near_to[name], sure))
-            self._mark(found, taken.get(name) or excused.get(name), told)
+            message = "" if name in excused else sentence(name, hint(near_to[name], sure))
+            self._mark(found, taken.get(name) or excused.get(name), message)
 
-    def is_careful(self, known: Known) -> bool:
+    def is_careful(self, known: Names) -> bool:
         """Whether a name that nothing uses may be used where nobody can read it."""
-        return self.is_damaged or known.lost > 0 or bool(known.doubtful)
+        return self.is_damaged or known.unreadable > 0 or bool(known.unsure)
 
-    def _excused(self, names: Sequence[str], known: Known) -> dict[str, str | None]:
+    def _excused(self, names: Sequence[str], known: Names) -> dict[str, str | None]:
         """The names that may belong to what cannot be read, and what that may be.
 
         Args:
             names: Those that are most likely such names come first.
             known: What can be read.
         """
-        lost = known.lost + len(known.doubtful)
-        if not lost or math.isinf(lost):
-            return dict.fromkeys(names) if lost else {}
-        names = names[: int(min(lost, len(names)))]
-        free = list(known.doubtful)
+        missing = known.unreadable + len(known.unsure)
+        if not missing or math.isinf(missing):
+            return dict.fromkeys(names) if missing else {}
+        names = names[: int(min(missing, len(names)))]
+        free = list(known.unsure)
         return {
             name: (self.nearest(name, free) or (free[0] if len(free) == 1 else None))
             for name in names
@@ -161,7 +191,7 @@ class Naming:
             if message or meant is None:
                 self.diagnostics.broken.add(use.spot)
             if meant is not None:
-                self.meaning[use.spot] = meant
+                self._meaning[use.spot] = meant
 
 
 def hint(meant: str | None, known: Collection[str]) -> str:

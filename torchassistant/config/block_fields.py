@@ -1,0 +1,123 @@
+"""What the language has where: fields of blocks, the type at a path, the least that fits it."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from torchassistant.config.blocks import Block
+from torchassistant.config.spec import DEFINITIONS, DefinitionBlock
+from torchassistant.config.tree import UNREADABLE, Path, Row, Table, as_tree
+
+PLACEHOLDER = "\ufffc"
+"""Stands for a name that cannot be read."""
+
+_SOURCES = ("class", "factory_fn", "link", "merge", "neural_graph")
+"""Keys of which one says what an object is made by."""
+
+
+@cache
+def fields_of(annotation: Any) -> dict[str, FieldInfo]:
+    """The fields of a block, by the key of the config; none for anything else."""
+    if not (isinstance(annotation, type) and issubclass(annotation, Block)):
+        return {}
+    return {field.alias or name: field for name, field in annotation.model_fields.items()}
+
+
+def fields_of_spec(definition: type[DefinitionBlock]) -> dict[str, FieldInfo]:
+    annotation: Any = definition.model_fields["spec"].annotation
+    return fields_of(annotation)
+
+
+def lacking(fields: dict[str, FieldInfo], table: Mapping[Any, Any]) -> list[str]:
+    """The keys that a block lacks; "class" for an object that is made by nothing."""
+    gaps = [key for key, field in fields.items() if field.is_required() and key not in table]
+    is_made = "class" not in fields or any(key in table for key in _SOURCES)
+    return gaps if is_made else [*gaps, "class"]
+
+
+def only_gap(fields: dict[str, FieldInfo], table: dict[str, Any], value: Any) -> str | None:
+    """The only key that a block lacks, if a value fits there."""
+    gaps = lacking(fields, table)
+    is_only = len(gaps) == 1 and fits(fields[gaps[0]].annotation, value)
+    return gaps[0] if is_only else None
+
+
+def fits(annotation: Any, value: Any) -> bool:
+    """Whether a value is of the kind that may stand somewhere."""
+    return value is UNREADABLE or isinstance(value, type(placeholder(annotation)))
+
+
+def annotation_at(block: type[Block], tree: Any, path: Path) -> Any:
+    """The type that the language has at ``path``; None where it has none."""
+    annotation: Any = plain(block, tree)
+    for step in path:
+        fields = fields_of(annotation)
+        if step in fields:
+            annotation = fields[str(step)].annotation
+        elif get_origin(annotation) is list:
+            (annotation,) = get_args(annotation)
+        elif get_origin(annotation) is dict:
+            annotation = get_args(annotation)[1]
+        else:
+            return None
+        inside = isinstance(tree, dict) or (isinstance(tree, list) and isinstance(step, int))
+        try:
+            tree = tree[step] if inside else None
+        except (KeyError, IndexError):
+            tree = None
+        annotation = plain(annotation, tree)
+    return annotation
+
+
+def plain(annotation: Any, value: Any) -> Any:
+    """A type without its notes; of several, the one that a value is meant to be."""
+    choices = _choices(annotation)
+    if len(choices) == 1:
+        return choices[0]
+    if DEFINITIONS["models"] in choices:
+        group = value.get("group") if isinstance(value, dict) else None
+        return DEFINITIONS.get(group, DefinitionBlock) if isinstance(group, str) else None
+    for choice in choices:
+        if isinstance(value, dict) and (fields_of(choice) or get_origin(choice) is dict):
+            return choice
+        if isinstance(value, list) and get_origin(choice) is list:
+            return choice
+    return choices[0]
+
+
+@cache
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    """The types that a type may be, without notes and without null."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return (annotation,)
+    inner = [plain for choice in get_args(annotation) for plain in _choices(choice)]
+    return tuple(choice for choice in inner if choice is not type(None))
+
+
+def placeholder(annotation: Any) -> Any:
+    """The least that fits a type."""
+    annotation = plain(annotation, None)
+    if annotation in (None, DefinitionBlock):
+        return as_tree({"group": "collators", "name": PLACEHOLDER, "spec": {"class": PLACEHOLDER}})
+    if annotation is str:
+        return PLACEHOLDER
+    if get_origin(annotation) is list:
+        return Row([placeholder(get_args(annotation)[0])])
+    if get_origin(annotation) is dict:
+        return Table({PLACEHOLDER: placeholder(get_args(annotation)[1])})
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)[0]
+    if annotation in (int, float):
+        return annotation(1)
+    fields = fields_of(annotation)
+    table = Table({k: placeholder(f.annotation) for k, f in fields.items() if f.is_required()})
+    if "class" in fields and not table.get("neural_graph"):
+        table["class"] = PLACEHOLDER
+    return table
