@@ -44,7 +44,7 @@ _FETCHING = (
 )
 _MISSING = re.compile("not found|no such file|not exist|not present|corrupted", re.IGNORECASE)
 _ASIDE = ".torchassistant-fetching-"
-_SCRIPT = Path(__file__).with_name("fetch_process.py")
+_SCRIPT = Path(__file__).with_name("download_process.py")
 
 
 class Missing(Exception):
