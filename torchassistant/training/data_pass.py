@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
 from torchassistant.data import MultiLoader
@@ -84,7 +85,7 @@ class DataPass:
             if not self.data.has_changed:
                 return compute(window, numbers, *args)
             self.data.has_changed = False
-            result, stretched = _watching_shapes(lambda: compute(window, numbers, *args))
+            result, stretched = _watching_shapes(partial(compute, window, numbers, *args))
         except (UserError, UserCodeError) as error:
             raise self.data.explained(error, numbers, window[-1]) from error.__cause__
         if stretched is not None:
