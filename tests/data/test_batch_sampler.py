@@ -329,8 +329,9 @@ def test_a_sampler_of_the_user_goes_on_in_a_new_object(kind: str) -> None:
         found = loader.batches()
         met: list[list[int]] = []
         while True:
-            state = stored(made.sampler_state.state())
-            cuts.append((epoch, len(met), state, stored(loader.began_with)))
+            cuts.append(
+                (epoch, len(met), stored(made.sampler_state.state()), stored(loader.began_with))
+            )
             batch = next(found, None)
             if batch is None:
                 break

@@ -114,7 +114,7 @@ def spec_of(
     used: Callable[[Spec], Collection[str]] | None = None,
     scored: bool = True,
 ) -> Spec | None:
-    """The completed spec of a training config, mended where it is wrong.
+    """The completed spec of a training config, repaired where it is wrong.
 
     Args:
         diagnostics: As :func:`read` gives them; gets every problem that the config alone can show.

@@ -120,7 +120,7 @@ class _Speller:
         return joined
 
     def section(self, tree: Table, key: str, path: Path) -> str | None:
-        """The section that a key is; told where it is none."""
+        """The section that a key is; reported where it is none."""
         if key in DEFINITION_SECTIONS:
             return key
         absent = [section for section in DEFINITION_SECTIONS if section not in tree]

@@ -147,7 +147,7 @@ def _same(old: Any, new: Any, keys: tuple[str, ...]) -> bool:
 
 
 def _are_of_other_groups(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether two definitions are of two groups; a group that is none, which is told, is any."""
+    """Whether two definitions are of two groups; one that is none (reported) is any."""
     if "group" not in new or "group" not in old or old["group"] == new["group"]:
         return False
     group = new["group"]

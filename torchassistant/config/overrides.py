@@ -49,7 +49,7 @@ def apply(tree: Any, settings: Sequence[str], note: Note, top: Collection[str]) 
 
 
 class _Refused(Exception):
-    """A setting cannot be applied. The message is empty where the cause is told elsewhere."""
+    """A setting cannot be applied. The message is empty where the cause is reported elsewhere."""
 
 
 class _Definition(NamedTuple):

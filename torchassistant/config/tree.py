@@ -11,7 +11,7 @@ Path = tuple[str | int, ...]
 
 
 class _Unreadable:
-    """Stands in a tree for a value that the reader could not make out, and has told of."""
+    """Stands in a tree for a value that the reader could not make out, and has reported."""
 
     def __repr__(self) -> str:
         return "UNREADABLE"
@@ -48,7 +48,7 @@ def walk(
 
 
 def set_aside(tree: Any, path: Path) -> None:
-    """Put ``UNREADABLE`` for the value at a path, as something is wrong with it that is told."""
+    """Put ``UNREADABLE`` for the value at a path, as what is wrong with it is reported."""
     value_at(tree, path[:-1])[path[-1]] = UNREADABLE
 
 

@@ -32,7 +32,7 @@ def substitute(tree: Any, environment: Mapping[str, str], note: Note) -> set[Pat
     a variable is written as text. ``$${`` is a plain ``${``. The key "variables" is taken away.
 
     What stands for a variable has the position of the string that used it; what lies deeper in an
-    object or a list keeps the position that it has in "variables", where it is to be mended.
+    object or a list keeps the position that it has in "variables", where it is to be corrected.
 
     Args:
         tree: As the reader gives it.
@@ -59,7 +59,7 @@ class _Variable(NamedTuple):
 
 
 class _Bad(Exception):
-    """A reference that has no value. The message is empty where the cause is told elsewhere."""
+    """A reference that has no value. The message is empty where the cause is reported elsewhere."""
 
 
 class _Substitution:
@@ -181,14 +181,14 @@ class _Substitution:
         if inside in self.good:
             return self.good[inside]
         if inside in self.known:
-            raise _Bad  # told in "variables", or by the reader
+            raise _Bad  # reported in "variables", or by the reader
         if not _is_name(inside):
             raise _Bad(
                 f'"${{{_short(inside)}}}" names no variable; write "${{name}}" or '
                 '"${env:NAME}", and "$${" for a plain "${"'
             )
         if not isinstance(self.section, dict):
-            raise _Bad  # told in "variables", or by the reader
+            raise _Bad  # reported in "variables", or by the reader
         self.guesses += 1
         hint = near(inside, self.names) if self.guesses <= _MOST_GUESSES else ""
         raise _Bad(f'no variable is named "{_short(inside)}"{hint}')
@@ -205,7 +205,7 @@ class _Substitution:
         """Count what is put in, so that a few lines cannot grow to fill the memory.
 
         Raises:
-            _Bad: It is too much; told once, and from there on nothing is put in.
+            _Bad: It is too much; reported once, and from there on nothing is put in.
         """
         before = self.spent
         self.spent += size

@@ -59,11 +59,11 @@ def check_columns(scope: Scope, used: Collection[str] | None) -> None:
                 want.found |= need.frame.names
             else:
                 want.fine = True
-    _tell(scope, [want for want in wants.values() if want.lacking])
+    _report(scope, [want for want in wants.values() if want.lacking])
 
 
-def _tell(scope: Scope, wants: list[Want]) -> None:
-    """Tell of each missing column where the misspelt name most likely stands.
+def _report(scope: Scope, wants: list[Want]) -> None:
+    """Report each missing column where the misspelt name most likely stands.
 
     That is where the column is asked for; but in the names of the loader's columns, where several
     things ask for it there, or one that gets it in another pipeline.

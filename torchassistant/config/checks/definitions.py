@@ -47,7 +47,7 @@ def _own_name(scope: Scope, definition: View, seen: dict[tuple[str, str], str]) 
 
 
 def _cycles(scope: Scope) -> None:
-    """Definitions that need one another; told where one needs what only stands further down."""
+    """Definitions that need one another; reported where one needs what only stands further down."""
     graph: dict[Key, dict[Key, Path]] = {}
     for key, definition in scope.definitions.items():
         graph[key] = {}

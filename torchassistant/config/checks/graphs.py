@@ -73,9 +73,11 @@ def check_graph(scope: Scope, name: str, spec: View) -> None:
 def _cycles(scope: Scope, spec: View) -> set[Path]:
     """Report nodes that feed one another; gives the edges that seem to be wrong."""
     cut: set[Path] = set()
-    written, edges = spec.block.nodes, spec.block.ingoing_edges
-    meant = {scope.resolver.read(use): use.name for use in _uses(spec, "nodes")}
-    order = {n: written.index(n) for n in written} | {m: written.index(n) for m, n in meant.items()}
+    edges = spec.block.ingoing_edges
+    order: dict[Any, int] = {}
+    for index, use in enumerate(_uses(spec, "nodes")):
+        meant = scope.resolver.read(use)
+        order[use.name if isinstance(meant, Unknown) else meant] = index
     inner = {d: [s for s in edges[d] if s in order] for d in edges if d in order}
     for cycle in cycles(inner):
         one, other = odd_one(cycle, order)

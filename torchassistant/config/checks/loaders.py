@@ -1,6 +1,6 @@
 """Arguments of loaders, as far as they are plain data.
 
-torch tells of one of them, and only when the loader is built. Which there are is for torch to say.
+torch reports only one of them, when the loader is built. Which there are is for torch to say.
 """
 
 from __future__ import annotations

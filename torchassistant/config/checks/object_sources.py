@@ -88,7 +88,7 @@ def _no_arguments(view: View, diagnostics: Diagnostics) -> None:
 
 
 _MOST = 5
-"""So many elements of one tensor are told of."""
+"""So many elements of one tensor are reported."""
 
 
 def _nearly_a_form(value: Any, path: Path, diagnostics: Diagnostics) -> None:

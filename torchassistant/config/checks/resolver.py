@@ -100,9 +100,10 @@ class Resolver:
         return nearest(name, islice(known, 1000)) if self._guesses <= MOST_GUESSES else None
 
     def _is_broken(self, use: Use) -> bool:
+        if not use.at_key:
+            return self.diagnostics.is_broken(use.path)
         # A key may be wrong though what stands under it is not.
-        above = use.path[:-1] if use.at_key else use.path
-        return use.spot in self.diagnostics.broken or self.diagnostics.is_broken(above)
+        return use.spot in self.diagnostics.broken or self.diagnostics.is_broken(use.path[:-1])
 
     def excuse(self, paths: Iterable[Path]) -> None:
         """Say nothing of names that may belong to what cannot be read."""

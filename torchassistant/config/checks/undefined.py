@@ -95,7 +95,7 @@ def _slice_name(split: str, index: int) -> str:
 
 
 def _without_slices(scope: Scope, uses: list[Use]) -> list[Use]:
-    """Without the slices of splits that are there; it is told where a split has fewer."""
+    """Without the slices of splits that are there; it is reported where a split has fewer."""
     left = []
     for use in uses:
         piece = as_slice(use.name)
