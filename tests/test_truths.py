@@ -31,10 +31,6 @@ PLAIN_ATTRIBUTES = {
 }
 # These are right as they are, for the reason that stands with them.
 ALLOWED = {
-    ("assembly/download_process.py", "(chunk := file.read(_CHUNK))"): "bytes",
-    ("assembly/downloads.py", "(chunk := file.read(1 << 20))"): "bytes",
-    ("assembly/downloads.py", "answer"): "bytes",
-    ("assembly/pretrained.py", "(chunk := file.read(_CHUNK))"): "bytes",
     ("assembly/signatures.py", "args"): "a list of the config",
     ("data/cache/table.py", "layout[1]"): "a number",
     ("data/loaders.py", "kwargs.get('num_workers')"): "a number or a text: others are refused",
