@@ -214,7 +214,7 @@ class _Wires:
     @cached_property
     def meant(self) -> dict[Any, list[Any]]:
         """The edges as they are meant."""
-        read = self.resolver.read
+        read = self.resolver.meaning_of
         return {
             read(self.destination(dest)): [
                 read(use) for use in self.sources_of(dest).uses() if use.path not in self.cut
