@@ -71,7 +71,7 @@ def _one_of(
 ) -> None:
     """One of these keys is given, and no other of them."""
     uses = {key: view.use("class_" if key == "class" else key) for key in keys}
-    values = {key: view.resolver.read(use) for key, use in uses.items()}
+    values = {key: view.resolver.meaning(use) for key, use in uses.items()}
     given = [k for k, v in values.items() if v is not None and not isinstance(v, Unknown)]
     listed = ", ".join(f'"{key}"' for key in keys[:-1]) + f' and "{keys[-1]}"'
     if all(value is None for value in values.values()):

@@ -157,7 +157,7 @@ class Scope:
         for optimizer in self.groups["optimizers"].values():
             module = self.module_of(optimizer)
             if module.group == LOSSES:
-                loss = self.resolver.read(Use(module.name, optimizer.spec.at("model")))
+                loss = self.resolver.meaning(Use(module.name, optimizer.spec.at("model")))
                 found.setdefault(loss, []).append(optimizer)
         return found
 

@@ -119,7 +119,7 @@ class Items:
 
 def seen(value: Any, path: Path, resolver: Resolver) -> Any:
     """A value of the config as the checks see it: see :class:`View`."""
-    value = resolver.read(Use(value, path))
+    value = resolver.meaning(Use(value, path))
     if isinstance(value, Block):
         return View(value, path, resolver)
     return Items(value, path, resolver) if isinstance(value, list) else value
