@@ -104,7 +104,7 @@ class Adapters:
                 uses.values(),
                 lambda name, hint: f'"{name}" is no node of this processor{hint}',
             )
-        return {self.scope.resolver.meaning_of(uses[name]): inputs for name, inputs in given.items()}
+        return {self.scope.resolver.meaning(uses[name]): inputs for name, inputs in given.items()}
 
     # What is asked for, and what goes on
 

@@ -76,7 +76,7 @@ def _cycles(scope: Scope, spec: View) -> set[Path]:
     edges = spec.block.ingoing_edges
     order: dict[Any, int] = {}
     for index, use in enumerate(_uses(spec, "nodes")):
-        meant = scope.resolver.meaning_of(use)
+        meant = scope.resolver.meaning(use)
         order[use.name if isinstance(meant, Unknown) else meant] = index
     inner = {d: [s for s in edges[d] if s in order] for d in edges if d in order}
     for cycle in cycles(inner):
@@ -142,7 +142,7 @@ class _Wires:
         unsure: dict[str, None] = {}
         aliases = {}
         for use in _uses(self.spec, key):
-            meant = self.resolver.meaning_of(use)
+            meant = self.resolver.meaning(use)
             there |= {use.name: None} if use.name != PLACEHOLDER else {}
             if use.name in there and isinstance(meant, Unknown):
                 unsure[use.name] = None
@@ -160,7 +160,7 @@ class _Wires:
         fed_by: dict[str, list[Any]] = {name: self.meant.get(name, []) for name in self.nodes.names}
         if len(fed_by) == 1 and not self.are_edges_known:
             fed_by = {node: [*self.ports.names] for node in fed_by}
-        runs = {use.name: self.resolver.meaning_of(use) for use in _uses(self.spec, "nodes")}
+        runs = {use.name: self.resolver.meaning(use) for use in _uses(self.spec, "nodes")}
         return Wiring(self.spec, self.ports, self.nodes, fed_by, runs)
 
     def destinations(self) -> None:
@@ -169,14 +169,14 @@ class _Wires:
         self.resolver.resolve(
             self.nodes, uses, lambda name, hint: f'"{name}" is no node of this graph{hint}'
         )
-        fed = [self.resolver.meaning_of(use) for use in uses]
+        fed = [self.resolver.meaning(use) for use in uses]
         unfed = [name for name in self.nodes.names if name not in fed]
         if len(self.strays(uses)) == len(unfed) == 1:
             self.resolver.take_for(self.strays(uses)[0], unfed[0])
 
     def strays(self, uses: Iterable[Use]) -> list[Use]:
         """The names of which nobody can say what they mean."""
-        return [use for use in uses if isinstance(self.resolver.meaning_of(use), Unknown)]
+        return [use for use in uses if isinstance(self.resolver.meaning(use), Unknown)]
 
     def sources(self) -> None:
         """Report edges from nowhere, and two from one place."""
@@ -214,10 +214,10 @@ class _Wires:
     @cached_property
     def meant(self) -> dict[Any, list[Any]]:
         """The edges as they are meant."""
-        read = self.resolver.meaning_of
+        meaning = self.resolver.meaning
         return {
-            read(self.destination(dest)): [
-                read(use) for use in self.sources_of(dest).uses() if use.path not in self.cut
+            meaning(self.destination(dest)): [
+                meaning(use) for use in self.sources_of(dest).uses() if use.path not in self.cut
             ]
             for dest in self.edges
         }

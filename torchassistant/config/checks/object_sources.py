@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from torchassistant.config.blocks import Block
 from torchassistant.config.checks.resolver import Resolver
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.diagnostics import Diagnostics
+from torchassistant.config.named_objects import NAMED, TENSOR, form_of, is_object
 from torchassistant.config.groups.batch_processors import BatchProcessorSpec
+from torchassistant.config.blocks import Block
 from torchassistant.config.groups.datasets import DatasetSpec
 from torchassistant.config.groups.gradient_clippers import GradientClipperSpec
 from torchassistant.config.groups.splits import SplitSpec
-from torchassistant.config.named_objects import NAMED, TENSOR, form_of, is_object
 from torchassistant.config.tensors import misfits_of_tensor
 from torchassistant.config.tree import Path, items_of, walk
 from torchassistant.errors import near, nearest
@@ -69,7 +69,7 @@ def _one_of(
 ) -> None:
     """One of these keys is given, and no other of them."""
     uses = {key: view.use("class_" if key == "class" else key) for key in keys}
-    values = {key: view.resolver.meaning_of(use) for key, use in uses.items()}
+    values = {key: view.resolver.meaning(use) for key, use in uses.items()}
     given = [k for k, v in values.items() if v is not None and not isinstance(v, Unknown)]
     listed = ", ".join(f'"{key}"' for key in keys[:-1]) + f' and "{keys[-1]}"'
     if all(value is None for value in values.values()):

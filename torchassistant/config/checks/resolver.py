@@ -84,7 +84,7 @@ class Resolver:
         self._meaning: dict[Path, str] = {}
         self._guesses = 0
 
-    def meaning_of(self, use: Use) -> Any:
+    def meaning(self, use: Use) -> Any:
         """What stands at a place: of a name, what it means. Unknown where that cannot be said."""
         if use.spot in self._meaning:
             return self._meaning[use.spot]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from torchassistant.config.blocks import Block
 from torchassistant.config.checks.resolver import Resolver, Use
 from torchassistant.config.checks.unknown import Unknown
+from torchassistant.config.blocks import Block
 from torchassistant.config.tree import Path
 
 
@@ -119,7 +119,7 @@ class Items:
 
 def seen(value: Any, path: Path, resolver: Resolver) -> Any:
     """A value of the config as the checks see it: see :class:`View`."""
-    value = resolver.meaning_of(Use(value, path))
+    value = resolver.meaning(Use(value, path))
     if isinstance(value, Block):
         return View(value, path, resolver)
     return Items(value, path, resolver) if isinstance(value, list) else value
