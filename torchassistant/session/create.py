@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from torchassistant.assembly import Allowlist, FittedArtifacts, fill, missing_data
-from torchassistant.assembly.user_code import code_of
 from torchassistant.config import ReadConfig, Spec, completed, has_gaps, read_training
 from torchassistant.errors import ConfigError, Problem, SessionError, UserError, shown_path
 from torchassistant.session.build_plan import BuildPlan
@@ -95,9 +94,9 @@ class Draft:
         """
         if self.spec.seed is None:
             self.spec.seed = secrets.randbits(48)
-        place_of, code = self.diagnostics.place_of, code_of(self.spec, self.allowlist)
-        plan = BuildPlan(self.spec, place_of, FittedArtifacts(), self.allowlist, dry=self.dry)
-        return Session(SessionFolder(path), plan, code)
+        place_of, fitted = self.diagnostics.place_of, FittedArtifacts()
+        plan = BuildPlan(self.spec, place_of, fitted, self.allowlist, dry=self.dry)
+        return Session(SessionFolder(path), plan)
 
     def preflight(self) -> Preflight:
         """Build everything and run one batch of every pipeline; nothing is written if it is dry.

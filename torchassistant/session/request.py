@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 import torch
 
 from torchassistant.assembly import Allowlist, needed_for, survey_objects
-from torchassistant.assembly.user_code import code_of
 from torchassistant.config import (
     Diagnostics,
     Spec,
@@ -219,7 +218,7 @@ class Request(Generic[Config]):
             pipelines,
             with_data,
         )
-        session = Session(self.folder, plan, code_of(spec, self.allowlist))
+        session = Session(self.folder, plan)
         self._expect_no_refitting(session)
         self.has_new_code = bool(self._changes(session))
         self._restore(session)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from torchassistant.assembly import Parts
+from torchassistant.assembly.user_code import code_of
 from torchassistant.config import InferenceSpec, as_data, check_sources, read, validate
 from torchassistant.data.rng import derived, random_state, seeded, set_random_state
 from torchassistant.errors import (
@@ -97,7 +98,7 @@ class Session(Parts):
     Args:
         folder: The session folder; of a new session, the one that it is for.
         plan: How its parts are built.
-        code: The source of the user's code, as it is now.
+        code: The source of the user's code, where it was gathered already.
         changes: What is not as it was when the session was saved.
 
     Raises:
@@ -105,7 +106,11 @@ class Session(Parts):
     """
 
     def __init__(
-        self, folder: SessionFolder, plan: BuildPlan, code: Code, changes: Sequence[Change] = ()
+        self,
+        folder: SessionFolder,
+        plan: BuildPlan,
+        code: Code | None = None,
+        changes: Sequence[Change] = (),
     ) -> None:
         if plan.spec.seed is None:
             raise SessionError(f"{shown_path(folder.path)} has no seed in its spec.json")
@@ -113,7 +118,7 @@ class Session(Parts):
         super().__init__(plan.spec.seed, devices.base)
         self.folder = folder
         self.spec = plan.spec
-        self.code = code
+        self._code = code
         self.progress = Progress()
         self.logs = Logs(folder.path)
         self.rows = History(self.logs)
@@ -131,6 +136,13 @@ class Session(Parts):
     def path(self) -> Path:
         """The session folder."""
         return self.folder.path
+
+    @property
+    def code(self) -> Code:
+        """The source of the user's code; gathered when it is asked for first."""
+        if self._code is None:
+            self._code = code_of(self.spec, self.builder.maker.allowlist)
+        return self._code
 
     @property
     def finished(self) -> bool:
