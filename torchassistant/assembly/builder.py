@@ -35,7 +35,7 @@ from torchassistant.data import (
     Split,
     split_indices,
 )
-from torchassistant.data.batch_errors import Origin, misfit_for
+from torchassistant.data.batch_errors import Origin, failure_of_fit
 from torchassistant.data.rng import (
     derived,
     random_state,
@@ -232,7 +232,7 @@ class Builder:
         except Exception as error:
             origin = Origin(dataset, name, self.parts.datasets)
             column = getattr(preprocessor, "column", None)
-            explained = misfit_for(origin, error, column if type(column) is int else None)
+            explained = failure_of_fit(origin, error, column if type(column) is int else None)
             if explained is error:
                 raise
             raise explained from explained.__cause__

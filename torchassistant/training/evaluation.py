@@ -9,7 +9,7 @@ from functools import partial
 from itertools import islice
 
 from torchassistant.data import MultiLoader
-from torchassistant.data.object_rngs import own_seeded
+from torchassistant.data.object_rngs import object_rngs_seeded
 from torchassistant.data.rng import derived, seeded
 from torchassistant.data.workers import interruptible
 from torchassistant.errors import DataError, UserCodeError, UserError
@@ -80,7 +80,7 @@ def evaluate_over(
     try:
         with (
             seeded(seed),
-            own_seeded(pipeline.rng_holders, seed),
+            object_rngs_seeded(pipeline.rng_holders, seed),
             evaluating(pipeline.reached),
             closing(data.frames(0)) as given,
         ):
