@@ -154,7 +154,7 @@ def models_of(session: Session, task: Task) -> list[nn.Module]:
 
 def seeds_of(session: Session, pipeline: str = "fit", port: int = 0) -> Callable[[int], int]:
     """The seed of the permutation of an epoch: the loop by hand meets the same batches."""
-    order = session.pipelines[pipeline].training_data().ports[port].loader.order
+    order = session.pipelines[pipeline].training_data().ports[port].loader.batch_sampler
     assert order is not None and order.seed is not None, "the loader shuffles"
     seed = order.seed
     return lambda epoch: derived(seed, "order", epoch)

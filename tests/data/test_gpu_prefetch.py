@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from torchassistant.adapters import SelectInputs
 from torchassistant.collators import DefaultCollator
-from torchassistant.data.gpu_prefetch import put_ahead
+from torchassistant.data.gpu_prefetch import prefetched
 from torchassistant.data.loaders import LoaderFactory
 from torchassistant.data.multi_loader import MultiLoader, Port
 from torchassistant.data.workers import interruptible
@@ -152,7 +152,7 @@ def test_the_values_are_there_when_they_are_needed() -> None:
     work = torch.randn(2048, 2048, device=device)
     sums = []
     for frame in frames:
-        given = put_ahead(frame, device)
+        given = prefetched(frame, device)
         assert given["x"].is_cuda
         assert given["names"] is frame["names"]
         for _ in range(5):
@@ -167,7 +167,7 @@ def test_what_is_no_tensor_of_the_host_stays() -> None:
     device = torch.device("cuda")
     there = torch.ones(3, device=device)
     frame = {"there": there, "sparse": torch.ones(2, 2).to_sparse(), "none": torch.empty(0, 3)}
-    given = put_ahead(frame, device)
+    given = prefetched(frame, device)
     assert given["there"] is there
     assert given["sparse"] is frame["sparse"]
     assert (given["none"].shape, given["none"].is_cuda) == ((0, 3), True)

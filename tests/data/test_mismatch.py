@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from torchassistant.data.mismatch import odd_one
+from torchassistant.data.mismatch import find_mismatch
 
 MAKERS: dict[str, Any] = {
     "tensor": lambda: torch.zeros(2),
@@ -30,22 +30,22 @@ kinds = st.sampled_from([kind for kind in MAKERS if kind != "nothing"])
 
 @given(kinds, st.integers(1, 30))
 def test_none_is_odd_where_all_are_alike(kind: str, count: int) -> None:
-    assert odd_one([(MAKERS[kind](), 1) for _ in range(count)]) is None
+    assert find_mismatch([(MAKERS[kind](), 1) for _ in range(count)]) is None
 
 
 @given(kinds, st.sampled_from(list(MAKERS)), st.integers(6, 30), st.data())
 def test_the_odd_one_is_found_beside_others_or_alone(
-    usual: str, odd: str, count: int, data: st.DataObject
+    usual: str, mismatch: str, count: int, data: st.DataObject
 ) -> None:
-    if usual == odd:
+    if usual == mismatch:
         return
     place = data.draw(st.integers(0, count - 1))
-    examples = [(1, MAKERS[odd if i == place else usual]()) for i in range(count)]
-    found = odd_one(examples)
+    examples = [(1, MAKERS[mismatch if i == place else usual]()) for i in range(count)]
+    found = find_mismatch(examples)
     assert found is not None
     assert found.row == place
     assert "in column 1, where the others have" in found.text
-    alone = odd_one([examples[place]], examples[:place] + examples[place + 1 :], ("a", "b"))
+    alone = find_mismatch([examples[place]], examples[:place] + examples[place + 1 :], ("a", "b"))
     assert alone is not None
     assert alone.row == 0
     assert 'in column 1 ("b")' in alone.text
@@ -55,19 +55,19 @@ def test_the_odd_one_is_found_beside_others_or_alone(
 def test_sizes_that_differ_make_nobody_odd(sizes: list[int]) -> None:
     most = max(sizes.count(size) for size in sizes)
     examples = [torch.zeros(size) for size in sizes]
-    assert (odd_one(examples) is None) == (most <= 0.8 * len(sizes) or most == len(sizes))
+    assert (find_mismatch(examples) is None) == (most <= 0.8 * len(sizes) or most == len(sizes))
 
 
 @pytest.mark.parametrize("nones", [6, 9, 10])
 def test_what_most_lack_is_not_missed(nones: int) -> None:
-    assert odd_one([None if i < nones else "text" for i in range(10)]) is None
+    assert find_mismatch([None if i < nones else "text" for i in range(10)]) is None
 
 
 def test_what_stands_in_dicts_is_looked_at() -> None:
     def example(mask: Any) -> Any:
         return {"inputs": {"x": torch.zeros(2), "mask": mask}, "y": 1}
 
-    odd = odd_one([example(torch.ones(2)), example(None), example(torch.ones(2))])
-    assert odd is not None
-    assert odd.row == 1
-    assert 'has None in "inputs"["mask"], where the others have float32 tensors' in odd.text
+    mismatch = find_mismatch([example(torch.ones(2)), example(None), example(torch.ones(2))])
+    assert mismatch is not None
+    assert mismatch.row == 1
+    assert 'has None in "inputs"["mask"], where the others have float32 tensors' in mismatch.text

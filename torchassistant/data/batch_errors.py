@@ -16,8 +16,8 @@ from torch.utils.data import ConcatDataset, IterableDataset, Subset, get_worker_
 
 from torchassistant.data.cached_dataset import CachedDataset
 from torchassistant.data.datasets import MergedDataset, PreprocessedDataset
-from torchassistant.data.mismatch import Odd, odd_one
-from torchassistant.data.object_rngs import own_seeded
+from torchassistant.data.mismatch import Mismatch, find_mismatch
+from torchassistant.data.object_rngs import object_rngs_seeded
 from torchassistant.data.rng import seeded
 from torchassistant.errors import DataError, UserCodeError, UserError
 
@@ -81,7 +81,9 @@ def _steps(dataset: Any, index: Any) -> Iterator[tuple[Any, Any]]:
             return
 
 
-def odd_example(origin: Origin, indices: Sequence[Any], names: Sequence[str] | None) -> Odd | None:
+def mismatched_example(
+    origin: Origin, indices: Sequence[Any], names: Sequence[str] | None
+) -> Mismatch | None:
     """The example of a batch that is not like the others of its dataset.
 
     Args:
@@ -93,14 +95,14 @@ def odd_example(origin: Origin, indices: Sequence[Any], names: Sequence[str] | N
         It, with what it is in its ``text``; None where there is none, or it cannot be told.
     """
 
-    def look() -> Odd | None:
+    def look() -> Mismatch | None:
         examples = [origin.dataset[index] for index in indices]
-        odd = odd_one(examples, list(_others(origin.dataset, indices)), names)
-        if odd is None:
+        mismatch = find_mismatch(examples, list(_others(origin.dataset, indices)), names)
+        if mismatch is None:
             return None
-        return odd._replace(text=f"{origin.place(indices[odd.row])} {odd.text}")
+        return mismatch._replace(text=f"{origin.place(indices[mismatch.row])} {mismatch.text}")
 
-    found: Odd | None = _looked_at(origin, look) if origin.by_example else None
+    found: Mismatch | None = _looked_at(origin, look) if origin.by_example else None
     return found
 
 
@@ -131,11 +133,11 @@ def failure_of(
     found: Exception | None = _looked_at(origin, look)
     if found is not None:
         return found
-    odd = odd_example(origin, indices, names)
-    return None if odd is None else DataError(odd.text)
+    mismatch = mismatched_example(origin, indices, names)
+    return None if mismatch is None else DataError(mismatch.text)
 
 
-def misfit_for(origin: Origin, error: Exception, column: int | None) -> Exception:
+def failure_of_fit(origin: Origin, error: Exception, column: int | None) -> Exception:
     """What there is to say where something could not be learnt from a dataset.
 
     Args:
@@ -151,12 +153,12 @@ def misfit_for(origin: Origin, error: Exception, column: int | None) -> Exceptio
             if failed is not None:
                 return _blamed(origin, [index], index, None, *failed, error)
             examples.append(origin.dataset[index])
-        odd = odd_one(examples, (), None, column)
-        if odd is None:
+        mismatch = find_mismatch(examples, (), None, column)
+        if mismatch is None:
             return None
         said = str(error).partition("\n")[0]
         return DataError(
-            f"{origin.place(odd.row)} {odd.text} (nothing could be learnt of it: {said})"
+            f"{origin.place(mismatch.row)} {mismatch.text} (nothing could be learnt of it: {said})"
         )
 
     found: Exception | None = _looked_at(origin, look)
@@ -190,9 +192,9 @@ def _blamed(
     where = origin.place(index, depth)
     if isinstance(dataset, PreprocessedDataset):
         raw = _raw(origin, indices, index, depth, dataset)
-        odd = None if raw is None else odd_one(*raw, names)
-        if odd is not None:
-            return DataError(f"{origin.place(index)} {odd.text}")
+        mismatch = None if raw is None else find_mismatch(*raw, names)
+        if mismatch is not None:
+            return DataError(f"{origin.place(index)} {mismatch.text}")
         if isinstance(again, UserError):
             return DataError(f"{where}: {again}")
         where = f"a preprocessor, at {where}"
@@ -238,7 +240,7 @@ def _others(dataset: Any, indices: Sequence[Any]) -> Iterator[Any]:
 def _looked_at(origin: Origin, look: Callable[[], Any]) -> Any:
     """What a look at a dataset finds. It draws nothing, and what it raises is nobody's concern."""
     try:
-        with seeded(0), own_seeded({"dataset": origin.dataset}, 0):
+        with seeded(0), object_rngs_seeded({"dataset": origin.dataset}, 0):
             return look()
     except Exception:
         return None
@@ -264,7 +266,7 @@ class StreamCollator:
     def __init__(self, collate: Callable[[Any], Any], origin: Origin) -> None:
         self.collate = collate
         self.name = origin.name
-        self.met = 0
+        self.seen = 0
         self.first: list[Any] = []
 
     def __call__(self, examples: list[Any]) -> Any:
@@ -276,16 +278,15 @@ class StreamCollator:
         try:
             batch = self.collate(examples)
         except Exception:
-            odd = odd_one(examples, self.first)
-            if odd is None:
+            mismatch = find_mismatch(examples, self.first)
+            if mismatch is None:
                 raise
             info = get_worker_info()
             by = (
                 f" that worker {info.id} reads" if info is not None and info.num_workers > 1 else ""
             )
-            raise DataError(
-                f'example {self.met + odd.row}{by} of the dataset "{self.name}" {odd.text}'
-            ) from None
-        self.met += len(examples)
+            where = f'example {self.seen + mismatch.row}{by} of the dataset "{self.name}"'
+            raise DataError(f"{where} {mismatch.text}") from None
+        self.seen += len(examples)
         self.first = self.first or list(examples[:_MOST_OTHERS])
         return batch

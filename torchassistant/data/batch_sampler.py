@@ -129,7 +129,7 @@ class CustomBatchSampler(ResumableBatchSampler):
     the sampler is asked again from the beginning, which loads no example.
 
     Args:
-        memory: Of the sampler, which gives indices, or lists of them.
+        sampler_state: Of the sampler, which gives indices, or lists of them.
         batch_size: Indices a batch; None where the sampler gives batches.
         drop_last: Whether a last batch that is not full is left out.
         seed: What its random numbers follow from.
@@ -170,15 +170,15 @@ class CustomBatchSampler(ResumableBatchSampler):
         return self.sizes.popleft()
 
     def examples_of(self, number: int) -> list[Any] | None:
-        """The indices of a batch of this epoch, unless it was met long ago."""
+        """The indices of a batch of this epoch, unless it was given long ago."""
         return next((list(b) for b in reversed(self.recent) if b.number == number), None)
 
     def _drawn(self) -> Iterator[list[Any]]:
         """What the sampler gives, drawn from random numbers of its own.
 
-        It is asked before its batches are met, and workers are ahead of that: it must not draw
-        from the generators that the training draws from meanwhile. As changing those takes time,
-        it is asked for some batches at once.
+        It is asked ahead of the training, and workers are further ahead: it must not draw from the
+        generators that the training draws from meanwhile. As changing those takes time, it is asked
+        for some batches at once.
         """
         lists, inside = self._lists(), None
         while True:

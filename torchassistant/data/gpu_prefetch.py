@@ -14,17 +14,17 @@ from typing import Any
 import torch
 
 
-def put_ahead(frame: dict[str, Any], device: torch.device) -> dict[str, Any]:
+def prefetched(frame: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """A frame with the tensors of the host on a CUDA device, for the stream that is current there.
 
     Args:
         frame: Tensors on the host are pinned, where they are not yet; the rest stays as it is.
         device: A CUDA device.
     """
-    aside, current = _aside(device), torch.cuda.current_stream(device)
-    with torch.cuda.stream(aside):
+    copying, current = _copy_stream(device), torch.cuda.current_stream(device)
+    with torch.cuda.stream(copying):
         given = {name: _copied(value, device) for name, value in frame.items()}
-    current.wait_stream(aside)
+    current.wait_stream(copying)
     for name, value in given.items():
         if value is not frame[name]:
             # It was allocated for the other stream, which must not have it back before this one
@@ -34,7 +34,7 @@ def put_ahead(frame: dict[str, Any], device: torch.device) -> dict[str, Any]:
 
 
 @cache
-def _aside(device: torch.device) -> torch.cuda.Stream:
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
     """One for each device: memory that was freed on a stream is there for that stream."""
     return torch.cuda.Stream(device)
 

@@ -14,11 +14,11 @@ from torchassistant.messages import logger_for
 
 _log = logger_for(__name__)
 
-_told: WeakSet[Any] = WeakSet()
+_warned_of: WeakSet[Any] = WeakSet()
 
 
-class Claim:
-    """A length that somebody claims; where it is not true, that is told once.
+class ClaimedLength:
+    """A length that somebody claims; where it is not true, there is one warning.
 
     Args:
         owner: Whose ``__len__`` it is.
@@ -41,7 +41,7 @@ class Claim:
         self.unit = unit
         self.source = source
         self.batches = batches
-        self._is_told = False
+        self._has_warned = False
 
     def __len__(self) -> int:
         """The number of batches.
@@ -56,7 +56,7 @@ class Claim:
 
         Args:
             batches: The rest of a pass.
-            skipped: So many batches of it were met before.
+            skipped: So many batches of it are done already.
         """
         try:
             length = len(self.owner)
@@ -67,15 +67,15 @@ class Claim:
         number = skipped
         for number, batch in enumerate(batches, start=skipped + 1):
             if number == most + 1:
-                self._tell(length, "gives more; the pass goes on until the data ends")
+                self._warn(length, "gives more; the pass goes on until the data ends")
             yield batch
         if number < fewest:
-            self._tell(length, f"the pass ended after {_counted(number, 'batches')}")
+            self._warn(length, f"the pass ended after {_counted(number, 'batches')}")
 
-    def _tell(self, length: int, found: str) -> None:
-        if self._is_told or _has_told_of(self.owner):
+    def _warn(self, length: int, found: str) -> None:
+        if self._has_warned or _was_warned_of(self.owner):
             return
-        self._is_told = True
+        self._has_warned = True
         claimed = _counted(length, self.unit)
         if self.unit != "batches":
             claimed += f" ({_counted(self.batches(length)[0], 'batches')})"
@@ -85,11 +85,11 @@ class Claim:
         )
 
 
-def _has_told_of(owner: Any) -> bool:
-    """Whether this owner was told of before, maybe with another loader; it counts as told now."""
+def _was_warned_of(owner: Any) -> bool:
+    """Whether there was a warning of this owner before, maybe for another loader."""
     try:
-        is_known = owner in _told
-        _told.add(owner)
+        is_known = owner in _warned_of
+        _warned_of.add(owner)
     except TypeError:  # it cannot be hashed, or not be referred to weakly
         return False
     return is_known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from torchassistant.data.batch_errors import Origin, StreamCollator
 from torchassistant.data.batch_sampler import CustomBatchSampler, ResumableBatchSampler
 from torchassistant.data.cached_dataset import caches_in
 from torchassistant.data.columnar import ColumnsAt, columns_of
-from torchassistant.data.lengths import Claim, batches_of
+from torchassistant.data.lengths import ClaimedLength, batches_of
 from torchassistant.data.object_rngs import generators_in, set_states_of, states_of
 from torchassistant.data.object_walk import Generator
 from torchassistant.data.rng import derived, seeded
@@ -48,11 +49,30 @@ _NOT_HONOURED = ("in_order",)
 _NOT_FOR_STREAMS = ("in_order", "persistent_workers")
 
 
-class Counted(NamedTuple):
+class CountedBatch(NamedTuple):
     """A batch, and the number of examples that it was made from; None where nobody knows."""
 
     batch: Any
     size: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampling:
+    """Which examples stand in which batch, and what is known of them beforehand.
+
+    Args:
+        batch_sampler: Gives the indices of each batch; None where the dataset decides.
+        state: What the sampler keeps from epoch to epoch, or the dataset that decides.
+        origin: Where the examples come from, to tell which one is to blame where a batch fails.
+        columns: Cuts whole batches from the dataset, where no example has to be looked at.
+        claimed_length: What a stream or a sampler says of its length; None where that is known.
+    """
+
+    batch_sampler: ResumableBatchSampler | None
+    state: SamplerState
+    origin: Origin
+    columns: ColumnsAt | None = None
+    claimed_length: ClaimedLength | None = None
 
 
 class EpochLoader:
@@ -64,40 +84,31 @@ class EpochLoader:
     Args:
         loader: The loader; its generator belongs to this object.
         seed: What everything random in it follows from.
-        order: Which examples stand in which batch; None where the dataset decides.
-        memory: What its sampler keeps from epoch to epoch, or the dataset that decides.
-        fills: Whether caches of the dataset are filled before the first pass.
-        columns: Cuts whole batches from the dataset, where no example has to be looked at.
-        count_in: How many examples are in a batch, where its collator says so; None: those that the
-            collator was given.
-        may_leave_out: Whether the collator may leave examples out, and does not say so.
-        claim: What a stream or a sampler says of its length; None where the length is known.
-        origin: Where the examples come from, to tell which one is to blame where a batch fails.
+        sampling: Which examples stand in which batch.
+        collator: Makes the batches. Where it has a method ``count(batch)``, that says how many
+            examples are in one; where it has none, and is not ours, it may leave examples out.
+        fills_caches: Whether caches of the dataset are filled before the first pass.
     """
 
     def __init__(
         self,
         loader: DataLoader[Any],
         seed: int,
-        order: ResumableBatchSampler | None,
-        sampler_state: SamplerState,
-        fills: bool = True,
-        columns: ColumnsAt | None = None,
-        count_in: Callable[[Any], int] | None = None,
-        may_leave_out: bool = False,
-        claim: Claim | None = None,
-        origin: Origin | None = None,
+        sampling: Sampling,
+        collator: Any,
+        fills_caches: bool = True,
     ) -> None:
         self.loader = loader
         self.seed = seed
-        self.order = order
-        self.sampler_state = sampler_state
-        self.fills = fills
-        self.columns = columns
-        self.count_in = count_in
-        self.may_leave_out = may_leave_out
-        self.claim = claim
-        self.origin = Origin(loader.dataset) if origin is None else origin
+        self.batch_sampler = sampling.batch_sampler
+        self.sampler_state = sampling.state
+        self.origin = sampling.origin
+        self.columns = sampling.columns
+        self.claimed_length = sampling.claimed_length
+        self.count_in = _count_method(collator)
+        is_ours = type(collator).__module__ == DefaultCollator.__module__
+        self.may_leave_out = self.count_in is None and not is_ours
+        self.fills_caches = fills_caches
         self.workers = Workers(loader)
         self.epoch = self.skipped = 0
         self.began_with: Any = None
@@ -109,26 +120,26 @@ class EpochLoader:
         Raises:
             TypeError: The data does not say.
         """
-        if self.claim is not None:
-            return len(self.claim)
-        assert self.order is not None, "a stream has a claim"
-        return len(self.order)
+        if self.claimed_length is not None:
+            return len(self.claimed_length)
+        assert self.batch_sampler is not None, "a stream claims a length"
+        return len(self.batch_sampler)
 
     @property
     def can_be_left(self) -> bool:
         """Whether waiting for a batch can be given up, and the same batch be had again later."""
-        return self.loader.num_workers > 0 and type(self.order) is ResumableBatchSampler
+        return self.loader.num_workers > 0 and type(self.batch_sampler) is ResumableBatchSampler
 
     def start(self, epoch: int, skipped: int = 0, began_with: Any = None) -> None:
         """Choose what :meth:`batches` gives.
 
         Args:
             epoch: Counted from 0.
-            skipped: So many batches of it were met already. Their examples are not loaded again,
+            skipped: So many batches of it are done already. Their examples are not loaded again,
                 unless the dataset can only be iterated over.
             began_with: What ``began_with`` of this object was in that epoch.
         """
-        for cache in caches_in(self.loader.dataset) if self.fills else ():
+        for cache in caches_in(self.loader.dataset) if self.fills_caches else ():
             cache.fill()
         self.epoch, self.skipped = epoch, skipped
         self.interrupted_with = states_of(self.sampler_state.own)
@@ -138,14 +149,14 @@ class EpochLoader:
             except Exception as error:
                 what = "what is stored of the sampler, from the middle of an epoch, does not fit"
                 raise DataError(f"{what}: {error}") from error
-            if self.order is not None:
+            if self.batch_sampler is not None:
                 # What the dataset draws from too has gone on since, and is not the sampler's.
                 set_states_of(self._drawn_from(), self.interrupted_with)
         self.began_with = self.sampler_state.state()
         if isinstance(self.loader.collate_fn, StreamCollator):
-            self.loader.collate_fn.met = 0
-        if self.order is not None:
-            self.order.start(epoch, skipped)
+            self.loader.collate_fn.seen = 0
+        if self.batch_sampler is not None:
+            self.batch_sampler.start(epoch, skipped)
         else:
             self.sampler_state.start_epoch(epoch)
 
@@ -163,13 +174,13 @@ class EpochLoader:
         """The same batches, each with the number of examples in it."""
         if self.count_in is not None:
             for batch in self._batches():
-                batch = batch.batch if self.order is None else batch
+                batch = batch.batch if self.batch_sampler is None else batch
                 yield batch, int(self.count_in(batch))
-        elif self.order is None:
+        elif self.batch_sampler is None:
             yield from self._batches()
-        elif self.loader.batch_sampler is self.order:
+        elif self.loader.batch_sampler is self.batch_sampler:
             for number, batch in enumerate(self._batches(), self.skipped):
-                yield batch, self.order.take_size(number)
+                yield batch, self.batch_sampler.take_size(number)
         else:
             # The dataset gives whole batches by itself.
             for batch in self._batches():
@@ -181,14 +192,16 @@ class EpochLoader:
         batches: Iterator[Any]
         if self.loader.num_workers:
             batches = self.workers.batches()
-        elif self.order is None:
+        elif self.batch_sampler is None:
             batches = self._seeded(iter(self.loader))
-        elif self.loader.batch_sampler is self.order:
-            batches = self._in_process(self.order)
+        elif self.loader.batch_sampler is self.batch_sampler:
+            batches = self._in_process(self.batch_sampler)
         else:
             batches = iter(self.loader)
-        left = batches if self.order is not None else self._after_skipped(batches)
-        return left if self.claim is None else self.claim.watched(left, self.skipped)
+        left = batches if self.batch_sampler is not None else self._after_skipped(batches)
+        return (
+            left if self.claimed_length is None else self.claimed_length.watched(left, self.skipped)
+        )
 
     def close(self) -> None:
         """End the workers that live on from pass to pass."""
@@ -196,23 +209,23 @@ class EpochLoader:
 
     def examples_of(self, number: int) -> list[Any] | None:
         """The indices of the examples of a batch of this epoch, where they are known."""
-        return None if self.order is None else self.order.examples_of(number)
+        return None if self.batch_sampler is None else self.batch_sampler.examples_of(number)
 
-    def _in_process(self, order: ResumableBatchSampler) -> Iterator[Any]:
+    def _in_process(self, batch_sampler: ResumableBatchSampler) -> Iterator[Any]:
         """What torch's loader gives without workers, and without what it puts around each batch."""
         # By map, which does not hold on to the examples while their batch is computed with.
-        batches = map(self.loader.collate_fn, self._given(order))
+        batches = map(self.loader.collate_fn, self._given(batch_sampler))
         return map(pinning(), batches) if _can_pin(self.loader) else batches
 
-    def _given(self, order: ResumableBatchSampler) -> Iterator[Any]:
+    def _given(self, batch_sampler: ResumableBatchSampler) -> Iterator[Any]:
         """The examples of each batch, or its columns."""
         dataset = self.loader.dataset
         whole = getattr(dataset, "__getitems__", None)
         if self.columns is not None:
-            return map(self.columns, order.tensors())
+            return map(self.columns, batch_sampler.tensors())
         if callable(whole):
-            return map(whole, order)
-        return ([dataset[index] for index in batch] for batch in order)
+            return map(whole, batch_sampler)
+        return ([dataset[index] for index in batch] for batch in batch_sampler)
 
     def _seeded(self, batches: Iterator[Any]) -> Iterator[Any]:
         """Batches that can be had again from the beginning, whatever else draws random numbers."""
@@ -224,7 +237,7 @@ class EpochLoader:
             yield batch
 
     def _after_skipped(self, batches: Iterator[Any]) -> Iterator[Any]:
-        """What was not met yet; to pass over the rest leaves the generators as they were."""
+        """What is not done yet; to pass over the rest leaves the generators as they were."""
         for number, batch in enumerate(batches):
             if number == self.skipped - 1:
                 set_states_of(self.sampler_state.own, self.interrupted_with)
@@ -235,7 +248,14 @@ class EpochLoader:
 _END = object()
 
 
-class _Counting:
+def _count_method(collator: Any) -> Callable[[Any], int] | None:
+    """How a collator tells how many examples are in a batch; None where it does not."""
+    # A class that is a collator has methods for its own objects, as list has.
+    found = None if inspect.isclass(collator) else getattr(collator, "count", None)
+    return found if callable(found) else None
+
+
+class _CountingCollator:
     """A collator for a stream, of which nobody else knows how many examples are in a batch.
 
     Args:
@@ -247,15 +267,15 @@ class _Counting:
         self.collator = collator
         self.whole = whole
 
-    def __call__(self, examples: Any) -> Counted:
-        return Counted(self.collator(examples), None if self.whole else len(examples))
+    def __call__(self, examples: Any) -> CountedBatch:
+        return CountedBatch(self.collator(examples), None if self.whole else len(examples))
 
 
 def _can_pin(loader: DataLoader[Any]) -> bool:
     return loader.pin_memory and torch.accelerator.is_available()
 
 
-def _as_it_is(columns: Any) -> Any:
+def _identity(columns: Any) -> Any:
     """What stands in the place of a collator where batches are cut from columns."""
     return columns
 
@@ -271,7 +291,7 @@ class LoaderFactory:
         name: The name of the definition.
         dataset_name: What the config calls the dataset.
         augments: What is done to the data at random, in training.
-        fills: Whether its loaders fill caches of the dataset.
+        fills_caches: Whether its loaders fill caches of the dataset.
         named: The datasets of the config by name, for messages.
     """
 
@@ -283,7 +303,7 @@ class LoaderFactory:
         name: str = "",
         dataset_name: str = "",
         augments: Sequence[Augment] = (),
-        fills: bool = True,
+        fills_caches: bool = True,
         named: Mapping[str, Any] | None = None,
     ) -> None:
         self.dataset = dataset
@@ -291,7 +311,7 @@ class LoaderFactory:
         self.kwargs = dict(kwargs)
         self.name = name
         self.dataset_name = dataset_name
-        self.fills = fills
+        self.fills_caches = fills_caches
         self.named = {} if named is None else named
         drawn_by = self.kwargs.get("batch_sampler")
         if drawn_by is None:
@@ -333,7 +353,7 @@ class LoaderFactory:
             self.name,
             self.dataset_name,
             self.augments,
-            fills=False,
+            fills_caches=False,
             named=self.named,
         )
 
@@ -366,17 +386,21 @@ class LoaderFactory:
         # Without a batch size the dataset gives whole batches: the default has nothing to collate.
         whole = kwargs.get("batch_size", 1) is None and isinstance(self.collator, DefaultCollator)
         collate = default_convert if whole else self.collator
-        dataset, order, columns = self.dataset, None, None
+        dataset, batch_sampler, columns = self.dataset, None, None
         if not is_stream:
-            order = self._order(kwargs, seed, shuffle)
+            batch_sampler = self._batch_sampler(kwargs, seed, shuffle)
             # A sampler of the user may draw what is no index, and the dataset take it.
             by_example = whole or any(augment.on == "examples" for augment in augments)
-            if type(order) is ResumableBatchSampler and not by_example and self.columns is not None:
-                collate, columns = _as_it_is, self.columns
+            if (
+                type(batch_sampler) is ResumableBatchSampler
+                and not by_example
+                and self.columns is not None
+            ):
+                collate, columns = _identity, self.columns
         kwargs = self._with_workers(kwargs, columns if not augments else None)
         if kwargs.get("num_workers"):
             kwargs.setdefault("timeout", PATIENCE)
-            if order is not None:
+            if batch_sampler is not None:
                 rng_holders = (self.collator, augments)
                 dataset = SeededDataset(self.dataset, rng_holders, seed, columns)
         origin = Origin(self.dataset, self.dataset_name, self.named, "batch_sampler" in kwargs)
@@ -384,7 +408,7 @@ class LoaderFactory:
             collate = Augmented(collate, augments)
         if is_stream:
             is_whole = kwargs.get("batch_size", 1) is None
-            collate = _Counting(collate, is_whole)
+            collate = _CountingCollator(collate, is_whole)
             collate = collate if is_whole else StreamCollator(collate, origin)
         loader: DataLoader[Any] = DataLoader(
             dataset,
@@ -393,38 +417,32 @@ class LoaderFactory:
             worker_init_fn=WorkerStart(init) if kwargs.get("num_workers") else None,
             **kwargs,
         )
-        # A class that is a collator has methods for its own objects, as list has.
-        found = None if inspect.isclass(self.collator) else getattr(self.collator, "count", None)
-        count_in = found if callable(found) else None
-        may_leave_out = (
-            count_in is None and type(self.collator).__module__ != DefaultCollator.__module__
-        )
-        claim = self._claim(loader, order)
-        return EpochLoader(
-            loader,
-            seed,
-            order,
-            self.sampler_state,
-            self.fills,
-            columns,
-            count_in,
-            may_leave_out,
-            claim,
-            origin,
-        )
+        length = self._claimed_length(loader, batch_sampler)
+        sampling = Sampling(batch_sampler, self.sampler_state, origin, columns, length)
+        return EpochLoader(loader, seed, sampling, self.collator, self.fills_caches)
 
-    def _claim(self, loader: DataLoader[Any], order: ResumableBatchSampler | None) -> Claim | None:
+    def _claimed_length(
+        self, loader: DataLoader[Any], batch_sampler: ResumableBatchSampler | None
+    ) -> ClaimedLength | None:
         """The length that a stream or a sampler claims."""
-        if order is None:
+        if batch_sampler is None:
             what = f'the dataset "{self.dataset_name}"'
             batches = batches_of(loader.batch_size, loader.drop_last, loader.num_workers)
-            return Claim(self.dataset, what, "examples", self.name, batches)
-        if not isinstance(order, CustomBatchSampler):
+            return ClaimedLength(self.dataset, what, "examples", self.name, batches)
+        if not isinstance(batch_sampler, CustomBatchSampler):
             return None
         what, unit = (
-            ("sampler", "indices") if not order.gives_batches else ("batch sampler", "batches")
+            ("sampler", "indices")
+            if not batch_sampler.gives_batches
+            else ("batch sampler", "batches")
         )
-        return Claim(order.sampler, f"the {what}", unit, self.name, lambda _: (len(order),) * 2)
+        return ClaimedLength(
+            batch_sampler.sampler,
+            f"the {what}",
+            unit,
+            self.name,
+            lambda _: (len(batch_sampler),) * 2,
+        )
 
     def _with_workers(self, kwargs: Mapping[str, Any], columns: ColumnsAt | None) -> dict[str, Any]:
         """Arguments with the number of workers, where that is left to us.
@@ -441,38 +459,40 @@ class LoaderFactory:
         are_alike = not isinstance(self.dataset, IterableDataset)
         return {**kwargs, "num_workers": chosen_workers(are_alike)}
 
-    def _order(self, kwargs: dict[str, Any], seed: int, shuffle: bool) -> ResumableBatchSampler:
-        """The order of the batches; it takes the place of what the arguments say of it."""
+    def _batch_sampler(
+        self, kwargs: dict[str, Any], seed: int, shuffle: bool
+    ) -> ResumableBatchSampler:
+        """The batch sampler; it takes the place of what the arguments say of the order."""
         shuffle = kwargs.pop("shuffle", shuffle)
         sampler, batches = kwargs.pop("sampler", None), kwargs.pop("batch_sampler", None)
         size, drop_last = kwargs.pop("batch_size", 1), kwargs.pop("drop_last", False)
-        order: ResumableBatchSampler
+        batch_sampler: ResumableBatchSampler
         if batches is not None:
-            order = CustomBatchSampler(self.sampler_state, None, False, seed)
+            batch_sampler = CustomBatchSampler(self.sampler_state, None, False, seed)
         elif sampler is not None:
-            order = CustomBatchSampler(self.sampler_state, size or 1, drop_last, seed)
+            batch_sampler = CustomBatchSampler(self.sampler_state, size or 1, drop_last, seed)
         else:
-            order = ResumableBatchSampler(
+            batch_sampler = ResumableBatchSampler(
                 len(self.dataset), size or 1, drop_last, seed if shuffle else None
             )
         if size is None and batches is None:
             in_worker = bool(kwargs.get("num_workers"))  # "auto" is at least one here
-            kwargs |= {"batch_size": None, "sampler": _Single(order, in_worker)}
+            kwargs |= {"batch_size": None, "sampler": _SingleIndexSampler(batch_sampler, in_worker)}
         else:
-            kwargs["batch_sampler"] = order
-        return order
+            kwargs["batch_sampler"] = batch_sampler
+        return batch_sampler
 
 
-class _Single(Sampler[Any]):
+class _SingleIndexSampler(Sampler[Any]):
     """Indices one by one, for a dataset that gives whole batches by itself."""
 
-    def __init__(self, order: ResumableBatchSampler, numbered: bool) -> None:
-        self.order = order
+    def __init__(self, batch_sampler: ResumableBatchSampler, numbered: bool) -> None:
+        self.batch_sampler = batch_sampler
         self.numbered = numbered
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.batch_sampler)
 
     def __iter__(self) -> Iterator[Any]:
-        for batch in self.order:
+        for batch in self.batch_sampler:
             yield batch if self.numbered else batch[0]

@@ -13,8 +13,8 @@ from torchassistant.errors import with_article
 
 _MOST_ELEMENTS = 100
 _MOST_TYPES, _MOST_SHAPES = 0.5, 0.8
-"""What part of the examples has to be alike for the rest to be odd: in type, and in the rest. Sizes
-differ in many data sets, and nobody is to blame for that."""
+"""What part of the examples has to be alike for another to be a mismatch: in type, and in the rest.
+Sizes differ in many data sets, and nobody is to blame for that."""
 
 Key = tuple[Any, ...]
 
@@ -31,7 +31,7 @@ class Kind(NamedTuple):
     shape: str = ""
 
 
-class Odd(NamedTuple):
+class Mismatch(NamedTuple):
     """An example that is not like the others.
 
     Args:
@@ -47,12 +47,12 @@ class Odd(NamedTuple):
     is_alone: bool
 
 
-def odd_one(
+def find_mismatch(
     examples: Sequence[Any],
     others: Sequence[Any] = (),
     names: Sequence[str] | None = None,
     column: int | None = None,
-) -> Odd | None:
+) -> Mismatch | None:
     """The first of some examples that differs from most of all that are known.
 
     Args:
@@ -62,7 +62,7 @@ def odd_one(
         column: The only one that counts; None is all.
 
     Returns:
-        None where all are alike, or are so different that none is odd.
+        None where all are alike, or too different for one to stand out.
     """
     everything = [*examples, *others]
     forms = [_form(example) for example in everything]
@@ -72,19 +72,19 @@ def odd_one(
     for row, form in enumerate(forms[: len(examples)]):
         if form != usual:
             text = _form_text(form, usual)
-            return Odd(row, text, stacks=True, is_alone=form not in forms[len(examples) :])
+            return Mismatch(row, text, stacks=True, is_alone=form not in forms[len(examples) :])
     columns = [
         dict(_columns(example))
         for example, form in zip(everything, forms, strict=True)
         if form == usual
     ]
     found = (
-        _odd_in_column(key, [_kind(row.get(key)) for row in columns], len(examples), names)
+        _mismatch_in_column(key, [_kind(row.get(key)) for row in columns], len(examples), names)
         for key in columns[0]
         if (usual[0] != "keys" or names is None or key[0] in names)
         and (column is None or key[0] == column)
     )
-    return min(filter(None, found), key=lambda odd: odd.row, default=None)
+    return min(filter(None, found), key=lambda mismatch: mismatch.row, default=None)
 
 
 def _usual(values: Sequence[Any], most: float) -> Any:
@@ -150,26 +150,26 @@ def _inside(key: Key, value: Any) -> Iterator[tuple[Key, Any]]:
 # One column
 
 
-def _odd_in_column(
+def _mismatch_in_column(
     key: Key, kinds: Sequence[Kind], count: int, names: Sequence[str] | None
-) -> Odd | None:
+) -> Mismatch | None:
     alike = list(range(len(kinds)))
     for depth in range(1, len(Kind._fields) + 1):
         seen = [_NOTHING if kinds[i] == _NONE else kinds[i][:depth] for i in alike]
         usual = _usual(seen, _MOST_TYPES if depth == 1 else _MOST_SHAPES)
         if usual is None:
             return None
-        odd = next(
+        mismatch = next(
             (i for i, kind in zip(alike, seen, strict=True) if kind != usual and i < count), None
         )
         alike = [i for i, kind in zip(alike, seen, strict=True) if kind == usual]
-        if odd is None:
+        if mismatch is None:
             continue
         usually = _common([kinds[i] for i in alike])
-        text = f"has {_text(kinds[odd])} in {_where(key, names)}, where the others have "
-        rest = [kind for kind in kinds[count:] if kind[:depth] == kinds[odd][:depth]]
+        text = f"has {_text(kinds[mismatch])} in {_where(key, names)}, where the others have "
+        rest = [kind for kind in kinds[count:] if kind[:depth] == kinds[mismatch][:depth]]
         stacks = usual[0] in ("tensor", "array", "number")
-        return Odd(odd, text + _text(usually, several=True), stacks, is_alone=not rest)
+        return Mismatch(mismatch, text + _text(usually, several=True), stacks, is_alone=not rest)
     return None
 
 

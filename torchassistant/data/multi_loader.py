@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from torchassistant.data.batch_errors import failure_of, odd_example, shown_indices
+from torchassistant.data.batch_errors import failure_of, mismatched_example, shown_indices
 from torchassistant.data.loaders import EpochLoader
-from torchassistant.data.mismatch import Odd, odd_one
+from torchassistant.data.mismatch import Mismatch, find_mismatch
 from torchassistant.errors import DataError, UserCodeError, UserError, WorkerLost, cause_of, listing
 from torchassistant.frames import Frame, Frames, examples_left, rows_of
 from torchassistant.ownership import is_from_users_code
@@ -62,7 +62,7 @@ class MultiLoader:
         """The number of batches in one pass, as far as the data tells the truth; None where a
         dataset or sampler does not say.
 
-        Nothing but progress is told by it, and so nothing has to end where it cannot be had.
+        It is for progress bars alone, and so nothing has to end where it cannot be had.
         """
         try:
             return min(len(port.loader) for port in self.ports)
@@ -90,7 +90,7 @@ class MultiLoader:
 
         Args:
             epoch: Counted from 0.
-            skipped: So many batches of it were met already.
+            skipped: So many batches of it are done already.
             state: What :meth:`state` gave in that epoch.
         """
         for port in self.ports:
@@ -119,30 +119,32 @@ class MultiLoader:
         """
         for number in numbers:
             for port in self.ports:
-                odd = self._odd_example(port, number, frames.get(port.name, {}))
-                if odd is not None and (odd.stacks or odd.is_alone):
+                mismatch = self._mismatched_example(port, number, frames.get(port.name, {}))
+                if mismatch is not None and (mismatch.stacks or mismatch.is_alone):
                     return DataError(
-                        f"{odd.text} (nothing could be computed of it: {_said(error)})"
+                        f"{mismatch.text} (nothing could be computed of it: {_said(error)})"
                     )
         if not tells_batch or not isinstance(error, UserCodeError):
             return error
         cause = cause_of(error)
         if is_from_users_code(cause):
             return error
-        met = " and ".join(_shown(port, numbers) for port in self.ports)
-        return DataError(f"{error.part}, for {met}: {type(cause).__name__}: {_said(error)}")
+        batches = " and ".join(_shown(port, numbers) for port in self.ports)
+        return DataError(f"{error.part}, for {batches}: {type(cause).__name__}: {_said(error)}")
 
-    def _odd_example(self, port: Port, number: int, frame: Mapping[str, Any]) -> Odd | None:
+    def _mismatched_example(
+        self, port: Port, number: int, frame: Mapping[str, Any]
+    ) -> Mismatch | None:
         loader, origin = port.loader, port.loader.origin
         if not origin.is_stream:
             indices = loader.examples_of(number)
-            return odd_example(origin, indices, port.columns) if indices else None
+            return mismatched_example(origin, indices, port.columns) if indices else None
         rows = list(_rows_of(frame))
-        odd = odd_one(rows, self.first_rows.get(port.name, ()), list(frame))
-        if odd is None:
+        mismatch = find_mismatch(rows, self.first_rows.get(port.name, ()), list(frame))
+        if mismatch is None:
             return None
-        where = f'example {odd.row} of batch {number} of the dataset "{port.dataset}"'
-        return odd._replace(text=f"{where} {odd.text}")
+        where = f'example {mismatch.row} of batch {number} of the dataset "{port.dataset}"'
+        return mismatch._replace(text=f"{where} {mismatch.text}")
 
     def _keep_first_rows(self, frames: Mapping[str, Any]) -> bool:
         """Keep rows of streams to compare with; gives whether there are too few of them yet."""
@@ -160,8 +162,8 @@ class MultiLoader:
         port = next(port for port in self.ports if port.name == name)
         indices = port.loader.examples_of(number)
         if indices:
-            odd = odd_example(port.loader.origin, indices, port.columns)
-            return error if odd is None else DataError(odd.text)
+            mismatch = mismatched_example(port.loader.origin, indices, port.columns)
+            return error if mismatch is None else DataError(mismatch.text)
         if not number:
             return error
         where = f'batch {number} of the dataset "{port.dataset}"'
@@ -184,10 +186,10 @@ class MultiLoader:
             while True:
                 result = Frames()
                 for name, batches, frame_of, put, may_leave_out in sources:
-                    met = next(batches, None)
-                    if met is None:
+                    counted = next(batches, None)
+                    if counted is None:
                         return
-                    batch, count = met
+                    batch, count = counted
                     try:
                         frame = frame_of(batch)
                     except DataError as error:

@@ -126,7 +126,7 @@ def set_states_of(generators: Mapping[str, Generator], states: Mapping[str, Any]
 
 
 @contextmanager
-def own_seeded(roots: Mapping[str, Any], seed: int) -> Iterator[None]:
+def object_rngs_seeded(roots: Mapping[str, Any], seed: int) -> Iterator[None]:
     """What these objects keep starts from a seed inside; outside, nothing is drawn from it.
 
     That goes for their generators, and for what a ``state_dict`` and a ``load_state_dict`` of them
@@ -134,7 +134,7 @@ def own_seeded(roots: Mapping[str, Any], seed: int) -> Iterator[None]:
     """
     own = generators_in(roots)
     states = states_of(own)
-    told = [
+    stated = [
         (item, copy.deepcopy(item.state_dict()))
         for root in roots.values()
         for item in _layers_of(root)
@@ -145,7 +145,7 @@ def own_seeded(roots: Mapping[str, Any], seed: int) -> Iterator[None]:
         yield
     finally:
         set_states_of(own, states)
-        for root, state in told:
+        for root, state in stated:
             root.load_state_dict(state)
 
 

@@ -109,7 +109,7 @@ class SamplerState:
                     yield f"{path}{name}", value
 
 
-def is_memory(state: Any) -> bool:
+def is_sampler_state(state: Any) -> bool:
     """Whether something has the form of what :meth:`SamplerState.state` gives."""
     if state is None:
         return True

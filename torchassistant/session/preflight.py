@@ -17,7 +17,7 @@ from torchassistant.assembly.reachable_models import models_reached
 from torchassistant.config.references import Key
 from torchassistant.config.tree import Path
 from torchassistant.data import MultiLoader
-from torchassistant.data.object_rngs import own_seeded
+from torchassistant.data.object_rngs import object_rngs_seeded
 from torchassistant.data.rng import derived, seeded
 from torchassistant.errors import (
     ConfigError,
@@ -116,7 +116,7 @@ def preflight(session: Session) -> Preflight:
         for name, pipeline in session.pipelines.items()
         for key, part in pipeline.rng_holders.items()
     }
-    with unchanged(run_by(session)) as changed, seeded(seed), own_seeded(rng_holders, seed):
+    with unchanged(run_by(session)) as changed, seeded(seed), object_rngs_seeded(rng_holders, seed):
         flight.run()
     flight.tell(changed)
     if flight.raised:

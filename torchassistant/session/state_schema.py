@@ -16,7 +16,7 @@ import torch
 
 from torchassistant.config import Spec, read, spec_of
 from torchassistant.data.rng import expect_random_state
-from torchassistant.data.sampler_state import is_memory
+from torchassistant.data.sampler_state import is_sampler_state
 from torchassistant.errors import ConfigError
 from torchassistant.files import Unsound, parsed_json
 from torchassistant.session.append_only_logs import METRICS, is_log
@@ -194,7 +194,7 @@ def _expect_state(state: Any, written: int) -> None:
     for key, own in extra.items():
         _expect(_is_table(own), f'has no table for "{key}"')
     for key, own in state["samplers"].items():
-        _expect(is_memory(own), f'has no state of the sampler of "{key}"')
+        _expect(is_sampler_state(own), f'has no state of the sampler of "{key}"')
     try:
         expect_random_state(state["random"])
     except Exception as error:
@@ -229,7 +229,7 @@ def _is_pass(data: Any) -> bool:
         and type(data["done"]) is bool
         and _is_count(data.get("skipped", 0))
         and _is_table(data["losses"], _is_mean)
-        and (loaders is None or _is_table(loaders, is_memory))
+        and (loaders is None or _is_table(loaders, is_sampler_state))
     )
 
 

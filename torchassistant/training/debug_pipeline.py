@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from torchassistant.data.object_rngs import own_seeded
+from torchassistant.data.object_rngs import object_rngs_seeded
 from torchassistant.data.rng import derived, seeded
 from torchassistant.errors import UserCodeError, UserError, blaming
 from torchassistant.graph import BatchGraph
@@ -62,7 +62,7 @@ class DebugPipeline:
                 unchanged(rng_holders, lightly=True),
                 closing(evaluation_data(self.inputs, derived(self.seed, self.name))) as data,
                 seeded(seed),
-                own_seeded(rng_holders, seed),
+                object_rngs_seeded(rng_holders, seed),
                 batches.mode(),
                 closing(data.frames(0)) as given,
             ):

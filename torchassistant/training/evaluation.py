@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
-from torchassistant.data.object_rngs import own_seeded
+from torchassistant.data.object_rngs import object_rngs_seeded
 from torchassistant.data.rng import derived, seeded
 from torchassistant.errors import DataError, UserCodeError
 from torchassistant.frames import Frames
@@ -104,7 +104,7 @@ class Evaluator:
     def _a_pass(self) -> Iterator[DataPass]:
         with (
             seeded(self.seed),
-            own_seeded(self.pipeline.rng_holders, self.seed),
+            object_rngs_seeded(self.pipeline.rng_holders, self.seed),
             self.batches.mode(),
             closing(DataPass(self.data, self.stop, restarts=True)) as data_pass,
         ):

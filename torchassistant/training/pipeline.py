@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from torchassistant.data import LoaderFactory, MultiLoader, Port
-from torchassistant.data.gpu_prefetch import put_ahead
+from torchassistant.data.gpu_prefetch import prefetched
 from torchassistant.data.rng import derived
 from torchassistant.frames import Frame
 from torchassistant.graph import BatchGraph, Compiling, distinct
@@ -195,4 +195,4 @@ def evaluation_data(
 def _put(graph: BatchGraph) -> Callable[[Frame], Frame] | None:
     """What brings the frames of the ports to the graph."""
     home = graph.home
-    return partial(put_ahead, device=home) if home is not None and home.type == "cuda" else None
+    return partial(prefetched, device=home) if home is not None and home.type == "cuda" else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, itself
-from torchassistant.data.batch_errors import Origin, misfit_for
+from torchassistant.data.batch_errors import Origin, failure_of_fit
 from torchassistant.errors import DataError, blaming
 
 
@@ -41,7 +41,7 @@ def _fit(context: BuildContext, preprocessor: Any, name: str) -> None:
     except Exception as error:
         origin = Origin(dataset, name, context.parts.datasets)
         column = getattr(preprocessor, "column", None)
-        explained = misfit_for(origin, error, column if type(column) is int else None)
+        explained = failure_of_fit(origin, error, column if type(column) is int else None)
         if explained is error:
             raise
         raise explained from explained.__cause__

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
+from torchassistant.config.blocks import Block
 from torchassistant.config.checks.resolver import Resolver
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.diagnostics import Diagnostics
-from torchassistant.config.named_objects import NAMED, TENSOR, form_of, is_object
 from torchassistant.config.groups.batch_processors import BatchProcessorSpec
-from torchassistant.config.blocks import Block
 from torchassistant.config.groups.datasets import DatasetSpec
 from torchassistant.config.groups.gradient_clippers import GradientClipperSpec
 from torchassistant.config.groups.splits import SplitSpec
+from torchassistant.config.named_objects import NAMED, TENSOR, form_of, is_object
 from torchassistant.config.tensors import misfits_of_tensor
 from torchassistant.config.tree import Path, items_of, walk
 from torchassistant.errors import near, nearest

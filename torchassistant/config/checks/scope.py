@@ -11,9 +11,9 @@ from torchassistant.config.block_fields import PLACEHOLDER
 from torchassistant.config.checks.resolver import Names, Resolver, Use
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
+from torchassistant.config.dependencies import asks_the_session, references
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.references import LOSSES, Key, module_named, target
-from torchassistant.config.dependencies import asks_the_session, references
 from torchassistant.config.spec import DEFINITIONS as GROUPS
 from torchassistant.config.spec import Spec
 from torchassistant.config.tree import Path

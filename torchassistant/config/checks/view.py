@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from torchassistant.config.blocks import Block
 from torchassistant.config.checks.resolver import Resolver, Use
 from torchassistant.config.checks.unknown import Unknown
-from torchassistant.config.blocks import Block
 from torchassistant.config.tree import Path
 
 
