@@ -37,6 +37,8 @@ FLOORS = {
     "errors": 1,
     "ownership": 1,
 }
+# Each module of it is about another part of other packages, and a face of its own.
+WITHOUT_FACE = ("compat",)
 TORCH = ("torch", "torchvision", "torchmetrics", "safetensors.torch")
 PRIVATE_NAMES = "compat"
 """The floor on which private names of other packages are used."""
@@ -193,6 +195,34 @@ def floor_problems(modules: dict[str, Module]) -> list[str]:
                     f"{group} is floor {FLOORS[group]}"
                 )
     return problems
+
+
+def face_problems(modules: dict[str, Module]) -> list[str]:
+    """Imports from the insides of another floor, in place of its face, the ``__init__``."""
+    problems = []
+    for module in modules.values():
+        for statement in module.imports:
+            target = module_meant(statement.target, modules)
+            group = None if target is None else modules[target].group
+            face = f"{PACKAGE}.{group}"
+            if group in (None, module.group, *WITHOUT_FACE) or target == face or face not in modules:
+                continue
+            if statement.target.removeprefix(f"{face}.") not in names_in(modules[face]):
+                problems.append(
+                    f"{module.name}:{statement.line} imports {statement.target}; {group} shows "
+                    "what others may use in its __init__"
+                )
+    return problems
+
+
+def names_in(face: Module) -> set[str]:
+    """The names that a face imports."""
+    return {
+        alias.asname or alias.name
+        for node in ast.walk(face.tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
 
 
 def cycle_problems(modules: dict[str, Module]) -> list[str]:
@@ -423,6 +453,10 @@ def test_imports_go_down_the_floors(modules: dict[str, Module]) -> None:
     assert floor_problems(modules) == []
 
 
+def test_floors_import_from_each_others_faces(modules: dict[str, Module]) -> None:
+    assert face_problems(modules) == []
+
+
 def test_no_import_is_circular(modules: dict[str, Module]) -> None:
     assert cycle_problems(modules) == []
 
@@ -492,19 +526,22 @@ def test_a_good_tree_has_no_problem(tmp_path: Path) -> None:
         tmp_path,
         {
             "__init__.py": "from typing import TYPE_CHECKING\n"
-            "if TYPE_CHECKING:\n    from torchassistant.session.make import make\n" + LAZY_FACADE,
+            "if TYPE_CHECKING:\n    from torchassistant.session import make\n" + LAZY_FACADE,
             "__main__.py": "from torchassistant.cli import main\n",
             "cli/__init__.py": "def main():\n    from torchassistant.session import make\n",
             "session/__init__.py": "from .make import make\n",
-            "session/make.py": "import torch\nfrom . import lock\nfrom ..assembly import trees\n",
+            "session/make.py": "import torch\nfrom . import lock\nfrom ..assembly import build\n",
             "session/lock.py": "from ..errors import UserError\n",
-            "assembly/trees.py": "import importlib\nimport torchassistant.data.split\n"
+            "assembly/__init__.py": "from .trees import build\n",
+            "assembly/trees.py": "import importlib\nimport torchassistant.data\n"
             "importlib.import_module('torchassistant.losses')\n",
+            "data/__init__.py": "",
             "data/split.py": "import torch\nfrom torchassistant import errors\n",
             "losses.py": "import torch\nfrom .metrics import Mean\n",
         },
     )
     assert floor_problems(modules) == []
+    assert face_problems(modules) == []
     assert cycle_problems(modules) == []
     assert torch_problems(modules) == []
     assert facade_problems(modules) == []
@@ -545,6 +582,40 @@ def test_a_wrong_import_is_found(tmp_path: Path, file: str, text: str, problem: 
     problems = floor_problems(write_package(tmp_path, {file: text}))
     assert len(problems) == 1
     assert problem in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_problem"),
+    [
+        ("from torchassistant.graph import Node", False),
+        ("from torchassistant import graph", False),
+        ("from torchassistant.graph.node import Node", True),
+        ("from ..graph.node import Node", True),
+        ("import torchassistant.graph.node", True),
+        ("from torchassistant.graph import node", True),
+        ("from torchassistant.graph import shapes", False),
+        ("from torchassistant.compat.optimizers import step", False),
+        ("from torchassistant.losses import Loss", False),
+        ("from torchassistant.training.stage import Stage", False),
+    ],
+)
+def test_an_import_from_inside_another_floor_is_found(
+    tmp_path: Path, text: str, is_problem: bool
+) -> None:
+    files = {
+        "graph/__init__.py": "from torchassistant.graph.node import Node\n"
+        "from torchassistant.graph.shapes import shapes",
+        "graph/node.py": "class Node: ...",
+        "graph/shapes.py": "def shapes(): ...",
+        "compat/__init__.py": "",
+        "compat/optimizers.py": "def step(): ...",
+        "losses.py": "class Loss: ...",
+        "training/__init__.py": "",
+        "training/stage.py": "class Stage: ...",
+        "training/loop.py": text,
+    }
+    problems = face_problems(write_package(tmp_path, files))
+    assert bool(problems) is is_problem, problems
 
 
 @pytest.mark.parametrize(

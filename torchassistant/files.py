@@ -15,7 +15,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from torchassistant.config.sizes import size_text
+from torchassistant.config import size_text
 
 
 class Unsound(Exception):

@@ -150,7 +150,7 @@ class Writing:
         yield self.root, False
 
     def _refuse_parts_of_sessions(self, place: Place) -> None:
-        from torchassistant.config.config_kinds import SESSION_PARTS, is_session
+        from torchassistant.config import SESSION_PARTS, is_session
 
         whole = Path(place.path)
         for folder, part in zip(whole.parents, (whole, *whole.parents), strict=False):

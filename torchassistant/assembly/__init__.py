@@ -4,31 +4,50 @@ from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.build_context import FittedArtifacts
 from torchassistant.assembly.build_order import needed_for
 from torchassistant.assembly.builder import Builder
-from torchassistant.assembly.devices import resolve_device
+from torchassistant.assembly.devices import Devices, resolve_device
 from torchassistant.assembly.groups import assembler_of
 from torchassistant.assembly.groups.assembler import Member
 from torchassistant.assembly.inference_from_data import fill
 from torchassistant.assembly.object_checks import missing_data, survey, survey_objects
+from torchassistant.assembly.object_maker import PlaceOf
 from torchassistant.assembly.parts import Parts
-from torchassistant.assembly.pipeline_builder import build_pipeline, build_pipelines, build_stages
-from torchassistant.assembly.prediction_inputs import InferenceInput, inference_inputs
+from torchassistant.assembly.pipeline_builder import (
+    build_pipeline,
+    build_pipelines,
+    build_stages,
+    wanted_by,
+)
+from torchassistant.assembly.prediction_inputs import (
+    InferenceInput,
+    inference_inputs,
+    wanted_for_inference,
+)
+from torchassistant.assembly.reachable_models import models_reached
+from torchassistant.assembly.user_code import code_of, meaning
 
 __all__ = [
     "Allowlist",
     "Builder",
+    "Devices",
     "FittedArtifacts",
     "InferenceInput",
     "Member",
     "Parts",
+    "PlaceOf",
     "assembler_of",
     "build_pipeline",
     "build_pipelines",
     "build_stages",
+    "code_of",
     "fill",
     "inference_inputs",
+    "meaning",
     "missing_data",
+    "models_reached",
     "needed_for",
     "resolve_device",
     "survey",
     "survey_objects",
+    "wanted_by",
+    "wanted_for_inference",
 ]

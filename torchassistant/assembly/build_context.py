@@ -15,11 +15,8 @@ from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.object_maker import ObjectMaker
 from torchassistant.assembly.parts import Parts
 from torchassistant.assembly.reachable_models import models_reached
-from torchassistant.config import Spec
-from torchassistant.config.groups import GROUPS
-from torchassistant.config.references import LOSSES, Key, module_named
-from torchassistant.config.tree import Path
-from torchassistant.data.rng import random_state, same_state
+from torchassistant.config import GROUPS, LOSSES, Key, Path, Spec, module_named
+from torchassistant.data import random_state, same_state
 
 
 @dataclass(slots=True)

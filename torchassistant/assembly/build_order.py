@@ -6,10 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from torchassistant.config import Spec
-from torchassistant.config.dependencies import asks_the_session, references
-from torchassistant.config.references import Key, target
-from torchassistant.config.toposort import postorder, reachable
+from torchassistant.config import (
+    Key,
+    Spec,
+    asks_the_session,
+    postorder,
+    reachable,
+    references,
+    target,
+)
 
 
 def build_order(

@@ -13,10 +13,8 @@ from torchassistant.assembly.groups import assembler_of
 from torchassistant.assembly.object_maker import ObjectMaker, PlaceOf
 from torchassistant.assembly.parts import Parts
 from torchassistant.assembly.pretrained import LeftOut
-from torchassistant.config.references import Key, Reference
-from torchassistant.config.spec import Spec
-from torchassistant.config.tree import Path
-from torchassistant.data.rng import derived, seed_everything, seeded
+from torchassistant.config import Key, Path, Reference, Spec
+from torchassistant.data import derived, seed_everything, seeded
 
 
 class Builder(BuildContext):

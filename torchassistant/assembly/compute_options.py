@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from torchassistant.assembly.devices import Devices
-from torchassistant.config.blocks import CompileSpec
+from torchassistant.config import CompileSpec
 from torchassistant.graph import BatchGraph, Compiling
 from torchassistant.training import Precision
 

@@ -17,16 +17,15 @@ from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.build_order import needed_for
 from torchassistant.assembly.object_checks import described_in
 from torchassistant.assembly.user_code import code_of, meaning
-from torchassistant.config import Spec, as_data
-from torchassistant.config.dependencies import asks_the_session
-from torchassistant.config.references import Key
-from torchassistant.config.sizes import bytes_of
-from torchassistant.config.tree import walk
-from torchassistant.data import CachedDataset
-from torchassistant.data.cache.cache_folder import cache_folder
-from torchassistant.data.cache.disk_cache import DiskStore
-from torchassistant.data.cache.memory_cache import MemoryStore
-from torchassistant.data.cache.values import Unstorable, encode
+from torchassistant.config import Key, Spec, as_data, asks_the_session, bytes_of, walk
+from torchassistant.data import (
+    CachedDataset,
+    DiskStore,
+    MemoryStore,
+    Unstorable,
+    cache_folder,
+    encode,
+)
 
 _LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "torchassistant")
 _SPEED_ONLY = ("cache", "cache_limit")

@@ -13,9 +13,8 @@ from typing import Any
 
 from torchassistant.assembly.allowlist import LIBRARIES
 from torchassistant.assembly.builder import Builder
-from torchassistant.config.references import Key, as_slice
-from torchassistant.config.spec import Spec
-from torchassistant.data.datasets import laid_around
+from torchassistant.config import Key, Spec, as_slice
+from torchassistant.data import laid_around
 from torchassistant.errors import cause_of
 
 _NAMES = ("transform", "transforms")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from torchassistant.assembly.object_maker import PlaceOf
-from torchassistant.config import Spec
-from torchassistant.config.tree import Path
+from torchassistant.config import Path, Spec
 from torchassistant.errors import ConfigError, Problem
 
 

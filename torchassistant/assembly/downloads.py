@@ -30,7 +30,7 @@ from torchassistant.assembly.idx import expect_sound
 from torchassistant.assembly.monkeypatch import replaced
 from torchassistant.assembly.reviewed_callables import Verdict, verdict_of
 from torchassistant.compat.datasets import unpacking_functions
-from torchassistant.data.dataset_files import walking
+from torchassistant.data import walking
 from torchassistant.errors import UserError, listing, shown_path
 from torchassistant.files import Unsound, open_regular
 from torchassistant.messages import logger_for

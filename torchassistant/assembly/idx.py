@@ -8,7 +8,7 @@ import re
 import struct
 from pathlib import Path
 
-from torchassistant.config.sizes import machine_memory, size_text
+from torchassistant.config import machine_memory, size_text
 from torchassistant.errors import UserError, shown_path
 from torchassistant.files import Unsound, open_regular
 

@@ -19,8 +19,7 @@ import torch
 from torchassistant.assembly.allowlist import LIBRARIES, Allowlist, is_for_reviewers, spec_of
 from torchassistant.assembly.origin import home_of, name_of
 from torchassistant.assembly.reviewed_callables import verdict_on
-from torchassistant.config.groups.losses_and_metrics import TORCHMETRICS
-from torchassistant.config.source_inspection import find_source, signature_of
+from torchassistant.config import TORCHMETRICS, find_source, signature_of
 from torchassistant.errors import UserCodeError, all_near, near, with_article
 
 

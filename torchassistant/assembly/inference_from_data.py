@@ -15,11 +15,17 @@ from torchassistant.assembly.column_inspection import Column, columns_of, looked
 from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.importing import find
 from torchassistant.assembly.parts import Parts
-from torchassistant.config import Diagnostics, Spec
-from torchassistant.config.defaults import PREDICTION
-from torchassistant.config.missing_parts import TRAINING, VALIDATION, data_sources
-from torchassistant.config.references import Key, as_slice
-from torchassistant.config.spec import InitializeSpec
+from torchassistant.config import (
+    PREDICTION,
+    TRAINING,
+    VALIDATION,
+    Diagnostics,
+    InitializeSpec,
+    Key,
+    Spec,
+    as_slice,
+    data_sources,
+)
 from torchassistant.errors import ConfigError, blaming, listing
 
 RATIO = [0.8, 0.2]

@@ -26,14 +26,19 @@ from torchassistant.assembly.role_checks import given_to, is_itself, role_misfit
 from torchassistant.assembly.signatures import Misfit, misfits
 from torchassistant.assembly.untrained import tell_untrained
 from torchassistant.assembly.write_checks import misplaced
-from torchassistant.config import Diagnostics, Spec
-from torchassistant.config.named_objects import Described, is_object, objects_in
-from torchassistant.config.references import Key
-from torchassistant.config.role import Role
-from torchassistant.config.roles import role_named
-from torchassistant.config.tree import Path
+from torchassistant.config import (
+    Described,
+    Diagnostics,
+    Key,
+    Path,
+    Role,
+    Spec,
+    is_object,
+    objects_in,
+    role_named,
+)
 from torchassistant.errors import Problem, UserCodeError
-from torchassistant.training.optimizer_calls import NEEDS_CLOSURE, needs_closure
+from torchassistant.training import NEEDS_CLOSURE, needs_closure
 from torchassistant.writing import Writing
 
 _LOADER_GIVEN = ("dataset", "collate_fn", "generator")

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from torchassistant.assembly.allowlist import LIBRARIES
 from torchassistant.assembly.origin import home_of, name_of
-from torchassistant.config.role import (
+from torchassistant.config import (
     ADAPTER,
     BATCH_PROCESSOR,
     COLLATOR,
@@ -23,9 +23,9 @@ from torchassistant.config.role import (
     METRIC,
     MODULE,
     OUTPUT_DEVICE,
+    ROLES,
     TRANSFORM,
 )
-from torchassistant.config.roles import ROLES
 
 LOADER = "data loader"
 SAMPLER = "sampler"

@@ -30,10 +30,16 @@ from torchassistant.assembly.pretrained import (
 from torchassistant.assembly.role_checks import is_itself, role_misfit, takes_given
 from torchassistant.assembly.signatures import misfits
 from torchassistant.assembly.write_checks import keep_to
-from torchassistant.config.named_objects import LITERAL, TENSOR, form_of, is_object, nested_in
-from torchassistant.config.roles import ROLES
-from torchassistant.config.tensors import dtype_of
-from torchassistant.config.tree import Path
+from torchassistant.config import (
+    LITERAL,
+    ROLES,
+    TENSOR,
+    Path,
+    dtype_of,
+    form_of,
+    is_object,
+    nested_in,
+)
 from torchassistant.errors import ConfigError, Place, Problem, UserCodeError, UserError
 from torchassistant.ownership import is_from_users_code
 

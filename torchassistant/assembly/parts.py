@@ -8,14 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from torchassistant.config.groups import GROUPS
-from torchassistant.config.references import (
-    DATASET_OR_SLICE,
-    Key,
-    Reference,
-    as_slice,
-    module_named,
-)
+from torchassistant.config import DATASET_OR_SLICE, GROUPS, Key, Reference, as_slice, module_named
 from torchassistant.data import LoaderFactory, Split
 from torchassistant.graph import BatchGraph, Processor
 from torchassistant.training import (

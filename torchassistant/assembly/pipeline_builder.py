@@ -8,16 +8,18 @@ from typing import Any
 from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.compute_options import compiling_of, precision_of
 from torchassistant.assembly.parts import Parts
-from torchassistant.config.references import LOSSES, Key, module_named
-from torchassistant.config.spec import (
+from torchassistant.config import (
+    LOSSES,
     DebugPipelineSpec,
     InputFactorySpec,
+    Key,
+    Path,
     PipelineLossSpec,
     PipelineSpec,
     Spec,
     StageSpec,
+    module_named,
 )
-from torchassistant.config.tree import Path
 from torchassistant.graph import BatchGraph
 from torchassistant.output_devices import Printer
 from torchassistant.training import (

@@ -10,8 +10,7 @@ from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.object_kinds import is_of_libraries, kind_of, may_hold
 from torchassistant.assembly.reviewed_callables import verdict_of
 from torchassistant.assembly.signatures import name_for
-from torchassistant.config.named_objects import Described
-from torchassistant.config.tree import Path
+from torchassistant.config import Described, Path
 from torchassistant.errors import with_article
 
 

@@ -15,12 +15,16 @@ import torch
 from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.dataset_transform import OwnTransform, own_transform
 from torchassistant.collators import DefaultCollator
-from torchassistant.config.references import Key, as_slice
-from torchassistant.config.spec import InferenceSpec, InputFactorySpec, PipelineSpec, Spec
-from torchassistant.config.tree import Path
-from torchassistant.data import as_columns
-from torchassistant.data.multi_loader import named
-from torchassistant.data.rng import seeded
+from torchassistant.config import (
+    InferenceSpec,
+    InputFactorySpec,
+    Key,
+    Path,
+    PipelineSpec,
+    Spec,
+    as_slice,
+)
+from torchassistant.data import as_columns, named, seeded
 from torchassistant.errors import (
     ConfigError,
     DataError,

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from torchassistant.data.object_walk import CODE, LEAVES, inside
+from torchassistant.data import CODE, LEAVES, inside
 
 _LONGEST, _MOST = 100, 20_000
 

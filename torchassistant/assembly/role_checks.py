@@ -13,7 +13,7 @@ from torch import nn
 
 from torchassistant.assembly.object_kinds import called_by, kind_of
 from torchassistant.compat.python import is_protocol
-from torchassistant.config.role import Role
+from torchassistant.config import Role
 from torchassistant.errors import with_article
 
 

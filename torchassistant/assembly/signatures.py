@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torchassistant.assembly.role_checks import returned_by
-from torchassistant.config.tree import Path
+from torchassistant.config import Path
 from torchassistant.errors import listing, near, nearest
 from torchassistant.metrics import Accuracy
 

@@ -11,8 +11,7 @@ from torch import nn
 
 from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.importing import NotFound, find
-from torchassistant.config import Diagnostics, Spec
-from torchassistant.config.named_objects import objects_in
+from torchassistant.config import Diagnostics, Spec, objects_in
 
 _HARMLESS = (
     "builtins", "math", "numpy", "torch", "functools", "itertools", "collections", "typing",

@@ -17,9 +17,7 @@ import torch
 from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.importing import NotFound, find, find_constant
 from torchassistant.assembly.object_checks import described_in
-from torchassistant.config import Spec
-from torchassistant.config.references import Key
-from torchassistant.config.roles import role_named
+from torchassistant.config import Key, Spec, role_named
 from torchassistant.ownership import is_users_file
 
 _MOST = 100

@@ -50,8 +50,7 @@ def _read_early(arguments: Any) -> ReadConfig:
     Raises:
         ConfigError: Something is wrong with it, and the engine would find nothing else.
     """
-    from torchassistant.config import read_training
-    from torchassistant.config.static_check import all_certain
+    from torchassistant.config import all_certain, read_training
 
     config = read_training(arguments.config, arguments.settings)
     if config.diagnostics.problems and (config.spec is None or all_certain(config.spec)):

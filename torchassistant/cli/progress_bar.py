@@ -9,8 +9,7 @@ from typing import Any, TextIO
 
 from torchassistant.cli.streams import say
 from torchassistant.errors import in_one_line
-from torchassistant.training import Progress, Reporter, Row
-from torchassistant.training.events import Live, Shares
+from torchassistant.training import Live, Progress, Reporter, Row, Shares
 
 REDRAW_SECONDS = 0.2
 LIVE_SHARE = 0.05

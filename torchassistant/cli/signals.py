@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 from torchassistant.cli.save_signal import heard_by
-from torchassistant.data.child_processes import STOPPING
+from torchassistant.data import STOPPING
 from torchassistant.errors import Interrupted
 from torchassistant.training import StopRequest
 

@@ -17,15 +17,14 @@ from torchassistant.cli.exit_status import DONE, USER_ERROR, status_of, warn
 from torchassistant.cli.signals import stopping_at_once
 from torchassistant.cli.streams import say
 from torchassistant.config import ReadConfig
-from torchassistant.data.child_processes import (
+from torchassistant.data import (
     end_with_parent,
     is_first_thread,
     leave_signals_to_parent,
     signals_held_back,
 )
 from torchassistant.lateimports import starting_processes
-from torchassistant.session import Draft, store
-from torchassistant.session.resume_check import different_state, first_difference, train_traced
+from torchassistant.session import Draft, different_state, first_difference, store, train_traced
 
 _HINTS = {
     "column": "what the dataset, its transforms or its collator draw or keep has to come from the "

@@ -1,21 +1,102 @@
 """Datasets, splits, loaders, and the randomness of data."""
 
 from torchassistant.data.augment import Augment
-from torchassistant.data.cached_dataset import CachedDataset
-from torchassistant.data.datasets import MergedDataset, PreprocessedDataset, as_columns
-from torchassistant.data.loaders import LoaderFactory
-from torchassistant.data.multi_loader import MultiLoader, Port
+from torchassistant.data.batch_errors import Origin, failure_of_fit
+from torchassistant.data.cache.cache_folder import cache_folder
+from torchassistant.data.cache.disk_cache import DiskStore
+from torchassistant.data.cache.memory_cache import MemoryStore
+from torchassistant.data.cache.values import Unstorable, encode
+from torchassistant.data.cached_dataset import CachedDataset, uncached
+from torchassistant.data.child_processes import (
+    STOPPING,
+    end_with_parent,
+    is_first_thread,
+    leave_signals_to_parent,
+    signals_held_back,
+)
+from torchassistant.data.dataset_files import walking
+from torchassistant.data.datasets import MergedDataset, PreprocessedDataset, as_columns, laid_around
+from torchassistant.data.gpu_prefetch import prefetched
+from torchassistant.data.loaders import EpochLoader, LoaderFactory
+from torchassistant.data.multi_loader import FramesOfEpoch, MultiLoader, Port, named
+from torchassistant.data.object_rngs import (
+    Misfit,
+    expect_states_of,
+    generators_in,
+    has_state,
+    object_rngs_seeded,
+    set_state_of,
+    set_states_of,
+    state_of,
+    states_of,
+)
+from torchassistant.data.object_walk import CODE, GENERATORS, LEAVES, Generator, inside, slots_of
+from torchassistant.data.rng import (
+    derived,
+    expect_random_state,
+    random_state,
+    same_state,
+    seed_everything,
+    seeded,
+    set_random_state,
+)
+from torchassistant.data.sampler_state import is_sampler_state
 from torchassistant.data.splits import Split, split_indices
+from torchassistant.data.workers import can_be_interrupted, interruptible
 
 __all__ = [
+    "CODE",
+    "GENERATORS",
+    "LEAVES",
+    "STOPPING",
     "Augment",
     "CachedDataset",
+    "DiskStore",
+    "EpochLoader",
+    "FramesOfEpoch",
+    "Generator",
     "LoaderFactory",
+    "MemoryStore",
     "MergedDataset",
+    "Misfit",
     "MultiLoader",
+    "Origin",
     "Port",
     "PreprocessedDataset",
     "Split",
+    "Unstorable",
     "as_columns",
+    "cache_folder",
+    "can_be_interrupted",
+    "derived",
+    "encode",
+    "end_with_parent",
+    "expect_random_state",
+    "expect_states_of",
+    "failure_of_fit",
+    "generators_in",
+    "has_state",
+    "inside",
+    "interruptible",
+    "is_first_thread",
+    "is_sampler_state",
+    "laid_around",
+    "leave_signals_to_parent",
+    "named",
+    "object_rngs_seeded",
+    "prefetched",
+    "random_state",
+    "same_state",
+    "seed_everything",
+    "seeded",
+    "set_random_state",
+    "set_state_of",
+    "set_states_of",
+    "signals_held_back",
+    "slots_of",
     "split_indices",
+    "state_of",
+    "states_of",
+    "uncached",
+    "walking",
 ]

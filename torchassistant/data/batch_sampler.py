@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
-from torchassistant.config.sizes import machine_memory
+from torchassistant.config import machine_memory
 from torchassistant.data.rng import derived, random_state, seeded, set_random_state
 from torchassistant.data.sampler_state import SamplerState
 from torchassistant.errors import DataError

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from torch.utils.data import Dataset
 
 from torchassistant.collators import DefaultCollator
-from torchassistant.config.sizes import size_text
+from torchassistant.config import size_text
 from torchassistant.data.cache.cache_source import NotCached, Source
 from torchassistant.data.cache.table import Table
 from torchassistant.data.cache.values import Unstorable

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from torchassistant.config.sizes import machine_memory, size_text
+from torchassistant.config import machine_memory, size_text
 from torchassistant.errors import UserError, shown_path
 from torchassistant.ownership import lies_with_user
 

@@ -4,11 +4,12 @@ from torchassistant.graph.batch_graph import BatchGraph, Plan, Watched, set_trai
 from torchassistant.graph.buffers import buffers_of, elements_of, overlaps
 from torchassistant.graph.by_identity import distinct, is_among
 from torchassistant.graph.mode import evaluating, mode_dependent
-from torchassistant.graph.model_calls import Calling, Compiling
-from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor
+from torchassistant.graph.model_calls import Call, Calling, Compiling
+from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor, moved
 
 __all__ = [
     "BatchGraph",
+    "Call",
     "Calling",
     "Compiling",
     "NeuralProcessor",
@@ -23,6 +24,7 @@ __all__ = [
     "evaluating",
     "is_among",
     "mode_dependent",
+    "moved",
     "overlaps",
     "set_training",
 ]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from torchassistant.config.toposort import topological_order
+from torchassistant.config import topological_order
 from torchassistant.frames import Frame, Frames, merge
 from torchassistant.graph.by_identity import distinct, is_among
 from torchassistant.graph.model_calls import Call

@@ -8,6 +8,7 @@ from torchassistant.session.lock import expect_no_trainer
 from torchassistant.session.prediction import NotPredicted, Prediction
 from torchassistant.session.preflight import NodeReport, Preflight
 from torchassistant.session.profiling import train_profiled
+from torchassistant.session.resume_check import different_state, first_difference, train_traced
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import SessionFolder
 
@@ -20,10 +21,13 @@ __all__ = [
     "Session",
     "SessionFolder",
     "create_session",
+    "different_state",
     "evaluate_config",
     "expect_no_trainer",
+    "first_difference",
     "infer_config",
     "load_session",
     "store",
     "train_profiled",
+    "train_traced",
 ]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torchassistant.config import Spec, as_data
-from torchassistant.config.groups import GROUPS
+from torchassistant.config import GROUPS, Spec, as_data
 from torchassistant.messages import logger_for
 from torchassistant.session.changes import Change
 from torchassistant.session.checkpoint_storage import Checkpoint

@@ -9,8 +9,7 @@ from torchassistant.errors import blaming
 from torchassistant.messages import logger_for
 from torchassistant.session.changes import Change
 from torchassistant.session.session import Session
-from torchassistant.training import StageHistory
-from torchassistant.training.stage import SKIPPED
+from torchassistant.training import SKIPPED, StageHistory
 
 _log = logger_for(__name__)
 

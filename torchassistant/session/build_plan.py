@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from torchassistant.assembly import (
     Allowlist,
     Builder,
+    Devices,
     FittedArtifacts,
     Parts,
+    PlaceOf,
     build_pipeline,
     build_pipelines,
     build_stages,
 )
-from torchassistant.assembly.devices import Devices
-from torchassistant.assembly.object_maker import PlaceOf
 from torchassistant.compat.compiler import leave_compiler_out
-from torchassistant.config import Spec
-from torchassistant.config.references import Key
+from torchassistant.config import Key, Spec
 from torchassistant.session.lazy_datasets import DatasetsOnDemand
 from torchassistant.training import Precision
 

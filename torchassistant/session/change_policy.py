@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from torchassistant.config import Spec
-from torchassistant.config.change_rule import Rule
-from torchassistant.config.groups import GROUPS
-from torchassistant.config.roles import ROLES
-from torchassistant.config.tree import Path
+from torchassistant.config import GROUPS, ROLES, Path, Rule, Spec
 
 _BEGUN = "this was decided when the session was created"
 _DEFINITIONS = "initialize.definitions"

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from torchassistant.assembly.user_code import meaning
-from torchassistant.config import Diagnostics, Spec, as_data
-from torchassistant.config.change_rule import Effect, Rule
-from torchassistant.config.tree import Path, path_text
+from torchassistant.assembly import meaning
+from torchassistant.config import Diagnostics, Effect, Path, Rule, Spec, as_data, path_text
 from torchassistant.errors import Problem
 from torchassistant.session.change_policy import rule_of, rule_of_code
 from torchassistant.training import Progress

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
-from torchassistant.config.spec import CheckpointsSpec
-from torchassistant.data.rng import random_state
+from torchassistant.config import CheckpointsSpec
+from torchassistant.data import random_state
 from torchassistant.errors import NotSaved, SessionError, shown_path
 from torchassistant.messages import logger_for
 from torchassistant.session.background_writer import Writer

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from torchassistant.config.spec import CheckpointsSpec
+from torchassistant.config import CheckpointsSpec
 from torchassistant.session.checkpoint_storage import CheckpointStorage, order_of
 
 

@@ -24,7 +24,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save, save_file
 
-from torchassistant.config.sizes import size_text
+from torchassistant.config import size_text
 from torchassistant.errors import Interrupted, SessionError, shown_path
 from torchassistant.files import (
     Unsound,

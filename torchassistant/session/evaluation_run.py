@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torchassistant.assembly import Allowlist
-from torchassistant.assembly.pipeline_builder import wanted_by
-from torchassistant.config import EvaluationSpec, Spec
-from torchassistant.config.references import Key
+from torchassistant.assembly import Allowlist, wanted_by
+from torchassistant.config import EvaluationSpec, Key, Spec
 from torchassistant.errors import ConfigError
 from torchassistant.session.checkpoint_selection import LAST
 from torchassistant.session.request import Request

@@ -7,11 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torchassistant.assembly import Allowlist
-from torchassistant.assembly.pipeline_builder import wanted_by
-from torchassistant.assembly.prediction_inputs import wanted_for_inference
-from torchassistant.config import InferenceSpec, Spec
-from torchassistant.config.references import Key
+from torchassistant.assembly import Allowlist, wanted_by, wanted_for_inference
+from torchassistant.config import InferenceSpec, Key, Spec
 from torchassistant.errors import ConfigError, NoColumn, UserCodeError, UserError, blaming
 from torchassistant.output_devices import Printer
 from torchassistant.session.checkpoint_selection import LAST

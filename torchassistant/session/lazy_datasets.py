@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from torchassistant.assembly import Builder
-from torchassistant.config.references import Key
+from torchassistant.config import Key
 from torchassistant.errors import DataError, UserCodeError, cause_of
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from torchassistant.training.optimizer_calls import stepping
+from torchassistant.training import stepping
 
 _SIDE = 2
 """Elements along each side of the parameter that a step is tried with."""

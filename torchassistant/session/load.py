@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from torchassistant.assembly import Allowlist
-from torchassistant.assembly.user_code import code_of
+from torchassistant.assembly import Allowlist, code_of
 from torchassistant.config import spec_of
 from torchassistant.errors import ConfigError, SessionError
 from torchassistant.session import apply_changes, changes

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.optim import Optimizer
 
-from torchassistant.config import Spec
-from torchassistant.config.tree import Path
+from torchassistant.config import Path, Spec
 from torchassistant.errors import ConfigError, Problem, UserError
 from torchassistant.messages import logger_for
 from torchassistant.session.changes import Change

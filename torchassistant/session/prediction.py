@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchassistant.assembly import Builder, InferenceInput, Parts, inference_inputs
-from torchassistant.config import InferenceSpec, Spec
-from torchassistant.config.spec import INFERENCE_POSTPROCESSOR
-from torchassistant.data.rng import derived, seeded
+from torchassistant.config import INFERENCE_POSTPROCESSOR, InferenceSpec, Spec
+from torchassistant.data import derived, seeded
 from torchassistant.errors import (
     ConfigError,
     DataError,

@@ -13,12 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from torchassistant.assembly.reachable_models import models_reached
-from torchassistant.config.references import Key
-from torchassistant.config.tree import Path
-from torchassistant.data import MultiLoader
-from torchassistant.data.object_rngs import object_rngs_seeded
-from torchassistant.data.rng import derived, seeded
+from torchassistant.assembly import models_reached
+from torchassistant.config import Key, Path
+from torchassistant.data import MultiLoader, derived, object_rngs_seeded, seeded
 from torchassistant.errors import (
     ConfigError,
     NoColumn,
@@ -31,6 +28,7 @@ from torchassistant.errors import (
 )
 from torchassistant.frames import Frames
 from torchassistant.graph import (
+    Call,
     Node,
     Processor,
     Watched,
@@ -39,17 +37,24 @@ from torchassistant.graph import (
     mode_dependent,
     set_training,
 )
-from torchassistant.graph.model_calls import Call
 from torchassistant.ownership import is_from_users_code
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import members_of, run_by
-from torchassistant.training import DebugPipeline, InputSource, Pipeline, freezing
-from torchassistant.training.batch_run import BatchRun, only_frames
-from torchassistant.training.inference import chosen
-from torchassistant.training.optimizer_calls import first_sentence, stepping
-from torchassistant.training.pipeline import evaluation_data
-from torchassistant.training.state_guard import Changed, unchanged
-from torchassistant.training.weighted_losses import WeightedLosses
+from torchassistant.training import (
+    BatchRun,
+    Changed,
+    DebugPipeline,
+    InputSource,
+    Pipeline,
+    WeightedLosses,
+    chosen,
+    evaluation_data,
+    first_sentence,
+    freezing,
+    only_frames,
+    stepping,
+    unchanged,
+)
 
 
 @dataclass(slots=True)

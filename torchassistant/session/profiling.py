@@ -11,9 +11,14 @@ from torch.profiler import profile
 from torchassistant.errors import shown_path
 from torchassistant.session.durable_files import clear_aside, refuse_links, replace_file
 from torchassistant.session.session import Session
-from torchassistant.training import Reporter, Reporters, StopRequest
-from torchassistant.training.profiler_names import ProfilerNames, decoded
-from torchassistant.training.profiler_schedule import Recording
+from torchassistant.training import (
+    ProfilerNames,
+    Recording,
+    Reporter,
+    Reporters,
+    StopRequest,
+    decoded,
+)
 
 PROFILE = "profile"
 VIEWER = "https://ui.perfetto.dev"

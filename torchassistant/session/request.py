@@ -11,22 +11,24 @@ import torch
 
 from torchassistant.assembly import Allowlist, needed_for, survey_objects
 from torchassistant.config import (
+    DEFINITIONS,
+    PIPELINES,
     Diagnostics,
+    EvaluationSpec,
+    InferenceSpec,
+    Key,
     Spec,
     as_data,
     check_sources,
     lay_over,
+    objects_in,
+    place_of,
     read,
     settings_for,
     spec_of,
 )
+from torchassistant.config import Path as TreePath
 from torchassistant.config import validate as validated
-from torchassistant.config.checks.scope import DEFINITIONS, PIPELINES
-from torchassistant.config.named_objects import objects_in
-from torchassistant.config.references import Key
-from torchassistant.config.spec import EvaluationSpec, InferenceSpec
-from torchassistant.config.tree import Path as TreePath
-from torchassistant.config.tree import place_of
 from torchassistant.errors import (
     ConfigError,
     Place,

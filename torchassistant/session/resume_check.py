@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from torchassistant.data.loaders import EpochLoader, LoaderFactory
-from torchassistant.data.object_walk import slots_of
+from torchassistant.data import EpochLoader, LoaderFactory, slots_of
 from torchassistant.errors import Interrupted
 from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.codec import CodecError, encode
@@ -25,8 +24,7 @@ from torchassistant.session.manifest import MANIFEST
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import CHECKPOINTS, SessionFolder
 from torchassistant.session.state_schema import CODE
-from torchassistant.training import InputSource, Pipeline, Reporter, StopRequest
-from torchassistant.training.events import Live
+from torchassistant.training import InputSource, Live, Pipeline, Reporter, StopRequest
 
 Trace = list[dict[str, Any]]
 """What a run was given, in order: each batch of each loader; and the losses of each iteration."""

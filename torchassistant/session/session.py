@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from torchassistant.assembly import Parts
-from torchassistant.assembly.user_code import code_of
+from torchassistant.assembly import Parts, code_of
 from torchassistant.config import InferenceSpec, as_data, check_sources, read, validate
-from torchassistant.data.rng import derived, random_state, seeded, set_random_state
+from torchassistant.data import derived, random_state, seeded, set_random_state
 from torchassistant.errors import (
     ConfigError,
     Interrupted,

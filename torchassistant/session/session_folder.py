@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from torchassistant.assembly import FittedArtifacts
-from torchassistant.config import Diagnostics, Spec, as_data, read, scan
-from torchassistant.config.reader import MAX_BYTES
+from torchassistant.config import MAX_BYTES, Diagnostics, Spec, as_data, read, scan
 from torchassistant.errors import SessionError, listing, shown_path
 from torchassistant.files import Unsound
 from torchassistant.messages import logger_for

@@ -16,16 +16,8 @@ from torch.optim import Optimizer
 from torchassistant.assembly import FittedArtifacts, Parts
 from torchassistant.compat.modules import own_buffers, unsaved_names
 from torchassistant.compat.optimizers import mark_stepped
-from torchassistant.config import Spec
-from torchassistant.config.groups import GROUPS
-from torchassistant.config.references import Key
-from torchassistant.data.object_rngs import (
-    Misfit,
-    expect_states_of,
-    generators_in,
-    set_states_of,
-    states_of,
-)
+from torchassistant.config import GROUPS, Key, Spec
+from torchassistant.data import Misfit, expect_states_of, generators_in, set_states_of, states_of
 from torchassistant.errors import SessionError, listing, shown_path
 from torchassistant.graph import elements_of, overlaps
 from torchassistant.messages import logger_for

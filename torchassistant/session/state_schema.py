@@ -15,8 +15,7 @@ from typing import Any
 import torch
 
 from torchassistant.config import Spec, read, spec_of
-from torchassistant.data.rng import expect_random_state
-from torchassistant.data.sampler_state import is_sampler_state
+from torchassistant.data import expect_random_state, is_sampler_state
 from torchassistant.errors import ConfigError
 from torchassistant.files import Unsound, parsed_json
 from torchassistant.session.append_only_logs import METRICS, is_log
@@ -24,8 +23,7 @@ from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.durable_files import read_json, read_tensors
 from torchassistant.session.history import parsed_rows
 from torchassistant.session.manifest import Damaged, Manifest
-from torchassistant.training import Progress, Row
-from torchassistant.training.progress import PassProgress
+from torchassistant.training import PassProgress, Progress, Row
 
 SPEC, CODE, STATE = "spec.json", "code.json", "state"
 

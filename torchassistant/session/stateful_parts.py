@@ -13,8 +13,8 @@ from typing import Any
 from torch import nn
 
 from torchassistant.assembly import Member, Parts, assembler_of
-from torchassistant.config.groups import GROUPS, ID_WORDS
-from torchassistant.data.object_rngs import has_state
+from torchassistant.config import GROUPS, ID_WORDS
+from torchassistant.data import has_state
 
 Members = dict[str, Any]
 

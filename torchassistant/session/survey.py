@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from torchassistant.assembly import Allowlist, survey
-from torchassistant.config import Diagnostics, Spec
-from torchassistant.config.references import Key
+from torchassistant.config import Diagnostics, Key, Spec
 from torchassistant.errors import UserCodeError
 
 

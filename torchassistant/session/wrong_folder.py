@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from torchassistant.config.config_kinds import is_session, kind_of
-from torchassistant.config.reader import read_file
-from torchassistant.config.spec import Spec
-from torchassistant.config.variables import substitute
+from torchassistant.config import Spec, is_session, kind_of, read_file, substitute
 from torchassistant.errors import ConfigError, listing, nearest, shown_path
 
 

@@ -1,22 +1,43 @@
 """Training: pipelines, steps, interleaving, evaluation, stages, and the events of the loop."""
 
+from torchassistant.training.batch_run import BatchRun, only_frames
 from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.evaluation import evaluate
 from torchassistant.training.events import Listener, Live, Shares
-from torchassistant.training.inference import infer
+from torchassistant.training.inference import chosen, infer
 from torchassistant.training.loss_denominators import rarely_counts_samples
 from torchassistant.training.losses_and_metrics import Loss, Metric
 from torchassistant.training.nan_guard import NotFinite
+from torchassistant.training.optimizer_calls import (
+    NEEDS_CLOSURE,
+    first_sentence,
+    needs_closure,
+    stepping,
+)
 from torchassistant.training.optimizer_update import GradientClipper
-from torchassistant.training.pipeline import InputSource, Pipeline, PipelineLoss, PipelineMetric
+from torchassistant.training.pipeline import (
+    InputSource,
+    Pipeline,
+    PipelineLoss,
+    PipelineMetric,
+    evaluation_data,
+)
 from torchassistant.training.precision import Precision
-from torchassistant.training.progress import Progress, Row, StageHistory, StopRequest
+from torchassistant.training.profiler_names import ProfilerNames, decoded
+from torchassistant.training.profiler_schedule import Recording
+from torchassistant.training.progress import PassProgress, Progress, Row, StageHistory, StopRequest
 from torchassistant.training.reporter import Reporter, Reporters
 from torchassistant.training.schedulers import Scheduler
-from torchassistant.training.stage import Stage, freezing
+from torchassistant.training.stage import SKIPPED, Stage, freezing
 from torchassistant.training.stage_loop import train_stage
+from torchassistant.training.state_guard import Changed, unchanged
+from torchassistant.training.weighted_losses import WeightedLosses
 
 __all__ = [
+    "NEEDS_CLOSURE",
+    "SKIPPED",
+    "BatchRun",
+    "Changed",
     "DebugPipeline",
     "GradientClipper",
     "InputSource",
@@ -25,11 +46,14 @@ __all__ = [
     "Loss",
     "Metric",
     "NotFinite",
+    "PassProgress",
     "Pipeline",
     "PipelineLoss",
     "PipelineMetric",
     "Precision",
+    "ProfilerNames",
     "Progress",
+    "Recording",
     "Reporter",
     "Reporters",
     "Row",
@@ -38,9 +62,18 @@ __all__ = [
     "Stage",
     "StageHistory",
     "StopRequest",
+    "WeightedLosses",
+    "chosen",
+    "decoded",
     "evaluate",
+    "evaluation_data",
+    "first_sentence",
     "freezing",
     "infer",
+    "needs_closure",
+    "only_frames",
     "rarely_counts_samples",
+    "stepping",
     "train_stage",
+    "unchanged",
 ]

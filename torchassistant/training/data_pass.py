@@ -7,9 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
-from torchassistant.data import MultiLoader
-from torchassistant.data.multi_loader import FramesOfEpoch
-from torchassistant.data.workers import interruptible
+from torchassistant.data import FramesOfEpoch, MultiLoader, interruptible
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frames
 from torchassistant.training.progress import StopCheck

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from torchassistant.data.object_rngs import object_rngs_seeded
-from torchassistant.data.rng import derived, seeded
+from torchassistant.data import derived, object_rngs_seeded, seeded
 from torchassistant.errors import UserCodeError, UserError, blaming
 from torchassistant.graph import BatchGraph
 from torchassistant.training.batch_run import BatchRun, only_frames

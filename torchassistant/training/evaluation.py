@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
-from torchassistant.data.object_rngs import object_rngs_seeded
-from torchassistant.data.rng import derived, seeded
+from torchassistant.data import derived, object_rngs_seeded, seeded
 from torchassistant.errors import DataError, UserCodeError
 from torchassistant.frames import Frames
 from torchassistant.training.batch_run import BatchRun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torchassistant.data.rng import derived, seeded
+from torchassistant.data import derived, seeded
 from torchassistant.errors import NoColumn, near
 from torchassistant.frames import Frame, Frames
 from torchassistant.graph import BatchGraph

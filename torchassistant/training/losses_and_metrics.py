@@ -11,7 +11,7 @@ import torch
 
 from torchassistant.errors import DataError, UserCodeError, UserError, blaming, near
 from torchassistant.frames import Frame
-from torchassistant.graph.processor import moved
+from torchassistant.graph import moved
 from torchassistant.training.loss_denominators import (
     Count,
     as_sum,

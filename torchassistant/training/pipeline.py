@@ -11,9 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from torchassistant.data import LoaderFactory, MultiLoader, Port
-from torchassistant.data.gpu_prefetch import prefetched
-from torchassistant.data.rng import derived
+from torchassistant.data import LoaderFactory, MultiLoader, Port, derived, prefetched
 from torchassistant.frames import Frame
 from torchassistant.graph import BatchGraph, Compiling, distinct
 from torchassistant.training.losses_and_metrics import Loss, Metric

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from torchassistant.data.workers import can_be_interrupted
+from torchassistant.data import can_be_interrupted
 from torchassistant.errors import Interrupted
 
 Row = dict[str, int | float]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from torchassistant.data.rng import derived, seeded
+from torchassistant.data import derived, seeded
 from torchassistant.errors import DataError
 from torchassistant.frames import Frames
 from torchassistant.training.pipeline import Pipeline

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from torchassistant.config.history_columns import row_columns
+from torchassistant.config import row_columns
 from torchassistant.graph import distinct, is_among
 from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.optimizer_update import GradientClipper

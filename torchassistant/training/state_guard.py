@@ -34,9 +34,14 @@ from torch.utils.hooks import RemovableHandle
 
 from torchassistant.compat.modules import own_buffers, state_tables
 from torchassistant.compat.tensors import backward_hooks_of
-from torchassistant.data import CachedDataset
-from torchassistant.data.object_rngs import set_state_of, state_of
-from torchassistant.data.object_walk import GENERATORS, Generator, slots_of
+from torchassistant.data import (
+    GENERATORS,
+    CachedDataset,
+    Generator,
+    set_state_of,
+    slots_of,
+    state_of,
+)
 from torchassistant.ownership import is_users_file
 from torchassistant.training.content_snapshots import (
     BUFFERS,

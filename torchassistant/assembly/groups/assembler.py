@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.parts import Parts
-from torchassistant.config.groups import GROUPS
-from torchassistant.config.references import Key
+from torchassistant.config import GROUPS, Key
 
 
 class Member(NamedTuple):

@@ -11,7 +11,7 @@ from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.compute_options import MEMORY_FORMATS, compiling_of
 from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.parts import Parts
-from torchassistant.config.groups.batch_processors import NodeSpec
+from torchassistant.config import NodeSpec
 from torchassistant.graph import Calling, NeuralProcessor, Node, ObjectProcessor, Processor
 
 

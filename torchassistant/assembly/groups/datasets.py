@@ -11,9 +11,8 @@ from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.dataset_cache import has_length, with_cache
 from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.parts import Parts
-from torchassistant.config.references import Key
-from torchassistant.data import CachedDataset, MergedDataset, PreprocessedDataset
-from torchassistant.data.cached_dataset import uncached
+from torchassistant.config import Key
+from torchassistant.data import CachedDataset, MergedDataset, PreprocessedDataset, uncached
 
 
 def _build(context: BuildContext, one: Defined) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, no_members
-from torchassistant.config.references import LOSSES, module_named
+from torchassistant.config import LOSSES, module_named
 from torchassistant.training import GradientClipper
 
 

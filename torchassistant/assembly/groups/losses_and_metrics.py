@@ -8,8 +8,7 @@ from typing import Any
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.parts import Parts
-from torchassistant.config.blocks import ObjectSpec
-from torchassistant.config.groups.losses_and_metrics import TRANSFORM_OF_SCORE
+from torchassistant.config import TRANSFORM_OF_SCORE, ObjectSpec
 from torchassistant.training import Loss, Metric
 
 

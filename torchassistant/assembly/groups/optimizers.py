@@ -12,9 +12,8 @@ from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.parts import Parts
 from torchassistant.assembly.role_checks import takes_it_first
-from torchassistant.config.groups.optimizers import LR_SCHEDULER
-from torchassistant.training import Scheduler
-from torchassistant.training.optimizer_calls import NEEDS_CLOSURE, needs_closure
+from torchassistant.config import LR_SCHEDULER
+from torchassistant.training import NEEDS_CLOSURE, Scheduler, needs_closure
 
 
 def _build(context: BuildContext, one: Defined) -> Optimizer:

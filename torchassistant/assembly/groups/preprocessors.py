@@ -6,7 +6,7 @@ from typing import Any
 
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, itself
-from torchassistant.data.batch_errors import Origin, failure_of_fit
+from torchassistant.data import Origin, failure_of_fit
 from torchassistant.errors import DataError, blaming
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, no_members
-from torchassistant.data import Split, split_indices
-from torchassistant.data.rng import derived
+from torchassistant.data import Split, derived, split_indices
 from torchassistant.errors import DataError
 
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from torchassistant.config.sizes import size_text
+from torchassistant.config import size_text
 from torchassistant.data.cache.cache_source import NotCached
 from torchassistant.files import Unsound, open_regular
 

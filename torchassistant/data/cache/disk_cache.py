@@ -13,7 +13,7 @@ from itertools import tee
 from pathlib import Path
 from random import Random
 
-from torchassistant.config.sizes import size_text
+from torchassistant.config import size_text
 from torchassistant.data.cache.cache_folder import CacheFolder, created, sync
 from torchassistant.data.cache.cache_source import NotCached, Source
 from torchassistant.data.cache.entry import LARGEST, BlockWriter, Entry, StoredColumn

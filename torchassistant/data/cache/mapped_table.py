@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from torchassistant.config.sizes import size_text
+from torchassistant.config import size_text
 from torchassistant.data.cache.cache_folder import ENTRY, hold, named, opened_own
 from torchassistant.data.cache.entry import (
     BLOCK,

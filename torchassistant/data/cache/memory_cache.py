@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from torchassistant.config.sizes import size_text
+from torchassistant.config import size_text
 from torchassistant.data.cache.cache_source import NotCached, Source
 from torchassistant.data.cache.table import Column, Table
 from torchassistant.data.cache.table_writer import TableWriter
