@@ -205,7 +205,8 @@ def face_problems(modules: dict[str, Module]) -> list[str]:
             target = module_meant(statement.target, modules)
             group = None if target is None else modules[target].group
             face = f"{PACKAGE}.{group}"
-            if group in (None, module.group, *WITHOUT_FACE) or target == face or face not in modules:
+            is_own = group in (None, module.group, *WITHOUT_FACE)
+            if is_own or target == face or face not in modules:
                 continue
             if statement.target.removeprefix(f"{face}.") not in names_in(modules[face]):
                 problems.append(
