@@ -14,7 +14,7 @@ from torchassistant.config.aliases import in_our_words, later_keys
 from torchassistant.config.blocks import Block
 from torchassistant.config.checks import check
 from torchassistant.config.config_kinds import expect_file, expect_kind
-from torchassistant.config.defaults import complete
+from torchassistant.config.defaults import fill_defaults
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.missing_parts import check_gaps, has_gaps
 from torchassistant.config.reader import Text, read_file
@@ -102,7 +102,7 @@ def spec_of(
     spec = validate(Spec, diagnostics.tree, diagnostics)
     if spec is None:
         return None
-    spec = complete(spec)
+    fill_defaults(spec)
     if has_gaps(spec):
         check_gaps(spec, diagnostics)
     check(spec, diagnostics, None if used is None else used(spec), scored)
@@ -142,7 +142,7 @@ def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
         spec: The spec; what was written in the config comes first in it.
         diagnostics: Gets the problems.
     """
-    spec = complete(spec)
+    fill_defaults(spec)
     check(spec, diagnostics)
     return spec
 
