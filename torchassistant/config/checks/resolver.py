@@ -119,7 +119,7 @@ class Resolver:
         uses: Iterable[Use],
         sentence: Callable[[str, str], str],
         only_one: bool = True,
-        are_shared: bool = False,
+        is_shared: bool = False,
     ) -> None:
         """Report names that nothing has, and take each for what it most likely means.
 
@@ -130,7 +130,7 @@ class Resolver:
             uses: Where it is named.
             sentence: What is to be said of a name; gets a hint that may follow.
             only_one: Whether a name that is like no other is taken for the only unused one.
-            are_shared: Whether one thing is named in several places as a rule, so that a slip may
+            is_shared: Whether one thing is named in several places as a rule, so that a slip may
                 mean what is used elsewhere too.
         """
         if isinstance(known, Unknown):
@@ -149,7 +149,7 @@ class Resolver:
         is_careful = self.is_careful(known)
         slips = {n: m for n, m in near_to.items() if not is_careful or (m and is_slip(n, m))}
         taken = _matched(slips, {name for name in sure if name not in places})
-        if are_shared:
+        if is_shared:
             taken |= {n: m for n, m in near_to.items() if n not in taken and m and is_slip(n, m)}
         left = sorted(
             (name for name in strange if name not in taken),
