@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torchassistant.config.block_fields import fields_of_spec, lacking
+from torchassistant.config.block_fields import fields_of_spec, missing_keys
 from torchassistant.config.defaults import pipelines_of
 from torchassistant.config.dependencies import references, references_of_pipeline
 from torchassistant.config.groups import GROUPS
@@ -60,7 +60,7 @@ def group_by_looks(spec: Any) -> str | None:
     for group, definition in DEFINITIONS.items():
         fields = fields_of_spec(definition)
         meant = {key: key if key in fields else nearest(str(key), fields) for key in spec}
-        if None not in meant.values() and not lacking(fields, dict.fromkeys(meant.values())):
+        if None not in meant.values() and not missing_keys(fields, dict.fromkeys(meant.values())):
             score = sum(1 if key == near else -1 for key, near in meant.items())
             scores.setdefault(score, []).append(group)
     best = scores[max(scores)] if scores else []

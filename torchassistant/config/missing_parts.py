@@ -16,12 +16,12 @@ TRAINING, VALIDATION = "training", "validation"
 _PIPELINES: Path = ("initialize", "pipelines")
 
 
-def has_gaps(spec: Spec) -> bool:
+def has_missing_parts(spec: Spec) -> bool:
     """Whether the pipelines have to be filled in, with what they need."""
     return not spec.initialize.pipelines
 
 
-def check_gaps(spec: Spec, diagnostics: Diagnostics) -> None:
+def check_missing_parts(spec: Spec, diagnostics: Diagnostics) -> None:
     """Note where a config without pipelines leaves a choice, and between what."""
     if not diagnostics.is_whole(("initialize", "definitions"), _PIPELINES):
         return

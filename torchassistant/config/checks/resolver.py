@@ -71,7 +71,7 @@ _KEY = "\0"
 
 
 class Resolver:
-    """Judges names, and remembers what the wrong ones are taken for.
+    """Resolves names, and remembers what the wrong ones are taken for.
 
     Args:
         diagnostics: Gets the problems. The place of a name that nothing has counts as broken,
@@ -139,28 +139,28 @@ class Resolver:
         for use in uses:
             if not self._is_broken(use):
                 places.setdefault(use.name, []).append(use)
-        strange = {name: found for name, found in places.items() if name not in known.names}
-        for name in strange.keys() & known.aliases.keys():
-            self._mark(strange.pop(name), known.aliases[name], "")
-        if not strange:
+        undefined = {name: found for name, found in places.items() if name not in known.names}
+        for name in undefined.keys() & known.aliases.keys():
+            self._mark(undefined.pop(name), known.aliases[name], "")
+        if not undefined:
             return
         sure = [name for name in known.names if name not in known.unsure]
-        near_to = {name: self.nearest(name, sure) for name in strange}
+        near_to = {name: self.nearest(name, sure) for name in undefined}
         is_careful = self.is_careful(known)
         slips = {n: m for n, m in near_to.items() if not is_careful or (m and is_slip(n, m))}
         taken = _matched(slips, {name for name in sure if name not in places})
         if is_shared:
             taken |= {n: m for n, m in near_to.items() if n not in taken and m and is_slip(n, m)}
         left = sorted(
-            (name for name in strange if name not in taken),
-            key=lambda name: (-len(strange[name]), _likeness(name, near_to[name])),
+            (name for name in undefined if name not in taken),
+            key=lambda name: (-len(undefined[name]), _likeness(name, near_to[name])),
         )
         excused = self._excused(left, known)
         free = [name for name in sure if name not in places and name not in taken.values()]
         may_be_another = known.unreadable or known.unsure
         if only_one and len(left) == len(free) == 1 and not may_be_another:
             taken[left[0]] = free[0]
-        for name, found in strange.items():
+        for name, found in undefined.items():
             message = "" if name in excused else sentence(name, hint(near_to[name], sure))
             self._mark(found, taken.get(name) or excused.get(name), message)
 

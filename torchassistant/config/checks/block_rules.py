@@ -26,7 +26,7 @@ _ARGUMENTS = ("args", "kwargs")
 _OBJECT_KEYS = (*_OBJECT, *_ARGUMENTS)
 
 
-def check_sources(spec: Block, diagnostics: Diagnostics) -> None:
+def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
     """Check every block of a config by itself, and every object among arguments."""
     resolver = Resolver(diagnostics)
     for path, block in walk(spec, inside=_blocks_in):
