@@ -37,7 +37,7 @@ def to_be_reviewed(library: str) -> dict[str, Any]:
 
 def _reached(library: ModuleType) -> Iterator[Any]:
     """What a config, or a module of the user's, can get from a library: all that has a name."""
-    trust = Allowlist()
+    allowlist = Allowlist()
     waiting: list[Any] = [library]
     seen: dict[int, Any] = {}
     while waiting:
@@ -49,20 +49,20 @@ def _reached(library: ModuleType) -> Iterator[Any]:
         if isinstance(holder, ModuleType):
             # Some modules make a name only when it is asked for.
             names.update(vars(holder).get("__all__", ()))
-            waiting += _modules_in(holder, trust)
+            waiting += _modules_in(holder, allowlist)
         for name in sorted(names):
             value = getattr(holder, name, None)
             if isinstance(value, ModuleType):
-                waiting += [value] if trust.may_look_into(value) else []
+                waiting += [value] if allowlist.may_look_into(value) else []
             elif callable(value):
                 yield value
                 waiting += [value] if inspect.isclass(value) and is_for_reviewers(value) else []
 
 
-def _modules_in(package: ModuleType, trust: Allowlist) -> Iterator[ModuleType]:
+def _modules_in(package: ModuleType, allowlist: Allowlist) -> Iterator[ModuleType]:
     for info in pkgutil.iter_modules(vars(package).get("__path__", [])):
         full = f"{package.__name__}.{info.name}"
-        if trust.may_import(full):
+        if allowlist.may_import(full):
             # Not by attribute: a function of the package may have the name of its module.
             yield importlib.import_module(full)
 

@@ -241,7 +241,7 @@ def _sequence_to_tensor(value: Any) -> Tensor | None:
 
 
 def _each_column(names: Iterable[Any], columns: Iterable[Any], how: Iterable[Any]) -> list[Any]:
-    """Apply a function to each column; what is wrong with a column is told with its name."""
+    """Apply a function to each column; what is wrong with a column is reported with its name."""
     result = []
     for name, values, function in zip(names, columns, how, strict=False):
         try:

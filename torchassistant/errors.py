@@ -1,4 +1,4 @@
-"""Every error that a user can meet, and the one place that turns problems into text."""
+"""Every error that a user may see, and the one place that turns problems into text."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that the user can mend: a sentence and the place that it is about.
+    """One thing that the user can correct: a sentence and the place that it is about.
 
     ``details`` are lines below the sentence, as those of a diff.
     """
@@ -50,7 +50,7 @@ class Problem:
 
 
 class UserError(Exception):
-    """Something that the user can mend. The commands answer it with status 2 and no traceback.
+    """Something that the user can correct. The commands answer it with status 2 and no traceback.
 
     Args:
         problems: What is wrong, each with its place where that is known.
@@ -119,7 +119,7 @@ class UserCodeError(Exception):
         self.problems: list[Problem] = []
         super().__init__(part)
 
-    def within(self, whole: str) -> UserCodeError:
+    def in_part_of(self, whole: str) -> UserCodeError:
         """The same error, with what the part is a part of."""
         return UserCodeError(f"{self.part}, in {whole}")
 
@@ -144,7 +144,7 @@ def blaming(part: str) -> Iterator[None]:
 
 
 class Interrupted(BaseException):
-    """A signal asked the run to stop; the state on disk is sound.
+    """A signal asked the run to stop; the state on disk is intact.
 
     Like ``KeyboardInterrupt`` this is no ``Exception``, so that code of the user that answers
     exceptions does not answer it.

@@ -162,7 +162,7 @@ class Categories:
             value: A text, an integer or a boolean; one inside a scalar array or tensor too.
 
         Raises:
-            DataError: Nothing was fitted yet, or the value was not met then.
+            DataError: Nothing was fitted yet, or the value did not occur then.
         """
         known = self._fitted()
         found = _category_of(value)

@@ -17,7 +17,7 @@ from torchvision.transforms import InterpolationMode
 from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.object_maker import ObjectMaker
 from torchassistant.assembly.user_code import code_of
-from torchassistant.config import lay_over
+from torchassistant.config import merge_configs
 from torchassistant.config.tensors import DTYPES, misfits_of_tensor
 from torchassistant.errors import ConfigError, Place
 from torchassistant.session import Draft
@@ -255,11 +255,11 @@ def test_one_form_laid_over_another_replaces_it() -> None:
     tensor, constant = {"tensor": [1], "dtype": "int8"}, {"constant": "torch.float32"}
     built = {"class": "torch.nn.ReLU", "kwargs": {"inplace": True}}
     for base_, over in ((tensor, constant), (constant, tensor), (built, tensor), (tensor, built)):
-        assert lay_over({"a": base_}, {"a": over}) == {"a": over}
-    assert lay_over(tensor, {"dtype": "int16"}) == {"tensor": [1], "dtype": "int16"}
-    assert lay_over(tensor, {"tensor": [2, 3]}) == {"tensor": [2, 3], "dtype": "int8"}
+        assert merge_configs({"a": base_}, {"a": over}) == {"a": over}
+    assert merge_configs(tensor, {"dtype": "int16"}) == {"tensor": [1], "dtype": "int16"}
+    assert merge_configs(tensor, {"tensor": [2, 3]}) == {"tensor": [2, 3], "dtype": "int8"}
     by_name = {"kwargs": {"function": "a.b", "x": 2}}
-    assert lay_over(by_name, {"kwargs": {"tensor": 3}}) == {
+    assert merge_configs(by_name, {"kwargs": {"tensor": 3}}) == {
         "kwargs": {"function": "a.b", "x": 2, "tensor": 3}
     }
 

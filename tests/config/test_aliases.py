@@ -60,7 +60,7 @@ def test_the_postprocessor_has_one_name(config: dict[str, Any]) -> None:
     config["initialize"]["debug_pipelines"] = {"named": debug}
     config["train"]["stages"][0]["debug_pipelines"] = [dict(debug)]
     inference = {"session_dir": "s", "post_processor": {"class": "a.B"}}
-    assert language.settings_for(language.InferenceSpec, ["post_processor.class=c"])[0]
+    assert language.split_overrides(language.InferenceSpec, ["post_processor.class=c"])[0]
     for tree in (
         language.read(inference, block=language.InferenceSpec).tree,
         language.read(config).tree["initialize"]["debug_pipelines"]["named"],

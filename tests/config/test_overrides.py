@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchassistant.config.overrides import apply
+from torchassistant.config.overrides import apply_overrides
 from torchassistant.config.reader import MAX_DEPTH, read_text
 from torchassistant.config.tree import UNREADABLE, Path, Table, as_tree, place_of
 
@@ -57,7 +57,7 @@ def applied(source: Any, *settings: str) -> tuple[Any, list[str]]:
         assert path == ()
         problems.append(message)
 
-    apply(tree, settings, note, TOP)
+    apply_overrides(tree, settings, note, TOP)
     return tree, problems
 
 
@@ -242,7 +242,9 @@ def test_definitions_in_sections_are_found() -> None:
 def test_what_is_set_stands_at_its_setting() -> None:
     tree = read_text('{"seed": 1,\n "train": {"stages": [1]}}', "c.json")
     setting = 'train.stages[0]={"a": [{"b": 1}]}'
-    apply(tree, [setting, "train.stages[1]=2", "device.x.y=cpu"], lambda *_: pytest.fail(), TOP)
+    apply_overrides(
+        tree, [setting, "train.stages[1]=2", "device.x.y=cpu"], lambda *_: pytest.fail(), TOP
+    )
     place = place_of(tree, ("train", "stages", 0, "a", 0, "b"))
     assert str(place) == f"--set {setting}: train.stages[0].a[0].b"
     assert str(place_of(tree, ("train", "stages", 0, "a"), at_key=True)).startswith("--set train")

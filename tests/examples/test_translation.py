@@ -14,7 +14,7 @@ from num2words import num2words
 import torchassistant
 from examples.translation.data import NumberWords
 from examples.translation.models import Decoder, Encoder
-from torchassistant.config import lay_over, read
+from torchassistant.config import merge_configs, read
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -80,7 +80,7 @@ def test_vocabularies_are_those_of_the_training_slice(run: Run, workplace: Path)
             ]
         },
     }
-    config = lay_over(read(workplace / EXAMPLE / "training.json").tree, few)
+    config = merge_configs(read(workplace / EXAMPLE / "training.json").tree, few)
     (workplace / "few.json").write_text(json.dumps(config))
     run("init.py", "few.json")
 

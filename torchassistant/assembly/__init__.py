@@ -4,12 +4,12 @@ from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.build_context import FittedArtifacts
 from torchassistant.assembly.build_order import needed_for
 from torchassistant.assembly.builder import Builder
-from torchassistant.assembly.devices import Devices, resolve_device
+from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.groups import assembler_of
 from torchassistant.assembly.groups.assembler import Member
 from torchassistant.assembly.inference_from_data import fill
 from torchassistant.assembly.object_checks import missing_data, survey, survey_objects
-from torchassistant.assembly.object_maker import PlaceOf
+from torchassistant.assembly.object_maker import ObjectMaker, PlaceOf
 from torchassistant.assembly.parts import Parts
 from torchassistant.assembly.pipeline_builder import (
     build_pipeline,
@@ -32,6 +32,7 @@ __all__ = [
     "FittedArtifacts",
     "InferenceInput",
     "Member",
+    "ObjectMaker",
     "Parts",
     "PlaceOf",
     "assembler_of",
@@ -45,7 +46,6 @@ __all__ = [
     "missing_data",
     "models_reached",
     "needed_for",
-    "resolve_device",
     "survey",
     "survey_objects",
     "wanted_by",

@@ -8,6 +8,7 @@ from typing import Any
 
 from torchassistant.config import (
     Key,
+    Reference,
     Spec,
     asks_the_session,
     postorder,
@@ -20,7 +21,7 @@ from torchassistant.config import (
 def build_order(
     definitions: Mapping[Key, Any],
     wanted: Iterable[Key] | None = None,
-    given: Callable[[Key, Any], bool] = lambda key, reference: False,
+    is_needed: Callable[[Key, Reference], bool] = lambda key, reference: True,
 ) -> list[Key]:
     """The order that the names demand; where they demand none, the order of the config.
 
@@ -28,15 +29,15 @@ def build_order(
     of that; except what itself needs the definition at hand.
 
     Args:
-        definitions: By key, in the order of the config. No circles.
+        definitions: By key, in the order of the config. No cycles.
         wanted: Only these, and what they need; None is all.
-        given: Whether a definition can be built without what this reference of it names.
+        is_needed: Whether a definition is built with what this reference of it names.
     """
     needs = {
         key: [
             found
             for reference in references(definition)
-            if not given(key, reference) and (found := target(reference, definitions))
+            if is_needed(key, reference) and (found := target(reference, definitions))
         ]
         for key, definition in definitions.items()
     }

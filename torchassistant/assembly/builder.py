@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.build_context import BuildContext, Defined, FittedArtifacts
 from torchassistant.assembly.build_order import build_order
 from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.groups import assembler_of
-from torchassistant.assembly.object_maker import ObjectMaker, PlaceOf
+from torchassistant.assembly.object_maker import ObjectMaker
 from torchassistant.assembly.parts import Parts
 from torchassistant.assembly.pretrained import LeftOut
 from torchassistant.config import Key, Path, Reference, Spec
@@ -25,10 +24,8 @@ class Builder(BuildContext):
         parts: What is filled; also what a ``factory_fn`` gets.
         devices: Where things are.
         fitted: What was decided when the session was created.
-        place_of: Where things stand in the user's files.
-        allowlist: Decides what may be imported.
+        maker: Makes the objects that the config describes.
         stored: The definitions whose state is put back when all is built.
-        dry: Whether nothing may be fetched, nor written.
     """
 
     def __init__(
@@ -37,12 +34,9 @@ class Builder(BuildContext):
         parts: Parts,
         devices: Devices,
         fitted: FittedArtifacts,
-        place_of: PlaceOf,
-        allowlist: Allowlist,
+        maker: ObjectMaker,
         stored: Collection[Key] = (),
-        dry: bool = False,
     ) -> None:
-        maker = ObjectMaker(parts, place_of, allowlist, dry)
         super().__init__(spec, parts, devices, fitted, maker)
         self.stored = stored
         self.definitions: dict[Key, Any] = {
@@ -59,7 +53,7 @@ class Builder(BuildContext):
         Each is built under a seed of its own, so that one more definition changes no other.
         """
         with seeded(self.parts.seed):
-            for key in build_order(self.definitions, wanted, self.is_given):
+            for key in build_order(self.definitions, wanted, self.is_needed):
                 built = getattr(self.parts, key.group)
                 if dict.__contains__(built, key.name):
                     continue
@@ -85,7 +79,7 @@ class Builder(BuildContext):
         finally:
             self.parts.restoring, self.maker.left_out = False, None
 
-    def is_given(self, key: Key, reference: Reference) -> bool:
-        """A preprocessor that is fitted already needs no data."""
-        fitted = key.group == "preprocessors" and key.name in self.fitted.preprocessors
-        return fitted and reference.path == ("spec", "fit")
+    def is_needed(self, key: Key, reference: Reference) -> bool:
+        """Whether a definition is built with what a reference in it names."""
+        unneeded = assembler_of(key.group).unneeded(self.fitted, key.name)
+        return reference.path[1] not in unneeded

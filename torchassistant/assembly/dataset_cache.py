@@ -110,7 +110,7 @@ def _follows_from_the_seed(spec: Spec, below: Collection[Key], drew: Collection[
 
 
 def _digest(value: Any) -> str:
-    """A digest of state; where nobody can say what it is, one that is never met again."""
+    """A digest of state; where nobody can say what it is, one that never occurs again."""
     try:
         layout, data = encode(_plain(value))
     except Unstorable:

@@ -63,7 +63,7 @@ def own_transform(builder: Builder, name: str, builds: bool) -> OwnTransform:
 
 def grounds(spec: Spec, name: str, above: frozenset[str] = frozenset()) -> Iterator[str]:
     """The names of the datasets that a dataset, or a slice, is made of in the end."""
-    if name in above:  # a circle, which the check of the config tells of
+    if name in above:  # a cycle, which the check of the config reports
         return
     above |= {name}
     dataset = spec.group("datasets").get(name)

@@ -1,6 +1,6 @@
 """Data that torchvision downloads: building only reads it, and another process fetches it.
 
-A dataset is always made as if it had been told not to download. Where its data is not there, and
+A dataset is always made as if it had been asked not to download. Where its data is not there, and
 the config asks for it, :mod:`.download_process` makes it in a fresh folder beside the data, and
 what came is moved into its place once all of it is whole. So nothing is unpacked over anything, and
 who interrupts a download finds the data's folder as it was.
@@ -137,7 +137,7 @@ class DataMaker:
         root = data_folder(bound.arguments.get("root"))
         try:
             if root is not None and not root.is_dir() and may_fetch:
-                # Some make their folder, whatever they are told.
+                # Some make their folder, whatever they are asked.
                 raise FileNotFoundError(errno.ENOENT, _no_folder(verdict, asked), str(root))
             return self.made(target, bound, root)
         except (RuntimeError, OSError) as error:

@@ -14,6 +14,7 @@ from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.column_inspection import Column, columns_of, looked_at
 from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.importing import find
+from torchassistant.assembly.object_maker import ObjectMaker
 from torchassistant.assembly.parts import Parts
 from torchassistant.config import (
     PREDICTION,
@@ -117,10 +118,8 @@ class _Filling:
         key = Key("datasets", dataset) if piece is None else Key("splits", piece.split)
         devices = Devices(self.spec, self.diagnostics.place_of, "cpu")
         parts = Parts(self.spec.seed or 0, devices.base)
-        place_of = self.diagnostics.place_of
-        builder = Builder(
-            self.spec, parts, devices, FittedArtifacts(), place_of, self.allowlist, dry=self.dry
-        )
+        maker = ObjectMaker(parts, self.diagnostics.place_of, self.allowlist, self.dry)
+        builder = Builder(self.spec, parts, devices, FittedArtifacts(), maker)
         builder.build([key])
         with blaming(f'the dataset "{dataset}"'):
             found = parts.dataset(dataset)

@@ -24,7 +24,7 @@ from torchassistant.assembly.importing import (
 from torchassistant.assembly.placement import Places
 from torchassistant.assembly.role_checks import given_to, is_itself, role_misfit, takes_it_first
 from torchassistant.assembly.signatures import Misfit, misfits
-from torchassistant.assembly.untrained import tell_untrained
+from torchassistant.assembly.untrained import report_untrained
 from torchassistant.assembly.write_checks import misplaced
 from torchassistant.config import (
     Described,
@@ -73,7 +73,7 @@ def survey(
             diagnostics.note(misfit.message, (*path, *misfit.path), misfit.at_key)
     # Last, because it ends where a module of the user raised.
     survey_objects(described_in(spec, wanted), diagnostics, allowlist, spec.session_dir)
-    tell_untrained(spec, diagnostics, allowlist)
+    report_untrained(spec, diagnostics, allowlist)
 
 
 def survey_objects(
@@ -185,7 +185,7 @@ def _look_at(
 def _look_at_data(
     described: Described, target: Any, diagnostics: Diagnostics, allowlist: Allowlist
 ) -> None:
-    """Tell of what would be fetched though nobody pinned it, or to where nothing may be written."""
+    """Report what would be fetched though nobody pinned it, or to where nothing may be written."""
     args, kwargs = _as_called(described, target)
     refused = refused_to(target, args, kwargs, allowlist)
     if refused is None:
@@ -228,11 +228,11 @@ def _stand_in() -> None:
 def _look_at_arguments(
     described: Described, targets: Iterable[Any], diagnostics: Diagnostics
 ) -> None:
-    """Tell of arguments that do not fit.
+    """Report arguments that do not fit.
 
     Args:
         described: What they are for.
-        targets: What may be called, the most likely first; what may fit one of them is not told.
+        targets: What may be called, the most likely first; what may fit one of them is no problem.
             None for something of which nobody knows what it takes.
         diagnostics: Gets the problems.
     """

@@ -35,7 +35,7 @@ from torchassistant.training import (
 def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Iterator[Key]:
     """The definitions that a pipeline names; without data, only what its graph needs.
 
-    Names that are not defined are passed over: the check of the config tells of them.
+    Names that are not defined are passed over: the check of the config reports them.
     """
     yield Key("batch_graphs", pipeline.graph or "")
     graph = spec.group("batch_graphs").get(pipeline.graph or "")

@@ -327,7 +327,7 @@ def _input(
 
 def _layers(spec: Spec, name: str, above: frozenset[str] = frozenset()) -> list[Layer]:
     """The names of the preprocessors that the examples of a dataset go through, inmost first."""
-    if name in above:  # a circle, which the check of the config tells of
+    if name in above:  # a cycle, which the check of the config reports
         return []
     above |= {name}
     datasets, splits = spec.group("datasets"), spec.group("splits")

@@ -70,7 +70,7 @@ def misfits(
         and p.name not in taken
         and not (p.name in kwargs and p.kind in _BY_NAME)
     ]
-    # A misspelt argument is told of already.
+    # A misspelt argument is reported already.
     meant = {nearest(key, missing) for key in unknown}
     missing = [parameter for parameter in missing if parameter not in meant]
     if missing:

@@ -23,7 +23,7 @@ _HARMLESS = (
 _WITHOUT_STATE = ("torch.nn.functional", "torch.nn.init", "torch.nn.modules.utils")
 
 
-def tell_untrained(spec: Spec, diagnostics: Diagnostics, allowlist: Allowlist) -> None:
+def report_untrained(spec: Spec, diagnostics: Diagnostics, allowlist: Allowlist) -> None:
     """Warn of models that no optimizer trains, but for those that have no parameters.
 
     Args:

@@ -50,10 +50,10 @@ def _read_early(arguments: Any) -> ReadConfig:
     Raises:
         ConfigError: Something is wrong with it, and the engine would find nothing else.
     """
-    from torchassistant.config import all_certain, read_training
+    from torchassistant.config import passes_static_check, read_training
 
     config = read_training(arguments.config, arguments.settings)
-    if config.diagnostics.problems and (config.spec is None or all_certain(config.spec)):
+    if config.diagnostics.problems and (config.spec is None or passes_static_check(config.spec)):
         config.diagnostics.raise_if_any()
     return config
 

@@ -2,7 +2,7 @@
 
 from torchassistant.config.blocks import Block, CompileSpec, ObjectSpec
 from torchassistant.config.change_rule import Effect, Rule
-from torchassistant.config.checks import check_sources
+from torchassistant.config.checks import check_blocks
 from torchassistant.config.checks.scope import DEFINITIONS, PIPELINES
 from torchassistant.config.config_kinds import SESSION_PARTS, is_session, kind_of
 from torchassistant.config.defaults import PREDICTION
@@ -20,11 +20,16 @@ from torchassistant.config.loading import (
     load,
     read,
     read_training,
-    settings_for,
     spec_of,
+    split_overrides,
 )
-from torchassistant.config.merge import lay_over
-from torchassistant.config.missing_parts import TRAINING, VALIDATION, data_sources, has_gaps
+from torchassistant.config.merge import merge_configs
+from torchassistant.config.missing_parts import (
+    TRAINING,
+    VALIDATION,
+    data_sources,
+    has_missing_parts,
+)
 from torchassistant.config.named_objects import (
     LITERAL,
     TENSOR,
@@ -72,7 +77,7 @@ from torchassistant.config.spec import (
     Spec,
     StageSpec,
 )
-from torchassistant.config.static_check import all_certain
+from torchassistant.config.static_check import passes_static_check
 from torchassistant.config.tensors import dtype_of
 from torchassistant.config.toposort import postorder, reachable, topological_order
 from torchassistant.config.tree import Path, path_text, place_of, walk
@@ -130,27 +135,27 @@ __all__ = [
     "Rule",
     "Spec",
     "StageSpec",
-    "all_certain",
     "as_data",
     "as_slice",
     "asks_the_session",
     "bytes_of",
-    "check_sources",
+    "check_blocks",
     "completed",
     "data_sources",
     "dtype_of",
     "find_source",
     "form_of",
-    "has_gaps",
+    "has_missing_parts",
     "is_object",
     "is_session",
     "kind_of",
-    "lay_over",
     "load",
     "machine_memory",
+    "merge_configs",
     "module_named",
     "nested_in",
     "objects_in",
+    "passes_static_check",
     "path_text",
     "place_of",
     "postorder",
@@ -162,10 +167,10 @@ __all__ = [
     "role_named",
     "row_columns",
     "scan",
-    "settings_for",
     "signature_of",
     "size_text",
     "spec_of",
+    "split_overrides",
     "substitute",
     "target",
     "topological_order",

@@ -1,4 +1,4 @@
-"""The later spelling of the config → ours, so that nothing behind this file knows two names."""
+"""Names of later releases → the names used here, so that nothing behind this file knows two."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torchassistant.config.spec import (
 from torchassistant.config.tree import UNREADABLE, Path, Row, Table, like, walk
 from torchassistant.errors import near, nearest
 
-GROUPS = {"data_loaders": "loader_factories"}
+GROUP_ALIASES = {"data_loaders": "loader_factories"}
 INPUT_KEYS = {"data_loader": "loader_factory", "input_port": "input_alias"}
 PIPELINE_KEYS = {"input_injector": "input_factories"}
 INFERENCE_KEYS = {"post_processor": "postprocessor"}
@@ -37,7 +37,7 @@ _BLOCK_KEYS: dict[type[Block], dict[str, str]] = {
     InputMetaSpec: INPUT_META_KEYS,
 }
 DEFINITION_SECTIONS = ("data", "computation")
-PATHS = {
+CLASS_ALIASES = {
     f"torchassistant.{later}": f"torchassistant.{ours}"
     for later, ours in {
         "loss_functions.MaskedCrossEntropy": "losses.MaskedCrossEntropy",
@@ -49,31 +49,31 @@ PATHS = {
 }
 
 
-def in_our_words(diagnostics: Diagnostics) -> None:
-    """Replace every later name by ours, in place; shapes that do not fit are left alone.
+def apply_aliases(diagnostics: Diagnostics) -> None:
+    """Replace every alias by the name that is used here, in place; what does not fit is left alone.
 
     Args:
         diagnostics: Holds the tree of a training, evaluation or inference config; gets a problem
             where one thing is said under both of its names.
     """
-    _later_paths(diagnostics.tree)
-    _Speller(diagnostics).config(diagnostics.tree)
+    _rename_classes(diagnostics.tree)
+    _Aliases(diagnostics).config(diagnostics.tree)
 
 
-def later_keys(block: Any) -> dict[str, str]:
-    """The later names of the keys of a block, and ours."""
+def key_aliases(block: Any) -> dict[str, str]:
+    """The aliases of the keys of a block, and the keys."""
     return _BLOCK_KEYS.get(block, {})
 
 
-def _later_paths(tree: Any) -> None:
-    """Classes of ours by the path that they have in later releases."""
+def _rename_classes(tree: Any) -> None:
+    """Replace paths that classes of ours have in later releases."""
     for _, value in walk(tree):
         path = value.get("class") if isinstance(value, dict) else None
-        if isinstance(path, str) and path in PATHS:
-            value["class"] = PATHS[path]
+        if isinstance(path, str) and path in CLASS_ALIASES:
+            value["class"] = CLASS_ALIASES[path]
 
 
-class _Speller:
+class _Aliases:
     def __init__(self, diagnostics: Diagnostics) -> None:
         self.diagnostics = diagnostics
 
@@ -135,8 +135,8 @@ class _Speller:
         if not isinstance(tree, Table):
             return tree
         group = tree.get("group")
-        if isinstance(group, str) and group in GROUPS:
-            tree["group"] = group = GROUPS[group]
+        if isinstance(group, str) and group in GROUP_ALIASES:
+            tree["group"] = group = GROUP_ALIASES[group]
         changes: dict[Any, dict[str, Callable[[Any, Path], Any]]] = {
             "loader_factories": {"spec": self.renaming(INPUT_KEYS)},
             "batch_graphs": {"spec": self.renaming(GRAPH_KEYS)},

@@ -33,18 +33,18 @@ def fields_of_spec(definition: type[DefinitionBlock]) -> dict[str, FieldInfo]:
     return fields_of(annotation)
 
 
-def lacking(fields: dict[str, FieldInfo], table: Mapping[Any, Any]) -> list[str]:
+def missing_keys(fields: dict[str, FieldInfo], table: Mapping[Any, Any]) -> list[str]:
     """The keys that a block lacks; "class" for an object that is made by nothing."""
-    gaps = [key for key, field in fields.items() if field.is_required() and key not in table]
+    keys = [key for key, field in fields.items() if field.is_required() and key not in table]
     is_made = "class" not in fields or any(key in table for key in _SOURCES)
-    return gaps if is_made else [*gaps, "class"]
+    return keys if is_made else [*keys, "class"]
 
 
-def only_gap(fields: dict[str, FieldInfo], table: dict[str, Any], value: Any) -> str | None:
+def only_missing_key(fields: dict[str, FieldInfo], table: dict[str, Any], value: Any) -> str | None:
     """The only key that a block lacks, if a value fits there."""
-    gaps = lacking(fields, table)
-    is_only = len(gaps) == 1 and fits(fields[gaps[0]].annotation, value)
-    return gaps[0] if is_only else None
+    keys = missing_keys(fields, table)
+    is_only = len(keys) == 1 and fits(fields[keys[0]].annotation, value)
+    return keys[0] if is_only else None
 
 
 def fits(annotation: Any, value: Any) -> bool:

@@ -76,7 +76,7 @@ Compile = Annotated[
 
 
 def blocks_of(block: type[Block]) -> dict[type[Block], None]:
-    """A block, and all blocks that may stand in it, in the order in which they are met."""
+    """A block, and all blocks that may stand in it, in the order in which they are found."""
     found: dict[type[Block], None] = {}
     waiting: list[Any] = [block]
     while waiting:

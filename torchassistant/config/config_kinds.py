@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torchassistant.config.aliases import later_keys
+from torchassistant.config.aliases import key_aliases
 from torchassistant.config.blocks import Block
 from torchassistant.config.spec import EvaluationSpec, InferenceSpec, Spec
 from torchassistant.errors import ConfigError, Place, Problem, listing
@@ -34,7 +34,7 @@ KINDS = (
 
 def _keys(block: type[Block]) -> set[str]:
     own = {field.alias or name for name, field in block.model_fields.items()}
-    return own | later_keys(block).keys()
+    return own | key_aliases(block).keys()
 
 
 def kind_of(tree: Any) -> Kind | None:
@@ -50,7 +50,7 @@ def kind_of(tree: Any) -> Kind | None:
 
 
 def _trains(tree: dict[str, Any]) -> bool:
-    """Whether a config defines an optimizer, as one that is laid over another hardly does."""
+    """Whether a config defines an optimizer, as one that is merged into another hardly does."""
     initialize = tree.get("initialize")
     definitions = initialize.get("definitions") if isinstance(initialize, dict) else None
     rows = definitions if isinstance(definitions, list) else []

@@ -1,6 +1,6 @@
 """Fills in what a config may leave out, where there is only one choice.
 
-Nothing is guessed here: where several things fit, the gap stays, and the check reports it.
+Nothing is guessed here: where several things fit, nothing is filled in, and the check reports it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,8 @@ PATIENCE = 5
 MIN_DELTA = 0.001
 
 
-def complete(spec: Spec) -> Spec:
-    """A copy of the spec with its gaps filled."""
-    spec = spec.model_copy(deep=True)
+def fill_defaults(spec: Spec) -> None:
+    """Fill in what a spec leaves out, in place."""
     _add_processor(spec)
     for processor in spec.group("batch_processors").values():
         for node in processor.neural_graph or []:
@@ -45,7 +44,6 @@ def complete(spec: Spec) -> Spec:
         if pipeline.graph in graphs:
             _complete_pipeline(pipeline, graphs[pipeline.graph])
     _complete_stages(spec)
-    return spec
 
 
 def pipelines_of(spec: Spec) -> list[AnyPipeline]:

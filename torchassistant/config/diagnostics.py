@@ -87,7 +87,8 @@ class Diagnostics:
 
     def is_broken(self, path: Path) -> bool:
         """Whether the part at ``path``, or one that holds it, is broken."""
-        return any(path[:end] in self.broken for end in range(len(path) + 1))
+        broken = self.broken
+        return bool(broken) and any(path[:end] in broken for end in range(len(path) + 1))
 
     def is_whole(self, *paths: Path) -> bool:
         """Whether nothing at, above or below these paths is broken.

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torchassistant.config.block_fields import fields_of_spec, lacking
+from torchassistant.config.block_fields import fields_of_spec, missing_keys
 from torchassistant.config.defaults import pipelines_of
 from torchassistant.config.dependencies import references, references_of_pipeline
+from torchassistant.config.groups import GROUPS
 from torchassistant.config.references import DATASET_OR_SLICE, Key, as_slice, target
 from torchassistant.config.spec import DEFINITIONS, Spec
 from torchassistant.errors import nearest
-
-_LENIENT = ("collators", "metrics", "forward_hooks")
-"""Groups whose definitions may be left unused."""
 
 
 def undefined_uses(spec: Spec) -> Iterator[Key]:
@@ -55,15 +53,15 @@ def _is_like(group: str, spec: Any) -> bool:
 
 
 def group_by_looks(spec: Any) -> str | None:
-    """The group that a spec is of; where several fit best, one of which little is demanded."""
+    """The group that a spec is of; where several fit best, one that nothing need name."""
     if not isinstance(spec, dict) or not spec:
         return None
     scores: dict[int, list[str]] = {}
     for group, definition in DEFINITIONS.items():
         fields = fields_of_spec(definition)
         meant = {key: key if key in fields else nearest(str(key), fields) for key in spec}
-        if None not in meant.values() and not lacking(fields, dict.fromkeys(meant.values())):
+        if None not in meant.values() and not missing_keys(fields, dict.fromkeys(meant.values())):
             score = sum(1 if key == near else -1 for key, near in meant.items())
             scores.setdefault(score, []).append(group)
     best = scores[max(scores)] if scores else []
-    return best[0] if len(best) == 1 else next((g for g in _LENIENT if g in best), None)
+    return best[0] if len(best) == 1 else next((g for g in best if GROUPS[g].may_be_unused), None)

@@ -14,8 +14,8 @@ def row_columns(
     """The column of each (pipeline, display name) that a row of a stage holds, in order.
 
     A validation pipeline's column is its display name. So is the column of a loss that is only
-    met in training, unless another pipeline of the stage shows the same name: then the pipeline's
-    name stands before it.
+    computed in training, unless another pipeline of the stage shows the same name: then the
+    pipeline's name stands before it.
 
     Args:
         order: The names of all pipelines, in the order of the config.

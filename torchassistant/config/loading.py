@@ -9,14 +9,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torchassistant.config import overrides as settings_of
-from torchassistant.config.aliases import in_our_words, later_keys
+from torchassistant.config.aliases import apply_aliases, key_aliases
 from torchassistant.config.blocks import Block
 from torchassistant.config.checks import check
 from torchassistant.config.config_kinds import expect_file, expect_kind
-from torchassistant.config.defaults import complete
+from torchassistant.config.defaults import fill_defaults
 from torchassistant.config.diagnostics import Diagnostics
-from torchassistant.config.missing_parts import check_gaps, has_gaps
+from torchassistant.config.missing_parts import check_missing_parts, has_missing_parts
+from torchassistant.config.overrides import apply_overrides
 from torchassistant.config.reader import Text, read_file
 from torchassistant.config.spec import Spec
 from torchassistant.config.tree import as_tree, set_aside, walk
@@ -42,7 +42,7 @@ def read(
         variables: Whether ``${name}`` stands for a variable in its strings.
 
     Returns:
-        The tree in our words, and what is wrong with it so far.
+        The tree, its aliases replaced, and what is wrong with it so far.
 
     Raises:
         ConfigError: It cannot be read at all, or is no object.
@@ -67,23 +67,23 @@ def read(
         if isinstance(value, float) and not math.isfinite(value):
             diagnostics.note("JSON has no NaN and no infinity; found one", path)
     top = [field.alias or name for name, field in block.model_fields.items()]
-    top += later_keys(block)
-    settings_of.apply(text.tree, settings, diagnostics.note, top)
+    top += key_aliases(block)
+    apply_overrides(text.tree, settings, diagnostics.note, top)
     if variables:
         for path in substitute(text.tree, os.environ, diagnostics.note):
             set_aside(text.tree, path)
-    in_our_words(diagnostics)
+    apply_aliases(diagnostics)
     return diagnostics
 
 
-def settings_for(block: type[Block], settings: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Settings of a config of this kind itself, and those of the training config behind it."""
+def split_overrides(block: type[Block], overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Overrides of a config of this kind itself, and those of the training config behind it."""
     own = {field.alias or name for name, field in block.model_fields.items()} - {"initialize"}
-    own |= later_keys(block).keys()
+    own |= key_aliases(block).keys()
     parted: tuple[list[str], list[str]] = ([], [])
-    for setting in settings:
-        first = re.split(r"[.\[=]", setting, maxsplit=1)[0]
-        parted[first not in own].append(setting)
+    for override in overrides:
+        first = re.split(r"[.\[=]", override, maxsplit=1)[0]
+        parted[first not in own].append(override)
     return parted
 
 
@@ -102,9 +102,9 @@ def spec_of(
     spec = validate(Spec, diagnostics.tree, diagnostics)
     if spec is None:
         return None
-    spec = complete(spec)
-    if has_gaps(spec):
-        check_gaps(spec, diagnostics)
+    fill_defaults(spec)
+    if has_missing_parts(spec):
+        check_missing_parts(spec, diagnostics)
     check(spec, diagnostics, None if used is None else used(spec), scored)
     return spec
 
@@ -136,13 +136,13 @@ def read_training(source: Source, settings: Sequence[str] = ()) -> ReadConfig:
 
 
 def completed(spec: Spec, diagnostics: Diagnostics) -> Spec:
-    """The completed spec of one whose gaps were filled.
+    """The completed spec of one whose missing parts were filled in.
 
     Args:
         spec: The spec; what was written in the config comes first in it.
         diagnostics: Gets the problems.
     """
-    spec = complete(spec)
+    fill_defaults(spec)
     check(spec, diagnostics)
     return spec
 

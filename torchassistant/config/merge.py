@@ -1,4 +1,4 @@
-"""One config laid over another: what an evaluation or inference config changes in a session's."""
+"""One config merged into another: what an evaluation or inference config changes in a session's."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _KINDS: dict[str, tuple[str, ...]] = {
 _MAKERS = ("class", "factory_fn")
 
 
-def lay_over(base: Any, over: Any, file: str = "") -> Any:
-    """Lay a partial config over a whole one. Neither is changed.
+def merge_configs(base: Any, over: Any, file: str = "") -> Any:
+    """A whole config with the values of a partial one. Neither is changed.
 
     - An object is merged key by key; one that is made by something else keeps no arguments.
     - A list of things that have a ``name`` is merged by name; new names are appended.
@@ -33,12 +33,12 @@ def lay_over(base: Any, over: Any, file: str = "") -> Any:
       says otherwise: ``override`` merges a list by the given keys, ``replace`` replaces.
 
     Raises:
-        ConfigError: An overlay names an unknown strategy, or fits several things at once.
+        ConfigError: It names an unknown strategy, or fits several things at once.
     """
-    return _Overlay(over, file).merge(base, over, ())
+    return _Merge(over, file).merge(base, over, ())
 
 
-class _Overlay:
+class _Merge:
     def __init__(self, root: Any, file: str) -> None:
         self.root = root
         self.file = file
@@ -70,7 +70,7 @@ class _Overlay:
         return self.merge(base, options, inner)
 
     def plain(self, over: Any, path: Path) -> Any:
-        """A value that replaces what was there; overlays inside it lie over nothing."""
+        """A value that replaces what was there; strategies inside it have nothing to merge with."""
         if _is_annotated(over):
             return self.annotated(None, over, path)
         if isinstance(over, dict):
@@ -115,7 +115,7 @@ class _Overlay:
 
 
 def _is_made_otherwise(base: dict[str, Any], over: dict[str, Any]) -> bool:
-    """Whether what is laid over an object says that it is made by something else."""
+    """Whether what is merged into an object says that it is made by something else."""
     for kind in _KINDS.keys() & over.keys():
         old, new = base.get(kind), over[kind]
         if kind not in base:

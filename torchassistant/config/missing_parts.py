@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torchassistant.config.dependencies import references
 from torchassistant.config.diagnostics import Diagnostics
+from torchassistant.config.groups import GROUPS
 from torchassistant.config.references import as_slice
 from torchassistant.config.spec import Spec
 from torchassistant.config.tree import Path
@@ -15,28 +16,24 @@ TRAINING, VALIDATION = "training", "validation"
 _PIPELINES: Path = ("initialize", "pipelines")
 
 
-def has_gaps(spec: Spec) -> bool:
+def has_missing_parts(spec: Spec) -> bool:
     """Whether the pipelines have to be filled in, with what they need."""
     return not spec.initialize.pipelines
 
 
-def check_gaps(spec: Spec, diagnostics: Diagnostics) -> None:
+def check_missing_parts(spec: Spec, diagnostics: Diagnostics) -> None:
     """Note where a config without pipelines leaves a choice, and between what."""
     if not diagnostics.is_whole(("initialize", "definitions"), _PIPELINES):
         return
-    for group, what in (
-        ("models", "model"),
-        ("optimizers", "optimizer"),
-        ("losses", "loss"),
-        ("collators", "collator"),
-        ("batch_processors", "batch processor"),
-        ("batch_graphs", "batch graph"),
+    for group in (
+        *("models", "optimizers", "losses"),
+        *("collators", "batch_processors", "batch_graphs"),
     ):
         names = list(spec.group(group))
         if len(names) > 1:
             _note(diagnostics, f"there are several {group.replace('_', ' ')}: {listing(names)}")
         if not names and group in ("models", "optimizers"):
-            _note(diagnostics, f"there is no {what}")
+            _note(diagnostics, f"there is no {GROUPS[group].noun}")
     if not spec.group("loader_factories"):
         sources = data_sources(spec)
         if sources is None:

@@ -93,7 +93,7 @@ def nested_in(value: Any, path: Path, role: str) -> Iterator[Described]:
         return
     if is_object(value):
         args, kwargs = value.get("args", []), value.get("kwargs", {})
-        # Where one of the keys does not fit, the check has told of it.
+        # Where one of the keys does not fit, that is reported.
         key = "class" if _is_name(value.get("class")) else "factory_fn"
         spec = ObjectSpec(
             class_=value["class"] if key == "class" else None,

@@ -25,31 +25,31 @@ _DEFINITIONS = ("initialize", "definitions")
 _PIPELINES = ("initialize", "pipelines")
 
 
-def apply(tree: Any, settings: Sequence[str], note: Note, top: Collection[str]) -> None:
-    """Change a config by settings ``PATH=VALUE``, one after the other, in place.
+def apply_overrides(tree: Any, overrides: Sequence[str], note: Note, top: Collection[str]) -> None:
+    """Change a config by overrides ``PATH=VALUE``, one after the other, in place.
 
     A path begins with a key of ``top``, or with the name of a definition or pipeline:
     ``train.stages[0].stop_condition.kwargs.num_epochs``, ``optimizer.kwargs.lr``. Where several
     groups define the name, the group stands in front: ``optimizers.adam.kwargs.lr``. The value is
-    JSON; what is no JSON is a string. A setting that has a problem changes nothing.
+    JSON; what is no JSON is a string. An override that has a problem changes nothing.
 
     Args:
         tree: As the reader gives it.
-        settings: What stood after each ``--set``.
+        overrides: What stood after each ``--set``.
         note: Is called with a sentence and the empty path for every problem.
         top: The keys that may stand at the root of a config.
     """
-    for setting in settings:
+    for override in overrides:
         try:
-            _apply_one(tree, setting, top)
+            _apply_one(tree, override, top)
         except _Refused as refused:
-            shown = setting.encode("utf-8", "replace").decode("utf-8")
+            shown = override.encode("utf-8", "replace").decode("utf-8")
             if str(refused):
                 note(f"--set {shown}: {refused}", ())
 
 
 class _Refused(Exception):
-    """A setting cannot be applied. The message is empty where the cause is reported elsewhere."""
+    """An override cannot be applied. The message is empty where the cause is reported elsewhere."""
 
 
 class _Definition(NamedTuple):
@@ -58,48 +58,48 @@ class _Definition(NamedTuple):
     path: Path
 
 
-def _apply_one(tree: Any, setting: str, top: Collection[str]) -> None:
-    """Apply one setting.
+def _apply_one(tree: Any, override: str, top: Collection[str]) -> None:
+    """Apply one override.
 
     Raises:
         _Refused: It has a problem, and the tree is as it was.
     """
-    steps, text = _split(setting)
+    steps, text = _split(override)
     path = _path(tree, steps, top)
     value = _value(text)
     if max(len(below) for below, _ in walk(value, path)) > MAX_DEPTH:
         raise _Refused(f"this nests deeper than {MAX_DEPTH} levels")
-    _put(tree, path, value, Mark(f"--set {setting}", 0, 0))
+    _put(tree, path, value, Mark(f"--set {override}", 0, 0))
 
 
 # What the user wrote
 
 
-def _split(setting: str) -> tuple[Path, str]:
+def _split(override: str) -> tuple[Path, str]:
     """The steps of the path, and the text of the value.
 
     Raises:
         _Refused: It is no ``PATH=VALUE``.
     """
     try:
-        setting.encode("utf-8")
+        override.encode("utf-8")
     except UnicodeEncodeError:
         raise _Refused("this is not UTF-8 text") from None
     steps: list[str | int] = []
     at = 0
-    while not setting.startswith("=", at):
-        if at == len(setting):
+    while not override.startswith("=", at):
+        if at == len(override):
             raise _Refused("a setting is written PATH=VALUE")
-        found = _STEP.match(setting, at)
+        found = _STEP.match(override, at)
         if not found or (found["key"] and bool(found["dot"]) != bool(steps)):
-            raise _Refused(f'the path cannot be read from "{setting[at : at + 20]}" on; {_HOW}')
+            raise _Refused(f'the path cannot be read from "{override[at : at + 20]}" on; {_HOW}')
         steps.append(_step(found))
         at = found.end()
     if not steps or isinstance(steps[0], int):
         raise _Refused(f"the path begins with a key or a name; {_HOW}")
     if len(steps) > MAX_DEPTH:
         raise _Refused(f"this nests deeper than {MAX_DEPTH} levels")
-    return tuple(steps), setting[at + 1 :]
+    return tuple(steps), override[at + 1 :]
 
 
 def _step(found: re.Match[str]) -> str | int:
@@ -122,7 +122,7 @@ def _value(text: str) -> Any:
 
 
 def _without_marks(value: Any) -> Any:
-    """Positions inside the text of a setting help nobody: the whole setting is the place."""
+    """Positions inside the text of an override help nobody: the whole override is the place."""
     if isinstance(value, dict):
         return Table({key: _without_marks(item) for key, item in value.items()})
     return Row(map(_without_marks, value)) if isinstance(value, list) else value

@@ -238,7 +238,7 @@ class _Reader:
         return end
 
     def key(self, at: int) -> tuple[str, int]:
-        """A key, mended where it can be seen what is meant."""
+        """A key, repaired where it can be seen what is meant."""
         if self.text.startswith('"', at):
             key, end = self.string(at)
             return (
@@ -253,7 +253,7 @@ class _Reader:
         return found.group().strip("'"), found.end()
 
     def colon(self, key: str, at: int) -> int:
-        """Where the value of a key stands; a colon that is missing before it is told."""
+        """Where the value of a key stands; a colon that is missing before it is reported."""
         at = self.blank(at)
         if self.text.startswith(":", at):
             return self.blank(at + 1)
@@ -319,7 +319,7 @@ class _Reader:
         return UNREADABLE, at
 
     def after_comma(self, at: int, is_next: bool, message: str) -> int:
-        """Where the next item stands; a comma that is missing before it is told, and no more."""
+        """Where the next item stands; a missing comma before it is reported, and no more."""
         if self.text.startswith(",", at):
             return self.commas(self.blank(at + 1))
         if not is_next:

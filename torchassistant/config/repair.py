@@ -9,9 +9,14 @@ from typing import Any, Generic, TypeVar
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from torchassistant.config.aliases import GROUPS as LATER_GROUPS
-from torchassistant.config.aliases import in_our_words, later_keys
-from torchassistant.config.block_fields import annotation_at, fields_of, fits, only_gap, placeholder
+from torchassistant.config.aliases import GROUP_ALIASES, apply_aliases, key_aliases
+from torchassistant.config.block_fields import (
+    annotation_at,
+    fields_of,
+    fits,
+    only_missing_key,
+    placeholder,
+)
 from torchassistant.config.blocks import Block
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.group_guesses import group_by_looks, group_by_use, undefined_uses
@@ -48,13 +53,13 @@ class Repair(Generic[B]):
         self.tree = tree
         self.diagnostics = diagnostics
         self.aside: dict[Path, Any] = {}
-        self.is_respelt = False
+        self.is_renamed = False
         self.guessed: list[Path] = []
         self.guesses = 0
 
     def repair(self, errors: dict[Path, list[ErrorDetails]]) -> None:
         """Repair misspelt keys, or else all that is left: a missing key may be a misspelt one."""
-        self.is_respelt = False
+        self.is_renamed = False
         misspelt = [p for p, found in errors.items() if found[0]["type"] == "extra_forbidden"]
         for path in misspelt:
             self.unknown_key(path)
@@ -64,12 +69,12 @@ class Repair(Generic[B]):
                 self.unknown_group(path)
             else:
                 self.misfit(path, details)
-        self.use_our_names()
+        self.apply_aliases()
 
-    def use_our_names(self) -> None:
-        """Put later names into our words, where what they are in is known only now."""
-        if self.is_respelt and self.tree is self.diagnostics.tree:
-            in_our_words(self.diagnostics)
+    def apply_aliases(self) -> None:
+        """Replace aliases in what is known only now."""
+        if self.is_renamed and self.tree is self.diagnostics.tree:
+            apply_aliases(self.diagnostics)
 
     def set_aside_unreadable(self) -> bool:
         """Put null where the reader has reported something, and anything may stand."""
@@ -96,10 +101,10 @@ class Repair(Generic[B]):
         table, name = value_at(self.tree, above), str(key)
         annotation = self.annotation_at(tuple(above))
         fields = fields_of(annotation)
-        words = {**{field: field for field in fields}, **later_keys(annotation)}
+        words = {**{field: field for field in fields}, **key_aliases(annotation)}
         near = self.nearest(name, words)
         meant = near if near and self.may_mean(name, near, words[near], table, fields) else None
-        meant = meant or only_gap(fields, table, table[key])
+        meant = meant or only_missing_key(fields, table, table[key])
         clause = f'; did you mean "{meant or near}"?' if meant or near else ""
         if meant is None:
             self.diagnostics.dropped.add(tuple(above))
@@ -107,7 +112,7 @@ class Repair(Generic[B]):
             clause = (clause or f"; there are {listing(sorted(fields))}") + where
         else:
             table.take(table, name, as_key=words[meant])
-            self.is_respelt = True
+            self.is_renamed = True
         self.diagnostics.note(f'unknown key "{name}"{clause}', path, at_key=True)
         del table[name]
 
@@ -179,8 +184,8 @@ class Repair(Generic[B]):
                 self.guessed += [(*path, "spec", key) for key in ("class", "factory_fn")]
             definition["group"] = group
             value_at(self.tree, path[:-1])[path[-1]] = definition
-            self.is_respelt = True
-        self.use_our_names()
+            self.is_renamed = True
+        self.apply_aliases()
         return bool(aside)
 
     def report_parts(self, definition: Any, path: Path) -> None:
@@ -211,15 +216,15 @@ class Repair(Generic[B]):
         group = definition["group"]
         if group is UNREADABLE:
             return False
-        known = [*DEFINITIONS, *LATER_GROUPS]
+        known = [*DEFINITIONS, *GROUP_ALIASES]
         meant = self.nearest(group, known) if isinstance(group, str) else None
         clause = f'; did you mean "{meant}"?' if meant else f"; there are {listing(known, 20)}"
         what = "unknown group" if isinstance(group, str) else "expected a group, found"
         self.diagnostics.note(f"{what} {shown_value(group)}{clause}", (*path, "group"))
         if meant is None:
             return False
-        definition["group"] = LATER_GROUPS.get(meant, meant)
-        self.is_respelt = True
+        definition["group"] = GROUP_ALIASES.get(meant, meant)
+        self.is_renamed = True
         return True
 
     def annotation_at(self, path: Path) -> Any:

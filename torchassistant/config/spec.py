@@ -321,7 +321,7 @@ class Spec(Block):
 
 
 class EvaluationSpec(Block):
-    """What an evaluation config says beside what it lays over the session's config."""
+    """What an evaluation config says beside what it changes in the session's config."""
 
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
     variables: dict[str, Any] | None = Field(
@@ -331,7 +331,7 @@ class EvaluationSpec(Block):
     validation_pipelines: Names | None = Field(
         None, description="Left out: those of the last stage."
     )
-    initialize: dict[str, Any] = Field({}, description="Laid over the session's `initialize`.")
+    initialize: dict[str, Any] = Field({}, description="Merged into the session's `initialize`.")
     eval_steps: EvalSteps | dict[str, EvalSteps] = Field(
         1.0, description="How much of each pipeline is run; a table says it by name."
     )
@@ -373,7 +373,7 @@ INFERENCE_POSTPROCESSOR = replace(
 
 
 class InferenceSpec(Block):
-    """What an inference config says beside what it lays over the session's config."""
+    """What an inference config says beside what it changes in the session's config."""
 
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
     variables: dict[str, Any] | None = Field(
@@ -391,5 +391,5 @@ class InferenceSpec(Block):
     output_device: Annotated[ObjectSpec | None, OUTPUT_DEVICE_ROLE] = Field(
         None, description="Left out: results are printed."
     )
-    initialize: dict[str, Any] = Field({}, description="Laid over the session's `initialize`.")
+    initialize: dict[str, Any] = Field({}, description="Merged into the session's `initialize`.")
     device: Device | None = Field(None, description="Left out: as the session says.")

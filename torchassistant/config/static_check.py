@@ -1,7 +1,7 @@
-"""Whether all that a config names is certainly right, as far as its source code tells.
+"""Whether all that a config names is certainly right, as far as its source code shows.
 
-Where something else is wrong already, and this holds, that can be told at once: nothing has to be
-imported to find more.
+Where something else is wrong already, and this holds, that can be reported at once: nothing has to
+be imported to find more.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LIBRARIES = (
 )
 
 
-def all_certain(spec: Spec) -> bool:
+def passes_static_check(spec: Spec) -> bool:
     """Whether every object of a config is certainly there, fits, and gets arguments that fit."""
     if any(definition.spec.kwargs for definition in _loaders(spec)):
         usual = {"batch_size", "shuffle", "num_workers", "drop_last", "pin_memory"}
@@ -46,14 +46,14 @@ def all_certain(spec: Spec) -> bool:
         objects_in(spec.train.stages, (), ""),
         objects_in(spec.initialize.debug_pipelines, (), ""),
     )
-    return all(_is_certain(found) for objects in (*defined, *others) for found in objects)
+    return all(_passes(found) for objects in (*defined, *others) for found in objects)
 
 
 def _loaders(spec: Spec) -> list[Any]:
     return [d for d in spec.initialize.definitions if d.group == "loader_factories"]
 
 
-def _is_certain(described: Described) -> bool:
+def _passes(described: Described) -> bool:
     if described.kind != "object":
         return False
     role = role_named(described.role)

@@ -5,13 +5,16 @@ Nothing here recurses: a chain may be longer than Python's stack.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from heapq import heappop, heappush
-from typing import TypeVar
+from typing import Any, TypeVar
 
 K = TypeVar("K")
+
+_MOST_SHOWN = 12
+"""Nodes of a cycle."""
 
 
 def topological_order(needs: Mapping[K, Iterable[K]]) -> list[K]:
@@ -83,6 +86,27 @@ def cycles(graph: Mapping[K, Iterable[K]]) -> Iterator[list[K]]:
                 yield cycle[::-1]
             elif following in graph and following not in done:
                 trail[following] = iter(graph[following])
+
+
+def suspect_step(cycle: Sequence[K], places: Mapping[K, Any]) -> tuple[K, K]:
+    """The step of a cycle that is most likely wrong: from who uses, to what is used.
+
+    What is used stands mostly above; where all but one step of a cycle go down, it is that one.
+
+    Args:
+        cycle: Each uses the next, and the last the first.
+        places: Where each stands.
+    """
+    steps = list(zip(cycle, [*cycle[1:], cycle[0]], strict=True))
+    up = [(one, other) for one, other in steps if places[one] > places[other]]
+    down = [(one, other) for one, other in steps if places[one] <= places[other]]
+    return up[0] if len(up) == 1 and len(down) > 1 else down[0]
+
+
+def cycle_text(names: Sequence[str]) -> str:
+    """A cycle as text, cut where it is long."""
+    cut = ["…"] if len(names) > _MOST_SHOWN else []
+    return " → ".join([*names[:_MOST_SHOWN], *cut, names[0]])
 
 
 def reachable(start: K, graph: Mapping[K, Iterable[K]]) -> set[K]:

@@ -43,8 +43,16 @@ def walk(
         inside: Gives what a value holds, by key or index, after the value itself was seen.
     """
     yield path, value
-    for step, item in inside(value):
-        yield from walk(item, (*path, step), inside)
+    open_ = [(path, iter(inside(value)))]
+    while open_:
+        above, items = open_[-1]
+        for step, item in items:
+            yield (*above, step), item
+            if children := inside(item):
+                open_.append(((*above, step), iter(children)))
+                break
+        else:
+            open_.pop()
 
 
 def set_aside(tree: Any, path: Path) -> None:

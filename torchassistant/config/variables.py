@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from torchassistant.config.reader import MAX_DEPTH
-from torchassistant.config.toposort import cycles, postorder
+from torchassistant.config.toposort import cycle_text, cycles, postorder
 from torchassistant.config.tree import UNREADABLE, Mark, Path, Row, Table, as_tree, value_at, walk
 from torchassistant.errors import near
 
@@ -21,7 +21,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _ENVIRONMENT_NAME = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN = 40  # characters of what the user wrote that a sentence repeats
-_SHOWN_NAMES = 12
 _MOST_GUESSES = 100  # comparing names is dear
 
 
@@ -98,11 +97,9 @@ class _Substitution:
     def resolve(self) -> None:
         """Find the value of each variable, after those of the variables that it uses."""
         uses = {name: self.uses(name) for name in self.known}
-        for circle in cycles(uses):
-            shown = [_short(name) for name in circle[:_SHOWN_NAMES]]
-            cut = ["…"] if len(circle) > len(shown) else []
-            text = " → ".join([*shown, *cut, shown[0]])
-            self.note(f"this variable is made of itself: {text}", (SECTION, circle[0]))
+        for cycle in cycles(uses):
+            text = cycle_text([_short(name) for name in cycle])
+            self.note(f"this variable is made of itself: {text}", (SECTION, cycle[0]))
         for name in postorder(uses, uses.__getitem__):
             self.settle(name)
 

@@ -10,6 +10,7 @@ from torchassistant.assembly import (
     Builder,
     Devices,
     FittedArtifacts,
+    ObjectMaker,
     Parts,
     PlaceOf,
     build_pipeline,
@@ -59,16 +60,8 @@ class BuildPlan:
         """Fill the parts; gives what has built them."""
         Precision(self.spec.precision, devices.base).set_for_process()
         leave_compiler_out()
-        builder = Builder(
-            self.spec,
-            parts,
-            devices,
-            self.fitted,
-            self.place_of,
-            self.allowlist,
-            self.stored,
-            self.dry,
-        )
+        maker = ObjectMaker(parts, self.place_of, self.allowlist, self.dry)
+        builder = Builder(self.spec, parts, devices, self.fitted, maker, self.stored)
         builder.build(self.wanted)
         if self.pipelines is None:
             build_pipelines(builder)

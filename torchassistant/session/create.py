@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from torchassistant.assembly import Allowlist, FittedArtifacts, fill, missing_data
-from torchassistant.config import ReadConfig, Spec, completed, has_gaps, read_training
+from torchassistant.config import ReadConfig, Spec, completed, has_missing_parts, read_training
 from torchassistant.errors import ConfigError, Problem, SessionError, UserError, shown_path
 from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.durable_files import new_folder
@@ -61,7 +61,7 @@ class Draft:
         except UserError as error:
             raise ConfigError(self.diagnostics.problem(str(error), ("session_dir",))) from None
         self.missing = missing_data(self.spec, self.diagnostics, self.allowlist) if dry else []
-        if has_gaps(self.spec) and not self.missing:
+        if has_missing_parts(self.spec) and not self.missing:
             filled = fill(self.spec, self.diagnostics, self.allowlist, dry)
             self.spec = completed(filled, self.diagnostics)
             self.diagnostics.raise_if_any()

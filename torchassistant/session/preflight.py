@@ -470,7 +470,7 @@ class _Flight:
         except UserCodeError as error:
             cause = cause_of(error)
             if is_from_users_code(cause):
-                raised = error.within(whole)
+                raised = error.in_part_of(whole)
                 raised.__cause__ = cause
                 self.raised.append(raised)
                 return

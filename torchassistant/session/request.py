@@ -19,13 +19,13 @@ from torchassistant.config import (
     Key,
     Spec,
     as_data,
-    check_sources,
-    lay_over,
+    check_blocks,
+    merge_configs,
     objects_in,
     place_of,
     read,
-    settings_for,
     spec_of,
+    split_overrides,
 )
 from torchassistant.config import Path as TreePath
 from torchassistant.config import validate as validated
@@ -85,7 +85,7 @@ class Request(Generic[Config]):
     ) -> None:
         self.allowlist = allowlist
         self.has_new_code = False
-        own, others = settings_for(block, settings)
+        own, others = split_overrides(block, settings)
         is_folder = Path(source).is_dir()
         self.own = read({"session_dir": str(source)} if is_folder else source, own, block)
         config = validated(block, self.own.tree, self.own)
@@ -112,7 +112,7 @@ class Request(Generic[Config]):
         tree = self.folder.read_spec(checkpoint).tree
         if self.config.initialize:
             over = {"initialize": copy.deepcopy(self.own.tree["initialize"])}
-            tree = lay_over(tree, over, self.source)
+            tree = merge_configs(tree, over, self.source)
         return checkpoint, read(tree, self.others, variables=False)
 
     def first_usable(self, opened: Callable[[], T]) -> T:
@@ -137,7 +137,7 @@ class Request(Generic[Config]):
         self.checkpoint, self.merged = self._chosen()
 
     def _look_at_objects(self) -> None:
-        check_sources(self.config, self.own)
+        check_blocks(self.config, self.own)
         try:
             objects = objects_in(self.config, (), "")
             survey_objects(objects, self.own, self.allowlist, self.config.session_dir)

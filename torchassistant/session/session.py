@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from torchassistant.assembly import Parts, code_of
-from torchassistant.config import InferenceSpec, as_data, check_sources, read, validate
+from torchassistant.config import InferenceSpec, as_data, check_blocks, read, validate
 from torchassistant.data import derived, random_state, seeded, set_random_state
 from torchassistant.errors import (
     ConfigError,
@@ -419,7 +419,7 @@ class Session(Parts):
         diagnostics = read({"session_dir": str(self.path), **options}, block=InferenceSpec)
         spec = validate(InferenceSpec, diagnostics.tree, diagnostics)
         if spec is not None:
-            check_sources(spec, diagnostics)
+            check_blocks(spec, diagnostics)
         diagnostics.raise_if_any()
         assert spec is not None, "what is past repair has problems"
         return predict(self, self.builder, spec, inputs)

@@ -76,7 +76,7 @@ class DebugPipeline:
                             result = self.postprocessor(result)
                         self.device(result)
         except UserCodeError as error:
-            raise error.within(f'the debug pipeline "{self.name}"') from error.__cause__
+            raise error.in_part_of(f'the debug pipeline "{self.name}"') from error.__cause__
 
 
 class DebugPipelines(Listener):

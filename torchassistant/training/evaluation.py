@@ -95,7 +95,7 @@ class Evaluator:
                 results = self._results()
         except UserCodeError as error:
             whole = f'the evaluation of the pipeline "{self.pipeline.name}"'
-            raise error.within(whole) from error.__cause__
+            raise error.in_part_of(whole) from error.__cause__
         tell(self.evaluation_finished, self.pipeline.name)
         return results
 

@@ -106,7 +106,7 @@ class PipelineTrainer:
             raise self._explained(error) from None
         except UserCodeError as error:
             whole = f'the pipeline "{self.pipeline.name}"'
-            raise error.within(whole) from error.__cause__
+            raise error.in_part_of(whole) from error.__cause__
         self.progress.batches = numbers.stop
         return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from torchassistant.assembly.build_context import BuildContext, Defined
+from torchassistant.assembly.build_context import BuildContext, Defined, FittedArtifacts
 from torchassistant.assembly.parts import Parts
 from torchassistant.config import GROUPS, Key
 
@@ -28,16 +28,24 @@ class Member(NamedTuple):
     runs: bool = True
 
 
+def all_needed(fitted: FittedArtifacts, name: str) -> tuple[str, ...]:
+    """For what is built with everything that it names."""
+    return ()
+
+
 class Assembler(NamedTuple):
     """How definitions of a group become live.
 
     Args:
         build: What becomes of one definition; all that it names is built already.
         members: What of it may have a state; gets what is built, and the definition's name.
+        unneeded: Keys of the block of a definition: what they name need not be built for it, as
+            what it was for is stored.
     """
 
     build: Callable[[BuildContext, Defined], Any]
     members: Callable[[Parts, str], Iterator[Member]]
+    unneeded: Callable[[FittedArtifacts, str], tuple[str, ...]] = all_needed
 
 
 def build_object(context: BuildContext, one: Defined) -> Any:

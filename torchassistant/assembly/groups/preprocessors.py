@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torchassistant.assembly.build_context import BuildContext, Defined
+from torchassistant.assembly.build_context import BuildContext, Defined, FittedArtifacts
 from torchassistant.assembly.groups.assembler import Assembler, itself
 from torchassistant.data import Origin, failure_of_fit
 from torchassistant.errors import DataError, blaming
@@ -34,7 +34,7 @@ def _fit_or_restore(context: BuildContext, one: Defined, preprocessor: Any) -> N
 
 
 def _fit(context: BuildContext, preprocessor: Any, name: str) -> None:
-    """Let a preprocessor learn; an example that is not like the others is told by its index."""
+    """Let a preprocessor learn; an example that is not like the others is named by its index."""
     dataset = context.parts.dataset(name)
     try:
         preprocessor.fit(dataset)
@@ -63,4 +63,9 @@ def _restore(preprocessor: Any, state: Any, what: str) -> None:
         raise DataError(f"what is stored of {what} is no table of its attributes")
 
 
-PREPROCESSORS = Assembler(_build, itself("preprocessors"))
+def _unneeded(fitted: FittedArtifacts, name: str) -> tuple[str, ...]:
+    """Of one that is fitted already, the data to fit it with."""
+    return ("fit",) if name in fitted.preprocessors else ()
+
+
+PREPROCESSORS = Assembler(_build, itself("preprocessors"), _unneeded)

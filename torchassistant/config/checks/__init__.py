@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from torchassistant.config.checks.block_rules import check_blocks
 from torchassistant.config.checks.column_flow import check_columns
 from torchassistant.config.checks.definitions import check_definitions
 from torchassistant.config.checks.loaders import check_loaders
-from torchassistant.config.checks.object_sources import check_sources
 from torchassistant.config.checks.pipelines import check_pipelines
 from torchassistant.config.checks.scope import Scope
 from torchassistant.config.checks.stages import check_stages
@@ -16,7 +16,7 @@ from torchassistant.config.checks.unused import check_unused
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.spec import Spec
 
-__all__ = ["check", "check_sources"]
+__all__ = ["check", "check_blocks"]
 
 
 def check(
@@ -35,7 +35,7 @@ def check(
         scored: Whether losses and metrics are computed.
     """
     scope = Scope(spec, diagnostics, scored)
-    check_sources(spec, diagnostics)
+    check_blocks(spec, diagnostics)
     check_names(scope, used)
     check_definitions(scope)
     check_loaders(scope)

@@ -162,7 +162,7 @@ class Adapters:
     def argument(self, key: str, short: str, name: str) -> Argument | None:
         """The first argument of an adapter, where it is the one of this name and can be read."""
         adapter = getattr(self.spec, key)
-        if not isinstance(adapter, View) or not self.scope.diagnostics.is_whole(adapter.path):
+        if not isinstance(adapter, View) or not adapter.is_whole():
             return None
         args, kwargs = adapter.block.args, adapter.block.kwargs
         if _short(adapter, key) != short:

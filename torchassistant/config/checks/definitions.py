@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from torchassistant.config.checks.cycles import odd_one, shown
 from torchassistant.config.checks.graphs import check_graph, check_processor
 from torchassistant.config.checks.scope import Scope
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.file_names import folded, why_unsafe
 from torchassistant.config.references import LOSSES, Key
-from torchassistant.config.toposort import cycles
+from torchassistant.config.toposort import cycle_text, cycles, suspect_step
 from torchassistant.config.tree import Path
 
 
@@ -55,8 +54,8 @@ def _cycles(scope: Scope) -> None:
             graph[key].setdefault(needed, path)
     places = {key: definition.path for key, definition in scope.definitions.items()}
     for cycle in cycles(graph):
-        one, other = odd_one(cycle, places)
-        text = shown([f'{key.group} "{key.name}"' for key in cycle])
+        one, other = suspect_step(cycle, places)
+        text = cycle_text([f'{key.group} "{key.name}"' for key in cycle])
         scope.note(f"these definitions need one another: {text}", graph[one][other])
 
 

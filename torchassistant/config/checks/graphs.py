@@ -7,13 +7,12 @@ from functools import cached_property
 from typing import Any
 
 from torchassistant.config.block_fields import PLACEHOLDER
-from torchassistant.config.checks.cycles import odd_one, shown
 from torchassistant.config.checks.resolver import Names, Use, hint
 from torchassistant.config.checks.scope import Scope, Wiring
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import Items, View, seen
 from torchassistant.config.references import Key
-from torchassistant.config.toposort import cycles, reachable
+from torchassistant.config.toposort import cycle_text, cycles, reachable, suspect_step
 from torchassistant.config.tree import Path
 
 
@@ -80,9 +79,9 @@ def _cycles(scope: Scope, spec: View) -> set[Path]:
         order[use.name if isinstance(meant, Unknown) else meant] = index
     inner = {d: [s for s in edges[d] if s in order] for d in edges if d in order}
     for cycle in cycles(inner):
-        one, other = odd_one(cycle, order)
+        one, other = suspect_step(cycle, order)
         here = spec.at("ingoing_edges", one, edges[one].index(other))
-        text = shown([f'"{name}"' for name in cycle])
+        text = cycle_text([f'"{name}"' for name in cycle])
         scope.note(f"these nodes feed one another: {text}", here)
         cut.add(here)
     return cut

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from torchassistant.config.checks.scope import Scope
+from torchassistant.config.checks.view import View
 from torchassistant.config.misfit_messages import shown_value
 from torchassistant.config.named_objects import is_object
-from torchassistant.config.tree import Path
 
 
 class _Rule(NamedTuple):
@@ -61,10 +61,11 @@ def check_loaders(scope: Scope) -> None:
     """Check the arguments of each loader factory: each by itself, and then together."""
     for definition in scope.config.initialize.definitions:
         if definition.block.group == "loader_factories":
-            _arguments(scope, definition.block.spec.kwargs, definition.at("spec", "kwargs"))
+            _arguments(scope, definition)
 
 
-def _arguments(scope: Scope, kwargs: dict[str, Any], path: Path) -> None:
+def _arguments(scope: Scope, definition: View) -> None:
+    kwargs, path = definition.block.spec.kwargs, definition.at("spec", "kwargs")
     for key, rule in _RULES.items():
         value = kwargs.get(key)
         if key in kwargs and not is_object(value) and not rule.fits(value):
@@ -72,7 +73,7 @@ def _arguments(scope: Scope, kwargs: dict[str, Any], path: Path) -> None:
             scope.diagnostics.broke(message, (*path, key))
     for key, message in _clashes(kwargs):
         keys = [key, *(other for other in kwargs if f'"{other}"' in message)]
-        if scope.diagnostics.is_whole(*((*path, one) for one in keys)):
+        if all(definition.is_whole("spec", "kwargs", one) for one in keys):
             scope.note(message, (*path, key), at_key=True)
 
 

@@ -71,7 +71,7 @@ _KEY = "\0"
 
 
 class Resolver:
-    """Judges names, and remembers what the wrong ones are taken for.
+    """Resolves names, and remembers what the wrong ones are taken for.
 
     Args:
         diagnostics: Gets the problems. The place of a name that nothing has counts as broken,
@@ -119,7 +119,7 @@ class Resolver:
         uses: Iterable[Use],
         sentence: Callable[[str, str], str],
         only_one: bool = True,
-        are_shared: bool = False,
+        is_shared: bool = False,
     ) -> None:
         """Report names that nothing has, and take each for what it most likely means.
 
@@ -130,7 +130,7 @@ class Resolver:
             uses: Where it is named.
             sentence: What is to be said of a name; gets a hint that may follow.
             only_one: Whether a name that is like no other is taken for the only unused one.
-            are_shared: Whether one thing is named in several places as a rule, so that a slip may
+            is_shared: Whether one thing is named in several places as a rule, so that a slip may
                 mean what is used elsewhere too.
         """
         if isinstance(known, Unknown):
@@ -139,28 +139,28 @@ class Resolver:
         for use in uses:
             if not self._is_broken(use):
                 places.setdefault(use.name, []).append(use)
-        strange = {name: found for name, found in places.items() if name not in known.names}
-        for name in strange.keys() & known.aliases.keys():
-            self._mark(strange.pop(name), known.aliases[name], "")
-        if not strange:
+        undefined = {name: found for name, found in places.items() if name not in known.names}
+        for name in undefined.keys() & known.aliases.keys():
+            self._mark(undefined.pop(name), known.aliases[name], "")
+        if not undefined:
             return
         sure = [name for name in known.names if name not in known.unsure]
-        near_to = {name: self.nearest(name, sure) for name in strange}
+        near_to = {name: self.nearest(name, sure) for name in undefined}
         is_careful = self.is_careful(known)
         slips = {n: m for n, m in near_to.items() if not is_careful or (m and is_slip(n, m))}
         taken = _matched(slips, {name for name in sure if name not in places})
-        if are_shared:
+        if is_shared:
             taken |= {n: m for n, m in near_to.items() if n not in taken and m and is_slip(n, m)}
         left = sorted(
-            (name for name in strange if name not in taken),
-            key=lambda name: (-len(strange[name]), _likeness(name, near_to[name])),
+            (name for name in undefined if name not in taken),
+            key=lambda name: (-len(undefined[name]), _likeness(name, near_to[name])),
         )
         excused = self._excused(left, known)
         free = [name for name in sure if name not in places and name not in taken.values()]
         may_be_another = known.unreadable or known.unsure
         if only_one and len(left) == len(free) == 1 and not may_be_another:
             taken[left[0]] = free[0]
-        for name, found in strange.items():
+        for name, found in undefined.items():
             message = "" if name in excused else sentence(name, hint(near_to[name], sure))
             self._mark(found, taken.get(name) or excused.get(name), message)
 

@@ -13,8 +13,8 @@ from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.dependencies import asks_the_session, references
 from torchassistant.config.diagnostics import Diagnostics
+from torchassistant.config.groups import GROUPS
 from torchassistant.config.references import LOSSES, Key, module_named, target
-from torchassistant.config.spec import DEFINITIONS as GROUPS
 from torchassistant.config.spec import Spec
 from torchassistant.config.tree import Path
 

@@ -10,21 +10,9 @@ from torchassistant.config.checks.resolver import Names, Use
 from torchassistant.config.checks.scope import DEFINITIONS, Scope
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.dependencies import references, references_of_pipeline
+from torchassistant.config.groups import GROUPS
 from torchassistant.config.references import DATASET_OR_SLICE, SLICES, Key, Slice, as_slice
-from torchassistant.config.spec import DEFINITIONS as GROUPS
 from torchassistant.errors import listing
-
-_WHAT = {
-    "batch_processors": "batch processor",
-    "batch_graphs": "batch graph",
-    "loader_factories": "loader factory",
-    "losses": "loss",
-    DATASET_OR_SLICE: "dataset or slice",
-}
-
-
-_SHARED = ("batch_graphs", "loader_factories", "collators")
-"""What several pipelines or loaders use as a rule."""
 
 
 def check_names(scope: Scope, used: Collection[str] | None) -> None:
@@ -40,7 +28,8 @@ def check_names(scope: Scope, used: Collection[str] | None) -> None:
             found = _without_slices(scope, found)
             known = _without_unreadable_splits(scope, known, found)
         sentence = partial(_sentence, scope, group)
-        scope.resolver.resolve(known, found, sentence, are_shared=group in _SHARED)
+        is_shared = group != DATASET_OR_SLICE and GROUPS[group].is_shared
+        scope.resolver.resolve(known, found, sentence, is_shared=is_shared)
 
 
 def _uses(scope: Scope, used: Collection[str] | None) -> Iterator[tuple[str, Use]]:
@@ -54,7 +43,7 @@ def _uses(scope: Scope, used: Collection[str] | None) -> Iterator[tuple[str, Use
 
 
 def _sentence(scope: Scope, group: str, name: str, hint: str) -> str:
-    what = _WHAT.get(group, group.removesuffix("s").replace("_", " "))
+    what = "dataset or slice" if group == DATASET_OR_SLICE else GROUPS[group].noun
     others = [f'"{other}"' for other in GROUPS if Key(other, name) in scope.definitions]
     if others:
         hint = f"; it is defined in the group {' and in '.join(others)}"

@@ -48,6 +48,10 @@ class View:
         """Whether each of its keys is known."""
         return self.path not in self.resolver.diagnostics.dropped
 
+    def is_whole(self, *keys: str | int) -> bool:
+        """Whether all of it, or all that stands at a path in it, can be relied on."""
+        return self.resolver.diagnostics.is_whole(self.at(*keys))
+
     def has(self, key: str) -> bool:
         """Whether the config itself has a key here, and it was not filled in."""
         return self.resolver.diagnostics.is_written(self.at(key))

@@ -27,5 +27,10 @@ def _references(spec: BatchGraphSpec) -> Iterator[Reference]:
 
 
 BATCH_GRAPHS = Group(
-    "batch_graphs", "batch graph", BatchGraphSpec, section="batch_graphs", references=_references
+    "batch_graphs",
+    "batch graph",
+    BatchGraphSpec,
+    section="batch_graphs",
+    references=_references,
+    is_shared=True,
 )

@@ -16,6 +16,8 @@ COLLATORS = Group(
     "collator",
     CollatorSpec,
     section="collators",
+    is_shared=True,
+    may_be_unused=True,
     role=Role(
         "collators",
         "collator (it cannot be called)",

@@ -38,6 +38,9 @@ class Group:
         block: What a definition says of it: the ``spec``.
         section: The heading in ``docs/config.md`` under which it is documented.
         references: Every name of another definition in a block, with where it stands in there.
+        is_shared: Whether one of them is named in several places as a rule, so that a misspelt name
+            may mean one that is used elsewhere too.
+        may_be_unused: Whether a definition that nothing names may be one of them.
         role: What the object that a definition describes has to be; None where it describes none.
         gets: Keys of the block: what they name is what its class gets before its arguments.
         state: The section of a checkpoint for the states of its objects; None: they have none, or
@@ -55,6 +58,8 @@ class Group:
     block: type[Block]
     section: str
     references: Callable[[Any], Iterable[Reference]] = nothing
+    is_shared: bool = False
+    may_be_unused: bool = False
     role: Role | None = None
     gets: tuple[str, ...] = ()
     state: Section | None = None

@@ -25,10 +25,17 @@ def _references(spec: HookSpec) -> Iterator[Reference]:
     yield Reference(("model",), *module_named(spec.model))
 
 
-def _hooks(name: str, noun: str) -> Group:
-    role = Role(name, "hook (it cannot be called)", methods=CALLABLE, given=("a name",))
-    return Group(name, noun, HookSpec, section="hooks", references=_references, role=role)
+def _hooks(name: str, noun: str, may_be_unused: bool) -> Group:
+    return Group(
+        name,
+        noun,
+        HookSpec,
+        section="hooks",
+        references=_references,
+        may_be_unused=may_be_unused,
+        role=Role(name, "hook (it cannot be called)", methods=CALLABLE, given=("a name",)),
+    )
 
 
-BACKWARD_HOOKS = _hooks("backward_hooks", "backward hook")
-FORWARD_HOOKS = _hooks("forward_hooks", "forward hook")
+BACKWARD_HOOKS = _hooks("backward_hooks", "backward hook", may_be_unused=False)
+FORWARD_HOOKS = _hooks("forward_hooks", "forward hook", may_be_unused=True)

@@ -73,6 +73,7 @@ LOADER_FACTORIES = Group(
     LoaderFactorySpec,
     section="loader_factories",
     references=_references,
+    is_shared=True,
     role=Role("loader_factories", "argument of a loader", functions=True),
     state="training",
     changes=(

@@ -68,6 +68,7 @@ METRICS = Group(
     "metric",
     MetricSpec,
     section="losses and metrics",
+    may_be_unused=True,
     role=Role(
         "metrics",
         "metric (it has no update, compute and reset)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -21,47 +22,72 @@ from torchassistant.config.tree import Path, items_of, walk
 from torchassistant.errors import near, nearest
 
 _OBJECT = ("class", "factory_fn")
-_OBJECT_KEYS = (*_OBJECT, "args", "kwargs")
+_ARGUMENTS = ("args", "kwargs")
+_OBJECT_KEYS = (*_OBJECT, *_ARGUMENTS)
 
 
-def check_sources(spec: Block, diagnostics: Diagnostics) -> None:
+def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
     """Check every block of a config by itself, and every object among arguments."""
     resolver = Resolver(diagnostics)
-    for path, block in walk(spec, inside=_fields):
+    for path, block in walk(spec, inside=_blocks_in):
+        if not isinstance(block, Block):
+            continue
         view = View(block, path, resolver)
         if isinstance(block, DatasetSpec):
-            _one_of(view, (*_OBJECT, "link", "merge"), diagnostics)
-            if (block.link or block.merge) and not (block.class_ or block.factory_fn):
-                _no_arguments(view, diagnostics)
-            if block.cache_limit is not None and view.cache is None:
-                message = '"cache_limit" belongs to "cache"'
-                diagnostics.note(message, view.at("cache_limit"), at_key=True)
+            _dataset(view, diagnostics)
         elif isinstance(block, BatchProcessorSpec):
-            _one_of(view, ("neural_graph", *_OBJECT), diagnostics)
-            if block.neural_graph and not (block.class_ or block.factory_fn):
-                _no_arguments(view, diagnostics)
-            elif block.compile and not block.neural_graph:
-                message = '"compile" belongs to "neural_graph"'
-                diagnostics.note(message, view.at("compile"), at_key=True)
-        elif hasattr(block, "class_"):
-            _one_of(view, _OBJECT, diagnostics)
+            _batch_processor(view, diagnostics)
         elif isinstance(block, SplitSpec):
-            total = sum(block.ratio)
-            if abs(total - 1) > 1e-5 and view.ratio.complete:
-                message = f"the shares must add up to 1; they add up to {total:g}"
-                diagnostics.note(message, view.at("ratio"))
+            _split(view, diagnostics)
         elif isinstance(block, GradientClipperSpec):
             _one_of(view, ("clip_value", "clip_norm"), diagnostics, both=True)
-        for key in ("args", "kwargs"):
-            _arguments(getattr(block, key, None), (*path, key), diagnostics)
+        elif hasattr(block, "class_"):
+            _one_of(view, _OBJECT, diagnostics)
+        for key in _ARGUMENTS:
+            if key in type(block).model_fields:
+                _arguments(getattr(block, key), (*path, key), diagnostics)
 
 
-def _fields(value: Any) -> Iterable[tuple[str | int, Any]]:
-    """What a block, a list or a table of blocks holds, but for arguments of objects."""
+def _blocks_in(value: Any) -> Iterable[tuple[str | int, Any]]:
+    """What a block, a list or a table of blocks holds, but for plain values and arguments."""
     if not isinstance(value, Block):
         return items_of(value)
-    fields = type(value).model_fields.items()
-    return ((f.alias or n, getattr(value, n)) for n, f in fields if n not in ("args", "kwargs"))
+    items = ((key, getattr(value, name)) for key, name in _names_of(type(value)))
+    return [(key, item) for key, item in items if isinstance(item, (Block, list, dict))]
+
+
+@cache
+def _names_of(block: type[Block]) -> list[tuple[str, str]]:
+    """The keys of a block, and the names of its fields in Python, but for arguments."""
+    fields = block.model_fields.items()
+    return [(field.alias or name, name) for name, field in fields if name not in _ARGUMENTS]
+
+
+def _dataset(view: View, diagnostics: Diagnostics) -> None:
+    block = view.block
+    _one_of(view, (*_OBJECT, "link", "merge"), diagnostics)
+    if (block.link or block.merge) and not block.is_object:
+        _no_arguments(view, diagnostics)
+    if block.cache_limit is not None and view.cache is None:
+        message = '"cache_limit" belongs to "cache"'
+        diagnostics.note(message, view.at("cache_limit"), at_key=True)
+
+
+def _batch_processor(view: View, diagnostics: Diagnostics) -> None:
+    block = view.block
+    _one_of(view, ("neural_graph", *_OBJECT), diagnostics)
+    if block.neural_graph and not (block.class_ or block.factory_fn):
+        _no_arguments(view, diagnostics)
+    elif block.compile and not block.neural_graph:
+        message = '"compile" belongs to "neural_graph"'
+        diagnostics.note(message, view.at("compile"), at_key=True)
+
+
+def _split(view: View, diagnostics: Diagnostics) -> None:
+    total = sum(view.block.ratio)
+    if abs(total - 1) > 1e-5 and view.ratio.complete:
+        message = f"the shares must add up to 1; they add up to {total:g}"
+        diagnostics.note(message, view.at("ratio"))
 
 
 def _one_of(
@@ -81,7 +107,7 @@ def _one_of(
 
 
 def _no_arguments(view: View, diagnostics: Diagnostics) -> None:
-    for key in ("args", "kwargs"):
+    for key in _ARGUMENTS:
         if getattr(view.block, key):
             message = f'"{key}" belongs to "class" or "factory_fn"'
             diagnostics.note(message, view.at(key), at_key=True)
