@@ -52,6 +52,28 @@ def test_a_program_may_choose_what_is_shown_and_how() -> None:
     assert printed("logging.getLogger('torchassistant').setLevel('ERROR')") == ["not saved"]
 
 
+SILENCED = {
+    "dictConfig": "logging.config.dictConfig({'version': 1})",
+    "disable": "logging.disable(logging.CRITICAL)",
+    "setLevel": "logging.getLogger('torchassistant').setLevel(logging.CRITICAL)",
+}
+
+
+@pytest.mark.parametrize("how", SILENCED)
+def test_code_of_the_user_does_not_silence_a_command(how: str) -> None:
+    command = f"""
+import logging.config
+from torchassistant.cli.log_handler import messages_on_stderr
+shown = messages_on_stderr()
+shown.__enter__()
+logger_for("torchassistant.data.cached_dataset").warning("read")
+{SILENCED[how]}
+logger_for("torchassistant.data.cached_dataset").warning("not cached")
+"""
+    first = ["warning: read", "warning: not cached"]
+    assert printed(command) == [*first, "fetching", f"warning: {LINE}", "error: not saved"]
+
+
 def test_commands_print_each_message_once(capsys: pytest.CaptureFixture[str]) -> None:
     log, seen = logger_for("torchassistant.session.state"), logging.StreamHandler()
     logging.getLogger().addHandler(seen)

@@ -16,12 +16,26 @@ from torchassistant.errors import in_one_line
 
 ROOT = "torchassistant"
 
+commands: list[logging.Handler] = []
+"""The handler of a command while it runs, which gets every message.
+
+Code of the user's may disable loggers, as ``logging.config.dictConfig`` does unless it is told not
+to; what a command shows does not depend on that.
+"""
+
 
 class MessageLogger(logging.LoggerAdapter[logging.Logger]):
     """A logger whose messages are one line each, and control no terminal.
 
     They hold names, paths and errors that anybody may have written.
     """
+
+    def log(self, level: int, msg: Any, *args: Any, **kwargs: Any) -> None:
+        if not commands:
+            super().log(level, msg, *args, **{"stacklevel": 2, **kwargs})
+            return
+        text, _ = self.process(msg, {})
+        commands[-1].handle(self.logger.makeRecord(ROOT, level, "", 0, text, args, None))
 
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]

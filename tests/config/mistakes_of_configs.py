@@ -366,6 +366,11 @@ SMALL: dict[str, Mistake] = {
     "a loader for no port": put(
         f"{FIT}.input_factories", '§{"loader_factory": "batches"}', '"input_alias" is needed'
     ),
+    "a list in place of a loader": value(
+        f"{FIT}.input_factories",
+        '[§[], {"variable_names": ["x", "y"], "loader_factory": "batches"}]',
+        "expected an object",
+    ),
     "no loader": value(f"{FIT}.input_factories", "[]", "at least one"),
     "a column twice": put(f"{FIT}.input_factories[0].variable_names", '§"x"', "named twice"),
     "a misspelt column": moved(

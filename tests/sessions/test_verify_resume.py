@@ -45,6 +45,16 @@ def test_what_resumes(tmp_path: Path, command: Command) -> None:
     assert "the same bits" in done.stdout
 
 
+def test_the_processes_that_train_print_messages_too(tmp_path: Path, command: Command) -> None:
+    """One trains the whole run, and two the run that is cut."""
+    points = {"class": "toys.Points", "cache": "memory", "cache_limit": "1 B"}
+    done = verified(command, tmp_path, points=points)
+    assert done.returncode == 0, done.stderr
+    messages = [line for line in done.stderr.splitlines() if "is not cached" in line]
+    assert len(messages) == 3
+    assert all(message.startswith('warning: the dataset "points"') for message in messages)
+
+
 @pytest.mark.slow
 def test_a_counter_in_a_module(tmp_path: Path, command: Command) -> None:
     """It begins again in a new process: the difference comes after the cut."""

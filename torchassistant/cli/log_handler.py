@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torchassistant.cli.streams import say
-from torchassistant.messages import ROOT
+from torchassistant.messages import commands
 
 _PREFIXES = {logging.WARNING: "warning: ", logging.ERROR: "error: "}
 
@@ -21,17 +21,9 @@ class StderrHandler(logging.Handler):
 
 @contextmanager
 def messages_on_stderr() -> Iterator[None]:
-    """Show all messages, and each of them once, whatever else the user's code makes of logging."""
-    logger = logging.getLogger(ROOT)
-    if any(isinstance(handler, StderrHandler) for handler in logger.handlers):
-        yield
-        return
-    handler, before = StderrHandler(), (logger.level, logger.propagate)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    """Show all messages, and each of them once, whatever the user's code makes of logging."""
+    commands.append(StderrHandler())
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before
+        commands.pop()

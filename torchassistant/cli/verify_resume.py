@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from torchassistant.cli import streams, working_directory
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_ERROR, status_of, warn
+from torchassistant.cli.log_handler import messages_on_stderr
 from torchassistant.cli.signals import stopping_at_once
 from torchassistant.cli.streams import say
 from torchassistant.config import ReadConfig
@@ -142,4 +143,5 @@ def _train(
         sender.send(train_traced(run.session, until, run.trace, allowed))  # type: ignore[attr-defined]
         return DONE
 
-    sys.exit(status_of(train))
+    with messages_on_stderr():
+        sys.exit(status_of(train))

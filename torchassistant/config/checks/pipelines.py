@@ -103,10 +103,10 @@ def _ports(scope: Scope, pipeline: View, wiring: Any) -> None:
         lambda name, hint: f'the graph has no port "{name}"{hint}',
     )
     fed: set[str] = set()
-    unreadable = items.unreadable
-    for item in items:
+    unreadable, readable = items.unreadable, list(items)
+    for item in readable:
         port = scope.port(item, wiring)
-        if item.block.input_alias is None and (isinstance(port, Unknown) or len(items.written) > 1):
+        if item.block.input_alias is None and (isinstance(port, Unknown) or len(readable) > 1):
             _needed(scope, item, "input_alias", "the ports are", wiring.ports)
         elif port in fed:
             scope.note(f'the port "{port}" is fed twice', item.at("input_alias"))
