@@ -214,7 +214,9 @@ class EpochLoader:
     def _in_process(self, batch_sampler: ResumableBatchSampler) -> Iterator[Any]:
         """What torch's loader gives without workers, and without what it puts around each batch."""
         # By map, which does not hold on to the examples while their batch is computed with.
-        batches = map(self.loader.collate_fn, self._given(batch_sampler))
+        batches, collate = self._given(batch_sampler), self.loader.collate_fn
+        if collate is not _identity:
+            batches = map(collate, batches)
         return map(pinning(), batches) if _can_pin(self.loader) else batches
 
     def _given(self, batch_sampler: ResumableBatchSampler) -> Iterator[Any]:

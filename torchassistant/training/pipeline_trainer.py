@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from torchassistant.errors import DataError, UserCodeError
-from torchassistant.frames import Frames
 from torchassistant.training.data_pass import DataPass
 from torchassistant.training.events import Listener, Part, Parts, heard_by
 from torchassistant.training.nan_guard import BatchNotFinite, NotFinite, explained
@@ -89,7 +89,8 @@ class PipelineTrainer:
         """
         for hear in self.step_started:
             hear(self.pipeline)
-        window = self._window()
+        # All are there before anything is computed: an interrupted wait leaves no trace.
+        window = list(islice(iter(self.next_batch, None), self.pipeline.accumulated))
         if not window:
             self.progress.done = True
             for hear in self.pass_finished:
@@ -109,19 +110,6 @@ class PipelineTrainer:
             raise error.within(whole) from error.__cause__
         self.progress.batches = numbers.stop
         return True
-
-    def _window(self) -> list[Frames]:
-        """The batches of one step.
-
-        All are there before anything is computed: who gives up waiting for one leaves no trace.
-        """
-        window: list[Frames] = []
-        while len(window) < self.pipeline.accumulated:
-            frames = self.next_batch()
-            if frames is None:
-                break
-            window.append(frames)
-        return window
 
     def _explained(self, error: BatchNotFinite) -> NotFinite:
         return explained(error.batch, self.pipeline.name, self.pipeline.graph, self.data)

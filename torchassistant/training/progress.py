@@ -73,12 +73,6 @@ class Progress:
             self.within = EpochProgress(0, 0.0, {})
         return self.within
 
-    def count_iteration(self, epoch: EpochProgress) -> None:
-        """An iteration of the epoch at hand is done."""
-        epoch.iterations += 1
-        self.step += 1
-        self.stage_step += 1
-
     def count_epoch(self) -> None:
         """The epoch at hand is done."""
         self.within = None

@@ -149,7 +149,9 @@ class _StageLoop:
         interleaving = Interleaving(self.trainers, self.epoch.iterations)
         try:
             while interleaving.run_iteration(progress.step + 1):
-                progress.count_iteration(self.epoch)
+                progress.step += 1
+                progress.stage_step += 1
+                self.epoch.iterations += 1
                 for hear in self.iteration_done:
                     hear(self.live)
                 if self.checkpointer.due(progress.step) and stop.signum is None:
