@@ -18,6 +18,7 @@ EVENTS = [name for name in vars(Listener) if not name.startswith("_")]
 
 STEP = [
     "step_started",
+    "batch_loaded",
     "batches_received",
     "losses_computed",
     "gradients_computed",

@@ -48,10 +48,17 @@ class MultiLoader:
 
     ``has_changed`` is set where a batch has examples of another shape than the one before it, in a
     column where that is rare; it stays so until somebody puts it back.
+
+    Args:
+        ports: In the order in which their loaders are asked.
+        batch_loaded: Called with each batch, and the name of the loader factory that gave it.
     """
 
-    def __init__(self, ports: Sequence[Port]) -> None:
+    def __init__(
+        self, ports: Sequence[Port], batch_loaded: Sequence[Callable[[str, Any], None]] = ()
+    ) -> None:
         self.ports = ports
+        self.batch_loaded = batch_loaded
         # What streams gave first, to compare with; other datasets can be asked again.
         self.first_rows: dict[str, list[Any]] = {}
         self.has_changed = False
@@ -174,6 +181,7 @@ class MultiLoader:
             sources = [
                 (
                     port.name,
+                    port.source,
                     stack.enter_context(closing(_guarded(port))),
                     named(port.columns, port.source),
                     port.put,
@@ -185,11 +193,13 @@ class MultiLoader:
             is_young = any(port.loader.origin.is_stream for port in self.ports)
             while True:
                 result = Frames()
-                for name, batches, frame_of, put, may_leave_out in sources:
+                for name, source, batches, frame_of, put, may_leave_out in sources:
                     counted = next(batches, None)
                     if counted is None:
                         return
                     batch, count = counted
+                    for listen in self.batch_loaded:
+                        listen(source, batch)
                     try:
                         frame = frame_of(batch)
                     except DataError as error:

@@ -40,7 +40,6 @@ from torchassistant.session.state_schema import CODE, SPEC
 from torchassistant.training import (
     Progress,
     Reporter,
-    Stage,
     StageHistory,
     StopRequest,
     evaluate,
@@ -214,7 +213,6 @@ class Session(Parts):
         self,
         reporter: Reporter | None = None,
         stop: StopRequest | None = None,
-        stages: Sequence[Stage] | None = None,
     ) -> None:
         """Train until every stage is done. A finished session is left as it is.
 
@@ -224,7 +222,6 @@ class Session(Parts):
         Args:
             reporter: Hears what happens.
             stop: Ends training after the iteration at hand.
-            stages: The stages of the session with something around them; left out: as they are.
 
         Raises:
             Interrupted: ``stop`` asked for it; training goes on from the iteration at hand.
@@ -239,7 +236,7 @@ class Session(Parts):
             if newest.name != self._saved.name:
                 self._catch_up(newest)
             if not self.finished:
-                self._train(newest, reporter or Reporter(), stop or StopRequest(), stages)
+                self._train(newest, reporter or Reporter(), stop or StopRequest())
             elif self._saved.lacks_end:
                 self._save()
 
@@ -265,13 +262,7 @@ class Session(Parts):
             self._snapshot, self.progress, self.rows, self.folder, self.spec.checkpoints, stop
         )
 
-    def _train(
-        self,
-        newest: Checkpoint,
-        reporter: Reporter,
-        stop: StopRequest,
-        stages: Sequence[Stage] | None,
-    ) -> None:
+    def _train(self, newest: Checkpoint, reporter: Reporter, stop: StopRequest) -> None:
         self._has_trained = True
         clear_aside(self.path)
         self.folder.storage.clear_unfinished()
@@ -282,22 +273,16 @@ class Session(Parts):
         with closing(self._manager(stop)) as manager:
             self._begin(manager, newest)
             self._saved.checkpoint = None  # it may be removed, or damaged, while this goes on
-            self._train_on(manager, reporter, stop, self.stages if stages is None else stages)
+            self._train_on(manager, reporter, stop)
 
-    def _train_on(
-        self,
-        manager: CheckpointManager,
-        reporter: Reporter,
-        stop: StopRequest,
-        stages: Sequence[Stage],
-    ) -> None:
+    def _train_on(self, manager: CheckpointManager, reporter: Reporter, stop: StopRequest) -> None:
         stop.hear_of_save(manager.notify)
         try:
             while not self.finished:
                 index = self.progress.stage
-                stage = stages[index]
+                stage = self.stages[index]
                 self.rows.start(index, stage.header)
-                reporter.stage_started(self.progress, len(stages), stage.num_epochs)
+                reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
                 rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
                 train_stage(stage, self.progress, rows, manager, reporter, stop)
             manager.finish()

@@ -79,6 +79,7 @@ class Listener:
             until every training pipeline is through its batches:
                 for each training pipeline whose turn it is:
                     step_started
+                    for each batch of the step, for each loader: batch_loaded
                     batches_received         (or pass_finished, where no batch was left)
                     for each batch of the step:
                         losses_computed
@@ -106,6 +107,9 @@ class Listener:
 
     def step_started(self, pipeline: Pipeline) -> None:
         """A pipeline is about to wait for the batches of its next step."""
+
+    def batch_loaded(self, pipeline: Pipeline, loader: str, batch: Any) -> None:
+        """A loader factory, by its name, gave a batch; its columns are not named yet."""
 
     def batches_received(self, pipeline: Pipeline) -> None:
         """All batches of a step are there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 
 from torchassistant.errors import DataError, UserCodeError
@@ -38,7 +39,8 @@ class PipelineTrainer:
         self.pipeline = pipeline
         self.train_step = TrainStep(pipeline, stage, listeners)
         self.metrics = BatchMetrics(pipeline)
-        self.data = pipeline.training_data()
+        loaded = heard_by(listeners, Listener.batch_loaded)
+        self.data = pipeline.training_data([partial(listen, pipeline) for listen in loaded])
         self.data_pass = DataPass(self.data, stop)
         self.progress = PassProgress()
         self.is_resumed_when_done = False
