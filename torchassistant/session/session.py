@@ -243,7 +243,7 @@ class Session(Parts):
     def _save(self) -> None:
         """Save what could not be saved when it was trained."""
         with closing(self._manager(StopRequest())) as manager:
-            manager.keep()
+            manager.save()
             manager.finish()
         self._note_saved()
 
@@ -276,7 +276,7 @@ class Session(Parts):
             self._train_on(manager, reporter, stop)
 
     def _train_on(self, manager: CheckpointManager, reporter: Reporter, stop: StopRequest) -> None:
-        stop.hear_of_save(manager.notify)
+        stop.on_save_request(manager.notify)
         try:
             while not self.finished:
                 index = self.progress.stage
@@ -309,11 +309,11 @@ class Session(Parts):
             entries = [change.entry(self.progress) for change in pending.changes]
             self.logs.add(CHANGES, log_of(entries))
             self._pending = Pending()
-            manager.keep()
+            manager.save()
             manager.finish()
         elif self.progress.step == 0 and not has_weights_of(newest, self):
             # Weights were put in from Python since the session was created.
-            manager.keep()
+            manager.save()
         self.folder.mirror(as_json(as_data(self.spec)))
 
     def _stopped(
