@@ -9,9 +9,9 @@ from torchassistant.data.cache.values import Unstorable, encode
 from torchassistant.data.cached_dataset import CachedDataset, uncached
 from torchassistant.data.child_processes import (
     STOPPING,
+    disregard_stop_signals,
     end_with_parent,
     is_first_thread,
-    leave_signals_to_parent,
     signals_held_back,
 )
 from torchassistant.data.dataset_files import walking
@@ -20,7 +20,7 @@ from torchassistant.data.gpu_prefetch import prefetched
 from torchassistant.data.loaders import EpochLoader, LoaderFactory
 from torchassistant.data.multi_loader import FramesOfEpoch, MultiLoader, Port, named
 from torchassistant.data.object_rngs import (
-    Misfit,
+    IncompatibleState,
     expect_states_of,
     generators_in,
     has_state,
@@ -55,10 +55,10 @@ __all__ = [
     "EpochLoader",
     "FramesOfEpoch",
     "Generator",
+    "IncompatibleState",
     "LoaderFactory",
     "MemoryStore",
     "MergedDataset",
-    "Misfit",
     "MultiLoader",
     "Origin",
     "Port",
@@ -69,6 +69,7 @@ __all__ = [
     "cache_folder",
     "can_be_interrupted",
     "derived",
+    "disregard_stop_signals",
     "encode",
     "end_with_parent",
     "expect_random_state",
@@ -81,7 +82,6 @@ __all__ = [
     "is_first_thread",
     "is_sampler_state",
     "laid_around",
-    "leave_signals_to_parent",
     "named",
     "object_rngs_seeded",
     "prefetched",

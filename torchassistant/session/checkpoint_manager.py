@@ -21,7 +21,7 @@ from torchassistant.messages import logger_for
 from torchassistant.session.background_writer import Writer
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoint_retention import best_of, prune
-from torchassistant.session.folder_identity import FolderLost
+from torchassistant.session.folder_identity import FolderGone
 from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.session_folder import SessionFolder
@@ -30,7 +30,7 @@ from torchassistant.training import Progress, Row, StopRequest
 _log = logger_for(__name__)
 
 _PASSING = (errno.ENOSPC, errno.EDQUOT)
-"""What somebody may mend meanwhile: a disk that is full."""
+"""What somebody may repair meanwhile: a disk that is full."""
 
 _PATIENCE = 60.0
 """Seconds for which such saves fail, at least, before the run ends."""
@@ -69,7 +69,7 @@ class CheckpointManager:
 
     Args:
         snapshot: Copies the state, given that of the random number generators.
-        progress: How far the run has come.
+        progress: Where the run is.
         history: The rows of the session.
         folder: Where all of it is saved.
         spec: When that is due.
@@ -235,7 +235,7 @@ class CheckpointManager:
 
     def _last_words(self) -> str:
         first, last, where = self._failures[0], self._failures[-1], shown_path(self.folder.path)
-        if isinstance(last.error, FolderLost):
+        if isinstance(last.error, FolderGone):
             # Another may stand under its name, and is none of ours.
             left = "what was saved in it went with it"
         else:

@@ -70,7 +70,7 @@ class NodeReport:
         outputs: Likewise.
         parameters: How many numbers its model has to learn or to keep.
         optimizer: The name of what trains it here, if anything does.
-        reached: Whether gradient came to its parameters; None where it has none, or there was no
+        reached: Whether a gradient reached its parameters; None where it has none, or there was no
             backward pass.
     """
 
@@ -123,7 +123,7 @@ def preflight(session: Session) -> Preflight:
     }
     with unchanged(run_by(session)) as changed, seeded(seed), object_rngs_seeded(rng_holders, seed):
         flight.run()
-    flight.tell(changed)
+    flight.warn_of_changes(changed)
     if flight.raised:
         flight.raised[0].problems = flight.problems
         raise flight.raised[0]
@@ -170,9 +170,9 @@ class _Flight:
         for name, optimizer in session.optimizers.items():
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             self.report.optimizers[name] = sum(p.numel() for p in parameters)
-        self.tell_of_untrained()
+        self.warn_of_untrained()
 
-    def tell(self, changed: Sequence[Changed]) -> None:
+    def warn_of_changes(self, changed: Sequence[Changed]) -> None:
         """Warn of what the preflight has changed."""
         for path, what in changed:
             group, name = [*re.split(r"[/.]", path, maxsplit=2), ""][:2]
@@ -189,7 +189,7 @@ class _Flight:
         named = {**self.session.models, **losses}
         return [name for name, module in named.items() if is_among(module, modules)]
 
-    def tell_of_untrained(self) -> None:
+    def warn_of_untrained(self) -> None:
         """Parameters, other than those of models that no node trains, that no optimizer holds."""
         session = self.session
         held = {
@@ -280,7 +280,7 @@ class _Flight:
                 if item.optimizer is not None and not _has_gradient(item.loss.function):
                     message = f"no gradient reaches {item.loss.name}, which is trained here"
                     self.warn(message)
-            self.tell_of_modes(reports)
+            self.warn_of_modes(reports)
             self.step(pipeline, scaler, whole)
             self.metrics(pipeline, frames)
 
@@ -314,7 +314,7 @@ class _Flight:
             except Exception as error:
                 raise UserCodeError(what) from error
 
-    def tell_of_modes(self, reports: list[tuple[Node, NodeReport]]) -> None:
+    def warn_of_modes(self, reports: list[tuple[Node, NodeReport]]) -> None:
         """Models that nothing trains, and that act in training as they do not in validation."""
         stages = self.session.stages
         trained = {id(model) for stage in stages for model in stage.trained} | self.warned_of_mode
@@ -488,7 +488,7 @@ class _Flight:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """What is raised over a batch is a fault of the data where an example of it is odd."""
+        """What is raised over a batch is a fault of the data where an example of it stands out."""
         self.fed = None
         try:
             yield

@@ -22,7 +22,7 @@ from torchassistant.errors import (
     shown_path,
 )
 from torchassistant.messages import logger_for
-from torchassistant.session.allowed_differences import excuses, made_anew
+from torchassistant.session.allowed_differences import made_anew, may_differ_from
 from torchassistant.session.append_only_logs import CHANGES, Logs
 from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.changes import Change, Code, log_of
@@ -88,7 +88,7 @@ class Session(Parts):
     Its parts are mappings by name: ``models``, ``optimizers``, ``datasets``, ``splits``,
     ``preprocessors``, ``collators``, ``loader_factories``, ``losses``, ``metrics``,
     ``batch_processors``, ``batch_graphs``, ``gradient_clippers``, ``backward_hooks``,
-    ``forward_hooks``, ``pipelines``. ``stages`` is a list; ``progress`` says how far it has come.
+    ``forward_hooks``, ``pipelines``. ``stages`` is a list; ``progress`` says where it is.
 
     All of it is built here: only a ``factory_fn``, which is called meanwhile, sees a part of it.
     It is at its beginning then; :meth:`restore` takes it to where a checkpoint is.
@@ -183,11 +183,11 @@ class Session(Parts):
             SessionError: There is none, or it does not fit the code of the user any more.
         """
         checkpoint = checkpoint or self.folder.verified()
-        excused = excuses(checkpoint, self.spec, self._pending.changes, accepted)
+        may_differ = may_differ_from(checkpoint, self.spec, self._pending.changes, accepted)
         restored = restore(
             checkpoint,
             self,
-            excused,
+            may_differ,
             is_fresh=not self._has_trained,
             made_anew=made_anew(checkpoint, self.spec),
         )
@@ -220,7 +220,7 @@ class Session(Parts):
         the run is stopped.
 
         Args:
-            reporter: Hears what happens.
+            reporter: Is called when something happens.
             stop: Ends training after the iteration at hand.
 
         Raises:
@@ -355,7 +355,7 @@ class Session(Parts):
         Args:
             pipelines: Names; left out: the validation pipelines of the last stage.
             eval_steps: A count of batches or a fraction of them, or a table of those by name.
-            reporter: Hears of every batch.
+            reporter: Is called for every batch.
             stop: Ends the evaluation early.
 
         Raises:

@@ -17,7 +17,13 @@ from torchassistant.assembly import FittedArtifacts, Parts
 from torchassistant.compat.modules import own_buffers, unsaved_names
 from torchassistant.compat.optimizers import mark_stepped
 from torchassistant.config import GROUPS, Key, Spec
-from torchassistant.data import Misfit, expect_states_of, generators_in, set_states_of, states_of
+from torchassistant.data import (
+    IncompatibleState,
+    expect_states_of,
+    generators_in,
+    set_states_of,
+    states_of,
+)
 from torchassistant.errors import SessionError, listing, shown_path
 from torchassistant.graph import elements_of, overlaps
 from torchassistant.messages import logger_for
@@ -36,14 +42,14 @@ from torchassistant.training import Progress
 
 _log = logger_for(__name__)
 
-Excused = Callable[[str], bool]
+MayDiffer = Callable[[str], bool]
 
 
 class Restored(NamedTuple):
     """What a checkpoint says beside the state of live objects.
 
     Args:
-        progress: How far the run had come.
+        progress: Where the run is.
         random: The state of the random number generators.
         environment: Under what it was saved.
     """
@@ -60,7 +66,7 @@ def snapshot(
 
     Args:
         parts: Whose state.
-        progress: How far the run has come.
+        progress: Where the run is.
         random: The state of the random number generators.
         environment: What the state may depend on beside all that.
 
@@ -100,17 +106,17 @@ def snapshot(
 def restore(
     checkpoint: Checkpoint,
     parts: Parts,
-    excused: Excused,
+    may_differ: MayDiffer,
     weights_only: bool = False,
     is_fresh: bool = True,
-    made_anew: Excused = lambda key: False,
+    made_anew: MayDiffer = lambda key: False,
 ) -> Restored:
     """Put the state of a checkpoint into live objects: all of it, and into all of them.
 
     Args:
-        checkpoint: A sound one.
+        checkpoint: A verified one.
         parts: What is restored.
-        excused: Whether a member, by its id, may have no state there, as it is new, or may leave
+        may_differ: Whether a member, by its id, may have no state there, as it is new, or may leave
             its state over, as it was replaced.
         weights_only: Leave alone what only training needs: optimizers, schedulers, stop
             conditions, datasets.
@@ -130,7 +136,7 @@ def restore(
         state = upgraded(state, parts)
     match = _Match(
         checkpoint.path,
-        lambda key: not could_be_stored(key, written) or excused(key),
+        lambda key: not could_be_stored(key, written) or may_differ(key),
         is_fresh,
         made_anew,
     )
@@ -143,17 +149,19 @@ def restore(
             f"loader_factories/{n}": f.sampler_state for n, f in parts.loader_factories.items()
         }
         for key in match.both(memories, state["samplers"], "samplers"):
-            _tell_unmade(f"{key}: {p}" for p in memories[key].lacks(state["samplers"][key]))
+            _warn_of_missing_generators(
+                f"{key}: {p}" for p in memories[key].lacks(state["samplers"][key])
+            )
             with _fitting(f"the sampler of {key}", checkpoint.path):
                 for wrong in memories[key].set_state(state["samplers"][key]):
-                    match.tell(key, f"samplers: {key}: {wrong}")
+                    match.report(key, f"samplers: {key}: {wrong}")
     match.load(of_results(parts), state["results"], "results", weights_only)
     modules = with_buffers(parts)
     for key in match.both(modules, state["buffers"], "buffers", weights_only):
         with _fitting(f"the buffers of {key}", checkpoint.path):
             may_be_more = written < 3 or not is_fresh
             for wrong in _set_buffers(modules[key], state["buffers"][key], may_be_more):
-                match.tell(key, f"buffers: {key}: {wrong}")
+                match.report(key, f"buffers: {key}: {wrong}")
     match.raise_if_any()
     progress = Progress.of(state["progress"])
     if progress.step and not weights_only:
@@ -164,12 +172,14 @@ def restore(
 
 
 class _Match:
-    """Live objects beside stored states: what has no partner is told, all of it at once."""
+    """Live objects beside stored states: what has no partner is reported, all of it at once."""
 
-    def __init__(self, folder: Path, excused: Excused, is_fresh: bool, made_anew: Excused) -> None:
+    def __init__(
+        self, folder: Path, may_differ: MayDiffer, is_fresh: bool, made_anew: MayDiffer
+    ) -> None:
         self.folder = folder
         self.made_anew = made_anew
-        self.excused = excused
+        self.may_differ = may_differ
         self.is_fresh = is_fresh
         self.wrong: list[str] = []
 
@@ -191,12 +201,12 @@ class _Match:
         anew = {key for key in live if self.made_anew(key) and not _has_parameters(live[key])}
         for key, item in live.items():
             if key not in stored and key not in anew and self.is_fresh and is_full(item):
-                self.tell(key, f"{where}: {key} is missing")
+                self.report(key, f"{where}: {key} is missing")
         if not may_be_more:
             for key in stored.keys() - live.keys():
                 if not self.made_anew(key):
                     what = f"{where}: {key} is left over, and nothing is there that takes it"
-                    self.tell(key, what)
+                    self.report(key, what)
         return [key for key in live if key in stored and key not in anew]
 
     def load(
@@ -210,13 +220,13 @@ class _Match:
         for key in self.both(live, stored, where, may_be_more):
             _load(live[key], stored[key], key, self.folder)
 
-    def tell(self, key: str, what: str) -> None:
+    def report(self, key: str, what: str) -> None:
         """Note what is missing of a member, or left over, unless that is as it should be."""
-        if not self.excused(key):
+        if not self.may_differ(key):
             self.wrong.append(what)
 
     def raise_if_any(self) -> None:
-        """Tell all of it.
+        """Report all of it.
 
         Raises:
             Unusable: There is something.
@@ -246,12 +256,12 @@ def _restore_models(
         if checkpoint.has(f"{key}.safetensors"):
             tensors = {**checkpoint.tensors(key), **extra.get(key, {})}
             _load(model, tensors, f'the model "{name}"', checkpoint.path)
-        elif match.excused(key):
+        elif match.may_differ(key):
             _log.warning(f'no weights of the model "{name}" are stored')
         else:
-            match.tell(key, f"{key}.safetensors is missing")
+            match.report(key, f"{key}.safetensors is missing")
     if not weights_only:
-        _tell_left_over(checkpoint, "models", ".safetensors", parts.models, match)
+        _report_left_over(checkpoint, "models", ".safetensors", parts.models, match)
 
 
 def _restore_optimizers(checkpoint: Checkpoint, parts: Parts, match: _Match) -> None:
@@ -266,17 +276,17 @@ def _restore_optimizers(checkpoint: Checkpoint, parts: Parts, match: _Match) -> 
                 if is_torchs(optimizer):
                     _expect_none(unlike_optimizer(optimizer, groups, stored))
         else:
-            match.tell(key, f"{key}.json is missing")
-    _tell_left_over(checkpoint, "optimizers", ".json", parts.optimizers, match)
+            match.report(key, f"{key}.json is missing")
+    _report_left_over(checkpoint, "optimizers", ".json", parts.optimizers, match)
 
 
-def _tell_left_over(
+def _report_left_over(
     checkpoint: Checkpoint, group: str, suffix: str, live: Iterable[str], match: _Match
 ) -> None:
     known = {f"{group}/{name}{suffix}" for name in live}
     for file in checkpoint.manifest.files:
         if file.startswith(f"{group}/") and file.endswith(suffix) and file not in known:
-            match.tell(file.removesuffix(suffix), f"{file} is left over")
+            match.report(file.removesuffix(suffix), f"{file} is left over")
 
 
 def _restore_generators(parts: Parts, stored: Mapping[str, Any], match: _Match) -> None:
@@ -290,18 +300,18 @@ def _restore_generators(parts: Parts, stored: Mapping[str, Any], match: _Match) 
     known = {id(live[path][1]) for path in stored if path in live}
     try:
         expect_states_of(generators, stored)
-    except Misfit as error:
+    except IncompatibleState as error:
         raise Unusable(f"{shown_path(match.folder)} cannot be used: {error}") from None
     set_states_of(generators, stored)
     for path, (key, generator) in live.items():
         if path in stored:
             continue
         if match.is_fresh and id(generator) not in known:
-            match.tell(key, f"generators: {path} is missing")
-    _tell_unmade(sorted(stored.keys() - live.keys()))
+            match.report(key, f"generators: {path} is missing")
+    _warn_of_missing_generators(sorted(stored.keys() - live.keys()))
 
 
-def _tell_unmade(paths: Iterable[str]) -> None:
+def _warn_of_missing_generators(paths: Iterable[str]) -> None:
     for path in paths:
         _log.warning(
             f"a random number generator was kept at {path}, and is not there yet; one "
@@ -310,7 +320,7 @@ def _tell_unmade(paths: Iterable[str]) -> None:
 
 
 def progress_of(checkpoint: Checkpoint) -> Progress:
-    """How far a run had come when a checkpoint was saved."""
+    """Where the run is when a checkpoint was saved."""
     return Progress.of(checkpoint.state("state")["progress"])
 
 
@@ -318,7 +328,7 @@ def stored_definitions(checkpoint: Checkpoint, spec: Spec, fitted: FittedArtifac
     """The definitions whose state :func:`restore` puts back, and the preprocessors of a session.
 
     Args:
-        checkpoint: A sound one.
+        checkpoint: A verified one.
         spec: The config of the session.
         fitted: What was decided when the session was created.
     """
