@@ -10,11 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from torchassistant.assembly import FittedArtifacts, Parts
-from torchassistant.compat.modules import own_buffers, unsaved_names
 from torchassistant.compat.optimizers import mark_stepped
 from torchassistant.config import GROUPS, Key, Spec
 from torchassistant.data import (
@@ -25,12 +23,12 @@ from torchassistant.data import (
     states_of,
 )
 from torchassistant.errors import SessionError, listing, shown_path
-from torchassistant.graph import elements_of, overlaps
 from torchassistant.messages import logger_for
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoint_storage import Checkpoint, Unusable
 from torchassistant.session.formats import could_be_stored, stored_results, upgraded
 from torchassistant.session.library_state import is_torchs, unlike_optimizer, unlike_state
+from torchassistant.session.module_state import load_module, set_buffers, unsaved_buffers
 from torchassistant.session.stateful_parts import (
     is_full,
     members_of,
@@ -95,7 +93,7 @@ def snapshot(
         },
         "training": {key: item.state_dict() for key, item in of_training(parts).items()},
         "results": {key: item.state_dict() for key, item in results.items()},
-        "buffers": {key: _unsaved_buffers(item) for key, item in with_buffers(parts).items()},
+        "buffers": {key: unsaved_buffers(item) for key, item in with_buffers(parts).items()},
         "extra_state": extra,
         "environment": environment,
     }
@@ -160,7 +158,7 @@ def restore(
     for key in match.both(modules, state["buffers"], "buffers", weights_only):
         with _fitting(f"the buffers of {key}", checkpoint.path):
             may_be_more = written < 3 or not is_fresh
-            for wrong in _set_buffers(modules[key], state["buffers"][key], may_be_more):
+            for wrong in set_buffers(modules[key], state["buffers"][key], may_be_more):
                 match.report(key, f"buffers: {key}: {wrong}")
     match.raise_if_any()
     progress = Progress.of(state["progress"])
@@ -353,67 +351,6 @@ def has_weights_of(checkpoint: Checkpoint, parts: Parts) -> bool:
     return True
 
 
-def _unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor | None]:
-    """Buffers that torch leaves out of a state_dict; training may change them all the same."""
-    has_any = any(own_buffers(part) for part in model.modules())
-    saved = model.state_dict(keep_vars=True) if has_any else {}
-    unsaved: dict[str, torch.Tensor | None] = {}
-    for path, part in model.named_modules():
-        for key, buffer in own_buffers(part).items():
-            name = f"{path}.{key}" if path else key
-            # One that is saved, and is None, is left out too.
-            if name not in saved and (buffer is not None or key in unsaved_names(part)):
-                unsaved[name] = buffer
-    return unsaved
-
-
-def _set_buffers(model: nn.Module, stored: Mapping[str, Any], may_be_more: bool) -> list[str]:
-    """Put buffers back that a state_dict leaves out.
-
-    Args:
-        model: Whose buffers. One that it registers when it is needed first, it gets here.
-        stored: By their names.
-        may_be_more: Whether the model may have buffers that are not stored.
-
-    Returns:
-        What is missing, and what is left over.
-    """
-    wrong = []
-    for name, value in stored.items():
-        part, key = _holder(model, name)
-        if part is None or (key not in own_buffers(part) and hasattr(part, key)):
-            wrong.append(f"{name} is left over")
-            continue
-        if key not in own_buffers(part):
-            part.register_buffer(key, None, persistent=False)
-        _set_buffer(model, part, key, value)
-    if not may_be_more:
-        wrong += [f"{name} is missing" for name in _unsaved_buffers(model) if name not in stored]
-    return wrong
-
-
-def _holder(model: nn.Module, name: str) -> tuple[nn.Module | None, str]:
-    """The part that a buffer stands in, if there is one, and the buffer's name there."""
-    path, _, key = name.rpartition(".")
-    try:
-        return model.get_submodule(path), key
-    except AttributeError:
-        return None, key
-
-
-def _set_buffer(model: nn.Module, part: nn.Module, key: str, value: torch.Tensor | None) -> None:
-    """Give a buffer a value; one that has another shape, or none, is replaced."""
-    buffer = own_buffers(part)[key]
-    if value is None or buffer is None or buffer.shape != value.shape:
-        if value is not None:
-            device = next(model.parameters(), value).device if buffer is None else buffer.device
-            value = value.to(device, copy=True)
-        own_buffers(part)[key] = value
-    else:
-        with torch.no_grad():
-            elements_of(buffer).copy_(elements_of(value, like=buffer))
-
-
 def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
     """Give loaded state the dtype that it had, and the memory format of its parameter.
 
@@ -438,7 +375,7 @@ def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
 def _load(target: Any, stored: Any, what: str, folder: Path) -> None:
     with _fitting(what, folder, is_module=isinstance(target, nn.Module)):
         if isinstance(target, nn.Module):
-            _load_module(target, stored)
+            load_module(target, stored)
             return
         if is_torchs(target):
             _expect_none(unlike_state(target, stored))
@@ -470,48 +407,3 @@ def _expect_none(unlike: Iterable[str]) -> None:
     found = list(dict.fromkeys(unlike))
     if found:
         raise ValueError(f"it has another form in {listing(found, 3)}")
-
-
-def _expect_dtypes(module: nn.Module, stored: Mapping[str, Any]) -> None:
-    """See that nothing is rounded when it is copied.
-
-    Raises:
-        ValueError: Something would be.
-    """
-    for name, live in module.state_dict().items():
-        value = stored.get(name)
-        if not (isinstance(live, torch.Tensor) and isinstance(value, torch.Tensor)):
-            continue
-        if value.dtype is not live.dtype and not is_lazy(live):
-            kinds = [str(tensor.dtype).removeprefix("torch.") for tensor in (live, value)]
-            raise ValueError(f'"{name}" is {kinds[0]}, and {kinds[1]} is stored')
-
-
-def _load_module(module: nn.Module, stored: Any) -> None:
-    """Load what may hold buffers of other shapes, and such whose elements share memory."""
-    if not (isinstance(stored, dict) and all(isinstance(name, str) for name in stored)):
-        raise TypeError("it is no table of tensors")
-    _expect_dtypes(module, stored)
-    buffers = dict(module.named_buffers())
-    for name, value in stored.items():
-        part, key = _holder(module, name)
-        if part is None or key not in own_buffers(part) or not isinstance(value, torch.Tensor):
-            continue
-        if type(part).__module__.startswith("torch.nn.modules."):
-            continue  # theirs have one shape
-        if name not in buffers or buffers[name].shape != value.shape:
-            _set_buffer(module, part, key, value)
-    shared = [
-        (part, key, buffer)
-        for part in module.modules()
-        for key, buffer in own_buffers(part).items()
-        if buffer is not None and overlaps(buffer)
-    ]
-    for part, key, buffer in shared:
-        own_buffers(part)[key] = buffer.clone(memory_format=torch.contiguous_format)
-    try:
-        module.load_state_dict(stored)
-    finally:
-        for part, key, buffer in shared:
-            value, own_buffers(part)[key] = own_buffers(part)[key], buffer
-            _set_buffer(module, part, key, value)
