@@ -11,8 +11,9 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.augment import Augment, Augmented, On
-from torchassistant.data.loaders import LoaderFactory
-from torchassistant.data.multi_loader import MultiLoader, Port
+from torchassistant.data.loader_factory import LoaderFactory
+from torchassistant.data.multi_loader import MultiLoader
+from torchassistant.data.port import Port
 from torchassistant.errors import DataError, UserCodeError
 
 WHAT = 'the augment of the loader factory "training"'

@@ -25,7 +25,8 @@ from torch.utils.data import (
 
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.batch_sampler import Batch, CustomBatchSampler, ResumableBatchSampler
-from torchassistant.data.loaders import EpochLoader, LoaderFactory
+from torchassistant.data.epoch_loader import EpochLoader
+from torchassistant.data.loader_factory import LoaderFactory
 from torchassistant.data.rng import derived, random_state
 from torchassistant.data.sampler_state import SamplerState
 from torchassistant.data.splits import split_indices

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.columnar import columns_of
 from torchassistant.data.datasets import MergedDataset, PreprocessedDataset
-from torchassistant.data.loaders import LoaderFactory
+from torchassistant.data.loader_factory import LoaderFactory
 from torchassistant.errors import DataError
 
 DTYPES = (

@@ -14,8 +14,9 @@ from torch.utils.data import Dataset, TensorDataset
 from torchassistant.adapters import SelectInputs
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.gpu_prefetch import prefetched
-from torchassistant.data.loaders import LoaderFactory
-from torchassistant.data.multi_loader import MultiLoader, Port
+from torchassistant.data.loader_factory import LoaderFactory
+from torchassistant.data.multi_loader import MultiLoader
+from torchassistant.data.port import Port
 from torchassistant.data.workers import interruptible
 from torchassistant.errors import Interrupted, UserCodeError
 from torchassistant.graph import BatchGraph, NeuralProcessor, Node, ObjectProcessor

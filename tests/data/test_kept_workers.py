@@ -20,8 +20,10 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.augment import Augment
-from torchassistant.data.loaders import EpochLoader, LoaderFactory
-from torchassistant.data.multi_loader import MultiLoader, Port
+from torchassistant.data.epoch_loader import EpochLoader
+from torchassistant.data.loader_factory import LoaderFactory
+from torchassistant.data.multi_loader import MultiLoader
+from torchassistant.data.port import Port
 from torchassistant.data.workers import AUTO, chosen_workers
 from torchassistant.errors import UserCodeError
 

@@ -16,9 +16,10 @@ from torchassistant.data.child_processes import (
 )
 from torchassistant.data.dataset_files import walking
 from torchassistant.data.datasets import MergedDataset, PreprocessedDataset, as_columns, laid_around
+from torchassistant.data.epoch_loader import EpochLoader
 from torchassistant.data.gpu_prefetch import prefetched
-from torchassistant.data.loaders import EpochLoader, LoaderFactory
-from torchassistant.data.multi_loader import FramesOfEpoch, MultiLoader, Port, named
+from torchassistant.data.loader_factory import LoaderFactory
+from torchassistant.data.multi_loader import FramesOfEpoch, MultiLoader, named
 from torchassistant.data.object_rngs import (
     IncompatibleState,
     expect_states_of,
@@ -31,6 +32,7 @@ from torchassistant.data.object_rngs import (
     states_of,
 )
 from torchassistant.data.object_walk import CODE, GENERATORS, LEAVES, Generator, inside, slots_of
+from torchassistant.data.port import Port
 from torchassistant.data.rng import (
     derived,
     expect_random_state,
