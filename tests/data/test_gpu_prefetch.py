@@ -108,7 +108,7 @@ def test_an_interruption_comes_before_the_next() -> None:
 
 def on(device: str, **adapters: Any) -> NeuralProcessor:
     node = Node("net", nn.Linear(1, 1), ("x",), ("y",))
-    return NeuralProcessor("p", [node], device=torch.device(device), moves=True, **adapters)
+    return NeuralProcessor("p", [node], moves_to=torch.device(device), **adapters)
 
 
 def home(*processors: Any) -> torch.device | None:

@@ -145,12 +145,8 @@ class EpochLoader:
         others = {id(generator) for generator in generators_in(roots).values()}
         return {path: own for path, own in self.sampler_state.own.items() if id(own) in others}
 
-    def batches(self) -> Iterator[Any]:
-        """The batches of the epoch that was chosen."""
-        return (batch for batch, _ in self.counted())
-
-    def counted(self) -> Iterator[tuple[Any, int | None]]:
-        """The same batches, each with the number of examples in it."""
+    def batches(self) -> Iterator[tuple[Any, int | None]]:
+        """The batches of the epoch that was chosen, each with the number of examples in it."""
         if self.count_in is not None:
             for batch in self._batches():
                 batch = batch.batch if self.batch_sampler is None else batch

@@ -14,7 +14,7 @@ def guarded(port: Port) -> Generator[tuple[Any, int | None], None, None]:
     """The batches of a loader; what the user's code raises says which loader it was in."""
     number = port.loader.skipped
     try:
-        for batch in port.loader.counted():
+        for batch in port.loader.batches():
             yield batch
             number += 1
     except UserError as error:
