@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,7 @@ from torchassistant.graph import (
     set_training,
 )
 from torchassistant.ownership import is_from_users_code
+from torchassistant.session.preflight_report import NodeReport, Preflight
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import members_of, run_by
 from torchassistant.training import (
@@ -55,53 +56,6 @@ from torchassistant.training import (
     stepping,
     unchanged,
 )
-
-
-@dataclass(slots=True)
-class NodeReport:
-    """What one node did with a batch.
-
-    Args:
-        pipeline: The pipeline that it ran in.
-        processor: Its batch processor.
-        node: Its name.
-        mode: ``train`` or ``eval``.
-        inputs: Each input as ``name (shape) dtype``.
-        outputs: Likewise.
-        parameters: How many numbers its model has to learn or to keep.
-        optimizer: The name of what trains it here, if anything does.
-        reached: Whether a gradient reached its parameters; None where it has none, or there was no
-            backward pass.
-    """
-
-    pipeline: str
-    processor: str
-    node: str
-    mode: str
-    inputs: list[str]
-    outputs: list[str]
-    parameters: int
-    optimizer: str | None
-    reached: bool | None = None
-
-
-@dataclass(slots=True)
-class Preflight:
-    """What a preflight saw.
-
-    Args:
-        nodes: Every node, as each pipeline ran it.
-        batches: For each pipeline its batches an epoch; None where its data does not say.
-        optimizers: How many parameters each trains.
-        stages: For each stage the names of the models that it trains, and of those it freezes.
-        warnings: What is allowed, and is probably not meant.
-    """
-
-    nodes: list[NodeReport] = field(default_factory=list)
-    batches: dict[str, int | None] = field(default_factory=dict)
-    optimizers: dict[str, int] = field(default_factory=dict)
-    stages: list[tuple[list[str], list[str]]] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
 
 
 def preflight(session: Session) -> Preflight:

@@ -143,23 +143,10 @@ def restore(
         _restore_optimizers(checkpoint, parts, match)
         match.load(of_training(parts), state["training"], "training")
         _restore_generators(parts, state["generators"], match)
-        memories = {
-            f"loader_factories/{n}": f.sampler_state for n, f in parts.loader_factories.items()
-        }
-        for key in match.both(memories, state["samplers"], "samplers"):
-            _warn_of_missing_generators(
-                f"{key}: {p}" for p in memories[key].lacks(state["samplers"][key])
-            )
-            with _fitting(f"the sampler of {key}", checkpoint.path):
-                for wrong in memories[key].set_state(state["samplers"][key]):
-                    match.report(key, f"samplers: {key}: {wrong}")
+        _restore_samplers(parts, state["samplers"], match)
     match.load(of_results(parts), state["results"], "results", weights_only)
-    modules = with_buffers(parts)
-    for key in match.both(modules, state["buffers"], "buffers", weights_only):
-        with _fitting(f"the buffers of {key}", checkpoint.path):
-            may_be_more = written < 3 or not is_fresh
-            for wrong in set_buffers(modules[key], state["buffers"][key], may_be_more):
-                match.report(key, f"buffers: {key}: {wrong}")
+    may_be_more = written < 3 or not is_fresh
+    _restore_buffers(parts, state["buffers"], match, weights_only, may_be_more)
     match.raise_if_any()
     progress = Progress.of(state["progress"])
     if progress.step and not weights_only:
@@ -307,6 +294,30 @@ def _restore_generators(parts: Parts, stored: Mapping[str, Any], match: _Match) 
         if match.is_fresh and id(generator) not in known:
             match.report(key, f"generators: {path} is missing")
     _warn_of_missing_generators(sorted(stored.keys() - live.keys()))
+
+
+def _restore_samplers(parts: Parts, stored: Mapping[str, Any], match: _Match) -> None:
+    live = {f"loader_factories/{n}": f.sampler_state for n, f in parts.loader_factories.items()}
+    for key in match.both(live, stored, "samplers"):
+        _warn_of_missing_generators(f"{key}: {path}" for path in live[key].lacks(stored[key]))
+        with _fitting(f"the sampler of {key}", match.folder):
+            for wrong in live[key].set_state(stored[key]):
+                match.report(key, f"samplers: {key}: {wrong}")
+
+
+def _restore_buffers(
+    parts: Parts,
+    stored: Mapping[str, Any],
+    match: _Match,
+    weights_only: bool,
+    may_be_more: bool,
+) -> None:
+    """Those that a state_dict leaves out; a module may have more where ``may_be_more``."""
+    live = with_buffers(parts)
+    for key in match.both(live, stored, "buffers", weights_only):
+        with _fitting(f"the buffers of {key}", match.folder):
+            for wrong in set_buffers(live[key], stored[key], may_be_more):
+                match.report(key, f"buffers: {key}: {wrong}")
 
 
 def _warn_of_missing_generators(paths: Iterable[str]) -> None:
