@@ -33,8 +33,11 @@ PLAIN_ATTRIBUTES = {
 ALLOWED = {
     ("assembly/signatures.py", "args"): "a list of the config",
     ("data/cache/table.py", "layout[1]"): "a number",
-    ("data/loaders.py", "kwargs.get('num_workers')"): "a number or a text: others are refused",
-    ("data/loaders.py", "size"): "a number, or None: torch refuses others",
+    (
+        "data/loader_factory.py",
+        "kwargs.get('num_workers')",
+    ): "a number or a text: others are refused",
+    ("data/loader_factory.py", "size"): "a number, or None: torch refuses others",
     ("data/workers.py", "_Waiting.check"): "a function of our own",
     ("data/workers.py", "status"): "the exit status of a process",
     ("ownership.py", "distribution.read_text('RECORD')"): "a text, or None",
@@ -458,7 +461,7 @@ PLANTED = [
     # The two that were there.
     ("graph/model_calls.py", "self._formatted(self._called(model))", "self.forward or model"),
     (
-        "data/loaders.py",
+        "data/loader_factory.py",
         'drawn_by = self.kwargs.get("batch_sampler")',
         'drawn_by = self.kwargs.get("batch_sampler") or self.kwargs.get("sampler")',
     ),

@@ -118,7 +118,7 @@ COMPILER = """
 import sys, torch
 from torchassistant.compat import compiler
 {before}
-compiler.leave_compiler_out()
+compiler.defer_compiler_import()
 optimizer = torch.optim.Adam([torch.nn.Parameter(torch.ones(1))])
 optimizer.load_state_dict(optimizer.state_dict())
 optimizer.zero_grad()

@@ -11,8 +11,9 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.augment import Augment, Augmented, On
-from torchassistant.data.loaders import LoaderFactory
-from torchassistant.data.multi_loader import MultiLoader, Port
+from torchassistant.data.loader_factory import LoaderFactory
+from torchassistant.data.multi_loader import MultiLoader
+from torchassistant.data.port import Port
 from torchassistant.errors import DataError, UserCodeError
 
 WHAT = 'the augment of the loader factory "training"'
@@ -105,7 +106,7 @@ class Whole(Dataset[Any]):
 
 def numbers(loader: Any) -> list[float]:
     loader.start(0)
-    return [float(x) for x, *_ in loader.batches() for x in x.flatten()]
+    return [float(x) for (x, *_), _ in loader.batches() for x in x.flatten()]
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -130,7 +131,7 @@ def test_a_dataset_that_gives_batches() -> None:
     made.check()
     loader = made.for_training(0)
     loader.start(0)
-    assert [batch.tolist() for batch in loader.batches()] == [[-i, -i] for i in range(6)]
+    assert [batch.tolist() for batch, _ in loader.batches()] == [[-i, -i] for i in range(6)]
     made = LoaderFactory(Whole(), DefaultCollator(), kwargs, augments=[augment(negated)])
     with pytest.raises(ValueError, match=r'gives whole batches, .* must be on "batches"'):
         made.check()

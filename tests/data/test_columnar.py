@@ -15,7 +15,7 @@ from torch.utils.data import Dataset, Subset, TensorDataset
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.columnar import columns_of
 from torchassistant.data.datasets import MergedDataset, PreprocessedDataset
-from torchassistant.data.loaders import LoaderFactory
+from torchassistant.data.loader_factory import LoaderFactory
 from torchassistant.errors import DataError
 
 DTYPES = (
@@ -116,7 +116,7 @@ def test_of_what_gives_columns_itself(workers: int) -> None:
         0
     )
     loader.start(0)
-    ((indices, texts),) = loader.batches()
+    (((indices, texts), _),) = loader.batches()
     assert indices.tolist() == [3, 1, 2]
     assert texts == ["3", "1", "2"]
 
@@ -161,7 +161,7 @@ def test_a_loader_gives_the_same(workers: int, drop_last: bool, skipped: int) ->
     for dataset in (data, Asked(data)):
         loader = LoaderFactory(dataset, DefaultCollator(), kwargs).for_training(7)
         loader.start(3, skipped)
-        found.append(list(loader.batches()))
+        found.append([batch for batch, _ in loader.batches()])
     assert len(found[0]) == len(found[1]) == 3 - drop_last - skipped
     for cut, made in zip(*found, strict=True):
         assert_same(cut, made)
@@ -172,14 +172,14 @@ def test_a_worker_that_is_no_copy_of_this_process() -> None:
     kwargs = {"num_workers": 1, "multiprocessing_context": "spawn", "batch_size": 2}
     loader = LoaderFactory(data, DefaultCollator(), kwargs).for_evaluation(0)
     loader.start(0)
-    ((batch,),) = loader.batches()
+    (((batch,), _),) = loader.batches()
     assert torch.equal(batch, torch.stack([data[0][0], data[1][0]]))
 
 
 def test_a_collator_of_the_user_gets_examples() -> None:
     loader = LoaderFactory(PLAIN, list, {"batch_size": 2, "shuffle": False}).for_training(0)
     loader.start(0)
-    assert list(loader.batches())[1] == [(torch.tensor(2.0),), (torch.tensor(3.0),)]
+    assert list(loader.batches())[1][0] == [(torch.tensor(2.0),), (torch.tensor(3.0),)]
 
 
 def test_a_sampler_may_draw_what_is_no_index() -> None:
@@ -188,8 +188,8 @@ def test_a_sampler_may_draw_what_is_no_index() -> None:
     default = LoaderFactory(PLAIN, DefaultCollator(), {"batch_size": 1, "sampler": [-1]})
     for one in (loader, last := default.for_training(0)):
         one.start(0)
-    assert [len(batch) for batch in loader.batches()] == [2, 2]
-    assert [column.tolist() for (column,) in last.batches()] == [[3.0]]
+    assert [len(batch) for batch, _ in loader.batches()] == [2, 2]
+    assert [column.tolist() for (column,), _ in last.batches()] == [[3.0]]
 
 
 # Datasets around others

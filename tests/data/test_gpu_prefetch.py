@@ -14,8 +14,9 @@ from torch.utils.data import Dataset, TensorDataset
 from torchassistant.adapters import SelectInputs
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.gpu_prefetch import prefetched
-from torchassistant.data.loaders import LoaderFactory
-from torchassistant.data.multi_loader import MultiLoader, Port
+from torchassistant.data.loader_factory import LoaderFactory
+from torchassistant.data.multi_loader import MultiLoader
+from torchassistant.data.port import Port
 from torchassistant.data.workers import interruptible
 from torchassistant.errors import Interrupted, UserCodeError
 from torchassistant.graph import BatchGraph, NeuralProcessor, Node, ObjectProcessor
@@ -107,7 +108,7 @@ def test_an_interruption_comes_before_the_next() -> None:
 
 def on(device: str, **adapters: Any) -> NeuralProcessor:
     node = Node("net", nn.Linear(1, 1), ("x",), ("y",))
-    return NeuralProcessor("p", [node], device=torch.device(device), moves=True, **adapters)
+    return NeuralProcessor("p", [node], moves_to=torch.device(device), **adapters)
 
 
 def home(*processors: Any) -> torch.device | None:

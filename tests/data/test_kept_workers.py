@@ -20,8 +20,10 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.augment import Augment
-from torchassistant.data.loaders import EpochLoader, LoaderFactory
-from torchassistant.data.multi_loader import MultiLoader, Port
+from torchassistant.data.epoch_loader import EpochLoader
+from torchassistant.data.loader_factory import LoaderFactory
+from torchassistant.data.multi_loader import MultiLoader
+from torchassistant.data.port import Port
 from torchassistant.data.workers import AUTO, chosen_workers
 from torchassistant.errors import UserCodeError
 
@@ -51,7 +53,7 @@ def factory(dataset: Any = None, **kwargs: Any) -> LoaderFactory:
 def met(loader: EpochLoader, epoch: int, skipped: int = 0) -> tuple[list[list[float]], set[int]]:
     """The numbers of each batch, and the processes that they came from."""
     loader.start(epoch, skipped)
-    given = list(loader.batches())
+    given = [batch for batch, _ in loader.batches()]
     return [n.tolist() for n, _ in given], {p for _, pids in given for p in pids.tolist()}
 
 
@@ -131,7 +133,7 @@ def test_workers_of_a_stream_are_started_anew() -> None:
     loader = factory(Stream(), num_workers=1).for_training(1)
     for epoch in range(2):
         loader.start(epoch)
-        ((batch,),) = loader.batches()
+        (((batch,), _),) = loader.batches()
         assert batch.tolist() == [1]
 
 

@@ -21,7 +21,7 @@ from torch.optim import (
     Rprop,
 )
 
-from torchassistant.compat.compiler import leave_compiler_out
+from torchassistant.compat.compiler import defer_compiler_import
 from torchassistant.training.optimizer_calls import stepping, zeroing
 
 KINDS = [SGD, Adam, AdamW, Adamax, NAdam, RAdam, Adadelta, Adagrad, RMSprop, Rprop, ASGD]
@@ -44,7 +44,7 @@ def stepped(kind: type[Optimizer], directly: bool) -> tuple[list[torch.Tensor], 
     return [p.detach() for p in net.parameters()], optimizer.state_dict()["param_groups"]
 
 
-leave_compiler_out()
+defer_compiler_import()
 mine = [stepped(kind, directly=True) for kind in KINDS]
 assert "torch._dynamo" not in sys.modules
 torchs = [stepped(kind, directly=False) for kind in KINDS]

@@ -12,12 +12,13 @@ from toy_config import Config, toy_config
 
 from torchassistant import create_session
 from torchassistant.training import Listener, Reporter
-from torchassistant.training.events import Part, Parts, heard_by
+from torchassistant.training.events import Part, Parts, handlers_of
 
 EVENTS = [name for name in vars(Listener) if not name.startswith("_")]
 
 STEP = [
     "step_started",
+    "batch_loaded",
     "batches_received",
     "losses_computed",
     "gradients_computed",
@@ -97,8 +98,8 @@ def test_parts_come_in_pairs_and_inside_one_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", EVENTS)
 def test_only_what_is_overridden_is_called(name: str) -> None:
     listeners: list[Any] = [Listener(), recorder([], name), object()]
-    assert heard_by(listeners, getattr(Listener, name)) == (getattr(listeners[1], name),)
-    assert heard_by(listeners[:1], getattr(Listener, name)) == ()
+    assert handlers_of(listeners, getattr(Listener, name)) == (getattr(listeners[1], name),)
+    assert handlers_of(listeners[:1], getattr(Listener, name)) == ()
 
 
 def test_a_call_that_nobody_hears_of_stays_what_it_is() -> None:

@@ -199,13 +199,13 @@ def test_no_trace_is_written_through_a_link(tmp_path: Path) -> None:
 
 @given(st.integers(1, 60))
 def test_a_window_ends_within_its_epoch(steps: int) -> None:
-    window = Window.within(steps)
+    window = Window.ending_by(steps)
     actions = [window(step) for step in range(steps + 3)]
     kept = [a for a in actions if a in (ProfilerAction.RECORD, ProfilerAction.RECORD_AND_SAVE)]
-    assert len(kept) == window.records
+    assert len(kept) == window.active
     assert actions.index(ProfilerAction.RECORD_AND_SAVE) == window.steps - 1 < steps
     assert set(actions[window.steps :]) == {ProfilerAction.NONE}
-    assert actions.count(ProfilerAction.WARMUP) == window.warms
+    assert actions.count(ProfilerAction.WARMUP) == window.warmup
     assert window.steps == min(steps, Window().steps)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -90,11 +91,25 @@ def test_a_reporter_hears_the_shares_before_each_end_of_an_epoch(tmp_path: Path)
         assert min(shares.values()) > 0
 
 
+NOTHING: Any = None
+
+
+def step(timing: Timing, forward: Callable[[], None] = lambda: None) -> None:
+    """The events of a step."""
+    timing.step_started(NOTHING)
+    timing.batches_received(NOTHING)
+    forward()
+    timing.losses_computed(NOTHING, NOTHING)
+    timing.gradients_computed(NOTHING, NOTHING)
+    timing.step_finished(NOTHING)
+
+
 def test_an_epoch_starts_from_nothing_and_misses_no_time() -> None:
     timing = Timing()
     for _ in range(2):
         timing.start()
-        timing.iteration(1.0, 1.25, 1.5, 1.75, 2.75)
+        timing.mark = iter([1.0, 1.25, 1.5, 1.75, 2.75]).__next__
+        step(timing)
         with Phases([timing]).during(Phase.VALIDATION):
             sleep(0.01)
         assert timing.seconds[:4] == [0.25, 0.25, 0.25, 1.0]
@@ -106,12 +121,9 @@ def test_an_epoch_starts_from_nothing_and_misses_no_time() -> None:
 
 
 def iterate(timing: Timing, count: int) -> None:
-    """Iterations that a CUDA device works on in the forward pass, and the host nowhere."""
+    """Steps that a CUDA device works on in the forward pass, and the host nowhere."""
     for _ in range(count):
-        asked, given = timing.mark(), timing.mark()
-        torch.cuda._sleep(10_000_000)
-        computed, derived = timing.mark(), timing.mark()
-        timing.iteration(asked, given, computed, derived, timing.mark())
+        step(timing, forward=lambda: torch.cuda._sleep(10_000_000))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -9,7 +9,7 @@ from argparse import Namespace
 from typing import Any, TextIO
 
 from torchassistant.cli.arguments import allowed
-from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, tell_failed, warn
+from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, print_failed, warn
 from torchassistant.cli.progress_bar import reporter_for
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output, say
@@ -147,7 +147,7 @@ def infer(arguments: Namespace) -> int:
             settings=arguments.settings,
             **allowed(arguments),
             checkpoint=arguments.checkpoint,
-            tell=tell_failed,
+            tell=print_failed,
         )
     if not outcome.failed:
         return DONE

@@ -40,7 +40,7 @@ def status_of(run: Callable[[], int]) -> int:
         return USER_ERROR
     except UserCodeError as error:
         _say_problems(error.problems)
-        tell_raised(error)
+        print_raised(error)
         return USER_CODE
     except NotSaved as error:
         for failure in error.failures:
@@ -68,8 +68,8 @@ def status_of(run: Callable[[], int]) -> int:
         return USER_ERROR
 
 
-def tell_raised(error: UserCodeError, about: str = "") -> None:
-    """Tell what the user's code raised, and where.
+def print_raised(error: UserCodeError, about: str = "") -> None:
+    """Print what the user's code raised, and where.
 
     Args:
         error: What was raised.
@@ -84,10 +84,10 @@ def tell_raised(error: UserCodeError, about: str = "") -> None:
     _say_lines("".join(["Traceback (your code, the last call at the end):\n", *frames, last]))
 
 
-def tell_failed(given: str, error: UserError | UserCodeError) -> None:
-    """Tell why there is no prediction for an input."""
+def print_failed(given: str, error: UserError | UserCodeError) -> None:
+    """Print why there is no prediction for an input."""
     if isinstance(error, UserCodeError):
-        tell_raised(error, f"{given}: ")
+        print_raised(error, f"{given}: ")
         return
     for problem in error.problems:
         _say_problem("error" if given in str(problem) else f"error: {given}", problem)
@@ -105,7 +105,7 @@ def _say_lines(text: str) -> None:
 
 
 def warn(warnings: Iterable[Problem]) -> None:
-    """Tell what is allowed, and is probably not meant."""
+    """Print what is allowed, and is probably not meant."""
     for warning in warnings:
         _say_problem("warning", warning)
 

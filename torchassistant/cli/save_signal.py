@@ -21,8 +21,8 @@ class _Listener:
 
     Attributes:
         trains: Whether the command is one that trains.
-        is_asked: Whether there was one, and nobody to hear of it.
-        then: Who hears of it.
+        is_asked: Whether there was one before anything could handle it.
+        then: What handles it.
     """
 
     def __init__(self) -> None:
@@ -30,14 +30,14 @@ class _Listener:
         self.is_asked = False
         self.then: Callable[[], None] | None = None
 
-    def hear(self, signum: int, frame: FrameType | None) -> None:
+    def handle(self, signum: int, frame: FrameType | None) -> None:
         if self.then is not None:
             self.then()
         elif self.trains:
             self.is_asked = True
-            _tell("SIGUSR1: the state is saved after the first iteration; nothing is trained yet")
+            _write("SIGUSR1: the state is saved after the first iteration; nothing is trained yet")
         else:
-            _tell("SIGUSR1: nothing is trained, so that there is nothing to save")
+            _write("SIGUSR1: nothing is trained, so that there is nothing to save")
 
 
 _listener = _Listener()
@@ -51,15 +51,15 @@ def listen(trains: bool) -> None:
     """
     if hasattr(signal, "SIGUSR1"):
         _listener.trains, _listener.is_asked = trains, False
-        signal.signal(signal.SIGUSR1, _listener.hear)
+        signal.signal(signal.SIGUSR1, _listener.handle)
 
 
 @contextmanager
-def heard_by(then: Callable[[], None]) -> Iterator[None]:
+def save_requests_to(then: Callable[[], None]) -> Iterator[None]:
     """Something is trained in here.
 
     Args:
-        then: Asks for the state to be saved; called at once, where somebody has asked already.
+        then: Requests a save; called at once, where somebody has asked already.
     """
     _listener.then = then
     try:
@@ -73,11 +73,11 @@ def heard_by(then: Callable[[], None]) -> Iterator[None]:
 
 def stop_listening() -> None:
     """The program is at its end: there, Python would let the signal end it after all."""
-    if hasattr(signal, "SIGUSR1") and signal.getsignal(signal.SIGUSR1) == _listener.hear:
+    if hasattr(signal, "SIGUSR1") and signal.getsignal(signal.SIGUSR1) == _listener.handle:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
-def _tell(line: str) -> None:
+def _write(line: str) -> None:
     """Write past the streams of Python, which may be in use when a signal comes."""
     with contextlib.suppress(OSError):
         os.write(_STANDARD_ERROR, f"{line}\n".encode())

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from types import FrameType
 
-from torchassistant.cli.save_signal import heard_by
+from torchassistant.cli.save_signal import save_requests_to
 from torchassistant.data import STOPPING
 from torchassistant.errors import Interrupted
 from torchassistant.training import StopRequest
@@ -59,7 +59,7 @@ def stopping_after_iteration(saves: bool = False) -> Iterator[StopRequest]:
     try:
         with (
             _handled_by(dict.fromkeys(STOPPING, ask) | {signal.SIGALRM: ring}),
-            heard_by(stop.ask_save) if saves else nullcontext(),
+            save_requests_to(stop.ask_save) if saves else nullcontext(),
         ):
             yield stop
     finally:

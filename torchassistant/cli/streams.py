@@ -50,7 +50,7 @@ class Results(Messages):
         try:
             return self._stream.write(text)
         except OSError as error:
-            raise self._lost(error) from None
+            raise self._broken(error) from None
 
     def flush(self) -> None:
         """Write out what is left.
@@ -61,9 +61,9 @@ class Results(Messages):
         try:
             self._stream.flush()
         except OSError as error:
-            raise self._lost(error) from None
+            raise self._broken(error) from None
 
-    def _lost(self, error: OSError) -> OSError:
+    def _broken(self, error: OSError) -> OSError:
         # Python would try once more when it ends, and fail with a status of its own.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

@@ -19,9 +19,9 @@ from torchassistant.cli.signals import stopping_at_once
 from torchassistant.cli.streams import say
 from torchassistant.config import ReadConfig
 from torchassistant.data import (
+    disregard_stop_signals,
     end_with_parent,
     is_first_thread,
-    leave_signals_to_parent,
     signals_held_back,
 )
 from torchassistant.lateimports import starting_processes
@@ -135,7 +135,7 @@ def _train(
     # generators of torch cannot be sent to such a worker.
     multiprocessing.set_start_method(method, force=True)
     end_with_parent(by_first_thread)
-    leave_signals_to_parent()
+    disregard_stop_signals()
     working_directory.make_importable()
     streams.prepare()
 

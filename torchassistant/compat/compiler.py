@@ -21,7 +21,7 @@ _HIDDEN = "__dynamo_disable"
 _GRADIENT_WRAPPER = "_use_grad"
 
 
-def leave_compiler_out() -> None:
+def defer_compiler_import() -> None:
     """Let the methods of optimizers be called as they are, until the compiler is imported.
 
     Private: the module ``torch._dynamo``, and the attribute ``__dynamo_disable`` that

@@ -9,18 +9,19 @@ from torchassistant.data.cache.values import Unstorable, encode
 from torchassistant.data.cached_dataset import CachedDataset, uncached
 from torchassistant.data.child_processes import (
     STOPPING,
+    disregard_stop_signals,
     end_with_parent,
     is_first_thread,
-    leave_signals_to_parent,
     signals_held_back,
 )
 from torchassistant.data.dataset_files import walking
 from torchassistant.data.datasets import MergedDataset, PreprocessedDataset, as_columns, laid_around
+from torchassistant.data.epoch_loader import EpochLoader
 from torchassistant.data.gpu_prefetch import prefetched
-from torchassistant.data.loaders import EpochLoader, LoaderFactory
-from torchassistant.data.multi_loader import FramesOfEpoch, MultiLoader, Port, named
+from torchassistant.data.loader_factory import LoaderFactory
+from torchassistant.data.multi_loader import FramesOfEpoch, MultiLoader, named
 from torchassistant.data.object_rngs import (
-    Misfit,
+    IncompatibleState,
     expect_states_of,
     generators_in,
     has_state,
@@ -31,6 +32,7 @@ from torchassistant.data.object_rngs import (
     states_of,
 )
 from torchassistant.data.object_walk import CODE, GENERATORS, LEAVES, Generator, inside, slots_of
+from torchassistant.data.port import Port
 from torchassistant.data.rng import (
     derived,
     expect_random_state,
@@ -55,10 +57,10 @@ __all__ = [
     "EpochLoader",
     "FramesOfEpoch",
     "Generator",
+    "IncompatibleState",
     "LoaderFactory",
     "MemoryStore",
     "MergedDataset",
-    "Misfit",
     "MultiLoader",
     "Origin",
     "Port",
@@ -69,6 +71,7 @@ __all__ = [
     "cache_folder",
     "can_be_interrupted",
     "derived",
+    "disregard_stop_signals",
     "encode",
     "end_with_parent",
     "expect_random_state",
@@ -81,7 +84,6 @@ __all__ = [
     "is_first_thread",
     "is_sampler_state",
     "laid_around",
-    "leave_signals_to_parent",
     "named",
     "object_rngs_seeded",
     "prefetched",

@@ -104,7 +104,7 @@ class CachedDataset(Dataset[Any]):
                 "texts, images, and lists and dicts of those can"
             ) from None
         else:
-            self._tell(self.table, time.monotonic() - start)
+            self._log_filled(self.table, time.monotonic() - start)
 
     def _shown(self, indices: Iterable[int]) -> Iterable[int]:
         """The same indices, with a bar on a terminal."""
@@ -114,7 +114,7 @@ class CachedDataset(Dataset[Any]):
 
         return tqdm(indices, desc=f'caching "{self.name}"', leave=False, unit="")
 
-    def _tell(self, table: Table, seconds: float) -> None:
+    def _log_filled(self, table: Table, seconds: float) -> None:
         _log.info(
             f'the dataset "{self.name}" is cached {self.store.where}: {len(table)} examples, '
             f"{size_text(table.size)}, {seconds:.1f} s"

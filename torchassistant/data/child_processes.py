@@ -50,7 +50,7 @@ def signals_held_back(method: str) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def leave_signals_to_parent() -> None:
+def disregard_stop_signals() -> None:
     """Do nothing at signals that a whole group gets: this process is ended by its parent.
 
     They are not ignored, as what this process runs in its turn would ignore them too.

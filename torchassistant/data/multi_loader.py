@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import torch
 
-from torchassistant.data.batch_errors import failure_of, mismatched_example, shown_indices
-from torchassistant.data.loaders import EpochLoader
+from torchassistant.data.batch_errors import mismatched_example, shown_indices
+from torchassistant.data.loader_errors import guarded
 from torchassistant.data.mismatch import Mismatch, find_mismatch
-from torchassistant.errors import DataError, UserCodeError, UserError, WorkerLost, cause_of, listing
+from torchassistant.data.port import Port
+from torchassistant.errors import DataError, UserCodeError, UserError, cause_of, listing
 from torchassistant.frames import Frame, Frames, examples_left, rows_of
 from torchassistant.ownership import is_from_users_code
 
@@ -22,36 +22,22 @@ FramesOfEpoch = Generator[Frames, None, None]
 """Frames by port, batch after batch; closing it ends what loads the data."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Port:
-    """What feeds one port.
-
-    Args:
-        name: The name of the port.
-        loader: Gives batches.
-        columns: Names of the columns of a batch; None names them ``input_1``, ``input_2``, …
-        source: The name of the loader factory, for messages.
-        dataset: The name of its dataset, for messages.
-        put: Brings a frame to where it is needed; None leaves it where it is.
-    """
-
-    name: str
-    loader: EpochLoader
-    columns: tuple[str, ...] | None
-    source: str = ""
-    dataset: str = ""
-    put: Callable[[Frame], Frame] | None = None
-
-
 class MultiLoader:
     """Frames for every port of a graph, batch after batch; the shortest loader ends the pass.
 
     ``has_changed`` is set where a batch has examples of another shape than the one before it, in a
     column where that is rare; it stays so until somebody puts it back.
+
+    Args:
+        ports: In the order in which their loaders are asked.
+        batch_loaded: Called with each batch, and the name of the loader factory that gave it.
     """
 
-    def __init__(self, ports: Sequence[Port]) -> None:
+    def __init__(
+        self, ports: Sequence[Port], batch_loaded: Sequence[Callable[[str, Any], None]] = ()
+    ) -> None:
         self.ports = ports
+        self.batch_loaded = batch_loaded
         # What streams gave first, to compare with; other datasets can be asked again.
         self.first_rows: dict[str, list[Any]] = {}
         self.has_changed = False
@@ -174,7 +160,8 @@ class MultiLoader:
             sources = [
                 (
                     port.name,
-                    stack.enter_context(closing(_guarded(port))),
+                    port.source,
+                    stack.enter_context(closing(guarded(port))),
                     named(port.columns, port.source),
                     port.put,
                     port.loader.may_leave_out,
@@ -185,11 +172,13 @@ class MultiLoader:
             is_young = any(port.loader.origin.is_stream for port in self.ports)
             while True:
                 result = Frames()
-                for name, batches, frame_of, put, may_leave_out in sources:
+                for name, source, batches, frame_of, put, may_leave_out in sources:
                     counted = next(batches, None)
                     if counted is None:
                         return
                     batch, count = counted
+                    for listen in self.batch_loaded:
+                        listen(source, batch)
                     try:
                         frame = frame_of(batch)
                     except DataError as error:
@@ -312,83 +301,3 @@ def _chosen(batch: Mapping[str, Any], columns: Sequence[str], source: str) -> Fr
                 f'"{column}", which variable_names gives, is not among them'
             )
     return {column: batch[column] for column in columns}
-
-
-def _guarded(port: Port) -> Generator[tuple[Any, int | None], None, None]:
-    """The batches of a loader; what the user's code raises says which loader it was in."""
-    number = port.loader.skipped
-    try:
-        for batch in port.loader.counted():
-            yield batch
-            number += 1
-    except UserError as error:
-        raise _located(_from_worker(error), port, number) from None
-    except UserCodeError as error:
-        blamed = _blamed_in_worker(error)
-        located = _located(blamed, port, number)
-        raise located from located.__cause__
-    except Exception as error:
-        located = _located(error, port, number)
-        if located is error:
-            located = UserCodeError(_whole(port))
-            located.__cause__ = error
-        raise located from located.__cause__
-
-
-def _located(error: Exception, port: Port, number: int) -> Exception:
-    """An error of a loader, with the example that is to blame, as far as that can be told.
-
-    Args:
-        error: What was raised instead of a batch.
-        port: What the loader feeds.
-        number: Of the batch, in its epoch.
-    """
-    origin, indices = port.loader.origin, port.loader.examples_of(number)
-    if isinstance(error, WorkerLost) or not indices:
-        return error
-    found = failure_of(origin, indices, port.columns, error)
-    if isinstance(found, UserCodeError):
-        cause = error.__cause__ if isinstance(error, UserCodeError) else error
-        located: Exception = UserCodeError(f"{_whole(port)}, {found.part}")
-        located.__cause__ = cause
-        return located
-    if found is not None:
-        return found
-    if not origin.name:
-        return error
-    if isinstance(error, UserError):
-        return DataError(f'{error} (in the dataset "{origin.name}")')
-    where = shown_indices(origin, indices)
-    if isinstance(error, UserCodeError):
-        located = UserCodeError(f"{error.part}, at {where}")
-        located.__cause__ = error.__cause__
-        return located
-    located = UserCodeError(f"{_whole(port)}, at {where}")
-    located.__cause__ = error
-    return located
-
-
-def _whole(port: Port) -> str:
-    return f'the data of the loader factory "{port.source}"'
-
-
-def _from_worker(error: UserError) -> UserError:
-    """An error of ours that crossed from a worker arrives as a traceback; its last line counts."""
-    text = str(error)
-    if "Original Traceback" not in text:
-        return error
-    last = text.rstrip().splitlines()[-1]
-    return type(error)(last.partition(": ")[2] or last)
-
-
-_SEAM = "\n\nThe above exception was the direct cause of the following exception:\n"
-
-
-def _blamed_in_worker(error: UserCodeError) -> UserCodeError:
-    """The same for an error that says which part it was in: what caused it stands before that."""
-    cause, seam, text = error.part.rpartition(_SEAM)
-    if not seam:
-        return error
-    blamed = UserCodeError(text.rstrip().splitlines()[-1].partition(": ")[2])
-    blamed.__cause__ = RuntimeError(cause)
-    return blamed

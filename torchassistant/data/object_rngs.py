@@ -79,7 +79,7 @@ def set_state_of(generator: Generator, state: Any) -> None:
         generator.setstate(state)
 
 
-class Misfit(ValueError):
+class IncompatibleState(ValueError):
     """What was stored is no state of what it is for."""
 
 
@@ -87,13 +87,13 @@ def expect_states_of(generators: Mapping[str, Generator], states: Mapping[str, A
     """See that states that were read from somewhere fit their generators.
 
     Raises:
-        Misfit: One does not; the message names the generator by its path.
+        IncompatibleState: One does not; the message names the generator by its path.
     """
     for path in generators.keys() & states.keys():
         try:
             expect_state_of(_like(generators[path]), states[path])
         except Exception as error:
-            raise Misfit(f"the generator {path}: {error}") from None
+            raise IncompatibleState(f"the generator {path}: {error}") from None
 
 
 def _like(generator: Generator) -> Generator:

@@ -63,7 +63,7 @@ class SamplerState:
             What has no place here, and what has no state there; the rest is put back.
 
         Raises:
-            Misfit: The state of a generator is none.
+            IncompatibleState: The state of a generator is none.
         """
         if state is None or self.owner is None:
             return []

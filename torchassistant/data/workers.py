@@ -28,9 +28,9 @@ from torchassistant.compat.data_loader import (
 )
 from torchassistant.data.batch_sampler import Batch
 from torchassistant.data.child_processes import (
+    disregard_stop_signals,
     end_with_parent,
     is_first_thread,
-    leave_signals_to_parent,
     signals_held_back,
 )
 from torchassistant.data.columnar import ColumnsAt
@@ -87,7 +87,7 @@ class SeededDataset(Dataset[Any]):
         self.seed = seed
         self.columns = columns
         self._own: list[Any] = []
-        self._has_met_all = False
+        self._has_all_generators = False
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -108,24 +108,24 @@ class SeededDataset(Dataset[Any]):
         seed = derived(self.seed, "batch", batch.epoch, batch.number)
         self._start(seed)
         given = give()
-        if not self._has_met_all:
+        if not self._has_all_generators:
             # Some make their generators when the first example is asked for. What those drew came
             # from no seed of ours.
             before = len(self._own)
-            self._look()
-            self._has_met_all = True
+            self._find_generators()
+            self._has_all_generators = True
             if len(self._own) > before:
                 self._start(seed)
                 given = give()
         return given
 
-    def _look(self) -> None:
+    def _find_generators(self) -> None:
         roots = {"dataset": self.dataset, "keepers": self.rng_holders}
         self._own = list(generators_in(roots).values())
 
     def _start(self, seed: int) -> None:
-        if not self._has_met_all:
-            self._look()
+        if not self._has_all_generators:
+            self._find_generators()
         _seed_worker(seed)
         seed_all(self._own, seed)
 
@@ -159,7 +159,7 @@ class WorkerStart:
             watch()
         if threading.current_thread() is threading.main_thread():
             end_with_parent(self.by_first_thread)
-            leave_signals_to_parent()
+            disregard_stop_signals()
         info: Any = get_worker_info()
         if isinstance(info.dataset, SeededDataset):
             object.__setattr__(info, "dataset", info.dataset.dataset)
@@ -264,7 +264,7 @@ class Workers:
         with starting_processes(method == "fork"), signals_held_back(method):
             self._iterator = iter(self.loader)
         _started.update(workers_of(self._iterator))
-        _hear_of_deaths_while_waiting()
+        _handle_deaths_while_waiting_only()
 
     def _waited_for(self, step: Callable[[], Any]) -> Any:
         _Waiting.now = True
@@ -293,7 +293,7 @@ def _end_what_is_left() -> None:
         _kill([worker for worker in _started if hasattr(worker, "pid")])
 
 
-def _hear_of_deaths_while_waiting() -> None:
+def _handle_deaths_while_waiting_only() -> None:
     """Keep the death of a worker from being raised in the middle of an iteration.
 
     torch raises it wherever the main thread is just then. A step that is cut in two could not be

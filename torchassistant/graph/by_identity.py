@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def distinct(objects: Iterable[T]) -> list[T]:
-    """Each object once, in the order in which they are first met."""
+    """Each object once, in the order in which they first occur."""
     return list({id(one): one for one in objects}.values())
 
 

@@ -53,7 +53,7 @@ def _with_code_of_its_own(function: Call) -> Call:
     """A method of which torch counts the compiled forms by itself.
 
     It keeps a few for each piece of code, and after that compiles no more: the methods of many
-    objects would come to share these few.
+    objects would share these few.
     """
     if not isinstance(function, MethodType):
         return function

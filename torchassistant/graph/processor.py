@@ -80,8 +80,7 @@ class NeuralProcessor:
         nodes: In the order in which they run.
         input_adapter: Frame → ``{node: {input: value}}``; None looks inputs up in the frame.
         output_adapter: Frame → frame; None keeps everything.
-        device: Where the models are.
-        moves: Whether tensors may come from another device, and have to be moved.
+        moves_to: The device of the models, where tensors may come from another one; else None.
         compiling: How the nodes are compiled, all of them as one; None leaves each as it is.
     """
 
@@ -91,16 +90,14 @@ class NeuralProcessor:
         nodes: Sequence[Node],
         input_adapter: Adapter | None = None,
         output_adapter: Adapter | None = None,
-        device: torch.device | None = None,
-        moves: bool = False,
+        moves_to: torch.device | None = None,
         compiling: Compiling | None = None,
     ) -> None:
         self.name = name
         self.nodes = nodes
         self.input_adapter = input_adapter
         self.output_adapter = output_adapter
-        self.device = device or torch.device("cpu")
-        self.moves = moves
+        self.moves_to = moves_to
         self.compiling = compiling
 
     @property
@@ -116,7 +113,7 @@ class NeuralProcessor:
         """Where its models are, unless an adapter may count on finding columns on the host."""
         adapters = [self.input_adapter, self.output_adapter]
         is_free = all(a is None or type(a).__module__ in _AT_HOME_ANYWHERE for a in adapters)
-        return self.device if self.moves and is_free else None
+        return self.moves_to if is_free else None
 
     @property
     def parts(self) -> Sequence[Any]:
@@ -145,7 +142,7 @@ class _Run:
             inputs = [(name, name in made) for name in node.inputs]
             self.steps.append((node.name, call, inputs, node.outputs))
             made.update(node.outputs)
-        self.device = processor.device if processor.moves else None
+        self.device = processor.moves_to
         self.run = self.run_nodes
         if processor.compiling is not None:
             self.run = processor.compiling(self.run_nodes)

@@ -8,16 +8,16 @@ from torchassistant.config import GROUPS, Spec, as_data
 from torchassistant.messages import logger_for
 from torchassistant.session.changes import Change
 from torchassistant.session.checkpoint_storage import Checkpoint
-from torchassistant.session.state import Excused
+from torchassistant.session.state import MayDiffer
 from torchassistant.session.state_schema import stored_spec
 from torchassistant.session.stateful_parts import described
 
 _log = logger_for(__name__)
 
 
-def excuses(
+def may_differ_from(
     checkpoint: Checkpoint, spec: Spec, changed: Sequence[Change] = (), accepted: bool = False
-) -> Excused:
+) -> MayDiffer:
     """Says of a member, by its id, whether its state may be missing there, or left over.
 
     It may where the config describes something else in its place than when the state was saved, or
@@ -32,7 +32,7 @@ def excuses(
     then, now = stored_spec(checkpoint.manifest), as_data(spec)
     has_new_code = any(change.effect == "applied" and not change.path for change in changed)
 
-    def excused(key: str) -> bool:
+    def may_differ(key: str) -> bool:
         if described(then, key) != described(now, key):
             return True
         if accepted or (has_new_code and key.startswith("stages/")):
@@ -40,10 +40,10 @@ def excuses(
             return True
         return False
 
-    return excused
+    return may_differ
 
 
-def made_anew(checkpoint: Checkpoint, spec: Spec) -> Excused:
+def made_anew(checkpoint: Checkpoint, spec: Spec) -> MayDiffer:
     """Says of a member, by its id, whether it is to be as the config describes it, not as stored.
 
     That is a loss or a metric whose arguments are others than when the state was saved, as the

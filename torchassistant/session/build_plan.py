@@ -17,7 +17,7 @@ from torchassistant.assembly import (
     build_pipelines,
     build_stages,
 )
-from torchassistant.compat.compiler import leave_compiler_out
+from torchassistant.compat.compiler import defer_compiler_import
 from torchassistant.config import Key, Spec
 from torchassistant.session.lazy_datasets import DatasetsOnDemand
 from torchassistant.training import Precision
@@ -59,7 +59,7 @@ class BuildPlan:
     def build(self, parts: Parts, devices: Devices) -> Builder:
         """Fill the parts; gives what has built them."""
         Precision(self.spec.precision, devices.base).set_for_process()
-        leave_compiler_out()
+        defer_compiler_import()
         maker = ObjectMaker(parts, self.place_of, self.allowlist, self.dry)
         builder = Builder(self.spec, parts, devices, self.fitted, maker, self.stored)
         builder.build(self.wanted)

@@ -60,7 +60,7 @@ def judged(
     Args:
         before: The config of the session.
         after: The same with the changes.
-        progress: How far the session has come.
+        progress: Where the session is.
         diagnostics: Gets a problem for each change that is refused.
         accepted: Whether the user accepts those too.
     """

@@ -21,7 +21,7 @@ from torchassistant.messages import logger_for
 from torchassistant.session.background_writer import Writer
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoint_retention import best_of, prune
-from torchassistant.session.folder_identity import FolderLost
+from torchassistant.session.folder_identity import FolderGone
 from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.session_folder import SessionFolder
@@ -30,7 +30,7 @@ from torchassistant.training import Progress, Row, StopRequest
 _log = logger_for(__name__)
 
 _PASSING = (errno.ENOSPC, errno.EDQUOT)
-"""What somebody may mend meanwhile: a disk that is full."""
+"""What somebody may repair meanwhile: a disk that is full."""
 
 _PATIENCE = 60.0
 """Seconds for which such saves fail, at least, before the run ends."""
@@ -69,7 +69,7 @@ class CheckpointManager:
 
     Args:
         snapshot: Copies the state, given that of the random number generators.
-        progress: How far the run has come.
+        progress: Where the run is.
         history: The rows of the session.
         folder: Where all of it is saved.
         spec: When that is due.
@@ -108,7 +108,7 @@ class CheckpointManager:
         """Something failed, or somebody asks for the state: to be looked at after the iteration."""
         self._must_look = True
 
-    def due(self, step: int) -> bool:
+    def is_save_due(self, step: int) -> bool:
         """Whether the state is to be saved after this iteration."""
         if self._must_look:
             self._must_look = False
@@ -120,12 +120,8 @@ class CheckpointManager:
             return True
         return seconds is not None and time.monotonic() - self._saved_at >= seconds
 
-    def keep(self) -> None:
-        """Save the state as it is now."""
-        self._save(None)
-
-    def epoch_finished(self, row: Row) -> None:
-        """Keep the row of an epoch; save the state, where that is due."""
+    def add_epoch(self, row: Row) -> None:
+        """Add the row of an epoch to the history; save the state where that is due."""
         progress = self.progress
         ends_stage = progress.stage_epoch == 0
         stage = progress.stage - 1 if ends_stage else progress.stage
@@ -134,7 +130,7 @@ class CheckpointManager:
         seconds = self.spec.every_seconds
         due = due or (seconds is not None and time.monotonic() - self._saved_at >= seconds)
         if due or self.stop.save_asked or self._must_end:
-            self._save(row)
+            self.save(row)
             return
         logs, marks = self.history.logs, self.history.logs.marks()
 
@@ -145,39 +141,15 @@ class CheckpointManager:
 
         self.writer.ask(write)
 
-    def is_save_requested(self) -> bool:
-        """Whether the state is to be saved in the middle of a validation.
+    def save(self, row: Row | None = None) -> None:
+        """Save the state as it is now.
 
-        It is not where it was saved since the last iteration: then that is said.
-        """
-        if not self.stop.save_asked:
-            return False
-        self.wait()
-        if self._saved_step != self.progress.step:
-            return True
-        self._confirm()
-        return False
-
-    def wait(self) -> None:
-        """Wait until everything is written, or was tried; print what failed."""
-        self.writer.wait()
-        self._report_failures()
-
-    def close(self) -> None:
-        """Hold nothing of the session any more, once everything is written."""
-        self.writer.close()
-
-    def finish(self) -> None:
-        """Wait until everything is written.
+        Args:
+            row: Of the epoch that ends here; None within an epoch.
 
         Raises:
-            NotSaved: Something could not be.
+            NotSaved: Too many saves have failed.
         """
-        self.wait()
-        if self.failed:
-            raise NotSaved(self.failed)
-
-    def _save(self, row: Row | None) -> None:
         # One at a time: a disk that is slower than the training must not fill the memory.
         self.wait()
         if self._must_end:
@@ -212,6 +184,38 @@ class CheckpointManager:
             self.wait()
             self._confirm()
 
+    def is_save_requested(self) -> bool:
+        """Whether the state is to be saved in the middle of a validation.
+
+        It is not where it was saved since the last iteration: then that is said.
+        """
+        if not self.stop.save_asked:
+            return False
+        self.wait()
+        if self._saved_step != self.progress.step:
+            return True
+        self._confirm()
+        return False
+
+    def wait(self) -> None:
+        """Wait until everything is written, or was tried; print what failed."""
+        self.writer.wait()
+        self._report_failures()
+
+    def close(self) -> None:
+        """Hold nothing of the session any more, once everything is written."""
+        self.writer.close()
+
+    def finish(self) -> None:
+        """Wait until everything is written.
+
+        Raises:
+            NotSaved: Something could not be.
+        """
+        self.wait()
+        if self.failed:
+            raise NotSaved(self.failed)
+
     def _confirm(self) -> None:
         """Print that the state is saved that was asked for; where it is not, that was printed."""
         self.stop.save_asked = False
@@ -231,7 +235,7 @@ class CheckpointManager:
 
     def _last_words(self) -> str:
         first, last, where = self._failures[0], self._failures[-1], shown_path(self.folder.path)
-        if isinstance(last.error, FolderLost):
+        if isinstance(last.error, FolderGone):
             # Another may stand under its name, and is none of ours.
             left = "what was saved in it went with it"
         else:

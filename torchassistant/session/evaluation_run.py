@@ -30,7 +30,7 @@ def evaluate_config(
     Args:
         source: An evaluation config, or a session folder: then the validation pipelines of its
             last stage are run.
-        reporter: Hears of every batch.
+        reporter: Is called for every batch.
         stop: Ends the evaluation early.
         settings: What is to be changed in the config or in the session's, as ``PATH=VALUE``.
         trust: Modules that the configs may name, beyond those that any config may.

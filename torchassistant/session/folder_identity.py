@@ -9,7 +9,7 @@ from pathlib import Path
 from torchassistant.errors import shown_path
 
 
-class FolderLost(OSError):
+class FolderGone(OSError):
     """A folder was deleted, moved, unmounted, or another stands in its place."""
 
 
@@ -35,17 +35,17 @@ class SameFolder:
         """See that all of it is still there; what is written by name would go elsewhere.
 
         Raises:
-            FolderLost: It is not.
+            FolderGone: It is not.
         """
         for path, known in self._known.items():
             try:
                 found = os.lstat(path) if path in self._inside else os.stat(path)
             except (FileNotFoundError, NotADirectoryError):
-                raise FolderLost(f"{shown_path(path)} is not there any more") from None
+                raise FolderGone(f"{shown_path(path)} is not there any more") from None
             if _identity(found) != known:
-                raise FolderLost(f"{shown_path(path)} is not the folder that it was")
+                raise FolderGone(f"{shown_path(path)} is not the folder that it was")
         if not self._file.exists():
-            raise FolderLost(f"{shown_path(self._file)} is not there any more")
+            raise FolderGone(f"{shown_path(self._file)} is not there any more")
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -24,7 +24,7 @@ class Outcome:
     Args:
         made: Those that the output device has got.
         failed: Those that failed.
-        misfits: How many of these failed of what the user can mend, and not in code that raised.
+        misfits: How many of these failed for what the user can repair, and not in code that raised.
     """
 
     made: int = 0
@@ -62,7 +62,7 @@ def infer_config(
         allow_download: Whether they may download, follow addresses and unpack what nobody pinned.
         allow_write: Folders that they may write into, beyond those that any config may.
         checkpoint: ``last``, ``best`` or a step.
-        tell: Hears of each input that there is no prediction for, with the reason.
+        tell: Called with each input that there is no prediction for, and the reason.
 
     Returns:
         How many predictions there are, and what the others failed of.

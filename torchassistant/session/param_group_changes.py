@@ -26,7 +26,7 @@ class _Argument(NamedTuple):
     Args:
         optimizer: Its name.
         key: The name of the argument.
-        before: Its value as it was; None where nobody can tell.
+        before: Its value as it was; None where that is unknown.
         path: Where it stands.
     """
 
@@ -54,7 +54,7 @@ class Regrouping:
         self.made = {n: [dict(g) for g in o.param_groups] for n, o in session.optimizers.items()}
 
     def apply(self) -> None:
-        """Change the groups, and tell on standard error which, where there are several.
+        """Change the groups, and log which, where there are several.
 
         Raises:
             ConfigError: A scheduler sets this argument, too.
@@ -73,7 +73,9 @@ class Regrouping:
         optimizer, made = self.session.optimizers[name], self.made[name]
         groups = optimizer.param_groups
         if not any(key in group for group in groups):
-            _tell(f'"{key}" is no setting of its parameter groups, which stay as they were', name)
+            _log_change(
+                f'"{key}" is no setting of its parameter groups, which stay as they were', name
+            )
             return
         standing = [group.get(key) for group in groups]
         wanted = [group.get(key) for group in made]
@@ -82,11 +84,11 @@ class Regrouping:
             if not differ or not _is_own(standing[index], wanted[index], argument, optimizer):
                 group[key] = wanted[index]
         if len(groups) > 1:
-            _tell(f"{key} {_in_words(groups, key, standing)}", name)
+            _log_change(f"{key} {_in_words(groups, key, standing)}", name)
 
 
 def _is_own(standing: Any, wanted: Any, argument: _Argument, optimizer: Optimizer) -> bool:
-    """Whether a group was given this value after it was made, so that its making tells nothing."""
+    """Whether a group was given this value after it was made: then its making says nothing."""
     is_general = _same(wanted, optimizer.defaults.get(argument.key))
     return is_general and not _same(standing, argument.before)
 
@@ -103,7 +105,7 @@ def _in_words(groups: Sequence[Mapping[str, Any]], key: str, standing: Sequence[
     return ", ".join(said)
 
 
-def _tell(what: str, optimizer: str) -> None:
+def _log_change(what: str, optimizer: str) -> None:
     _log.info(f'the optimizer "{optimizer}": {what}')
 
 
@@ -119,7 +121,7 @@ def _arguments(changes: Sequence[Change], before: Spec, session: Session) -> Ite
 
 
 def _before(key: str, spec: Any, path: Path, session: Session) -> Any:
-    """The value of an argument as it was, or was by default; None where nobody can tell."""
+    """The value of an argument as it was, or was by default; None where that is unknown."""
     maker = session.builder.maker
     if key in spec.kwargs:
         made = maker.value(spec.kwargs[key], (*path, key), "an optimizer", "optimizers")

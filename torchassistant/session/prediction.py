@@ -30,7 +30,7 @@ Input = str | dict[str, str]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """What came of one input.
+    """The result of one input.
 
     Args:
         input: What it is for.
@@ -215,7 +215,7 @@ def offered(function: Callable[..., Any], **known: Any) -> dict[str, Any]:
     called = types.MethodType(type(function).__call__, function) if is_object else function
     try:
         _, *others = inspect.signature(called).parameters.values()
-    except (TypeError, ValueError):  # it cannot be told, or it takes nothing
+    except (TypeError, ValueError):  # its signature is unknown, or it takes nothing
         return {}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {p.name: known[p.name] for p in others if p.name in known and p.kind in kinds}

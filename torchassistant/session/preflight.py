@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,7 @@ from torchassistant.graph import (
     set_training,
 )
 from torchassistant.ownership import is_from_users_code
+from torchassistant.session.preflight_report import NodeReport, Preflight
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import members_of, run_by
 from torchassistant.training import (
@@ -55,53 +56,6 @@ from torchassistant.training import (
     stepping,
     unchanged,
 )
-
-
-@dataclass(slots=True)
-class NodeReport:
-    """What one node did with a batch.
-
-    Args:
-        pipeline: The pipeline that it ran in.
-        processor: Its batch processor.
-        node: Its name.
-        mode: ``train`` or ``eval``.
-        inputs: Each input as ``name (shape) dtype``.
-        outputs: Likewise.
-        parameters: How many numbers its model has to learn or to keep.
-        optimizer: The name of what trains it here, if anything does.
-        reached: Whether gradient came to its parameters; None where it has none, or there was no
-            backward pass.
-    """
-
-    pipeline: str
-    processor: str
-    node: str
-    mode: str
-    inputs: list[str]
-    outputs: list[str]
-    parameters: int
-    optimizer: str | None
-    reached: bool | None = None
-
-
-@dataclass(slots=True)
-class Preflight:
-    """What a preflight saw.
-
-    Args:
-        nodes: Every node, as each pipeline ran it.
-        batches: For each pipeline its batches an epoch; None where its data does not say.
-        optimizers: How many parameters each trains.
-        stages: For each stage the names of the models that it trains, and of those it freezes.
-        warnings: What is allowed, and is probably not meant.
-    """
-
-    nodes: list[NodeReport] = field(default_factory=list)
-    batches: dict[str, int | None] = field(default_factory=dict)
-    optimizers: dict[str, int] = field(default_factory=dict)
-    stages: list[tuple[list[str], list[str]]] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
 
 
 def preflight(session: Session) -> Preflight:
@@ -123,7 +77,7 @@ def preflight(session: Session) -> Preflight:
     }
     with unchanged(run_by(session)) as changed, seeded(seed), object_rngs_seeded(rng_holders, seed):
         flight.run()
-    flight.tell(changed)
+    flight.warn_of_changes(changed)
     if flight.raised:
         flight.raised[0].problems = flight.problems
         raise flight.raised[0]
@@ -170,9 +124,9 @@ class _Flight:
         for name, optimizer in session.optimizers.items():
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             self.report.optimizers[name] = sum(p.numel() for p in parameters)
-        self.tell_of_untrained()
+        self.warn_of_untrained()
 
-    def tell(self, changed: Sequence[Changed]) -> None:
+    def warn_of_changes(self, changed: Sequence[Changed]) -> None:
         """Warn of what the preflight has changed."""
         for path, what in changed:
             group, name = [*re.split(r"[/.]", path, maxsplit=2), ""][:2]
@@ -189,7 +143,7 @@ class _Flight:
         named = {**self.session.models, **losses}
         return [name for name, module in named.items() if is_among(module, modules)]
 
-    def tell_of_untrained(self) -> None:
+    def warn_of_untrained(self) -> None:
         """Parameters, other than those of models that no node trains, that no optimizer holds."""
         session = self.session
         held = {
@@ -280,7 +234,7 @@ class _Flight:
                 if item.optimizer is not None and not _has_gradient(item.loss.function):
                     message = f"no gradient reaches {item.loss.name}, which is trained here"
                     self.warn(message)
-            self.tell_of_modes(reports)
+            self.warn_of_modes(reports)
             self.step(pipeline, scaler, whole)
             self.metrics(pipeline, frames)
 
@@ -314,7 +268,7 @@ class _Flight:
             except Exception as error:
                 raise UserCodeError(what) from error
 
-    def tell_of_modes(self, reports: list[tuple[Node, NodeReport]]) -> None:
+    def warn_of_modes(self, reports: list[tuple[Node, NodeReport]]) -> None:
         """Models that nothing trains, and that act in training as they do not in validation."""
         stages = self.session.stages
         trained = {id(model) for stage in stages for model in stage.trained} | self.warned_of_mode
@@ -488,7 +442,7 @@ class _Flight:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """What is raised over a batch is a fault of the data where an example of it is odd."""
+        """What is raised over a batch is a fault of the data where an example of it stands out."""
         self.fed = None
         try:
             yield

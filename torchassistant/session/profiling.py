@@ -31,7 +31,7 @@ def train_profiled(
 
     Args:
         session: What is trained; the results are the same bits as without a profiler.
-        reporter: Hears what happens, and where the trace is.
+        reporter: Is called when something happens, and gets the path of the trace.
         stop: Ends training after the iteration at hand; what is recorded by then is written.
 
     Raises:
@@ -55,7 +55,7 @@ class _Traces:
 
     Args:
         session: Whose.
-        reporter: Hears of each.
+        reporter: Gets a message for each.
     """
 
     def __init__(self, session: Session, reporter: Reporter) -> None:

@@ -39,7 +39,7 @@ from torchassistant.errors import (
     nearest,
 )
 from torchassistant.messages import logger_for
-from torchassistant.session.allowed_differences import excuses, made_anew
+from torchassistant.session.allowed_differences import made_anew, may_differ_from
 from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.changes import judged_code
 from torchassistant.session.checkpoint_storage import Checkpoint, Unusable
@@ -230,9 +230,9 @@ class Request(Generic[Config]):
     def _restore(self, session: Session) -> None:
         while True:
             try:
-                excused = excuses(self.checkpoint, session.spec)
+                may_differ = may_differ_from(self.checkpoint, session.spec)
                 anew = made_anew(self.checkpoint, session.spec)
-                restore(self.checkpoint, session, excused, weights_only=True, made_anew=anew)
+                restore(self.checkpoint, session, may_differ, weights_only=True, made_anew=anew)
                 return
             except FileNotFoundError:
                 if self.folder.storage.has(self.checkpoint.name):

@@ -7,14 +7,13 @@ import hashlib
 import json
 import signal
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from torchassistant.data import EpochLoader, LoaderFactory, slots_of
+from torchassistant.data import slots_of
 from torchassistant.errors import Interrupted
 from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.codec import CodecError, encode
@@ -24,7 +23,7 @@ from torchassistant.session.manifest import MANIFEST
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import CHECKPOINTS, SessionFolder
 from torchassistant.session.state_schema import CODE
-from torchassistant.training import InputSource, Live, Pipeline, Reporter, StopRequest
+from torchassistant.training import Live, Pipeline, Reporter, StopRequest
 
 Trace = list[dict[str, Any]]
 """What a run was given, in order: each batch of each loader; and the losses of each iteration."""
@@ -47,13 +46,9 @@ def train_traced(
     """
     session = load_session(path, **allowed)
     with trace.open("a", encoding="utf-8") as file:
-        watch = _Watch(session, until, file)
-        stages = [
-            replace(stage, training=[watch.watched(p) for p in stage.training])
-            for stage in session.stages
-        ]
+        tracer = _Tracer(session, until, file)
         with contextlib.suppress(Interrupted):
-            session.train(watch, watch.stop, stages)
+            session.train(tracer, tracer.stop)
     return session.progress.step, session.progress.epoch
 
 
@@ -115,7 +110,7 @@ def _state(folder: Path, name: str) -> Any:
     return state
 
 
-class _Watch(Reporter):
+class _Tracer(Reporter):
     """Writes the trace of a session that is trained, and stops it."""
 
     def __init__(self, session: Session, until: int, file: Any) -> None:
@@ -124,51 +119,25 @@ class _Watch(Reporter):
         self.file = file
         self.stop = StopRequest()
 
+    def batch_loaded(self, pipeline: Pipeline, loader: str, batch: Any) -> None:
+        for column, value in _columns(batch):
+            self.write(
+                iteration=self.session.progress.step + 1,
+                pipeline=pipeline.name,
+                loader=loader,
+                column=column,
+                digest=_digest(value),
+            )
+
     def iteration_done(self, live: Live) -> None:
         losses = {name: repr(value) for name, value in live().items()}
-        self.note(iteration=self.session.progress.step, losses=losses)
+        self.write(iteration=self.session.progress.step, losses=losses)
         if self.session.progress.step >= self.until:
             self.stop.signum = signal.SIGINT
 
-    def watched(self, pipeline: Pipeline) -> Pipeline:
-        """The same pipeline, fed by loaders that are looked at."""
-        inputs = [replace(s, factory=_WatchedFactory(self, pipeline, s)) for s in pipeline.inputs]
-        return replace(pipeline, inputs=inputs)
-
-    def note(self, **what: Any) -> None:
-        self.file.write(json.dumps(what) + "\n")
-
-
-_Counted = tuple[Any, int | None]
-
-
-class _WatchedFactory(LoaderFactory):
-    """A loader factory whose loaders write every batch into the trace."""
-
-    def __init__(self, watch: _Watch, pipeline: Pipeline, source: InputSource) -> None:
-        vars(self).update(vars(source.factory))
-        self.watch = watch
-        self.pipeline = pipeline.name
-
-    def for_training(self, seed: int, pins: bool = False) -> EpochLoader:
-        """The same loader, looked at."""
-        loader = super().for_training(seed, pins)
-        counted = loader.counted
-        loader.counted = lambda: self._noted(counted())  # type: ignore[method-assign]
-        return loader
-
-    def _noted(self, batches: Iterator[_Counted]) -> Iterator[_Counted]:
-        for batch, size in batches:
-            iteration = self.watch.session.progress.step + 1
-            for column, value in _columns(batch):
-                self.watch.note(
-                    iteration=iteration,
-                    pipeline=self.pipeline,
-                    loader=self.name,
-                    column=column,
-                    digest=_digest(value),
-                )
-            yield batch, size
+    def write(self, **entry: Any) -> None:
+        """Add an entry to the trace."""
+        self.file.write(json.dumps(entry) + "\n")
 
 
 def _columns(batch: Any) -> Iterator[tuple[str, Any]]:

@@ -22,7 +22,7 @@ from torchassistant.errors import (
     shown_path,
 )
 from torchassistant.messages import logger_for
-from torchassistant.session.allowed_differences import excuses, made_anew
+from torchassistant.session.allowed_differences import made_anew, may_differ_from
 from torchassistant.session.append_only_logs import CHANGES, Logs
 from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.changes import Change, Code, log_of
@@ -40,7 +40,6 @@ from torchassistant.session.state_schema import CODE, SPEC
 from torchassistant.training import (
     Progress,
     Reporter,
-    Stage,
     StageHistory,
     StopRequest,
     evaluate,
@@ -89,7 +88,7 @@ class Session(Parts):
     Its parts are mappings by name: ``models``, ``optimizers``, ``datasets``, ``splits``,
     ``preprocessors``, ``collators``, ``loader_factories``, ``losses``, ``metrics``,
     ``batch_processors``, ``batch_graphs``, ``gradient_clippers``, ``backward_hooks``,
-    ``forward_hooks``, ``pipelines``. ``stages`` is a list; ``progress`` says how far it has come.
+    ``forward_hooks``, ``pipelines``. ``stages`` is a list; ``progress`` says where it is.
 
     All of it is built here: only a ``factory_fn``, which is called meanwhile, sees a part of it.
     It is at its beginning then; :meth:`restore` takes it to where a checkpoint is.
@@ -184,11 +183,11 @@ class Session(Parts):
             SessionError: There is none, or it does not fit the code of the user any more.
         """
         checkpoint = checkpoint or self.folder.verified()
-        excused = excuses(checkpoint, self.spec, self._pending.changes, accepted)
+        may_differ = may_differ_from(checkpoint, self.spec, self._pending.changes, accepted)
         restored = restore(
             checkpoint,
             self,
-            excused,
+            may_differ,
             is_fresh=not self._has_trained,
             made_anew=made_anew(checkpoint, self.spec),
         )
@@ -214,7 +213,6 @@ class Session(Parts):
         self,
         reporter: Reporter | None = None,
         stop: StopRequest | None = None,
-        stages: Sequence[Stage] | None = None,
     ) -> None:
         """Train until every stage is done. A finished session is left as it is.
 
@@ -222,9 +220,8 @@ class Session(Parts):
         the run is stopped.
 
         Args:
-            reporter: Hears what happens.
+            reporter: Is called when something happens.
             stop: Ends training after the iteration at hand.
-            stages: The stages of the session with something around them; left out: as they are.
 
         Raises:
             Interrupted: ``stop`` asked for it; training goes on from the iteration at hand.
@@ -239,14 +236,14 @@ class Session(Parts):
             if newest.name != self._saved.name:
                 self._catch_up(newest)
             if not self.finished:
-                self._train(newest, reporter or Reporter(), stop or StopRequest(), stages)
+                self._train(newest, reporter or Reporter(), stop or StopRequest())
             elif self._saved.lacks_end:
                 self._save()
 
     def _save(self) -> None:
         """Save what could not be saved when it was trained."""
         with closing(self._manager(StopRequest())) as manager:
-            manager.keep()
+            manager.save()
             manager.finish()
         self._note_saved()
 
@@ -265,13 +262,7 @@ class Session(Parts):
             self._snapshot, self.progress, self.rows, self.folder, self.spec.checkpoints, stop
         )
 
-    def _train(
-        self,
-        newest: Checkpoint,
-        reporter: Reporter,
-        stop: StopRequest,
-        stages: Sequence[Stage] | None,
-    ) -> None:
+    def _train(self, newest: Checkpoint, reporter: Reporter, stop: StopRequest) -> None:
         self._has_trained = True
         clear_aside(self.path)
         self.folder.storage.clear_unfinished()
@@ -282,22 +273,16 @@ class Session(Parts):
         with closing(self._manager(stop)) as manager:
             self._begin(manager, newest)
             self._saved.checkpoint = None  # it may be removed, or damaged, while this goes on
-            self._train_on(manager, reporter, stop, self.stages if stages is None else stages)
+            self._train_on(manager, reporter, stop)
 
-    def _train_on(
-        self,
-        manager: CheckpointManager,
-        reporter: Reporter,
-        stop: StopRequest,
-        stages: Sequence[Stage],
-    ) -> None:
-        stop.hear_of_save(manager.notify)
+    def _train_on(self, manager: CheckpointManager, reporter: Reporter, stop: StopRequest) -> None:
+        stop.on_save_request(manager.notify)
         try:
             while not self.finished:
                 index = self.progress.stage
-                stage = stages[index]
+                stage = self.stages[index]
                 self.rows.start(index, stage.header)
-                reporter.stage_started(self.progress, len(stages), stage.num_epochs)
+                reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
                 rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
                 train_stage(stage, self.progress, rows, manager, reporter, stop)
             manager.finish()
@@ -324,11 +309,11 @@ class Session(Parts):
             entries = [change.entry(self.progress) for change in pending.changes]
             self.logs.add(CHANGES, log_of(entries))
             self._pending = Pending()
-            manager.keep()
+            manager.save()
             manager.finish()
         elif self.progress.step == 0 and not has_weights_of(newest, self):
             # Weights were put in from Python since the session was created.
-            manager.keep()
+            manager.save()
         self.folder.mirror(as_json(as_data(self.spec)))
 
     def _stopped(
@@ -370,7 +355,7 @@ class Session(Parts):
         Args:
             pipelines: Names; left out: the validation pipelines of the last stage.
             eval_steps: A count of batches or a fraction of them, or a table of those by name.
-            reporter: Hears of every batch.
+            reporter: Is called for every batch.
             stop: Ends the evaluation early.
 
         Raises:

@@ -10,21 +10,25 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from torchassistant.assembly import FittedArtifacts, Parts
-from torchassistant.compat.modules import own_buffers, unsaved_names
 from torchassistant.compat.optimizers import mark_stepped
 from torchassistant.config import GROUPS, Key, Spec
-from torchassistant.data import Misfit, expect_states_of, generators_in, set_states_of, states_of
+from torchassistant.data import (
+    IncompatibleState,
+    expect_states_of,
+    generators_in,
+    set_states_of,
+    states_of,
+)
 from torchassistant.errors import SessionError, listing, shown_path
-from torchassistant.graph import elements_of, overlaps
 from torchassistant.messages import logger_for
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoint_storage import Checkpoint, Unusable
 from torchassistant.session.formats import could_be_stored, stored_results, upgraded
 from torchassistant.session.library_state import is_torchs, unlike_optimizer, unlike_state
+from torchassistant.session.module_state import load_module, set_buffers, unsaved_buffers
 from torchassistant.session.stateful_parts import (
     is_full,
     members_of,
@@ -36,14 +40,14 @@ from torchassistant.training import Progress
 
 _log = logger_for(__name__)
 
-Excused = Callable[[str], bool]
+MayDiffer = Callable[[str], bool]
 
 
 class Restored(NamedTuple):
     """What a checkpoint says beside the state of live objects.
 
     Args:
-        progress: How far the run had come.
+        progress: Where the run is.
         random: The state of the random number generators.
         environment: Under what it was saved.
     """
@@ -60,7 +64,7 @@ def snapshot(
 
     Args:
         parts: Whose state.
-        progress: How far the run has come.
+        progress: Where the run is.
         random: The state of the random number generators.
         environment: What the state may depend on beside all that.
 
@@ -89,7 +93,7 @@ def snapshot(
         },
         "training": {key: item.state_dict() for key, item in of_training(parts).items()},
         "results": {key: item.state_dict() for key, item in results.items()},
-        "buffers": {key: _unsaved_buffers(item) for key, item in with_buffers(parts).items()},
+        "buffers": {key: unsaved_buffers(item) for key, item in with_buffers(parts).items()},
         "extra_state": extra,
         "environment": environment,
     }
@@ -100,17 +104,17 @@ def snapshot(
 def restore(
     checkpoint: Checkpoint,
     parts: Parts,
-    excused: Excused,
+    may_differ: MayDiffer,
     weights_only: bool = False,
     is_fresh: bool = True,
-    made_anew: Excused = lambda key: False,
+    made_anew: MayDiffer = lambda key: False,
 ) -> Restored:
     """Put the state of a checkpoint into live objects: all of it, and into all of them.
 
     Args:
-        checkpoint: A sound one.
+        checkpoint: A verified one.
         parts: What is restored.
-        excused: Whether a member, by its id, may have no state there, as it is new, or may leave
+        may_differ: Whether a member, by its id, may have no state there, as it is new, or may leave
             its state over, as it was replaced.
         weights_only: Leave alone what only training needs: optimizers, schedulers, stop
             conditions, datasets.
@@ -130,7 +134,7 @@ def restore(
         state = upgraded(state, parts)
     match = _Match(
         checkpoint.path,
-        lambda key: not could_be_stored(key, written) or excused(key),
+        lambda key: not could_be_stored(key, written) or may_differ(key),
         is_fresh,
         made_anew,
     )
@@ -139,21 +143,10 @@ def restore(
         _restore_optimizers(checkpoint, parts, match)
         match.load(of_training(parts), state["training"], "training")
         _restore_generators(parts, state["generators"], match)
-        memories = {
-            f"loader_factories/{n}": f.sampler_state for n, f in parts.loader_factories.items()
-        }
-        for key in match.both(memories, state["samplers"], "samplers"):
-            _tell_unmade(f"{key}: {p}" for p in memories[key].lacks(state["samplers"][key]))
-            with _fitting(f"the sampler of {key}", checkpoint.path):
-                for wrong in memories[key].set_state(state["samplers"][key]):
-                    match.tell(key, f"samplers: {key}: {wrong}")
+        _restore_samplers(parts, state["samplers"], match)
     match.load(of_results(parts), state["results"], "results", weights_only)
-    modules = with_buffers(parts)
-    for key in match.both(modules, state["buffers"], "buffers", weights_only):
-        with _fitting(f"the buffers of {key}", checkpoint.path):
-            may_be_more = written < 3 or not is_fresh
-            for wrong in _set_buffers(modules[key], state["buffers"][key], may_be_more):
-                match.tell(key, f"buffers: {key}: {wrong}")
+    may_be_more = written < 3 or not is_fresh
+    _restore_buffers(parts, state["buffers"], match, weights_only, may_be_more)
     match.raise_if_any()
     progress = Progress.of(state["progress"])
     if progress.step and not weights_only:
@@ -164,12 +157,14 @@ def restore(
 
 
 class _Match:
-    """Live objects beside stored states: what has no partner is told, all of it at once."""
+    """Live objects beside stored states: what has no partner is reported, all of it at once."""
 
-    def __init__(self, folder: Path, excused: Excused, is_fresh: bool, made_anew: Excused) -> None:
+    def __init__(
+        self, folder: Path, may_differ: MayDiffer, is_fresh: bool, made_anew: MayDiffer
+    ) -> None:
         self.folder = folder
         self.made_anew = made_anew
-        self.excused = excused
+        self.may_differ = may_differ
         self.is_fresh = is_fresh
         self.wrong: list[str] = []
 
@@ -191,12 +186,12 @@ class _Match:
         anew = {key for key in live if self.made_anew(key) and not _has_parameters(live[key])}
         for key, item in live.items():
             if key not in stored and key not in anew and self.is_fresh and is_full(item):
-                self.tell(key, f"{where}: {key} is missing")
+                self.report(key, f"{where}: {key} is missing")
         if not may_be_more:
             for key in stored.keys() - live.keys():
                 if not self.made_anew(key):
                     what = f"{where}: {key} is left over, and nothing is there that takes it"
-                    self.tell(key, what)
+                    self.report(key, what)
         return [key for key in live if key in stored and key not in anew]
 
     def load(
@@ -210,13 +205,13 @@ class _Match:
         for key in self.both(live, stored, where, may_be_more):
             _load(live[key], stored[key], key, self.folder)
 
-    def tell(self, key: str, what: str) -> None:
+    def report(self, key: str, what: str) -> None:
         """Note what is missing of a member, or left over, unless that is as it should be."""
-        if not self.excused(key):
+        if not self.may_differ(key):
             self.wrong.append(what)
 
     def raise_if_any(self) -> None:
-        """Tell all of it.
+        """Report all of it.
 
         Raises:
             Unusable: There is something.
@@ -246,12 +241,12 @@ def _restore_models(
         if checkpoint.has(f"{key}.safetensors"):
             tensors = {**checkpoint.tensors(key), **extra.get(key, {})}
             _load(model, tensors, f'the model "{name}"', checkpoint.path)
-        elif match.excused(key):
+        elif match.may_differ(key):
             _log.warning(f'no weights of the model "{name}" are stored')
         else:
-            match.tell(key, f"{key}.safetensors is missing")
+            match.report(key, f"{key}.safetensors is missing")
     if not weights_only:
-        _tell_left_over(checkpoint, "models", ".safetensors", parts.models, match)
+        _report_left_over(checkpoint, "models", ".safetensors", parts.models, match)
 
 
 def _restore_optimizers(checkpoint: Checkpoint, parts: Parts, match: _Match) -> None:
@@ -266,17 +261,17 @@ def _restore_optimizers(checkpoint: Checkpoint, parts: Parts, match: _Match) -> 
                 if is_torchs(optimizer):
                     _expect_none(unlike_optimizer(optimizer, groups, stored))
         else:
-            match.tell(key, f"{key}.json is missing")
-    _tell_left_over(checkpoint, "optimizers", ".json", parts.optimizers, match)
+            match.report(key, f"{key}.json is missing")
+    _report_left_over(checkpoint, "optimizers", ".json", parts.optimizers, match)
 
 
-def _tell_left_over(
+def _report_left_over(
     checkpoint: Checkpoint, group: str, suffix: str, live: Iterable[str], match: _Match
 ) -> None:
     known = {f"{group}/{name}{suffix}" for name in live}
     for file in checkpoint.manifest.files:
         if file.startswith(f"{group}/") and file.endswith(suffix) and file not in known:
-            match.tell(file.removesuffix(suffix), f"{file} is left over")
+            match.report(file.removesuffix(suffix), f"{file} is left over")
 
 
 def _restore_generators(parts: Parts, stored: Mapping[str, Any], match: _Match) -> None:
@@ -290,18 +285,42 @@ def _restore_generators(parts: Parts, stored: Mapping[str, Any], match: _Match) 
     known = {id(live[path][1]) for path in stored if path in live}
     try:
         expect_states_of(generators, stored)
-    except Misfit as error:
+    except IncompatibleState as error:
         raise Unusable(f"{shown_path(match.folder)} cannot be used: {error}") from None
     set_states_of(generators, stored)
     for path, (key, generator) in live.items():
         if path in stored:
             continue
         if match.is_fresh and id(generator) not in known:
-            match.tell(key, f"generators: {path} is missing")
-    _tell_unmade(sorted(stored.keys() - live.keys()))
+            match.report(key, f"generators: {path} is missing")
+    _warn_of_missing_generators(sorted(stored.keys() - live.keys()))
 
 
-def _tell_unmade(paths: Iterable[str]) -> None:
+def _restore_samplers(parts: Parts, stored: Mapping[str, Any], match: _Match) -> None:
+    live = {f"loader_factories/{n}": f.sampler_state for n, f in parts.loader_factories.items()}
+    for key in match.both(live, stored, "samplers"):
+        _warn_of_missing_generators(f"{key}: {path}" for path in live[key].lacks(stored[key]))
+        with _fitting(f"the sampler of {key}", match.folder):
+            for wrong in live[key].set_state(stored[key]):
+                match.report(key, f"samplers: {key}: {wrong}")
+
+
+def _restore_buffers(
+    parts: Parts,
+    stored: Mapping[str, Any],
+    match: _Match,
+    weights_only: bool,
+    may_be_more: bool,
+) -> None:
+    """Those that a state_dict leaves out; a module may have more where ``may_be_more``."""
+    live = with_buffers(parts)
+    for key in match.both(live, stored, "buffers", weights_only):
+        with _fitting(f"the buffers of {key}", match.folder):
+            for wrong in set_buffers(live[key], stored[key], may_be_more):
+                match.report(key, f"buffers: {key}: {wrong}")
+
+
+def _warn_of_missing_generators(paths: Iterable[str]) -> None:
     for path in paths:
         _log.warning(
             f"a random number generator was kept at {path}, and is not there yet; one "
@@ -310,7 +329,7 @@ def _tell_unmade(paths: Iterable[str]) -> None:
 
 
 def progress_of(checkpoint: Checkpoint) -> Progress:
-    """How far a run had come when a checkpoint was saved."""
+    """Where the run is when a checkpoint was saved."""
     return Progress.of(checkpoint.state("state")["progress"])
 
 
@@ -318,7 +337,7 @@ def stored_definitions(checkpoint: Checkpoint, spec: Spec, fitted: FittedArtifac
     """The definitions whose state :func:`restore` puts back, and the preprocessors of a session.
 
     Args:
-        checkpoint: A sound one.
+        checkpoint: A verified one.
         spec: The config of the session.
         fitted: What was decided when the session was created.
     """
@@ -341,67 +360,6 @@ def has_weights_of(checkpoint: Checkpoint, parts: Parts) -> bool:
         if not all(torch.equal(live[key].cpu(), tensor) for key, tensor in stored.items()):
             return False
     return True
-
-
-def _unsaved_buffers(model: nn.Module) -> dict[str, torch.Tensor | None]:
-    """Buffers that torch leaves out of a state_dict; training may change them all the same."""
-    has_any = any(own_buffers(part) for part in model.modules())
-    saved = model.state_dict(keep_vars=True) if has_any else {}
-    unsaved: dict[str, torch.Tensor | None] = {}
-    for path, part in model.named_modules():
-        for key, buffer in own_buffers(part).items():
-            name = f"{path}.{key}" if path else key
-            # One that is saved, and is None, is left out too.
-            if name not in saved and (buffer is not None or key in unsaved_names(part)):
-                unsaved[name] = buffer
-    return unsaved
-
-
-def _set_buffers(model: nn.Module, stored: Mapping[str, Any], may_be_more: bool) -> list[str]:
-    """Put buffers back that a state_dict leaves out.
-
-    Args:
-        model: Whose buffers. One that it registers when it is needed first, it gets here.
-        stored: By their names.
-        may_be_more: Whether the model may have buffers that are not stored.
-
-    Returns:
-        What is missing, and what is left over.
-    """
-    wrong = []
-    for name, value in stored.items():
-        part, key = _holder(model, name)
-        if part is None or (key not in own_buffers(part) and hasattr(part, key)):
-            wrong.append(f"{name} is left over")
-            continue
-        if key not in own_buffers(part):
-            part.register_buffer(key, None, persistent=False)
-        _set_buffer(model, part, key, value)
-    if not may_be_more:
-        wrong += [f"{name} is missing" for name in _unsaved_buffers(model) if name not in stored]
-    return wrong
-
-
-def _holder(model: nn.Module, name: str) -> tuple[nn.Module | None, str]:
-    """The part that a buffer stands in, if there is one, and the buffer's name there."""
-    path, _, key = name.rpartition(".")
-    try:
-        return model.get_submodule(path), key
-    except AttributeError:
-        return None, key
-
-
-def _set_buffer(model: nn.Module, part: nn.Module, key: str, value: torch.Tensor | None) -> None:
-    """Give a buffer a value; one that has another shape, or none, is replaced."""
-    buffer = own_buffers(part)[key]
-    if value is None or buffer is None or buffer.shape != value.shape:
-        if value is not None:
-            device = next(model.parameters(), value).device if buffer is None else buffer.device
-            value = value.to(device, copy=True)
-        own_buffers(part)[key] = value
-    else:
-        with torch.no_grad():
-            elements_of(buffer).copy_(elements_of(value, like=buffer))
 
 
 def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
@@ -428,7 +386,7 @@ def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
 def _load(target: Any, stored: Any, what: str, folder: Path) -> None:
     with _fitting(what, folder, is_module=isinstance(target, nn.Module)):
         if isinstance(target, nn.Module):
-            _load_module(target, stored)
+            load_module(target, stored)
             return
         if is_torchs(target):
             _expect_none(unlike_state(target, stored))
@@ -460,48 +418,3 @@ def _expect_none(unlike: Iterable[str]) -> None:
     found = list(dict.fromkeys(unlike))
     if found:
         raise ValueError(f"it has another form in {listing(found, 3)}")
-
-
-def _expect_dtypes(module: nn.Module, stored: Mapping[str, Any]) -> None:
-    """See that nothing is rounded when it is copied.
-
-    Raises:
-        ValueError: Something would be.
-    """
-    for name, live in module.state_dict().items():
-        value = stored.get(name)
-        if not (isinstance(live, torch.Tensor) and isinstance(value, torch.Tensor)):
-            continue
-        if value.dtype is not live.dtype and not is_lazy(live):
-            kinds = [str(tensor.dtype).removeprefix("torch.") for tensor in (live, value)]
-            raise ValueError(f'"{name}" is {kinds[0]}, and {kinds[1]} is stored')
-
-
-def _load_module(module: nn.Module, stored: Any) -> None:
-    """Load what may hold buffers of other shapes, and such whose elements share memory."""
-    if not (isinstance(stored, dict) and all(isinstance(name, str) for name in stored)):
-        raise TypeError("it is no table of tensors")
-    _expect_dtypes(module, stored)
-    buffers = dict(module.named_buffers())
-    for name, value in stored.items():
-        part, key = _holder(module, name)
-        if part is None or key not in own_buffers(part) or not isinstance(value, torch.Tensor):
-            continue
-        if type(part).__module__.startswith("torch.nn.modules."):
-            continue  # theirs have one shape
-        if name not in buffers or buffers[name].shape != value.shape:
-            _set_buffer(module, part, key, value)
-    shared = [
-        (part, key, buffer)
-        for part in module.modules()
-        for key, buffer in own_buffers(part).items()
-        if buffer is not None and overlaps(buffer)
-    ]
-    for part, key, buffer in shared:
-        own_buffers(part)[key] = buffer.clone(memory_format=torch.contiguous_format)
-    try:
-        module.load_state_dict(stored)
-    finally:
-        for part, key, buffer in shared:
-            value, own_buffers(part)[key] = own_buffers(part)[key], buffer
-            _set_buffer(module, part, key, value)

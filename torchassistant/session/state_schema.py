@@ -200,7 +200,7 @@ def _expect_state(state: Any, written: int) -> None:
 
 
 def _progress(data: dict[str, Any]) -> Progress:
-    """How far a run had come.
+    """Where the run is.
 
     Raises:
         Unsound: That is not what it says.

@@ -35,7 +35,7 @@ def tensor_as_it_is(tensor: torch.Tensor, is_copied: bool) -> PutBack:
     Args:
         tensor: Any tensor with contents.
         is_copied: Whether there is room for a copy, on the host: a device that is nearly full has
-            to do for the training. Else it is only told whether it was changed.
+            to do for the training. Else only a change of it is reported.
     """
     alias, version, takes_gradient = tensor.detach(), version_of(tensor), tensor.requires_grad
     copy = elements_of(alias).to("cpu", copy=True) if is_copied else None
@@ -76,7 +76,7 @@ def array_as_it_is(value: np.ndarray[Any, Any]) -> PutBack:
 
 
 def array_watched(value: np.ndarray[Any, Any]) -> PutBack:
-    """Tells whether an array of numbers was changed; it is not copied."""
+    """Reports whether an array of numbers was changed; it is not copied."""
     before = _sum_of(value)
     return lambda: None if _sum_of(value) == before else _LARGE
 

@@ -30,8 +30,8 @@ class DebugPipeline:
         inputs: What feeds each port; read from its beginning each time.
         iterations: Batches that are run each time.
         interval: It runs every so many iterations of training.
-        keys: The columns that are kept.
-        postprocessor: Called with the kept columns; None hands them on as they are.
+        keys: The columns that are passed on.
+        postprocessor: Called with those columns; None passes them on as they are.
         device: Called with the result.
         seed: What its random numbers follow from.
         precision: Of its forward passes.
@@ -63,9 +63,9 @@ class DebugPipeline:
                 seeded(seed),
                 object_rngs_seeded(rng_holders, seed),
                 batches.mode(),
-                closing(data.frames(0)) as given,
+                closing(data.frames(0)) as batches_of_pass,
             ):
-                for number, frames in enumerate(islice(given, self.iterations)):
+                for number, frames in enumerate(islice(batches_of_pass, self.iterations)):
                     try:
                         batches.run(frames)
                     except (UserError, UserCodeError) as error:
@@ -80,7 +80,7 @@ class DebugPipeline:
 
 
 class DebugPipelines(Listener):
-    """Runs debug pipelines after the iterations in which their interval has come.
+    """Runs debug pipelines after the iterations at which their interval is over.
 
     Args:
         pipelines: In the order in which they run.

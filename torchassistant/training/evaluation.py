@@ -11,7 +11,7 @@ from torchassistant.errors import DataError, UserCodeError
 from torchassistant.frames import Frames
 from torchassistant.training.batch_run import BatchRun
 from torchassistant.training.data_pass import DataPass
-from torchassistant.training.events import Listener, Part, Parts, heard_by, tell
+from torchassistant.training.events import Listener, Part, Parts, emit, handlers_of
 from torchassistant.training.losses_and_metrics import Metric
 from torchassistant.training.pipeline import Pipeline, PipelineMetric
 from torchassistant.training.progress import StopCheck, StopRequest
@@ -37,7 +37,7 @@ def evaluate(
     Args:
         pipeline: What is evaluated.
         steps: A count of batches, or a fraction of as many as the data says that it has.
-        reporter: Hears of every batch.
+        reporter: Is called for every batch.
         stop: Ends the pass early.
 
     Raises:
@@ -54,7 +54,7 @@ class Evaluator:
     Args:
         pipeline: What is evaluated.
         stop: Ends a pass early.
-        listeners: Hear of every pass, and of every batch.
+        listeners: Of passes and batches.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Evaluator:
         self.stop = stop
         self.data = pipeline.evaluation_data()
         self.seed = derived(pipeline.seed, "evaluation", pipeline.name)
-        self.evaluation_started = heard_by(listeners, Listener.evaluation_started)
-        self.batch_evaluated = heard_by(listeners, Listener.batch_evaluated)
-        self.evaluation_finished = heard_by(listeners, Listener.evaluation_finished)
+        self.evaluation_started = handlers_of(listeners, Listener.evaluation_started)
+        self.batch_evaluated = handlers_of(listeners, Listener.batch_evaluated)
+        self.evaluation_finished = handlers_of(listeners, Listener.evaluation_finished)
         parts = Parts(listeners)
         self.losses = [
             (item, parts.around(item.loss, Part.LOSS, item.shown_as)) for item in pipeline.losses
@@ -88,7 +88,7 @@ class Evaluator:
         length = self.data.length()
         limit = _limit(length, steps)
         totals = [total for total in (length, limit) if total is not None]
-        tell(self.evaluation_started, self.pipeline.name, min(totals, default=None))
+        emit(self.evaluation_started, self.pipeline.name, min(totals, default=None))
         try:
             with self._a_pass() as data_pass:
                 self._measure_all(data_pass, limit)
@@ -96,7 +96,7 @@ class Evaluator:
         except UserCodeError as error:
             whole = f'the evaluation of the pipeline "{self.pipeline.name}"'
             raise error.in_part_of(whole) from error.__cause__
-        tell(self.evaluation_finished, self.pipeline.name)
+        emit(self.evaluation_finished, self.pipeline.name)
         return results
 
     @contextmanager
@@ -119,8 +119,8 @@ class Evaluator:
             data_pass.run(self._measure, [frames], range(done, done + 1))
             done += 1
             frames.clear()  # outputs are not kept while the next batch is loaded
-            for hear in self.batch_evaluated:
-                hear()
+            for handle in self.batch_evaluated:
+                handle()
             self.stop.check()
         if not done:
             raise DataError(f'the loaders of the pipeline "{self.pipeline.name}" give no batch')

@@ -1,8 +1,8 @@
-"""What happens while a stage is trained: one closed list of events, and who hears of them.
+"""What happens while a stage is trained: one closed list of events, and who listens to them.
 
-Who only watches the loop (the clock, the NaN guard, debug pipelines, a reporter, a profiler) is a
-:class:`Listener`. Who hears what is settled when a stage begins, by :func:`heard_by`: an event
-that nobody hears is a loop over an empty tuple, or no code at all.
+What only watches the loop (the clock, the NaN guard, debug pipelines, a reporter, a profiler) is a
+:class:`Listener`. The handlers of each event are looked up when a stage begins, by
+:func:`handlers_of`: an event without any is a loop over an empty tuple, or no code at all.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Phase(Enum):
 
 
 class Listener:
-    """Hears what happens. Override what is of interest; the rest is not called.
+    """Is called when something happens. Override what is of interest; the rest is not called.
 
     The events, in the order of the loop::
 
@@ -79,6 +79,7 @@ class Listener:
             until every training pipeline is through its batches:
                 for each training pipeline whose turn it is:
                     step_started
+                    for each batch of the step, for each loader: batch_loaded
                     batches_received         (or pass_finished, where no batch was left)
                     for each batch of the step:
                         losses_computed
@@ -106,6 +107,9 @@ class Listener:
 
     def step_started(self, pipeline: Pipeline) -> None:
         """A pipeline is about to wait for the batches of its next step."""
+
+    def batch_loaded(self, pipeline: Pipeline, loader: str, batch: Any) -> None:
+        """A loader factory, by its name, gave a batch; its columns are not named yet."""
 
     def batches_received(self, pipeline: Pipeline) -> None:
         """All batches of a step are there."""
@@ -153,7 +157,7 @@ class Listener:
         """An epoch is about to be finished; ``shares`` says where its time went.
 
         By phase, as fractions of the time from its start, or from where the run went on with it,
-        until its state was kept: ``data``, ``forward``, ``backward``, ``optimizer``, ``metrics``,
+        until its state was saved: ``data``, ``forward``, ``backward``, ``optimizer``, ``metrics``,
         ``validation``, ``checkpoint``, ``other``.
         """
 
@@ -164,57 +168,57 @@ class Listener:
         """The stop condition holds."""
 
 
-def heard_by(
+def handlers_of(
     listeners: Iterable[object], event: Callable[Concatenate[Any, P], None]
 ) -> tuple[Callable[P, None], ...]:
-    """The methods that hear of an event, bound, in the order of the listeners.
+    """The methods that handle an event, bound, in the order of the listeners.
 
     Args:
-        listeners: Who may have overridden it.
+        listeners: Those that may have overridden it.
         event: The method of the base class that stands for it, as ``Listener.step_started``.
     """
     methods = (getattr(listener, event.__name__, None) for listener in listeners)
     return tuple(m for m in methods if m is not None and getattr(m, "__func__", None) is not event)
 
 
-def tell(methods: Iterable[Callable[P, None]], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Call each of some methods; for events that do not come once a step."""
-    for method in methods:
-        method(*args, **kwargs)
+def emit(handlers: Iterable[Callable[P, None]], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call the handlers of an event; for those that do not happen in every step."""
+    for handle in handlers:
+        handle(*args, **kwargs)
 
 
 class Parts:
-    """Puts events around calls; where nobody hears of them, a call stays what it is.
+    """Puts events around calls; where nobody listens to them, a call stays what it is.
 
     Args:
-        listeners: Who may hear of them.
+        listeners: Of the loop.
     """
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
-        self.started = heard_by(listeners, Listener.part_started)
-        self.finished = heard_by(listeners, Listener.part_finished)
-        self.are_heard = bool(self.started or self.finished)
+        self.started = handlers_of(listeners, Listener.part_started)
+        self.finished = handlers_of(listeners, Listener.part_finished)
+        self.have_listeners = bool(self.started or self.finished)
 
     def around(self, call: F, part: Part, name: str = "") -> F:
         """The same call, with an event before and one after it."""
-        if not self.are_heard:
+        if not self.have_listeners:
             return call
 
         def run(*args: Any) -> Any:
-            for hear in self.started:
-                hear(part, name)
+            for handle in self.started:
+                handle(part, name)
             try:
                 return call(*args)
             finally:
-                for hear in self.finished:
-                    hear(part, name)
+                for handle in self.finished:
+                    handle(part, name)
 
         return cast(F, run)
 
     @property
     def of_graph(self) -> Watched | None:
-        """The same for the processors and nodes of a graph; None where nobody hears of them."""
-        return self._watched if self.are_heard else None
+        """The same for the processors and nodes of a graph; None without listeners."""
+        return self._watched if self.have_listeners else None
 
     def _watched(self, processor: Processor, node: Node | None, call: F) -> F:
         if node is None:
@@ -225,21 +229,21 @@ class Parts:
 
 
 class Phases:
-    """Tells of phases.
+    """Puts events around phases.
 
     Args:
-        listeners: Who may hear of them.
+        listeners: Of the loop.
     """
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
-        self.started = heard_by(listeners, Listener.phase_started)
-        self.finished = heard_by(listeners, Listener.phase_finished)
+        self.started = handlers_of(listeners, Listener.phase_started)
+        self.finished = handlers_of(listeners, Listener.phase_finished)
 
     @contextmanager
     def during(self, phase: Phase) -> Iterator[None]:
         """What is done in here is of a phase."""
-        tell(self.started, phase)
+        emit(self.started, phase)
         try:
             yield
         finally:
-            tell(self.finished, phase)
+            emit(self.finished, phase)

@@ -11,7 +11,7 @@ from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frames
 from torchassistant.training.accumulation import Accumulation
 from torchassistant.training.batch_run import BatchRun, Compute, T
-from torchassistant.training.events import Batch, Listener, Part, Parts, heard_by
+from torchassistant.training.events import Batch, Listener, Part, Parts, handlers_of
 from torchassistant.training.optimizer_calls import parameters_of
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.weighted_losses import LossesOverTerms, LossValues, WeightedLosses
@@ -47,13 +47,13 @@ class OneBatch:
 
     Args:
         pipeline: Whose.
-        listeners: Hear of losses and gradients.
+        listeners: Of losses and gradients.
     """
 
     def __init__(self, pipeline: Pipeline, listeners: Sequence[Listener]) -> None:
         self.frames = Frames()
-        self.losses_computed = heard_by(listeners, Listener.losses_computed)
-        self.gradients_computed = heard_by(listeners, Listener.gradients_computed)
+        self.losses_computed = handlers_of(listeners, Listener.losses_computed)
+        self.gradients_computed = handlers_of(listeners, Listener.gradients_computed)
         parts = Parts(listeners)
         self.forward = _forward(pipeline, WeightedLosses(pipeline, parts).of_batch, parts)
         self.backward = Backward(pipeline, parts)
@@ -64,13 +64,13 @@ class OneBatch:
         self.frames = frames
         losses, total = self.forward(frames)
         batch = Batch(iteration, numbers, frames, losses)
-        for hear in self.losses_computed:
-            hear(batch, total)
+        for handle in self.losses_computed:
+            handle(batch, total)
         self.backward.run(total)
         if self.backward.scaler is not None:
             self.backward.unscale(self.backward.scaler)
-        for hear in self.gradients_computed:
-            hear(batch, total)
+        for handle in self.gradients_computed:
+            handle(batch, total)
         return [losses]
 
 
@@ -79,15 +79,15 @@ class AccumulatedBatches:
 
     Args:
         pipeline: Whose.
-        listeners: Hear of losses and gradients.
+        listeners: Of losses and gradients.
     """
 
     def __init__(self, pipeline: Pipeline, listeners: Sequence[Listener]) -> None:
         self.pipeline = pipeline
         self.frames = Frames()
-        self.losses_computed = heard_by(listeners, Listener.losses_computed)
-        self.batch_accumulated = heard_by(listeners, Listener.batch_accumulated)
-        self.gradients_computed = heard_by(listeners, Listener.gradients_computed)
+        self.losses_computed = handlers_of(listeners, Listener.losses_computed)
+        self.batch_accumulated = handlers_of(listeners, Listener.batch_accumulated)
+        self.gradients_computed = handlers_of(listeners, Listener.gradients_computed)
         parts = Parts(listeners)
         self.forward = _forward(pipeline, LossesOverTerms(pipeline, parts).of_batch, parts)
         self.backward = Backward(pipeline, parts)
@@ -98,23 +98,23 @@ class AccumulatedBatches:
         computed: list[LossValues] = []
         for number, frames in zip(numbers, window, strict=True):
             if computed:
-                for hear in self.batch_accumulated:
-                    hear(self.pipeline)
+                for handle in self.batch_accumulated:
+                    handle(self.pipeline)
                 # What one batch has made is not kept while the next one is computed.
                 self.frames.clear()
             self.frames = frames
             losses, summands, total = self.forward(frames)
             batch = Batch(iteration, range(number, number + 1), frames, losses)
-            for hear_losses in self.losses_computed:
-                hear_losses(batch, total)
+            for handle_losses in self.losses_computed:
+                handle_losses(batch, total)
             accumulation.add(summands)
             computed.append(losses)
         accumulation.finish()
         if self.backward.scaler is not None:
             self.backward.unscale(self.backward.scaler)
         whole = batch._replace(numbers=numbers)
-        for hear_gradients in self.gradients_computed:
-            hear_gradients(whole, total)
+        for handle_gradients in self.gradients_computed:
+            handle_gradients(whole, total)
         return computed
 
 
@@ -123,7 +123,7 @@ class Backward:
 
     Args:
         pipeline: Which one.
-        parts: Tells of each pass.
+        parts: Puts events around each pass.
     """
 
     def __init__(self, pipeline: Pipeline, parts: Parts) -> None:
@@ -154,7 +154,7 @@ class Backward:
 
 
 def _forward(pipeline: Pipeline, compute: Compute[T], parts: Parts) -> Callable[[Frames], T]:
-    # What is compiled as a whole has no parts that anybody could hear of.
+    # What is compiled as a whole has no parts that an event could stand around.
     watched = parts.of_graph if pipeline.compiling is None else None
     return BatchRun.for_training(
         pipeline.graph, pipeline.precision, compute, pipeline.compiling, watched

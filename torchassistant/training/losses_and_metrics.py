@@ -67,7 +67,7 @@ class Score:
     def arguments(self, frame: Frame) -> Sequence[Any]:
         """What the function is called with."""
         try:
-            values: Any = [frame[column] for column in self.inputs]
+            values: Any = list(map(frame.__getitem__, self.inputs))
         except KeyError as error:
             column = error.args[0]
             raise DataError(

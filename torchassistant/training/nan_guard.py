@@ -3,7 +3,7 @@
 On the CPU a loss is looked at before the backward pass, and the gradients before the step. On a
 GPU nothing waits for the device: the answer is copied to the host behind the computation, and is
 read when it has arrived, an iteration or two later, or before anything is saved. By then weights
-in memory may be spoilt, and none that are saved are.
+in memory may be NaN; those that are saved never are.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class NanGuard(Listener):
             device: torch.ones((), dtype=torch.float32, device=device) for device in self.by_device
         }
         self.check = nonfinite_check()
-        self.odd: set[torch.device] = set()  # where some gradients are sparse or complex
+        self.check_each: set[torch.device] = set()  # where some gradients are sparse or complex
         self.found = {
             device: torch.zeros((), dtype=torch.float32, device=device) for device in self.by_device
         }
@@ -86,8 +86,7 @@ class NanGuard(Listener):
     def gradients_computed(self, batch: Batch, total: torch.Tensor) -> None:
         if self.is_scaled:
             return
-        for device, parameters in self.by_device.items():
-            self._look_at(device, [g for p in parameters if (g := p.grad) is not None])
+        self._check_gradients()
         is_finite = True
         for found in self.found.values():
             if found.item():
@@ -103,19 +102,21 @@ class NanGuard(Listener):
             BatchNotFinite: One was not.
         """
 
-    def _look_at(self, device: torch.device, gradients: list[torch.Tensor]) -> None:
-        """Note on the device whether one of the gradients is not finite."""
-        found = self.found[device]
-        if device not in self.odd:
-            try:
-                # In one pass over all, which multiplies each gradient by one.
-                self.check(gradients, found, self.ones[device])
-                return
-            except RuntimeError:
-                self.odd.add(device)
-        for gradient in gradients:
-            values = gradient.coalesce().values() if gradient.is_sparse else gradient
-            torch.maximum(found, (~values.isfinite()).any().float(), out=found)
+    def _check_gradients(self) -> None:
+        """Note on each device whether one of its gradients is not finite."""
+        for device, parameters in self.by_device.items():
+            found = self.found[device]
+            gradients = [g for p in parameters if (g := p.grad) is not None]
+            if device not in self.check_each:
+                try:
+                    # In one pass over all, which multiplies each gradient by one.
+                    self.check(gradients, found, self.ones[device])
+                    continue
+                except RuntimeError:
+                    self.check_each.add(device)
+            for gradient in gradients:
+                values = gradient.coalesce().values() if gradient.is_sparse else gradient
+                torch.maximum(found, (~values.isfinite()).any().float(), out=found)
 
 
 class LateNanGuard(NanGuard):
@@ -130,8 +131,7 @@ class LateNanGuard(NanGuard):
 
     def gradients_computed(self, batch: Batch, total: torch.Tensor) -> None:
         if not self.is_scaled:
-            for device, parameters in self.by_device.items():
-                self._look_at(device, [g for p in parameters if (g := p.grad) is not None])
+            self._check_gradients()
         flags = [f.to(total.device, non_blocking=True) for f in self.found.values()]
         bad = sum(flags, start=(~total.isfinite()).float())
         host = torch.empty(bad.shape, dtype=bad.dtype, pin_memory=True)

@@ -42,7 +42,7 @@ def needs_closure(step: Callable[..., Any]) -> bool:
         inspect.signature(step).bind()
     except TypeError:
         return True
-    except ValueError:  # what is written in C may tell nothing
+    except ValueError:  # what is written in C may have no signature
         return False
     return False
 

@@ -48,7 +48,7 @@ class OptimizerUpdate:
         clippers: Those of its trained models are used.
         schedulers: Those of its optimizers that step with them are used.
         latest: Gives a loss of the last batch by its display name, for schedulers.
-        parts: Tells of each optimizer's step.
+        parts: Puts events around each optimizer's step.
     """
 
     def __init__(

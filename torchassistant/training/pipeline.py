@@ -131,8 +131,12 @@ class Pipeline:
         parts = [part for score in scores for part in (score.function, score.transform)]
         return parts + [part for p in self.graph.processors.values() for part in p.parts]
 
-    def training_data(self) -> MultiLoader:
-        """The frames of training: shuffled, unless a loader factory says otherwise."""
+    def training_data(self, batch_loaded: Sequence[Callable[[str, Any], None]] = ()) -> MultiLoader:
+        """The frames of training: shuffled, unless a loader factory says otherwise.
+
+        Args:
+            batch_loaded: See :class:`MultiLoader`.
+        """
         return MultiLoader(
             [
                 Port(
@@ -146,7 +150,8 @@ class Pipeline:
                     _put(self.graph),
                 )
                 for source in self.inputs
-            ]
+            ],
+            batch_loaded,
         )
 
     def evaluation_data(self) -> MultiLoader:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import islice
 
 from torchassistant.errors import DataError, UserCodeError
-from torchassistant.frames import Frames
 from torchassistant.training.data_pass import DataPass
-from torchassistant.training.events import Listener, Part, Parts, heard_by
+from torchassistant.training.events import Listener, Part, Parts, handlers_of
 from torchassistant.training.nan_guard import BatchNotFinite, NotFinite, explained
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, StopRequest
@@ -26,10 +27,10 @@ class PipelineTrainer:
         pipeline: What is trained.
         stage: The stage that it is trained in.
         stop: Knows whether the run waits for data.
-        listeners: Hear of each step.
+        listeners: Of steps.
 
     Attributes:
-        progress: How far its pass has come; its losses as of the last :meth:`settle`.
+        progress: How far its pass is; its losses as of the last :meth:`settle`.
     """
 
     def __init__(
@@ -38,13 +39,14 @@ class PipelineTrainer:
         self.pipeline = pipeline
         self.train_step = TrainStep(pipeline, stage, listeners)
         self.metrics = BatchMetrics(pipeline)
-        self.data = pipeline.training_data()
+        loaded = handlers_of(listeners, Listener.batch_loaded)
+        self.data = pipeline.training_data([partial(listen, pipeline) for listen in loaded])
         self.data_pass = DataPass(self.data, stop)
         self.progress = PassProgress()
         self.is_resumed_when_done = False
-        self.step_started = heard_by(listeners, Listener.step_started)
-        self.batches_received = heard_by(listeners, Listener.batches_received)
-        self.pass_finished = heard_by(listeners, Listener.pass_finished)
+        self.step_started = handlers_of(listeners, Listener.step_started)
+        self.batches_received = handlers_of(listeners, Listener.batches_received)
+        self.pass_finished = handlers_of(listeners, Listener.pass_finished)
         parts = Parts(listeners)
         self.step = parts.around(self._step, Part.PIPELINE, pipeline.name)
         self.next_batch = parts.around(self.data_pass.next, Part.DATA)
@@ -54,7 +56,7 @@ class PipelineTrainer:
 
         Args:
             epoch: Counted from 0, over all stages.
-            progress: How far the pass has come; brought forward here.
+            progress: How far the pass is; brought forward here.
         """
         self.progress = progress
         # What a pass that is done has drawn stays drawn: its sampler may have gone on since.
@@ -87,16 +89,17 @@ class PipelineTrainer:
             NotFinite: A loss or a gradient is not finite.
             Interrupted: The run is to be stopped, and no batch has arrived.
         """
-        for hear in self.step_started:
-            hear(self.pipeline)
-        window = self._window()
+        for handle in self.step_started:
+            handle(self.pipeline)
+        # All are there before anything is computed: an interrupted wait leaves no trace.
+        window = list(islice(iter(self.next_batch, None), self.pipeline.accumulated))
         if not window:
             self.progress.done = True
-            for hear in self.pass_finished:
-                hear(self.pipeline)
+            for handle in self.pass_finished:
+                handle(self.pipeline)
             return False
-        for hear in self.batches_received:
-            hear(self.pipeline)
+        for handle in self.batches_received:
+            handle(self.pipeline)
         done = self.progress.batches
         numbers = range(done, done + len(window))
         perform = self.train_step.perform
@@ -109,19 +112,6 @@ class PipelineTrainer:
             raise error.in_part_of(whole) from error.__cause__
         self.progress.batches = numbers.stop
         return True
-
-    def _window(self) -> list[Frames]:
-        """The batches of one step.
-
-        All are there before anything is computed: who gives up waiting for one leaves no trace.
-        """
-        window: list[Frames] = []
-        while len(window) < self.pipeline.accumulated:
-            frames = self.next_batch()
-            if frames is None:
-                break
-            window.append(frames)
-        return window
 
     def _explained(self, error: BatchNotFinite) -> NotFinite:
         return explained(error.batch, self.pipeline.name, self.pipeline.graph, self.data)

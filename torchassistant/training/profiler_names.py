@@ -1,6 +1,6 @@
 """Names in the trace of a profiler: pipelines, processors, nodes, losses, backward, optimizers.
 
-They hear of these only where somebody profiles; training itself knows nothing of them.
+A listener that is there only while somebody profiles.
 """
 
 from __future__ import annotations

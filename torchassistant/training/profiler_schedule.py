@@ -23,35 +23,35 @@ class Window:
     """Which steps of a profiler are recorded.
 
     Args:
-        waits: So many are passed over, as the first ones of a run are like no others.
-        warms: In so many the profiler is on, as its own first steps are slow, and keeps nothing.
-        records: So many are kept.
+        wait: So many are passed over, as the first ones of a run are like no others.
+        warmup: In so many the profiler is on, as its own first steps are slow, and records nothing.
+        active: So many are recorded.
     """
 
-    waits: int = 5
-    warms: int = 3
-    records: int = 10
+    wait: int = 5
+    warmup: int = 3
+    active: int = 10
 
     @classmethod
-    def within(cls, steps: int | None) -> Window:
+    def ending_by(cls, steps: int | None) -> Window:
         """A window that ends no later than these steps; None is for a number that is unknown."""
         full = cls()
         if steps is None:
             return full
-        waits, warms = min(full.waits, steps // 3), min(full.warms, steps // 3)
-        return cls(waits, warms, max(1, min(full.records, steps - waits - warms)))
+        wait, warmup = min(full.wait, steps // 3), min(full.warmup, steps // 3)
+        return cls(wait, warmup, max(1, min(full.active, steps - wait - warmup)))
 
     @property
     def steps(self) -> int:
         """The number of all of them."""
-        return self.waits + self.warms + self.records
+        return self.wait + self.warmup + self.active
 
     def __call__(self, step: int) -> ProfilerAction:
         """What the profiler does in a step, counted from 0."""
         left = self.steps - step
-        if left <= 0 or step < self.waits:
+        if left <= 0 or step < self.wait:
             return ProfilerAction.NONE
-        if step < self.waits + self.warms:
+        if step < self.wait + self.warmup:
             return ProfilerAction.WARMUP
         return ProfilerAction.RECORD_AND_SAVE if left == 1 else ProfilerAction.RECORD
 
@@ -76,7 +76,7 @@ class Recording(Reporter):
         done = progress.within.iterations if progress.within is not None else 0
         self.left = None if iterations is None else iterations - done
         if self.window is None:
-            self.window = Window.within(self.left)
+            self.window = Window.ending_by(self.left)
             self._start(self.window)
 
     def iteration_done(self, live: Live) -> None:

@@ -73,12 +73,6 @@ class Progress:
             self.within = EpochProgress(0, 0.0, {})
         return self.within
 
-    def count_iteration(self, epoch: EpochProgress) -> None:
-        """An iteration of the epoch at hand is done."""
-        epoch.iterations += 1
-        self.step += 1
-        self.stage_step += 1
-
     def count_epoch(self) -> None:
         """The epoch at hand is done."""
         self.within = None
@@ -139,19 +133,19 @@ class StopRequest:
         self.saving = False
         self.at_once = False
         self.save_asked = False
-        self._then: Callable[[], None] | None = None
+        self._on_save_request: Callable[[], None] | None = None
 
     def ask_save(self) -> None:
         """For a signal handler: save the state after the iteration at hand, and go on."""
         self.save_asked = True
-        if self._then is not None:
-            self._then()
+        if self._on_save_request is not None:
+            self._on_save_request()
 
-    def hear_of_save(self, then: Callable[[], None]) -> None:
-        """Call this when somebody asks for the state, or has asked for it already."""
-        self._then = then
+    def on_save_request(self, callback: Callable[[], None]) -> None:
+        """Call this when the state is to be saved at once; now, if that was asked already."""
+        self._on_save_request = callback
         if self.save_asked:
-            then()
+            callback()
 
     def ask(self, signum: int) -> None:
         """For a signal handler: stop soon; asked again, stop at once.

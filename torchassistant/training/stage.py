@@ -91,33 +91,33 @@ class Stage:
 
 
 class Checkpointer(Protocol):
-    """Keeps the state of a run while a stage is trained."""
+    """Saves the state of a run while a stage is trained."""
 
-    def due(self, step: int) -> bool:
-        """Whether the state is to be kept after this iteration."""
-
-    def keep(self) -> None:
-        """Keep the state as it is now."""
-
-    def epoch_finished(self, row: Row) -> None:
-        """Keep the row of an epoch, and the state where that is due."""
+    def is_save_due(self, step: int) -> bool:
+        """Whether the state is to be saved after this iteration."""
 
     def is_save_requested(self) -> bool:
-        """Whether the state is to be kept in the middle of a validation."""
+        """Whether the state is to be saved in the middle of a validation."""
+
+    def save(self) -> None:
+        """Save the state as it is now."""
+
+    def add_epoch(self, row: Row) -> None:
+        """Add an epoch to the history; save the state where that is due."""
 
 
 @contextmanager
 def freezing(stage: Stage) -> Iterator[None]:
-    """No gradient is kept for parameters of models that no training pipeline of the stage trains.
+    """No gradient is computed for the parameters of models that the stage does not train.
 
     Gradient still flows through those models to what stands before them.
     """
-    kept = {id(p) for model in stage.trained for p in model.parameters()}
+    trained = {id(p) for model in stage.trained for p in model.parameters()}
     parameters = [
         p
         for model in stage.frozen
         for p in model.parameters()
-        if p.requires_grad and id(p) not in kept
+        if p.requires_grad and id(p) not in trained
     ]
     for parameter in parameters:
         parameter.requires_grad_(False)

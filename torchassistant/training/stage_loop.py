@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from torchassistant.errors import Interrupted, blaming
 from torchassistant.graph import set_training
 from torchassistant.training.debug_pipeline import DebugPipelines
-from torchassistant.training.events import Listener, Phase, Phases, heard_by, tell
+from torchassistant.training.events import Listener, Phase, Phases, emit, handlers_of
 from torchassistant.training.interleaving import Interleaving
 from torchassistant.training.pipeline_trainer import PipelineTrainer
 from torchassistant.training.progress import (
@@ -43,22 +43,22 @@ def train_stage(
             until every training pipeline is through its batches:
                 for each training pipeline that has a batch left:
                     forward, losses, backward, clippers, step
-                debug pipelines whose interval has come
-                keep the state, where that is due
+                debug pipelines whose interval is over
+                save the state, where that is due
             evaluate the validation pipelines
             a row: their results, and the losses that only training has
             schedulers step; the stop condition is asked
-            keep the row, and the state
+            add the row to the history; save the state, where that is due
 
-    Who only watches is a listener; what it may hear, and when, is in ``events``.
+    What only watches is a listener; the events, and when they happen, are in ``events``.
 
     Args:
         stage: What is trained.
         progress: Where the run is; brought forward here.
         history: The rows of this stage so far; new ones are appended.
         checkpointer: Writes rows and saves the state.
-        reporter: Hears what happens.
-        stop: Ends training after the iteration at hand; the state is kept then.
+        reporter: Is called when something happens.
+        stop: Ends training after the iteration at hand; the state is saved then.
 
     Raises:
         Interrupted: ``stop`` asked for it.
@@ -71,11 +71,11 @@ def train_stage(
     with freezing(stage), closing(loop):
         while progress.stage == index:
             loop.start_epoch()
-            with loop.kept_where_interrupted():
+            with loop.saving_on_interrupt():
                 losses = loop.train_epoch()
                 results = loop.validation.run()
             loop.finish_epoch(loop.row(losses | results))
-    loop.tell_finished()
+    loop.finish()
 
 
 class _StageLoop:
@@ -86,7 +86,7 @@ class _StageLoop:
         progress: Where the run is.
         history: The rows of this stage.
         checkpointer: Writes rows and saves the state.
-        reporter: Hears what happens.
+        reporter: Is called when something happens.
         stop: Ends training after the iteration at hand.
     """
 
@@ -113,7 +113,7 @@ class _StageLoop:
         ]
         self.validation = Validation(stage, checkpointer, stop, self.listeners)
         self.phases = Phases(self.listeners)
-        self.iteration_done = heard_by(self.listeners, Listener.iteration_done)
+        self.iteration_done = handlers_of(self.listeners, Listener.iteration_done)
         self.epoch = EpochProgress(0, 0.0, {})
         self.started = 0.0  # of the epoch, on the monotonic clock, less what it took before
 
@@ -130,17 +130,17 @@ class _StageLoop:
             trainer.start_epoch(self.progress.epoch, epoch.passes[trainer.pipeline.name])
         lengths = [trainer.length() for trainer in self.trainers]
         total = None if None in lengths else max(n for n in lengths if n is not None)
-        tell(heard_by(self.listeners, Listener.epoch_started), self.progress, total)
+        emit(handlers_of(self.listeners, Listener.epoch_started), self.progress, total)
 
     @contextmanager
-    def kept_where_interrupted(self) -> Iterator[None]:
-        """Keep the state where the run is stopped in here, unless what is in memory is not fit."""
+    def saving_on_interrupt(self) -> Iterator[None]:
+        """Save the state where the run is stopped in here, unless an iteration was cut in two."""
         try:
             yield
         except Interrupted:
             if not self.stop.at_once:
                 self.stop.saving = True
-                self.checkpointer.keep()
+                self.checkpointer.save()
             raise
 
     def train_epoch(self) -> dict[str, dict[str, float]]:
@@ -149,13 +149,15 @@ class _StageLoop:
         interleaving = Interleaving(self.trainers, self.epoch.iterations)
         try:
             while interleaving.run_iteration(progress.step + 1):
-                progress.count_iteration(self.epoch)
-                for hear in self.iteration_done:
-                    hear(self.live)
-                if self.checkpointer.due(progress.step) and stop.signum is None:
+                progress.step += 1
+                progress.stage_step += 1
+                self.epoch.iterations += 1
+                for handle in self.iteration_done:
+                    handle(self.live)
+                if self.checkpointer.is_save_due(progress.step) and stop.signum is None:
                     self.settle()
                     with self.phases.during(Phase.CHECKPOINT):
-                        self.checkpointer.keep()
+                        self.checkpointer.save()
                 stop.check()
             self.settle()
         except Interrupted:
@@ -169,7 +171,7 @@ class _StageLoop:
             return {trainer.pipeline.name: trainer.finish_epoch() for trainer in self.trainers}
 
     def settle(self) -> None:
-        """Bring the progress of the epoch up to what was done, before it is kept."""
+        """Bring the progress of the epoch up to date, before it is saved."""
         for trainer in self.trainers:
             trainer.settle()
         self.epoch.seconds = self.seconds
@@ -200,7 +202,7 @@ class _StageLoop:
         return row
 
     def finish_epoch(self, row: Row) -> None:
-        """Let schedulers step, ask the stop condition, keep the row and the state."""
+        """Let schedulers step, ask the stop condition, save the row and the state."""
         progress = self.progress
         progress.count_epoch()
         self.history.append(row)
@@ -212,18 +214,18 @@ class _StageLoop:
         if finished:
             progress.next_stage()
         with self.phases.during(Phase.CHECKPOINT):
-            self.checkpointer.epoch_finished(row)
-        tell(heard_by(self.listeners, Listener.epoch_timed), self.timing.shares())
-        tell(heard_by(self.listeners, Listener.epoch_finished), progress, row)
+            self.checkpointer.add_epoch(row)
+        emit(handlers_of(self.listeners, Listener.epoch_timed), self.timing.shares())
+        emit(handlers_of(self.listeners, Listener.epoch_finished), progress, row)
 
     def _schedulers(self) -> list[Scheduler]:
         """Those of the optimizers of this stage that step with the epochs."""
         used = (o for pipeline in self.stage.training for o in pipeline.optimizers)
         return schedulers_at("epoch", self.stage.schedulers, used)
 
-    def tell_finished(self) -> None:
-        """The stop condition holds."""
-        tell(heard_by(self.listeners, Listener.stage_finished), self.progress)
+    def finish(self) -> None:
+        """The stop condition holds: the stage is done."""
+        emit(handlers_of(self.listeners, Listener.stage_finished), self.progress)
 
     def close(self) -> None:
         """End what loads the data."""

@@ -22,7 +22,7 @@ PHASES = (
     "other",
 )
 DATA, FORWARD, BACKWARD, OPTIMIZER, METRICS, VALIDATION, CHECKPOINT, OTHER = range(len(PHASES))
-_OF_AN_ITERATION = (DATA, FORWARD, BACKWARD, OPTIMIZER)
+_OF_A_STEP = (DATA, FORWARD, BACKWARD, OPTIMIZER)
 _PHASES = {
     Phase.METRICS: METRICS,
     Phase.VALIDATION: VALIDATION,
@@ -70,37 +70,19 @@ class Timing(Listener):
         self.differentiated = self.mark()
 
     def step_finished(self, pipeline: Pipeline) -> None:
+        updated = self.mark()
         computed = self.computed - self.backward_between
-        self.iteration(self.requested, self.received, computed, self.differentiated, self.mark())
+        seconds = self.seconds
+        seconds[DATA] += self.received - self.requested
+        seconds[FORWARD] += computed - self.received
+        seconds[BACKWARD] += self.differentiated - computed
+        seconds[OPTIMIZER] += updated - self.differentiated
 
     def phase_started(self, phase: Phase) -> None:
         self.phase_began = perf_counter()
 
     def phase_finished(self, phase: Phase) -> None:
         self.seconds[_PHASES[phase]] += perf_counter() - self.phase_began
-
-    def iteration(
-        self,
-        requested: float,
-        received: float,
-        computed: float,
-        differentiated: float,
-        updated: float,
-    ) -> None:
-        """An iteration of a pipeline is done.
-
-        Args:
-            requested: The mark before it waited for data.
-            received: The mark when the data was there.
-            computed: The mark after the losses.
-            differentiated: The mark after the gradients.
-            updated: The mark after the steps of the optimizers.
-        """
-        seconds = self.seconds
-        seconds[DATA] += received - requested
-        seconds[FORWARD] += computed - received
-        seconds[BACKWARD] += differentiated - computed
-        seconds[OPTIMIZER] += updated - differentiated
 
     def shares(self) -> Shares:
         """How the time was spent since the start; phases that there were none of are left out."""
@@ -119,8 +101,8 @@ class Timing(Listener):
 class DeviceTiming(Timing):
     """The same for a CUDA device, which works behind the host: its clock only sees the launches.
 
-    In some iterations every mark puts an event into the stream of the device. The device's times
-    between those divide what the host has counted for all iterations: its own time, and the time
+    In some steps every mark puts an event into the stream of the device. The device's times
+    between those divide what the host has counted for all steps: its own time, and the time
     that it waited for the device afterwards. An event is read when it has passed, and so nothing
     waits for it.
 
@@ -129,7 +111,7 @@ class DeviceTiming(Timing):
     """
 
     EVERY = 23
-    """One of so many iterations is a sample; a prime, so that pipelines that take turns all are."""
+    """One of so many steps is a sample; a prime, so that pipelines that take turns all are."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -139,26 +121,19 @@ class DeviceTiming(Timing):
     def start(self) -> None:
         """An epoch begins."""
         super().start()
-        self.iterations = 0
+        self.steps = 0
         self.waited = 0.0
         self.is_sampling = False
         self.events: list[torch.cuda.Event] = []
         self.sampled = [0.0] * len(PHASES)  # milliseconds of the device
 
-    def iteration(
-        self,
-        requested: float,
-        received: float,
-        computed: float,
-        differentiated: float,
-        updated: float,
-    ) -> None:
-        """An iteration of a pipeline is done; the next one may be a sample."""
-        super().iteration(requested, received, computed, differentiated, updated)
-        self.iterations += 1
+    def step_finished(self, pipeline: Pipeline) -> None:
+        """A step is done; the next one may be a sample."""
+        super().step_finished(pipeline)
+        self.steps += 1
         self.is_sampling = False
-        # The first iteration of an epoch is unlike the others.
-        if self.iterations % self.EVERY == 1 and self._has_passed():
+        # The first step of an epoch is unlike the others.
+        if self.steps % self.EVERY == 1 and self._has_passed():
             self._read()
             self.is_sampling = True
 
@@ -180,9 +155,9 @@ class DeviceTiming(Timing):
         return not self.events or self.events[-1].query()
 
     def _read(self) -> None:
-        # An iteration without a step, or without data, has fewer marks, and is no sample.
-        if len(self.events) == len(_OF_AN_ITERATION) + 1:
-            for phase, (begin, end) in zip(_OF_AN_ITERATION, pairwise(self.events), strict=True):
+        # A step that was skipped, or found no data, has fewer marks, and is no sample.
+        if len(self.events) == len(_OF_A_STEP) + 1:
+            for phase, (begin, end) in zip(_OF_A_STEP, pairwise(self.events), strict=True):
                 self.sampled[phase] += begin.elapsed_time(end)
         self.events.clear()
 
@@ -190,9 +165,9 @@ class DeviceTiming(Timing):
         torch.cuda.current_stream(self.device).synchronize()
         self._read()
         seconds = super()._seconds()
-        whole = sum(seconds[phase] for phase in _OF_AN_ITERATION) + self.waited
+        whole = sum(seconds[phase] for phase in _OF_A_STEP) + self.waited
         sampled = sum(self.sampled)
-        for phase in _OF_AN_ITERATION if sampled else ():
+        for phase in _OF_A_STEP if sampled else ():
             seconds[phase] = whole * self.sampled[phase] / sampled
         return seconds
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from torchassistant.frames import Frames
 from torchassistant.graph import buffers_of, is_among
-from torchassistant.training.events import Listener, Parts, heard_by
+from torchassistant.training.events import Listener, Parts, handlers_of
 from torchassistant.training.gradients import gradients_of
 from torchassistant.training.nan_guard import BatchNotFinite, nan_guard_of
 from torchassistant.training.optimizer_calls import zeroing
@@ -34,7 +34,7 @@ class TrainStep:
     Args:
         pipeline: What is trained.
         stage: Its clippers and schedulers are used, and whether it leaves out such batches.
-        listeners: Hear of the step.
+        listeners: Of steps.
     """
 
     def __init__(self, pipeline: Pipeline, stage: Stage, listeners: Sequence[Listener]) -> None:
@@ -47,7 +47,7 @@ class TrainStep:
         self.update = OptimizerUpdate(
             pipeline, stage.clippers, stage.schedulers, self.losses.latest, Parts(listeners)
         )
-        self.step_finished = heard_by(listeners, Listener.step_finished)
+        self.step_finished = handlers_of(listeners, Listener.step_finished)
         self.start_epoch()
 
     def start_epoch(self) -> None:
@@ -88,8 +88,8 @@ class TrainStep:
         for values in losses:
             self.losses.add(values)
         self.update.run()
-        for hear in self.step_finished:
-            hear(self.pipeline)
+        for handle in self.step_finished:
+            handle(self.pipeline)
         return 0
 
     @property

@@ -20,7 +20,7 @@ class Validation:
         stage: Whose.
         checkpointer: Saves the state in the middle of it, where somebody asks for that.
         stop: Knows what was asked for.
-        listeners: Hear of every pipeline, and of every batch.
+        listeners: Of evaluations and batches.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Validation:
             except SaveRequested:
                 restore_buffers()
                 with self.phases.during(Phase.CHECKPOINT):
-                    self.checkpointer.keep()
+                    self.checkpointer.save()
 
     def _evaluate(self, evaluator: Evaluator) -> dict[str, float]:
         with self.phases.during(Phase.VALIDATION):

@@ -21,7 +21,7 @@ class WeightedLosses:
 
     Args:
         pipeline: Whose losses.
-        parts: Tells of each loss, unless all are compiled as one.
+        parts: Puts events around each loss, unless all are compiled as one.
     """
 
     def __init__(self, pipeline: Pipeline, parts: Parts | None = None) -> None:
@@ -57,7 +57,7 @@ class LossesOverTerms:
 
     Args:
         pipeline: Whose losses.
-        parts: Tells of each loss, unless all are compiled as one.
+        parts: Puts events around each loss, unless all are compiled as one.
     """
 
     def __init__(self, pipeline: Pipeline, parts: Parts) -> None:

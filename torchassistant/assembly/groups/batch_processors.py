@@ -29,8 +29,7 @@ def _build(context: BuildContext, one: Defined) -> Processor:
         [_node(context, node) for node in one.spec.neural_graph],
         input_adapter,
         output_adapter,
-        device,
-        context.devices.moves,
+        device if context.devices.moves else None,
         compiling_of(one.spec.compile),
     )
 

@@ -66,13 +66,13 @@ class DiskStore:
             DataError: They are random.
             Unstorable: An example is of a kind that is not stored.
         """
-        with _told_of(self.folder.path):
+        with _not_cached_on_failure(self.folder.path):
             self.folder.check()
         key = self._key(len(source))
         found = self._found(self.folder.path / key, source, shown)
         if found is not None:
             return found
-        with _told_of(self.folder.path), self.folder.aside() as (aside, handle):
+        with _not_cached_on_failure(self.folder.path), self.folder.aside() as (aside, handle):
             self._write(aside, handle, source, shown)
             try:
                 made = self.folder.publish(aside, handle, key, self._opened)
@@ -131,7 +131,7 @@ class DiskStore:
 
 
 @contextmanager
-def _told_of(path: Path) -> Iterator[None]:
+def _not_cached_on_failure(path: Path) -> Iterator[None]:
     """A full disk, or a folder that may not be written, must not end a training.
 
     What the dataset itself raises is another kind of error by then.

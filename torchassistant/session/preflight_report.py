@@ -1,0 +1,54 @@
+"""What a preflight saw: every node as it ran, batches, parameters, warnings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torchassistant.errors import Problem
+
+
+@dataclass(slots=True)
+class NodeReport:
+    """What one node did with a batch.
+
+    Args:
+        pipeline: The pipeline that it ran in.
+        processor: Its batch processor.
+        node: Its name.
+        mode: ``train`` or ``eval``.
+        inputs: Each input as ``name (shape) dtype``.
+        outputs: Likewise.
+        parameters: How many numbers its model has to learn or to keep.
+        optimizer: The name of what trains it here, if anything does.
+        reached: Whether a gradient reached its parameters; None where it has none, or there was no
+            backward pass.
+    """
+
+    pipeline: str
+    processor: str
+    node: str
+    mode: str
+    inputs: list[str]
+    outputs: list[str]
+    parameters: int
+    optimizer: str | None
+    reached: bool | None = None
+
+
+@dataclass(slots=True)
+class Preflight:
+    """What a preflight saw.
+
+    Args:
+        nodes: Every node, as each pipeline ran it.
+        batches: For each pipeline its batches an epoch; None where its data does not say.
+        optimizers: How many parameters each trains.
+        stages: For each stage the names of the models that it trains, and of those it freezes.
+        warnings: What is allowed, and is probably not meant.
+    """
+
+    nodes: list[NodeReport] = field(default_factory=list)
+    batches: dict[str, int | None] = field(default_factory=dict)
+    optimizers: dict[str, int] = field(default_factory=dict)
+    stages: list[tuple[list[str], list[str]]] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
