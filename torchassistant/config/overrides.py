@@ -89,7 +89,7 @@ def _split(setting: str) -> tuple[Path, str]:
     at = 0
     while not setting.startswith("=", at):
         if at == len(setting):
-            raise _Refused("a setting is written PATH=VALUE")
+            raise _Refused("an override is written PATH=VALUE")
         found = _STEP.match(setting, at)
         if not found or (found["key"] and bool(found["dot"]) != bool(steps)):
             raise _Refused(f'the path cannot be read from "{setting[at : at + 20]}" on; {_HOW}')

@@ -195,7 +195,7 @@ class _Match:
         if not may_be_more:
             for key in stored.keys() - live.keys():
                 if not self.made_anew(key):
-                    what = f"{where}: {key} is left over, and nothing is there that takes it"
+                    what = f"{where}: {key} is left over: nothing takes it"
                     self.tell(key, what)
         return [key for key in live if key in stored and key not in anew]
 
@@ -225,8 +225,8 @@ class _Match:
             folder = shown_path(self.folder)
             raise Unusable(
                 *(f"{folder}: {what}" for what in sorted(self.wrong)),
-                "the state does not fit what the config and your code make now; where that is "
-                "meant, train.py with --accept-changes goes on with what fits",
+                "the state does not fit what the config and your code build now; if that is "
+                "intended, train.py with --accept-changes resumes with what fits",
             )
 
 
@@ -304,8 +304,8 @@ def _restore_generators(parts: Parts, stored: Mapping[str, Any], match: _Match) 
 def _tell_unmade(paths: Iterable[str]) -> None:
     for path in paths:
         _log.warning(
-            f"a random number generator was kept at {path}, and is not there yet; one "
-            "that is made when it is needed first cannot go on from where it was"
+            f"the state of a random number generator is stored for {path}, which does not exist "
+            "yet; one that is created on first use cannot resume"
         )
 
 
@@ -480,7 +480,7 @@ def _expect_dtypes(module: nn.Module, stored: Mapping[str, Any]) -> None:
 def _load_module(module: nn.Module, stored: Any) -> None:
     """Load what may hold buffers of other shapes, and such whose elements share memory."""
     if not (isinstance(stored, dict) and all(isinstance(name, str) for name in stored)):
-        raise TypeError("it is no table of tensors")
+        raise TypeError("it is not a table of tensors")
     _expect_dtypes(module, stored)
     buffers = dict(module.named_buffers())
     for name, value in stored.items():
