@@ -96,6 +96,40 @@ def test_every_block_of_the_language_has_its_table() -> None:
         assert f"<!-- {name} -->" in page, name
 
 
+PATH = re.compile(r"`(\.?\w[\w.-]*/[\w./* -]*)`")
+PLACEHOLDER = re.compile(r"[A-Z]+(?=\.py)|(?<=format )N")
+FOLDERS = [ROOT, ROOT / "torchassistant"]
+
+
+def missing_paths(text: str) -> list[str]:
+    """Paths in backticks that look like those of the project, and that it does not have.
+
+    A path belongs to the project if its first folder does. In place of ``NAME`` and the like,
+    anything may stand.
+    """
+    missing = []
+    for path in PATH.findall(re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        first = path.partition("/")[0]
+        homes = [folder for folder in FOLDERS if (folder / first).is_dir()]
+        pattern = PLACEHOLDER.sub("*", path).rstrip("/")
+        if homes and not any(any(home.glob(pattern)) for home in homes):
+            missing.append(path)
+    return missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_of_the_project_exist(page: Path) -> None:
+    assert missing_paths(page.read_text(encoding="utf-8")) == []
+
+
+def test_a_path_that_is_not_there_is_found() -> None:
+    text = "`config/groups/NAME.py`, `tests/test_docs.py`, `metrics/0.csv`, `session/opening.py`"
+    assert missing_paths(text) == ["session/opening.py"]
+    assert missing_paths("`tests/catalogue/test_MODULE.py`, `config/circles/NAME.py`") == [
+        "config/circles/NAME.py"
+    ]
+
+
 def anchors_of(page: Path) -> set[str]:
     """What a link to a page can name after ``#``: its headings, and anchors of its own."""
     text = page.read_text(encoding="utf-8")

@@ -246,7 +246,7 @@ def test_a_run_that_is_verified_starts_its_processes_without_them(tmp_path: Path
     config = config_of({"class": "parts.pairs.Pairs"})
     (tmp_path / "config.json").write_text(json.dumps(config))
     done = run(tmp_path, "verify-resume", "config.json")
-    assert "iterations, and the same cut after" in done.stdout, done.stderr
+    assert "iterations, and the same interrupted after" in done.stdout, done.stderr
     assert poisoned(tmp_path) == []
 
 

@@ -209,7 +209,7 @@ def test_only_plain_files_of_one_name_are_appended_to(work: Path) -> None:
 def test_a_fifo_that_appears_later_hangs_nothing(work: Path) -> None:
     place = Writing(str(work)).file("out.jsonl", LINES)
     os.mkfifo(work / "out.jsonl")
-    with pytest.raises(UserError, match="no plain file"), place.appending():
+    with pytest.raises(UserError, match="not a plain file"), place.appending():
         pass
 
 

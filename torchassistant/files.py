@@ -113,7 +113,7 @@ def parsed_json(data: bytes, deepest: int = DEEPEST) -> Any:
     except RecursionError:
         raise Unsound(_too_deep(deepest)) from None
     except ValueError as error:
-        raise Unsound(f"is no JSON ({_reason(error)})") from None
+        raise Unsound(f"is not valid JSON ({_reason(error)})") from None
     if _depth_of(value) > deepest:
         raise Unsound(_too_deep(deepest))
     return value
@@ -152,7 +152,7 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 def _reason(error: ValueError) -> str:
     if isinstance(error, UnicodeEncodeError):
-        return "half of a surrogate pair is no character"
+        return "half of a surrogate pair is not a character"
     return str(error)
 
 
@@ -176,7 +176,7 @@ def _too_deep(deepest: int) -> str:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a valid JSON number")
 
 
 def _depth_of(value: Any) -> int:

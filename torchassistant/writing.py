@@ -76,7 +76,7 @@ class Writing:
         """
         given = json.dumps(str(path), ensure_ascii=False)
         if "\0" in str(path):
-            raise UserError(f"{given} is no path")
+            raise UserError(f"{given} is not a path")
         whole = os.path.normpath(os.path.join(self.root, path))
         for folder, is_allowed in self._grounds():
             steps = _steps_below(folder, whole)
@@ -295,7 +295,7 @@ class Place:
         if stat.S_ISLNK(found.st_mode):
             raise self._link(self.path)
         if not stat.S_ISREG(found.st_mode):
-            raise UserError(f"{self.given} may not be written: it is there, and is no plain file")
+            raise UserError(f"{self.given} may not be written: it exists, and is not a plain file")
         if found.st_uid != os.geteuid() or found.st_nlink > 1:
             whose = "has other names too" if found.st_nlink > 1 else "is somebody else's"
             raise UserError(f"{self.given} may not be written: the file is there, and {whose}")
@@ -317,7 +317,7 @@ class Place:
 
     def _link(self, link: str) -> UserError:
         if not os.path.islink(link):
-            return UserError(f"{self.given} may not be written: {shown_path(link)} is no folder")
+            return UserError(f"{self.given} may not be written: {shown_path(link)} is not a folder")
         leads_to = os.path.realpath(link)
         return UserError(
             f"{self.given} may not be written: {os.path.relpath(link, self.root)} is a link, and "

@@ -212,24 +212,27 @@ def with_definitions(definitions: list[dict[str, Any]]) -> str:
     [
         ("kinds.number", '"kinds.number" is an int, which cannot be called'),
         ("kinds.torch.nn", '"kinds.torch.nn" is a module, which cannot be called'),
-        ("kinds.Plain", '"kinds.Plain" is no torch.nn.Module'),
-        ("kinds.says_int", '"kinds.says_int" returns int, and that is no torch.nn.Module'),
-        ("kinds.says_none", '"kinds.says_none" returns None, and that is no torch.nn.Module'),
+        ("kinds.Plain", '"kinds.Plain" is not a torch.nn.Module'),
+        ("kinds.says_int", '"kinds.says_int" returns int, which is not a torch.nn.Module'),
+        ("kinds.says_none", '"kinds.says_none" returns None, which is not a torch.nn.Module'),
         (
             "kinds.says_one_of_two",
-            '"kinds.says_one_of_two" returns int or None, and that is no torch.nn.Module',
+            '"kinds.says_one_of_two" returns int or None, which is not a torch.nn.Module',
         ),
-        ("kinds.says_list", '"kinds.says_list" returns list, and that is no torch.nn.Module'),
+        ("kinds.says_list", '"kinds.says_list" returns list, which is not a torch.nn.Module'),
         (
             "torch.zeros",
-            '"torch.zeros" is no torch.nn.Module, and no function that returns one',
+            '"torch.zeros" is not a torch.nn.Module, nor a function that returns one',
         ),
         (
             "kinds.net",
-            '"kinds.net" is such an object already, and no class or function that makes one',
+            '"kinds.net" is such an object already, not a class or function that makes one',
         ),
-        ("torch.optim.Adam", '"torch.optim.Adam" is no torch.nn.Module'),
-        ("torchvision.datasets.FakeData", '"torchvision.datasets.FakeData" is no torch.nn.Module'),
+        ("torch.optim.Adam", '"torch.optim.Adam" is not a torch.nn.Module'),
+        (
+            "torchvision.datasets.FakeData",
+            '"torchvision.datasets.FakeData" is not a torch.nn.Module',
+        ),
     ],
 )
 @pytest.mark.parametrize("key", ["class", "factory_fn"])

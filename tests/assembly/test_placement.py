@@ -97,7 +97,7 @@ def test_an_output_device_in_an_argument_is_told_at_its_place(
     mine: Path, spec: dict[str, Any]
 ) -> None:
     found = told(with_definitions(definition("losses", "hidden", {**spec, **SCORE})), mine)
-    device = [one for one in found if "is an output device, and may not stand in the" in one]
+    device = [one for one in found if "is an output device, and is not allowed in the" in one]
     assert len(device) == 1, found
     assert not (mine / "marker.jsonl").exists()
 
@@ -143,7 +143,7 @@ def test_in_an_inference_config(mine: Path) -> None:
     (mine / "inference.json").write_text(json.dumps(asked))
     with pytest.raises(ConfigError) as caught:
         infer_config("inference.json", ["1"])
-    told = [p.message for p in caught.value.problems if "is an output device, and no" in p.message]
+    told = [p.message for p in caught.value.problems if "is an output device, not" in p.message]
     assert len(told) == 2
     assert not (mine / "marker.jsonl").exists()
 
@@ -181,7 +181,7 @@ def test_a_class_plays_only_its_roles(
 ) -> None:
     spec = {**spec, **(SCORE if group in ("losses", "metrics") else {})}
     found = told(with_definitions(definition(group, "other", spec)), folder)
-    assert any(f"and no {message}" in one for one in found), found
+    assert any(f"not a {message}" in one for one in found), found
 
 
 DATA = {"class": "torchvision.datasets.FakeData"}
@@ -323,7 +323,7 @@ def test_what_may_stand_in_arguments(
     if what is None:
         assert found == []
     else:
-        assert any(f"is {what}" in one and "may not stand" in one for one in found), found
+        assert any(f"is {what}" in one and "is not allowed" in one for one in found), found
 
 
 # Handed on, to be called where nobody sees its arguments

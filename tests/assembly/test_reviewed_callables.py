@@ -209,7 +209,7 @@ NAME = "torch.nn.modules.linear.Linear"
 def test_what_nobody_has_judged_is_refused_and_may_be_trusted(path: str) -> None:
     with pytest.raises(Refused) as caught:
         find(path, (), Allowlist())
-    assert "nobody has reviewed yet" in str(caught.value)
+    assert "has not been reviewed yet" in str(caught.value)
     assert f"--trust {NAME} " in str(caught.value)
     for trusted in (NAME, path, "torch.nn.modules.linear", "torch.nn"):
         if trusted != "torch.nn" or path == NAME:
@@ -220,7 +220,7 @@ def test_what_nobody_has_judged_is_refused_and_may_be_trusted(path: str) -> None
 
 @pytest.mark.usefixtures("without_linear")
 def test_a_short_name_that_nobody_has_judged_is_refused_as_well() -> None:
-    with pytest.raises(Refused, match="nobody has reviewed yet"):
+    with pytest.raises(Refused, match="has not been reviewed yet"):
         find("Linear", ("torch.nn",), Allowlist())
 
 

@@ -458,11 +458,11 @@ def made(session, size): return nn.Linear(size, size)
         ("torchvison.models.resnet18", 'no module "torchvison"; did you mean "torchvision"?'),
         ("torchvision.model.resnet18", '"torchvision" has no "model"; did you mean "models"?'),
         ("torchvision.models.resnt", '"torchvision.models" has no "resnt"; did you mean "resnet"?'),
-        ("Net", '"Net" is no dotted path'),
-        ("mine..Net", '"mine..Net" is no dotted path'),
-        ("mine.Net()", '"mine.Net()" is no dotted path'),
-        (" mine.Net", '" mine.Net" is no dotted path'),
-        ("mine.", '"mine." is no dotted path'),
+        ("Net", '"Net" is not a dotted path'),
+        ("mine..Net", '"mine..Net" is not a dotted path'),
+        ("mine.Net()", '"mine.Net()" is not a dotted path'),
+        (" mine.Net", '" mine.Net" is not a dotted path'),
+        ("mine.", '"mine." is not a dotted path'),
     ],
 )  # fmt: skip
 def test_paths_that_lead_nowhere(folder: Path, path: str, message: str) -> None:

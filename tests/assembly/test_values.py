@@ -127,7 +127,7 @@ WRONG: dict[str, tuple[Any, str, str]] = {
     "misspelt": ({"constant": "torch.float33"}, ".constant", 'no "float33"; did you mean "float3'),
     "no module": ({"constant": "valeus.X"}, ".constant", 'no module "valeus"; did you mean "val'),
     "a class": ({"constant": "torch.nn.ReLU"}, ".constant", '{"function": "torch.nn.ReLU"}'),
-    "a function": ({"constant": "values.f"}, ".constant", "is no constant, but can be called"),
+    "a function": ({"constant": "values.f"}, ".constant", "is not a constant, but can be called"),
     "a module": ({"constant": "torch.nn"}, ".constant", "is a module, and no constant"),
     "the environment": ({"constant": "os.environ"}, ".constant", "may not be used"),
     "by a detour": ({"constant": "values.os.environ"}, ".constant", "may not be used"),
@@ -138,7 +138,7 @@ WRONG: dict[str, tuple[Any, str, str]] = {
     "dunder": ({"constant": "values.f.__globals__"}, ".constant", "may not be used"),
     "a parameter": ({"constant": "values.parameter"}, ".constant", "is a Parameter"),
     "a generator": ({"constant": "values.generator"}, ".constant", "is a Generator"),
-    "an object": ({"constant": "values.layer"}, ".constant", "no constant, but can be called"),
+    "an object": ({"constant": "values.layer"}, ".constant", "not a constant, but can be called"),
     "objects inside": ({"constant": "values.shared"}, ".constant", "is a dict, and no constant"),
     "a circle": ({"constant": "values.circle"}, ".constant", "is a list, and no constant"),
     "no function": ({"function": "values.WEIGHT"}, ".function", "which cannot be called"),
@@ -147,14 +147,18 @@ WRONG: dict[str, tuple[Any, str, str]] = {
     "a loader": ({"function": "torch.load"}, ".function", "may not be used"),
     "the system": ({"function": "values.os.system"}, ".function", "may not be used"),
     "wrapped": ({"function": "values.handler"}, ".function", "may not be used"),
-    "dtype": ({"tensor": [1], "dtype": "float31"}, ".dtype", 'no dtype of torch; did you mean "f'),
-    "no dtype": ({"tensor": [1], "dtype": 32}, ".dtype", "32 is no dtype of torch"),
+    "dtype": (
+        {"tensor": [1], "dtype": "float31"},
+        ".dtype",
+        'not a dtype of torch; did you mean "f',
+    ),
+    "no dtype": ({"tensor": [1], "dtype": 32}, ".dtype", "32 is not a dtype of torch"),
     "ragged": ({"tensor": [[1, 2], [3]]}, ".tensor[1]", "expected a list of 2, found one of 1"),
     "deep": ({"tensor": [1, [2]]}, ".tensor[1]", "expected a number, found a list"),
     "flat": ({"tensor": [[1], 2]}, ".tensor[1]", "expected a list of 1, found 2"),
     "text": ({"tensor": [1, "2"]}, ".tensor[1]", 'expected a number, found "2"'),
     "null": ({"tensor": [1, None]}, ".tensor[1]", "expected a number, found null"),
-    "fraction": ({"tensor": [1.5], "dtype": "int64"}, ".tensor[0]", "1.5 is no whole number"),
+    "fraction": ({"tensor": [1.5], "dtype": "int64"}, ".tensor[0]", "1.5 is not a whole number"),
     "large": ({"tensor": [256], "dtype": "torch.uint8"}, ".tensor[0]", "256 does not fit uint8"),
     "negative": ({"tensor": [-1], "dtype": "uint8"}, ".tensor[0]", "-1 does not fit uint8"),
     "larger": ({"tensor": [2**63]}, ".tensor[0]", "does not fit int64"),
@@ -248,7 +252,7 @@ def test_an_undotted_name_is_data_with_a_warning(values: Path) -> None:
     config = json.loads(config_text([])[0])
     config["initialize"]["definitions"] = definitions
     told = [warning.message for warning in Draft(config).warnings]
-    assert [text for text in told if '"float32" is no dotted path' in text]
+    assert [text for text in told if '"float32" is not a dotted path' in text]
 
 
 def test_one_form_laid_over_another_replaces_it() -> None:

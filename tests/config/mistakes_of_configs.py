@@ -69,25 +69,25 @@ OTHER = '{"group": "models", "name": "other", "spec": {"class": "pkg.Other"}}'
 
 SMALL: dict[str, Mistake] = {
     # text
-    "NaN": put("@models.net.spec", '"kwargs": {"x": §NaN}', '"NaN" is no JSON value'),
+    "NaN": put("@models.net.spec", '"kwargs": {"x": §NaN}', '"NaN" is not a JSON value'),
     "Python's True": put("@models.net.spec", '"kwargs": {"x": §True}', "JSON writes true"),
     "Python's None": value("@preprocessors.scale.spec.fit", "None", "JSON writes null"),
     "a number with a leading zero": value(
-        "@optimizers.adam.spec.kwargs.lr", "01", "no number as JSON"
+        "@optimizers.adam.spec.kwargs.lr", "01", "not a valid JSON number"
     ),
     "a number without its zero": value(
-        "@optimizers.adam.spec.kwargs.lr", ".1", "no number as JSON"
+        "@optimizers.adam.spec.kwargs.lr", ".1", "not a valid JSON number"
     ),
     "a string without quotes": value("@losses.mse.spec.class", "MSELoss", "stand in quotes"),
     "single quotes": value("@losses.mse.spec.class", "'MSELoss'", "double quotes"),
-    "a key twice": put("@models.net.spec", '§"class": "pkg.Other"', "stands twice"),
-    "a name twice": put("@models.net", '§"name": "other"', "stands twice"),
-    "an object twice": put(FIT, '§"graph": "graph"', "stands twice"),
+    "a key twice": put("@models.net.spec", '§"class": "pkg.Other"', "is given twice"),
+    "a name twice": put("@models.net", '§"name": "other"', "is given twice"),
+    "an object twice": put(FIT, '§"graph": "graph"', "is given twice"),
     "a trailing comma in an object": value(
-        "@models.net.spec", '{"class": "pkg.Net",§}', "no comma may stand"
+        "@models.net.spec", '{"class": "pkg.Net",§}', "a comma is not allowed"
     ),
     "a trailing comma in a list": value(
-        "@losses.mse.spec.inputs", '["y_hat", "y",§]', "no comma may stand"
+        "@losses.mse.spec.inputs", '["y_hat", "y",§]', "a comma is not allowed"
     ),
     "a missing comma": value("@models.net.spec", '{"class": "pkg.Net"\n§"kwargs": {}}', "a comma"),
     "a missing comma in a list": value("@losses.mse.spec.inputs", '["y_hat" §"y"]', "a comma"),
@@ -230,13 +230,13 @@ SMALL: dict[str, Mistake] = {
     "a variable that is not there": value("session_dir", '"runs/${nmae}"', 'named "nmae"'),
     # graphs
     "an edge to nowhere": put(
-        "@batch_graphs.graph.spec.ingoing_edges", '§"far": ["port"]', '"far" is no node'
+        "@batch_graphs.graph.spec.ingoing_edges", '§"far": ["port"]', '"far" is not a node'
     ),
     "a misspelt edge": key(
-        "@batch_graphs.graph.spec.ingoing_edges.processor", "procesor", '"procesor" is no node'
+        "@batch_graphs.graph.spec.ingoing_edges.processor", "procesor", '"procesor" is not a node'
     ),
     "an edge under another name": key(
-        "@batch_graphs.graph.spec.ingoing_edges.processor", "far", '"far" is no node'
+        "@batch_graphs.graph.spec.ingoing_edges.processor", "far", '"far" is not a node'
     ),
     "an edge from nowhere": value(
         "@batch_graphs.graph.spec.ingoing_edges.processor[0]", '"prot"', 'did you mean "port"'
@@ -251,7 +251,7 @@ SMALL: dict[str, Mistake] = {
         "@batch_graphs.graph.spec.ingoing_edges.processor", '§"port"', 'feeds "processor" twice'
     ),
     "a node that feeds itself": put(
-        "@batch_graphs.graph.spec.ingoing_edges.processor", '§"processor"', "feed one another"
+        "@batch_graphs.graph.spec.ingoing_edges.processor", '§"processor"', "form a cycle"
     ),
     "no edges to a node": value(
         "@batch_graphs.graph.spec.ingoing_edges.processor", "[]", "at least one"
@@ -259,8 +259,8 @@ SMALL: dict[str, Mistake] = {
     "a port that feeds nothing": put(
         "@batch_graphs.graph.spec.input_aliases", '§"spare"', 'the port "spare" feeds nothing'
     ),
-    "a port twice": put("@batch_graphs.graph.spec.input_aliases", '§"port"', "stands here twice"),
-    "a node twice": put("@batch_graphs.graph.spec.nodes", '§"processor"', "stands here twice"),
+    "a port twice": put("@batch_graphs.graph.spec.input_aliases", '§"port"', "is listed twice"),
+    "a node twice": put("@batch_graphs.graph.spec.nodes", '§"processor"', "is listed twice"),
     "a misspelt port": value(
         "@batch_graphs.graph.spec.input_aliases[0]", '"prot"', 'did you mean "port"'
     ),
@@ -268,13 +268,13 @@ SMALL: dict[str, Mistake] = {
         "@batch_graphs.graph.spec.input_aliases", '§"processor"', "of a port and of a processor"
     ),
     "definitions that need one another": value(
-        "@datasets.numbers.spec", '{"link": §"training"}', "need one another"
+        "@datasets.numbers.spec", '{"link": §"training"}', "form a cycle"
     ),
     "a dataset that links to itself": value(
-        "@datasets.training.spec.link", '"training"', "need one another"
+        "@datasets.training.spec.link", '"training"', "form a cycle"
     ),
     "a split of its own slice": value(
-        "@splits.parts.spec.dataset_name", '"parts.train"', "need one another"
+        "@splits.parts.spec.dataset_name", '"parts.train"', "form a cycle"
     ),
     # nodes
     "an input that nobody gives": put(f"{NODE}.inputs", '§"mask"', 'the input "mask"'),
@@ -323,7 +323,7 @@ SMALL: dict[str, Mistake] = {
     "a misspelt node of an adapter": put(
         "@batch_processors.processor.spec",
         '"input_adapter": {"class": "SelectInputs",\n"kwargs": {"nodes": {§"nte": {"x": "x"}}}}',
-        '"nte" is no node of this processor',
+        '"nte" is not a node of this processor',
     ),
     "a misspelt input of an adapter": moved(
         put(
@@ -399,7 +399,7 @@ SMALL: dict[str, Mistake] = {
     ),
     # stages
     "an unknown pipeline": put(STAGE, '"validation_pipelines": [§"fti"]', 'named "fti"'),
-    "a pipeline twice": put(f"{STAGE}.training_pipelines", '§"fit"', "stands here twice"),
+    "a pipeline twice": put(f"{STAGE}.training_pipelines", '§"fit"', "is listed twice"),
     "no training pipeline": value(f"{STAGE}.training_pipelines", "[]", "at least one"),
     "a pipeline without losses": moved(
         value(f"{FIT}.losses", "[]", ""), (f"{STAGE}.training_pipelines[0]", "has no loss")
@@ -418,7 +418,7 @@ SMALL: dict[str, Mistake] = {
     "too many evaluation steps": put(STAGE, '"eval_steps": §1.5', "expected"),
     "evaluation steps in words": put(STAGE, '"eval_steps": §"all"', "expected"),
     "evaluation steps of no pipeline": put(
-        STAGE, '"eval_steps": {§"valid": 3}', "no validation pipeline of this stage"
+        STAGE, '"eval_steps": {§"valid": 3}', "not a validation pipeline of this stage"
     ),
     "a monitor that no row has": value(
         f"{STAGE}.stop_condition",
@@ -469,7 +469,7 @@ DEBUG = f"{STAGE}.debug_pipelines[0]"
 GAN: dict[str, Mistake] = {
     "an edge from nowhere": value(f"{APART}.ingoing_edges.cut[0]", '"stil_generator"', "neither"),
     "an edge from far": value(f"{APART}.ingoing_edges.discriminator[1]", '"knife"', "neither"),
-    "an edge to nowhere": key(f"{APART}.ingoing_edges.cut", "cutt", "no node of this graph"),
+    "an edge to nowhere": key(f"{APART}.ingoing_edges.cut", "cutt", "not a node of this graph"),
     "a node without an edge": moved(
         drop(f"{APART}.ingoing_edges.cut", ""), (f"{APART}.nodes[1]", 'no edge leads to "cut"')
     ),
@@ -479,10 +479,10 @@ GAN: dict[str, Mistake] = {
         (f"{APART}.input_aliases[0]", 'the port "digits" feeds nothing'),
     ),
     "a circle of two": value(
-        f"{APART}.ingoing_edges.still_generator", '["noise", §"cut"]', "feed one another"
+        f"{APART}.ingoing_edges.still_generator", '["noise", §"cut"]', "form a cycle"
     ),
     "a circle of three": value(
-        f"{APART}.ingoing_edges.still_generator", '["noise", §"discriminator"]', "one another"
+        f"{APART}.ingoing_edges.still_generator", '["noise", §"discriminator"]', "form a cycle"
     ),
     "an undefined node": value(f"{APART}.nodes[1]", '"cutt"', "no batch processor"),
     "a far node": value(f"{APART}.nodes[0]", '"faraway"', "no batch processor"),
@@ -585,7 +585,7 @@ TRANSLATION: dict[str, Mistake] = {
     "a misspelt slice": value("@datasets.held_out_pairs.spec.link", '"split.vall"', "split.vall"),
     "a slice of no split": value("@datasets.held_out_pairs.spec.link", '"parts.val"', "parts.val"),
     "fitted to what it processes": value(
-        "@preprocessors.french_words.spec.fit", '"training_pairs"', "need one another"
+        "@preprocessors.french_words.spec.fit", '"training_pairs"', "form a cycle"
     ),
     "an undefined preprocessor": value(
         "@datasets.training_pairs.spec.preprocessors[0]", '"frnch_words"', "frnch_words"

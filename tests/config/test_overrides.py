@@ -150,8 +150,8 @@ def test_what_a_value_is(text: str, expected: Any) -> None:
 
 
 REFUSED: list[tuple[str, str]] = [
-    ("", "a setting is written PATH=VALUE"),
-    ("seed", "a setting is written PATH=VALUE"),
+    ("", "an override is written PATH=VALUE"),
+    ("seed", "an override is written PATH=VALUE"),
     ('variables["a=1', 'the path cannot be read from "["a=1" on; keys are joined by dots'),
     ("=1", "the path begins with a key or a name"),
     ("[0]=1", "the path begins with a key or a name"),

@@ -138,7 +138,7 @@ MISTAKES: dict[str, tuple[Change, str, str]] = {
     "a circle": (
         lambda c: c["initialize"]["definitions"][0].update(spec={"link": "training"}),
         "initialize.definitions",
-        "these definitions need one another",
+        "these definitions form a cycle",
     ),
     "another model's optimizer": (
         lambda c: (
@@ -170,7 +170,7 @@ MISTAKES: dict[str, tuple[Change, str, str]] = {
     "an edge to nowhere": (
         lambda c: spec_of(c, "graph")["ingoing_edges"].update(procesor=["port"]),
         "initialize.definitions[9].spec.ingoing_edges.procesor",
-        '"procesor" is no node of this graph; did you mean "processor"?',
+        '"procesor" is not a node of this graph; did you mean "processor"?',
     ),
     "a node that nothing feeds": (
         lambda c: (
@@ -194,7 +194,7 @@ MISTAKES: dict[str, tuple[Change, str, str]] = {
             ),
         ),
         "initialize.definitions[9].spec.ingoing_edges",
-        "these nodes feed one another",
+        "these nodes form a cycle",
     ),
     "a port that is not there": (
         lambda c: fit(c)["input_factories"][0].update(input_alias="prot"),

@@ -208,7 +208,7 @@ def test_a_few_lines_cannot_fill_the_memory(base: Any, as_list: bool) -> None:
     source = {"variables": doubled(base, as_list), "a": ["${v60}", "${v59}"], "b": "${v2}"}
     tree, ((path, message),), left = substituted(source)
     assert path.startswith("variables.v")
-    assert message == "what the variables put into the config is more than 1,048,576 characters"
+    assert message == "the variables add more than 1,048,576 characters to the config"
     assert left == {("a", 0), ("a", 1), ("b",)}
     assert tree == {"a": ["${v60}", "${v59}"], "b": "${v2}"}
 

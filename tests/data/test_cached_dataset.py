@@ -298,7 +298,7 @@ Pair = namedtuple("Pair", "x y")
         ((Image.new("P", (1, 1)),), "an image of the mode P"),
         (Pair(1, 2), "an example of type test_cached_dataset.Pair"),
         (OrderedDict(a=1), "an example of type collections.OrderedDict"),
-        ({1: 2}, "an example of type dict whose keys are no texts"),
+        ({1: 2}, "an example of type dict whose keys are not texts"),
     ],
     ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
 )
@@ -360,7 +360,7 @@ def test_what_is_random_is_not_frozen(store: StoreOf, draw: str) -> None:
 
     dataset = CachedDataset(Noisy(), store(), "noisy")
     for _ in range(2):
-        with pytest.raises(DataError, match=r'"noisy" draws random numbers .* into "augment"'):
+        with pytest.raises(DataError, match=r'"noisy" draws random numbers .* in "augment"'):
             dataset.fill()
     assert dataset.table is None
 

@@ -38,8 +38,8 @@ def made(target: Any, **kwargs: Any) -> Any:
 
 
 SPOILED: dict[str, Callable[[Path], None]] = {
-    "is no regular file": os.mkfifo,
-    "it is no regular file": lambda path: path.symlink_to("/dev/zero"),
+    "is not a regular file": os.mkfifo,
+    "it is not a regular file": lambda path: path.symlink_to("/dev/zero"),
     "more than this machine's memory": lambda path: os.truncate(path, 1 << 42),
 }
 
@@ -63,7 +63,7 @@ def test_items_are_looked_at_too_and_the_users_own_code_is_not(folder: Path) -> 
     images = made(ImageFolder)
     (folder / "data" / "a" / "1.png").unlink()
     os.mkfifo(folder / "data" / "a" / "1.png")
-    with pytest.raises(UserError, match=r"data/a/1\.png is not read: it is no regular file"):
+    with pytest.raises(UserError, match=r"data/a/1\.png is not read: it is not a regular file"):
         images[0]
     assert len(images[1]) == 2
     (folder / "own_loader.py").write_text(
@@ -95,7 +95,9 @@ def test_some_links_are_fine(folder: Path) -> None:
 
 def test_what_is_unpacked_to_be_read_has_the_pinned_sum(folder: Path) -> None:
     (folder / "data" / "usps.bz2").write_bytes(bz2.compress(b"1 1:0\n" * 10))
-    with pytest.raises(UserError, match=r"data/usps\.bz2 is not what torchvision pins"):
+    with pytest.raises(
+        UserError, match=r"data/usps\.bz2 does not have the MD5 sum that torchvision pins"
+    ):
         made(USPS)
 
 

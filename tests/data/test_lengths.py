@@ -77,7 +77,7 @@ def factory_of(dataset: Any, **kwargs: Any) -> LoaderFactory:
 @pytest.mark.parametrize(
     ("claimed", "told"),
     [
-        (2, "2 examples (1 batch), and gives more; the pass goes on until the data ends"),
+        (2, "2 examples (1 batch), and gives more; the pass continues until the data ends"),
         (40, "40 examples (10 batches), and the pass ended after {} batches"),
         (10, None),
     ],

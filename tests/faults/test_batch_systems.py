@@ -24,7 +24,7 @@ from test_read_only import INFERENCE
 from test_signals import MOST_DYING, MOST_SECONDS, signalled
 
 STOPPING = (signal.SIGHUP, signal.SIGUSR2, signal.SIGXCPU)
-SAVED = "is saved in run, as was asked for"
+SAVED = "is saved in run, as requested"
 
 
 def sleeping(harness: ProcessHarness, session: Path, **options: object) -> Victim:

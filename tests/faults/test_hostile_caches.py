@@ -68,12 +68,12 @@ def assert_rebuilt(cache: Path, expected: str = "") -> None:
     dataset, stderr = filled(cache)
     first, second = stderr.splitlines()
     assert first.startswith('the cache of the dataset "listed" on disk ')
-    assert first.endswith(", and is made again")
+    assert first.endswith(", and is rebuilt")
     assert expected in first
     assert second.startswith('the dataset "listed" is cached on disk: 8 examples')
     assert complaint(dataset) is None
     dataset, stderr = filled(cache)
-    assert "made again" not in stderr
+    assert "rebuilt" not in stderr
     assert complaint(dataset) is None
 
 
@@ -187,7 +187,7 @@ SAYINGS: dict[str, Callable[[Content], None]] = {
     "more of a column": put("columns", 0, "more", 1),
     "no digests": put("columns", 0, "data", "blocks", []),
     "a digest too many": lambda c: c["columns"][0]["data"]["blocks"].append("0" * 64),
-    "a digest that is none": put("columns", 0, "data", "blocks", ["x" * 64]),
+    "an invalid digest": put("columns", 0, "data", "blocks", ["x" * 64]),
     "a digest that is a number": put("columns", 0, "data", "blocks", [7]),
     "a file that is none": put("columns", 0, "data", None),
     "a size that is none": put("columns", 0, "data", "size", -1),
@@ -221,7 +221,7 @@ def test_what_no_writer_says(cache: Path, saying: str) -> None:
 )
 def test_what_is_no_json_of_ours(cache: Path, text: str) -> None:
     (entry_in(cache) / "entry.json").write_bytes(text.encode("utf-8", "surrogatepass"))
-    assert_rebuilt(cache, "is not sound (entry.json ")
+    assert_rebuilt(cache, "is not valid (entry.json ")
 
 
 @given(st.data())
@@ -310,7 +310,7 @@ def test_every_block_has_its_digest(tmp_path: Path) -> None:
             opened.seek(place)
             opened.write(b"\x55")
         dataset, stderr = filled(tmp_path / "cache", examples)
-        assert "made again" in stderr
+        assert "rebuilt" in stderr
         assert complaint(dataset, examples) is None
         file = entry_in(tmp_path / "cache") / "0.data"
 
@@ -322,7 +322,7 @@ def test_truth_values_and_texts_that_are_none(cache: Path) -> None:
     assert decode(("array", 2, "|b1", (2,), None), _bytes(b"\x07\x00")).sum() == 1
     assert decode(("bool", 1), _bytes(b"\x07")) is True
     for layout, data in ((text, b"\xff\xff"), (("array", 4, "<U1", (1,), None), b"\xff" * 4)):
-        with pytest.raises(Exception, match="a cache holds a text that is none"):
+        with pytest.raises(Exception, match="a cache contains an invalid text"):
             decode(layout, _bytes(data))
     entry = entry_in(cache)
     file = entry / f"{column_of('truth')}.data"
@@ -416,7 +416,7 @@ def test_a_lock_that_is_none(
     assert_found(cache)
     (entry_in(cache) / "0.data").unlink()
     dataset, stderr = filled(cache)
-    assert f"{cache / '.lock'} is no regular file" in stderr
+    assert f"{cache / '.lock'} is not a regular file" in stderr
     assert complaint(dataset) is None
     assert (tmp_path / "elsewhere").stat().st_mode == mode
     assert not (tmp_path / "nowhere").exists()

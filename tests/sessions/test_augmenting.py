@@ -32,7 +32,7 @@ def test_it_resumes_in_the_middle_of_an_epoch(
     write(tmp_path / "c.json", augmented(several, num_workers=workers))
     done = command("-m", "torchassistant", "verify-resume", "c.json", "--iterations", "6")
     assert (done.returncode, done.stderr.count("warning")) == (0, 0), done.stderr
-    assert "the same bits" in done.stdout
+    assert "identical, bit for bit" in done.stdout
 
 
 def test_training_only(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_training_only(tmp_path: Path) -> None:
 
 MISTAKES: list[tuple[Any, str, str]] = [
     ({"class": "toys.Wobbel"}, ".class", 'did you mean "Wobble"?'),
-    ({"class": "toys.Points"}, ".class", '"toys.Points" is no transform (it cannot be called)'),
+    ({"class": "toys.Points"}, ".class", '"toys.Points" is not a transform (it cannot be called)'),
     ({**WOBBLE, "kwargs": {"skale": 1}}, ".kwargs.skale", 'did you mean "scale"?'),
     ({**WOBBLE, "on": "epochs"}, ".on", "expected 'examples' or 'batches', found \"epochs\""),
     ({**WOBBLE, "columns": [-1]}, ".columns[0]", "found -1"),

@@ -410,7 +410,7 @@ def test_a_spec_that_was_edited_by_hand(tmp_path: Path, capsys: pytest.CaptureFi
     path.write_bytes(whole.replace(b'"lr": 0.01', b'"lr": 0.5'))
     session = load_session(tmp_path / "run")
     said = capsys.readouterr().err
-    assert "spec.json is not as the checkpoint has it" in said
+    assert "spec.json differs from the checkpoint" in said
     assert "--set" in said
     assert session.optimizers["adam"].param_groups[0]["lr"] == 0.01
     session.train()
@@ -426,7 +426,7 @@ def test_a_spec_that_is_lost(
     whole = path.read_bytes()
     spoil(path)
     session = load_session(tmp_path / "run")
-    assert "spec.json is" in capsys.readouterr().err
+    assert "the checkpoint" in capsys.readouterr().err
     session.train()
     assert path.read_bytes() == whole
     plain = create_session(toy_config(), tmp_path / "plain", preflight=False)
@@ -733,8 +733,8 @@ def test_an_argument_that_no_group_has_is_told(
     begun(tmp_path / "run", grouped(share=0.5))
     load_session(tmp_path / "run", settings=["adam.kwargs.share=1.0"], accept_changes=True)
     assert (
-        'the optimizer "adam": "share" is no setting of its parameter groups, which stay as they '
-        "were\n" in capsys.readouterr().err
+        'the optimizer "adam": "share" is not an option of its parameter groups, which are '
+        "unchanged\n" in capsys.readouterr().err
     )
 
 
@@ -749,5 +749,5 @@ def test_what_a_scheduler_cycles_is_the_schedulers(tmp_path: Path) -> None:
         },
     }
     begun(tmp_path / "run", toy_config(adam=adam))
-    with pytest.raises(ConfigError, match='"betas" is the scheduler\'s to set'):
+    with pytest.raises(ConfigError, match='"betas" is set by the scheduler'):
         load_session(tmp_path / "run", settings=["adam.kwargs.betas=[0.5, 0.6]"])

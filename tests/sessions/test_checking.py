@@ -105,7 +105,7 @@ def test_trust_is_given_on_the_command_line_only(tmp_path: Path, command: Comman
     assert 'unknown key "trust"' in done.stderr
     done = command("-m", "torchassistant", "check", "c.json", "--trust", "decimal")
     assert "--trust" not in done.stderr
-    assert "is no torch.nn.Module" in done.stderr
+    assert "is not a torch.nn.Module" in done.stderr
 
 
 # Changing a config

@@ -226,7 +226,7 @@ def test_a_storage_may_be_another(capsys: pytest.CaptureFixture[str]) -> None:
     assert checkpoints.chosen("best", best).name == "0000000002"
     storage.damaged.add("0000000004")
     assert checkpoints.newest().name == "0000000003"
-    assert "going on from checkpoint 0000000003" in capsys.readouterr().err
+    assert "resuming from checkpoint 0000000003" in capsys.readouterr().err
 
 
 # The best
@@ -384,7 +384,7 @@ def test_a_damaged_newest_one_never_costs_the_sound_one(
     session = load_session(tmp_path / "run", settings=settings)
     said = capsys.readouterr().err
     assert "0000000007 is damaged" in said and "0000000012" in said
-    assert "going on from checkpoint 0000000006" in said
+    assert "resuming from checkpoint 0000000006" in said
     for iterations in (1, 1, 1):
         cut(session, iterations)
         session = load_session(tmp_path / "run")
@@ -461,7 +461,7 @@ def test_one_failure(
     said = not_saved(session)
     failing.armed = False
     assert "the state at step" in said and os.strerror(errno.ENOSPC) in said
-    assert "training goes on" in capsys.readouterr().err
+    assert "training continues" in capsys.readouterr().err
     all_sound(tmp_path / "run")
     again = load_session(tmp_path / "run")
     assert again.progress.step in (8, 12)

@@ -188,7 +188,7 @@ def test_signals(tmp_path: Path, command: Command, number: signal.Signals, worke
     os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 128 + number
-    assert "goes on from there" in errors
+    assert "resumes from there" in errors
     assert "Traceback" not in errors
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)
@@ -289,7 +289,7 @@ def test_the_console_command(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr == "error: none does not exist (init.py makes one)\n"
+    assert done.stderr == "error: none does not exist (init.py creates one)\n"
 
 
 def test_a_folder_that_cannot_be_made_is_status_2(tmp_path: Path, command: Command) -> None:

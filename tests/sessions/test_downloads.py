@@ -163,9 +163,9 @@ def test_what_lies_there_is_looked_at_before_it_is_used(lab: Lab, kind: str) -> 
     write(lab.folder / "c.json", of(mnist()))
     status, told = lab.run("init")
     why = {
-        "wrong content": f"{FIRST} is not what torchvision pins by its MD5 sum",
+        "wrong content": f"{FIRST} does not have the MD5 sum that torchvision pins",
         "a link for a folder": "raw is a link, and nothing is written through it",
-    }.get(kind, f"{FIRST} is no regular file; move it away")
+    }.get(kind, f"{FIRST} is not a regular file; move it away")
     assert status == 2 and why in told
     assert lab.files() == before and not any(elsewhere.iterdir())
 
@@ -186,7 +186,7 @@ def test_a_folder_that_may_not_be_written(
     for command in ("check", "init"):
         status, told = lab.run(command)
         assert status == 2
-        assert ("is no folder" if root == "a file" else "--allow-write") in told
+        assert ("is not a folder" if root == "a file" else "--allow-write") in told
     assert not any(elsewhere.iterdir())
     if root == "absolute":
         assert lab.run("init", allow_write=[str(elsewhere)])[0] == 0
@@ -206,7 +206,7 @@ def test_what_comes_with_another_sum_is_not_unpacked(lab: Lab) -> None:
     (lab.folder.parent / "served" / FIRST).write_bytes(b"something else")
     write(lab.folder / "c.json", of(mnist()))
     status, told = lab.run("init")
-    assert status == 2 and "what came has not the MD5 sum that torchvision pins" in told
+    assert status == 2 and "the download does not have the MD5 sum that torchvision pins" in told
     assert not (lab.folder / "data").exists()
 
 
@@ -317,7 +317,7 @@ def test_what_is_unpacked_is_as_large_as_it_says(lab: Lab, claim: str) -> None:
     assert lab.run("check", "--preflight") == (0, "")
     (raw / FIRST).with_suffix("").write_bytes(HEADERS[claim])
     status, told = lab.run("check", "--preflight")
-    why = "is broken: its header tells of" if "examples" in claim else "is no file of the idx"
+    why = "is broken: its header tells of" if "examples" in claim else "is not a file of the idx"
     assert status == 2 and f"MNIST: {RAW}/train-images-idx3-ubyte {why}" in told
     with open((raw / FIRST).with_suffix(""), "wb") as file:
         file.write(b"\0\0\x08\3" + b"\0\0\x40\0" * 3)
@@ -337,7 +337,7 @@ def test_one_that_unpacks_without_being_asked_to(lab: Lab) -> None:
     write(lab.folder / "c.json", of({"class": "torchvision.datasets.Cityscapes", "args": ["data"]}))
     for command in (["check", "--preflight"], ["init"]):
         status, told = lab.run(*command)
-        assert status == 2 and "Cityscapes downloads, follows addresses or unpacks" in told
+        assert status == 2 and "Cityscapes downloads, follows URLs or unpacks" in told
     assert lab.files() == before
     status, told = lab.run("init", allow_download=True)
     assert status == 0, told
@@ -349,7 +349,7 @@ def test_one_that_unpacks_without_being_asked_to(lab: Lab) -> None:
 def test_archives_of_imagenet_are_asked_for_by_name(lab: Lab) -> None:
     write(lab.folder / "c.json", of({"class": "torchvision.datasets.ImageNet", "args": ["data"]}))
     status, told = lab.run("check", "--preflight")
-    assert status == 2 and "init unpacks it, where its archives are there" in told
+    assert status == 2 and "init unpacks it if its archives are there" in told
     status, told = lab.run("init")
     assert status == 2 and "The archive ILSVRC2012_devkit_t12.tar.gz is not present" in told
     assert f"place it in {lab.folder / 'data'}." in told

@@ -106,7 +106,7 @@ def test_damage_is_found(checkpoint: Path) -> None:
     path.symlink_to(checkpoint / "state.json")
     assert "models/net.safetensors is a link" in wrong_with(checkpoint)
     (checkpoint / "manifest.json").write_text("{")
-    assert "manifest.json is no JSON" in wrong_with(checkpoint)
+    assert "manifest.json is not valid JSON" in wrong_with(checkpoint)
     (checkpoint / "manifest.json").unlink()
     assert wrong_with(checkpoint) == "manifest.json is missing"
 

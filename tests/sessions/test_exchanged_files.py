@@ -76,12 +76,12 @@ def test_what_cannot_be_made_replaces_nothing(run: Path) -> None:
 
 def test_what_is_no_whole_session_of_its_own_is_left(run: Path) -> None:
     (run / "thesis.txt").write_text("all of it")
-    with pytest.raises(SessionError, match='not of the session, "thesis'):
+    with pytest.raises(SessionError, match='not part of the session, "thesis'):
         replaced(run)
     (run / "thesis.txt").unlink()
     for inside in ("metrics/plot.png", "checkpoints/best.pt"):
         (run / inside).write_text("all of it")
-        with pytest.raises(SessionError, match=f'not of the session, "{inside}"'):
+        with pytest.raises(SessionError, match=f'not part of the session, "{inside}"'):
             replaced(run)
         (run / inside).unlink()
     (run / "static" / "link").symlink_to(run.parent)
@@ -92,12 +92,12 @@ def test_what_is_no_whole_session_of_its_own_is_left(run: Path) -> None:
     with pytest.raises(SessionError, match="alias is a link to"):
         replaced(run.parent / "alias", replace="alias")
     (run / "environment.json").unlink()
-    with pytest.raises(SessionError, match="no whole session"):
+    with pytest.raises(SessionError, match="not a complete session"):
         replaced(run)
     shutil.rmtree(run)
     run.mkdir()
     (run / "thesis.txt").write_text("all of it")
-    with pytest.raises(SessionError, match="exists already, and is no session"):
+    with pytest.raises(SessionError, match="exists already, and is not a session"):
         replaced(run)
     assert (run / "thesis.txt").read_text() == "all of it"
 
@@ -207,12 +207,12 @@ def test_the_ways_on_are_told(run: Path, command: Command) -> None:
     config = write(run.parent / "config.json", toy_config())
     done = command("init.py", config)
     assert done.returncode == 2
-    assert "train.py goes on with it" in done.stderr
-    assert '"session_dir" puts a new one elsewhere' in done.stderr
-    assert "--replace run begins anew" in done.stderr
+    assert "train.py resumes it" in done.stderr
+    assert '"session_dir" creates a new one elsewhere' in done.stderr
+    assert "--replace run starts over" in done.stderr
     done = command("init.py", config, "--replace", stdin=subprocess.DEVNULL)
     assert done.returncode == 2
-    assert "--replace run says so without a question" in done.stderr
+    assert "--replace run confirms it" in done.stderr
     assert is_old(run)
 
 

@@ -133,7 +133,9 @@ def test_a_session_of_an_earlier_version_goes_on(
     create(tmp_path / "new").train()
     capsys.readouterr()
     old = load(tmp_path / "old")
-    assert "the checkpoint counts" not in capsys.readouterr().err, "nothing of it is damaged"
+    assert "the checkpoint is authoritative" not in capsys.readouterr().err, (
+        "nothing of it is damaged"
+    )
     assert old.progress.step == 5
     old.train()
     one, other = (stored(tmp_path / name) for name in ("old", "new"))

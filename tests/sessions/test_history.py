@@ -237,5 +237,5 @@ def test_the_table_has_a_column_of_stages(tmp_path: Path) -> None:
 
 def test_what_is_no_history(tmp_path: Path) -> None:
     history = History(Logs(tmp_path, {"metrics/0.csv": b"epoch,step,seconds\n1,1,soon\n"}))
-    with pytest.raises(SessionError, match="is no history"):
+    with pytest.raises(SessionError, match="is not a history"):
         history.rows(0)

@@ -325,7 +325,7 @@ def test_what_is_malformed_is_passed_over(run: Path, name: str) -> None:
     session, told = told_by(lambda: load_session(run))
     assert session.progress.step == 4, told  # type: ignore[attr-defined]
     assert NEWEST in told.splitlines()[0]
-    assert f"warning: going on from checkpoint {OLDER}" in told.splitlines()
+    assert f"warning: resuming from checkpoint {OLDER}" in told.splitlines()
 
 
 @pytest.mark.parametrize("name", ["a deep state", "a rate that is a text", "another shape"])
@@ -342,13 +342,13 @@ def test_evaluation_and_training_go_on_from_an_older_one(run: Path, name: str) -
     MALFORMED[name](run / "checkpoints" / NEWEST)
     results, told = told_by(lambda: evaluate_config(run))
     assert set(results) == {"val loss"}  # type: ignore[call-overload]
-    assert f"going on from checkpoint {OLDER}" in told
+    assert f"resuming from checkpoint {OLDER}" in told
     _, told = told_by(lambda: infer_config(run, ["1,2"]))
-    assert f"going on from checkpoint {OLDER}" in told
+    assert f"resuming from checkpoint {OLDER}" in told
     session, _ = told_by(lambda: load_session(run))
     _, told = told_by(session.train)  # type: ignore[attr-defined]
     assert session.finished  # type: ignore[attr-defined]
-    assert told.count("going on from") <= 1, "it is told once"
+    assert told.count("resuming from") <= 1, "it is told once"
     assert load_session(run).finished
 
 

@@ -139,7 +139,7 @@ def test_what_keeps_the_transform_off(tmp_path: Path, images: Path) -> None:
     config = config_of({"class": "pictures.Pictures", "kwargs": {"transform": TENSORS}})
     session = torchassistant.create_session(config, tmp_path / "run")
     file = str(images / "100.png")
-    with pytest.raises(UserCodeError, match='"transform": false keeps the transform of'):
+    with pytest.raises(UserCodeError, match='"transform": false disables the transform of'):
         session.infer(file, inputs_meta=[{**META[0], "transform": False}])
     with pytest.raises(DataError, match="no input converter is named for the port"):
         session.infer(file)
@@ -244,6 +244,4 @@ def test_from_the_command_line(
     assert infer("images/0.png").returncode == 0
     done = infer("images/0.png", config="named.json")
     assert done.returncode == 2
-    assert (
-        'the dataset "points" is asked for, and cannot be built: FileNotFoundError' in done.stderr
-    )
+    assert 'the dataset "points" is needed, and cannot be built: FileNotFoundError' in done.stderr

@@ -92,7 +92,7 @@ MISMATCHES: dict[str, tuple[dict[str, Any], str, str]] = {
     "shapes that a loss would stretch": (
         {"net": {"class": "torch.nn.Linear", "args": [2, 3]}},
         "initialize.pipelines.fit.losses[0]",
-        "stretches one of its inputs",
+        "broadcasts one of its inputs",
     ),
     "shapes that a loss refuses": (
         {"mse": {"class": "NLLLoss", "inputs": ["y_hat", "y"]}},

@@ -117,7 +117,7 @@ def test_it_is_saved_and_all_goes_on(
     asking = Asking(asking.at_batches, asking.at_iterations, tmp_path / "run")
     session.train(asking, asking.stop)
     assert_same(session, plain)
-    told = f"the state after iteration {step} is saved in {tmp_path / 'run'}, as was asked for"
+    told = f"the state after iteration {step} is saved in {tmp_path / 'run'}, as requested"
     assert capsys.readouterr().err.count(told) == 1
     assert states(asking.copy)[-1] == name
     again = load_session(asking.copy)
@@ -187,7 +187,7 @@ def test_a_folder_that_is_deleted_ends_the_run(tmp_path: Path) -> None:
     session = long(tmp_path / "run")
     told, epochs = lost(session, lambda: shutil.rmtree(tmp_path / "run"))
     assert "3 saves in a row have failed since 20" in told
-    assert "run is not there any more; what was saved in it went with it" in told
+    assert "run is not there any more; its checkpoints went with it" in told
     assert epochs <= 6
     assert not (tmp_path / "run").exists()
 
@@ -221,7 +221,7 @@ def test_what_stands_in_its_place_is_not_written_into(
             other.rename(place)
 
     told, epochs = lost(session, exchange)
-    assert "is not the folder that it was" in told
+    assert "was replaced by another folder" in told
     assert epochs <= 6
     if not link:
         place.rename(other)
@@ -272,7 +272,7 @@ def test_the_last_sound_state_is_named(tmp_path: Path, monkeypatch: pytest.Monke
 
     session = long(tmp_path / "run")
     told, _ = lost(session, lambda: monkeypatch.setattr(os, "fsync", fail))
-    assert "Read-only file system; the last sound state is " in told
+    assert "Read-only file system; the last valid checkpoint is " in told
     assert told.endswith("run/checkpoints/0000000008")
 
 

@@ -84,7 +84,7 @@ def test_an_existing_session_is_refused(tmp_path: Path) -> None:
     assert files_of(tmp_path) == before
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("")
-    with pytest.raises(SessionError, match="is no session"):
+    with pytest.raises(SessionError, match="is not a session"):
         torchassistant.create_session(toy_config(), tmp_path / "other")
     (tmp_path / "empty").mkdir()
     torchassistant.create_session(toy_config(), tmp_path / "empty")
@@ -100,7 +100,7 @@ def test_an_existing_session_is_refused(tmp_path: Path) -> None:
             ConfigError,
             'Net has no argument "size"',
         ),
-        ({"net": {"class": "toys.Points"}}, ConfigError, "is no torch.nn.Module"),
+        ({"net": {"class": "toys.Points"}}, ConfigError, "is not a torch.nn.Module"),
         (
             {"net": {"class": "toys.Net", "args": [{"class": "toys.Net", "arg": []}]}},
             ConfigError,
@@ -185,7 +185,7 @@ def test_interrupted_and_resumed_is_uninterrupted(tmp_path: Path, workers: int) 
     torchassistant.create_session(config, tmp_path / "cut")
     for iterations in (2, 6):
         stop = StopRequest()
-        with pytest.raises(Interrupted, match=r"goes on from there"):
+        with pytest.raises(Interrupted, match=r"resumes from there"):
             torchassistant.load_session(tmp_path / "cut").train(StopAfter(stop, iterations), stop)
     resumed = torchassistant.load_session(tmp_path / "cut")
     assert resumed.progress.epoch == 1

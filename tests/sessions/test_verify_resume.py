@@ -41,8 +41,8 @@ def test_what_resumes(tmp_path: Path, command: Command) -> None:
     net = {"class": "toys.Net", "kwargs": {"dropout": 0.5}}
     done = verified(command, tmp_path, points={"class": "toys.Jittered"}, net=net)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("6 iterations, and the same cut after 3: ")
-    assert "the same bits" in done.stdout
+    assert done.stdout.startswith("6 iterations, and the same interrupted after 3: ")
+    assert "identical, bit for bit" in done.stdout
 
 
 def test_the_processes_that_train_print_messages_too(tmp_path: Path, command: Command) -> None:
@@ -97,9 +97,14 @@ def test_ten_are_run_where_nothing_is_said() -> None:
 @pytest.mark.parametrize(
     ("count", "epochs", "asked", "sentences"),
     [
-        (30, 1, 7, ["4 iterations, and the same cut after 2", "over after 4; --iterations asked"]),
+        (
+            30,
+            1,
+            7,
+            ["4 iterations, and the same interrupted after 2", "over after 4; --iterations asked"],
+        ),
         pytest.param(
-            *(8, 1, 5, ["1 iteration, too few for a cut", "over after 1; --iterations asked"]),
+            *(8, 1, 5, ["1 iteration, too few to interrupt", "over after 1; --iterations asked"]),
             marks=pytest.mark.slow,
         ),
     ],
@@ -231,7 +236,7 @@ def test_every_batch_and_every_loss_is_compared(rehearsed: Path, tmp_path: Path)
         assert found is not None
         assert found.startswith(f"iteration {entry['iteration']}: {named}")
     path.write_text("\n".join(lines[:-1]))
-    assert first_difference(rehearsed / "trace", path) == "how many batches were met"
+    assert first_difference(rehearsed / "trace", path) == "the number of batches"
 
 
 def test_every_tensor_is_compared(rehearsed: Path, tmp_path: Path) -> None:

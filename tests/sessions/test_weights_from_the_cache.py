@@ -65,7 +65,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cache]:
 def test_init_downloads_them_and_check_leaves_them_out(cache: Cache) -> None:
     report = Draft("c.json", dry=True).preflight()
     (told,) = [w.message for w in report.warnings if "weights" in w.message]
-    assert cache.file.name in told and "init downloads them, and check never does" in told
+    assert cache.file.name in told and "init downloads them; check never does" in told
     assert not cache.server.asked and not cache.path.exists()
     net = cache.init().models["net"]
     assert cache.path.read_bytes() == cache.file.read_bytes()

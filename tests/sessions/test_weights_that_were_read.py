@@ -99,7 +99,7 @@ def test_weights_that_it_does_not_hold_are_read(home: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load_session(home / "run")
     assert "https://nowhere.example/weights-" in str(caught.value)
-    assert "where session.restoring is true" in str(caught.value)
+    assert "if session.restoring is true" in str(caught.value)
 
 
 def test_a_new_model_reads_its_weights(home: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_file_that_is_gone_is_named(home: Path, command: Command, key: str) ->
     (line,) = done.stderr.splitlines()
     assert f'building the model "net": {name}: No such file or directory' in line
     assert "w.safetensors" in line
-    assert line.endswith("where session.restoring is true")
+    assert line.endswith("if session.restoring is true")
     (home / "elsewhere").rename(home / "w.safetensors")
     load_session(home / "run").train()
 

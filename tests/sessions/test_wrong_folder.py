@@ -44,16 +44,18 @@ def test_what_is_named_in_place_of_a_session(home: Path) -> None:
     assert "an evaluation config, and no session" in no_session("evaluation.json")
     assert "the session that it is for, run, does not exist" in no_session("inference.json")
     assert (
-        no_session("notes.txt") == "notes.txt is a file, and no session folder (init.py makes one)"
+        no_session("notes.txt") == "notes.txt is a file, not a session folder (init.py creates one)"
     )
-    assert no_session("none") == "none does not exist (init.py makes one)"
+    assert no_session("none") == "none does not exist (init.py creates one)"
     torchassistant.create_session("training.json", trust=["toys"], preflight=False)
     assert no_session("training.json").endswith("no session folder; run is its session")
     assert no_session("evaluation.json").endswith("no session folder; run is its session")
     for part in ("run/checkpoints", "run/spec.json", "run/checkpoints/0000000000/models"):
-        assert no_session(part) == (f"{part} is no session folder; it is a part of the session run")
-    assert no_session(".").endswith('is no session folder (it holds the session "run")')
-    assert no_session("rnu").endswith('does not exist (init.py makes one); did you mean "run"?')
+        assert no_session(part) == (
+            f"{part} is not a session folder; it is a part of the session run"
+        )
+    assert no_session(".").endswith('is not a session folder (it holds the session "run")')
+    assert no_session("rnu").endswith('does not exist (init.py creates one); did you mean "run"?')
 
 
 def no_config(path: str, block: type) -> str:
@@ -70,7 +72,11 @@ def no_config(path: str, block: type) -> str:
         ("training.json", InferenceSpec, "a training config, which init.py takes; an inference"),
         ("inference.json", EvaluationSpec, "an inference config, which infer.py takes"),
         ("evaluation.json", InferenceSpec, "an evaluation config, which evaluate.py takes"),
-        ("evaluation.json", language := torchassistant.config.Spec, "a training config is wanted"),
+        (
+            "evaluation.json",
+            language := torchassistant.config.Spec,
+            "a training config is expected",
+        ),
         ("inference.json", language, "an inference config, which infer.py takes"),
         (".", language, 'it holds "evaluation.json", "inference.json", "training.json"'),
         ("trainnig.json", language, 'did you mean "training.json"?'),
@@ -84,7 +90,7 @@ def test_what_is_named_in_place_of_a_config(home: Path, file: str, block: type, 
 def test_a_session_in_place_of_a_config(home: Path) -> None:
     torchassistant.create_session("training.json", trust=["toys"], preflight=False)
     told = no_config("run", torchassistant.config.Spec)
-    assert "this is a session folder, and a config is wanted here" in told
+    assert "this is a session folder, and a config is expected here" in told
     assert "run/spec.json is its config" in told
 
 

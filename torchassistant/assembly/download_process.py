@@ -109,9 +109,9 @@ class Fetch:
             for index in _CHANGING[event]:
                 self._expect_inside(args[index], follows=False)
         elif event in _STARTING and (self.pinned or event != "os.fork"):
-            raise Denied("it would start a program, and that is not done")
+            raise Denied("it would start a program, which is not allowed")
         elif event == "urllib.Request" and not str(args[0]).startswith(("http://", "https://")):
-            raise Denied(f"it would open {args[0]}, and only addresses of HTTP are asked")
+            raise Denied(f"it would open {args[0]}, and only HTTP addresses are allowed")
 
     def _expect_inside(self, path: Any, follows: bool) -> None:
         if isinstance(path, int) or path == os.devnull:
@@ -177,7 +177,9 @@ class Fetch:
             except Exception as error:
                 self.tried[url] = str(getattr(error, "reason", error))
                 if "corrupted" in self.tried[url]:
-                    self.tried[url] = f"what came has not the MD5 sum that torchvision pins, {md5}"
+                    self.tried[url] = (
+                        f"the download does not have the MD5 sum that torchvision pins, {md5}"
+                    )
                 raise
 
         return download
@@ -197,14 +199,14 @@ def _expect_sum(path: str, md5: str) -> None:
     handle = os.open(os.path.realpath(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise Denied(f"{path} is no regular file; move it away")
+            raise Denied(f"{path} is not a regular file; move it away")
         found = hashlib.md5(usedforsecurity=False)
         while chunk := file.read(_CHUNK):
             found.update(chunk)
     if found.hexdigest() != md5:
         raise Denied(
-            f"{path} is not what torchvision pins by its MD5 sum ({md5}; it has "
-            f"{found.hexdigest()}), so it is not unpacked; move it away, and it is fetched anew"
+            f"{path} does not have the MD5 sum that torchvision pins ({md5}; it has "
+            f"{found.hexdigest()}), so it is not unpacked; move it away to fetch it again"
         )
 
 

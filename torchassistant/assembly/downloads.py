@@ -99,8 +99,8 @@ def _refusal(target: Any) -> str:
     asked = f' with "{verdict.argument}"' if verdict.argument is not None else ""
     asked += f" {listing(verdict.values)}" if verdict.values else ""
     return (
-        f"{name}{asked} downloads, follows addresses or unpacks, and no checksum says what may "
-        "come of it, so it is refused; --allow-download on the command line allows it"
+        f"{name}{asked} downloads, follows URLs or unpacks without a checksum, so it is refused; "
+        "--allow-download on the command line allows it"
     )
 
 
@@ -271,8 +271,8 @@ def _expect_pinned(target: Any, bound: inspect.BoundArguments, root: Path) -> No
         raise UserError(f"{shown_path(root / name)} {error}") from None
     if found.hexdigest() != md5:
         raise UserError(
-            f"{shown_path(root / name)} is not what torchvision pins by its MD5 sum ({md5}; it has "
-            f"{found.hexdigest()}), so it is not unpacked; move it away, and it is fetched anew"
+            f"{shown_path(root / name)} does not have the MD5 sum that torchvision pins ({md5}; it "
+            f"has {found.hexdigest()}), so it is not unpacked; move it away to fetch it again"
         )
 
 
@@ -286,11 +286,11 @@ def _missing(target: Any, root: Path, verdict: Verdict) -> str:
     if verdict.argument is None:
         return (
             f"the data of {target.__qualname__} is not unpacked in {shown_path(root)}: init "
-            "unpacks it, where its archives are there, and check never does"
+            "unpacks it if its archives are there; check never does"
         )
     return (
-        f"the data of {target.__qualname__} is missing in {shown_path(root)}: init downloads it, "
-        "and check never does"
+        f"the data of {target.__qualname__} is missing in {shown_path(root)}: init downloads it; "
+        "check never does"
     )
 
 
@@ -331,7 +331,9 @@ def nothing_fetched(error: type[Exception] = Missing) -> Iterator[None]:
 
     def refuse(*args: Any, **kwargs: Any) -> Any:
         what = next(iter([*args, *kwargs.values()]), "something")
-        raise error(f"{what} is not there, or not unpacked: init sees to it, and check never does")
+        raise error(
+            f"{what} is missing, or not unpacked: init downloads or unpacks it; check never does"
+        )
 
     home = sys.modules.get(f"{DATASETS}.utils")
     if home is None:
@@ -426,7 +428,7 @@ def _written(root: Path, allowlist: Allowlist) -> Path:
         ) from None
     found = Path(place.path)
     if found.exists() and not found.is_dir():
-        raise NotFetched(f"{shown_path(root)} is no folder, so no data can be put there")
+        raise NotFetched(f"{shown_path(root)} is not a folder, so no data can be put there")
     return found
 
 

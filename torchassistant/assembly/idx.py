@@ -39,7 +39,7 @@ def _expect_sound(path: Path) -> None:
         kind, axes = struct.unpack(">HBB", file.read(4).ljust(4, b"\0"))[1:]
         head = file.read(4 * axes)
     if kind not in _BYTES or len(head) != 4 * axes:
-        raise Unsound("is no file of the idx format")
+        raise Unsound("is not a file of the idx format")
     shape = struct.unpack(f">{axes}I", head)
     wanted = 4 + len(head) + math.prod(shape) * _BYTES[kind]
     if wanted != size:

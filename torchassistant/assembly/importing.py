@@ -99,8 +99,8 @@ def find_constant(path: str, allowlist: Allowlist) -> Any:
         return deepcopy(found)
     if callable(found) and not isinstance(found, ModuleType):
         raise NotFound(
-            f'"{path}" is no constant, but can be called: {{"function": "{path}"}} gives it as it '
-            f'is, {{"class": "{path}"}} what it returns'
+            f'"{path}" is not a constant, but can be called: {{"function": "{path}"}} gives it as '
+            f'it is, {{"class": "{path}"}} what it returns'
         )
     kind = "module" if isinstance(found, ModuleType) else type(found).__name__
     raise NotFound(
@@ -175,9 +175,9 @@ def _unreviewed(path: str, found: Any) -> Refused:
     where = f', which is "{name}",' if path != name else ""
     library = name.partition(".")[0]
     why = (
-        f"nobody has reviewed yet what this callable of the installed {library} does"
+        f"this callable of the installed {library} has not been reviewed yet"
         if verdict_on(found).kind == "new"
-        else f"it is machinery of {library}, and for no config"
+        else f"it is internal machinery of {library}"
     )
     return Refused(
         f'"{path}"{where} may not be used: {why}; --trust {name} on the command line allows it'
@@ -203,7 +203,7 @@ def _by_short_name(name: str, homes: Sequence[str], allowlist: Allowlist) -> Any
             names = _offered(module, top)
             known = {n: f"{module.__name__}.{n}" for n in names} | known
     if not homes:
-        raise NotFound(f'"{name}" is no dotted path, as "my_package.my_module.MyClass"')
+        raise NotFound(f'"{name}" is not a dotted path, as "my_package.my_module.MyClass"')
     where = " and ".join(home.removesuffix(".*") for home in homes)
     meant = [known[other] for other in all_near(name, known)]
     raise NotFound(f'"{name}" is not found in {where}{near(name, known)}', meant)
@@ -238,9 +238,9 @@ def _metric_modules() -> list[ModuleType]:
 def _by_path(path: str, allowlist: Allowlist) -> Any:
     parts = path.split(".")
     if not all(part.isidentifier() for part in parts):
-        raise NotFound(f'"{path}" is no dotted path, as "my_package.my_module.MyClass"')
+        raise NotFound(f'"{path}" is not a dotted path, as "my_package.my_module.MyClass"')
     if any(part.startswith("__") for part in parts):
-        raise Refused(f'"{path}" may not be used: names of Python\'s own are not for configs')
+        raise Refused(f'"{path}" may not be used: a config cannot use Python\'s special names')
     top = parts[0]
     if not allowlist.may_import(top):
         _refuse_module(path, ".".join(parts[:-1]), top, allowlist)

@@ -92,7 +92,7 @@ class _Filling:
         return name
 
     def undecided(self, message: str) -> ConfigError:
-        text = f"what is left out cannot be filled in: {message}"
+        text = f"the config cannot be completed: {message}"
         return ConfigError(self.diagnostics.problem(text, ("initialize",)))
 
     # Data

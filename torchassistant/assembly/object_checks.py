@@ -250,7 +250,7 @@ def _misfits(described: Described, target: Any) -> Iterator[Misfit]:
         return
     yield from misfits(target, _given(described, role, target), spec.args, spec.kwargs)
     if _listens(described, target) and spec.monitor is None:
-        yield Misfit('this scheduler listens to a result, so it needs "monitor", a display name')
+        yield Misfit('this scheduler monitors a result, so it needs "monitor", a display name')
 
 
 def _listens(described: Described, target: Any) -> bool:

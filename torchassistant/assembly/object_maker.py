@@ -214,7 +214,7 @@ class ObjectMaker:
             for url in missing:
                 message = (
                     f"the weights {url} are not in torch's cache, and are left out here: init "
-                    "downloads them, and check never does"
+                    "downloads them; check never does"
                 )
                 self.warnings.append(Problem(message, self.place_of(path)))
 
@@ -228,8 +228,8 @@ class ObjectMaker:
 
 
 _NOT_NEEDED = (
-    "what the session holds need not be read again: put the file back, or let a factory_fn leave "
-    "it out where session.restoring is true"
+    "the session already has what was read from it: put the file back, or do not read it in a "
+    "factory_fn if session.restoring is true"
 )
 
 
@@ -240,7 +240,7 @@ def _hint(values: Sequence[Any], message: str) -> str:
             if isinstance(value, str) and value.startswith("torch."):
                 return f'; {{"constant": "{value}"}} is what this text names'
     if "ensor" in message and any(isinstance(value, list) for value in values):
-        return '; a list is no tensor: {"tensor": [...]} makes one of it'
+        return '; a list is not a tensor: {"tensor": [...]} makes one of it'
     return ""
 
 

@@ -39,7 +39,7 @@ class Places:
         kind = kind_of(target)
         if holder is not None and not may_hold(holder, kind, described.role):
             what = with_article(str(kind))
-            return f"is {what}, and may not stand in the arguments of {name_for(holder)}"
+            return f"is {what}, and is not allowed in the arguments of {name_for(holder)}"
         return None if is_called else self._unseen(target, holder)
 
     def _holder_of(self, described: Described) -> Any | None:
@@ -63,6 +63,6 @@ class Places:
         if self.allowlist.allow_download or verdict_of(target).kind not in kinds:
             return None
         return (
-            "may download or unpack, and may not be handed on to be called later, where nobody "
-            "sees with what; --allow-download on the command line allows it"
+            "may download or unpack, and cannot be passed on to be called later, as nothing checks "
+            "its arguments then; --allow-download on the command line allows it"
         )

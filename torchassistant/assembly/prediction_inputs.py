@@ -205,8 +205,8 @@ class InferenceInput:
             if self.transform.wanted is False:
                 return (
                     f'the input converter of the port "{self.port}" gave {_described(value)}, and '
-                    f'"transform": false keeps the transform of the dataset '
-                    f'"{self.transform.dataset}" from it'
+                    f'"transform": false disables the transform of the dataset '
+                    f'"{self.transform.dataset}" for it'
                 )
             return (
                 f'the input converter of the port "{self.port}" gave {_described(value)}, and no '
@@ -239,8 +239,8 @@ class InferenceInput:
             left = [os.path.basename(path) for path in paths if path not in set(read)]
             _log.warning(
                 f"of the folder {text}, {listing(left, limit=5)} "
-                f"{'is' if len(left) == 1 else 'are'} passed over: no file of a kind that the "
-                "input converter reads"
+                f"{'is' if len(left) == 1 else 'are'} skipped: no file of a kind that the input "
+                "converter reads"
             )
         return read
 
@@ -293,7 +293,7 @@ def inference_inputs(
             message = f'the pipeline has no port "{port}"{near(port, feeds)}'
             raise builder.maker.problem(message, ("inputs_meta", index, "input_alias"))
         if port in metas:
-            message = f'the port "{port}" stands here twice'
+            message = f'the port "{port}" is listed twice'
             raise builder.maker.problem(message, ("inputs_meta", index))
         metas[port] = (index, meta)
     ports = [*metas, *(port for port in feeds if port not in metas)]

@@ -169,7 +169,7 @@ _CHUNK = 1 << 20
 
 
 def _refuse_download(url: str, *args: Any, **kwargs: Any) -> None:
-    raise Missing(f"{url} is not there: init downloads it, and check never does")
+    raise Missing(f"{url} is not there: init downloads it; check never does")
 
 
 def _load(
@@ -221,8 +221,8 @@ def _expect_sound(path: str, pinned: str | None) -> None:
     if pinned is not None and not found.hexdigest().startswith(pinned):
         raise UserError(
             f"the weights in {path} are not read: the file's SHA-256 sum begins with "
-            f"{found.hexdigest()[: len(pinned)]}, and not as its name says; move it away, and it "
-            "is downloaded anew"
+            f"{found.hexdigest()[: len(pinned)]}, which does not match its name; move it away to "
+            "download it again"
         )
     if pinned is None and is_unpacked_when_read(path):
         raise UserError(f"the weights in {path} are not read: they would have to be unpacked")

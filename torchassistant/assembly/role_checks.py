@@ -47,21 +47,21 @@ def role_misfit(
     """
     inmost = called_by(target)
     if inspect.isclass(inmost) and not fits(role, inmost):
-        return f"is no {role.noun}"
+        return f"is not {with_article(role.noun)}"
     kind = kind_of(inmost)
     if kind is not None and kind not in role.kinds:
-        return f"is {with_article(kind)}, and no {role.noun.partition(' (')[0]}"
+        return f"is {with_article(kind)}, not {with_article(role.noun.partition(' (')[0])}"
     if inspect.isclass(inmost):
         return None
     is_itself = role.or_itself and not (is_called or from_session)
     if inspect.isbuiltin(inmost) and not (role.functions or is_itself):
-        return f"is no {role.noun}, and no function that returns one"
+        return f"is not {with_article(role.noun)}, nor a function that returns one"
     if not inspect.isroutine(inmost) and _is_one(role, type(inmost)):
-        return "is such an object already, and no class or function that makes one"
+        return "is such an object already, not a class or function that makes one"
     made = None if is_itself else returned_by(inmost)
     if made and not any(_may_be(one, role) for one in made):
         names = " or ".join("None" if one is type(None) else one.__name__ for one in made)
-        return f"returns {names}, and that is no {role.noun}"
+        return f"returns {names}, which is not {with_article(role.noun)}"
     return None
 
 

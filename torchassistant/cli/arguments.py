@@ -7,17 +7,17 @@ import sys
 from typing import Any
 
 EPILOG = (
-    "exit status: 0 done; 2 something that you can mend; 1 your own code raised; "
-    "128 + N ended by signal N, training once it was saved (130 interrupted, 143 terminated)"
+    "exit status: 0 done; 2 something that you can fix; 1 your own code raised; 128 + N ended by "
+    "signal N, training once it was saved (130 interrupted, 143 terminated)"
 )
 
 SUMMARIES = {
     "init": "Create a session from a config: build everything, fit, split, store.",
-    "train": "Train a session until its last stage is done, or go on with it.",
+    "train": "Train a session, or resume it, until its last stage is done.",
     "evaluate": "Compute losses and metrics with the trained models of a session.",
     "infer": "Make predictions with the trained models of a session.",
     "check": "Find every mistake in a config. Nothing is created.",
-    "verify-resume": "Find out whether a run that is cut goes on to exactly the same end.",
+    "verify-resume": "Test whether an interrupted run resumes to exactly the same result.",
     "schema": "Print the JSON Schema of a config, by which editors complete and check one.",
 }
 
@@ -58,7 +58,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
     if command in ("init", "check", "verify-resume"):
         parser.add_argument("config", metavar="CONFIG", help="training config (JSON)")
     elif command == "train":
-        parser.add_argument("session", metavar="SESSION_DIR", help="folder that init made")
+        parser.add_argument("session", metavar="SESSION_DIR", help="folder that init created")
     else:
         parser.add_argument(
             "source",
@@ -78,14 +78,14 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             metavar="NAME",
             nargs="?",
             const="",
-            help="begin anew where there is a session of this name: it is removed as soon as the "
-            "new one is whole; without NAME, it is asked for",
+            help="replace the existing session of this name: it is removed as soon as the new one "
+            "is complete; without NAME, the command asks for it",
         )
     if command == "train":
         parser.add_argument(
             "--accept-changes",
             action="store_true",
-            help="go on although data, models or the code of those have changed",
+            help="resume although data, models or their code have changed",
         )
         parser.add_argument(
             "--profile",
@@ -97,7 +97,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             "--checkpoint",
             metavar="best|last|STEP",
             default="last",
-            help="which state of the session is used (default: last)",
+            help="which checkpoint of the session is used (default: last)",
         )
     if command == "verify-resume":
         parser.add_argument(
@@ -105,7 +105,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             metavar="N",
             type=_at_least_two,
             default=10,
-            help="how many are run, and cut in the middle (default: 10)",
+            help="how many are run, with an interruption in the middle (default: 10)",
         )
     if command == "check":
         parser.add_argument(
@@ -113,9 +113,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             action="store_true",
             help="also build everything and run one batch of every pipeline, as init does",
         )
-        parser.add_argument(
-            "--complete", action="store_true", help="print the config with what it leaves out"
-        )
+        parser.add_argument("--complete", action="store_true", help="print the completed config")
     if command == "evaluate":
         parser.add_argument(
             "--json", action="store_true", help="print one JSON object instead of a table"
@@ -125,7 +123,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             "inputs",
             metavar="INPUT",
             nargs="+",
-            help="what to predict for; several are several predictions, and a folder is the files "
+            help="what to predict for; one prediction for each, and a folder stands for the files "
             "in it",
         )
     parser.add_argument(
@@ -134,27 +132,26 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
         metavar="PATH=VALUE",
         action="append",
         default=[],
-        help="change the config, as --set optimizer.kwargs.lr=0.001; may be given again",
+        help="override a value of the config, as --set optimizer.kwargs.lr=0.001; can be repeated",
     )
     parser.add_argument(
         "--trust",
         metavar="NAME",
         action="append",
         default=[],
-        help="let the config name what is in this module, or this class or function; may be given "
-        "again",
+        help="allow the config to name this module, class or function; can be repeated",
     )
     parser.add_argument(
         "--allow-download",
         action="store_true",
-        help="let the config download, follow addresses and unpack what no checksum pins",
+        help="allow the config to download, follow URLs and unpack what no checksum pins",
     )
     parser.add_argument(
         "--allow-write",
         metavar="FOLDER",
         action="append",
         default=[],
-        help="let the config write into this folder too; may be given again",
+        help="allow the config to write into this folder too; can be repeated",
     )
 
 

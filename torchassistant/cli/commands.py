@@ -55,12 +55,12 @@ def asked_name(draft: Draft) -> str:
         return name
     if sys.stdin is None or not sys.stdin.isatty():
         raise SessionError(
-            f"the session {shown_path(folder.path)} would be removed, and there is nobody to ask; "
-            f"--replace {name} says so without a question"
+            f"the session {shown_path(folder.path)} would be removed, and there is no terminal to "
+            f"ask on; --replace {name} confirms it"
         )
     shown = in_one_line(shown_path(folder.path))
     print(
-        f"The session {shown} will be removed as soon as the new one is whole.\n"
+        f"The session {shown} will be removed as soon as the new one is complete.\n"
         f"To go ahead, type its name ({in_one_line(name)}): ",
         end="",
         file=sys.stderr,
@@ -104,7 +104,7 @@ def train(arguments: Namespace) -> int:
         return DONE
     if session.progress.step:
         progress = session.progress
-        say(f"going on after iteration {progress.step}, epoch {progress.epoch}")
+        say(f"resuming after iteration {progress.step}, epoch {progress.epoch}")
     with stopping_after_iteration(saves=True) as stop:
         if arguments.profile:
             train_profiled(session, reporter_for(), stop)

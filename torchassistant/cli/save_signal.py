@@ -35,9 +35,11 @@ class _Listener:
             self.then()
         elif self.trains:
             self.is_asked = True
-            _write("SIGUSR1: the state is saved after the first iteration; nothing is trained yet")
+            _write(
+                "SIGUSR1: the state will be saved after the first iteration; training has not begun"
+            )
         else:
-            _write("SIGUSR1: nothing is trained, so that there is nothing to save")
+            _write("SIGUSR1: nothing is trained, so there is nothing to save")
 
 
 _listener = _Listener()

@@ -54,7 +54,7 @@ def stopping_after_iteration(saves: bool = False) -> Iterator[StopRequest]:
             # Somebody answers every exception, or waits for what does not come.
             _end_now(stop.signum)
         signal.setitimer(signal.ITIMER_REAL, _LAST_RESORT)
-        stop.give_up(stop.signum, f"stopped within an iteration of more than {PATIENCE:g} s")
+        stop.give_up(stop.signum, f"stopped during an iteration of more than {PATIENCE:g} s")
 
     try:
         with (
@@ -70,7 +70,7 @@ def _end_now(signum: int) -> None:
     """End without asking any code; what is saved is sound at every moment."""
     for child in multiprocessing.active_children():
         child.kill()
-    print("ended: the program did not stop when it was told to", file=sys.stderr, flush=True)
+    print("ended: the program did not stop when it was asked to", file=sys.stderr, flush=True)
     os._exit(128 + signum)
 
 

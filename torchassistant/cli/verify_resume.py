@@ -28,11 +28,11 @@ from torchassistant.lateimports import starting_processes
 from torchassistant.session import Draft, different_state, first_difference, store, train_traced
 
 _HINTS = {
-    "column": "what the dataset, its transforms or its collator draw or keep has to come from the "
-    "generators of Python, NumPy or torch, from generators among their attributes, or from what a "
-    "state_dict and a load_state_dict of theirs say",
-    "loss": "something in a model or a loss is neither a parameter nor a buffer, and takes part in "
-    "the result; or the hardware rounds otherwise from run to run",
+    "column": "random numbers and state of the dataset, its transforms or its collator must come "
+    "from the generators of Python, NumPy or torch, from generators among their attributes, or "
+    "from their state_dict and load_state_dict",
+    "loss": "something in a model or a loss affects the result but is neither a parameter nor a "
+    "buffer; or the hardware rounds differently from run to run",
 }
 
 
@@ -66,7 +66,10 @@ def verify_resume(arguments: Namespace, config: ReadConfig) -> int:
         )
     times = _times(done, half)
     if found is None:
-        print(f"{times}: weights, optimizers, random numbers, data and history are the same bits")
+        print(
+            f"{times}: weights, optimizers, random numbers, data and history are identical, bit "
+            "for bit"
+        )
         if done < arguments.iterations:
             print(f"the run is over after {done}; --iterations asked for {arguments.iterations}")
         if not epochs:
@@ -74,7 +77,7 @@ def verify_resume(arguments: Namespace, config: ReadConfig) -> int:
         return DONE
     say(f"error: {times}: the first difference is {found}")
     if _iteration_of(found) <= half:
-        say("it comes before the cut: two runs of this config are not the same")
+        say("it comes before the interruption: two runs of this config differ")
     for word, hint in _HINTS.items():
         if f"the {word} " in found:
             say(f"hint: {hint}")
@@ -83,8 +86,8 @@ def verify_resume(arguments: Namespace, config: ReadConfig) -> int:
 
 def _times(done: int, half: int) -> str:
     if not half:
-        return f"{done} iteration, too few for a cut, and the same again"
-    return f"{done} iterations, and the same cut after {half}"
+        return f"{done} iteration, too few to interrupt, and the same again"
+    return f"{done} iterations, and the same interrupted after {half}"
 
 
 def _iteration_of(found: str) -> float:

@@ -31,10 +31,12 @@ class ObjectSpec(Block):
     """An object: a class (or any callable) and its arguments, or a function of the session."""
 
     class_: Name | None = Field(
-        None, alias="class", description="Dotted path, or a short name, of what is called."
+        None,
+        alias="class",
+        description="Dotted path or short name of the class or function to call.",
     )
     factory_fn: Name | None = Field(
-        None, description="Dotted path of a function that is called with the session first."
+        None, description="Dotted path of a function whose first argument is the session."
     )
     args: list[Any] = Field([], description="Positional arguments: data, objects, tensors.")
     kwargs: dict[str, Any] = Field({}, description="Keyword arguments: data, objects, tensors.")
@@ -54,10 +56,8 @@ class CompileSpec(Block):
     backend: Literal["inductor", "cudagraphs", "aot_eager", "eager"] = Field(
         "inductor", description="Which compiler."
     )
-    mode: CompileMode | None = Field(None, description="What it takes its time for.")
-    fullgraph: bool = Field(
-        False, description="Whether what cannot be compiled as one graph is an error."
-    )
+    mode: CompileMode | None = Field(None, description="Mode of the compiler.")
+    fullgraph: bool = Field(False, description="Whether graph breaks are errors.")
     dynamic: bool | None = Field(
         None, description="Whether shapes change; left out: the compiler finds out."
     )

@@ -67,7 +67,7 @@ def expect_kind(tree: Any, block: type[Block], file: str = "") -> None:
     (wanted,) = [kind for kind in KINDS if kind.block is block]
     if found is None or found is wanted:
         return
-    message = f"this is {found.noun}, which {found.script} takes; {wanted.noun} is wanted here"
+    message = f"this is {found.noun}, which {found.script} takes; {wanted.noun} is expected here"
     if wanted.block is not Spec:
         message += ", or a session folder"
         if found.block is Spec and isinstance(tree.get("session_dir"), str):
@@ -97,11 +97,11 @@ def expect_file(path: Path) -> None:
         return
     if is_session(path):
         message = (
-            "this is a session folder, and a config is wanted here; train.py, evaluate.py and "
+            "this is a session folder, and a config is expected here; train.py, evaluate.py and "
             f"infer.py take the folder, and {path / 'spec.json'} is its config"
         )
     else:
         names = sorted(file.name for file in path.glob("*.json"))
         holds = f"; it holds {listing(names)}" if names else ""
-        message = f"this is a folder, and a config is wanted here{holds}"
+        message = f"this is a folder, and a config is expected here{holds}"
     raise ConfigError(Problem(message, Place(str(path))))

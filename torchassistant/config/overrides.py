@@ -89,7 +89,7 @@ def _split(override: str) -> tuple[Path, str]:
     at = 0
     while not override.startswith("=", at):
         if at == len(override):
-            raise _Refused("a setting is written PATH=VALUE")
+            raise _Refused("an override is written PATH=VALUE")
         found = _STEP.match(override, at)
         if not found or (found["key"] and bool(found["dot"]) != bool(steps)):
             raise _Refused(f'the path cannot be read from "{override[at : at + 20]}" on; {_HOW}')

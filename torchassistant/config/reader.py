@@ -187,7 +187,7 @@ class _Reader:
             raise self.fail("a value was expected, and the file ends", at)
         quoted = _SINGLE_QUOTED.match(self.text, at)
         if quoted:
-            self.note("a string stands in double quotes", at)
+            self.note("a string is written in double quotes", at)
             return UNREADABLE, quoted.end()
         found = _WORD.match(self.text, at)
         if not found:
@@ -202,7 +202,7 @@ class _Reader:
             return self.number(word, at)
         hint = _PYTHON_WORDS.get(word)
         self.note(
-            f'"{word[:_SHOWN]}" is no JSON value; '
+            f'"{word[:_SHOWN]}" is not a JSON value; '
             + (f"JSON writes {hint}" if hint else "strings stand in quotes"),
             at,
         )
@@ -217,7 +217,7 @@ class _Reader:
             self.note(f"in this string: {message}", min(error.pos, len(self.text)))
             return UNREADABLE, self.end_of_string(at)
         if _SURROGATE.search(text):
-            self.note("this string holds half of a surrogate pair, which is no character", at)
+            self.note("this string holds half of a surrogate pair, which is not a character", at)
             return UNREADABLE, end
         return text, end
 
@@ -269,7 +269,7 @@ class _Reader:
     def number(self, word: str, at: int) -> Any:
         found = _NUMBER.fullmatch(word)
         if not found:
-            self.note(f"{word[:_SHOWN]!r} is no number as JSON writes it", at)
+            self.note(f"{word[:_SHOWN]!r} is not a valid JSON number", at)
             return UNREADABLE
         if found.group(1) is None and found.group(2) is None:
             if len(word) <= MAX_DIGITS:
@@ -296,7 +296,7 @@ class _Reader:
             if key in table:
                 first = table.key_marks[key].line
                 self.note(
-                    f'the key "{key}" stands twice in one object (first in line {first})', key_at
+                    f'the key "{key}" is given twice in one object (first in line {first})', key_at
                 )
                 value = _joined(table[key], value)
             table[key] = value
@@ -308,7 +308,7 @@ class _Reader:
             is_next = self.text.startswith(('"', "'"), at) or _BARE_KEY.match(self.text, at)
             at = self.after_comma(at, bool(is_next), "a comma or a closing brace was expected")
             if self.text.startswith("}", at):
-                self.note("no comma may stand before the closing brace", at)
+                self.note("a comma is not allowed before the closing brace", at)
                 return table, at + 1
 
     def value_of(self, key: str, at: int, depth: int) -> tuple[Any, int]:
@@ -351,7 +351,7 @@ class _Reader:
             is_next = self.text.startswith(('"', "{", "["), at) or _WORD.match(self.text, at)
             at = self.after_comma(at, bool(is_next), "a comma or a closing bracket was expected")
             if self.text.startswith("]", at):
-                self.note("no comma may stand before the closing bracket", at)
+                self.note("a comma is not allowed before the closing bracket", at)
                 return row, at + 1
 
 

@@ -82,5 +82,5 @@ def role_of_key(field: Any) -> Role | None:
     return next((one for one in field.metadata if isinstance(one, Role)), None)
 
 
-NO_TRACE: tuple[Effect, str] = ("free", "it leaves no trace in the training")
+NO_TRACE: tuple[Effect, str] = ("free", "it does not affect the training")
 """What becomes of changed code that only shows, or reads, what a model gives or gets."""

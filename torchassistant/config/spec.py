@@ -129,7 +129,7 @@ class PipelineSpec(Block):
         False, description="`torch.compile` for its graph and its losses in training, all as one."
     )
     gradient_accumulation: Count = Field(
-        1, description="So many batches make one iteration: their gradients make one step."
+        1, description="Batches per iteration; their gradients are accumulated for one step."
     )
 
 
@@ -158,7 +158,7 @@ class DebugPipelineSpec(Block):
         description="What feeds each port."
     )
     num_iterations: Count = Field(1, description="Batches that are run each time.")
-    interval: Count = Field(1, description="Run every so many iterations.")
+    interval: Count = Field(1, description="Run every N iterations.")
     output_keys: Names = Field(["y_hat"], description="Columns that are kept.")
     postprocessor: Annotated[ObjectSpec | None, POSTPROCESSOR] = Field(
         None, description="Called with the kept columns."
@@ -171,12 +171,14 @@ class DebugPipelineSpec(Block):
 class InitializeSpec(Block):
     """What there is: the definitions, and the pipelines over them."""
 
-    definitions: list[Definition] = Field(description="What the rest of the config names.")
+    definitions: list[Definition] = Field(
+        description="Objects that the rest of the config refers to."
+    )
     pipelines: Annotated[dict[str, PipelineSpec], Field(min_length=1)] = Field(
         {}, description="By name; left out: one that trains and one that validates."
     )
     debug_pipelines: dict[str, DebugPipelineSpec] = Field(
-        {}, description="By name; stages name them."
+        {}, description="By name; stages refer to them."
     )
 
 
@@ -191,7 +193,7 @@ STOP_CONDITION_ROLE = Role(
     methods=CALLABLE,
     kind=STOP_CONDITION,
     holds=(STOP_CONDITION,),
-    code=("applied", "asked at the end of the next epoch"),
+    code=("applied", "called at the end of the next epoch"),
 )
 
 
@@ -218,7 +220,7 @@ class StageSpec(Block):
         None, description="Left out: the `on_nonfinite` of the config."
     )
     eval_steps: EvalSteps | dict[str, EvalSteps] = Field(
-        1.0, description="How much of each validation pipeline is run; a table says it by name."
+        1.0, description="How much of each validation pipeline is run; an object gives it by name."
     )
 
 
@@ -235,27 +237,24 @@ class BestSpec(Block):
 
     monitor: Name = Field(description="A display name in the rows of a stage.")
     mode: Literal["min", "max"] = Field("min", description="Whether less is better, or more.")
-    keep: Count = Field(1, description="So many are kept, beside the last ones.")
+    keep: Count = Field(1, description="How many are kept in addition to the last ones.")
 
 
 class CheckpointsSpec(Block):
     """When the state is saved, and how much of it is kept."""
 
     every_epochs: Count = Field(
-        1, description="Saved after every so many epochs, and at the end of each stage."
+        1, description="Save after every N epochs, and at the end of each stage."
     )
-    every_iterations: Count | None = Field(
-        None, description="Saved after every so many iterations too."
-    )
+    every_iterations: Count | None = Field(None, description="Save after every N iterations too.")
     every_seconds: PositiveFloat | None = Field(
-        None, description="Saved when so many seconds have passed since the last time, too."
+        None, description="Save when N seconds have passed since the last save, too."
     )
-    keep_last: Count = Field(3, description="Only so many are kept.")
+    keep_last: Count = Field(3, description="How many of the last checkpoints are kept.")
     best: BestSpec | None = Field(None, description="Those of the best epochs are kept too.")
     max_failed_saves: Count | None = Field(
         3,
-        description="So many saves that fail one after the other end the run; `null`: it goes on, "
-        "whatever fails.",
+        description="Failed saves in a row that end the run; `null`: it always continues.",
     )
 
     @model_serializer(mode="wrap")
@@ -276,22 +275,24 @@ class Spec(Block):
     )
     session_dir: FolderName | None = Field(None, description="Folder of the session.")
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
-        None, description="Everything random follows from it; left out: drawn and written down."
+        None, description="Seed of everything random; left out: drawn and stored."
     )
-    device: Device = Field("auto", description="`auto` takes a GPU where there is one.")
+    device: Device = Field("auto", description="`auto` takes a GPU if there is one.")
     precision: Precision = Field(
         "float32",
-        description="Of forward passes and losses: as torch does by default, with `tf32` on GPUs "
-        "that have it, or mixed with `bf16` or `fp16`. Weights stay float32.",
+        description="Of forward passes and losses: torch's default, `tf32` on GPUs that have it, "
+        "or mixed precision with `bf16` or `fp16`. Weights stay float32.",
     )
-    checkpoints: CheckpointsSpec = Field(CheckpointsSpec(), description="When the state is saved.")
+    checkpoints: CheckpointsSpec = Field(
+        CheckpointsSpec(), description="When checkpoints are saved."
+    )
     on_nonfinite: OnNonfinite = Field(
         "stop",
-        description="What is done where a loss or gradient is infinite or NaN: the run ends, or "
-        "the batch is left out and counted in the column `skipped`.",
+        description="If a loss or gradient is infinite or NaN: end the run, or skip the batch and "
+        "count it in the column `skipped`.",
     )
-    initialize: InitializeSpec = Field(description="What there is.")
-    train: TrainSpec = Field(TrainSpec(), description="What is done.")
+    initialize: InitializeSpec = Field(description="The objects and the pipelines.")
+    train: TrainSpec = Field(TrainSpec(), description="The stages of the training.")
 
     def columns_of_stage(self, index: int) -> list[str]:
         """The columns of the history of a stage that losses and metrics have, in order."""
@@ -333,7 +334,7 @@ class EvaluationSpec(Block):
     )
     initialize: dict[str, Any] = Field({}, description="Merged into the session's `initialize`.")
     eval_steps: EvalSteps | dict[str, EvalSteps] = Field(
-        1.0, description="How much of each pipeline is run; a table says it by name."
+        1.0, description="How much of each pipeline is run; an object gives it by name."
     )
     device: Device | None = Field(None, description="Left out: as the session says.")
 
@@ -358,8 +359,8 @@ class InputMetaSpec(Block):
     )
     transform: bool | None = Field(
         None,
-        description="Whether the dataset's own `transform` goes over what the converter gives; "
-        "left out: over images, texts and uint8 pixels.",
+        description="Whether the dataset's own `transform` is applied to the converter's result; "
+        "left out: to images, texts and uint8 pixels.",
     )
 
 
@@ -386,7 +387,7 @@ class InferenceSpec(Block):
     inputs_meta: list[InputMetaSpec] = Field([], description="How the text of inputs is read.")
     results: Names | None = Field(None, description="Columns to keep; left out: all outputs.")
     postprocessor: Annotated[ObjectSpec | None, INFERENCE_POSTPROCESSOR] = Field(
-        None, description="Built with the session first."
+        None, description="Its first argument is the session."
     )
     output_device: Annotated[ObjectSpec | None, OUTPUT_DEVICE_ROLE] = Field(
         None, description="Left out: results are printed."

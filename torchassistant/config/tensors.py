@@ -47,7 +47,7 @@ def misfits_of_tensor(value: dict[str, Any]) -> Iterator[Misfit]:
         found = value["dtype"]
         hint = near(dtype, DTYPES) if dtype is not None else ""
         shown = f'"{found}"' if isinstance(found, str) else repr(found)
-        yield f"{shown} is no dtype of torch{hint}", ("dtype",)
+        yield f"{shown} is not a dtype of torch{hint}", ("dtype",)
         dtype = None
     yield from _misfits(value["tensor"], _shape_of(value["tensor"]), dtype, ("tensor",))
 
@@ -82,7 +82,7 @@ def _misfit_of_number(value: Any, dtype: str | None) -> str | None:
     if dtype in _INTEGERS or (dtype is None and isinstance(value, int)):
         low, high = _INTEGERS[dtype or "int64"]
         if value != value or value in (math.inf, -math.inf) or value != int(value):
-            return f"{value} is no whole number, as {dtype} needs it"
+            return f"{value} is not a whole number, as {dtype} needs it"
         return None if low <= value <= high else f"{value} does not fit {dtype or 'int64'}"
     if dtype == "bool":
         return None if value in (0, 1) else f"expected true or false, found {value}"

@@ -207,7 +207,7 @@ class _Substitution:
         before = self.spent
         self.spent += size
         if self.spent > MAX_TEXT:
-            message = f"what the variables put into the config is more than {MAX_TEXT:,} characters"
+            message = f"the variables add more than {MAX_TEXT:,} characters to the config"
             raise _Bad(message if before <= MAX_TEXT else "")
 
 

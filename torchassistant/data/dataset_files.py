@@ -82,7 +82,7 @@ def _look_at_file(path: Any) -> None:
     why = (
         f"it has {size_text(found.st_size)}, which is more than this machine's memory"
         if is_regular
-        else "it is no regular file, and whoever reads it may wait for ever"
+        else "it is not a regular file, and reading it may block forever"
     )
     raise UserError(f"{shown_path(os.fsdecode(path))} is not read: {why}")
 
@@ -98,8 +98,8 @@ def _look_at_folder(path: Any, entered: Counter[tuple[int, int]]) -> None:
     entered[folder] += 1
     if entered[folder] > _MOST_VISITS and _is_for_library(sys._getframe(2)):
         raise UserError(
-            f"{shown_path(os.fsdecode(path))} is not walked through: links lead to this folder by "
-            f"more than {_MOST_VISITS} paths"
+            f"{shown_path(os.fsdecode(path))} is not traversed: links lead to this folder by more "
+            f"than {_MOST_VISITS} paths"
         )
 
 

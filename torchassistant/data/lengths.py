@@ -67,7 +67,7 @@ class ClaimedLength:
         number = skipped
         for number, batch in enumerate(batches, start=skipped + 1):
             if number == most + 1:
-                self._warn(length, "gives more; the pass goes on until the data ends")
+                self._warn(length, "gives more; the pass continues until the data ends")
             yield batch
         if number < fewest:
             self._warn(length, f"the pass ended after {_counted(number, 'batches')}")

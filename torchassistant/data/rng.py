@@ -82,7 +82,7 @@ def expect_random_state(state: Any) -> None:
     expect_state_of(torch.Generator(), state["torch"])
     for other in [*state.get("cuda", []), *([state["mps"]] if "mps" in state else [])]:
         if not (other.dtype is torch.uint8 and other.ndim == 1):
-            raise ValueError("the state of a device is no row of bytes")
+            raise ValueError("the state of a device is not a row of bytes")
 
 
 def expect_state_of(fresh: Any, state: Any) -> None:

@@ -320,8 +320,8 @@ def _explained(error: Exception, iterator: Any) -> Exception:
     if text.startswith("DataLoader timed out"):
         when = text.removeprefix("DataLoader timed out ")
         return WorkerLost(
-            f'no batch came {when}; where batches take longer, the "timeout" (in seconds) in the '
-            "kwargs of the loader factory can say so"
+            f'no batch came {when}; if batches take longer, raise the "timeout" (in seconds) in '
+            "the kwargs of the loader factory"
         )
     ends = [end for worker in workers_of(iterator) if (end := _end_of(worker))]
     return WorkerLost(f"a loader worker {' and another '.join(ends)}") if ends else error

@@ -36,7 +36,7 @@ def may_differ_from(
         if described(then, key) != described(now, key):
             return True
         if accepted or (has_new_code and key.startswith("stages/")):
-            _log.warning(f"the state of {key} does not fit what was stored of it, and that is left")
+            _log.warning(f"the stored state of {key} does not fit, and is ignored")
             return True
         return False
 

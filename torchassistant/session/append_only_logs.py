@@ -209,7 +209,7 @@ class Logs:
                     continue
                 wrong = _wrong_with(path, text)
                 if wrong is not None:
-                    found.append(f"{shown_path(path)} {wrong}; the checkpoint counts")
+                    found.append(f"{shown_path(path)} {wrong}; the checkpoint is authoritative")
         return found
 
 

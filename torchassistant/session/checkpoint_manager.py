@@ -222,7 +222,7 @@ class CheckpointManager:
         step = self.progress.step
         if self._saved_step == step:
             text = f"the state after iteration {step} is saved in {shown_path(self.folder.path)}"
-            _log.info(f"{text}, as was asked for")
+            _log.info(f"{text}, as requested")
 
     @property
     def _must_end(self) -> bool:
@@ -237,13 +237,13 @@ class CheckpointManager:
         first, last, where = self._failures[0], self._failures[-1], shown_path(self.folder.path)
         if isinstance(last.error, FolderGone):
             # Another may stand under its name, and is none of ours.
-            left = "what was saved in it went with it"
+            left = "its checkpoints went with it"
         else:
             try:
                 newest = self.folder.checkpoints.newest().path
-                left = f"the last sound state is {shown_path(newest)}"
+                left = f"the last valid checkpoint is {shown_path(newest)}"
             except (SessionError, OSError):
-                left = f"no sound state is left in {where}"
+                left = f"no valid checkpoint is left in {where}"
         count = len(self._failures)
         saves = f"{count} saves in a row have" if count > 1 else "a save has"
         return (
@@ -263,7 +263,7 @@ class CheckpointManager:
     def _report_failures(self) -> None:
         for error in self.writer.fetch():
             self.failed.append(str(error))
-            goes_on = "" if self._must_end else "; training goes on"
+            goes_on = "" if self._must_end else "; training continues"
             _log.error(f"{error}{goes_on}")
 
 

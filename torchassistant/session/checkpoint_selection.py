@@ -117,7 +117,7 @@ class CheckpointSelector:
                 if self.storage.has(name):
                     damage += [str(problem) for problem in error.problems]
                 if len(damage) >= _MOST_DAMAGED:
-                    damage.append("no more were looked at")
+                    damage.append("no more were tried")
                     break
                 continue
             self._warn(damage, name)
@@ -126,7 +126,7 @@ class CheckpointSelector:
 
     def _warn(self, damage: Sequence[str], name: str) -> None:
         """Warn of what was passed over; once of each."""
-        lines = [*damage, *([f"going on from checkpoint {name}"] if damage else [])]
+        lines = [*damage, *([f"resuming from checkpoint {name}"] if damage else [])]
         for line in lines:
             if line not in self._warned:
                 _log.warning(line)

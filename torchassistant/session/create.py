@@ -194,9 +194,8 @@ def _expect_free(folder: SessionFolder) -> None:
     shown = shown_path(path)
     if folder.is_there:
         raise SessionError(
-            f"the session {shown} exists already: train.py goes on with it; another "
-            f'"session_dir" puts a new one elsewhere; --replace {path.name} begins anew, and '
-            "removes it"
+            f'the session {shown} exists already: train.py resumes it; another "session_dir" '
+            f"creates a new one elsewhere; --replace {path.name} starts over, and removes it"
         )
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        raise SessionError(f"{shown} exists already, and is no session")
+        raise SessionError(f"{shown} exists already, and is not a session")

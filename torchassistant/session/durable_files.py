@@ -168,7 +168,7 @@ def continue_file(path: Path, size: int, data: bytes, sync: bool) -> None:
         raise OSError(errno.EINVAL, str(error), str(path)) from None
     with os.fdopen(handle, "wb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", str(path))
+            raise OSError(errno.EINVAL, "is not a regular file", str(path))
         file.truncate(size)
         file.seek(size)
         file.write(data)
@@ -274,7 +274,7 @@ def differing(folder: Path, expected: Mapping[str, Mapping[str, Any]]) -> Iterat
                     continue
                 holes += holes_of(file)
                 if holes > MOST_HOLES:
-                    yield name, f"is sparse: {size_text(holes)} are nowhere on the disk"
+                    yield name, f"is sparse: {size_text(holes)} are not stored on disk"
                     return
             if name.endswith(".safetensors"):
                 _expect_tensors(folder / name)

@@ -43,7 +43,7 @@ class SameFolder:
             except (FileNotFoundError, NotADirectoryError):
                 raise FolderGone(f"{shown_path(path)} is not there any more") from None
             if _identity(found) != known:
-                raise FolderGone(f"{shown_path(path)} is not the folder that it was")
+                raise FolderGone(f"{shown_path(path)} was replaced by another folder")
         if not self._file.exists():
             raise FolderGone(f"{shown_path(self._file)} is not there any more")
 

@@ -88,9 +88,9 @@ def _recounted(progress: Mapping[str, Any], parts: Parts) -> Mapping[str, Any]:
                 and left.pop(item.shown_as, None)
             ):
                 _log.warning(
-                    f'the mean of "{item.shown_as}" over the epoch at hand, in training, '
-                    "is over what is left of it: an earlier version has counted examples, where "
-                    "this one counts what the loss is a mean over"
+                    f'the mean of "{item.shown_as}" over the current epoch, in training, covers '
+                    "only the rest of it: an earlier version weighted by examples, this one "
+                    "weights by what the loss is a mean over"
                 )
         passes[name] = {**done, "losses": left}
     return {**progress, "within": {**within, "passes": passes}}

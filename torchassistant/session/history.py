@@ -84,17 +84,17 @@ def parsed_rows(text: bytes) -> list[Row]:
     if not text:
         return []
     if not text.endswith(b"\n"):
-        raise Unsound("is no history: its last line has no end")
+        raise Unsound("is not a history: its last line has no end")
     try:
         lines = csv.reader(io.TextIOWrapper(io.BytesIO(text), "utf-8", newline=""))
         header = next(lines)
         rows = [dict(zip(header, map(_number, line), strict=True)) for line in lines]
     except (ValueError, csv.Error) as error:
-        raise Unsound(f"is no history: {error}") from None
+        raise Unsound(f"is not a history: {error}") from None
     if len(set(header)) < len(header) or not set(header) >= _ALWAYS:
-        raise Unsound("is no history: its first line does not name the columns")
+        raise Unsound("is not a history: its first line does not name the columns")
     if any(type(row[key]) is not int for row in rows for key in ("epoch", "step")):
-        raise Unsound("is no history: a row has no epoch and step")
+        raise Unsound("is not a history: a row has no epoch and step")
     return rows
 
 

@@ -30,7 +30,7 @@ class DatasetsOnDemand(dict[str, Any]):
         except UserCodeError as error:
             why = cause_of(error)
             said = f"{type(why).__name__}: {why}"
-            message = f'the dataset "{name}" is asked for, and cannot be built: {said}'
+            message = f'the dataset "{name}" is needed, and cannot be built: {said}'
             raise DataError(message) from error
         return dict.__getitem__(self, name)
 

@@ -181,11 +181,11 @@ def _expect_form(manifest: Manifest) -> None:
     """
     for name, entry in {**manifest.files, **manifest.session, **manifest.logs}.items():
         if not _is_below(name):
-            raise Damaged(f"{MANIFEST} names {name!r}, which is no file below a folder")
+            raise Damaged(f"{MANIFEST} names {name!r}, which is not a file below a folder")
         if not (isinstance(entry, dict) and _is_fingerprint(entry)):
             raise Damaged(f"{MANIFEST} has no fingerprint of {name}")
     if not all(type(v) in (int, float) and abs(v) <= _LARGEST for v in manifest.scores.values()):
-        raise Damaged(f"{MANIFEST} has scores that are no numbers")
+        raise Damaged(f"{MANIFEST} has scores that are not numbers")
 
 
 _LARGEST = 1.8e308

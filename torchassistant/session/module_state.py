@@ -55,7 +55,7 @@ def set_buffers(model: nn.Module, stored: Mapping[str, Any], may_be_more: bool) 
 def load_module(module: nn.Module, stored: Any) -> None:
     """Load what may hold buffers of other shapes, and such whose elements share memory."""
     if not (isinstance(stored, dict) and all(isinstance(name, str) for name in stored)):
-        raise TypeError("it is no table of tensors")
+        raise TypeError("it is not a table of tensors")
     _expect_dtypes(module, stored)
     buffers = dict(module.named_buffers())
     for name, value in stored.items():

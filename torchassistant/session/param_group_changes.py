@@ -62,7 +62,7 @@ class Regrouping:
         for argument in self.arguments:
             groups = self.session.optimizers[argument.optimizer].param_groups
             if argument.key in _CYCLED and any("base_momentum" in group for group in groups):
-                message = f'"{argument.key}" is the scheduler\'s to set'
+                message = f'"{argument.key}" is set by the scheduler'
                 place = self.session.builder.maker.place_of(argument.path)
                 raise ConfigError(Problem(message, place))
         for argument in self.arguments:
@@ -74,7 +74,7 @@ class Regrouping:
         groups = optimizer.param_groups
         if not any(key in group for group in groups):
             _log_change(
-                f'"{key}" is no setting of its parameter groups, which stay as they were', name
+                f'"{key}" is not an option of its parameter groups, which are unchanged', name
             )
             return
         standing = [group.get(key) for group in groups]

@@ -132,8 +132,8 @@ class _Flight:
             group, name = [*re.split(r"[/.]", path, maxsplit=2), ""][:2]
             self.at = self.definitions.get(Key(group, name), ())
             message = (
-                f"{path} {what}, and the preflight cannot put it back: training from this process "
-                'begins with it as it is now; "--no-preflight" leaves it alone'
+                f"{path} {what}, and the preflight cannot restore it: training in this process "
+                'starts with it as it is now; "--no-preflight" avoids that'
             )
             self.warn(message)
 
@@ -281,7 +281,7 @@ class _Flight:
                 self.at = self.path_of_node(report.processor, report.node)
                 message = (
                     f'the model "{name}" is trained by no stage, and runs in train mode, in which '
-                    f"{' and '.join(parts)} do what they do not in validation; "
+                    f"{' and '.join(parts)} behave differently than in validation; "
                     '"mode": "eval" runs it in eval mode'
                 )
                 self.warn(message)
@@ -343,7 +343,7 @@ class _Flight:
             for warning in caught:
                 if "target size" in str(warning.message):
                     sentence = str(warning.message).splitlines()[0].split(". ")[0]
-                    message = f"{item.loss.name} stretches one of its inputs: {sentence}"
+                    message = f"{item.loss.name} broadcasts one of its inputs: {sentence}"
                     raise ConfigError(Problem(message, self.place()))
             total = value * item.weight if total is None else total + value * item.weight
         return total

@@ -252,8 +252,8 @@ class Request(Generic[Config]):
                 continue
             message = (
                 f'the preprocessor "{one.name}" was fitted when the session was created, and all '
-                "of its attributes are put back, so that other arguments change nothing: name "
-                "another preprocessor, or give its class a state_dict of what it has learnt"
+                "of its attributes are restored, so other arguments change nothing: define another "
+                "preprocessor, or give its class a state_dict of its fitted state"
             )
             raise ConfigError(self.merged.problem(message, (*DEFINITIONS, index, "spec")))
 

@@ -65,7 +65,7 @@ def first_difference(one: Path, other: Path) -> str | None:
             continue
         where = f"iteration {whole['iteration']}"
         if whole.keys() != cut.keys() or whole["iteration"] != cut["iteration"]:
-            return f"{where}: how many batches were met"
+            return f"{where}: the number of batches"
         if "column" in whole:
             return (
                 f"{where}: the column {whole['column']} of the batch that the loader factory "
@@ -76,7 +76,7 @@ def first_difference(one: Path, other: Path) -> str | None:
         values = f"{whole['losses'].get(name)}, {cut['losses'].get(name)}"
         return f'{where}: the loss "{name}" ({values})'
     if len(first) != len(second):
-        return "how many batches were met"
+        return "the number of batches"
     return None
 
 

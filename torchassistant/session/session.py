@@ -198,8 +198,8 @@ class Session(Parts):
         found = list(differences(restored.environment, circumstances(self.device)))
         if found:
             _log.warning(
-                f"not all is as it was at step {self.progress.step}, so that the last "
-                f"bits of results may differ: {'; '.join(found)}"
+                f"the environment differs from that at step {self.progress.step}, so the last bits "
+                f"of results may differ: {'; '.join(found)}"
             )
 
     def _snapshot(self, random: Any) -> Snapshot:
@@ -321,10 +321,10 @@ class Session(Parts):
     ) -> Interrupted:
         """What there is to say of a run that was asked to stop."""
         name = shown_path(self.path)
-        hint = f'"train.py {name}" goes on from there'
+        hint = f'"train.py {name}" resumes from there'
         if stop.at_once:
             self._saved.name = ""
-            hint = hint.replace("from there", "from the last state that was saved")
+            hint = hint.replace("from there", "from the last checkpoint")
             return Interrupted(error.signum, f"{error}; {hint}")
         manager.finish()
         self._note_saved()

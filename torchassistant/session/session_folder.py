@@ -101,12 +101,13 @@ class SessionFolder:
         if self.path.is_symlink():
             raise SessionError(f"{self.path.name} is a link to {path}, and is not replaced")
         if not all(part.exists() for part in whole):
-            raise SessionError(f"{path} is no whole session, and is not replaced")
+            raise SessionError(f"{path} is not a complete session, and is not replaced")
         refuse_links(self.path, _OURS)
         foreign = sorted(self._foreign())
         if foreign:
             raise SessionError(
-                f"{path} is not replaced: it holds what is not of the session, {listing(foreign)}"
+                f"{path} is not replaced: it contains what is not part of the session, "
+                f"{listing(foreign)}"
             )
 
     def identity(self) -> SameFolder:
@@ -204,11 +205,14 @@ class SessionFolder:
             _warn(line)
         begins = holds(self.spec, checkpoint.manifest.text(SPEC))
         if begins is None:
-            _warn(f"{shown_path(self.spec)} is missing, or cannot be read; the checkpoint has it")
+            _warn(
+                f"{shown_path(self.spec)} is missing, or cannot be read; the checkpoint is used "
+                "instead"
+            )
         elif not begins:
             _warn(
-                f"{shown_path(self.spec)} is not as the checkpoint has it, which counts; what is "
-                "to be changed can be given as --set"
+                f"{shown_path(self.spec)} differs from the checkpoint, which is used instead; make "
+                "changes with --set"
             )
 
     def mirror(self, spec: bytes) -> None:

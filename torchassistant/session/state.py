@@ -190,7 +190,7 @@ class _Match:
         if not may_be_more:
             for key in stored.keys() - live.keys():
                 if not self.made_anew(key):
-                    what = f"{where}: {key} is left over, and nothing is there that takes it"
+                    what = f"{where}: {key} is left over: nothing takes it"
                     self.report(key, what)
         return [key for key in live if key in stored and key not in anew]
 
@@ -220,8 +220,8 @@ class _Match:
             folder = shown_path(self.folder)
             raise Unusable(
                 *(f"{folder}: {what}" for what in sorted(self.wrong)),
-                "the state does not fit what the config and your code make now; where that is "
-                "meant, train.py with --accept-changes goes on with what fits",
+                "the state does not fit what the config and your code build now; if that is "
+                "intended, train.py with --accept-changes resumes with what fits",
             )
 
 
@@ -323,8 +323,8 @@ def _restore_buffers(
 def _warn_of_missing_generators(paths: Iterable[str]) -> None:
     for path in paths:
         _log.warning(
-            f"a random number generator was kept at {path}, and is not there yet; one "
-            "that is made when it is needed first cannot go on from where it was"
+            f"the state of a random number generator is stored for {path}, which does not exist "
+            "yet; one that is created on first use cannot resume"
         )
 
 

@@ -65,7 +65,7 @@ def stored_spec(manifest: Manifest) -> dict[str, Any]:
     """
     with _blaming(SPEC):
         data = parsed_json(manifest.text(SPEC))
-        _expect(isinstance(data, dict), "is no config")
+        _expect(isinstance(data, dict), "is not a config")
     return dict(data)
 
 
@@ -139,7 +139,7 @@ def _spec(manifest: Manifest) -> Spec:
         spec = spec_of(diagnostics)
         diagnostics.raise_if_any()
     except ConfigError as error:
-        raise Damaged(f"{SPEC} is no config that can be used: {error.problems[0]}") from None
+        raise Damaged(f"{SPEC} is not a usable config: {error.problems[0]}") from None
     assert spec is not None, "what is past repair has problems"
     return spec
 
@@ -154,7 +154,7 @@ def _rows(logs: Mapping[str, bytes]) -> Iterator[tuple[int, list[Row]]]:
 def _expect_code(code: Any) -> None:
     is_table = isinstance(code, dict) and all(isinstance(found, dict) for found in code.values())
     texts = (text for found in code.values() for text in found.values()) if is_table else ()
-    _expect(is_table and all(isinstance(t, str) for t in texts), "is no table of source code")
+    _expect(is_table and all(isinstance(t, str) for t in texts), "is not a table of source code")
 
 
 def _expect_optimizer(state: Any) -> None:
@@ -165,12 +165,12 @@ def _expect_optimizer(state: Any) -> None:
         and all(type(index) is int for g in groups for index in g["params"])
         and isinstance(state.get("state"), dict)
         and all(isinstance(own, dict) for own in state["state"].values()),
-        "is no state of an optimizer",
+        "is not the state of an optimizer",
     )
 
 
 def _expect_state(state: Any, written: int) -> None:
-    _expect(isinstance(state, dict), "is no state of a session")
+    _expect(isinstance(state, dict), "is not the state of a session")
     sections = _SECTIONS[min(written, max(_SECTIONS))]
     for key in ("progress", "random", "environment", *sections):
         _expect(isinstance(state.get(key), dict), f'has no table "{key}"')
@@ -275,4 +275,4 @@ def _expect_to_fit(
     _expect(progress.stage_step <= progress.step, "has more iterations of a stage than of all")
     trained = {name for stage in stages for name in stage.training_pipelines}
     passes = progress.within.passes if progress.within is not None else {}
-    _expect(passes.keys() <= trained, "has come half through what is no pipeline")
+    _expect(passes.keys() <= trained, "is halfway through something that is not a pipeline")

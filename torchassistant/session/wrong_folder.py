@@ -28,21 +28,21 @@ def why_no_session(path: Path) -> str:
     name = shown_path(path)
     around = next((shown_path(parent) for parent in path.parents if is_session(parent)), None)
     if around is not None and path.exists():
-        return f"{name} is no session folder; it is a part of the session {around}"
+        return f"{name} is not a session folder; it is a part of the session {around}"
     if path.is_dir():
         inside = [shown_path(folder) for folder in _folders(path) if is_session(folder)]
         several = "s" if len(inside) > 1 else ""
         holds = (
             f"it holds the session{several} {listing(inside)}" if inside else "it has no spec.json"
         )
-        return f"{name} is no session folder ({holds})"
+        return f"{name} is not a session folder ({holds})"
     if path.is_file():
         return f"{name} is {_file(path)}"
     if os.path.lexists(path):
-        return f"{name} is no folder, and so no session (init.py makes one)"
+        return f"{name} is not a folder, and so not a session (init.py creates one)"
     meant = nearest(path.name, [f.name for f in _folders(path.parent) if is_session(f)])
     hint = f'; did you mean "{shown_path(path.parent / meant)}"?' if meant else ""
-    return f"{name} does not exist (init.py makes one){hint}"
+    return f"{name} does not exist (init.py creates one){hint}"
 
 
 def _folders(path: Path) -> Iterator[Path]:
@@ -60,7 +60,7 @@ def _file(path: Path) -> str:
     except ConfigError:
         tree = None
     if not isinstance(tree, dict) or not tree.keys() & {"initialize", "session_dir"}:
-        return "a file, and no session folder (init.py makes one)"
+        return "a file, not a session folder (init.py creates one)"
     substitute(tree, os.environ, lambda message, at: None)
     kind = kind_of(tree)
     noun = "a config" if kind is None else kind.noun

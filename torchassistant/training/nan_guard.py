@@ -169,8 +169,8 @@ def explained(batch: Batch, pipeline: str, graph: BatchGraph, data: MultiLoader)
         what, where = "a gradient is not finite, though every loss is", _gradients(graph)
     return NotFinite(
         f'{what}, in iteration {batch.iteration} of the pipeline "{pipeline}": {where}; '
-        f'{_examples(data, batch.numbers)}; nothing was changed by it ("on_nonfinite": "skip" '
-        "leaves such batches out)"
+        f'{_examples(data, batch.numbers)}; no weight was changed ("on_nonfinite": "skip" skips '
+        "such batches)"
     )
 
 
@@ -206,7 +206,7 @@ def _gradients(graph: BatchGraph) -> str:
         if any(not _is_finite(p.grad) for p in node.model.parameters())
     ]
     if not nodes:
-        return "which node it began in cannot be told any more"
+        return "the node where it began cannot be determined any more"
     return f"it is that of the node {' and '.join(reversed(nodes))}"
 
 

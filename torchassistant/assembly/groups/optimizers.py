@@ -39,7 +39,7 @@ def _scheduler(context: BuildContext, one: Defined, optimizer: Optimizer) -> Sch
     what = f"the scheduler of {one.what}"
     scheduler = context.maker.make(spec, path, what, LR_SCHEDULER.name, [optimizer], first_of)
     if isinstance(scheduler, ReduceLROnPlateau) and spec.monitor is None:
-        message = f'{what} listens to a result, so it needs "monitor", a display name'
+        message = f'{what} monitors a result, so it needs "monitor", a display name'
         raise context.maker.problem(message, path)
     return Scheduler(one.name, optimizer, scheduler, spec.interval, spec.monitor)
 

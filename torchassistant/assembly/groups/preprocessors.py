@@ -60,7 +60,7 @@ def _restore(preprocessor: Any, state: Any, what: str) -> None:
     elif isinstance(state, dict) and all(isinstance(key, str) for key in state):
         vars(preprocessor).update(state)
     else:
-        raise DataError(f"what is stored of {what} is no table of its attributes")
+        raise DataError(f"what is stored of {what} is not a table of its attributes")
 
 
 def _unneeded(fitted: FittedArtifacts, name: str) -> tuple[str, ...]:

@@ -102,7 +102,7 @@ class Adapters:
             self.scope.resolver.resolve(
                 Names(known, sum(isinstance(name, Unknown) for name in names)),
                 uses.values(),
-                lambda name, hint: f'"{name}" is no node of this processor{hint}',
+                lambda name, hint: f'"{name}" is not a node of this processor{hint}',
             )
         return {self.scope.resolver.meaning(uses[name]): inputs for name, inputs in given.items()}
 

@@ -124,7 +124,7 @@ def _nearly_a_form(value: Any, path: Path, diagnostics: Diagnostics) -> None:
     for form in NAMED:
         if value.keys() == {form} and isinstance(value[form], str):
             diagnostics.warn(
-                f'"{value[form]}" is no dotted path, so that this is plain data and no {form}; '
+                f'"{value[form]}" is not a dotted path, so that this is plain data and no {form}; '
                 f'{{"$literal": {{"{form}": …}}}} says that it is meant so',
                 (*path, form),
             )

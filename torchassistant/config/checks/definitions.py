@@ -56,7 +56,7 @@ def _cycles(scope: Scope) -> None:
     for cycle in cycles(graph):
         one, other = suspect_step(cycle, places)
         text = cycle_text([f'{key.group} "{key.name}"' for key in cycle])
-        scope.note(f"these definitions need one another: {text}", graph[one][other])
+        scope.note(f"these definitions form a cycle: {text}", graph[one][other])
 
 
 def _one_optimizer_a_loss(scope: Scope) -> None:

@@ -60,7 +60,7 @@ def check_graph(scope: Scope, name: str, spec: View) -> None:
         return
     for names in (spec.input_aliases, spec.nodes):
         for use in names.repeated():
-            scope.note(f'"{use.name}" stands here twice', use.path)
+            scope.note(f'"{use.name}" is listed twice', use.path)
     for port in spec.input_aliases:
         if port.name in spec.block.nodes:
             scope.note(f'"{port.name}" is the name of a port and of a processor', port.path)
@@ -82,7 +82,7 @@ def _cycles(scope: Scope, spec: View) -> set[Path]:
         one, other = suspect_step(cycle, order)
         here = spec.at("ingoing_edges", one, edges[one].index(other))
         text = cycle_text([f'"{name}"' for name in cycle])
-        scope.note(f"these nodes feed one another: {text}", here)
+        scope.note(f"these nodes form a cycle: {text}", here)
         cut.add(here)
     return cut
 
@@ -123,7 +123,9 @@ class _Wires:
             if port.name not in used | fed:
                 meant = self.resolver.nearest(port.name, (used & fed) - there)
                 if meant is not None:
-                    message = f'edges and pipelines know no port "{port.name}"{hint(meant, ())}'
+                    message = (
+                        f'no edge or pipeline refers to the port "{port.name}"{hint(meant, ())}'
+                    )
                     self.scope.diagnostics.broke(message, port.path)
                     self.resolver.take_for(port, meant)
 
@@ -166,7 +168,7 @@ class _Wires:
         """Report edges to nowhere."""
         uses = [self.destination(dest) for dest in self.edges]
         self.resolver.resolve(
-            self.nodes, uses, lambda name, hint: f'"{name}" is no node of this graph{hint}'
+            self.nodes, uses, lambda name, hint: f'"{name}" is not a node of this graph{hint}'
         )
         fed = [self.resolver.meaning(use) for use in uses]
         unfed = [name for name in self.nodes.names if name not in fed]

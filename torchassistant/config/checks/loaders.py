@@ -82,14 +82,14 @@ def _clashes(kwargs: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if kwargs.get("num_workers", 0) == 0:
         for key in ("prefetch_factor", "persistent_workers"):
             if kwargs.get(key):
-                yield key, f'"{key}" is of workers, and "num_workers" is 0'
+                yield key, f'"{key}" is for workers, and "num_workers" is 0'
     if kwargs.get("batch_size", 1) is None and kwargs.get("drop_last"):
-        yield "drop_last", '"drop_last" is of batches, and "batch_size" is null'
+        yield "drop_last", '"drop_last" is for batches, and "batch_size" is null'
     if kwargs.get("batch_sampler"):
         for key, default in (("batch_size", 1), ("shuffle", None), ("sampler", None)):
             if kwargs.get(key, default) not in (default, False):
-                yield key, f'"{key}" has no meaning beside "batch_sampler"'
+                yield key, f'"{key}" cannot be combined with "batch_sampler"'
         if kwargs.get("drop_last"):
-            yield "drop_last", '"drop_last" has no meaning beside "batch_sampler"'
+            yield "drop_last", '"drop_last" cannot be combined with "batch_sampler"'
     elif kwargs.get("sampler") and kwargs.get("shuffle"):
-        yield "shuffle", '"shuffle" has no meaning beside "sampler"'
+        yield "shuffle", '"shuffle" cannot be combined with "sampler"'

@@ -64,7 +64,7 @@ def _pipeline_names(scope: Scope) -> None:
         for names in (stage.training_pipelines, stage.validation_pipelines):
             uses += names
             for use in names.repeated():
-                scope.note(f'"{use.name}" stands here twice', use.path)
+                scope.note(f'"{use.name}" is listed twice', use.path)
     scope.resolver.resolve(
         _names(there, scope.config.initialize.pipelines),
         uses,
@@ -84,7 +84,7 @@ def _eval_steps(scope: Scope, stage: View) -> None:
         scope.resolver.resolve(
             Names(names, validation.unreadable),
             [Use(name, stage.at("eval_steps", name), True) for name in table],
-            lambda name, hint: f'"{name}" is no validation pipeline of this stage{hint}',
+            lambda name, hint: f'"{name}" is not a validation pipeline of this stage{hint}',
         )
 
 

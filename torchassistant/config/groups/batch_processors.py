@@ -49,8 +49,8 @@ class NodeSpec(Block):
     compile: Compile = Field(False, description="`torch.compile` for its model: true, or a mode.")
     activation_checkpointing: bool = Field(
         False,
-        description="Whether activations are not kept in training, but computed again in the "
-        "backward pass: less memory, more time, the same results.",
+        description="Whether activations are recomputed in the backward pass instead of kept: less "
+        "memory, more time, the same results.",
     )
 
     @property
@@ -63,7 +63,9 @@ class BatchProcessorSpec(Block):
     """An input adapter, an ordered neural graph and an output adapter; or an object."""
 
     class_: Name | None = Field(None, alias="class", description="A callable: frame to frame.")
-    factory_fn: Name | None = Field(None, description="A function that gets the session first.")
+    factory_fn: Name | None = Field(
+        None, description="A function whose first argument is the session."
+    )
     args: list[Any] = Field([], description="Positional arguments: data, objects, tensors.")
     kwargs: dict[str, Any] = Field({}, description="Keyword arguments: data, objects, tensors.")
     input_adapter: Annotated[ObjectSpec | None, INPUT_ADAPTER] = Field(
@@ -111,8 +113,8 @@ BATCH_PROCESSORS = Group(
     state="results",
     held=lambda spec: ("",) if spec.is_object else (),
     changes=(
-        Rule("spec.neural_graph.*.compile.**", "applied", "compiled code rounds otherwise"),
-        Rule("spec.compile.**", "applied", "compiled code rounds otherwise"),
+        Rule("spec.neural_graph.*.compile.**", "applied", "compiled code rounds differently"),
+        Rule("spec.compile.**", "applied", "compiled code rounds differently"),
         Rule("spec.neural_graph.*.activation_checkpointing", "free", "speed and memory only"),
     ),
 )

@@ -18,7 +18,9 @@ class DatasetSpec(Block):
     """A dataset: an object, or a ``link`` to a dataset or slice, or a ``merge`` of several."""
 
     class_: Name | None = Field(None, alias="class", description="Dotted path of a dataset class.")
-    factory_fn: Name | None = Field(None, description="A function that gets the session first.")
+    factory_fn: Name | None = Field(
+        None, description="A function whose first argument is the session."
+    )
     args: list[Any] = Field([], description="Positional arguments: data, objects, tensors.")
     kwargs: dict[str, Any] = Field({}, description="Keyword arguments: data, objects, tensors.")
     link: Name | None = Field(None, description="A dataset, or a slice as `split.train`.")
@@ -29,11 +31,11 @@ class DatasetSpec(Block):
 
     cache: Literal["memory", "disk"] | None = Field(
         None,
-        description="Where examples are kept, so that each is made once; left out: nowhere.",
+        description="Where computed examples are cached; left out: nowhere.",
     )
     cache_limit: ByteSize | None = Field(
         None,
-        description='The most that is kept: bytes, or a text as `"500 MB"`; left out: 4 GB in '
+        description='Maximum size of the cache: bytes, or a text as `"500 MB"`; left out: 4 GB in '
         "memory, 20 GB on disk (all datasets together).",
     )
 

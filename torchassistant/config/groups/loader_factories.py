@@ -49,8 +49,7 @@ class LoaderFactorySpec(Block):
         AUGMENT,
     ] = Field(
         None,
-        description="What is done to the data at random, in training only: a transform, or "
-        "several, one after the other.",
+        description="Random transforms of the data, in training only: one, or several in order.",
     )
 
     @property
@@ -80,7 +79,7 @@ LOADER_FACTORIES = Group(
         Rule(
             "spec.kwargs.num_workers",
             "applied",
-            "what workers draw at random is not what the main process draws",
+            "workers draw other random numbers than the main process",
         ),
         *(
             Rule(f"spec.kwargs.{key}", "free", "speed only")

@@ -16,7 +16,8 @@ class ModelSpec(ObjectSpec):
     """A ``torch.nn.Module``."""
 
     memory_format: Literal["channels_last", "channels_last_3d"] | None = Field(
-        None, description="How its weights and its images lie in memory; left out: as torch does."
+        None,
+        description="Memory format of its weights and input images; left out: torch's default.",
     )
 
 
@@ -33,5 +34,5 @@ MODELS = Group(
         holds=(METRIC,),
     ),
     held=all_of_it,
-    changes=(Rule("spec.memory_format", "applied", "other kernels round otherwise"),),
+    changes=(Rule("spec.memory_format", "applied", "other kernels round differently"),),
 )

@@ -30,7 +30,7 @@ class SchedulerSpec(ObjectSpec):
     """A learning rate scheduler; it is built with the optimizer first."""
 
     interval: Literal["epoch", "step"] = Field("epoch", description="When it steps.")
-    monitor: Name | None = Field(None, description="Display name that the scheduler listens to.")
+    monitor: Name | None = Field(None, description="Display name that the scheduler monitors.")
 
 
 class OptimizerSpec(ObjectSpec):
@@ -69,14 +69,14 @@ OPTIMIZERS = Group(
         Rule(
             "spec.kwargs.lr.**",
             "fixed",
-            "the learning rate is the scheduler's to set, once a session is created",
+            "the learning rate is set by the scheduler, once a session is created",
             only=Condition("with an `lr_scheduler`", lambda spec: spec.lr_scheduler is not None),
         ),
         *(
             Rule(f"spec.kwargs.{key}.**", "applied", "from now on")
             for key in ("lr", "weight_decay", "betas", "eps", "alpha", "rho", "maximize")
         ),
-        Rule("spec.args.**", "fixed", "name the argument instead"),
+        Rule("spec.args.**", "fixed", "pass it by keyword instead"),
         Rule("spec.lr_scheduler.**", "fixed", "the state of the scheduler is stored"),
     ),
 )

@@ -16,7 +16,7 @@ from torchassistant.config.role import PREPROCESSOR, Role
 class PreprocessorSpec(ObjectSpec):
     """An object with ``process(value)`` and, if it learns, ``fit(dataset)``."""
 
-    fit: Name | None = Field(None, description="The dataset or slice that it learns from.")
+    fit: Name | None = Field(None, description="The dataset or slice that it is fitted to.")
 
 
 def _references(spec: PreprocessorSpec) -> Iterator[Reference]:

@@ -181,7 +181,7 @@ class CacheFolder:
         path = self.path / _LOCK
         with suppress(FileNotFoundError):
             if not stat.S_ISREG(path.lstat().st_mode):
-                raise NotCached(f"{path} is no regular file")
+                raise NotCached(f"{path} is not a regular file")
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         handle = os.open(path, flags, 0o600)
         try:
@@ -213,7 +213,7 @@ def expect_own_folder(path: Path) -> None:
     if stat.S_ISLNK(found.st_mode):
         raise Unsound("is a link, and links are not followed")
     if not stat.S_ISDIR(found.st_mode):
-        raise Unsound("is no folder")
+        raise Unsound("is not a folder")
     _expect_own(found)
 
 

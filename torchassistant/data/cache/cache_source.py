@@ -47,8 +47,8 @@ class Source:
         if not same_state(before, self._state()):
             raise DataError(
                 f'the dataset "{self.name}" draws random numbers for its examples, and its cache '
-                'would give the same ones in every epoch; random transforms belong into "augment" '
-                'of the loader factory, or "cache" has to go'
+                'would give the same ones in every epoch; random transforms belong in "augment" of '
+                'the loader factory: move them there, or remove "cache"'
             )
 
     def _state(self) -> dict[str, Any]:

@@ -93,8 +93,8 @@ class DiskStore:
                 return found
             wrong = "holds other examples than the dataset gives"
         except Unsound as what:
-            wrong = f"is not sound ({what}; in {entry})"
-        _log.info(f'the cache of the dataset "{source.name}" on disk {wrong}, and is made again')
+            wrong = f"is not valid ({what}; in {entry})"
+        _log.info(f'the cache of the dataset "{source.name}" on disk {wrong}, and is rebuilt')
         return None
 
     def _opened(self, entry: Path) -> MappedTable | None:

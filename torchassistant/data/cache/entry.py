@@ -161,7 +161,7 @@ def _form_of(data: Any, count: int, width: int) -> Form:
         case ["dict", *names] if count and len(names) == width:
             if all(isinstance(name, str) for name in names) and len(set(names)) == width:
                 return "dict", *names
-    raise Unsound(f"has examples of no form that there is, of {width} columns")
+    raise Unsound(f"has examples of an unknown form, of {width} columns")
 
 
 def _column_of(data: Any, count: int) -> StoredColumn:
@@ -192,7 +192,7 @@ def _file_of(data: Any) -> StoredFile:
     if not is_count(size) or not isinstance(blocks, list) or len(blocks) != -(-size // BLOCK):
         raise Unsound("has a file without a digest for each block")
     if not all(isinstance(block, str) and _DIGEST.fullmatch(block) for block in blocks):
-        raise Unsound("has a digest that is none")
+        raise Unsound("has an invalid digest")
     return StoredFile(size, blocks)
 
 

@@ -157,7 +157,7 @@ def _expect_cuts(column: StoredColumn, codes: Tensor, offsets: Tensor) -> None:
         some = codes[start : start + _AT_ONCE]
         cuts = offsets[start : start + len(some) + 1]
         if int(some.min()) < 0 or int(some.max()) >= len(sizes):
-            raise Unsound("belongs to layouts that there are not")
+            raise Unsound("refers to layouts that do not exist")
         if int(cuts.min()) < 0 or int(cuts.max()) > size:
             raise Unsound(f"leads out of its {size} bytes")
         if not torch.equal(cuts.diff(), sizes[some.long()]):

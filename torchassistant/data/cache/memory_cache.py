@@ -111,4 +111,4 @@ def _empty(size: int) -> Tensor:
     try:
         return torch.empty(size, dtype=torch.uint8)
     except RuntimeError as error:
-        raise NotCached(f"{size_text(size)} of memory are not to be had ({error})") from None
+        raise NotCached(f"{size_text(size)} of memory are not available ({error})") from None

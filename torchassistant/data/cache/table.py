@@ -40,7 +40,7 @@ def taken_apart(example: Any) -> tuple[Form, Sequence[Any]]:
     if type(example) is dict and all(type(key) is str for key in example):
         return ("dict", *example), list(example.values())
     if isinstance(example, (tuple, list, Mapping)):
-        also = " whose keys are no texts" if type(example) is dict else ""
+        also = " whose keys are not texts" if type(example) is dict else ""
         raise Unstorable(f"an example of type {type_name(example)}{also}")
     return ("value",), (example,)
 

@@ -205,8 +205,8 @@ def _to_str(layout: Layout, data: Bytes) -> str:
 
 def _no_text() -> DataError:
     return DataError(
-        "a cache holds a text that is none, so somebody else has written it; what is in the folder "
-        "of the caches may be deleted at any time"
+        "a cache contains an invalid text, so this program did not write it; the cache folder may "
+        "be deleted at any time"
     )
 
 
