@@ -16,8 +16,8 @@ from torchassistant.errors import Interrupted
 from torchassistant.training import StopRequest
 
 _INSISTING = (signal.SIGINT, signal.SIGTERM)
-"""The second of these ends at once. Others come again by themselves: of a terminal that is closed
-both the system and the shell tell by SIGHUP, and SIGXCPU is repeated each second."""
+"""The second of these ends at once. Others come again by themselves: when a terminal is closed
+both the system and the shell send SIGHUP, and SIGXCPU is repeated each second."""
 
 PATIENCE = 6.0
 """Seconds that an iteration is given to come to its end."""
@@ -67,7 +67,7 @@ def stopping_after_iteration(saves: bool = False) -> Iterator[StopRequest]:
 
 
 def _end_now(signum: int) -> None:
-    """End without asking any code; what is saved is sound at every moment."""
+    """End without asking any code; what is saved is intact at every moment."""
     for child in multiprocessing.active_children():
         child.kill()
     print("ended: the program did not stop when it was asked to", file=sys.stderr, flush=True)

@@ -1,8 +1,8 @@
 """Torch's compiler: kept from being imported where nothing is compiled, and from trying things out.
 
 torch keeps its compiler from looking into some methods of an optimizer, and the first call of one
-imports the compiler for that: more than a second, and 120 MB. Where nothing is compiled, nobody has
-to be told. As soon as somebody has imported it, everything is as torch makes it.
+imports the compiler for that: more than a second, and 120 MB. Where nothing is compiled,
+that is not needed. As soon as somebody has imported it, everything is as torch makes it.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def workers_of(iterator: Any) -> list[Any]:
 
     Private: ``_workers`` of the iterator, in torch 2.10 to 2.14.
 
-    Without it: none is known. How one has ended cannot be told then, and one that does not end when
+    Without it: none is known. How one has ended is unknown then, and one that does not end when
     it is asked to is not killed.
     """
     return list(getattr(iterator, _WORKERS, ()))
@@ -116,4 +116,4 @@ def _handling() -> Any:
 
 
 def _nothing() -> None:
-    """Nothing tells whether a worker has died."""
+    """Nothing shows whether a worker has died."""

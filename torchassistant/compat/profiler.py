@@ -8,9 +8,9 @@ import torch
 
 
 def profiler_check() -> Callable[[], bool]:
-    """A function that tells whether a profiler is on; to be looked up once, and called often.
+    """A function that says whether a profiler is on; to be looked up once, and called often.
 
-    Private: ``torch.autograd._profiler_enabled``, in torch 2.10 to 2.14; nothing public tells.
+    Private: ``torch.autograd._profiler_enabled``, in torch 2.10 to 2.14; nothing public says so.
 
     Without it: one that says yes, so that what is made for a profiler is always made.
     """

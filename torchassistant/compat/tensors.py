@@ -33,7 +33,7 @@ def _checksum(tensor: torch.Tensor) -> int:
 def backward_hooks_of(tensor: torch.Tensor) -> list[Callable[..., Any]]:
     """The hooks that were registered at a tensor itself.
 
-    Private: ``Tensor._backward_hooks``, in torch 2.10 to 2.14; nothing public tells.
+    Private: ``Tensor._backward_hooks``, in torch 2.10 to 2.14; nothing public says so.
 
     Without it: none, and what they hold is not looked at.
     """

@@ -92,7 +92,7 @@ def mismatched_example(
         names: The names of the columns.
 
     Returns:
-        It, with what it is in its ``text``; None where there is none, or it cannot be told.
+        It, with what it is in its ``text``; None where there is none, or that is unknown.
     """
 
     def look() -> Mismatch | None:

@@ -78,7 +78,7 @@ def end_with_parent(by_first_thread: bool) -> None:
 
     Args:
         by_first_thread: Whether :func:`is_first_thread` held where this process was started. The
-            system tells of the end of the thread that has started it, and another one may end
+            system signals the end of the thread that has started it, and another one may end
             long before its process.
     """
     parent = multiprocessing.parent_process()

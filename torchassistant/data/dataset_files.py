@@ -24,7 +24,7 @@ _MOST_VISITS = 100
 """Paths by which one folder is entered: some links to it are fine, a maze of links is not."""
 
 
-class _Watch:
+class _AuditHook:
     """Whether Python tells us of what is opened, and which folders were entered how often."""
 
     is_on = False
@@ -33,26 +33,26 @@ class _Watch:
 
 def watch() -> None:
     """Let the libraries' datasets open regular files only, in this process and in its copies."""
-    if not _Watch.is_on:
-        _Watch.is_on = True
+    if not _AuditHook.is_on:
+        _AuditHook.is_on = True
         # Once per file that is opened: what the user's own code opens is looked at, and let be.
         sys.addaudithook(_look)
 
 
 def is_watching() -> bool:
     """Whether :func:`watch` was called."""
-    return _Watch.is_on
+    return _AuditHook.is_on
 
 
 @contextmanager
 def walking() -> Iterator[None]:
     """A dataset is made in here, which may walk through folders."""
     watch()
-    before, _Watch.entered = _Watch.entered, Counter()
+    before, _AuditHook.entered = _AuditHook.entered, Counter()
     try:
         yield
     finally:
-        _Watch.entered = before
+        _AuditHook.entered = before
 
 
 def _look(event: str, args: tuple[Any, ...]) -> None:
@@ -66,8 +66,8 @@ def _look(event: str, args: tuple[Any, ...]) -> None:
         # Who opens without waiting, as we do, looks at what it is afterwards.
         if not (flags or 0) & os.O_NONBLOCK:
             _look_at_file(path)
-    elif event == "os.scandir" and _Watch.entered is not None:
-        _look_at_folder(args[0], _Watch.entered)
+    elif event == "os.scandir" and _AuditHook.entered is not None:
+        _look_at_folder(args[0], _AuditHook.entered)
 
 
 def _look_at_file(path: Any) -> None:

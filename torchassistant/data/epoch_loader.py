@@ -42,7 +42,7 @@ class Sampling:
     Args:
         batch_sampler: Gives the indices of each batch; None where the dataset decides.
         state: What the sampler keeps from epoch to epoch, or the dataset that decides.
-        origin: Where the examples come from, to tell which one is to blame where a batch fails.
+        origin: Where the examples come from, to find which one is to blame where a batch fails.
         columns: Cuts whole batches from the dataset, where no example has to be looked at.
         claimed_length: What a stream or a sampler says of its length; None where that is known.
     """
@@ -94,7 +94,7 @@ class EpochLoader:
         self.interrupted_with: dict[str, Any] = {}
 
     def __len__(self) -> int:
-        """The number of batches in a pass, so far as the data tells the truth.
+        """The number of batches in a pass, as far as what the data says is true.
 
         Raises:
             TypeError: The data does not say.
@@ -226,7 +226,7 @@ _END = object()
 
 
 def _count_method(collator: Any) -> Callable[[Any], int] | None:
-    """How a collator tells how many examples are in a batch; None where it does not."""
+    """How a collator says how many examples are in a batch; None where it does not."""
     # A class that is a collator has methods for its own objects, as list has.
     found = None if inspect.isclass(collator) else getattr(collator, "count", None)
     return found if callable(found) else None

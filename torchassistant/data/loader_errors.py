@@ -32,7 +32,7 @@ def guarded(port: Port) -> Generator[tuple[Any, int | None], None, None]:
 
 
 def _located(error: Exception, port: Port, number: int) -> Exception:
-    """An error of a loader, with the example that is to blame, as far as that can be told.
+    """An error of a loader, with the example that is to blame, as far as that can be found.
 
     Args:
         error: What was raised instead of a batch.

@@ -34,7 +34,7 @@ _WORKERS_ONLY = (
     "worker_init_fn",
     "persistent_workers",
 )
-# Batches that come as they are ready come in another order every time. A worker that outlives its
+# Batches that are given as they get ready have another order every time. A worker that outlives its
 # epoch goes on with what a stream has become in it, which a resumed run does not have.
 _NOT_HONOURED = ("in_order",)
 _NOT_FOR_STREAMS = ("in_order", "persistent_workers")

@@ -45,7 +45,7 @@ class MultiLoader:
         self.shapes = {port.name: _Shapes() for port in ports if port.loader.columns is None}
 
     def length(self) -> int | None:
-        """The number of batches in one pass, as far as the data tells the truth; None where a
+        """The number of batches in one pass, as far as what the data says is true; None where a
         dataset or sampler does not say.
 
         It is for progress bars alone, and so nothing has to end where it cannot be had.
@@ -90,14 +90,14 @@ class MultiLoader:
         frames: Mapping[str, Any],
         tells_batch: bool = True,
     ) -> Exception:
-        """An error that came of some batches, or the example that is to blame for it.
+        """An error over some batches, or the example that is to blame for it.
 
         Args:
             error: What a model, a loss, a metric has raised.
             numbers: Of the batches, in their epoch.
             frames: The last of them, by port.
             tells_batch: Whether an error in which no code of the user was running, as of a loss of
-                torch, is told of the batch that it came of.
+                torch, gets the batch that it was raised for.
 
         Returns:
             A ``DataError`` where an example of theirs is not like the others of its dataset, or
@@ -132,16 +132,16 @@ class MultiLoader:
         where = f'example {mismatch.row} of batch {number} of the dataset "{port.dataset}"'
         return mismatch._replace(text=f"{where} {mismatch.text}")
 
-    def _keep_first_rows(self, frames: Mapping[str, Any]) -> bool:
-        """Keep rows of streams to compare with; gives whether there are too few of them yet."""
-        is_young = False
+    def _add_first_rows(self, frames: Mapping[str, Any]) -> bool:
+        """Add rows of streams to compare with; gives whether there are too few of them yet."""
+        needs_rows = False
         for port in self.ports:
             if port.loader.origin.is_stream:
-                kept = self.first_rows.setdefault(port.name, [])
-                rows = islice(_rows_of(frames[port.name]), _MOST_FIRST - len(kept))
-                kept += [{name: _own(value) for name, value in row.items()} for row in rows]
-                is_young = is_young or len(kept) < _MOST_FIRST
-        return is_young
+                rows_so_far = self.first_rows.setdefault(port.name, [])
+                rows = islice(_rows_of(frames[port.name]), _MOST_FIRST - len(rows_so_far))
+                rows_so_far += [{name: _own(value) for name, value in row.items()} for row in rows]
+                needs_rows = needs_rows or len(rows_so_far) < _MOST_FIRST
+        return needs_rows
 
     def _misnamed(self, error: DataError, name: str, number: int) -> DataError:
         """A batch that has other columns than it should, or the example that is to blame."""
@@ -169,7 +169,7 @@ class MultiLoader:
                 for port in self.ports
             ]
             number = self.ports[0].loader.skipped if self.ports else 0
-            is_young = any(port.loader.origin.is_stream for port in self.ports)
+            needs_rows = any(port.loader.origin.is_stream for port in self.ports)
             while True:
                 result = Frames()
                 for name, source, batches, frame_of, put, may_leave_out in sources:
@@ -192,8 +192,8 @@ class MultiLoader:
                         count = examples_left(frame, count)
                     result.counts[name] = count
                     result[name] = frame if put is None else put(frame)
-                if is_young:
-                    is_young = self._keep_first_rows(result)
+                if needs_rows:
+                    needs_rows = self._add_first_rows(result)
                 yield result
                 number += 1
 

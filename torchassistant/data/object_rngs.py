@@ -157,7 +157,7 @@ def _layers_of(root: Any) -> Iterator[Any]:
 
 
 def has_state(item: Any) -> bool:
-    """Whether an object tells its state, and takes it."""
+    """Whether an object has a ``state_dict``, and takes one back."""
     return all(callable(getattr(item, key, None)) for key in ("state_dict", "load_state_dict"))
 
 

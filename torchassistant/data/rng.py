@@ -103,10 +103,10 @@ def expect_state_of(fresh: Any, state: Any) -> None:
         if not (gauss is None or type(gauss) is float):
             raise ValueError("a number that is left over is none")
     else:
-        told: Any = state if isinstance(state, dict) else {"pos": state[2], "gauss": state[4]}
+        described: Any = state if isinstance(state, dict) else {"pos": state[2], "gauss": state[4]}
         # NumPy takes any position, and reads beyond its memory there.
         for key, most in (("pos", 624), ("buffer_pos", 4)):
-            for where in (told, told.get("state")):
+            for where in (described, described.get("state")):
                 position = where.get(key, 0) if isinstance(where, dict) else 0
                 if not 0 <= operator.index(position) <= most:
                     raise ValueError(f"{key} is {position}")

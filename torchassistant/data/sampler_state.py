@@ -39,7 +39,7 @@ class SamplerState:
         self.built_with = {name: _copied(value) for name, value in self._attributes()}
 
     def start_epoch(self, epoch: int) -> None:
-        """Tell who wants to know which epoch begins."""
+        """Call ``set_epoch`` where there is one."""
         for _, holder in _holders(self.owner):
             if callable(getattr(holder, "set_epoch", None)):
                 holder.set_epoch(epoch)
@@ -48,13 +48,13 @@ class SamplerState:
         """As plain data and tensors; None where there is nothing to keep."""
         if self.owner is None:
             return None
-        told = {p: h.state_dict() for p, h in _holders(self.owner) if has_state(h)}
+        own_states = {p: h.state_dict() for p, h in _holders(self.owner) if has_state(h)}
         changed = {
             name: _copied(value)
             for name, value in self._attributes()
             if name not in self.built_with or not _equal(self.built_with[name], value)
         }
-        return {"generators": states_of(self.own), "told": told, "changed": changed}
+        return {"generators": states_of(self.own), "told": own_states, "changed": changed}
 
     def set_state(self, state: Any) -> list[str]:
         """Put back what :meth:`state` gave.
@@ -70,22 +70,22 @@ class SamplerState:
         expect_states_of(self.own, state["generators"])
         set_states_of(self.own, state["generators"])
         holders = dict(_holders(self.owner))
-        tellers = {path for path, holder in holders.items() if has_state(holder)}
-        for path in tellers & state["told"].keys():
+        stateful = {path for path, holder in holders.items() if has_state(holder)}
+        for path in stateful & state["told"].keys():
             holders[path].load_state_dict(state["told"][path])
         self._set_attributes({**self.built_with, **state["changed"]}, state["changed"], holders)
         return sorted(
             [
-                *(f"{_named(p)} is left over" for p in state["told"].keys() - tellers),
-                *(f"{_named(p)} is missing" for p in tellers - state["told"].keys()),
+                *(f"{_named(p)} is left over" for p in state["told"].keys() - stateful),
+                *(f"{_named(p)} is missing" for p in stateful - state["told"].keys()),
                 *(f"the generator {p} is missing" for p in self.own.keys() - state["generators"]),
             ]
         )
 
     def lacks(self, state: Any) -> list[str]:
         """The paths of generators that a state has, and that are not here yet."""
-        kept = {} if state is None or self.owner is None else state["generators"]
-        return sorted(kept.keys() - self.own.keys())
+        stored = {} if state is None or self.owner is None else state["generators"]
+        return sorted(stored.keys() - self.own.keys())
 
     def _set_attributes(
         self, values: dict[str, Any], changed: dict[str, Any], holders: dict[str, Any]
@@ -119,7 +119,7 @@ def is_sampler_state(state: Any) -> bool:
         return False
     names = [name for table in state.values() for name in table]
     return all(isinstance(name, str) for name in names) and all(
-        _can_be_kept(value) and not name.rpartition(".")[2].startswith("__")
+        _can_be_stored(value) and not name.rpartition(".")[2].startswith("__")
         for name, value in state["changed"].items()
     )
 
@@ -138,11 +138,11 @@ def _named(path: str) -> str:
 
 def _attributes_of(holder: Any) -> Iterator[tuple[str, Any]]:
     for name, value in getattr(holder, "__dict__", {}).items():
-        if _can_be_kept(value):
+        if _can_be_stored(value):
             yield name, value
 
 
-def _can_be_kept(value: Any) -> bool:
+def _can_be_stored(value: Any) -> bool:
     if isinstance(value, torch.Tensor):
         return value.numel() <= _LARGEST
     if isinstance(value, np.ndarray):

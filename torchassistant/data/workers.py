@@ -120,7 +120,7 @@ class SeededDataset(Dataset[Any]):
         return given
 
     def _find_generators(self) -> None:
-        roots = {"dataset": self.dataset, "keepers": self.rng_holders}
+        roots = {"dataset": self.dataset, "rng_holders": self.rng_holders}
         self._own = list(generators_in(roots).values())
 
     def _start(self, seed: int) -> None:
@@ -289,7 +289,7 @@ _started: weakref.WeakSet[Any] = weakref.WeakSet()
 @atexit.register  # after multiprocessing has, and so this is called before: that waits for them
 def _end_what_is_left() -> None:
     """A worker does nothing at the signal by which others would end it."""
-    with contextlib.suppress(AssertionError):  # they are the workers of the process we came from
+    with contextlib.suppress(AssertionError):  # they are the workers of the parent process
         _kill([worker for worker in _started if hasattr(worker, "pid")])
 
 

@@ -243,7 +243,7 @@ def opened_own(path: Path, most: int | None = None) -> BinaryIO:
 def hold(entry: Path, most: int) -> BinaryIO | None:
     """The ``entry.json`` of an entry, open: until it is closed, the entry is not removed.
 
-    It also tells that the entry was used just now.
+    It also marks the entry as used just now.
 
     Args:
         entry: Its folder.
@@ -272,7 +272,7 @@ def hold(entry: Path, most: int) -> BinaryIO | None:
 
 @contextmanager
 def named(name: str) -> Iterator[None]:
-    """What is wrong with a file of an entry is told with its name, also that it cannot be read.
+    """What is wrong with a file of an entry is reported with its name, also that it cannot be read.
 
     Raises:
         Unsound: Something is.

@@ -33,7 +33,7 @@ class Source:
         """Some examples.
 
         Raises:
-            DataError: Random numbers were drawn for them; told after the last one.
+            DataError: Random numbers were drawn for them; reported after the last one.
             UserCodeError: The dataset raised.
         """
         before = self._state()

@@ -83,7 +83,7 @@ class DiskStore:
         return made
 
     def _found(self, entry: Path, source: Source, shown: Shown) -> MappedTable | None:
-        """What is there from an earlier time, if it is sound and of this dataset."""
+        """What is there from an earlier time, if it is intact and of this dataset."""
         try:
             found = self._opened(entry)
             if found is None:
@@ -143,7 +143,7 @@ def _not_cached_on_failure(path: Path) -> Iterator[None]:
 
 
 def _agrees(table: Table, source: Source) -> bool:
-    """Whether a dataset still gives what is stored, as far as some examples tell."""
+    """Whether a dataset still gives what is stored, as far as some examples show."""
     count = len(source)
     if len(table) != count:
         return False

@@ -130,7 +130,7 @@ class BlockWriter:
 
 
 def entry_of(data: bytes) -> Entry:
-    """The entry that an ``entry.json`` tells of.
+    """The entry that an ``entry.json`` describes.
 
     Args:
         data: Its text.

@@ -22,7 +22,7 @@ DEFAULT_LIMIT = 4 * 10**9
 """Bytes."""
 
 Shown = Callable[[Iterable[int]], Iterable[int]]
-"""What shows how far an iteration has come."""
+"""What shows the progress of an iteration."""
 
 
 class MemoryStore:
@@ -64,7 +64,7 @@ class MemoryStore:
 
 
 def over(writer: TableWriter, count: int, limit: int) -> str:
-    """How a limit was met."""
+    """Which limit was reached, and how."""
     return (
         f"{writer.count} of its {count} examples take {size_text(writer.size)}, and cache_limit is "
         f"{size_text(limit)}"

@@ -31,7 +31,7 @@ class ColumnWriter:
 
     @property
     def layouts(self) -> tuple[Layout, ...]:
-        """Every layout that was met."""
+        """Every layout that occurred."""
         return tuple(self.known)
 
     @property
