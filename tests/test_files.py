@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchassistant.files import Unsound, open_regular, parsed_json, read_regular
+from torchassistant.files import InvalidFile, open_regular, parsed_json, read_regular
 
 
 def test_a_regular_file_is_read(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_anything_else_is_refused_at_once(
     told: list[str] = []
 
     def read() -> None:
-        with pytest.raises(Unsound) as raised:
+        with pytest.raises(InvalidFile) as raised:
             read_regular("odd", 10)
         told.append(str(raised.value))
 
@@ -66,14 +66,14 @@ def test_anything_else_is_refused_at_once(
 
 
 def test_devices_are_refused() -> None:
-    with pytest.raises(Unsound, match="is a device"):
+    with pytest.raises(InvalidFile, match="is a device"):
         read_regular("/dev/zero", 10)
 
 
 def test_a_sparse_terabyte_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "vast").open("wb") as file:
         file.truncate(10**12)
-    with pytest.raises(Unsound, match=r"has 1 TB, and 10 B at most are read"):
+    with pytest.raises(InvalidFile, match=r"has 1 TB, and 10 B at most are read"):
         read_regular(tmp_path / "vast", 10)
 
 
@@ -96,7 +96,7 @@ def test_json_comes_back(value: Any) -> None:
 def test_other_bytes_are_refused_or_json(data: bytes) -> None:
     try:
         value = parsed_json(data)
-    except Unsound:
+    except InvalidFile:
         return
     assert json.loads(data) == value
     assert not (isinstance(value, float) and math.isnan(value))
@@ -106,7 +106,7 @@ def test_other_bytes_are_refused_or_json(data: bytes) -> None:
 @pytest.mark.parametrize("pair", [("[", "]"), ('{"a":', "}")])
 def test_deep_json_is_refused(levels: int, pair: tuple[str, str]) -> None:
     left, right = pair
-    with pytest.raises(Unsound, match="200 levels"):
+    with pytest.raises(InvalidFile, match="200 levels"):
         parsed_json((left * levels + "1" + right * levels).encode())
 
 
@@ -116,5 +116,5 @@ def test_json_of_200_levels_is_read() -> None:
 
 @pytest.mark.parametrize("text", [b"NaN", b"[Infinity]", b"-Infinity", b"1" * 5000, b"\xff", b""])
 def test_what_json_does_not_have_is_refused(text: bytes) -> None:
-    with pytest.raises(Unsound, match="is not valid JSON"):
+    with pytest.raises(InvalidFile, match="is not valid JSON"):
         parsed_json(text)

@@ -18,7 +18,7 @@ from typing import Any
 from torchassistant.config import size_text
 
 
-class Unsound(Exception):
+class InvalidFile(Exception):
     """A file is not what a program writes; the message goes on from its name, as "is a link"."""
 
 
@@ -36,7 +36,7 @@ def regular_handle(path: str | Path, access: int = os.O_RDONLY) -> int:
     Raises:
         FileNotFoundError: There is none.
         OSError: It cannot be opened.
-        Unsound: It is no regular file.
+        InvalidFile: It is no regular file.
     """
     # Asked before it is opened, because opening alone can do something to a device.
     _expect_regular(os.lstat(path).st_mode)
@@ -44,7 +44,7 @@ def regular_handle(path: str | Path, access: int = os.O_RDONLY) -> int:
         handle = os.open(path, access | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise Unsound("is a link, and links are not followed") from None
+            raise InvalidFile("is a link, and links are not followed") from None
         raise
     try:
         _expect_regular(os.fstat(handle).st_mode)
@@ -64,13 +64,13 @@ def open_regular(path: str | Path, most: int | None = None) -> BufferedReader:
     Raises:
         FileNotFoundError: There is none.
         OSError: It cannot be opened.
-        Unsound: It is no regular file, or too large.
+        InvalidFile: It is no regular file, or too large.
     """
     handle = regular_handle(path)
     try:
         size = os.fstat(handle).st_size
         if most is not None and size > most:
-            raise Unsound(f"has {size_text(size)}, and {size_text(most)} at most are read")
+            raise InvalidFile(f"has {size_text(size)}, and {size_text(most)} at most are read")
         return open(handle, "rb")
     except BaseException:
         os.close(handle)
@@ -87,12 +87,12 @@ def read_regular(path: str | Path, most: int) -> bytes:
     Raises:
         FileNotFoundError: There is none.
         OSError: It cannot be read.
-        Unsound: It is no regular file, or too large.
+        InvalidFile: It is no regular file, or too large.
     """
     with open_regular(path, most) as file:
         data = file.read(most + 1)
     if len(data) > most:  # it grew
-        raise Unsound(f"has more than {size_text(most)}")
+        raise InvalidFile(f"has more than {size_text(most)}")
     return data
 
 
@@ -104,18 +104,18 @@ def parsed_json(data: bytes, deepest: int = DEEPEST) -> Any:
         deepest: The most levels of lists and objects.
 
     Raises:
-        Unsound: It is no such text.
+        InvalidFile: It is no such text.
     """
     try:
         value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
         if _HALF.search(data):
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
-        raise Unsound(_too_deep(deepest)) from None
+        raise InvalidFile(_too_deep(deepest)) from None
     except ValueError as error:
-        raise Unsound(f"is not valid JSON ({_reason(error)})") from None
+        raise InvalidFile(f"is not valid JSON ({_reason(error)})") from None
     if _depth_of(value) > deepest:
-        raise Unsound(_too_deep(deepest))
+        raise InvalidFile(_too_deep(deepest))
     return value
 
 
@@ -160,7 +160,7 @@ def _expect_regular(mode: int) -> None:
     if stat.S_ISREG(mode):
         return
     if stat.S_ISLNK(mode):
-        raise Unsound("is a link, and links are not followed")
+        raise InvalidFile("is a link, and links are not followed")
     kinds = {
         stat.S_IFDIR: "a folder",
         stat.S_IFIFO: "a FIFO",
@@ -168,7 +168,7 @@ def _expect_regular(mode: int) -> None:
         stat.S_IFCHR: "a device",
         stat.S_IFBLK: "a device",
     }
-    raise Unsound(f"is {kinds.get(stat.S_IFMT(mode), 'something else')}, and no regular file")
+    raise InvalidFile(f"is {kinds.get(stat.S_IFMT(mode), 'something else')}, and no regular file")
 
 
 def _too_deep(deepest: int) -> str:

@@ -18,7 +18,7 @@ from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.object_maker import ObjectMaker
 from torchassistant.assembly.user_code import code_of
 from torchassistant.config import merge_configs
-from torchassistant.config.tensors import DTYPES, misfits_of_tensor
+from torchassistant.config.tensor_literals import DTYPES, misfits_of_tensor
 from torchassistant.errors import ConfigError, Place
 from torchassistant.session import Draft
 

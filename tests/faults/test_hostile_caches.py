@@ -37,7 +37,7 @@ from torchassistant.data.cache.disk_cache import DiskStore
 from torchassistant.data.cache.file_stamps import stamps_of
 from torchassistant.data.cache.layouts import layout_of
 from torchassistant.data.cache.values import decode, encode
-from torchassistant.files import Unsound
+from torchassistant.files import InvalidFile
 
 
 @pytest.fixture(autouse=True)
@@ -235,7 +235,7 @@ def test_layouts_that_are_read_are_safe_to_decode(data: st.DataObject) -> None:
     layout = data.draw(mutated(_listed(first), trees))
     try:
         known = layout_of(layout)
-    except Unsound:
+    except InvalidFile:
         return
     if known[1] < 10_000:
         decode(known, torch.zeros(known[1], dtype=torch.uint8).numpy())

@@ -29,10 +29,10 @@ from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.idx import expect_sound
 from torchassistant.assembly.monkeypatch import replaced
 from torchassistant.assembly.reviewed_callables import Verdict, verdict_of
-from torchassistant.compat.datasets import unpacking_functions
+from torchassistant.compat.archives import unpacking_functions
 from torchassistant.data import walking
 from torchassistant.errors import UserError, listing, shown_path
-from torchassistant.files import Unsound, open_regular
+from torchassistant.files import InvalidFile, open_regular
 from torchassistant.messages import logger_for
 
 _log = logger_for(__name__)
@@ -267,7 +267,7 @@ def _expect_pinned(target: Any, bound: inspect.BoundArguments, root: Path) -> No
                 found.update(chunk)
     except FileNotFoundError:
         return
-    except Unsound as error:
+    except InvalidFile as error:
         raise UserError(f"{shown_path(root / name)} {error}") from None
     if found.hexdigest() != md5:
         raise UserError(

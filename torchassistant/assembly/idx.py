@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torchassistant.config import machine_memory, size_text
 from torchassistant.errors import UserError, shown_path
-from torchassistant.files import Unsound, open_regular
+from torchassistant.files import InvalidFile, open_regular
 
 _NAME = re.compile(r".+-idx\d-(ubyte|int)")
 _BYTES = {8: 1, 9: 1, 11: 2, 12: 4, 13: 4, 14: 8}
@@ -29,7 +29,7 @@ def expect_sound(folder: Path) -> None:
         if _NAME.fullmatch(path.name) and path.is_file():
             try:
                 _expect_sound(path.resolve())
-            except Unsound as error:
+            except InvalidFile as error:
                 raise UserError(f"{shown_path(folder)}/{path.name} {error}") from None
 
 
@@ -39,11 +39,11 @@ def _expect_sound(path: Path) -> None:
         kind, axes = struct.unpack(">HBB", file.read(4).ljust(4, b"\0"))[1:]
         head = file.read(4 * axes)
     if kind not in _BYTES or len(head) != 4 * axes:
-        raise Unsound("is not a file of the idx format")
+        raise InvalidFile("is not a file of the idx format")
     shape = struct.unpack(f">{axes}I", head)
     wanted = 4 + len(head) + math.prod(shape) * _BYTES[kind]
     if wanted != size:
         claim = f"{' x '.join(map(str, shape))} values, which take {size_text(wanted)}"
-        raise Unsound(f"is broken: its header tells of {claim}, and it has {size_text(size)}")
+        raise InvalidFile(f"is broken: its header tells of {claim}, and it has {size_text(size)}")
     if size > machine_memory():
-        raise Unsound(f"has {size_text(size)}, which is more than this machine's memory")
+        raise InvalidFile(f"has {size_text(size)}, which is more than this machine's memory")

@@ -31,7 +31,7 @@ from torchassistant.compat.weights import (
     weights_enum,
 )
 from torchassistant.errors import UserError
-from torchassistant.files import Unsound, open_regular
+from torchassistant.files import InvalidFile, open_regular
 from torchassistant.messages import logger_for
 
 _log = logger_for(__name__)
@@ -216,7 +216,7 @@ def _expect_sound(path: str, pinned: str | None) -> None:
         with open_regular(os.path.realpath(path)) as file:
             while pinned is not None and (chunk := file.read(_CHUNK)):
                 found.update(chunk)
-    except Unsound as error:
+    except InvalidFile as error:
         raise UserError(f"the weights in {path} are not read: the file {error}") from None
     if pinned is not None and not found.hexdigest().startswith(pinned):
         raise UserError(

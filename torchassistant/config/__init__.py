@@ -78,7 +78,7 @@ from torchassistant.config.spec import (
     StageSpec,
 )
 from torchassistant.config.static_check import passes_static_check
-from torchassistant.config.tensors import dtype_of
+from torchassistant.config.tensor_literals import dtype_of
 from torchassistant.config.toposort import postorder, reachable, topological_order
 from torchassistant.config.tree import Path, path_text, place_of, walk
 from torchassistant.config.validate import validate

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from torchassistant.errors import SessionError, shown_path
-from torchassistant.files import Unsound, open_regular
+from torchassistant.files import InvalidFile, open_regular
 from torchassistant.session.durable_files import (
     continue_file,
     refuse_links,
@@ -59,7 +59,7 @@ def _text_of(session: Path, name: str, mark: Mapping[str, Any]) -> bytes:
     for path in _places(session, name):
         try:
             return _beginning(path, mark)
-        except (OSError, Unsound) as error:
+        except (OSError, InvalidFile) as error:
             found[path] = what_is_wrong(error)
     reasons = ", and ".join(f"{path.relative_to(session)} {how}" for path, how in found.items())
     raise Damaged(f"its history is lost: {reasons}")
@@ -70,17 +70,17 @@ def _beginning(path: Path, mark: Mapping[str, Any]) -> bytes:
 
     Raises:
         FileNotFoundError: There is no such file.
-        Unsound: It has something else there.
+        InvalidFile: It has something else there.
     """
     size = int(mark["size"])
     if size > _LONGEST:
-        raise Unsound(f"would have {size} bytes, and {_LONGEST} are read at most")
+        raise InvalidFile(f"would have {size} bytes, and {_LONGEST} are read at most")
     with open_regular(path) as file:
         text = file.read(size)
     if len(text) < size:
-        raise Unsound(f"has {len(text)} bytes instead of {size}")
+        raise InvalidFile(f"has {len(text)} bytes instead of {size}")
     if hashlib.sha256(text).hexdigest() != mark["sha256"]:
-        raise Unsound("is not what was written (its SHA-256 differs)")
+        raise InvalidFile("is not what was written (its SHA-256 differs)")
     return text
 
 
@@ -227,5 +227,5 @@ def _wrong_with(path: Path, text: bytearray) -> str | None:
     try:
         with open_regular(path) as file:
             return None if file.read(len(text)) == text else "is not as it was written"
-    except (OSError, Unsound) as error:
+    except (OSError, InvalidFile) as error:
         return what_is_wrong(error)

@@ -10,7 +10,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from torchassistant.errors import SessionError
-from torchassistant.files import Unsound
+from torchassistant.files import InvalidFile
 from torchassistant.session.codec import CodecError, decode, encode
 from torchassistant.session.durable_files import (
     as_json,
@@ -84,11 +84,11 @@ def read_state(folder: Path, name: str, has_tensors: bool | None = None) -> Any:
 
     Raises:
         OSError: It cannot be read.
-        Unsound: It is none.
+        InvalidFile: It is none.
     """
     file = folder / f"{name}.safetensors"
     tensors = read_tensors(file) if (file.exists() if has_tensors is None else has_tensors) else {}
     try:
         return decode(read_json(folder / f"{name}.json"), tensors)
     except CodecError as error:
-        raise Unsound(str(error)) from None
+        raise InvalidFile(str(error)) from None

@@ -18,7 +18,7 @@ import torch
 
 from torchassistant.config import Spec
 from torchassistant.errors import SessionError, shown_path
-from torchassistant.files import Unsound
+from torchassistant.files import InvalidFile
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.durable_files import read_json
 from torchassistant.session.manifest import Damaged, Fingerprints, Manifest
@@ -87,7 +87,7 @@ class Checkpoint:
         """The source of the user's code as it was."""
         try:
             return dict(read_json(self.path / CODE))
-        except Unsound as error:
+        except InvalidFile as error:
             raise SessionError(f"{shown_path(self.path / CODE)} {error}") from None
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from torchassistant.compat.tensors import quantized, quantized_by_channel, sparse_parts
+from torchassistant.compat.tensor_internals import quantized, quantized_by_channel, sparse_parts
 
 _TAG = "$"
 

@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save, save_file
 from torchassistant.config import size_text
 from torchassistant.errors import Interrupted, SessionError, shown_path
 from torchassistant.files import (
-    Unsound,
+    InvalidFile,
     holes_of,
     open_regular,
     parsed_json,
@@ -164,7 +164,7 @@ def continue_file(path: Path, size: int, data: bytes, sync: bool) -> None:
     try:
         new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         handle = os.open(path, new, 0o644) if is_new else regular_handle(path, os.O_WRONLY)
-    except Unsound as error:
+    except InvalidFile as error:
         raise OSError(errno.EINVAL, str(error), str(path)) from None
     with os.fdopen(handle, "wb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -195,7 +195,7 @@ def read_json(path: Path) -> Any:
 
     Raises:
         FileNotFoundError: There is none.
-        Unsound: It is none.
+        InvalidFile: It is none.
     """
     return parsed_json(read_regular(path, MOST_JSON))
 
@@ -205,7 +205,7 @@ def holds(path: Path, data: bytes) -> bool | None:
     try:
         with open_regular(path) as file:
             return file.read(len(data) + 1) == data
-    except (OSError, Unsound):
+    except (OSError, InvalidFile):
         return None
 
 
@@ -239,7 +239,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
     Raises:
         FileNotFoundError: There is none.
-        Unsound: It is none, or holds what torch has not.
+        InvalidFile: It is none, or holds what torch has not.
     """
     open_regular(path).close()
     try:
@@ -247,7 +247,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise Unsound(f"holds no tensors ({error})") from None
+        raise InvalidFile(f"holds no tensors ({error})") from None
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
@@ -278,7 +278,7 @@ def differing(folder: Path, expected: Mapping[str, Mapping[str, Any]]) -> Iterat
                     return
             if name.endswith(".safetensors"):
                 _expect_tensors(folder / name)
-        except (OSError, Unsound) as error:
+        except (OSError, InvalidFile) as error:
             yield name, what_is_wrong(error)
         else:
             right_size.append(name)
@@ -291,14 +291,14 @@ def differing(folder: Path, expected: Mapping[str, Mapping[str, Any]]) -> Iterat
                 key = found.st_dev, found.st_ino
                 if key not in digests:
                     digests[key] = hashlib.file_digest(file, "sha256").hexdigest()
-        except (OSError, Unsound) as error:
+        except (OSError, InvalidFile) as error:
             yield name, what_is_wrong(error)
             continue
         if digests[key] != expected[name]["sha256"]:
             yield name, "is not what was written (its SHA-256 differs)"
 
 
-def what_is_wrong(error: OSError | Unsound) -> str:
+def what_is_wrong(error: OSError | InvalidFile) -> str:
     """What is wrong with a file that could not be read."""
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return "is missing"
@@ -309,7 +309,7 @@ def _expect_tensors(path: Path) -> None:
     """See that the table at the beginning of a safetensors file tells of all of its bytes.
 
     Raises:
-        Unsound: It does not.
+        InvalidFile: It does not.
     """
     try:
         with safe_open(path, "pt"):
@@ -317,7 +317,7 @@ def _expect_tensors(path: Path) -> None:
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise Unsound(f"holds no tensors ({error})") from None
+        raise InvalidFile(f"holds no tensors ({error})") from None
 
 
 def refuse_links(folder: Path, names: tuple[str, ...]) -> None:

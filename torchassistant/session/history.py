@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torchassistant.errors import SessionError
-from torchassistant.files import Unsound
+from torchassistant.files import InvalidFile
 from torchassistant.session.append_only_logs import METRICS, Logs
 from torchassistant.training import Row
 
@@ -54,7 +54,7 @@ class History:
         """
         try:
             return parsed_rows(self.logs.text(_file(stage)))
-        except Unsound as error:
+        except InvalidFile as error:
             raise SessionError(f"{_file(stage)} {error}") from None
 
     def table(self, stages: int) -> pd.DataFrame:
@@ -79,22 +79,22 @@ def parsed_rows(text: bytes) -> list[Row]:
     """The rows of a stage; none where it has not begun.
 
     Raises:
-        Unsound: The text is no history.
+        InvalidFile: The text is no history.
     """
     if not text:
         return []
     if not text.endswith(b"\n"):
-        raise Unsound("is not a history: its last line has no end")
+        raise InvalidFile("is not a history: its last line has no end")
     try:
         lines = csv.reader(io.TextIOWrapper(io.BytesIO(text), "utf-8", newline=""))
         header = next(lines)
         rows = [dict(zip(header, map(_number, line), strict=True)) for line in lines]
     except (ValueError, csv.Error) as error:
-        raise Unsound(f"is not a history: {error}") from None
+        raise InvalidFile(f"is not a history: {error}") from None
     if len(set(header)) < len(header) or not set(header) >= _ALWAYS:
-        raise Unsound("is not a history: its first line does not name the columns")
+        raise InvalidFile("is not a history: its first line does not name the columns")
     if any(type(row[key]) is not int for row in rows for key in ("epoch", "step")):
-        raise Unsound("is not a history: a row has no epoch and step")
+        raise InvalidFile("is not a history: a row has no epoch and step")
     return rows
 
 

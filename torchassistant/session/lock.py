@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from torchassistant.errors import SessionError, shown_path
-from torchassistant.files import Unsound, regular_handle
+from torchassistant.files import InvalidFile, regular_handle
 
 _held: set[str] = set()
 """Files locked by this process: the system does not stop a process from locking twice."""
@@ -83,7 +83,7 @@ def _opened(file: Path) -> int:
     """
     try:
         return regular_handle(file, os.O_RDWR)
-    except Unsound as error:
+    except InvalidFile as error:
         raise SessionError(f"{shown_path(file)} {error}") from None
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from torchassistant.errors import SessionError, shown_path
-from torchassistant.files import Unsound, parsed_json, read_regular
+from torchassistant.files import InvalidFile, parsed_json, read_regular
 from torchassistant.session.durable_files import as_json, differing, fingerprint, replace_file
 
 MANIFEST = "manifest.json"
@@ -163,7 +163,7 @@ def read_manifest(folder: Path) -> Manifest:
         is_whole = as_json(manifest.data()) == raw
     except (FileNotFoundError, NotADirectoryError):
         raise Damaged(f"{MANIFEST} is missing") from None
-    except Unsound as error:
+    except InvalidFile as error:
         raise Damaged(f"{MANIFEST} {error}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Damaged(f"{MANIFEST} cannot be read ({error})") from None

@@ -11,7 +11,7 @@ import torch
 from torchassistant.assembly import FittedArtifacts
 from torchassistant.config import MAX_BYTES, Diagnostics, Spec, as_data, read, scan
 from torchassistant.errors import SessionError, listing, shown_path
-from torchassistant.files import Unsound
+from torchassistant.files import InvalidFile
 from torchassistant.messages import logger_for
 from torchassistant.session.append_only_logs import CHANGES, COPIES, METRICS, Logs
 from torchassistant.session.checkpoint_bundle import CheckpointBundle, read_state
@@ -242,7 +242,7 @@ class SessionFolder:
                     has_tensors = f"{name.removesuffix('.json')}.safetensors" in fixed
                     state = read_state(self.preprocessors, path.stem, has_tensors)
                     fitted.preprocessors[path.stem] = state
-            except Unsound as error:
+            except InvalidFile as error:
                 raise SessionError(f"{shown_path(path)} {error}") from None
             except OSError as error:
                 message = f"{shown_path(path)} cannot be read: {error.strerror}"
@@ -278,14 +278,14 @@ def _indices(tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
     """The slices of a split.
 
     Raises:
-        Unsound: They are none.
+        InvalidFile: They are none.
     """
     slices = [tensors.get(str(position)) for position in range(len(tensors))]
     found = [part for part in slices if part is not None]
     if len(found) != len(tensors) or not all(
         part.dtype is torch.int64 and part.ndim == 1 and len(part) for part in found
     ):
-        raise Unsound("holds no slices of a split")
+        raise InvalidFile("holds no slices of a split")
     # Of all examples, each once: then none is beyond the end of the dataset.
     everything = torch.cat(found) if found else torch.zeros(0, dtype=torch.int64)
     count = len(everything)
@@ -293,7 +293,7 @@ def _indices(tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
     if count and int(everything.min()) >= 0 and int(everything.max()) < count:
         seen[everything] = True
     if not count or not bool(seen.all()):
-        raise Unsound(f"holds no split of {count} examples")
+        raise InvalidFile(f"holds no split of {count} examples")
     return found
 
 

@@ -17,7 +17,7 @@ import torch
 from torchassistant.config import Spec, read, spec_of
 from torchassistant.data import expect_random_state, is_sampler_state
 from torchassistant.errors import ConfigError
-from torchassistant.files import Unsound, parsed_json
+from torchassistant.files import InvalidFile, parsed_json
 from torchassistant.session.append_only_logs import METRICS, is_log
 from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.durable_files import read_json, read_tensors
@@ -114,13 +114,13 @@ class _blaming:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, Unsound):
+        if isinstance(error, InvalidFile):
             raise Damaged(f"{self.name} {error}") from None
 
 
 def _expect(holds: bool, what: str) -> None:
     if not holds:
-        raise Unsound(what)
+        raise InvalidFile(what)
 
 
 def _expect_files(manifest: Manifest) -> None:
@@ -196,14 +196,14 @@ def _expect_state(state: Any, written: int) -> None:
     try:
         expect_random_state(state["random"])
     except Exception as error:
-        raise Unsound(f"has no state of random number generators ({error})") from None
+        raise InvalidFile(f"has no state of random number generators ({error})") from None
 
 
 def _progress(data: dict[str, Any]) -> Progress:
     """Where the run is.
 
     Raises:
-        Unsound: That is not what it says.
+        InvalidFile: That is not what it says.
     """
     what = "does not say how far the run had come"
     counts = {key: value for key, value in data.items() if key != "within"}

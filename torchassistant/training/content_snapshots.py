@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
-from torchassistant.compat.tensors import version_of
+from torchassistant.compat.tensor_internals import version_of
 from torchassistant.graph import elements_of
 
 PutBack = Callable[[], str | None]

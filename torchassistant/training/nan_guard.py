@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from torchassistant.compat.gradients import nonfinite_check
+from torchassistant.compat.nonfinite import nonfinite_check
 from torchassistant.data import MultiLoader
 from torchassistant.errors import DataError
 from torchassistant.frames import Frames

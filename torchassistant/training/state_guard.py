@@ -33,7 +33,7 @@ from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
 from torchassistant.compat.modules import own_buffers, state_tables
-from torchassistant.compat.tensors import backward_hooks_of
+from torchassistant.compat.tensor_internals import backward_hooks_of
 from torchassistant.data import (
     GENERATORS,
     CachedDataset,

@@ -17,7 +17,7 @@ from torchassistant.config.groups.datasets import DatasetSpec
 from torchassistant.config.groups.gradient_clippers import GradientClipperSpec
 from torchassistant.config.groups.splits import SplitSpec
 from torchassistant.config.named_objects import NAMED, TENSOR, form_of, is_object
-from torchassistant.config.tensors import misfits_of_tensor
+from torchassistant.config.tensor_literals import misfits_of_tensor
 from torchassistant.config.tree import Path, items_of, walk
 from torchassistant.errors import near, nearest
 

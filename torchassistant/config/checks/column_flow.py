@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from torchassistant.config.checks.adapters import Adapters, Columns, Need
+from torchassistant.config.checks.adapter_columns import Adapters, Columns, Need
 from torchassistant.config.checks.pipelines import scores
 from torchassistant.config.checks.resolver import hint
 from torchassistant.config.checks.scope import Scope, Wiring

@@ -23,7 +23,7 @@ from typing import BinaryIO, TypeVar
 
 from torchassistant.config import size_text
 from torchassistant.data.cache.cache_source import NotCached
-from torchassistant.files import Unsound, open_regular
+from torchassistant.files import InvalidFile, open_regular
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class CacheFolder:
             expect_own_folder(self.path)
         except FileNotFoundError:
             return
-        except Unsound as what:
+        except InvalidFile as what:
             raise NotCached(
                 f"{self.path} {what}, and a cache is kept in a folder that is one's own (mode "
                 "0700, as chmod gives it); TORCHASSISTANT_CACHE names another one"
@@ -207,13 +207,13 @@ def expect_own_folder(path: Path) -> None:
     Raises:
         FileNotFoundError: It is not there.
         OSError: Nobody can say.
-        Unsound: It is something else.
+        InvalidFile: It is something else.
     """
     found = path.lstat()
     if stat.S_ISLNK(found.st_mode):
-        raise Unsound("is a link, and links are not followed")
+        raise InvalidFile("is a link, and links are not followed")
     if not stat.S_ISDIR(found.st_mode):
-        raise Unsound("is not a folder")
+        raise InvalidFile("is not a folder")
     _expect_own(found)
 
 
@@ -226,14 +226,14 @@ def opened_own(path: Path, most: int | None = None) -> BinaryIO:
 
     Raises:
         OSError: It cannot be opened.
-        Unsound: It is no regular file, too large, or not this user's alone.
+        InvalidFile: It is no regular file, too large, or not this user's alone.
     """
     file = open_regular(path, most)
     try:
         found = os.fstat(file.fileno())
         _expect_own(found)
         if found.st_nlink > 1:
-            raise Unsound("is known under another name too (a hard link)")
+            raise InvalidFile("is known under another name too (a hard link)")
     except BaseException:
         file.close()
         raise
@@ -253,7 +253,7 @@ def hold(entry: Path, most: int) -> BinaryIO | None:
         None where there is none, or it is written or removed right now.
 
     Raises:
-        Unsound: It cannot be read, is not this user's alone, or no entry.
+        InvalidFile: It cannot be read, is not this user's alone, or no entry.
     """
     with named("it"):
         try:
@@ -275,21 +275,21 @@ def named(name: str) -> Iterator[None]:
     """What is wrong with a file of an entry is reported with its name, also that it cannot be read.
 
     Raises:
-        Unsound: Something is.
+        InvalidFile: Something is.
     """
     try:
         yield
-    except Unsound as what:
-        raise Unsound(f"{name} {what}") from None
+    except InvalidFile as what:
+        raise InvalidFile(f"{name} {what}") from None
     except OSError as error:
-        raise Unsound(f"{name} cannot be read ({error.strerror or error})") from None
+        raise InvalidFile(f"{name} cannot be read ({error.strerror or error})") from None
 
 
 def _expect_own(found: os.stat_result) -> None:
     if found.st_uid != os.geteuid():
-        raise Unsound("belongs to another user")
+        raise InvalidFile("belongs to another user")
     if found.st_mode & 0o022:
-        raise Unsound("may be written to by others")
+        raise InvalidFile("may be written to by others")
 
 
 def _is_ours(name: str) -> bool:
@@ -300,7 +300,7 @@ def _is_ours(name: str) -> bool:
 def _is_in_use(file: Path) -> bool:
     try:
         opened = open_regular(file)
-    except (OSError, Unsound):  # whatever it is, nobody reads an entry by it
+    except (OSError, InvalidFile):  # whatever it is, nobody reads an entry by it
         return False
     with opened:
         return not _locked(opened.fileno(), fcntl.LOCK_EX)

@@ -22,7 +22,7 @@ from torchassistant.data.cache.mapped_table import MappedTable, opened
 from torchassistant.data.cache.memory_cache import Shown, over
 from torchassistant.data.cache.table import Table
 from torchassistant.data.cache.table_writer import ColumnWriter, TableWriter
-from torchassistant.files import Unsound
+from torchassistant.files import InvalidFile
 from torchassistant.messages import logger_for
 
 _log = logger_for(__name__)
@@ -76,7 +76,7 @@ class DiskStore:
             self._write(aside, handle, source, shown)
             try:
                 made = self.folder.publish(aside, handle, key, self._opened)
-            except Unsound as what:
+            except InvalidFile as what:
                 raise NotCached(f"what was written to {self.folder.path} is lost: {what}") from None
         if made is None:
             raise NotCached(f"what was written to {self.folder.path} cannot be read")
@@ -92,7 +92,7 @@ class DiskStore:
                 found.verify(shown)
                 return found
             wrong = "holds other examples than the dataset gives"
-        except Unsound as what:
+        except InvalidFile as what:
             wrong = f"is not valid ({what}; in {entry})"
         _log.info(f'the cache of the dataset "{source.name}" on disk {wrong}, and is rebuilt')
         return None

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from torchassistant.data.cache.layouts import is_count, layout_of
 from torchassistant.data.cache.table import Form
 from torchassistant.data.cache.values import Layout
-from torchassistant.files import Unsound, parsed_json
+from torchassistant.files import InvalidFile, parsed_json
 
 BLOCK = 4 * 2**20
 """Bytes that have a digest of their own; the last block of a file may be shorter."""
@@ -136,15 +136,15 @@ def entry_of(data: bytes) -> Entry:
         data: Its text.
 
     Raises:
-        Unsound: Nothing of ours has written it.
+        InvalidFile: Nothing of ours has written it.
     """
     outer = _fields(parsed_json(data), "content", "digest")
     content = _fields(outer["content"], "form", "count", "columns")
     if outer["digest"] != _digest(_text(content)):
-        raise Unsound("is not what was written")
+        raise InvalidFile("is not what was written")
     count, columns = content["count"], content["columns"]
     if not is_count(count) or not isinstance(columns, list):
-        raise Unsound("has no number of examples, or no columns")
+        raise InvalidFile("has no number of examples, or no columns")
     form = _form_of(content["form"], count, len(columns))
     return Entry(form, count, [_column_of(column, count) for column in columns])
 
@@ -161,14 +161,14 @@ def _form_of(data: Any, count: int, width: int) -> Form:
         case ["dict", *names] if count and len(names) == width:
             if all(isinstance(name, str) for name in names) and len(set(names)) == width:
                 return "dict", *names
-    raise Unsound(f"has examples of an unknown form, of {width} columns")
+    raise InvalidFile(f"has examples of an unknown form, of {width} columns")
 
 
 def _column_of(data: Any, count: int) -> StoredColumn:
     """What is said of a column of so many values."""
     found = _fields(data, "layouts", "data", "codes", "offsets")
     if not isinstance(found["layouts"], list) or not 1 <= len(found["layouts"]) <= count:
-        raise Unsound(f"has a column without layouts, or with more than its {count} values")
+        raise InvalidFile(f"has a column without layouts, or with more than its {count} values")
     layouts = [layout_of(layout) for layout in found["layouts"]]
     column = StoredColumn(
         layouts,
@@ -182,7 +182,7 @@ def _column_of(data: Any, count: int) -> StoredColumn:
     else:
         expected = {"data": column.data.size, "codes": 4 * count, "offsets": 8 * (count + 1)}
     if sizes != expected:
-        raise Unsound(f"has a column whose files cannot hold {count} values")
+        raise InvalidFile(f"has a column whose files cannot hold {count} values")
     return column
 
 
@@ -190,16 +190,16 @@ def _file_of(data: Any) -> StoredFile:
     found = _fields(data, "size", "blocks")
     size, blocks = found["size"], found["blocks"]
     if not is_count(size) or not isinstance(blocks, list) or len(blocks) != -(-size // BLOCK):
-        raise Unsound("has a file without a digest for each block")
+        raise InvalidFile("has a file without a digest for each block")
     if not all(isinstance(block, str) and _DIGEST.fullmatch(block) for block in blocks):
-        raise Unsound("has an invalid digest")
+        raise InvalidFile("has an invalid digest")
     return StoredFile(size, blocks)
 
 
 def _fields(data: Any, *names: str) -> Mapping[str, Any]:
     """An object of JSON that has just these fields."""
     if not isinstance(data, dict) or data.keys() != set(names):
-        raise Unsound(f"has something else where {', '.join(names)} belong")
+        raise InvalidFile(f"has something else where {', '.join(names)} belong")
     return data
 
 

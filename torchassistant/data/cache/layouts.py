@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from torchassistant.data.cache.values import DTYPES, ITEM_BYTES, PIXEL_BYTES, Layout
-from torchassistant.files import Unsound
+from torchassistant.files import InvalidFile
 
 LARGEST = 2**62
 """No number of a layout reaches it, so none overflows."""
@@ -42,11 +42,11 @@ def layout_of(data: Any) -> Layout:
         data: Lists, texts, numbers and None.
 
     Raises:
-        Unsound: No value has it.
+        InvalidFile: No value has it.
     """
     layout = _known(data)
     if layout is None:
-        raise Unsound(f"has a layout that no value has ({_shortened(data)})")
+        raise InvalidFile(f"has a layout that no value has ({_shortened(data)})")
     return layout
 
 

@@ -25,7 +25,7 @@ from torchassistant.data.cache.entry import (
 )
 from torchassistant.data.cache.memory_cache import Shown
 from torchassistant.data.cache.table import Column, Table
-from torchassistant.files import Unsound
+from torchassistant.files import InvalidFile
 
 _DTYPES = {"data": torch.uint8, "codes": torch.int32, "offsets": torch.int64}
 _AT_ONCE = 2**20
@@ -41,8 +41,8 @@ class MappedTable(Table):
         held: Its ``entry.json``, which keeps it from being removed; it is closed with the table.
 
     Raises:
-        Unsound: A file has another size than the entry says, or cuts where no value begins; it is
-            named.
+        InvalidFile: A file, which it names, has another size than the entry says, or cuts where no
+            value begins.
     """
 
     def __init__(self, folder: Path, entry: Entry, held: BinaryIO) -> None:
@@ -60,7 +60,7 @@ class MappedTable(Table):
         """Compare every block with its digest, on as many threads as torch computes with.
 
         Raises:
-            Unsound: One is not what was written; its file is named.
+            InvalidFile: One is not what was written; its file is named.
         """
         blocks = [
             (name, whole.view(torch.uint8)[start : start + BLOCK], digest)
@@ -73,7 +73,7 @@ class MappedTable(Table):
             for number, digest in zip(shown(range(len(blocks))), found, strict=True):
                 name, _, expected = blocks[number]
                 if digest != expected:
-                    raise Unsound(f"{name} is not what was written")
+                    raise InvalidFile(f"{name} is not what was written")
         finally:
             threads.shutdown(cancel_futures=True)
 
@@ -90,7 +90,7 @@ class MappedTable(Table):
         with named(name), opened_own(self.folder / name) as opened:
             size = os.fstat(opened.fileno()).st_size
             if size != file.size:
-                raise Unsound(f"has {size} bytes instead of {file.size}")
+                raise InvalidFile(f"has {size} bytes instead of {file.size}")
             if not size:
                 return torch.empty(0, dtype=dtype)
             writable = mmap.PROT_READ | mmap.PROT_WRITE
@@ -108,7 +108,7 @@ def opened(folder: Path, most: int) -> MappedTable | None:
         most: The most bytes that its files may have together.
 
     Raises:
-        Unsound: It is nothing that a writer of ours has left there; the message names the file.
+        InvalidFile: It is nothing that a writer of ours has left there; the message names the file.
     """
     held = hold(folder, LARGEST)
     if held is None:
@@ -117,7 +117,7 @@ def opened(folder: Path, most: int) -> MappedTable | None:
         with named(ENTRY):
             entry = entry_of(held.read(LARGEST))
             if entry.size > most:
-                raise Unsound(
+                raise InvalidFile(
                     f"tells of {size_text(entry.size)}, and cache_limit is {size_text(most)}"
                 )
         return MappedTable(folder, entry, held)
@@ -132,7 +132,7 @@ def _opened_again(folder: Path, entry: Entry) -> MappedTable:
         held = hold(folder, LARGEST)
         if held is not None:
             return MappedTable(folder, entry, held)
-    except Unsound as what:
+    except InvalidFile as what:
         raise OSError(f"the cache {folder} was changed: {what}") from None
     raise OSError(f"the cache {folder} is gone")
 
@@ -146,22 +146,22 @@ def _expect_cuts(column: StoredColumn, codes: Tensor, offsets: Tensor) -> None:
         offsets: int64 (N + 1,), where each begins, and the end.
 
     Raises:
-        Unsound: It is not so.
+        InvalidFile: It is not so.
     """
     size, count = column.data.size, len(codes)
     sizes = torch.tensor([layout[1] for layout in column.layouts])
     ends = [int(offsets[0]), int(offsets[-1])]
     if ends != [0, size]:
-        raise Unsound(f"leads from byte {ends[0]} to byte {ends[1]} of {size}")
+        raise InvalidFile(f"leads from byte {ends[0]} to byte {ends[1]} of {size}")
     for start in range(0, count, _AT_ONCE):
         some = codes[start : start + _AT_ONCE]
         cuts = offsets[start : start + len(some) + 1]
         if int(some.min()) < 0 or int(some.max()) >= len(sizes):
-            raise Unsound("refers to layouts that do not exist")
+            raise InvalidFile("refers to layouts that do not exist")
         if int(cuts.min()) < 0 or int(cuts.max()) > size:
-            raise Unsound(f"leads out of its {size} bytes")
+            raise InvalidFile(f"leads out of its {size} bytes")
         if not torch.equal(cuts.diff(), sizes[some.long()]):
-            raise Unsound("cuts values at other places than their layouts do")
+            raise InvalidFile("cuts values at other places than their layouts do")
 
 
 def _digest(block: Tensor) -> str:
