@@ -15,6 +15,7 @@ import torch
 from manifests import is_small_file
 from PIL import Image
 
+from torchassistant.cli.log_handler import messages_on_stderr
 from torchassistant.data import CachedDataset
 from torchassistant.data.cache.disk_cache import DiskStore
 from torchassistant.data.cache.entry import BLOCK
@@ -66,7 +67,7 @@ class Listed:
 def filled(folder: Path, examples: Sequence[Any] = EXAMPLES) -> tuple[CachedDataset, str]:
     """A dataset with its cache, found or built, and what was printed meanwhile."""
     dataset = CachedDataset(Listed(examples), DiskStore(folder, None, "listed"), "listed")
-    with contextlib.redirect_stderr(io.StringIO()) as stderr:
+    with contextlib.redirect_stderr(io.StringIO()) as stderr, messages_on_stderr():
         dataset.fill()
     return dataset, stderr.getvalue()
 
