@@ -263,7 +263,7 @@ def test_what_no_code_takes_is_left_where_that_is_accepted(
     create(tmp_path / "run")
     altered(lambda state: state["training"].pop("datasets/rows"))
     load(tmp_path / "run", accept_changes=True)
-    assert "warning: the state of datasets/rows does not fit" in capsys.readouterr().err
+    assert "warning: the stored state of datasets/rows does not fit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("where", ["newest", "all"])

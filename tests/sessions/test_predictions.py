@@ -193,7 +193,7 @@ def test_a_folder_is_its_files(
     apart = session.infer(*names, inputs_meta=META)
     together = session.infer(str(images), inputs_meta=META)
     assert [made["y_hat"].tolist() for made in together] == [x["y_hat"].tolist() for x in apart]
-    assert '"deeper", "notes.txt" are passed over' in capsys.readouterr().err
+    assert '"deeper", "notes.txt" are skipped' in capsys.readouterr().err
     (images / "deeper" / "x.txt").touch()
     with pytest.raises(DataError, match="holds no file of a kind that"):
         session.infer(str(images / "deeper"), inputs_meta=META)
