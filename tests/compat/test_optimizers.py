@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import StepLR
 
-from torchassistant.compat import compiler, gradients, optimizers, profiler
+from torchassistant.compat import compiler, nonfinite, optimizers, profiler
 from torchassistant.training.optimizer_calls import stepping
 
 
@@ -97,7 +97,7 @@ def test_without_the_name_a_profiler_is_taken_to_be_on(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("bad", [float("inf"), float("-inf"), float("nan")])
 def test_many_gradients_are_looked_at_at_once(bad: float) -> None:
-    check, found, one = gradients.nonfinite_check(), torch.zeros(()), torch.ones(())
+    check, found, one = nonfinite.nonfinite_check(), torch.zeros(()), torch.ones(())
     values = [torch.randn(3), torch.randn(2, 2)]
     before = [value.clone() for value in values]
     check(values, found, one)
@@ -109,7 +109,7 @@ def test_many_gradients_are_looked_at_at_once(bad: float) -> None:
 
 def test_without_the_name_each_is_looked_at_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch, "_amp_foreach_non_finite_check_and_unscale_")
-    check = gradients.nonfinite_check()
+    check = nonfinite.nonfinite_check()
     with pytest.raises(RuntimeError):
         check([torch.ones(1)], torch.zeros(()), torch.ones(()))
 

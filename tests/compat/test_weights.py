@@ -13,7 +13,7 @@ import torch
 import torchvision
 from torchvision.datasets import utils
 
-from torchassistant.compat import datasets, weights
+from torchassistant.compat import archives, weights
 
 
 def written(path: Path, *names: str) -> str:
@@ -81,6 +81,6 @@ def test_what_timm_reads_through(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_datasets_unpack_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert datasets.unpacking_functions(utils) == ("_decompress",)
+    assert archives.unpacking_functions(utils) == ("_decompress",)
     monkeypatch.delattr(utils, "_decompress")
-    assert datasets.unpacking_functions(utils) == ()
+    assert archives.unpacking_functions(utils) == ()
