@@ -104,7 +104,7 @@ def wait_until_written(session: Session, step: int) -> None:
     """
     if session.progress.epoch % session.spec.checkpoints.every_epochs:
         return
-    while int(session.folder.checkpoints.names()[-1].partition("-")[0]) < step:
+    while int(session.folder.storage.names()[-1].partition("-")[0]) < step:
         time.sleep(0.001)
     time.sleep(0.005)
 
