@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 
 from torchassistant.errors import DataError, UserCodeError
+from torchassistant.frames import Frames
 from torchassistant.training.data_pass import DataPass
 from torchassistant.training.events import Listener, Part, Parts, handlers_of
 from torchassistant.training.nan_guard import BatchNotFinite, NotFinite, explained
@@ -42,6 +42,7 @@ class PipelineTrainer:
         loaded = handlers_of(listeners, Listener.batch_loaded)
         self.data = pipeline.training_data([partial(listen, pipeline) for listen in loaded])
         self.data_pass = DataPass(self.data, stop)
+        self.accumulated = pipeline.accumulated
         self.progress = PassProgress()
         self.is_resumed_when_done = False
         self.step_started = handlers_of(listeners, Listener.step_started)
@@ -92,7 +93,9 @@ class PipelineTrainer:
         for handle in self.step_started:
             handle(self.pipeline)
         # All are there before anything is computed: an interrupted wait leaves no trace.
-        window = list(islice(iter(self.next_batch, None), self.pipeline.accumulated))
+        window: list[Frames] = []
+        while len(window) < self.accumulated and (frames := self.next_batch()) is not None:
+            window.append(frames)
         if not window:
             self.progress.done = True
             for handle in self.pass_finished:

@@ -87,6 +87,8 @@ class TrainStep:
                 parameter.requires_grad = True
         for values in losses:
             self.losses.add(values)
+        # The graph of the losses goes before the optimizers allocate.
+        del losses, values
         self.update.run()
         for handle in self.step_finished:
             handle(self.pipeline)
