@@ -99,7 +99,7 @@ def test_who_dies_is_told_with_the_names() -> None:
 
 @pytest.mark.usefixtures("taken_away")
 def test_who_dies_is_noticed_without_the_names() -> None:
-    with pytest.raises((RuntimeError, OSError)):
+    with pytest.raises((RuntimeError, OSError, WorkerLost)):
         seen(Workers(loader_of(Ending(NUMBERS))))
 
 
