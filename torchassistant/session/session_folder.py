@@ -178,7 +178,7 @@ class SessionFolder:
             raise SessionError(*sentences)
         if environment is not None:
             # Nothing is read from it but by people.
-            _warn(f"{shown_path(self.environment)} {environment}")
+            _log.warning(f"{shown_path(self.environment)} {environment}")
 
     def read_spec(self, checkpoint: Checkpoint, settings: Sequence[str] = ()) -> Diagnostics:
         """The config of a state, as it was checked and completed.
@@ -202,15 +202,15 @@ class SessionFolder:
     def warn_of_damage(self, checkpoint: Checkpoint, logs: Logs) -> None:
         """Warn of what is not as the checkpoint has it; training puts it back."""
         for line in logs.damage(checkpoint.manifest.has_logs):
-            _warn(line)
+            _log.warning(line)
         begins = holds(self.spec, checkpoint.manifest.text(SPEC))
         if begins is None:
-            _warn(
+            _log.warning(
                 f"{shown_path(self.spec)} is missing, or cannot be read; the checkpoint is used "
                 "instead"
             )
         elif not begins:
-            _warn(
+            _log.warning(
                 f"{shown_path(self.spec)} differs from the checkpoint, which is used instead; make "
                 "changes with --set"
             )
@@ -303,7 +303,3 @@ _LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")
 def _may_stay(path: Path) -> bool:
     """Whether nobody misses it: a process that died has left it there, or a file manager."""
     return path.name.startswith((ASIDE, "._")) or path.name in _LITTER
-
-
-def _warn(sentence: str) -> None:
-    _log.warning(sentence)

@@ -188,13 +188,12 @@ def _first_output(graph: BatchGraph, frames: Frames, read: Iterable[str]) -> str
                         f'"{node.name}" of "{name}"'
                     )
     nodes = [
-        f'"{n.name}"' for name in graph.processors if name in read for n in _nodes(graph, name)
+        f'"{node.name}"'
+        for name, processor in graph.processors.items()
+        if name in read
+        for node in processor.nodes
     ]
     return f"every output of the nodes ({', '.join(nodes)}) is finite; the loss itself is not"
-
-
-def _nodes(graph: BatchGraph, processor: str) -> Sequence[Any]:
-    return graph.processors[processor].nodes
 
 
 def _gradients(graph: BatchGraph) -> str:
