@@ -14,3 +14,11 @@ def _messages() -> Iterator[None]:
     """Messages are printed as the commands print them; pytest would take them for itself."""
     with messages_on_stderr():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing beyond this machine answers, whatever proxies the machine has."""
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1,localhost")

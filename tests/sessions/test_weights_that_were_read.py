@@ -29,8 +29,6 @@ BACKBONE = {"class": "torchvision.models.squeezenet1_1", "kwargs": {"weights": "
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the weights of a small model lie, as if they were downloaded; nothing else can be."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for proxy in ("http_proxy", "https_proxy"):
-        monkeypatch.setenv(proxy, "http://127.0.0.1:9")
     torch.manual_seed(9)
     file = downloaded(torchvision.models.squeezenet1_1().state_dict(), tmp_path)
     known = torchvision.models.SqueezeNet1_1_Weights.DEFAULT.value
