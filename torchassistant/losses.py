@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, mse_loss, softmax
 
 from torchassistant.errors import DataError
 
@@ -98,6 +100,93 @@ class MaskedCrossEntropy(nn.Module):
             f"padding_value={self.padding_value}, reduction={self.reduction!r}, "
             f"label_smoothing={self.label_smoothing}"
         )
+
+
+class KLDistillation(nn.Module):
+    """How far a student's class probabilities are from those of its teacher.
+
+    The Kullback-Leibler divergence between both, softened by a temperature, averaged over the
+    samples and multiplied by the squared temperature, so that gradients keep their scale (G. Hinton
+    et al., "Distilling the Knowledge in a Neural Network", 2015).
+
+    Args:
+        temperature: Scores are divided by it before softmax; greater than 0.
+
+    Raises:
+        ValueError: The temperature is not.
+    """
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        super().__init__()
+        if not temperature > 0:
+            raise ValueError(f"temperature must be greater than 0, found {temperature}")
+        self.temperature = temperature
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            student: Scores before softmax, floating-point (B, C, ...).
+            teacher: Likewise, of the same shape; no gradient flows to it.
+
+        Returns:
+            A scalar tensor.
+
+        Raises:
+            DataError: The shapes differ, or there is no dimension of classes.
+        """
+        if student.ndim < 2 or student.shape != teacher.shape:
+            raise DataError(
+                "KLDistillation needs scores (batch, classes, ...) of one shape from student and "
+                f"teacher, found {tuple(student.shape)} and {tuple(teacher.shape)}"
+            )
+        found = log_softmax(student / self.temperature, 1)
+        target = softmax(teacher.detach() / self.temperature, 1)
+        return kl_div(found, target, reduction="batchmean") * self.temperature**2
+
+    def extra_repr(self) -> str:
+        """The arguments, for ``repr``."""
+        return f"temperature={self.temperature}"
+
+
+class FeatureMatching(nn.Module):
+    """The mean squared error between features of a student and of its teacher (A. Romero et al.,
+    "FitNets: Hints for Thin Deep Nets", ICLR 2015).
+    """
+
+    def forward(
+        self, student: Tensor | Sequence[Tensor], teacher: Tensor | Sequence[Tensor]
+    ) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            student: Features of any shape, floating-point; or several of them.
+            teacher: Likewise, as many, each of the shape of its partner; no gradient flows to it.
+
+        Returns:
+            A scalar tensor; with several, the sum over the pairs.
+
+        Raises:
+            DataError: The shapes differ, or there are not as many of one as of the other, or none.
+        """
+        own = [student] if isinstance(student, Tensor) else list(student)
+        others = [teacher] if isinstance(teacher, Tensor) else list(teacher)
+        if not own or len(own) != len(others):
+            raise DataError(
+                "FeatureMatching needs as many features of the teacher as of the student, found "
+                f"{len(others)} and {len(own)}"
+            )
+        first, *more = map(_mean_squared_error, own, others)
+        return sum(more, first)
+
+
+def _mean_squared_error(student: Tensor, teacher: Tensor) -> Tensor:
+    if student.shape != teacher.shape:
+        raise DataError(
+            "FeatureMatching needs features of one shape from student and teacher, "
+            f"found {tuple(student.shape)} and {tuple(teacher.shape)}"
+        )
+    return mse_loss(student, teacher.detach())
 
 
 def _check_fit(predictions: Tensor, targets: Tensor, mask: Tensor | None) -> None:

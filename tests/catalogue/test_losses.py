@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div, log_softmax, mse_loss, softmax
 
 from torchassistant.errors import DataError
-from torchassistant.losses import MaskedCrossEntropy
+from torchassistant.losses import FeatureMatching, KLDistillation, MaskedCrossEntropy
 
 quick = settings(deadline=None, max_examples=40)
 
@@ -119,3 +119,63 @@ def test_it_never_reads_from_the_device():
     # A tensor of this device has no values: whoever asks for one raises.
     predictions, targets, mask = (tensor.to("meta") for tensor in batch())
     assert MaskedCrossEntropy(padding_value=0)(predictions, targets, mask).device.type == "meta"
+
+
+@pytest.mark.parametrize("size", [(6, 5), (6, 5, 2, 3)])
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_distillation_is_the_divergence_of_softened_probabilities(size, temperature):
+    student, teacher = torch.randn(size, requires_grad=True), torch.randn(size, requires_grad=True)
+    loss = KLDistillation(temperature)(student, teacher)
+    expected = (
+        kl_div(
+            log_softmax(student / temperature, 1),
+            softmax(teacher / temperature, 1),
+            reduction="batchmean",
+        )
+        * temperature**2
+    )
+    assert torch.equal(loss, expected)
+    loss.backward()
+    assert student.grad is not None
+    assert teacher.grad is None
+
+
+def test_distillation_is_nothing_where_student_and_teacher_agree():
+    scores = torch.randn(4, 3)
+    assert KLDistillation()(scores, scores + 2).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
+def test_a_temperature_is_greater_than_0(temperature):
+    with pytest.raises(ValueError, match="temperature must be greater than 0"):
+        KLDistillation(temperature)
+
+
+@pytest.mark.parametrize(("student", "teacher"), [((4, 3), (4, 2)), ((4,), (4,))])
+def test_distillation_needs_scores_of_one_shape(student, teacher):
+    with pytest.raises(DataError, match="of one shape from student and teacher"):
+        KLDistillation()(torch.randn(student), torch.randn(teacher))
+
+
+def test_features_are_matched_pair_by_pair():
+    own = [torch.randn(4, n, requires_grad=True) for n in (2, 3, 5)]
+    others = [torch.randn(4, n, requires_grad=True) for n in (2, 3, 5)]
+    loss = FeatureMatching()(own, tuple(others))
+    assert torch.equal(loss, sum(mse_loss(a, b) for a, b in zip(own, others, strict=True)))
+    loss.backward()
+    assert all(a.grad is not None and b.grad is None for a, b in zip(own, others, strict=True))
+    assert torch.equal(FeatureMatching()(own[0], others[0]), mse_loss(own[0], others[0]))
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "message"),
+    [
+        ([(2, 3)], [], "found 0 and 1"),
+        ([], [], "found 0 and 0"),
+        ([(2, 3)], [(2, 1)], r"found \(2, 3\) and \(2, 1\)"),
+    ],
+)
+def test_features_without_a_partner_are_told(student, teacher, message):
+    own, others = ([torch.randn(size) for size in sizes] for sizes in (student, teacher))
+    with pytest.raises(DataError, match=message):
+        FeatureMatching()(own, others)

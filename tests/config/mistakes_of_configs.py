@@ -392,6 +392,16 @@ SMALL: dict[str, Mistake] = {
     "a display name of two lines": put(
         f"{FIT}.losses[0]", '"loss_display_name": §"a\\nb"', "control characters"
     ),
+    "weights that add up to nothing": value(
+        f"{FIT}.losses",
+        '[{"loss_name": "mse", "weight": 0}],\n"normalize_weights": §true',
+        "weights that add up to 0 cannot be normalized",
+    ),
+    "no weights to normalize": put(
+        "initialize.pipelines",
+        '"c": {"normalize_weights": §true,\n"input_factories": [{"loader_factory": "batches"}]}',
+        "there are no losses",
+    ),
     "a weight in a string": put(f"{FIT}.losses[0]", '"weight": §"2"', "a number"),
     "an undefined metric": put(FIT, '"metrics": [{"metric_name": §"acc"}]', 'named "acc"'),
     "a metric's name in place of a loss's": put(

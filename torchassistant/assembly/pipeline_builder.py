@@ -78,8 +78,8 @@ def build_pipeline(
         graph,
         _inputs(parts, spec.input_factories, graph),
         [
-            _loss(builder, item, device_of(item.node_name), (*path, "losses", index))
-            for index, item in enumerate(spec.losses)
+            _loss(builder, item, weight, device_of(item.node_name), (*path, "losses", index))
+            for index, (item, weight) in enumerate(zip(spec.losses, spec.loss_weights, strict=True))
         ],
         [
             PipelineMetric(
@@ -99,7 +99,9 @@ def build_pipeline(
     )
 
 
-def _loss(builder: Builder, spec: PipelineLossSpec, device: Any, path: Path) -> PipelineLoss:
+def _loss(
+    builder: Builder, spec: PipelineLossSpec, weight: float, device: Any, path: Path
+) -> PipelineLoss:
     """A loss of a pipeline, with what trains it."""
     parts, name = builder.parts, spec.loss_name
     loss = parts.losses[name].on(device)
@@ -112,7 +114,7 @@ def _loss(builder: Builder, spec: PipelineLossSpec, device: Any, path: Path) -> 
         message = f'the loss "{name}" is trained, and would be on two devices'
         raise builder.maker.problem(message, path)
     optimizer = own[0] if own else None
-    return PipelineLoss(spec.shown_as, spec.node_name or "", loss, spec.weight, optimizer)
+    return PipelineLoss(spec.shown_as, spec.node_name or "", loss, weight, optimizer)
 
 
 def build_pipelines(builder: Builder) -> None:

@@ -124,6 +124,9 @@ class PipelineSpec(Block):
         description="What feeds each port."
     )
     losses: list[PipelineLossSpec] = Field([], description="Summed, and minimised in training.")
+    normalize_weights: bool = Field(
+        False, description="Whether the weights of its losses are divided by their sum."
+    )
     metrics: list[PipelineMetricSpec] = Field([], description="Measured in evaluation.")
     compile: Compile = Field(
         False, description="`torch.compile` for its graph and its losses in training, all as one."
@@ -131,6 +134,15 @@ class PipelineSpec(Block):
     gradient_accumulation: Count = Field(
         1, description="Batches per iteration; their gradients are accumulated for one step."
     )
+
+    @property
+    def loss_weights(self) -> list[float]:
+        """The factor of each loss in the sum that is minimised."""
+        weights = [loss.weight for loss in self.losses]
+        if not self.normalize_weights:
+            return weights
+        whole = sum(weights)
+        return [weight / whole for weight in weights]
 
 
 POSTPROCESSOR = Role(

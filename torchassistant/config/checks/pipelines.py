@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
@@ -67,6 +68,7 @@ def check_pipelines(scope: Scope, used: Collection[str] | None) -> None:
         _ports(scope, pipeline, wiring)
         if isinstance(pipeline.block, PipelineSpec) and scope.scored:
             _scores(scope, pipeline, wiring)
+            _weights(scope, pipeline)
 
 
 def shown_as(scope: Scope, score: Score) -> Any:
@@ -143,6 +145,21 @@ def _scores(scope: Scope, pipeline: View, wiring: Any) -> None:
     scope.resolver.resolve(
         wiring.nodes, uses, lambda name, hint: f'the graph has no node "{name}"{hint}'
     )
+
+
+def _weights(scope: Scope, pipeline: View) -> None:
+    """Weights that are to be divided by their sum have one that is no 0."""
+    losses = pipeline.losses
+    if pipeline.normalize_weights is not True or isinstance(losses, Unknown) or losses.unreadable:
+        return
+    weights = [loss.weight for loss in losses]
+    if any(isinstance(weight, Unknown) for weight in weights):
+        return
+    place = pipeline.at("normalize_weights")
+    if not weights:
+        scope.note("there are no losses whose weights could be normalized", place)
+    elif not 0 < abs(sum(weights)) < math.inf:
+        scope.note(f"weights that add up to {sum(weights):g} cannot be normalized", place)
 
 
 def _display(scope: Scope, score: Score, seen: set[str]) -> None:
