@@ -196,6 +196,30 @@ SMALL: dict[str, Mistake] = {
     "shares that are not 1": value("@splits.parts.spec.ratio", "[0.5, 0.2]", "add up to 0.7"),
     "a share below 0": value("@splits.parts.spec.ratio", "[1.2, §-0.2]", "greater than 0"),
     "a share in a string": value("@splits.parts.spec.ratio", '[0.8, §"0.2"]', "a number"),
+    "a clipper of a misspelt model among several": defined(
+        "gradient_clippers",
+        '"clip"',
+        '{"model": ["net", §"ned"], "clip_norm": 1.0}',
+        'named "ned"',
+    ),
+    "a clipper of a model twice": defined(
+        "gradient_clippers", '"clip"', '{"model": ["net", §"net"], "clip_norm": 1.0}', "named twice"
+    ),
+    "a clipper of a misspelt optimizer": defined(
+        "gradient_clippers",
+        '"clip"',
+        '{"optimizer": §"adma", "clip_norm": 1.0}',
+        'named "adma"; did you mean "adam"?',
+    ),
+    "a clipper of nothing": defined(
+        "gradient_clippers", '"clip"', '§{"clip_norm": 1.0}', '"model" and "optimizer" is needed'
+    ),
+    "a clipper of a model and an optimizer": defined(
+        "gradient_clippers",
+        '"clip"',
+        '{"model": "net", §"optimizer": "adam", "clip_norm": 1.0}',
+        'only one of "model" and "optimizer"',
+    ),
     "a clipper without a limit": defined(
         "gradient_clippers", '"clip"', '§{"model": "net"}', '"clip_value" and "clip_norm"'
     ),

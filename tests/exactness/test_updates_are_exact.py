@@ -30,6 +30,8 @@ from torch.optim import SGD, Adam, Optimizer
 from torch.optim import lr_scheduler as schedulers
 from torch.utils.data import DataLoader
 
+from torchassistant.training.optimizer_update import GradientClipper
+
 
 @pytest.mark.parametrize(
     ("first", "second"), [(0.3, 2.0), (1, -0.1), (0.1, 1), (3, 0), (None, 0.7)]
@@ -82,6 +84,77 @@ def test_clipping(tmp_path: Path, value: float | None, norm: float | None) -> No
 def gradients(net: nn.Module) -> Tensor:
     """A copy of all of them, in one row."""
     return torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
+
+
+def joined(clipper: Config, second: str | None = "last descent", **more: Config) -> Config:
+    """Two models one after the other, the second of which may be trained too."""
+    groups = {
+        "models": {"net": layer("Linear", 4, 5), "last": layer("Linear", 5, 1)},
+        "optimizers": {
+            "descent": trained_by(made("SGD", lr=0.05), "net"),
+            "last descent": trained_by(made("SGD", lr=0.05), "last"),
+        },
+        "gradient_clippers": {"limit": clipper},
+        "batch_processors": {
+            "run": {
+                "neural_graph": [
+                    node("net", "x", "a", "descent"),
+                    node("last", "a", "y_hat", second),
+                ]
+            }
+        },
+    }
+    if second is None:
+        del groups["optimizers"]["last descent"]
+    return one_model({**groups, **more})
+
+
+@pytest.mark.parametrize(
+    ("clipper", "trained", "limited"),
+    [
+        ({"model": ["net", "last"]}, ["net", "last"], ["net", "last"]),
+        ({"model": ["last", "net"]}, ["net"], ["net"]),
+        ({"model": ["last"]}, ["net", "last"], ["last"]),
+        ({"optimizer": "descent"}, ["net", "last"], ["net"]),
+    ],
+)
+@pytest.mark.parametrize("limits", [{"clip_norm": 0.2}, {"clip_value": 0.05, "clip_norm": 0.1}])
+def test_several_models_have_one_norm(
+    tmp_path: Path, clipper: Config, trained: list[str], limited: list[str], limits: Config
+) -> None:
+    """Of those among them that are trained here."""
+    second = "last descent" if "last" in trained else None
+    twin = Twin(joined({**clipper, **limits}, second), tmp_path)
+    first, last = twin.models["net"], twin.models["last"]
+    optimizers = [SGD(twin.models[name].parameters(), lr=0.05) for name in trained]
+    parameters = [p for name in limited for p in twin.models[name].parameters()]
+    for _ in range(2):
+        for x, y in batches_of(Points(10)):
+            for model in (first, last):
+                model.zero_grad()
+            mse_loss(last(first(x)), y).backward()
+            if "clip_value" in limits:
+                nn.utils.clip_grad_value_(parameters, limits["clip_value"])
+            norm = nn.utils.clip_grad_norm_(parameters, limits["clip_norm"])
+            assert norm > limits["clip_norm"]
+            for optimizer in optimizers:
+                optimizer.step()
+    twin.check(unchanged=[name for name in twin.models if name not in trained])
+
+
+def test_shared_parameters_are_clipped_once() -> None:
+    """Two models with one layer in common: its gradient counts once in their norm."""
+    net = torch.nn.Linear(3, 2)
+    models = [nn.Sequential(net), nn.Sequential(net, nn.Tanh())]
+    clipper = GradientClipper(models, clip_norm=0.1)
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    clipper()
+    mine = gradients(net)
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    nn.utils.clip_grad_norm_(net.parameters(), 0.1)
+    assert torch.equal(mine, gradients(net))
 
 
 def test_each_model_is_clipped_by_itself_where_it_is_trained(tmp_path: Path) -> None:

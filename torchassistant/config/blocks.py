@@ -11,6 +11,10 @@ from torchassistant.config import sizes
 Name = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Names = Annotated[list[Name], Field(min_length=1)]
+NameOrNames = Annotated[
+    Annotated[Name, Tag("one")] | Annotated[Names, Tag("several")],
+    Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$")]
 Count = Annotated[int, Field(gt=0, lt=2**63)]
 Position = Annotated[int, Field(ge=0, lt=2**63)]

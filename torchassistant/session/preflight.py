@@ -249,9 +249,10 @@ class _Flight:
                 for optimizer in optimizers.values():
                     scaler.unscale_(optimizer)
             for name, clipper in session.gradient_clippers.items():
-                if is_among(clipper.model, trained):
+                own = clipper.within(pipeline)
+                if own is not None:
                     what = f'the gradient clipper "{name}"'
-                    self.attempt(Key("gradient_clippers", name), what, whole, clipper)
+                    self.attempt(Key("gradient_clippers", name), what, whole, own)
             for name, optimizer in optimizers.items():
                 step = stepping(optimizer) if scaler is None else partial(scaler.step, optimizer)
                 what = f'the step of the optimizer "{name}"'

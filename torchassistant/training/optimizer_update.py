@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from torchassistant.compat.optimizers import mark_stepped
 from torchassistant.errors import UserError
-from torchassistant.graph import is_among
+from torchassistant.graph import distinct, is_among
 from torchassistant.training.events import Part, Parts
 from torchassistant.training.optimizer_calls import Call, failure, stepping
 from torchassistant.training.pipeline import Pipeline
@@ -21,23 +21,46 @@ from torchassistant.training.schedulers import Scheduler, schedulers_at
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GradientClipper:
-    """Limits the gradients of a model: each value first, then the norm of all of them.
+    """Limits the gradients of models or of an optimizer: each value first, then their joint norm.
 
     Args:
-        model: Whose gradients.
+        models: Whose gradients.
+        optimizer: Or those of its parameters.
         clip_value: Largest absolute value of one element.
         clip_norm: Largest L2 norm over all parameters (Pascanu et al., 2013).
     """
 
-    model: nn.Module
+    models: Sequence[nn.Module]
+    optimizer: Optimizer | None = None
     clip_value: float | None = None
     clip_norm: float | None = None
 
+    def within(self, pipeline: Pipeline) -> GradientClipper | None:
+        """The same for what a pipeline trains, whose gradients are new; None where it is nothing.
+
+        Args:
+            pipeline: Its models and optimizers are looked at.
+        """
+        trained = pipeline.trained
+        models = [model for model in self.models if is_among(model, trained)]
+        if models:
+            return replace(self, models=models)
+        is_used = self.optimizer is not None and is_among(self.optimizer, pipeline.optimizers)
+        return self if is_used else None
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Those whose gradients it limits, each once; shared ones too."""
+        if self.optimizer is not None:
+            return (p for group in self.optimizer.param_groups for p in group["params"])
+        if len(self.models) == 1:
+            return self.models[0].parameters()
+        return iter(distinct(p for model in self.models for p in model.parameters()))
+
     def __call__(self) -> None:
         if self.clip_value is not None:
-            torch.nn.utils.clip_grad_value_(self.model.parameters(), self.clip_value)
+            torch.nn.utils.clip_grad_value_(self.parameters(), self.clip_value)
         if self.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.clip_norm)
 
 
 class OptimizerUpdate:
@@ -45,7 +68,7 @@ class OptimizerUpdate:
 
     Args:
         pipeline: Which one.
-        clippers: Those of its trained models are used.
+        clippers: Those of its trained models and of its optimizers are used.
         schedulers: Those of its optimizers that step with them are used.
         latest: Gives a loss of the last batch by its display name, for schedulers.
         parts: Puts events around each optimizer's step.
@@ -59,11 +82,11 @@ class OptimizerUpdate:
         latest: Callable[[str], float],
         parts: Parts,
     ) -> None:
-        trained = pipeline.trained
         self.pipeline = pipeline
         self.optimizers = pipeline.optimizers
         self.scaler = pipeline.scaler
-        self.clippers = [clipper for clipper in clippers if is_among(clipper.model, trained)]
+        own = (clipper.within(pipeline) for clipper in clippers)
+        self.clippers = [clipper for clipper in own if clipper is not None]
         self.schedulers = schedulers_at("step", schedulers, self.optimizers)
         self.latest = latest
         self.parts = parts

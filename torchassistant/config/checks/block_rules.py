@@ -40,7 +40,7 @@ def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
         elif isinstance(block, SplitSpec):
             _split(view, diagnostics)
         elif isinstance(block, GradientClipperSpec):
-            _one_of(view, ("clip_value", "clip_norm"), diagnostics, both=True)
+            _gradient_clipper(view, diagnostics)
         elif hasattr(block, "class_"):
             _one_of(view, _OBJECT, diagnostics)
         for key in _ARGUMENTS:
@@ -81,6 +81,14 @@ def _batch_processor(view: View, diagnostics: Diagnostics) -> None:
     elif block.compile and not block.neural_graph:
         message = '"compile" belongs to "neural_graph"'
         diagnostics.note(message, view.at("compile"), at_key=True)
+
+
+def _gradient_clipper(view: View, diagnostics: Diagnostics) -> None:
+    _one_of(view, ("model", "optimizer"), diagnostics)
+    _one_of(view, ("clip_value", "clip_norm"), diagnostics, both=True)
+    if isinstance(view.block.model, list):
+        for model in view.model.repeated():
+            diagnostics.note(f'the model "{model.name}" is named twice', model.path)
 
 
 def _split(view: View, diagnostics: Diagnostics) -> None:

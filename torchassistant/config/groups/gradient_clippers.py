@@ -6,24 +6,38 @@ from collections.abc import Iterator
 
 from pydantic import Field, PositiveFloat
 
-from torchassistant.config.blocks import Block, Name
+from torchassistant.config.blocks import Block, Name, NameOrNames
 from torchassistant.config.change_rule import Rule
 from torchassistant.config.groups.group import Group
 from torchassistant.config.references import Reference, module_named
 
 
 class GradientClipperSpec(Block):
-    """Limits the gradients of a model, by value first and then by norm."""
+    """Limits the gradients of models, or of an optimizer, by value first and then by norm."""
 
-    model: Name = Field(description="The model whose gradients are limited.")
+    model: NameOrNames | None = Field(
+        None, description="The model whose gradients are limited; several have one norm."
+    )
+    optimizer: Name | None = Field(
+        None, description="In place of `model`: the optimizer whose parameters' gradients are."
+    )
     clip_value: PositiveFloat | None = Field(
         None, description="Largest absolute value of one element."
     )
     clip_norm: PositiveFloat | None = Field(None, description="Largest L2 norm of all gradients.")
 
+    @property
+    def models(self) -> list[str]:
+        """The names of the models."""
+        return [self.model] if isinstance(self.model, str) else self.model or []
+
 
 def _references(spec: GradientClipperSpec) -> Iterator[Reference]:
-    yield Reference(("model",), *module_named(spec.model))
+    for index, name in enumerate(spec.models):
+        path = ("model",) if isinstance(spec.model, str) else ("model", index)
+        yield Reference(path, *module_named(name))
+    if spec.optimizer:
+        yield Reference(("optimizer",), "optimizers", spec.optimizer)
 
 
 GRADIENT_CLIPPERS = Group(
