@@ -484,6 +484,26 @@ SMALL: dict[str, Mistake] = {
         '"lr_scheduler": {"class": "ExponentialLR",\n"interval": §"batch"}',
         "'epoch' or 'step'",
     ),
+    "a warmup of no steps": put(
+        "@optimizers.adam.spec",
+        '"lr_scheduler": {"class": "ExponentialLR",\n"warmup": {"steps": §0}}',
+        "greater than 0",
+    ),
+    "a warmup from a larger rate": put(
+        "@optimizers.adam.spec",
+        '"lr_scheduler": {"class": "A",\n"warmup": {"steps": 2,\n"start_factor": §1.5}}',
+        "1",
+    ),
+    "a misspelt key of a warmup": put(
+        "@optimizers.adam.spec",
+        '"lr_scheduler": {"class": "A",\n"warmup": {"steps": 2,\n§"start_facter": 0.5}}',
+        'did you mean "start_factor"?',
+    ),
+    "a warmup of a scheduler that monitors": put(
+        "@optimizers.adam.spec",
+        '"lr_scheduler": {"class": "A", "monitor": "mse",\n§"warmup": {"steps": 2}}',
+        'only one of "monitor" and "warmup"',
+    ),
     "a scheduler without a class": put(
         "@optimizers.adam.spec", '"lr_scheduler": §{"kwargs": {"gamma": 0.9}}', "is needed"
     ),

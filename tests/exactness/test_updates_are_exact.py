@@ -24,6 +24,7 @@ from exact_configs import (
     trained_by,
 )
 from exact_parts import Halving, Points
+from exact_runs import Runs
 from torch import Tensor, nn
 from torch.nn.functional import huber_loss, mse_loss
 from torch.optim import SGD, Adam, Optimizer
@@ -250,6 +251,21 @@ SCHEDULERS: dict[str, tuple[Config, Callable[[Optimizer], Any]]] = {
         ),
         warm_then_cosine,
     ),
+    "warmup": (
+        {**made("CosineAnnealingLR", T_max=3), "warmup": {"steps": 2, "start_factor": 0.25}},
+        warm_then_cosine,
+    ),
+    "warmup before OneCycleLR": (
+        {**made("OneCycleLR", max_lr=0.1, total_steps=15), "warmup": {"steps": 3}},
+        lambda optimizer: schedulers.SequentialLR(
+            optimizer,
+            [
+                schedulers.LinearLR(optimizer, start_factor=0.01, total_iters=3),
+                schedulers.OneCycleLR(optimizer, 0.1, total_steps=15),
+            ],
+            milestones=[3],
+        ),
+    ),
     "ChainedScheduler": (
         made("ChainedScheduler", [made("ConstantLR"), made("ExponentialLR", gamma=0.9)]),
         lambda optimizer: schedulers.ChainedScheduler(
@@ -414,3 +430,11 @@ def test_the_scheduler_of_each_optimizer_is_its_own(tmp_path: Path) -> None:
             each_step.step()
         each_epoch.step()
     twin.check()
+
+
+@pytest.mark.parametrize("interval", ["epoch", "step"])
+def test_a_warmup_goes_on_where_it_was_cut(tmp_path: Path, interval: str) -> None:
+    cosine = {**made("CosineAnnealingLR", T_max=3), "interval": interval, "warmup": {"steps": 2}}
+    descent = {**trained_by(made("SGD", lr=0.05, momentum=0.5), "net"), "lr_scheduler": cosine}
+    runs = Runs(one_model({"optimizers": {"descent": descent}}, stage("fit", epochs=4)), tmp_path)
+    runs.check_cuts(range(1, runs.steps + 1, 2))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau, SequentialLR
 
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, Member
@@ -37,10 +37,15 @@ def _scheduler(context: BuildContext, one: Defined, optimizer: Optimizer) -> Sch
 
     spec, path = one.spec.lr_scheduler, (*one.path, "lr_scheduler")
     what = f"the scheduler of {one.what}"
+    warmup = spec.warmup and LinearLR(
+        optimizer, start_factor=spec.warmup.start_factor, total_iters=spec.warmup.steps
+    )
     scheduler = context.maker.make(spec, path, what, LR_SCHEDULER.name, [optimizer], first_of)
     if isinstance(scheduler, ReduceLROnPlateau) and spec.monitor is None:
         message = f'{what} monitors a result, so it needs "monitor", a display name'
         raise context.maker.problem(message, path)
+    if warmup is not None:
+        scheduler = SequentialLR(optimizer, [warmup, scheduler], milestones=[spec.warmup.steps])
     return Scheduler(one.name, optimizer, scheduler, spec.interval, spec.monitor)
 
 

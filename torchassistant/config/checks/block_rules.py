@@ -15,6 +15,7 @@ from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.groups.batch_processors import BatchProcessorSpec
 from torchassistant.config.groups.datasets import DatasetSpec
 from torchassistant.config.groups.gradient_clippers import GradientClipperSpec
+from torchassistant.config.groups.optimizers import SchedulerSpec
 from torchassistant.config.groups.splits import SplitSpec
 from torchassistant.config.named_objects import NAMED, TENSOR, form_of, is_object
 from torchassistant.config.tensor_literals import misfits_of_tensor
@@ -43,6 +44,8 @@ def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
             _gradient_clipper(view, diagnostics)
         elif hasattr(block, "class_"):
             _one_of(view, _OBJECT, diagnostics)
+            if isinstance(block, SchedulerSpec):
+                _scheduler(view, diagnostics)
         for key in _ARGUMENTS:
             if key in type(block).model_fields:
                 _arguments(getattr(block, key), (*path, key), diagnostics)
@@ -89,6 +92,13 @@ def _gradient_clipper(view: View, diagnostics: Diagnostics) -> None:
     if isinstance(view.block.model, list):
         for model in view.model.repeated():
             diagnostics.note(f'the model "{model.name}" is named twice', model.path)
+
+
+def _scheduler(view: View, diagnostics: Diagnostics) -> None:
+    """What joins a warmup and a scheduler hands no result on."""
+    if view.block.warmup is not None and view.monitor is not None:
+        message = 'only one of "monitor" and "warmup" can be given'
+        diagnostics.note(message, view.at("warmup"), at_key=True)
 
 
 def _split(view: View, diagnostics: Diagnostics) -> None:

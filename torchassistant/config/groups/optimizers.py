@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from torchassistant.config.blocks import Name, ObjectSpec
+from torchassistant.config.blocks import Block, Count, Name, ObjectSpec
 from torchassistant.config.change_rule import Condition, Rule
 from torchassistant.config.groups.group import Group, all_of_it
 from torchassistant.config.references import Reference, module_named
@@ -26,11 +26,23 @@ LR_SCHEDULER = Role(
 )
 
 
+class WarmupSpec(Block):
+    """A learning rate that rises linearly, before the scheduler begins."""
+
+    steps: Count = Field(description="How long it rises, in units of the scheduler's `interval`.")
+    start_factor: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.01, description="By what the learning rate is multiplied at first."
+    )
+
+
 class SchedulerSpec(ObjectSpec):
     """A learning rate scheduler; it is built with the optimizer first."""
 
     interval: Literal["epoch", "step"] = Field("epoch", description="When it steps.")
     monitor: Name | None = Field(None, description="Display name that the scheduler monitors.")
+    warmup: WarmupSpec | None = Field(
+        None, description="Left out: the scheduler begins with the first step."
+    )
 
 
 class OptimizerSpec(ObjectSpec):
