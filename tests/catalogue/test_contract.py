@@ -33,7 +33,9 @@ ARGUMENTS = {
         "Text": {},
     },
     "losses": {
-        "MaskedCrossEntropy": {"padding_value": 0, "reduction": "mean", "label_smoothing": 0.1}
+        "KLDistillation": {"temperature": 4.0},
+        "FeatureMatching": {},
+        "MaskedCrossEntropy": {"padding_value": 0, "reduction": "mean", "label_smoothing": 0.1},
     },
     "metrics": {
         "Accuracy": {},
