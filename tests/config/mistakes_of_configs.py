@@ -492,7 +492,7 @@ SMALL: dict[str, Mistake] = {
     "a warmup from a larger rate": put(
         "@optimizers.adam.spec",
         '"lr_scheduler": {"class": "A",\n"warmup": {"steps": 2,\n"start_factor": §1.5}}',
-        "1",
+        "less than or equal to 1",
     ),
     "a misspelt key of a warmup": put(
         "@optimizers.adam.spec",
@@ -503,6 +503,11 @@ SMALL: dict[str, Mistake] = {
         "@optimizers.adam.spec",
         '"lr_scheduler": {"class": "A", "monitor": "mse",\n§"warmup": {"steps": 2}}',
         'only one of "monitor" and "warmup"',
+    ),
+    "a monitor beside a warmup that cannot be read": put(
+        "@optimizers.adam.spec",
+        '"lr_scheduler": {"class": "A",\n"monitor": §7,\n"warmup": {"steps": 2}}',
+        "expected a string",
     ),
     "a scheduler without a class": put(
         "@optimizers.adam.spec", '"lr_scheduler": §{"kwargs": {"gamma": 0.9}}', "is needed"

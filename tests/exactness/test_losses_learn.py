@@ -260,3 +260,12 @@ def test_what_is_wrong_is_told_once(tmp_path: Path, wrong: str) -> None:
     with pytest.raises(ConfigError) as raised:
         create_session(centred(**more), session_dir=tmp_path / "s")
     assert [problem.message for problem in raised.value.problems] == [message]
+
+
+def test_of_several_the_one_without_parameters_is_pointed_at(tmp_path: Path) -> None:
+    clip = {"small": {"model": ["net", "losses.classes"], "clip_norm": 1.0}}
+    with pytest.raises(ConfigError) as raised:
+        create_session(centred(gradient_clippers=clip), session_dir=tmp_path / "s")
+    (problem,) = raised.value.problems
+    assert problem.message == 'the loss "classes" has no parameters'
+    assert str(problem.place).endswith(".spec.model[1]")

@@ -31,7 +31,7 @@ from torch.optim import SGD, Adam, Optimizer
 from torch.optim import lr_scheduler as schedulers
 from torch.utils.data import DataLoader
 
-from torchassistant.training.optimizer_update import GradientClipper
+from torchassistant.training import GradientClipper
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def gradients(net: nn.Module) -> Tensor:
     return torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None])
 
 
-def joined(clipper: Config, second: str | None = "last descent", **more: Config) -> Config:
+def joined(clipper: Config, second: str | None) -> Config:
     """Two models one after the other, the second of which may be trained too."""
     groups = {
         "models": {"net": layer("Linear", 4, 5), "last": layer("Linear", 5, 1)},
@@ -107,7 +107,7 @@ def joined(clipper: Config, second: str | None = "last descent", **more: Config)
     }
     if second is None:
         del groups["optimizers"]["last descent"]
-    return one_model({**groups, **more})
+    return one_model(groups)
 
 
 @pytest.mark.parametrize(

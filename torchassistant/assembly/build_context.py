@@ -121,11 +121,11 @@ class BuildContext:
         return made
 
     def trainable(self, name: str, path: Path) -> nn.Module:
-        """The model, or the loss, that an optimizer, a clipper or a hook at a path names."""
+        """The model, or the loss, that an optimizer or a clipper names at a path."""
         module, key = self.parts.module(name), module_named(name)
         if not isinstance(module, nn.Module) or next(module.parameters(), None) is None:
             what = f'the {GROUPS[key.group].noun} "{key.name}"'
-            raise self.maker.problem(f"{what} has no parameters", (*path, "model"))
+            raise self.maker.problem(f"{what} has no parameters", path)
         # A model is where it belongs already; optimizers want to know where parameters are.
         return module.to(self.devices.base) if key.group == LOSSES else module
 

@@ -11,9 +11,10 @@ from torchassistant.config import sizes
 Name = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 Names = Annotated[list[Name], Field(min_length=1)]
+ONE_OR_SEVERAL = Discriminator(lambda value: "several" if isinstance(value, list) else "one")
+"""Between the tags ``one`` and ``several``, so that a problem is one of that form only."""
 NameOrNames = Annotated[
-    Annotated[Name, Tag("one")] | Annotated[Names, Tag("several")],
-    Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+    Annotated[Name, Tag("one")] | Annotated[Names, Tag("several")], ONE_OR_SEVERAL
 ]
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$")]
 Count = Annotated[int, Field(gt=0, lt=2**63)]

@@ -49,7 +49,7 @@ class GradientClipper:
         return self if is_used else None
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Those whose gradients it limits, each once; shared ones too."""
+        """Those whose gradients it limits; what models share counts once."""
         if self.optimizer is not None:
             return (p for group in self.optimizer.param_groups for p in group["params"])
         if len(self.models) == 1:

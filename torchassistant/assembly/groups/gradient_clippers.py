@@ -13,7 +13,7 @@ from torchassistant.training import GradientClipper
 def _build(context: BuildContext, one: Defined) -> GradientClipper:
     spec, parts = one.spec, context.parts
     optimizer = parts.optimizers[spec.optimizer] if spec.optimizer else None
-    models = [_module(context, name, one.path) for name in spec.models]
+    models = [_module(context, name, (*one.path, *path)) for path, name in spec.models]
     return GradientClipper(models, optimizer, spec.clip_value, spec.clip_norm)
 
 

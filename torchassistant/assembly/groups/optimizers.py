@@ -17,7 +17,7 @@ from torchassistant.training import NEEDS_CLOSURE, Scheduler, needs_closure
 
 
 def _build(context: BuildContext, one: Defined) -> Optimizer:
-    model = context.trainable(one.spec.model, one.path)
+    model = context.trainable(one.spec.model, (*one.path, "model"))
     optimizer = context.object_of(one, [model.parameters()])
     made = type(optimizer).__name__
     if not isinstance(optimizer, Optimizer):

@@ -45,7 +45,8 @@ def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
         elif hasattr(block, "class_"):
             _one_of(view, _OBJECT, diagnostics)
             if isinstance(block, SchedulerSpec):
-                _scheduler(view, diagnostics)
+                # What joins a warmup and a scheduler hands no result on.
+                _at_most_one_of(view, ("monitor", "warmup"), diagnostics)
         for key in _ARGUMENTS:
             if key in type(block).model_fields:
                 _arguments(getattr(block, key), (*path, key), diagnostics)
@@ -91,14 +92,7 @@ def _gradient_clipper(view: View, diagnostics: Diagnostics) -> None:
     _one_of(view, ("clip_value", "clip_norm"), diagnostics, both=True)
     if isinstance(view.block.model, list):
         for model in view.model.repeated():
-            diagnostics.note(f'the model "{model.name}" is named twice', model.path)
-
-
-def _scheduler(view: View, diagnostics: Diagnostics) -> None:
-    """What joins a warmup and a scheduler hands no result on."""
-    if view.block.warmup is not None and view.monitor is not None:
-        message = 'only one of "monitor" and "warmup" can be given'
-        diagnostics.note(message, view.at("warmup"), at_key=True)
+            diagnostics.note(f'"{model.name}" is named twice', model.path)
 
 
 def _split(view: View, diagnostics: Diagnostics) -> None:
@@ -112,16 +106,31 @@ def _one_of(
     view: View, keys: tuple[str, ...], diagnostics: Diagnostics, both: bool = False
 ) -> None:
     """One of these keys is given, and no other of them."""
-    uses = {key: view.use("class_" if key == "class" else key) for key in keys}
-    values = {key: view.resolver.meaning(use) for key, use in uses.items()}
+    if all(value is None for value in _values(view, keys).values()):
+        diagnostics.broke(f"one of {_quoted(keys)} is needed", view.path)
+    elif not both:
+        _at_most_one_of(view, keys, diagnostics)
+
+
+def _at_most_one_of(view: View, keys: tuple[str, ...], diagnostics: Diagnostics) -> None:
+    """No two of these keys are given."""
+    values = _values(view, keys)
     given = [k for k, v in values.items() if v is not None and not isinstance(v, Unknown)]
-    listed = ", ".join(f'"{key}"' for key in keys[:-1]) + f' and "{keys[-1]}"'
-    if all(value is None for value in values.values()):
-        diagnostics.broke(f"one of {listed} is needed", view.path)
-    elif len(given) > 1 and not both:
+    if len(given) > 1:
         also = " and ".join(f'"{key}"' for key in given)
         last = view.at(diagnostics.last_written(view.path, given))
-        diagnostics.note(f"only one of {listed} can be given; found {also}", last, at_key=True)
+        message = f"only one of {_quoted(keys)} can be given; found {also}"
+        diagnostics.note(message, last, at_key=True)
+
+
+def _values(view: View, keys: tuple[str, ...]) -> dict[str, Any]:
+    """What these keys are given; unknown where that cannot be read."""
+    uses = {key: view.use("class_" if key == "class" else key) for key in keys}
+    return {key: view.resolver.meaning(use) for key, use in uses.items()}
+
+
+def _quoted(keys: tuple[str, ...]) -> str:
+    return ", ".join(f'"{key}"' for key in keys[:-1]) + f' and "{keys[-1]}"'
 
 
 def _no_arguments(view: View, diagnostics: Diagnostics) -> None:

@@ -10,6 +10,7 @@ from torchassistant.config.blocks import Block, Name, NameOrNames
 from torchassistant.config.change_rule import Rule
 from torchassistant.config.groups.group import Group
 from torchassistant.config.references import Reference, module_named
+from torchassistant.config.tree import Path
 
 
 class GradientClipperSpec(Block):
@@ -27,14 +28,15 @@ class GradientClipperSpec(Block):
     clip_norm: PositiveFloat | None = Field(None, description="Largest L2 norm of all gradients.")
 
     @property
-    def models(self) -> list[str]:
-        """The names of the models."""
-        return [self.model] if isinstance(self.model, str) else self.model or []
+    def models(self) -> list[tuple[Path, str]]:
+        """The names of the models, each with where it stands in here."""
+        if isinstance(self.model, list):
+            return [(("model", index), name) for index, name in enumerate(self.model)]
+        return [] if self.model is None else [(("model",), self.model)]
 
 
 def _references(spec: GradientClipperSpec) -> Iterator[Reference]:
-    for index, name in enumerate(spec.models):
-        path = ("model",) if isinstance(spec.model, str) else ("model", index)
+    for path, name in spec.models:
         yield Reference(path, *module_named(name))
     if spec.optimizer:
         yield Reference(("optimizer",), "optimizers", spec.optimizer)

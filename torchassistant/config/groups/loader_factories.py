@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Field, Tag
 
-from torchassistant.config.blocks import Block, Name, ObjectSpec, Position
+from torchassistant.config.blocks import ONE_OR_SEVERAL, Block, Name, ObjectSpec, Position
 from torchassistant.config.change_rule import Rule
 from torchassistant.config.groups.group import Group
 from torchassistant.config.references import DATASET_OR_SLICE, Reference
@@ -43,7 +43,7 @@ class LoaderFactorySpec(Block):
     augment: Annotated[
         Annotated[
             Annotated[AugmentSpec, Tag("one")] | Annotated[list[AugmentSpec], Tag("several")],
-            Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+            ONE_OR_SEVERAL,
         ]
         | None,
         AUGMENT,
