@@ -140,9 +140,21 @@ def test_distillation_is_the_divergence_of_softened_probabilities(size, temperat
     assert teacher.grad is None
 
 
+def test_distillation_has_the_gradient_of_the_cross_entropy_of_softened_scores():
+    temperature = 4.0
+    teacher = torch.randn(5, 10, dtype=torch.float64)
+    student = torch.randn(5, 10, dtype=torch.float64, requires_grad=True)
+    loss = KLDistillation(temperature)(student, teacher)
+    expected = cross_entropy(student / temperature, softmax(teacher / temperature, 1))
+    (gradient,) = torch.autograd.grad(loss, student)
+    (wanted,) = torch.autograd.grad(temperature**2 * expected, student)
+    torch.testing.assert_close(gradient, wanted)
+
+
 def test_distillation_is_nothing_where_student_and_teacher_agree():
-    scores = torch.randn(4, 3)
-    assert KLDistillation()(scores, scores + 2).item() == pytest.approx(0, abs=1e-6)
+    scores = torch.randn(4, 3, dtype=torch.float64)
+    assert KLDistillation(4.0)(scores, scores).item() == pytest.approx(0, abs=1e-12)
+    assert KLDistillation()(scores, scores + 2).item() == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])

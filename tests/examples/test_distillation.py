@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -13,9 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.nn.functional import cross_entropy
-
-from examples.distillation.losses import SoftTargets
 
 Run = Callable[..., CompletedProcess[str]]
 
@@ -82,20 +78,3 @@ def test_second_stage_changes_the_student_and_not_one_bit_of_the_teacher(session
 def test_inference_prints_the_digit_that_the_student_reads(session: Path, run: Run) -> None:
     done = run("infer.py", "examples/distillation/inference.json", "examples/digits/digit.png")
     assert done.stdout == "2\n"
-
-
-def test_soft_targets_have_the_gradient_of_the_cross_entropy_of_softened_scores() -> None:
-    temperature = 4.0
-    teacher = torch.randn(5, 10, dtype=torch.float64)
-    student = torch.randn(5, 10, dtype=torch.float64, requires_grad=True)
-    loss = SoftTargets(temperature)(student, teacher)
-    expected = cross_entropy(student / temperature, (teacher / temperature).softmax(dim=-1))
-    (gradient,) = torch.autograd.grad(loss, student)
-    (wanted,) = torch.autograd.grad(temperature**2 * expected, student)
-    torch.testing.assert_close(gradient, wanted)
-    assert math.isclose(SoftTargets(temperature)(teacher, teacher).item(), 0.0, abs_tol=1e-12)
-
-
-def test_temperature_is_above_zero() -> None:
-    with pytest.raises(ValueError, match="more than 0"):
-        SoftTargets(0.0)
