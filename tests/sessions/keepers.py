@@ -13,6 +13,7 @@ import itertools
 import multiprocessing
 import random
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -243,14 +244,13 @@ class Files:
     def __init__(self) -> None:
         self.bytes, self.text = io.BytesIO(b"abcdef" * 50), io.StringIO("ghijk" * 50)
         self.file = open(__file__, "rb")  # noqa: SIM115
+        # In a garbage cycle, the file's own finalizer may run before a `__del__` of this object.
+        weakref.finalize(self, self.file.close)
 
     def __call__(self) -> float:
         self.text.seek(0, io.SEEK_END)
         self.text.write("x")
         return ord(self.bytes.read(1)) + self.file.read(1)[0] + len(self.text.getvalue())
-
-    def __del__(self) -> None:
-        self.file.close()
 
 
 @functools.cache
