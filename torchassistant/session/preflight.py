@@ -116,8 +116,8 @@ class _Flight:
             for debug in stage.debug:
                 self.look(debug)
             run.update(p.name for p in (*stage.training, *stage.validation))
-            frozen = [model for model in stage.frozen if any(True for _ in model.parameters())]
-            self.report.stages.append((self.names(stage.trained), self.names(frozen)))
+            held = [model for model in stage.untrained if any(True for _ in model.parameters())]
+            self.report.stages.append((self.names(stage.trained), self.names(held)))
         for pipeline in session.pipelines.values():
             if pipeline.name not in run:
                 self.evaluate(pipeline)

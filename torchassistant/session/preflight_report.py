@@ -43,7 +43,8 @@ class Preflight:
         nodes: Every node, as each pipeline ran it.
         batches: For each pipeline its batches an epoch; None where its data does not say.
         optimizers: How many parameters each trains.
-        stages: For each stage the names of the models that it trains, and of those it freezes.
+        stages: For each stage the names of the models that it trains, and of those that run in its
+            training and that it does not train.
         warnings: What is allowed, and is probably not meant.
     """
 

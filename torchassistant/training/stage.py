@@ -71,7 +71,7 @@ class Stage:
         return distinct(m for p in self.training for m in p.trained)
 
     @property
-    def frozen(self) -> list[nn.Module]:
+    def untrained(self) -> list[nn.Module]:
         """The models that run in its training pipelines, and that none of them changes."""
         trained = self.trained
         nodes = [node for pipeline in self.training for node in pipeline.graph.nodes]
@@ -115,7 +115,7 @@ def freezing(stage: Stage) -> Iterator[None]:
     trained = {id(p) for model in stage.trained for p in model.parameters()}
     parameters = [
         p
-        for model in stage.frozen
+        for model in stage.untrained
         for p in model.parameters()
         if p.requires_grad and id(p) not in trained
     ]

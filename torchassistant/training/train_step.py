@@ -24,7 +24,7 @@ class TrainStep:
     In short::
 
         zero the gradients of its optimizers
-        with the parameters frozen that other pipelines train:
+        without gradients for the parameters that other pipelines train:
             forward, losses, backward            (see ``gradients``)
         add the losses to the running ones
         clippers, optimizers, schedulers         (see ``optimizer_update``)
@@ -53,7 +53,7 @@ class TrainStep:
     def start_epoch(self) -> None:
         """Look at the optimizers again: they may have got parameters since the last epoch."""
         self.zeros = [zeroing(optimizer) for optimizer in self.pipeline.optimizers]
-        self.frozen = self._trained_elsewhere()
+        self.trained_elsewhere = self._trained_elsewhere()
         self.update.start_epoch()
 
     def perform(self, window: Sequence[Frames], numbers: range, iteration: int) -> int:
@@ -73,7 +73,7 @@ class TrainStep:
         restore_buffers = buffers_of(self.pipeline.reached) if self.skips else None
         for zero in self.zeros:
             zero()
-        for parameter in self.frozen:
+        for parameter in self.trained_elsewhere:
             parameter.requires_grad = False
         try:
             losses = self.gradients.compute(window, numbers, iteration)
@@ -83,7 +83,7 @@ class TrainStep:
             self._leave_out(restore_buffers)
             return len(window)
         finally:
-            for parameter in self.frozen:
+            for parameter in self.trained_elsewhere:
                 parameter.requires_grad = True
         for values in losses:
             self.losses.add(values)
