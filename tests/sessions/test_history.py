@@ -229,10 +229,10 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 def test_the_table_has_a_column_of_stages(tmp_path: Path) -> None:
     history = three_rows(tmp_path)
-    table = history.table(2)
+    table = history.table([0, 1])
     assert list(table) == ["stage", "epoch", "step", "loss", "other", "seconds"]
     assert table["stage"].tolist() == [0, 0, 1]
-    assert list(History(Logs(tmp_path)).table(1)) == ["stage", "epoch", "step", "seconds"]
+    assert list(History(Logs(tmp_path)).table([0])) == ["stage", "epoch", "step", "seconds"]
 
 
 def test_what_is_no_history(tmp_path: Path) -> None:

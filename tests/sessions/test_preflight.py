@@ -14,6 +14,7 @@ from toy_config import Command, Config, toy_config, write
 import torchassistant
 from torchassistant.errors import ConfigError, UserCodeError
 from torchassistant.session import Draft
+from torchassistant.session.preflight_report import StageReport
 
 
 def processor(**changes: Any) -> Config:
@@ -33,7 +34,7 @@ def test_it_reports_shapes_parameters_and_who_trains_what() -> None:
     assert (second.pipeline, second.reached) == ("check", None)
     assert report.batches == {"fit": 4, "check": 2}
     assert report.optimizers == {"adam": first.parameters}
-    assert report.stages == [(["net"], [])]
+    assert report.stages == [StageReport("stage 1", ["net"], [])]
 
 
 def state(session: torchassistant.session.Session) -> dict[str, Any]:
@@ -184,7 +185,8 @@ def test_a_model_without_parameters_is_not_said_to_be_untrained(kind: str) -> No
     assert draft.warnings == []
     report = draft.preflight()
     assert [node.reached for node in report.nodes if node.node == "same"] == [None, None]
-    assert (report.stages, report.warnings) == ([(["net"], [])], [])
+    assert report.stages == [StageReport("stage 1", ["net"], [])]
+    assert report.warnings == []
 
 
 @pytest.mark.parametrize(

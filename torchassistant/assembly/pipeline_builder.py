@@ -174,7 +174,7 @@ def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> 
 
 def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
     parts = builder.parts
-    what = f"the stop condition of stage {index + 1}"
+    what = f"the stop condition of {builder.spec.stage_title(index)}"
     here = (*path, "stop_condition")
     condition = builder.maker.make(spec.stop_condition, here, what, "stop_condition")
     steps = spec.eval_steps

@@ -105,11 +105,12 @@ def train(arguments: Namespace) -> int:
     if session.progress.step:
         progress = session.progress
         say(f"resuming after iteration {progress.step}, epoch {progress.epoch}")
+    reporter = reporter_for(stages=session.spec.stage_labels)
     with stopping_after_iteration(saves=True) as stop:
         if arguments.profile:
-            train_profiled(session, reporter_for(), stop)
+            train_profiled(session, reporter, stop)
         else:
-            session.train(reporter_for(), stop)
+            session.train(reporter, stop)
     say(f"{_described(session)} is finished", sys.stdout)
     return DONE
 

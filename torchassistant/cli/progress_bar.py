@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from torchassistant.cli.streams import say
@@ -15,17 +16,23 @@ REDRAW_SECONDS = 0.2
 LIVE_SHARE = 0.05
 
 
-def reporter_for(stream: TextIO | None = None) -> Reporter:
-    """A bar where the stream is a terminal, else lines."""
+def reporter_for(stream: TextIO | None = None, stages: Sequence[str | int] = ()) -> Reporter:
+    """A bar where the stream is a terminal, else lines.
+
+    Args:
+        stream: Where they are shown; None is standard error.
+        stages: What the stages are called; those that have a number only are counted.
+    """
     stream = stream or sys.stderr
-    return BarReporter(stream) if stream.isatty() else LineReporter(stream)
+    return (BarReporter if stream.isatty() else LineReporter)(stream, stages)
 
 
 class LineReporter(Reporter):
     """One plain line an epoch."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, labels: Sequence[str | int] = ()) -> None:
         self.stream = stream
+        self.labels = labels
         self.stages = 1
         self.epochs: int | None = None
         self.stage = 0
@@ -52,7 +59,9 @@ class LineReporter(Reporter):
     def title(self) -> str:
         """Which stage, and which epoch of it."""
         of = f"/{self.epochs}" if self.epochs else ""
-        return f"stage {self.stage + 1}/{self.stages} epoch {self.stage_epoch}{of}"
+        label = self.labels[self.stage] if self.labels else self.stage
+        called = f" ({in_one_line(label)})" if isinstance(label, str) else ""
+        return f"stage {self.stage + 1}/{self.stages}{called} epoch {self.stage_epoch}{of}"
 
 
 def _spent(shares: Shares) -> str:
@@ -71,8 +80,8 @@ _NOT_SHOWN = ("epoch", "step", "seconds")
 class BarReporter(LineReporter):
     """A bar for each epoch, redrawn by the clock, and then one line."""
 
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
+    def __init__(self, stream: TextIO, labels: Sequence[str | int] = ()) -> None:
+        super().__init__(stream, labels)
         self.bar: Any = None
         self.waiting = 0
         self.next_redraw = 0.0

@@ -34,9 +34,9 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
         yield f"pipeline {in_one_line(name)}: {count} an epoch"
     for name, parameters in report.optimizers.items():
         yield f"optimizer {in_one_line(name)}: {_count(parameters, 'parameter')}"
-    for index, (trained, untrained) in enumerate(report.stages):
-        runs = f"; runs {', '.join(untrained)} untrained" if untrained else ""
-        yield in_one_line(f"stage {index + 1}: trains {', '.join(trained)}{runs}")
+    for stage in report.stages:
+        runs = f"; runs {', '.join(stage.untrained)} untrained" if stage.untrained else ""
+        yield in_one_line(f"{stage.title}: trains {', '.join(stage.trained)}{runs}")
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

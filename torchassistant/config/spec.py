@@ -212,6 +212,9 @@ STOP_CONDITION_ROLE = Role(
 class StageSpec(Block):
     """Pipelines that are trained together until a stop condition holds."""
 
+    name: Name | None = Field(
+        None, description="Shown beside its number; left out: it has a number only."
+    )
     mode: Literal["interleave"] = Field(
         "interleave", description="An iteration runs each training pipeline once."
     )
@@ -322,6 +325,17 @@ class Spec(Block):
                 },
             ).values()
         )
+
+    def stage_title(self, index: int) -> str:
+        """What messages call a stage: its number, from 1, and its name."""
+        name = self.train.stages[index].name
+        return f"stage {index + 1}" if name is None else f'stage {index + 1} ("{name}")'
+
+    @property
+    def stage_labels(self) -> list[str | int]:
+        """What the history calls each stage: its name, or else its index."""
+        stages = enumerate(self.train.stages)
+        return [index if stage.name is None else stage.name for index, stage in stages]
 
     def group(self, name: str) -> dict[str, Any]:
         """The specs of one group, by name, as written."""

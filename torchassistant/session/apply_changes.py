@@ -23,8 +23,8 @@ def apply(changes: Sequence[Change], session: Session) -> None:
     for index, stage in enumerate(session.stages):
         if stage.skips_nonfinite and session.rows.lacks(index, SKIPPED):
             _log.warning(
-                f'stage {index + 1} has begun without the column "{SKIPPED}"; what is skipped in '
-                "it is reported here only"
+                f'{session.spec.stage_title(index)} has begun without the column "{SKIPPED}"; '
+                "what is skipped in it is reported here only"
             )
 
 

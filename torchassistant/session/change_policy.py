@@ -17,6 +17,7 @@ RULES = (
     Rule("precision", "applied", "other precisions round differently"),
     Rule("initialize.pipelines.*.compile.**", "applied", "compiled code rounds differently"),
     Rule("on_nonfinite", "applied", "from the next iteration on"),
+    Rule("train.stages.*.name", "free", "what the stage is called"),
     Rule("train.stages.*.on_nonfinite", "applied", "from the next iteration on"),
     Rule("train.stages.*.stop_condition.**", "applied", "called at the end of the next epoch"),
     Rule("train.stages.*.eval_steps.**", "applied", "from the next validation on"),

@@ -146,7 +146,7 @@ def _check_columns(before: Spec, after: Spec, begun: int, diagnostics: Diagnosti
         if old != new:
             added = ", ".join(map(str, set(old) ^ set(new))) or "their order"
             message = (
-                f"stage {index + 1} has begun, and the columns of its history are fixed; "
+                f"{after.stage_title(index)} has begun, and the columns of its history are fixed; "
                 f"this would change them ({added})"
             )
             diagnostics.note(message, ("train", "stages", index))

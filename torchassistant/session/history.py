@@ -57,11 +57,16 @@ class History:
         except InvalidFile as error:
             raise SessionError(f"{_file(stage)} {error}") from None
 
-    def table(self, stages: int) -> pd.DataFrame:
-        """All rows as one table, with a column ``stage``."""
+    def table(self, stages: Sequence[str | int]) -> pd.DataFrame:
+        """All rows as one table, with a column ``stage``.
+
+        Args:
+            stages: What that column holds for the rows of each stage.
+        """
         import pandas as pd
 
-        rows = [{"stage": stage, **row} for stage in range(stages) for row in self.rows(stage)]
+        labels = enumerate(stages)
+        rows = [{"stage": label, **row} for index, label in labels for row in self.rows(index)]
         table = pd.DataFrame(rows, columns=None if rows else ["stage", "epoch", "step", "seconds"])
         return table[[c for c in table if c != "seconds"] + ["seconds"]]
 

@@ -38,7 +38,7 @@ from torchassistant.graph import (
     set_training,
 )
 from torchassistant.ownership import is_from_users_code
-from torchassistant.session.preflight_report import NodeReport, Preflight
+from torchassistant.session.preflight_report import NodeReport, Preflight, StageReport
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import members_of, run_by
 from torchassistant.training import (
@@ -105,7 +105,7 @@ class _Flight:
     def run(self) -> None:
         session = self.session
         run: set[str] = set()
-        for stage in session.stages:
+        for index, stage in enumerate(session.stages):
             with freezing(stage):
                 set_training([pipeline.graph for pipeline in stage.training])
                 for pipeline in stage.training:
@@ -117,7 +117,10 @@ class _Flight:
                 self.look(debug)
             run.update(p.name for p in (*stage.training, *stage.validation))
             held = [model for model in stage.untrained if any(True for _ in model.parameters())]
-            self.report.stages.append((self.names(stage.trained), self.names(held)))
+            title = session.spec.stage_title(index)
+            self.report.stages.append(
+                StageReport(title, self.names(stage.trained), self.names(held))
+            )
         for pipeline in session.pipelines.values():
             if pipeline.name not in run:
                 self.evaluate(pipeline)

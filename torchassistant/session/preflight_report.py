@@ -36,6 +36,21 @@ class NodeReport:
 
 
 @dataclass(slots=True)
+class StageReport:
+    """What one stage does with the models.
+
+    Args:
+        title: Its number, and its name.
+        trained: The names of those that it trains.
+        untrained: The names of those that run in its training, and that it does not train.
+    """
+
+    title: str
+    trained: list[str]
+    untrained: list[str]
+
+
+@dataclass(slots=True)
 class Preflight:
     """What a preflight saw.
 
@@ -43,13 +58,12 @@ class Preflight:
         nodes: Every node, as each pipeline ran it.
         batches: For each pipeline its batches an epoch; None where its data does not say.
         optimizers: How many parameters each trains.
-        stages: For each stage the names of the models that it trains, and of those that run in its
-            training and that it does not train.
+        stages: What each stage does with the models.
         warnings: What is allowed, and is probably not meant.
     """
 
     nodes: list[NodeReport] = field(default_factory=list)
     batches: dict[str, int | None] = field(default_factory=dict)
     optimizers: dict[str, int] = field(default_factory=dict)
-    stages: list[tuple[list[str], list[str]]] = field(default_factory=list)
+    stages: list[StageReport] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)

@@ -149,8 +149,11 @@ class Session(Parts):
 
     @property
     def history(self) -> pd.DataFrame:
-        """The rows of all stages as a pandas DataFrame, with a column ``stage``."""
-        return self.rows.table(len(self.spec.train.stages))
+        """The rows of all stages as a pandas DataFrame.
+
+        The column ``stage`` holds the name of the stage, or its index where it has none.
+        """
+        return self.rows.table(self.spec.stage_labels)
 
     def write_new(self, folder: SessionFolder) -> None:
         """Write a new session, and read it back: what cannot be put back must not become one.

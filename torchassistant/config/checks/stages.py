@@ -28,6 +28,7 @@ def check_stages(scope: Scope) -> list[Any]:
         The lists of their training pipelines.
     """
     _pipeline_names(scope)
+    _stage_names(scope)
     stages = scope.config.train.stages
     trained: list[Any] = [stages] if isinstance(stages, Unknown) else []
     rows = Names([], stages.unreadable)
@@ -70,6 +71,16 @@ def _pipeline_names(scope: Scope) -> None:
         uses,
         lambda name, hint: f'no pipeline is named "{name}"{hint}',
     )
+
+
+def _stage_names(scope: Scope) -> None:
+    """No two stages have the same name."""
+    first: dict[str, int] = {}
+    for stage in scope.config.train.stages:
+        name, number = stage.name, int(stage.path[-1]) + 1
+        if isinstance(name, str) and first.setdefault(name, number) != number:
+            message = f'stage {first[name]} is named "{name}" already'
+            scope.note(message, stage.at("name"))
 
 
 def _names(names: Collection[str], table: Any) -> Names:
@@ -153,8 +164,8 @@ class _Listeners:
             self.listens(list(self.monitors()), row, "no row of this stage has")
             trained = self.training if self.is_known else list(self.pipelines)
             each_epoch = [use for name in trained for use in self.scheduled(name, "epoch")]
-            number = int(self.stage.path[-1]) + 1
-            self.listens(each_epoch, row, f"no row of stage {number} has")
+            title = self.scope.spec.stage_title(int(self.stage.path[-1]))
+            self.listens(each_epoch, row, f"no row of {title} has")
         for pipeline in filter(self.pipelines.__contains__, dict.fromkeys(self.training)):
             self.listens(
                 self.scheduled(pipeline, "step"),
