@@ -30,6 +30,7 @@ from torchassistant.config.missing_parts import (
     data_sources,
     has_missing_parts,
 )
+from torchassistant.config.module_patterns import EVERYTHING, Glob, PatternSpec, glob_of
 from torchassistant.config.named_objects import (
     LITERAL,
     TENSOR,
@@ -91,6 +92,7 @@ __all__ = [
     "DATASET",
     "DATASET_OR_SLICE",
     "DEFINITIONS",
+    "EVERYTHING",
     "GROUPS",
     "ID_WORDS",
     "INFERENCE_POSTPROCESSOR",
@@ -120,6 +122,7 @@ __all__ = [
     "Diagnostics",
     "Effect",
     "EvaluationSpec",
+    "Glob",
     "InferenceSpec",
     "InitializeSpec",
     "InputFactorySpec",
@@ -127,6 +130,7 @@ __all__ = [
     "NodeSpec",
     "ObjectSpec",
     "Path",
+    "PatternSpec",
     "PipelineLossSpec",
     "PipelineSpec",
     "ReadConfig",
@@ -145,6 +149,7 @@ __all__ = [
     "dtype_of",
     "find_source",
     "form_of",
+    "glob_of",
     "has_missing_parts",
     "is_object",
     "is_session",

@@ -5,6 +5,7 @@ from torchassistant.graph.buffers import buffers_of, elements_of, overlaps
 from torchassistant.graph.by_identity import distinct, is_among
 from torchassistant.graph.mode import evaluating, mode_dependent
 from torchassistant.graph.model_calls import Call, Calling, Compiling
+from torchassistant.graph.module_patterns import Models, ModulePattern, why_nothing_fits
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor, moved
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "Call",
     "Calling",
     "Compiling",
+    "Models",
+    "ModulePattern",
     "NeuralProcessor",
     "Node",
     "ObjectProcessor",
@@ -27,4 +30,5 @@ __all__ = [
     "moved",
     "overlaps",
     "set_training",
+    "why_nothing_fits",
 ]
