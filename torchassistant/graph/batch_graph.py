@@ -117,6 +117,8 @@ class BatchGraph:
     def for_training(self, watched: Watched | None = None) -> Plan:
         """A plan in which the models that this graph does not train keep their buffers.
 
+        A node may say otherwise, of its own model.
+
         Args:
             watched: Puts something around the call of each processor and of each model.
         """

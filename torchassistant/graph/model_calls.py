@@ -72,12 +72,15 @@ class Calling:
         checkpoints: Whether activations are dropped in training, and computed again in the
             backward pass.
         in_eval_mode: Whether the model runs in eval mode in training too.
+        keeps_buffers: Whether its buffers are in training as they were before; None: where it is
+            not trained.
         memory_format: What tensors with as many axes are converted to; None leaves them.
     """
 
     forward: Call | None = None
     checkpoints: bool = False
     in_eval_mode: bool = False
+    keeps_buffers: bool | None = None
     memory_format: torch.memory_format | None = None
 
     def plain(self, model: nn.Module) -> Call:
@@ -85,13 +88,22 @@ class Calling:
         return self._formatted(self._called(model))
 
     def training(self, model: nn.Module, is_trained: bool) -> Call:
-        """The call for training; a model that is not trained keeps its buffers."""
+        """The call for training; a model that is not trained keeps its buffers.
+
+        Args:
+            model: What is called.
+            is_trained: Whether the graph trains it.
+        """
         call = self._called(model)
         if self.in_eval_mode:
             call = evaluating_call(model, call)
-        if not is_trained:
+        if self.keeps(is_trained):
             call = frozen_call(model, call)
         return self._formatted(checkpointed_call(model, call) if self.checkpoints else call)
+
+    def keeps(self, is_trained: bool) -> bool:
+        """Whether buffers are afterwards as they were before a call in training."""
+        return not is_trained if self.keeps_buffers is None else self.keeps_buffers
 
     def inference(self, model: nn.Module) -> Call:
         """The call for a prediction: the model's ``run_inference`` where it has one."""

@@ -38,6 +38,7 @@ from torchassistant.graph import (
     set_training,
 )
 from torchassistant.ownership import is_from_users_code
+from torchassistant.session.changed_buffers import noting_changed_buffers
 from torchassistant.session.preflight_report import NodeReport, Preflight, StageReport
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import members_of, run_by
@@ -95,6 +96,7 @@ class _Flight:
         self.at: Path = ()
         self.entering = ""
         self.warned_of_mode: set[int] = set()
+        self.warned_of_buffers: set[int] = set()
         self.fed: tuple[MultiLoader, Frames] | None = None
         self.fed_at: Path = ()
         self.definitions = {
@@ -374,11 +376,13 @@ class _Flight:
             if node is None:
                 return call
 
+            noting = self.noting_buffers(pipeline, processor, node, call)
+
             def run(*args: Any) -> object:
                 self.at = self.path_of_node(processor.name, node.name)
                 inputs = [_described(n, v) for n, v in zip(node.inputs, args, strict=True)]
                 self.entering = f"; it was called with {', '.join(inputs)}" if inputs else ""
-                result = call(*args)
+                result = noting(*args)
                 self.entering = ""
                 made = list(result) if isinstance(result, (list, tuple)) else [result]
                 report = NodeReport(
@@ -398,6 +402,37 @@ class _Flight:
             return run
 
         return watched
+
+    def noting_buffers(
+        self, pipeline: Pipeline, processor: Processor, node: Node, call: Call
+    ) -> Call:
+        """Warn where training would throw away what a call does to buffers, and nobody said so."""
+        calling, model = node.calling, node.model
+        is_kept = calling.keeps(is_trained=is_among(model, pipeline.graph.trained))
+        is_compiled = calling.forward is not None or getattr(processor, "compiling", None)
+        if calling.keeps_buffers is not None or not is_kept or is_compiled:
+            return call
+
+        def noting(*args: Any) -> Any:
+            with noting_changed_buffers(model) as changed:
+                result = call(*args)
+            # Out of training nothing is put back.
+            if changed and torch.is_grad_enabled():
+                self.warn_of_buffers(processor, node, changed)
+            return result
+
+        return noting
+
+    def warn_of_buffers(self, processor: Processor, node: Node, changed: list[str]) -> None:
+        model = node.model
+        if id(model) not in self.warned_of_buffers:
+            self.warned_of_buffers.add(id(model))
+            self.at = self.path_of_node(processor.name, node.name)
+            self.warn(
+                f'the model "{self.names([model])[0]}" is not trained here, and its forward pass '
+                f"changes buffers, which are put back after it ({listing(changed)}); "
+                '"buffers": "move" lets them change, "keep" says that this is meant'
+            )
 
     def path_of_node(self, processor: str, node: str | None = None) -> Path:
         path: Path = (*self.definitions[Key("batch_processors", processor)], "spec")

@@ -62,6 +62,7 @@ def _calling(context: BuildContext, node: NodeSpec) -> Calling:
         forward=None if compiling is None else compiling(context.parts.models[node.model_name]),
         checkpoints=node.activation_checkpointing,
         in_eval_mode=node.mode == "eval",
+        keeps_buffers=None if node.buffers is None else node.buffers == "keep",
         memory_format=MEMORY_FORMATS[memory_format] if memory_format else None,
     )
 

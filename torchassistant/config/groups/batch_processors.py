@@ -46,6 +46,11 @@ class NodeSpec(Block):
         description="`eval`: its model runs in eval mode in training too, as a teacher does; left "
         "out: in train mode there.",
     )
+    buffers: Literal["keep", "move"] | None = Field(
+        None,
+        description="Whether running statistics and other buffers of its model move in training; "
+        "left out: `move` where this graph trains the model, else `keep`.",
+    )
     compile: Compile = Field(False, description="`torch.compile` for its model: true, or a mode.")
     activation_checkpointing: bool = Field(
         False,
