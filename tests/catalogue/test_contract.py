@@ -82,6 +82,11 @@ ARGUMENTS = {
     },
     # Functions only.
     "transforms": {},
+    "weights": {
+        "CosineRamp": {"start": 0, "end": 1, "steps": 10},
+        "LinearRamp": {"start": 0, "end": 1, "steps": 10},
+        "PiecewiseConstant": {"values": {"0": 0, "10": 1}},
+    },
 }
 CASES = [(module, name) for module, classes in ARGUMENTS.items() for name in classes]
 each_module = pytest.mark.parametrize("module", ARGUMENTS)

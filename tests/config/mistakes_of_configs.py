@@ -426,6 +426,13 @@ SMALL: dict[str, Mistake] = {
         '"c": {"normalize_weights": §true,\n"input_factories": [{"loader_factory": "batches"}]}',
         "there are no losses",
     ),
+    "an empty weight": put(f"{FIT}.losses[0]", '"weight": §{}', "is needed"),
+    "a weight of two kinds": put(
+        f"{FIT}.losses[0]",
+        '"weight": {"class": "LinearRamp", "args": [0, 1, 5], §"steps": 5}',
+        'arguments stand under "kwargs"',
+    ),
+    "a weight in a list": put(f"{FIT}.losses[0]", '"weight": §[2]', "a number"),
     "a weight in a string": put(f"{FIT}.losses[0]", '"weight": §"2"', "a number"),
     "an undefined metric": put(FIT, '"metrics": [{"metric_name": §"acc"}]', 'named "acc"'),
     "a metric's name in place of a loss's": put(

@@ -13,6 +13,7 @@ from torchassistant.config import (
     DebugPipelineSpec,
     InputFactorySpec,
     Key,
+    ObjectSpec,
     Path,
     PipelineLossSpec,
     PipelineSpec,
@@ -29,6 +30,7 @@ from torchassistant.training import (
     PipelineLoss,
     PipelineMetric,
     Stage,
+    WeightSchedule,
 )
 
 
@@ -78,8 +80,8 @@ def build_pipeline(
         graph,
         _inputs(parts, spec.input_factories, graph),
         [
-            _loss(builder, item, weight, device_of(item.node_name), (*path, "losses", index))
-            for index, (item, weight) in enumerate(zip(spec.losses, spec.loss_weights, strict=True))
+            _loss(builder, spec, index, device_of(spec.losses[index].node_name), path)
+            for index in range(len(spec.losses))
         ],
         [
             PipelineMetric(
@@ -96,13 +98,15 @@ def build_pipeline(
         spec.gradient_accumulation,
         builder.calls_of(objects),
         {id(optimizer): name for name, optimizer in parts.optimizers.items()},
+        spec.normalize_weights and spec.schedules_weights,
     )
 
 
 def _loss(
-    builder: Builder, spec: PipelineLossSpec, weight: float, device: Any, path: Path
+    builder: Builder, pipeline: PipelineSpec, index: int, device: Any, path: Path
 ) -> PipelineLoss:
-    """A loss of a pipeline, with what trains it."""
+    """A loss of the pipeline at ``path``, with what trains it."""
+    spec, path = pipeline.losses[index], (*path, "losses", index)
     parts, name = builder.parts, spec.loss_name
     loss = parts.losses[name].on(device)
     own = [
@@ -114,7 +118,17 @@ def _loss(
         message = f'the loss "{name}" is trained, and would be on two devices'
         raise builder.maker.problem(message, path)
     optimizer = own[0] if own else None
-    return PipelineLoss(spec.shown_as, spec.node_name or "", loss, weight, optimizer)
+    weight = pipeline.loss_weights[index]
+    schedule = _schedule(builder, spec, (*path, "weight"))
+    return PipelineLoss(spec.shown_as, spec.node_name or "", loss, weight, optimizer, schedule)
+
+
+def _schedule(builder: Builder, spec: PipelineLossSpec, path: Path) -> WeightSchedule | None:
+    if not isinstance(spec.weight, ObjectSpec):
+        return None
+    what = f'the weight of the loss "{spec.shown_as}"'
+    function = builder.maker.make(spec.weight, path, what, "weight")
+    return WeightSchedule(function, builder.maker.place_of(path))
 
 
 def build_pipelines(builder: Builder) -> None:

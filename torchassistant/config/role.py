@@ -20,6 +20,7 @@ PREPROCESSOR = "preprocessor"
 SCHEDULER = "learning rate scheduler"
 STOP_CONDITION = "stop condition"
 TRANSFORM = "transform"
+WEIGHT = "weight of a loss"
 
 CALLABLE = (("__call__",),)
 MODULE_BASES = ("torch.nn.Module", "torch.nn.modules.module.Module")

@@ -45,6 +45,7 @@ from torchassistant.config.role import (
     NO_TRACE,
     OUTPUT_DEVICE,
     STOP_CONDITION,
+    WEIGHT,
     Role,
 )
 
@@ -89,13 +90,32 @@ class InputFactorySpec(Block):
     )
 
 
+WEIGHT_ROLE = Role(
+    "weight",
+    "weight of a loss (it cannot be called)",
+    ("torchassistant.weights",),
+    methods=CALLABLE,
+    kind=WEIGHT,
+)
+
+
 class PipelineLossSpec(Block):
     """A loss of a pipeline."""
 
     loss_name: Name = Field(description="A loss of the definitions.")
     node_name: Name | None = Field(None, description="Whose frame; left out: the only processor.")
     loss_display_name: Name | None = Field(None, description="Left out: the loss's name.")
-    weight: float = Field(1.0, description="Factor of this loss in the sum that is minimised.")
+    weight: Annotated[
+        Annotated[
+            Annotated[float, Tag("number")] | Annotated[ObjectSpec, Tag("block")],
+            Discriminator(lambda value: "block" if isinstance(value, dict | Block) else "number"),
+        ],
+        WEIGHT_ROLE,
+    ] = Field(
+        1.0,
+        description="Factor of this loss in the sum that is minimised: a number, or an object that "
+        "is called as `weight(step, epoch)` before each step.",
+    )
 
     @property
     def shown_as(self) -> str:
@@ -136,10 +156,19 @@ class PipelineSpec(Block):
     )
 
     @property
+    def schedules_weights(self) -> bool:
+        """Whether the weight of one of its losses is an object."""
+        return any(isinstance(loss.weight, ObjectSpec) for loss in self.losses)
+
+    @property
     def loss_weights(self) -> list[float]:
-        """The factor of each loss in the sum that is minimised."""
-        weights = [loss.weight for loss in self.losses]
-        if not self.normalize_weights:
+        """The factor of each loss in the sum that is minimised; 1 for one that is scheduled.
+
+        Where one is, they are normalized in training.
+        """
+        found = (loss.weight for loss in self.losses)
+        weights = [1.0 if isinstance(weight, ObjectSpec) else weight for weight in found]
+        if not self.normalize_weights or self.schedules_weights:
             return weights
         whole = sum(weights)
         return [weight / whole for weight in weights]

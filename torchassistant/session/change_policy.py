@@ -16,6 +16,7 @@ RULES = (
     Rule("device", "applied", "other devices round differently"),
     Rule("precision", "applied", "other precisions round differently"),
     Rule("initialize.pipelines.*.compile.**", "applied", "compiled code rounds differently"),
+    Rule("initialize.pipelines.*.losses.*.weight.**", "refused", "it decides what is minimised"),
     Rule("on_nonfinite", "applied", "from the next iteration on"),
     Rule("train.stages.*.name", "free", "what the stage is called"),
     Rule("train.stages.*.on_nonfinite", "applied", "from the next iteration on"),

@@ -47,7 +47,9 @@ from torchassistant.training import (
     Changed,
     DebugPipeline,
     InputSource,
+    LossWeights,
     Pipeline,
+    Progress,
     WeightedLosses,
     chosen,
     evaluation_data,
@@ -56,6 +58,7 @@ from torchassistant.training import (
     only_frames,
     stepping,
     unchanged,
+    weighted_sum,
 )
 
 
@@ -224,8 +227,11 @@ class _Flight:
                 raise UserCodeError("the backward pass") from error
             if pipeline.compiling is not None:
                 given = {port: frames[port] for port in graph.ports}
-                losses = WeightedLosses(pipeline).of_batch
-                compiled = BatchRun.for_training(graph, precision, losses, pipeline.compiling)
+                losses = WeightedLosses(pipeline)
+                compute = losses.unweighted if pipeline.schedules else losses.of_batch
+                compiled: BatchRun[Any] = BatchRun.for_training(
+                    graph, precision, compute, pipeline.compiling
+                )
                 compiled.run(Frames(given, frames.counts))
             for node, report in reports:
                 if not report.parameters:
@@ -340,7 +346,7 @@ class _Flight:
         return frames
 
     def losses(self, pipeline: Pipeline, frames: Frames) -> torch.Tensor | None:
-        total: torch.Tensor | None = None
+        values: list[torch.Tensor] = []
         for index, item in enumerate(pipeline.losses):
             self.at = ("initialize", "pipelines", pipeline.name, "losses", index)
             with warnings.catch_warnings(record=True) as caught:
@@ -351,8 +357,15 @@ class _Flight:
                     sentence = str(warning.message).splitlines()[0].split(". ")[0]
                     message = f"{item.loss.name} broadcasts one of its inputs: {sentence}"
                     raise ConfigError(Problem(message, self.place()))
-            total = value * item.weight if total is None else total + value * item.weight
-        return total
+            values.append(value)
+        weights = self.weights(pipeline)
+        return weighted_sum(values, weights) if values else None
+
+    def weights(self, pipeline: Pipeline) -> list[float]:
+        """Those of the losses, at the first step of a stage."""
+        path: Path = ("initialize", "pipelines", pipeline.name)
+        self.at = (*path, "losses")
+        return LossWeights(pipeline, Progress()).now()
 
     def metrics(self, pipeline: Pipeline, frames: Frames) -> None:
         with torch.no_grad():

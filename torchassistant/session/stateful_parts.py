@@ -32,7 +32,7 @@ def _members(parts: Parts, groups: Collection[str] = GROUPS.keys()) -> Iterator[
 def members_of(parts: Parts) -> Members:
     """Every object of a session that may be the user's own and takes part in the training."""
     members = {member.id: member.item for member in _members(parts) if member.draws}
-    return members | _stop_conditions(parts)
+    return members | _stop_conditions(parts) | _weights(parts)
 
 
 def run_by(parts: Parts) -> Members:
@@ -53,7 +53,7 @@ def of_training(parts: Parts) -> Members:
     for name, pipeline in parts.pipelines.items():
         if pipeline.scaler is not None:
             members[f"pipelines/{name}/scaler"] = pipeline.scaler
-    members |= _stop_conditions(parts)
+    members |= _stop_conditions(parts) | _weights(parts)
     return {key: item for key, item in members.items() if has_state(item)}
 
 
@@ -67,6 +67,15 @@ def _stop_conditions(parts: Parts) -> Members:
     return {
         f"stages/{index}/stop_condition": stage.stop_condition
         for index, stage in enumerate(parts.stages)
+    }
+
+
+def _weights(parts: Parts) -> Members:
+    """The objects that give the weights of losses."""
+    return {
+        f"pipelines/{name}/losses/{shown_as}/weight": schedule.function
+        for name, pipeline in parts.pipelines.items()
+        for shown_as, schedule in pipeline.schedules.items()
     }
 
 
@@ -108,6 +117,9 @@ def described(data: Mapping[str, Any], key: str, with_arguments: bool = False) -
     if group == "stages":
         stages = data["train"]["stages"]
         return _parts(stages[int(name)][rest[0]], keys) if int(name) < len(stages) else None
+    if group == "pipelines" and key.endswith("/weight"):
+        found = _weight_described(initialize["pipelines"], key)
+        return None if found is None else _parts(found, keys)
     if group == "pipelines":
         pipeline = key.removeprefix("pipelines/").removesuffix("/scaler")
         return data.get("precision") if pipeline in initialize["pipelines"] else None
@@ -124,6 +136,16 @@ def described(data: Mapping[str, Any], key: str, with_arguments: bool = False) -
         if step.isdecimal() and isinstance(part, list):
             part = part[int(step)] if int(step) < len(part) else None
     return None if part is None else _parts(part, keys)
+
+
+def _weight_described(pipelines: Mapping[str, Any], key: str) -> Any:
+    """What a config says that the weight of a loss is; names of pipelines may hold a ``/``."""
+    for name, pipeline in pipelines.items():
+        for loss in pipeline.get("losses", []):
+            shown_as = loss.get("loss_display_name", loss["loss_name"])
+            if key == f"pipelines/{name}/losses/{shown_as}/weight":
+                return loss.get("weight")
+    return None
 
 
 def _parts(part: Any, keys: Sequence[str]) -> Any:

@@ -6,6 +6,7 @@ from torchassistant.training.evaluation import evaluate
 from torchassistant.training.events import Listener, Live, Shares
 from torchassistant.training.inference import chosen, infer
 from torchassistant.training.loss_denominators import rarely_counts_samples
+from torchassistant.training.loss_weights import LossWeights
 from torchassistant.training.losses_and_metrics import Loss, Metric
 from torchassistant.training.nan_guard import NotFinite
 from torchassistant.training.optimizer_calls import (
@@ -20,6 +21,7 @@ from torchassistant.training.pipeline import (
     Pipeline,
     PipelineLoss,
     PipelineMetric,
+    WeightSchedule,
     evaluation_data,
 )
 from torchassistant.training.precision import Precision
@@ -31,7 +33,7 @@ from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.stage import SKIPPED, Stage, freezing
 from torchassistant.training.stage_loop import train_stage
 from torchassistant.training.state_guard import Changed, unchanged
-from torchassistant.training.weighted_losses import WeightedLosses
+from torchassistant.training.weighted_losses import WeightedLosses, weighted_sum
 
 __all__ = [
     "NEEDS_CLOSURE",
@@ -44,6 +46,7 @@ __all__ = [
     "Listener",
     "Live",
     "Loss",
+    "LossWeights",
     "Metric",
     "NotFinite",
     "PassProgress",
@@ -62,6 +65,7 @@ __all__ = [
     "Stage",
     "StageHistory",
     "StopRequest",
+    "WeightSchedule",
     "WeightedLosses",
     "chosen",
     "decoded",
@@ -76,4 +80,5 @@ __all__ = [
     "stepping",
     "train_stage",
     "unchanged",
+    "weighted_sum",
 ]

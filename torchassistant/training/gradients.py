@@ -12,9 +12,17 @@ from torchassistant.frames import Frames
 from torchassistant.training.accumulation import Accumulation
 from torchassistant.training.batch_run import BatchRun, Compute, T
 from torchassistant.training.events import Batch, Listener, Part, Parts, handlers_of
+from torchassistant.training.loss_weights import LossWeights
 from torchassistant.training.optimizer_calls import parameters_of
 from torchassistant.training.pipeline import Pipeline
-from torchassistant.training.weighted_losses import LossesOverTerms, LossValues, WeightedLosses
+from torchassistant.training.progress import Progress
+from torchassistant.training.weighted_losses import (
+    LossesOverTerms,
+    LossValues,
+    WeightedLosses,
+    weighted_sum,
+    weighted_summands,
+)
 
 
 class Gradients(Protocol):
@@ -36,10 +44,12 @@ class Gradients(Protocol):
         """
 
 
-def gradients_of(pipeline: Pipeline, listeners: Sequence[Listener]) -> Gradients:
+def gradients_of(
+    pipeline: Pipeline, listeners: Sequence[Listener], progress: Progress
+) -> Gradients:
     """What computes the gradients of a pipeline."""
     kind = OneBatch if pipeline.accumulated == 1 else AccumulatedBatches
-    return kind(pipeline, listeners)
+    return kind(pipeline, listeners, progress)
 
 
 class OneBatch:
@@ -48,14 +58,17 @@ class OneBatch:
     Args:
         pipeline: Whose.
         listeners: Of losses and gradients.
+        progress: Where the run is; weights that are scheduled follow from that.
     """
 
-    def __init__(self, pipeline: Pipeline, listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self, pipeline: Pipeline, listeners: Sequence[Listener], progress: Progress
+    ) -> None:
         self.frames = Frames()
         self.losses_computed = handlers_of(listeners, Listener.losses_computed)
         self.gradients_computed = handlers_of(listeners, Listener.gradients_computed)
         parts = Parts(listeners)
-        self.forward = _forward(pipeline, WeightedLosses(pipeline, parts).of_batch, parts)
+        self.forward = _weighted_forward(pipeline, parts, progress)
         self.backward = Backward(pipeline, parts)
 
     def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:
@@ -80,22 +93,29 @@ class AccumulatedBatches:
     Args:
         pipeline: Whose.
         listeners: Of losses and gradients.
+        progress: Where the run is; weights that are scheduled follow from that.
     """
 
-    def __init__(self, pipeline: Pipeline, listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self, pipeline: Pipeline, listeners: Sequence[Listener], progress: Progress
+    ) -> None:
         self.pipeline = pipeline
         self.frames = Frames()
         self.losses_computed = handlers_of(listeners, Listener.losses_computed)
         self.batch_accumulated = handlers_of(listeners, Listener.batch_accumulated)
         self.gradients_computed = handlers_of(listeners, Listener.gradients_computed)
         parts = Parts(listeners)
-        self.forward = _forward(pipeline, LossesOverTerms(pipeline, parts).of_batch, parts)
+        losses = LossesOverTerms(pipeline, parts)
+        self.weights = LossWeights(pipeline, progress) if pipeline.schedules else None
+        compute = losses.of_batch if self.weights is None else losses.unweighted
+        self.forward = _forward(pipeline, compute, parts)
         self.backward = Backward(pipeline, parts)
 
     def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:
         """See :class:`Gradients`."""
         accumulation = Accumulation(parameters_of(self.pipeline.optimizers), self.backward.run)
         computed: list[LossValues] = []
+        weights = None if self.weights is None else self.weights.now()
         for number, frames in zip(numbers, window, strict=True):
             if computed:
                 for handle in self.batch_accumulated:
@@ -103,7 +123,10 @@ class AccumulatedBatches:
                 # What one batch has made is not kept while the next one is computed.
                 self.frames.clear()
             self.frames = frames
-            losses, summands, total = self.forward(frames)
+            losses, summands = self.forward(frames)
+            if weights is not None:
+                summands = weighted_summands(summands, weights)
+            total = torch.stack([summand.total.detach() for summand in summands]).sum()
             batch = Batch(iteration, range(number, number + 1), frames, losses)
             for handle_losses in self.losses_computed:
                 handle_losses(batch, total)
@@ -151,6 +174,24 @@ class Backward:
         """Divide the gradients by the scale, once all of them are there."""
         for optimizer in self.optimizers:
             scaler.unscale_(optimizer)
+
+
+def _weighted_forward(
+    pipeline: Pipeline, parts: Parts, progress: Progress
+) -> Callable[[Frames], tuple[LossValues, torch.Tensor]]:
+    losses = WeightedLosses(pipeline, parts)
+    if not pipeline.schedules:
+        return _forward(pipeline, losses.of_batch, parts)
+    weights = LossWeights(pipeline, progress)
+    # What is compiled would take a weight for a constant, and be compiled anew for each.
+    run = _forward(pipeline, losses.unweighted, parts)
+
+    def forward(frames: Frames) -> tuple[LossValues, torch.Tensor]:
+        of_now = weights.now()
+        values, with_gradient = run(frames)
+        return values, weighted_sum(with_gradient, of_now)
+
+    return forward
 
 
 def _forward(pipeline: Pipeline, compute: Compute[T], parts: Parts) -> Callable[[Frames], T]:

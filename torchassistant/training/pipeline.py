@@ -12,6 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from torchassistant.data import LoaderFactory, MultiLoader, Port, derived, prefetched
+from torchassistant.errors import Place
 from torchassistant.frames import Frame
 from torchassistant.graph import BatchGraph, Compiling, distinct
 from torchassistant.training.losses_and_metrics import Loss, Metric
@@ -28,6 +29,19 @@ class InputSource:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class WeightSchedule:
+    """An object that gives the weight of a loss at each step.
+
+    Args:
+        function: Called as ``function(step, epoch)``.
+        place: Where it stands in the config.
+    """
+
+    function: Callable[[int, int], Any]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PipelineLoss:
     """A loss of a pipeline.
 
@@ -35,8 +49,9 @@ class PipelineLoss:
         shown_as: The display name.
         node: The processor whose frame it is computed from.
         loss: The loss.
-        weight: Its factor in the sum that is minimised.
+        weight: Its factor in the sum that is minimised, unless that is scheduled.
         optimizer: What trains the parameters of the loss itself; None where it has none.
+        schedule: Gives its factor at each step; None where that is a number.
     """
 
     shown_as: str
@@ -44,6 +59,7 @@ class PipelineLoss:
     loss: Loss
     weight: float = 1.0
     optimizer: Optimizer | None = None
+    schedule: WeightSchedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +88,7 @@ class Pipeline:
         accumulated: The number of batches whose gradients make one step.
         called: Gives the modules that losses and metrics of the user call by themselves.
         optimizer_names: What the config calls the optimizers, by their ``id``.
+        normalizes_weights: Whether its losses' weights are divided by their sum at each step.
     """
 
     name: str
@@ -86,12 +103,19 @@ class Pipeline:
     accumulated: int = 1
     called: Callable[[], Sequence[nn.Module]] = tuple
     optimizer_names: Mapping[int, str] = field(default_factory=dict)
+    normalizes_weights: bool = False
 
     @property
     def display_names(self) -> list[str]:
         """The display names of its losses and metrics, in the order of the config."""
         losses = [item.shown_as for item in self.losses]
         return losses + [item.shown_as for item in self.metrics]
+
+    @property
+    def schedules(self) -> dict[str, WeightSchedule]:
+        """What gives the weights of losses at each step, by display name."""
+        found = {item.shown_as: item.schedule for item in self.losses}
+        return {name: schedule for name, schedule in found.items() if schedule is not None}
 
     @property
     def optimizers(self) -> list[Optimizer]:

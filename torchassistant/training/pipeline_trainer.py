@@ -11,7 +11,7 @@ from torchassistant.training.data_pass import DataPass
 from torchassistant.training.events import Listener, Part, Parts, handlers_of
 from torchassistant.training.nan_guard import BatchNotFinite, NotFinite, explained
 from torchassistant.training.pipeline import Pipeline
-from torchassistant.training.progress import PassProgress, StopRequest
+from torchassistant.training.progress import PassProgress, Progress, StopRequest
 from torchassistant.training.running_losses import BatchMetrics
 from torchassistant.training.stage import Stage
 from torchassistant.training.train_step import TrainStep
@@ -28,16 +28,22 @@ class PipelineTrainer:
         stage: The stage that it is trained in.
         stop: Knows whether the run waits for data.
         listeners: Of steps.
+        run: Where the run is.
 
     Attributes:
         progress: How far its pass is; its losses as of the last :meth:`settle`.
     """
 
     def __init__(
-        self, pipeline: Pipeline, stage: Stage, stop: StopRequest, listeners: Sequence[Listener]
+        self,
+        pipeline: Pipeline,
+        stage: Stage,
+        stop: StopRequest,
+        listeners: Sequence[Listener],
+        run: Progress,
     ) -> None:
         self.pipeline = pipeline
-        self.train_step = TrainStep(pipeline, stage, listeners)
+        self.train_step = TrainStep(pipeline, stage, listeners, run)
         self.metrics = BatchMetrics(pipeline)
         loaded = handlers_of(listeners, Listener.batch_loaded)
         self.data = pipeline.training_data([partial(listen, pipeline) for listen in loaded])

@@ -109,7 +109,8 @@ class _StageLoop:
         if stage.debug:
             self.listeners.insert(0, DebugPipelines(stage.debug, progress))
         self.trainers = [
-            PipelineTrainer(pipeline, stage, stop, self.listeners) for pipeline in stage.training
+            PipelineTrainer(pipeline, stage, stop, self.listeners, progress)
+            for pipeline in stage.training
         ]
         self.validation = Validation(stage, checkpointer, stop, self.listeners)
         self.phases = Phases(self.listeners)

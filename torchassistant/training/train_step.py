@@ -14,6 +14,7 @@ from torchassistant.training.nan_guard import BatchNotFinite, nan_guard_of
 from torchassistant.training.optimizer_calls import zeroing
 from torchassistant.training.optimizer_update import OptimizerUpdate
 from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.progress import Progress
 from torchassistant.training.running_losses import RunningLosses
 from torchassistant.training.stage import Stage
 
@@ -35,14 +36,21 @@ class TrainStep:
         pipeline: What is trained.
         stage: Its clippers and schedulers are used, and whether it leaves out such batches.
         listeners: Of steps.
+        progress: Where the run is.
     """
 
-    def __init__(self, pipeline: Pipeline, stage: Stage, listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        stage: Stage,
+        listeners: Sequence[Listener],
+        progress: Progress,
+    ) -> None:
         self.pipeline = pipeline
         self.skips = stage.skips_nonfinite
         self.guard = nan_guard_of(pipeline, waits=self.skips)
         listeners = [self.guard, *listeners]
-        self.gradients = gradients_of(pipeline, listeners)
+        self.gradients = gradients_of(pipeline, listeners, progress)
         self.losses = RunningLosses(pipeline)
         self.update = OptimizerUpdate(
             pipeline, stage.clippers, stage.schedulers, self.losses.latest, Parts(listeners)

@@ -28,28 +28,30 @@ class WeightedLosses:
         if parts is None or pipeline.compiling is not None:
             parts = Parts(())
         origins = pipeline.graph.origins
+        self.weights = [item.weight for item in pipeline.losses]
         self.losses = [
             (
                 item.shown_as,
                 item.node,
                 origins[item.node],
                 parts.around(item.loss, Part.LOSS, item.shown_as),
-                item.weight,
             )
             for item in pipeline.losses
         ]
 
     def of_batch(self, frames: Frames) -> tuple[LossValues, torch.Tensor]:
         """The losses, detached, and their weighted sum, a scalar with gradient."""
-        total: torch.Tensor | None = None
-        values = []
-        for shown_as, node, origin, loss, weight in self.losses:
+        values, losses = self.unweighted(frames)
+        return values, weighted_sum(losses, self.weights)
+
+    def unweighted(self, frames: Frames) -> tuple[LossValues, list[torch.Tensor]]:
+        """The losses, detached; and each with gradient, without its weight."""
+        values, losses = [], []
+        for shown_as, node, origin, loss in self.losses:
             value, terms = loss(frames[node], frames.counts[origin])
             values.append((shown_as, node, value.detach(), terms))
-            weighted = value if weight == 1 else value * weight
-            total = weighted if total is None else total + weighted
-        assert total is not None, "the check of the config asks for a loss"
-        return values, total
+            losses.append(value)
+        return values, losses
 
 
 class LossesOverTerms:
@@ -64,6 +66,7 @@ class LossesOverTerms:
         if pipeline.compiling is not None:
             parts = Parts(())
         origins = pipeline.graph.origins
+        self.weights = [item.weight for item in pipeline.losses]
         self.losses = []
         for index, item in enumerate(pipeline.losses):
             function, origin = item.loss.function, origins[item.node]
@@ -72,13 +75,34 @@ class LossesOverTerms:
             of_mean = states_terms(function) and as_sum(function) is None
             self.losses.append((item, origin, over_terms, counted, of_mean))
 
-    def of_batch(self, frames: Frames) -> tuple[LossValues, Sequence[Summand], torch.Tensor]:
-        """The losses, detached; their weighted sums over terms; the sum of these, detached."""
+    def of_batch(self, frames: Frames) -> tuple[LossValues, Sequence[Summand]]:
+        """The losses, detached; their weighted sums over terms."""
+        values, summands = self.unweighted(frames)
+        return values, weighted_summands(summands, self.weights)
+
+    def unweighted(self, frames: Frames) -> tuple[LossValues, list[Summand]]:
+        """The losses, detached; their sums over terms."""
         values, summands = [], []
         for item, origin, over_terms, counted, of_mean in self.losses:
             samples = frames.counts[origin]
             value, total, terms = over_terms(frames[item.node], samples)
             shown = terms if item.loss.has_own_terms and terms is not None else samples
             values.append((item.shown_as, item.node, value.detach(), shown))
-            summands.append(Summand(counted, total * item.weight, terms, of_mean))
-        return values, summands, torch.stack([s.total.detach() for s in summands]).sum()
+            summands.append(Summand(counted, total, terms, of_mean))
+        return values, summands
+
+
+def weighted_sum(losses: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    """The sum that is minimised: a scalar with gradient."""
+    total: torch.Tensor | None = None
+    for value, weight in zip(losses, weights, strict=True):
+        weighted = value if weight == 1 else value * weight
+        total = weighted if total is None else total + weighted
+    assert total is not None, "the check of the config asks for a loss"
+    return total
+
+
+def weighted_summands(summands: Sequence[Summand], weights: Sequence[float]) -> list[Summand]:
+    """The same summands, each times the weight of its loss."""
+    pairs = zip(summands, weights, strict=True)
+    return [summand._replace(total=summand.total * weight) for summand, weight in pairs]

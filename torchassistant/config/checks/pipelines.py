@@ -153,7 +153,8 @@ def _weights(scope: Scope, pipeline: View) -> None:
     if pipeline.normalize_weights is not True or isinstance(losses, Unknown) or losses.unreadable:
         return
     weights = [loss.weight for loss in losses]
-    if any(isinstance(weight, Unknown) for weight in weights):
+    if not all(isinstance(weight, (int, float)) for weight in weights):
+        # Unknown; or an object, whose numbers are seen in training.
         return
     place = pipeline.at("normalize_weights")
     if not weights:
