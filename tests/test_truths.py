@@ -55,7 +55,6 @@ ALLOWED = {
     ): "its keys are names",
     ("session/state.py", "self.made_anew(key)"): "a truth value",
     ("training/content_snapshots.py", "value.closed"): "of a file of Python's",
-    ("training/pipeline_trainer.py", "self.progress.batches == 0"): "a number",
     ("training/state_guard.py", "value.closed"): "of a file of Python's",
     ("training/progress.py", "PassProgress.data"): "what a checkpoint can hold",
 }

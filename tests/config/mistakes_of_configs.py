@@ -441,6 +441,39 @@ SMALL: dict[str, Mistake] = {
     # stages
     "an unknown pipeline": put(STAGE, '"validation_pipelines": [§"fti"]', 'named "fti"'),
     "a pipeline twice": put(f"{STAGE}.training_pipelines", '§"fit"', "is listed twice"),
+    "an unknown pipeline of an entry": value(
+        f"{STAGE}.training_pipelines[0]", '{"pipeline": §"fti"}', 'did you mean "fit"'
+    ),
+    "a misspelt key of an entry": value(
+        f"{STAGE}.training_pipelines[0]",
+        '{"pipeline": "fit", §"repaet": 2}',
+        'did you mean "repeat"',
+    ),
+    "an entry without a pipeline": value(
+        f"{STAGE}.training_pipelines[0]", '{"repeat": 2}', "is missing"
+    ),
+    "no steps": value(
+        f"{STAGE}.training_pipelines[0]", '{"pipeline": "fit", "repeat": §0}', "greater than 0"
+    ),
+    "every iteration by 0": value(
+        f"{STAGE}.training_pipelines[0]", '{"pipeline": "fit", "every": §0}', "greater than 0"
+    ),
+    "from before the beginning": value(
+        f"{STAGE}.training_pipelines[0]", '{"pipeline": "fit", "from": §-1}', "at least 0"
+    ),
+    "counted in what is no stage": value(
+        f"{STAGE}.training_pipelines[0]",
+        '{"pipeline": "fit", "count_in": §"epochs"}',
+        'did you mean "epoch"',
+    ),
+    "an entry twice": put(f"{STAGE}.training_pipelines", '{"pipeline": §"fit"}', "is listed twice"),
+    "an epoch as long as nothing": put(
+        STAGE, '"epoch_length": §"longets"', 'did you mean "longest"'
+    ),
+    "an epoch as long as another pipeline": put(
+        STAGE, '"epoch_length": §"elsewhere"', "neither a training pipeline"
+    ),
+    "an epoch of no iteration": put(STAGE, '"epoch_length": §0', "greater than 0"),
     "no training pipeline": value(f"{STAGE}.training_pipelines", "[]", "at least one"),
     "a pipeline without losses": moved(
         value(f"{FIT}.losses", "[]", ""), (f"{STAGE}.training_pipelines[0]", "has no loss")

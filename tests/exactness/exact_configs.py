@@ -84,7 +84,9 @@ def loss(name: str, of: str | None = None, **more: Any) -> Config:
     return {"loss_name": name, **({"node_name": of} if of else {}), **more}
 
 
-def stage(*training: str, epochs: int = 2, validation: Sequence[str] = (), **more: Any) -> Config:
+def stage(
+    *training: str | Config, epochs: int = 2, validation: Sequence[str] = (), **more: Any
+) -> Config:
     """A stage of a number of epochs."""
     return {
         "training_pipelines": list(training),

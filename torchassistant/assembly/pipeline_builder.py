@@ -30,6 +30,7 @@ from torchassistant.training import (
     PipelineLoss,
     PipelineMetric,
     Stage,
+    Turn,
     WeightSchedule,
 )
 
@@ -193,7 +194,7 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
     condition = builder.maker.make(spec.stop_condition, here, what, "stop_condition")
     steps = spec.eval_steps
     return Stage(
-        training=[parts.pipelines[name] for name in spec.training_pipelines],
+        training=[parts.pipelines[name] for name in spec.trained_pipelines],
         validation=[parts.pipelines[name] for name in spec.validation_pipelines],
         debug=[
             parts.debug_pipelines[item]
@@ -209,4 +210,39 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
         clippers=list(parts.gradient_clippers.values()),
         schedulers=list(parts.schedulers.values()),
         skips_nonfinite=(spec.on_nonfinite or builder.spec.on_nonfinite) == "skip",
+        turns=_turns(builder, spec, path),
+        epoch_length=spec.epoch_length,
     )
+
+
+def _turns(builder: Builder, spec: StageSpec, path: Path) -> list[Turn]:
+    """When each training pipeline of a stage runs."""
+    turns = _written_turns(spec)
+    for index, (entry, turn) in enumerate(zip(spec.entries, turns, strict=True)):
+        streams = [
+            source.factory.dataset_name
+            for source in builder.parts.pipelines[entry.pipeline].inputs
+            if turn.restarts and not source.factory.can_restart
+        ]
+        if streams:
+            raise builder.maker.problem(
+                f'the pipeline "{entry.pipeline}" cannot begin a new pass over the stream '
+                f'"{streams[0]}", which has no state_dict and load_state_dict; '
+                '"when_exhausted": "wait" lets it sit out',
+                (*path, "training_pipelines", index),
+            )
+    return turns
+
+
+def _written_turns(spec: StageSpec) -> list[Turn]:
+    default = "restart" if isinstance(spec.epoch_length, int) else "wait"
+    return [
+        Turn(
+            entry.repeat,
+            entry.every,
+            entry.from_,
+            entry.count_in == "epoch",
+            (entry.when_exhausted or default) == "restart",
+        )
+        for entry in spec.entries
+    ]

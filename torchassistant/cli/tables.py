@@ -35,6 +35,8 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
     for name, parameters in report.optimizers.items():
         yield f"optimizer {in_one_line(name)}: {_count(parameters, 'parameter')}"
     for stage in report.stages:
+        for name, turn in stage.turns.items():
+            yield in_one_line(f"{stage.title}: runs {name}: {turn}")
         runs = f"; runs {', '.join(stage.untrained)} untrained" if stage.untrained else ""
         yield in_one_line(f"{stage.title}: trains {', '.join(stage.trained)}{runs}")
 

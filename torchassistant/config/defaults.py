@@ -140,7 +140,7 @@ def _complete_stages(spec: Spec) -> None:
     """One stage, where there is no choice who trains; and an end for those that name none."""
     pipelines = list(spec.initialize.pipelines)
     if not spec.train.stages and 1 <= len(pipelines) <= 2:
-        stage = StageSpec(training_pipelines=pipelines[:1], validation_pipelines=pipelines[1:])
+        stage = StageSpec(training_pipelines=[*pipelines[:1]], validation_pipelines=pipelines[1:])
         spec.train = TrainSpec(stages=[stage])
     for stage in spec.train.stages:
         if stage.stop_condition is None:
@@ -151,7 +151,7 @@ def _stop_condition(spec: Spec, stage: StageSpec) -> ObjectSpec:
     """Early stopping on the validation loss; where there is none, a number of epochs."""
     pipelines = spec.initialize.pipelines
     for name in reversed(stage.validation_pipelines):
-        if name in pipelines and name not in stage.training_pipelines and pipelines[name].losses:
+        if name in pipelines and name not in stage.trained_pipelines and pipelines[name].losses:
             monitor = pipelines[name].losses[0].shown_as
             kwargs = {"monitor": monitor, "min_delta": MIN_DELTA, "patience": PATIENCE}
             return ObjectSpec(class_="EarlyStopping", kwargs=kwargs)

@@ -32,6 +32,7 @@ from torchassistant.config.blocks import (
     Name,
     Names,
     ObjectSpec,
+    Position,
 )
 from torchassistant.config.groups import GROUPS
 from torchassistant.config.groups.group import Group
@@ -238,6 +239,37 @@ STOP_CONDITION_ROLE = Role(
 )
 
 
+class TrainingEntrySpec(Block):
+    """A training pipeline of a stage, and when it runs."""
+
+    pipeline: Name = Field(description="A pipeline.")
+    repeat: Count = Field(1, description="Steps in each iteration in which it runs.")
+    every: Count = Field(
+        1, description="It runs in iterations whose number, from 0, is a multiple of this."
+    )
+    from_: Position = Field(
+        0, alias="from", description="The number of the first iteration in which it may run."
+    )
+    count_in: Literal["stage", "epoch"] = Field(
+        "stage", description="Whether iterations are counted in the stage, or in each epoch."
+    )
+    when_exhausted: Literal["wait", "restart"] | None = Field(
+        None,
+        description="Whether it sits out for the rest of the epoch when its data is used up, or "
+        "begins a new pass; left out: `wait`, and `restart` where `epoch_length` is a number.",
+    )
+
+
+TrainingEntry = Annotated[
+    Annotated[Name, Tag("name")] | Annotated[TrainingEntrySpec, Tag("block")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "block"),
+]
+EpochLength = Annotated[
+    Annotated[Name, Tag("name")] | Annotated[Count, Tag("number")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "number"),
+]
+
+
 class StageSpec(Block):
     """Pipelines that are trained together until a stop condition holds."""
 
@@ -247,7 +279,14 @@ class StageSpec(Block):
     mode: Literal["interleave"] = Field(
         "interleave", description="An iteration runs each training pipeline once."
     )
-    training_pipelines: Names = Field(description="In the order of an iteration.")
+    training_pipelines: Annotated[list[TrainingEntry], Field(min_length=1)] = Field(
+        description="In the order of an iteration: names, or objects that say when one runs."
+    )
+    epoch_length: EpochLength = Field(
+        "longest",
+        description="What ends an epoch: the `longest` pass of a training pipeline, the "
+        "`shortest`, that of the pipeline of this name, or a number of iterations.",
+    )
     validation_pipelines: list[Name] = Field([], description="Run after each epoch, in order.")
     debug_pipelines: list[
         Annotated[
@@ -266,6 +305,19 @@ class StageSpec(Block):
     eval_steps: EvalSteps | dict[str, EvalSteps] = Field(
         1.0, description="How much of each validation pipeline is run; an object gives it by name."
     )
+
+    @property
+    def entries(self) -> list[TrainingEntrySpec]:
+        """Its training pipelines, each as an object that says when it runs."""
+        return [
+            TrainingEntrySpec(pipeline=entry) if isinstance(entry, str) else entry
+            for entry in self.training_pipelines
+        ]
+
+    @property
+    def trained_pipelines(self) -> list[str]:
+        """The names of its training pipelines."""
+        return [entry.pipeline for entry in self.entries]
 
 
 class TrainSpec(Block):
@@ -341,7 +393,7 @@ class Spec(Block):
     def columns_of_stage(self, index: int) -> list[str]:
         """The columns of the history of a stage that losses and metrics have, in order."""
         stage, pipelines = self.train.stages[index], self.initialize.pipelines
-        known = [name for name in stage.training_pipelines if name in pipelines]
+        known = [name for name in stage.trained_pipelines if name in pipelines]
         return list(
             row_columns(
                 list(pipelines),

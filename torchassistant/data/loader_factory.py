@@ -15,6 +15,7 @@ from torchassistant.data.batch_sampler import CustomBatchSampler, ResumableBatch
 from torchassistant.data.columnar import ColumnsAt, columns_of
 from torchassistant.data.epoch_loader import CountedBatch, EpochLoader, Sampling, identity
 from torchassistant.data.lengths import ClaimedLength, batches_of
+from torchassistant.data.object_rngs import has_state
 from torchassistant.data.sampler_state import SamplerState
 from torchassistant.data.workers import (
     AUTO,
@@ -98,6 +99,11 @@ class LoaderFactory:
             SamplerState(dataset, collator, *augments) if is_stream else SamplerState(drawn_by)
         )
         self.columns = columns_of(dataset) if type(collator) is DefaultCollator else None
+
+    @property
+    def can_restart(self) -> bool:
+        """Whether a pass can begin anew within an epoch: not of a stream that keeps no state."""
+        return not isinstance(self.dataset, IterableDataset) or has_state(self.dataset)
 
     def check(self) -> None:
         """Build a loader of each kind; torch raises where the arguments do not fit.

@@ -55,6 +55,11 @@ class MultiLoader:
         except Exception:  # __len__ may be code of the user
             return None
 
+    def known_length(self) -> int | None:
+        """The number of batches in one pass; None where that is known only when it is over."""
+        known = [port.loader for port in self.ports if port.loader.claimed_length is None]
+        return min(map(len, known)) if len(known) == len(self.ports) else None
+
     @property
     def can_be_left(self) -> bool:
         """Whether waiting for frames can be given up, and the same frames be had again later."""

@@ -22,6 +22,10 @@ RULES = (
     Rule("train.stages.*.on_nonfinite", "applied", "from the next iteration on"),
     Rule("train.stages.*.stop_condition.**", "applied", "called at the end of the next epoch"),
     Rule("train.stages.*.eval_steps.**", "applied", "from the next validation on"),
+    *(
+        Rule(f"train.stages.*.training_pipelines.*.{key}", "applied", "from the next iteration on")
+        for key in ("repeat", "every", "from", "count_in")
+    ),
     Rule("train.stages.+", "applied", "a stage that has not begun, or a new one at the end"),
     Rule("initialize.definitions.+", "applied", "a new definition, for new stages"),
     Rule("initialize.pipelines.+", "applied", "a new pipeline, for new stages"),

@@ -123,8 +123,14 @@ class _Flight:
             run.update(p.name for p in (*stage.training, *stage.validation))
             held = [model for model in stage.untrained if any(True for _ in model.parameters())]
             title = session.spec.stage_title(index)
+            turns = zip(stage.training, stage.all_turns, strict=True) if stage.takes_turns else ()
             self.report.stages.append(
-                StageReport(title, self.names(stage.trained), self.names(held))
+                StageReport(
+                    title,
+                    self.names(stage.trained),
+                    self.names(held),
+                    {pipeline.name: str(turn) for pipeline, turn in turns},
+                )
             )
         for pipeline in session.pipelines.values():
             if pipeline.name not in run:

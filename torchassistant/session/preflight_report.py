@@ -43,11 +43,13 @@ class StageReport:
         title: Its number, and its name.
         trained: The names of those that it trains.
         untrained: The names of those that run in its training, and that it does not train.
+        turns: When its training pipelines run, by name; empty where each runs once an iteration.
     """
 
     title: str
     trained: list[str]
     untrained: list[str]
+    turns: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

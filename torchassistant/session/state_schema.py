@@ -206,9 +206,10 @@ def _progress(data: dict[str, Any]) -> Progress:
         InvalidFile: That is not what it says.
     """
     what = "does not say how far the run had come"
-    counts = {key: value for key, value in data.items() if key != "within"}
-    _expect(counts.keys() == {f.name for f in fields(Progress)} - {"within"}, what)
+    counts = {key: value for key, value in data.items() if key not in ("within", "passes")}
+    _expect(counts.keys() == {f.name for f in fields(Progress)} - {"within", "passes"}, what)
     _expect(all(_is_count(value) for value in counts.values()), what)
+    _expect(_is_table(data.get("passes", {}), _is_count), what)
     within = data.get("within")
     if within is not None:
         _expect(_is_table(within) and within.keys() == {"iterations", "seconds", "passes"}, what)
@@ -225,7 +226,8 @@ def _is_pass(data: Any) -> bool:
     return (
         _is_count(data["batches"])
         and type(data["done"]) is bool
-        and _is_count(data.get("skipped", 0))
+        and all(_is_count(data.get(key, 0)) for key in ("skipped", "rounds", "steps"))
+        and (data.get("number") is None or _is_count(data["number"]))
         and _is_table(data["losses"], _is_mean)
         and (loaders is None or _is_table(loaders, is_sampler_state))
     )
@@ -273,6 +275,6 @@ def _expect_to_fit(
         f"is of epoch {progress.epoch}, and the history has {epochs}",
     )
     _expect(progress.stage_step <= progress.step, "has more iterations of a stage than of all")
-    trained = {name for stage in stages for name in stage.training_pipelines}
+    trained = {name for stage in stages for name in stage.trained_pipelines}
     passes = progress.within.passes if progress.within is not None else {}
     _expect(passes.keys() <= trained, "is halfway through something that is not a pipeline")

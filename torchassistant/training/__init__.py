@@ -31,8 +31,10 @@ from torchassistant.training.progress import PassProgress, Progress, Row, StageH
 from torchassistant.training.reporter import Reporter, Reporters
 from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.stage import SKIPPED, Stage, freezing
+from torchassistant.training.stage_length import steps_of_optimizer
 from torchassistant.training.stage_loop import train_stage
 from torchassistant.training.state_guard import Changed, unchanged
+from torchassistant.training.turns import Turn
 from torchassistant.training.weighted_losses import WeightedLosses, weighted_sum
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "Stage",
     "StageHistory",
     "StopRequest",
+    "Turn",
     "WeightSchedule",
     "WeightedLosses",
     "chosen",
@@ -78,6 +81,7 @@ __all__ = [
     "only_frames",
     "rarely_counts_samples",
     "stepping",
+    "steps_of_optimizer",
     "train_stage",
     "unchanged",
     "weighted_sum",

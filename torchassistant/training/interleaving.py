@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from torchassistant.errors import DataError, listing
 from torchassistant.training.pipeline_trainer import PipelineTrainer
+from torchassistant.training.progress import Progress
+from torchassistant.training.stage import Stage
+from torchassistant.training.stage_length import governing
+from torchassistant.training.turn_trainer import TurnTrainer
+from torchassistant.training.turns import SHORTEST
 
 
 class Interleaving:
@@ -36,3 +42,75 @@ class Interleaving:
                 self.running.remove(trainer)
         self.ahead.clear()
         return bool(self.running)
+
+
+class Turns:
+    """The rest of an epoch in which pipelines run in some iterations only, or several times.
+
+    Args:
+        stage: Says what ends an epoch.
+        trainers: In the order in which an iteration runs them.
+        progress: Where the run is. Where it was stopped within an iteration, the pipelines say how
+            many steps of it they have done.
+    """
+
+    def __init__(self, stage: Stage, trainers: Sequence[TurnTrainer], progress: Progress) -> None:
+        self.length = stage.epoch_length
+        self.trainers = trainers
+        self.progress = progress
+        self.is_under_way = any(trainer.progress.steps for trainer in trainers)
+        self.governing = [trainers[index] for index in governing(stage)]
+        if any(trainer.looks_ahead for trainer in self.governing):
+            # What was loaded ahead may have drawn random numbers: the iteration has to be finished.
+            for trainer in trainers:
+                trainer.data_pass.can_be_left = False
+        self.may_run_out = not any(turn.restarts for turn in stage.all_turns)
+
+    def run_iteration(self, number: int) -> bool:
+        """Let each pipeline whose turn it is make its steps.
+
+        Args:
+            number: Of the iteration, over all stages, from 1.
+
+        Returns:
+            Whether there was an iteration; False where the epoch is over.
+
+        Raises:
+            DataError: The epoch is not over, and there is no data left for it.
+        """
+        due = {trainer for trainer in self.trainers if self._is_due(trainer)}
+        if not self.is_under_way and self._is_over(due):
+            return False
+        self.is_under_way = False
+        for trainer in self.trainers:
+            if trainer in due:
+                trainer.take_turn(number)
+        for trainer in self.trainers:
+            trainer.progress.steps = 0
+        return True
+
+    def _is_due(self, trainer: TurnTrainer) -> bool:
+        within = self.progress.within
+        assert within is not None, "an epoch is under way"
+        return trainer.is_due(self.progress.stage_step, within.iterations)
+
+    def _is_over(self, due: set[TurnTrainer]) -> bool:
+        if isinstance(self.length, int):
+            within = self.progress.within
+            assert within is not None, "an epoch is under way"
+            if within.iterations >= self.length:
+                return True
+            if self.may_run_out:
+                self._expect_data(due)
+            return False
+        through = (trainer.is_through(trainer in due) for trainer in self.governing)
+        return any(through) if self.length == SHORTEST else all(through)
+
+    def _expect_data(self, due: set[TurnTrainer]) -> None:
+        """Expect that a pipeline of the stage has a batch left."""
+        if all(trainer.is_through(trainer in due) for trainer in self.trainers):
+            names = [trainer.pipeline.name for trainer in self.trainers]
+            raise DataError(
+                f"the data of the stage has run out before its end: {listing(names)}; "
+                '"when_exhausted": "restart" begins a new pass'
+            )

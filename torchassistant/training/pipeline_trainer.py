@@ -58,20 +58,27 @@ class PipelineTrainer:
         self.step = parts.around(self._step, Part.PIPELINE, pipeline.name)
         self.next_batch = parts.around(self.data_pass.next, Part.DATA)
 
-    def start_epoch(self, epoch: int, progress: PassProgress) -> None:
-        """Begin a pass over the data, or go on with one.
+    def start_epoch(self, progress: PassProgress) -> None:
+        """Begin an epoch, or go on with one.
 
         Args:
-            epoch: Counted from 0, over all stages.
-            progress: How far the pass is; brought forward here.
+            progress: How far its pass over the data is; brought forward here.
         """
         self.progress = progress
         # What a pass that is done has drawn stays drawn: its sampler may have gone on since.
         self.is_resumed_when_done = progress.done
         if not progress.done:
-            self.data_pass.start(epoch, progress.batches, progress.data)
+            self.start_pass(progress)
         self.train_step.losses.start(progress.losses)
         self.train_step.start_epoch()
+
+    def start_pass(self, progress: PassProgress) -> None:
+        """Begin a pass over the data, or go on with one."""
+        self.data_pass.start(progress.number or 0, progress.batches, progress.data)
+
+    def leave_pass(self, is_whole: bool = False) -> None:
+        """End what loads the data of the pass; ``is_whole`` says that the epoch is done."""
+        self.data_pass.close()
 
     @property
     def iterations(self) -> int:
@@ -79,7 +86,7 @@ class PipelineTrainer:
         return -(-self.progress.batches // self.pipeline.accumulated)
 
     def length(self) -> int | None:
-        """The number of iterations in one pass, or None where a dataset does not say."""
+        """The number of steps in one pass, or None where a dataset does not say."""
         batches = self.data.length()
         return None if batches is None else -(-batches // self.pipeline.accumulated)
 
@@ -125,6 +132,11 @@ class PipelineTrainer:
     def _explained(self, error: BatchNotFinite) -> NotFinite:
         return explained(error.batch, self.pipeline.name, self.pipeline.graph, self.data)
 
+    @property
+    def gave_nothing(self) -> bool:
+        """Whether its data has no batch, once the epoch is done."""
+        return not self.progress.batches
+
     def settle(self) -> None:
         """Wait until it is known that every step so far was finite, and note the losses.
 
@@ -153,7 +165,7 @@ class PipelineTrainer:
             DataError: The epoch had no batch.
             NotFinite: A loss or a gradient was not finite.
         """
-        if self.progress.batches == 0:
+        if self.gave_nothing:
             raise DataError(
                 f'the loaders of the pipeline "{self.pipeline.name}" give no batch; with '
                 '"drop_last" a dataset that is smaller than a batch gives none'

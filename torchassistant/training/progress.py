@@ -23,6 +23,10 @@ class PassProgress:
         losses: Of each display name the sum over terms, and the number of terms.
         skipped: Batches without a step, as a loss or gradient was not finite.
         data: What its loaders need to give the rest of the pass.
+        number: Of the pass, which its order follows from; None in a state of earlier versions, in
+            which it is that of the epoch.
+        rounds: Passes that were done before, in the same epoch.
+        steps: Steps that are done in an iteration that is not.
     """
 
     batches: int = 0
@@ -30,6 +34,13 @@ class PassProgress:
     losses: dict[str, tuple[float, float]] = field(default_factory=dict)
     skipped: int = 0
     data: Any = None
+    number: int | None = None
+    rounds: int = 0
+    steps: int = 0
+
+    def carried(self) -> PassProgress:
+        """The same pass, as it goes on in the next epoch."""
+        return PassProgress(self.batches, self.done, data=self.data, number=self.number)
 
 
 @dataclass(slots=True)
@@ -57,7 +68,9 @@ class Progress:
         step: Iterations over all stages.
         stage_epoch: Epochs of the stage at hand.
         stage_step: Iterations of the stage at hand.
-        within: The progress of the epoch at hand; None between epochs. A stored name, as all here.
+        within: The progress of the epoch at hand; between epochs that of the next one where passes
+            go on in it, and else None. A stored name, as all here.
+        passes: How many passes each training pipeline has begun, or left out.
     """
 
     stage: int = 0
@@ -66,21 +79,39 @@ class Progress:
     stage_epoch: int = 0
     stage_step: int = 0
     within: EpochProgress | None = None
+    passes: dict[str, int] = field(default_factory=dict)
 
-    def start_epoch(self) -> EpochProgress:
-        """An epoch begins, or goes on."""
-        if self.within is None:
-            self.within = EpochProgress(0, 0.0, {})
-        return self.within
+    def start_epoch(self, pipelines: Iterable[str]) -> EpochProgress:
+        """An epoch begins, or goes on, with these training pipelines."""
+        within = self.within = self.within or EpochProgress(0, 0.0, {})
+        within.passes = {name: within.passes.get(name, PassProgress()) for name in pipelines}
+        for name, its_pass in within.passes.items():
+            if its_pass.number is None:
+                its_pass.number = self.next_pass(name, self.epoch)
+        return within
 
-    def count_epoch(self) -> None:
-        """The epoch at hand is done."""
-        self.within = None
+    def next_pass(self, pipeline: str, least: int = 0) -> int:
+        """The number of the pass that a training pipeline begins now, from 0.
+
+        Args:
+            pipeline: Its name.
+            least: Passes that it has left out are counted up to this.
+        """
+        number = max(least, self.passes.get(pipeline, 0))
+        self.passes[pipeline] = number + 1
+        return number
+
+    def count_epoch(self, goes_on: bool = False) -> None:
+        """The epoch at hand is done; ``goes_on`` says that its passes are not."""
+        passes = self.within.passes if self.within is not None and goes_on else {}
+        carried = {name: its_pass.carried() for name, its_pass in passes.items()}
+        self.within = EpochProgress(0, 0.0, carried) if carried else None
         self.epoch += 1
         self.stage_epoch += 1
 
     def next_stage(self) -> None:
         """The stage at hand is done."""
+        self.within = None
         self.stage += 1
         self.stage_epoch = 0
         self.stage_step = 0

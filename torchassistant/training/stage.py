@@ -17,6 +17,7 @@ from torchassistant.training.optimizer_update import GradientClipper
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Row, StageHistory
 from torchassistant.training.schedulers import Scheduler
+from torchassistant.training.turns import LONGEST, EpochLength, Turn
 
 StopCondition = Callable[[int, StageHistory], Any]
 
@@ -38,6 +39,8 @@ class Stage:
         clippers: Of all models.
         schedulers: Of all optimizers.
         skips_nonfinite: Whether a batch whose loss or gradient is not finite is left out.
+        turns: When each training pipeline runs, and how often; left out: each in every iteration.
+        epoch_length: What ends an epoch.
     """
 
     training: Sequence[Pipeline]
@@ -49,6 +52,18 @@ class Stage:
     clippers: Sequence[GradientClipper] = ()
     schedulers: Sequence[Scheduler] = ()
     skips_nonfinite: bool = False
+    turns: Sequence[Turn] = ()
+    epoch_length: EpochLength = LONGEST
+
+    @property
+    def all_turns(self) -> Sequence[Turn]:
+        """When each training pipeline runs, and how often."""
+        return self.turns or [Turn()] * len(self.training)
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether an iteration is more than each of its training pipelines once."""
+        return self.epoch_length != LONGEST or any(turn != Turn() for turn in self.turns)
 
     @property
     def header(self) -> list[str]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 
 from torchassistant.errors import Interrupted, blaming
 from torchassistant.graph import set_training
 from torchassistant.training.debug_pipeline import DebugPipelines
 from torchassistant.training.events import Listener, Phase, Phases, emit, handlers_of
-from torchassistant.training.interleaving import Interleaving
+from torchassistant.training.interleaving import Interleaving, Turns
 from torchassistant.training.pipeline_trainer import PipelineTrainer
 from torchassistant.training.progress import (
     EpochProgress,
-    PassProgress,
     Progress,
     Row,
     StageHistory,
@@ -23,7 +22,9 @@ from torchassistant.training.progress import (
 from torchassistant.training.reporter import Reporter
 from torchassistant.training.schedulers import Scheduler, schedulers_at, step_at_epoch
 from torchassistant.training.stage import SKIPPED, Checkpointer, Stage, freezing
+from torchassistant.training.stage_length import iterations_of_epoch
 from torchassistant.training.timing import timing_on
+from torchassistant.training.turn_trainer import TurnTrainer
 from torchassistant.training.validation import Validation
 
 
@@ -108,7 +109,8 @@ class _StageLoop:
         self.listeners: list[Listener] = [self.timing, reporter]
         if stage.debug:
             self.listeners.insert(0, DebugPipelines(stage.debug, progress))
-        self.trainers = [
+        self.turn_trainers = self._turn_trainers() if stage.takes_turns else []
+        self.trainers: Sequence[PipelineTrainer] = self.turn_trainers or [
             PipelineTrainer(pipeline, stage, stop, self.listeners, progress)
             for pipeline in stage.training
         ]
@@ -118,19 +120,27 @@ class _StageLoop:
         self.epoch = EpochProgress(0, 0.0, {})
         self.started = 0.0  # of the epoch, on the monotonic clock, less what it took before
 
+    def _turn_trainers(self) -> list[TurnTrainer]:
+        stage, stop, listeners = self.stage, self.stop, self.listeners
+        return [
+            TurnTrainer(pipeline, stage, stop, listeners, self.progress, turn)
+            for pipeline, turn in zip(stage.training, stage.all_turns, strict=True)
+        ]
+
     def start_epoch(self) -> None:
         """Begin an epoch, or go on with one."""
         self.timing.start()
-        self.epoch = epoch = self.progress.start_epoch()
+        names = [trainer.pipeline.name for trainer in self.trainers]
+        self.epoch = epoch = self.progress.start_epoch(names)
         self.started = time.monotonic() - epoch.seconds
         # Losses keep the mode that they were built in: one may hold a frozen network.
         set_training([trainer.pipeline.graph for trainer in self.trainers])
-        names = [trainer.pipeline.name for trainer in self.trainers]
-        epoch.passes = {name: epoch.passes.get(name, PassProgress()) for name in names}
         for trainer in self.trainers:
-            trainer.start_epoch(self.progress.epoch, epoch.passes[trainer.pipeline.name])
-        lengths = [trainer.length() for trainer in self.trainers]
-        total = None if None in lengths else max(n for n in lengths if n is not None)
+            trainer.start_epoch(epoch.passes[trainer.pipeline.name])
+        lengths = {trainer.pipeline.name: trainer.length() for trainer in self.trainers}
+        total = iterations_of_epoch(
+            self.stage, lengths, self.progress.stage_step - epoch.iterations
+        )
         emit(handlers_of(self.listeners, Listener.epoch_started), self.progress, total)
 
     @contextmanager
@@ -147,7 +157,8 @@ class _StageLoop:
     def train_epoch(self) -> dict[str, dict[str, float]]:
         """The rest of a pass over the data; gives the losses of each pipeline by display name."""
         progress, stop = self.progress, self.stop
-        interleaving = Interleaving(self.trainers, self.epoch.iterations)
+        interleaving = self._interleaving()
+        is_whole = False
         try:
             while interleaving.run_iteration(progress.step + 1):
                 progress.step += 1
@@ -161,15 +172,21 @@ class _StageLoop:
                         self.checkpointer.save()
                 stop.check()
             self.settle()
+            is_whole = True
         except Interrupted:
             if not stop.at_once:
                 self.settle()
             raise
         finally:
             for trainer in self.trainers:
-                trainer.data_pass.close()
+                trainer.leave_pass(is_whole)
         with self.phases.during(Phase.METRICS):
             return {trainer.pipeline.name: trainer.finish_epoch() for trainer in self.trainers}
+
+    def _interleaving(self) -> Interleaving | Turns:
+        if self.turn_trainers:
+            return Turns(self.stage, self.turn_trainers, self.progress)
+        return Interleaving(self.trainers, self.epoch.iterations)
 
     def settle(self) -> None:
         """Bring the progress of the epoch up to date, before it is saved."""
@@ -205,7 +222,7 @@ class _StageLoop:
     def finish_epoch(self, row: Row) -> None:
         """Let schedulers step, ask the stop condition, save the row and the state."""
         progress = self.progress
-        progress.count_epoch()
+        progress.count_epoch(goes_on=isinstance(self.stage.epoch_length, int))
         self.history.append(row)
         self.history.iterations = progress.stage_step
         with self.phases.during(Phase.SCHEDULERS):
@@ -233,4 +250,5 @@ class _StageLoop:
         with ExitStack() as stack:
             for trainer in self.trainers:
                 stack.enter_context(closing(trainer.data))
+                stack.callback(trainer.leave_pass)
             stack.enter_context(closing(self.validation))

@@ -9,6 +9,7 @@ from typing import Any
 from torchassistant.config.checks.pipelines import RESERVED, scores, shown_as
 from torchassistant.config.checks.resolver import Names, Use
 from torchassistant.config.checks.scope import Scope, may_train
+from torchassistant.config.checks.training_entries import check_epoch_length, training_entries
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.history_columns import row_columns
@@ -33,11 +34,12 @@ def check_stages(scope: Scope) -> list[Any]:
     trained: list[Any] = [stages] if isinstance(stages, Unknown) else []
     rows = Names([], stages.unreadable)
     for stage in stages:
-        trained.append(stage.training_pipelines)
+        trained.append(training_entries(stage))
         _trains_something(scope, stage)
         _shown_once(scope, stage)
         _debug(scope, stage)
         _eval_steps(scope, stage)
+        check_epoch_length(scope, stage)
         listeners = _Listeners(scope, stage)
         listeners.check()
         rows = listeners.beside(rows)
@@ -62,7 +64,7 @@ def _pipeline_names(scope: Scope) -> None:
     there = scope.spec.initialize.pipelines or [TRAINING, VALIDATION]
     uses: list[Use] = []
     for stage in scope.config.train.stages:
-        for names in (stage.training_pipelines, stage.validation_pipelines):
+        for names in (training_entries(stage), stage.validation_pipelines):
             uses += names
             for use in names.repeated():
                 scope.note(f'"{use.name}" is listed twice', use.path)
@@ -104,7 +106,7 @@ def _trains_something(scope: Scope, stage: View) -> None:
 
     A pipeline that may train something runs only objects that may call models, and train none.
     """
-    names = stage.training_pipelines
+    names = training_entries(stage)
     places = {use.name: use.path for use in reversed([*names])}
     reported = [_reports_that_it_trains_nothing(scope, name, at) for name, at in places.items()]
     pipelines = [scope.pipeline(name) for name in names.all()]
@@ -153,9 +155,9 @@ class _Listeners:
         self.scope = scope
         self.stage = stage
         self.pipelines = scope.spec.initialize.pipelines
-        self.training = list(stage.training_pipelines.names)
+        self.training = list(training_entries(stage).names)
         self.validation = list(stage.validation_pipelines.names)
-        self.is_known = stage.training_pipelines.complete and stage.validation_pipelines.complete
+        self.is_known = training_entries(stage).complete and stage.validation_pipelines.complete
 
     def check(self) -> None:
         """Every display name that is listened to is in every row."""

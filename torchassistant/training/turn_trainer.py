@@ -1,0 +1,120 @@
+"""Training over one pipeline that takes turns: several steps at once, and pass after pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torchassistant.frames import Frames
+from torchassistant.training.events import Listener
+from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.pipeline_trainer import PipelineTrainer
+from torchassistant.training.progress import PassProgress, Progress, StopRequest
+from torchassistant.training.stage import Stage
+from torchassistant.training.turns import Turn
+
+
+class TurnTrainer(PipelineTrainer):
+    """Trains over one pipeline, a turn in each iteration in which it runs.
+
+    Args:
+        pipeline: What is trained.
+        stage: The stage that it is trained in.
+        stop: Knows whether the run waits for data.
+        listeners: Of steps.
+        run: Where the run is.
+        turn: When it runs, and how often.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        stage: Stage,
+        stop: StopRequest,
+        listeners: Sequence[Listener],
+        run: Progress,
+        turn: Turn,
+    ) -> None:
+        super().__init__(pipeline, stage, stop, listeners, run)
+        self.turn = turn
+        self.next_pass = run.next_pass
+        self.goes_on = isinstance(stage.epoch_length, int)
+        self.known_length = self.data.known_length()
+        self._load, self.next_batch = self.next_batch, self._next_batch
+        self._ahead: Frames | None = None
+        self._is_under_way = False
+
+    def start_pass(self, progress: PassProgress) -> None:
+        """A pass that has gone on from the epoch before is under way already."""
+        if not self._is_under_way:
+            super().start_pass(progress)
+            self._is_under_way = True
+
+    def leave_pass(self, is_whole: bool = False) -> None:
+        """The epoch is done; its pass too, unless passes go on over the epochs."""
+        if not (is_whole and self.goes_on):
+            super().leave_pass()
+            self._ahead = None
+            self._is_under_way = False
+
+    def is_due(self, of_stage: int, of_epoch: int) -> bool:
+        """Whether it runs in an iteration, by its numbers in stage and epoch, from 0."""
+        return self.turn.is_in(of_epoch if self.turn.by_epoch else of_stage)
+
+    def take_turn(self, iteration: int) -> None:
+        """Make the steps of one iteration, as far as there are batches for them."""
+        progress = self.progress
+        while progress.steps < self.turn.repeat and not progress.done and self.step(iteration):
+            progress.steps += 1
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether it may load a batch in this process to find out whether there is one."""
+        return self.known_length is None and not self.data.can_be_left
+
+    def has_batch(self) -> bool:
+        """Whether its pass has a batch left; where nobody knows, that is loaded now."""
+        if self.progress.done:
+            return False
+        if self.known_length is not None:
+            return self.progress.batches < self.known_length
+        if self._ahead is None:
+            self._ahead = self._load()
+        return self._ahead is not None
+
+    def is_through(self, is_due: bool) -> bool:
+        """Whether a pass of this epoch is done.
+
+        Args:
+            is_due: Whether it runs in the next iteration: what it does not run in needs no batch.
+        """
+        progress = self.progress
+        if progress.rounds or progress.done:
+            return True
+        return (is_due or self.known_length is not None) and not self.has_batch()
+
+    @property
+    def gave_nothing(self) -> bool:
+        """Whether its data has no batch."""
+        return super().gave_nothing and not self.progress.rounds and not self.has_batch()
+
+    def _next_batch(self) -> Frames | None:
+        frames, self._ahead = self._ahead, None
+        return self._load() if frames is None else frames
+
+    def _step(self, iteration: int) -> bool:
+        if super()._step(iteration):
+            return True
+        if not self.turn.restarts or not self.progress.batches:
+            return False
+        self._restart()
+        return super()._step(iteration)
+
+    def _restart(self) -> None:
+        """Begin a new pass, with a new order."""
+        progress = self.progress
+        self.leave_pass()
+        progress.batches, progress.done, progress.data = 0, False, None
+        progress.rounds += 1
+        progress.number = self.next_pass(self.pipeline.name)
+        self.is_resumed_when_done = False
+        self.start_pass(progress)
