@@ -459,12 +459,12 @@ SMALL: dict[str, Mistake] = {
         f"{STAGE}.training_pipelines[0]", '{"pipeline": "fit", "every": §0}', "greater than 0"
     ),
     "from before the beginning": value(
-        f"{STAGE}.training_pipelines[0]", '{"pipeline": "fit", "from": §-1}', "at least 0"
+        f"{STAGE}.training_pipelines[0]", '{"pipeline": "fit", "from": §-1}', "or equal to 0"
     ),
     "counted in what is no stage": value(
         f"{STAGE}.training_pipelines[0]",
         '{"pipeline": "fit", "count_in": §"epochs"}',
-        'did you mean "epoch"',
+        "'stage' or 'epoch'",
     ),
     "an entry twice": put(f"{STAGE}.training_pipelines", '{"pipeline": §"fit"}', "is listed twice"),
     "an epoch as long as nothing": put(

@@ -30,8 +30,8 @@ from torch.optim import SGD
 from torchassistant import create_session, load_session
 from torchassistant.data import derived
 from torchassistant.data.batch_sampler import permutation
-from torchassistant.errors import DataError, Interrupted
-from torchassistant.training import Progress, Reporter
+from torchassistant.errors import ConfigError, DataError, Interrupted
+from torchassistant.training import Progress, Reporter, steps_of_optimizer
 
 SEED = 11
 LENGTHS = {"few": 10, "many": 26}
@@ -237,6 +237,15 @@ def test_the_number_of_iterations_is_known_beforehand(tmp_path: Path, name: str)
     assert totals.told == [b - a for a, b in zip([0, *steps], steps, strict=False)]
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_the_number_of_steps_is_known_beforehand(tmp_path: Path, name: str) -> None:
+    entries, length = CASES[name]
+    config = two(stage(*entries, epochs=3, epoch_length=length))
+    session = create_session(config, session_dir=tmp_path / "run", preflight=False)
+    steps = steps_of_optimizer(session.stages[0], session.optimizers["descent"])
+    assert steps == len([batch for batch in by_hand(entries, length, 3) if batch is not None])
+
+
 def test_accumulated_batches_are_one_step(tmp_path: Path) -> None:
     """A turn of two steps takes two batches for each; a step does not join passes."""
     turns = [entry("few", repeat=2, when_exhausted="restart"), entry("many")]
@@ -254,7 +263,21 @@ def test_a_stage_whose_data_has_run_out(tmp_path: Path) -> None:
     session = create_session(config, session_dir=tmp_path / "run")
     with pytest.raises(DataError, match=r'has run out before its end: "few", "many"; "when_e'):
         session.train()
-    assert session.progress.step == 7
+    assert session.progress.step == 4, "what is saved: the end of the first epoch"
+
+
+@pytest.mark.parametrize("length", ["longest", 2])
+def test_a_stream_without_a_state_cannot_begin_anew(tmp_path: Path, length: str | int) -> None:
+    groups = {"datasets": {"points": made("midway_parts.Stream", 12)}}
+    groups["loader_factories"] = {"batches": {"dataset": "points", "kwargs": {"batch_size": 4}}}
+    again = {} if length == 2 else {"when_exhausted": "restart"}
+    config = one_model(groups, stage(entry("fit", **again), epoch_length=length))
+    message = 'a new pass over the stream "points", which has no state_dict and load_state_dict'
+    with pytest.raises(ConfigError, match=message) as caught:
+        create_session(config, session_dir=tmp_path / "run")
+    assert "train.stages[0].training_pipelines[0]" in str(caught.value)
+    waits = stage(entry("fit", when_exhausted="wait"), epochs=1, epoch_length=3)
+    create_session(one_model(groups, waits), session_dir=tmp_path / "waits").train()
 
 
 def test_an_epoch_in_which_a_pipeline_does_not_run(tmp_path: Path) -> None:

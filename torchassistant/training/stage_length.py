@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from torch.optim import Optimizer
 
 from torchassistant.graph import is_among
+from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.stage import Stage
 from torchassistant.training.turns import LONGEST, SHORTEST
 
@@ -44,19 +45,22 @@ def iterations_of_epoch(stage: Stage, steps: Mapping[str, int | None], begun: in
     return min(counts) if stage.epoch_length == SHORTEST else max(counts)
 
 
-def steps_of_optimizer(
-    stage: Stage, optimizer: Optimizer, steps: Callable[[str], int | None]
-) -> int | None:
+def steps_of_pass(pipeline: Pipeline) -> int | None:
+    """How many steps one pass over its training data has; None where nobody knows."""
+    batches = pipeline.training_data().length()
+    return None if batches is None else -(-batches // pipeline.accumulated)
+
+
+def steps_of_optimizer(stage: Stage, optimizer: Optimizer) -> int | None:
     """How many steps an optimizer makes in a whole stage; None where that cannot be known.
 
     Args:
         stage: The stage; how many epochs it has follows from its stop condition.
         optimizer: Its steps are those of all training pipelines that it steps in.
-        steps: How many steps one pass of a training pipeline has; None where nobody knows.
     """
     if stage.num_epochs is None:
         return None
-    lengths = {pipeline.name: steps(pipeline.name) for pipeline in stage.training}
+    lengths = {pipeline.name: steps_of_pass(pipeline) for pipeline in stage.training}
     goes_on = isinstance(stage.epoch_length, int)
     done = dict.fromkeys(lengths, 0)
     begun = 0
