@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 
@@ -36,3 +39,24 @@ class Queue(nn.Module):
         if self.training:
             self.rows.copy_(torch.cat([self.rows, x.detach()])[-6:])
         return self.layer(x) - self.rows.mean(0)
+
+
+class Decay(Optimizer):
+    """Takes a tenth off every weight, whether it has a gradient or not."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.mul_(0.9)
+
+
+class HalfFrozen(nn.Sequential):
+    """x float32 (B, 4) → float32 (B, 5); its first layer never learns."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 5))
+        self[0].requires_grad_(False)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.compute_options import compiling_of, precision_of
+from torchassistant.assembly.frozen import frozen_in
 from torchassistant.assembly.parts import Parts
 from torchassistant.config import (
     LOSSES,
@@ -21,7 +23,7 @@ from torchassistant.config import (
     StageSpec,
     module_named,
 )
-from torchassistant.graph import BatchGraph
+from torchassistant.graph import BatchGraph, Frozen
 from torchassistant.output_devices import Printer
 from torchassistant.training import (
     DebugPipeline,
@@ -192,9 +194,9 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
     what = f"the stop condition of {builder.spec.stage_title(index)}"
     here = (*path, "stop_condition")
     condition = builder.maker.make(spec.stop_condition, here, what, "stop_condition")
-    steps = spec.eval_steps
+    steps, frozen = spec.eval_steps, frozen_in(builder, spec, path)
     return Stage(
-        training=[parts.pipelines[name] for name in spec.trained_pipelines],
+        training=[_freezing(parts.pipelines[name], frozen) for name in spec.trained_pipelines],
         validation=[parts.pipelines[name] for name in spec.validation_pipelines],
         debug=[
             parts.debug_pipelines[item]
@@ -212,7 +214,13 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
         skips_nonfinite=(spec.on_nonfinite or builder.spec.on_nonfinite) == "skip",
         turns=_turns(builder, spec, path),
         epoch_length=spec.epoch_length,
+        frozen=frozen,
     )
+
+
+def _freezing(pipeline: Pipeline, frozen: Frozen) -> Pipeline:
+    """A pipeline as a stage trains it."""
+    return replace(pipeline, graph=pipeline.graph.freezing(frozen)) if frozen else pipeline
 
 
 def _turns(builder: Builder, spec: StageSpec, path: Path) -> list[Turn]:

@@ -39,6 +39,12 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
             yield in_one_line(f"{stage.title}: runs {name}: {turn}")
         runs = f"; runs {', '.join(stage.untrained)} untrained" if stage.untrained else ""
         yield in_one_line(f"{stage.title}: trains {', '.join(stage.trained)}{runs}")
+        for frozen in stage.frozen:
+            mode = ""
+            if frozen.in_eval_mode is not None:
+                mode = f", {_count(frozen.in_eval_mode, 'module')} in eval mode"
+            count = _count(frozen.parameters, "parameter")
+            yield in_one_line(f"{stage.title}: freezes {frozen.shown} ({count}{mode})")
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -37,6 +37,7 @@ from torchassistant.config.blocks import (
 from torchassistant.config.groups import GROUPS
 from torchassistant.config.groups.group import Group
 from torchassistant.config.history_columns import row_columns
+from torchassistant.config.module_patterns import PatternSpec
 from torchassistant.config.role import (
     ADAPTER,
     BATCH_PROCESSOR,
@@ -270,6 +271,21 @@ EpochLength = Annotated[
 ]
 
 
+class FrozenSpec(PatternSpec):
+    """What a stage leaves as it is, and whether it runs in eval mode meanwhile."""
+
+    mode: Literal["eval"] | None = Field(
+        None, description="`eval`: these modules run in eval mode in training; left out: in theirs."
+    )
+
+    @property
+    def shown(self) -> str:
+        """The entry in short, for people."""
+        texts = ", ".join(text for _, text in self.globs)
+        types = ", ".join(self.types or ())
+        return f"{texts} of type {types}" if texts and types else texts or types
+
+
 class StageSpec(Block):
     """Pipelines that are trained together until a stop condition holds."""
 
@@ -305,6 +321,19 @@ class StageSpec(Block):
     eval_steps: EvalSteps | dict[str, EvalSteps] = Field(
         1.0, description="How much of each validation pipeline is run; an object gives it by name."
     )
+    frozen: list[
+        Annotated[
+            Annotated[Name, Tag("pattern")] | Annotated[FrozenSpec, Tag("block")],
+            Discriminator(lambda value: "pattern" if isinstance(value, str) else "block"),
+        ]
+    ] = Field(
+        [], description="What does not change in this stage: models, and [patterns](#patterns)."
+    )
+
+    @property
+    def frozen_blocks(self) -> list[FrozenSpec]:
+        """What it freezes, a name or pattern as a block too."""
+        return [FrozenSpec(match=one) if isinstance(one, str) else one for one in self.frozen]
 
     @property
     def entries(self) -> list[TrainingEntrySpec]:

@@ -3,16 +3,20 @@
 from torchassistant.graph.batch_graph import BatchGraph, Plan, Watched, set_training
 from torchassistant.graph.buffers import buffers_of, elements_of, overlaps
 from torchassistant.graph.by_identity import distinct, is_among
+from torchassistant.graph.freezing import NOTHING_FROZEN, Frozen, FrozenPart, frozen_part
 from torchassistant.graph.mode import evaluating, mode_dependent
 from torchassistant.graph.model_calls import Call, Calling, Compiling
 from torchassistant.graph.module_patterns import Models, ModulePattern, why_nothing_fits
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor, moved
 
 __all__ = [
+    "NOTHING_FROZEN",
     "BatchGraph",
     "Call",
     "Calling",
     "Compiling",
+    "Frozen",
+    "FrozenPart",
     "Models",
     "ModulePattern",
     "NeuralProcessor",
@@ -25,6 +29,7 @@ __all__ = [
     "distinct",
     "elements_of",
     "evaluating",
+    "frozen_part",
     "is_among",
     "mode_dependent",
     "moved",

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torchassistant.config import topological_order
 from torchassistant.frames import Frame, Frames, merge
 from torchassistant.graph.by_identity import distinct, is_among
+from torchassistant.graph.freezing import NOTHING_FROZEN, Frozen
 from torchassistant.graph.model_calls import Call
 from torchassistant.graph.processor import CallOf, Node, Processor
 
@@ -29,6 +30,7 @@ class BatchGraph:
         ports: The names of the input ports.
         edges: For each processor, the ports and processors that feed it, in order.
         called: Gives the modules that objects of the user call by themselves, once all is built.
+        frozen: What stays as it is while the graph is trained.
     """
 
     def __init__(
@@ -38,12 +40,18 @@ class BatchGraph:
         ports: Sequence[str],
         edges: Mapping[str, Sequence[str]],
         called: Callable[[], Sequence[nn.Module]] = tuple,
+        frozen: Frozen = NOTHING_FROZEN,
     ) -> None:
         self.name = name
         self.processors = processors
         self.ports = ports
         self.edges = edges
         self.called = called
+        self.frozen = frozen
+
+    def freezing(self, frozen: Frozen) -> BatchGraph:
+        """The same graph, for a stage in which something of it is frozen."""
+        return BatchGraph(self.name, self.processors, self.ports, self.edges, self.called, frozen)
 
     @property
     def nodes(self) -> list[Node]:
@@ -151,7 +159,8 @@ class BatchGraph:
         return self._plan(lambda node: node.calling.inference(node.model))
 
     def _train(self, node: Node) -> Call:
-        return node.calling.training(node.model, is_trained=is_among(node.model, self.trained))
+        is_trained = is_among(node.model, self.trained)
+        return node.calling.training(node.model, is_trained, self.frozen.buffers_in(node.model))
 
     def _plan(self, call_of: CallOf, watched: Watched | None = None) -> Plan:
         # A processor that stands before another in the config runs before it where both may run:
@@ -174,7 +183,7 @@ def set_training(graphs: Sequence[BatchGraph]) -> None:
     """Train mode for all that runs in graphs that are trained together.
 
     A model that is in eval mode in each of its nodes stays in it, so that nothing has to be
-    switched while they run.
+    switched while they run; and so does what is frozen in eval mode.
     """
     for graph in graphs:
         for module in graph.modules:
@@ -187,6 +196,8 @@ def set_training(graphs: Sequence[BatchGraph]) -> None:
         for model in still:
             if not any(id(part) in parts for part in model.modules()):
                 model.eval()
+    for graph in graphs:
+        graph.frozen.set_mode()
 
 
 def _evaluate(node: Node) -> Call:

@@ -33,8 +33,9 @@ def in_eval_mode(modules: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def mode_dependent(model: nn.Module) -> list[str]:
-    """The classes of torch, among the parts of a model, that do other things in train mode."""
-    return sorted({type(part).__name__ for part in model.modules() if _depends_on_mode(part)})
+    """The classes of torch, among the parts in train mode of a model, that act otherwise in it."""
+    parts = (part for part in model.modules() if part.training and _depends_on_mode(part))
+    return sorted({type(part).__name__ for part in parts})
 
 
 def _depends_on_mode(part: nn.Module) -> bool:

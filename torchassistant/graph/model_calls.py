@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FunctionType, MethodType
@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from torchassistant.compat.modules import own_buffers
+from torchassistant.graph.freezing import Buffer, sparing_call
 from torchassistant.graph.mode import in_eval_mode
 from torchassistant.lateimports import keep_probes_away
 
@@ -87,18 +88,20 @@ class Calling:
         """The call for evaluation."""
         return self._formatted(self._called(model))
 
-    def training(self, model: nn.Module, is_trained: bool) -> Call:
+    def training(self, model: nn.Module, is_trained: bool, frozen: Sequence[Buffer] = ()) -> Call:
         """The call for training; a model that is not trained keeps its buffers.
 
         Args:
             model: What is called.
             is_trained: Whether the graph trains it.
+            frozen: Buffers of it that stay as they are.
         """
         call = self._called(model)
         if self.in_eval_mode:
             call = evaluating_call(model, call)
         if self.keeps(is_trained):
             call = frozen_call(model, call)
+        call = sparing_call(frozen, call)
         return self._formatted(checkpointed_call(model, call) if self.checkpoints else call)
 
     def keeps(self, is_trained: bool) -> bool:

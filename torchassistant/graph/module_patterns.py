@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 
 from torch import nn
 
+from torchassistant.compat.modules import own_buffers
 from torchassistant.config import Glob, glob_of
 from torchassistant.errors import all_near, listing, near
 
@@ -43,6 +44,18 @@ class ModulePattern:
             for path, module in model.named_modules(remove_duplicate=False)
             if self._is_of_type(module)
             for own, parameter in module.named_parameters(recurse=False, remove_duplicate=False)
+            if self._fits(name, f"{path}.{own}" if path else own, models)
+        }
+        return list(found.values())
+
+    def buffers(self, models: Models) -> list[tuple[nn.Module, str]]:
+        """The buffers that it fits, as a parameter of their path would be: module and name."""
+        found = {
+            (id(module), own): (module, own)
+            for name, model in models.items()
+            for path, module in model.named_modules(remove_duplicate=False)
+            if self._is_of_type(module)
+            for own in own_buffers(module)
             if self._fits(name, f"{path}.{own}" if path else own, models)
         }
         return list(found.values())
@@ -111,7 +124,9 @@ def _near_path(globs: Sequence[Glob], models: Models) -> str:
     paths = list(dict.fromkeys([*modules, *parameters]))
     for glob in globs:
         suffix = ".*" if glob.path.endswith(".*") else ""
-        found = all_near(glob.path.removesuffix(suffix), paths)[:_MOST_NEAR]
+        # A text without a model may be a model's name.
+        known = [*models, *paths] if glob.model is None else paths
+        found = all_near(glob.path.removesuffix(suffix), known)[:_MOST_NEAR]
         if found:
             meant = " or ".join(f'"{path}{suffix}"' for path in found)
             return f"; did you mean {meant}?"

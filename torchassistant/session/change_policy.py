@@ -20,6 +20,7 @@ RULES = (
     Rule("on_nonfinite", "applied", "from the next iteration on"),
     Rule("train.stages.*.name", "free", "what the stage is called"),
     Rule("train.stages.*.on_nonfinite", "applied", "from the next iteration on"),
+    Rule("train.stages.*.frozen.**", "applied", "from the next iteration on"),
     Rule("train.stages.*.stop_condition.**", "applied", "called at the end of the next epoch"),
     Rule("train.stages.*.eval_steps.**", "applied", "from the next validation on"),
     *(

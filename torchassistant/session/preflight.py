@@ -39,7 +39,7 @@ from torchassistant.graph import (
 )
 from torchassistant.ownership import is_from_users_code
 from torchassistant.session.changed_buffers import noting_changed_buffers
-from torchassistant.session.preflight_report import NodeReport, Preflight, StageReport
+from torchassistant.session.preflight_report import FrozenReport, NodeReport, Preflight, StageReport
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import members_of, run_by
 from torchassistant.training import (
@@ -50,12 +50,14 @@ from torchassistant.training import (
     LossWeights,
     Pipeline,
     Progress,
+    Stage,
     WeightedLosses,
     chosen,
     evaluation_data,
     first_sentence,
     freezing,
     only_frames,
+    parameters_of,
     stepping,
     unchanged,
     weighted_sum,
@@ -121,17 +123,8 @@ class _Flight:
             for debug in stage.debug:
                 self.look(debug)
             run.update(p.name for p in (*stage.training, *stage.validation))
-            held = [model for model in stage.untrained if any(True for _ in model.parameters())]
-            title = session.spec.stage_title(index)
-            turns = zip(stage.training, stage.all_turns, strict=True) if stage.takes_turns else ()
-            self.report.stages.append(
-                StageReport(
-                    title,
-                    self.names(stage.trained),
-                    self.names(held),
-                    {pipeline.name: str(turn) for pipeline, turn in turns},
-                )
-            )
+            self.report.stages.append(self.stage_report(stage, session.spec.stage_title(index)))
+            self.warn_of_frozen(stage, index)
         for pipeline in session.pipelines.values():
             if pipeline.name not in run:
                 self.evaluate(pipeline)
@@ -139,6 +132,37 @@ class _Flight:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             self.report.optimizers[name] = sum(p.numel() for p in parameters)
         self.warn_of_untrained()
+
+    def stage_report(self, stage: Stage, title: str) -> StageReport:
+        trained = [m for m in stage.trained if not stage.frozen.holds_all_of([*m.parameters()])]
+        untrained = [model for model in stage.untrained if any(True for _ in model.parameters())]
+        frozen = [
+            FrozenReport(
+                part.shown,
+                sum(parameter.numel() for parameter in part.parameters),
+                None if part.in_eval_mode is None else len(part.in_eval_mode),
+            )
+            for part in stage.frozen.parts
+        ]
+        turns = zip(stage.training, stage.all_turns, strict=True) if stage.takes_turns else ()
+        return StageReport(
+            title,
+            self.names(trained),
+            self.names(untrained),
+            {pipeline.name: str(turn) for pipeline, turn in turns},
+            frozen,
+        )
+
+    def warn_of_frozen(self, stage: Stage, index: int) -> None:
+        """Warn of optimizers that step in a stage in which all that they train is frozen."""
+        used = distinct(o for pipeline in stage.training for o in pipeline.optimizers)
+        for name, optimizer in self.session.optimizers.items():
+            if is_among(optimizer, used) and stage.frozen.holds_all_of(parameters_of([optimizer])):
+                self.at = ("train", "stages", index, "frozen")
+                self.warn(
+                    f'the optimizer "{name}" changes nothing in this stage, as all that it trains '
+                    "is frozen here"
+                )
 
     def warn_of_changes(self, changed: Sequence[Changed]) -> None:
         """Warn of what the preflight has changed."""
@@ -240,7 +264,8 @@ class _Flight:
                 )
                 compiled.run(Frames(given, frames.counts))
             for node, report in reports:
-                if not report.parameters:
+                is_frozen = graph.frozen.holds_all_of([*node.model.parameters()])
+                if not report.parameters or is_frozen:
                     continue
                 report.reached = _has_gradient(node.model)
                 if node.optimizer is not None and not report.reached:
@@ -271,7 +296,10 @@ class _Flight:
                     what = f'the gradient clipper "{name}"'
                     self.attempt(Key("gradient_clippers", name), what, whole, own)
             for name, optimizer in optimizers.items():
-                step = stepping(optimizer) if scaler is None else partial(scaler.step, optimizer)
+                is_idle = pipeline.graph.frozen.holds_all_of(parameters_of([optimizer]))
+                step = stepping(optimizer)
+                if scaler is not None and not is_idle:
+                    step = partial(scaler.step, optimizer)
                 what = f'the step of the optimizer "{name}"'
                 self.attempt(Key("optimizers", name), what, whole, step)
 

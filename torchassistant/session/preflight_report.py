@@ -36,6 +36,21 @@ class NodeReport:
 
 
 @dataclass(slots=True)
+class FrozenReport:
+    """What one entry of a stage freezes.
+
+    Args:
+        shown: The entry in short.
+        parameters: How many numbers it keeps from learning.
+        in_eval_mode: How many modules run in eval mode; None where it says nothing of that.
+    """
+
+    shown: str
+    parameters: int
+    in_eval_mode: int | None
+
+
+@dataclass(slots=True)
 class StageReport:
     """What one stage does with the models.
 
@@ -44,12 +59,14 @@ class StageReport:
         trained: The names of those that it trains.
         untrained: The names of those that run in its training, and that it does not train.
         turns: When its training pipelines run, by name; empty where each runs once an iteration.
+        frozen: What it freezes, entry by entry.
     """
 
     title: str
     trained: list[str]
     untrained: list[str]
     turns: dict[str, str] = field(default_factory=dict)
+    frozen: list[FrozenReport] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from torchassistant.training.optimizer_calls import (
     NEEDS_CLOSURE,
     first_sentence,
     needs_closure,
+    parameters_of,
     stepping,
 )
 from torchassistant.training.optimizer_update import GradientClipper
@@ -79,6 +80,7 @@ __all__ = [
     "infer",
     "needs_closure",
     "only_frames",
+    "parameters_of",
     "rarely_counts_samples",
     "stepping",
     "steps_of_optimizer",

@@ -8,13 +8,13 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
 from torchassistant.compat.optimizers import mark_stepped
 from torchassistant.errors import UserError
 from torchassistant.graph import distinct, is_among
 from torchassistant.training.events import Part, Parts
-from torchassistant.training.optimizer_calls import Call, failure, stepping
+from torchassistant.training.optimizer_calls import Call, failure, parameters_of, stepping
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.schedulers import Scheduler, schedulers_at
 
@@ -130,9 +130,17 @@ class OptimizerUpdate:
             raise failure(self._described(at), error, where) from error
 
     def _step_of(self, optimizer: Optimizer) -> Call:
-        if self.scaler is None:
-            return stepping(optimizer)
-        return partial(_scaled_step, self.scaler, optimizer)
+        frozen = self.pipeline.graph.frozen
+        # A scaler takes offence at an optimizer without any gradient, which does nothing.
+        is_idle = frozen.holds_all_of(parameters_of([optimizer]))
+        if self.scaler is None or is_idle:
+            step = stepping(optimizer)
+        else:
+            step = partial(_scaled_step, self.scaler, optimizer)
+        if _spares_what_has_no_gradient(optimizer):
+            return step
+        held = frozen.among(parameters_of([optimizer]))
+        return partial(_sparing_step, step, held) if held else step
 
     def _name_of(self, optimizer: Optimizer) -> str:
         return self.pipeline.optimizer_names.get(id(optimizer), type(optimizer).__name__)
@@ -143,6 +151,20 @@ class OptimizerUpdate:
         if isinstance(part, Optimizer):
             return f'the step of the optimizer "{self._name_of(part)}"'
         return "the clipping of gradients"
+
+
+def _spares_what_has_no_gradient(optimizer: Optimizer) -> bool:
+    """Whether a step surely changes no parameter that has no gradient; LBFGS goes by its past."""
+    of_torch = type(optimizer).__module__.startswith("torch.optim.")
+    return of_torch and not isinstance(optimizer, LBFGS)
+
+
+def _sparing_step(step: Call, parameters: Sequence[torch.Tensor]) -> None:
+    copies = [parameter.detach().clone() for parameter in parameters]
+    step()
+    with torch.no_grad():
+        for parameter, copy in zip(parameters, copies, strict=True):
+            parameter.copy_(copy)
 
 
 def _scaled_step(scaler: torch.amp.GradScaler, optimizer: Optimizer) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from torchassistant.config import row_columns
-from torchassistant.graph import distinct, is_among
+from torchassistant.graph import NOTHING_FROZEN, Frozen, distinct, is_among
 from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.optimizer_update import GradientClipper
 from torchassistant.training.pipeline import Pipeline
@@ -41,6 +41,7 @@ class Stage:
         skips_nonfinite: Whether a batch whose loss or gradient is not finite is left out.
         turns: When each training pipeline runs, and how often; left out: each in every iteration.
         epoch_length: What ends an epoch.
+        frozen: What it leaves as it is; the graphs of its training pipelines know it too.
     """
 
     training: Sequence[Pipeline]
@@ -54,6 +55,7 @@ class Stage:
     skips_nonfinite: bool = False
     turns: Sequence[Turn] = ()
     epoch_length: EpochLength = LONGEST
+    frozen: Frozen = NOTHING_FROZEN
 
     @property
     def all_turns(self) -> Sequence[Turn]:
@@ -123,7 +125,7 @@ class Checkpointer(Protocol):
 
 @contextmanager
 def freezing(stage: Stage) -> Iterator[None]:
-    """No gradient is computed for the parameters of models that the stage does not train.
+    """No gradient is computed for what is frozen, and for models that the stage does not train.
 
     Gradient still flows through those models to what stands before them.
     """
@@ -137,7 +139,8 @@ def freezing(stage: Stage) -> Iterator[None]:
     for parameter in parameters:
         parameter.requires_grad_(False)
     try:
-        yield
+        with stage.frozen.held():
+            yield
     finally:
         for parameter in parameters:
             parameter.requires_grad_(True)

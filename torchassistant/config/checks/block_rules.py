@@ -17,6 +17,7 @@ from torchassistant.config.groups.datasets import DatasetSpec
 from torchassistant.config.groups.gradient_clippers import GradientClipperSpec
 from torchassistant.config.groups.optimizers import SchedulerSpec
 from torchassistant.config.groups.splits import SplitSpec
+from torchassistant.config.module_patterns import PatternSpec
 from torchassistant.config.named_objects import NAMED, TENSOR, form_of, is_object
 from torchassistant.config.tensor_literals import misfits_of_tensor
 from torchassistant.config.tree import Path, items_of, walk
@@ -42,6 +43,8 @@ def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
             _split(view, diagnostics)
         elif isinstance(block, GradientClipperSpec):
             _gradient_clipper(view, diagnostics)
+        elif isinstance(block, PatternSpec):
+            _one_of(view, ("match", "types"), diagnostics, both=True)
         elif hasattr(block, "class_"):
             _one_of(view, _OBJECT, diagnostics)
             if isinstance(block, SchedulerSpec):

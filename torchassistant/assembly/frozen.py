@@ -1,0 +1,49 @@
+"""What a stage freezes: from the patterns of the config to live parameters and modules."""
+
+from __future__ import annotations
+
+from torchassistant.assembly.builder import Builder
+from torchassistant.assembly.module_patterns import pattern_of
+from torchassistant.config import FrozenSpec, Path, StageSpec
+from torchassistant.errors import ConfigError, Problem
+from torchassistant.graph import Frozen, FrozenPart, frozen_part
+
+
+def frozen_in(builder: Builder, spec: StageSpec, path: Path) -> Frozen:
+    """What a stage freezes.
+
+    Args:
+        builder: Has built the models.
+        spec: The stage.
+        path: Where it stands.
+
+    Raises:
+        ConfigError: With a problem for each entry that fits nothing, or has no effect.
+    """
+    parts: list[FrozenPart] = []
+    problems: list[Problem] = []
+    for index, entry in enumerate(spec.frozen_blocks):
+        is_text = isinstance(spec.frozen[index], str)
+        try:
+            parts.append(_part(builder, entry, (*path, "frozen", index), is_text))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
+    return Frozen(parts)
+
+
+def _part(builder: Builder, spec: FrozenSpec, path: Path, is_text: bool) -> FrozenPart:
+    models = builder.parts.models
+    try:
+        pattern = pattern_of(builder.maker, spec, path, models)
+    except ConfigError as error:
+        if not is_text:
+            raise
+        # What the block would have a key for is the entry itself.
+        raise builder.maker.problem(error.problems[0].message, path) from None
+    part = frozen_part(spec.shown, pattern, models, spec.mode == "eval")
+    if part.in_eval_mode is not None and not part.in_eval_mode:
+        message = f'"mode": "eval" has no effect, as no whole module fits {spec.shown}'
+        raise builder.maker.problem(message, (*path, "mode"))
+    return part
