@@ -488,6 +488,10 @@ SMALL: dict[str, Mistake] = {
     "an unknown mode": put(STAGE, '"mode": §"parallel"', "'interleave'"),
     "an unknown debug pipeline": put(STAGE, '"debug_pipelines": [§"look"]', 'named "look"'),
     "a debug pipeline of a number": put(STAGE, '"debug_pipelines": [§7]', "expected"),
+    "a frozen nothing": put(
+        STAGE, '"frozen": [§{"mode": "eval"}]', 'one of "match" and "types" is needed'
+    ),
+    "a frozen number": put(STAGE, '"frozen": [§7]', "expected"),
     "no evaluation steps": put(STAGE, '"eval_steps": §0', "greater than 0"),
     "too many evaluation steps": put(STAGE, '"eval_steps": §1.5', "expected"),
     "evaluation steps in words": put(STAGE, '"eval_steps": §"all"', "expected"),

@@ -233,7 +233,7 @@ def test_what_init_shows(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "message", "place"),
     [
-        ("bckbone", 'matches nothing in "backbone" and "head"', ""),
+        ("bckbone", 'matches nothing in "backbone", "head"; did you mean "backbone"?', ""),
         ("backbne:0", 'no model "backbne" is meant here; did you mean "backbone"?', ""),
         ("backbone:7.*", '"backbone:7.*" matches nothing in "backbone"', ""),
         ({"types": ["BatchNorm2d"]}, "is of type", ".types[0]"),
