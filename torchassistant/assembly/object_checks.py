@@ -21,6 +21,7 @@ from torchassistant.assembly.importing import (
     meant_by,
     read_only,
 )
+from torchassistant.assembly.inputs_by_keyword import report_unfit_inputs
 from torchassistant.assembly.placement import Places
 from torchassistant.assembly.role_checks import given_to, is_itself, role_misfit, takes_it_first
 from torchassistant.assembly.signatures import Misfit, misfits
@@ -74,6 +75,7 @@ def survey(
     # Last, because it ends where a module of the user raised.
     survey_objects(described_in(spec, wanted), diagnostics, allowlist, spec.session_dir)
     report_untrained(spec, diagnostics, allowlist)
+    report_unfit_inputs(spec, diagnostics, allowlist)
 
 
 def survey_objects(

@@ -9,7 +9,6 @@ from typing import Any
 from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.compute_options import compiling_of, precision_of
 from torchassistant.assembly.frozen import frozen_in
-from torchassistant.assembly.parts import Parts
 from torchassistant.config import (
     LOSSES,
     DebugPipelineSpec,
@@ -22,6 +21,7 @@ from torchassistant.config import (
     Spec,
     StageSpec,
     module_named,
+    unread_columns,
 )
 from torchassistant.graph import BatchGraph, Frozen
 from torchassistant.output_devices import Printer
@@ -81,7 +81,7 @@ def build_pipeline(
     return Pipeline(
         name,
         graph,
-        _inputs(parts, spec.input_factories, graph),
+        _inputs(builder, spec.input_factories, graph),
         [
             _loss(builder, spec, index, device_of(spec.losses[index].node_name), path)
             for index in range(len(spec.losses))
@@ -152,12 +152,16 @@ def build_stages(builder: Builder) -> None:
     ]
 
 
-def _inputs(parts: Parts, specs: list[InputFactorySpec], graph: BatchGraph) -> list[InputSource]:
+def _inputs(
+    builder: Builder, specs: list[InputFactorySpec], graph: BatchGraph
+) -> list[InputSource]:
+    parts, dropped = builder.parts, unread_columns(builder.spec)
     return [
         InputSource(
             spec.input_alias or graph.ports[0],
             parts.loader_factories[spec.loader_factory],
             tuple(spec.variable_names) if spec.variable_names else None,
+            dropped,
         )
         for spec in specs
     ]
@@ -178,7 +182,7 @@ def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> 
     return DebugPipeline(
         name,
         graph,
-        _inputs(parts, spec.input_factories, graph),
+        _inputs(builder, spec.input_factories, graph),
         spec.num_iterations,
         spec.interval,
         spec.output_keys,

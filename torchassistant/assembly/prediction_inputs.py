@@ -23,6 +23,7 @@ from torchassistant.config import (
     PipelineSpec,
     Spec,
     as_slice,
+    unread_columns,
 )
 from torchassistant.data import as_columns, named, seeded
 from torchassistant.errors import (
@@ -161,6 +162,7 @@ class InferenceInput:
         collator: The collator of the loader factory.
         columns: The names of the columns; an input may have fewer than the batches of training.
         source: The name of the loader factory, for messages.
+        dropped: Names of columns that no frame gets.
     """
 
     port: str
@@ -170,6 +172,7 @@ class InferenceInput:
     collator: Callable[[Sequence[Any]], Any]
     columns: tuple[str, ...] | None
     source: str
+    dropped: frozenset[str] = frozenset()
 
     def frame(self, text: str) -> Frame:
         """A frame with one row."""
@@ -183,7 +186,7 @@ class InferenceInput:
             )
         batch = self._run(self.collator, [example], "the collator")
         names = None if self.columns is None else self.columns[: len(example)]
-        return named(names, self.source)(batch)
+        return named(names, self.source, self.dropped)(batch)
 
     def _transformed(self, value: Any) -> Any:
         try:
@@ -322,6 +325,7 @@ def _input(
         parts.collators[loader.collator] if loader.collator else DefaultCollator(),
         tuple(feed.variable_names) if feed.variable_names else None,
         feed.loader_factory,
+        unread_columns(builder.spec),
     )
 
 

@@ -83,6 +83,7 @@ from torchassistant.config.static_check import passes_static_check
 from torchassistant.config.tensor_literals import dtype_of
 from torchassistant.config.toposort import postorder, reachable, topological_order
 from torchassistant.config.tree import Path, path_text, place_of, walk
+from torchassistant.config.unread_columns import unread_columns
 from torchassistant.config.validate import validate
 from torchassistant.config.variables import substitute
 
@@ -181,6 +182,7 @@ __all__ = [
     "substitute",
     "target",
     "topological_order",
+    "unread_columns",
     "validate",
     "walk",
 ]

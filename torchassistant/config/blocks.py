@@ -16,6 +16,8 @@ ONE_OR_SEVERAL = Discriminator(lambda value: "several" if isinstance(value, list
 NameOrNames = Annotated[
     Annotated[Name, Tag("one")] | Annotated[Names, Tag("several")], ONE_OR_SEVERAL
 ]
+NAMES_OR_TABLE = Discriminator(lambda value: "table" if isinstance(value, dict) else "names")
+"""Between the tags ``names`` and ``table``: columns as a list, or by what they are elsewhere."""
 Device = Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,4})?)$")]
 Count = Annotated[int, Field(gt=0, lt=2**63)]
 Position = Annotated[int, Field(ge=0, lt=2**63)]

@@ -71,7 +71,7 @@ def _add_processor(spec: Spec) -> None:
     if not pipelines:
         return
     first = next(iter(pipelines.values())).input_factories[0]
-    column = first.variable_names[0] if first.variable_names else FIRST_COLUMN
+    column = next((name for name in first.variable_names or () if name != "_"), FIRST_COLUMN)
     node = NodeSpec(
         model_name=model,
         inputs=[column],

@@ -88,7 +88,9 @@ class InputFactorySpec(Block):
     loader_factory: Name = Field(description="Gives the batches.")
     input_alias: Name | None = Field(None, description="The port; left out: the only one.")
     variable_names: Names | None = Field(
-        None, description="Names of the columns; left out: `input_1`, `input_2`, …"
+        None,
+        description="Names of the columns, `_` for one that is dropped; left out: `input_1`, "
+        "`input_2`, …",
     )
 
 

@@ -167,7 +167,7 @@ class MultiLoader:
                     port.name,
                     port.source,
                     stack.enter_context(closing(guarded(port))),
-                    named(port.columns, port.source),
+                    named(port.columns, port.source, port.dropped),
                     port.put,
                     port.loader.may_leave_out,
                 )
@@ -275,15 +275,23 @@ def _own(value: Any) -> Any:
     return value.clone() if isinstance(value, torch.Tensor) else value
 
 
-def named(columns: Sequence[str] | None, source: str) -> Callable[[Any], Frame]:
+def named(
+    columns: Sequence[str] | None, source: str, dropped: frozenset[str] = frozenset()
+) -> Callable[[Any], Frame]:
     """A function that names the columns of a batch.
 
     A batch that is a mapping keeps its names, and ``columns`` chooses among them.
+
+    Args:
+        columns: The names; None numbers the columns.
+        source: The name of the loader factory, for messages.
+        dropped: Names of columns that are left out.
     """
+    kept = None if columns is None else [name for name in columns if name not in dropped]
 
     def frame_of(batch: Any) -> Frame:
         if isinstance(batch, Mapping):
-            return dict(batch) if columns is None else _chosen(batch, columns, source)
+            return dict(batch) if kept is None else _chosen(batch, kept, source)
         if isinstance(batch, torch.Tensor) or not isinstance(batch, (tuple, list)):
             batch = (batch,)
         if columns is None:
@@ -295,7 +303,14 @@ def named(columns: Sequence[str] | None, source: str) -> Callable[[Any], Frame]:
             )
         return dict(zip(columns, batch, strict=True))
 
-    return frame_of
+    if columns is None or kept is None or len(kept) == len(columns):
+        return frame_of
+
+    def frame_without(batch: Any) -> Frame:
+        frame = frame_of(batch)
+        return {name: frame[name] for name in kept}
+
+    return frame_without
 
 
 def _chosen(batch: Mapping[str, Any], columns: Sequence[str], source: str) -> Frame:

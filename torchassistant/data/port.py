@@ -20,6 +20,7 @@ class Port:
         source: The name of the loader factory, for messages.
         dataset: The name of its dataset, for messages.
         put: Brings a frame to where it is needed; None leaves it where it is.
+        dropped: Names of columns that no frame gets.
     """
 
     name: str
@@ -28,3 +29,4 @@ class Port:
     source: str = ""
     dataset: str = ""
     put: Callable[[Frame], Frame] | None = None
+    dropped: frozenset[str] = frozenset()

@@ -5,8 +5,9 @@ from torchassistant.graph.buffers import buffers_of, elements_of, overlaps
 from torchassistant.graph.by_identity import distinct, is_among
 from torchassistant.graph.freezing import NOTHING_FROZEN, Frozen, FrozenPart, frozen_part
 from torchassistant.graph.mode import evaluating, mode_dependent
-from torchassistant.graph.model_calls import Call, Calling, Compiling
+from torchassistant.graph.model_calls import Calling, Compiling
 from torchassistant.graph.module_patterns import Models, ModulePattern, why_nothing_fits
+from torchassistant.graph.node_values import Call, Place, keyword_call, values_by_name
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor, moved
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "NeuralProcessor",
     "Node",
     "ObjectProcessor",
+    "Place",
     "Plan",
     "Processor",
     "Watched",
@@ -31,9 +33,11 @@ __all__ = [
     "evaluating",
     "frozen_part",
     "is_among",
+    "keyword_call",
     "mode_dependent",
     "moved",
     "overlaps",
     "set_training",
+    "values_by_name",
     "why_nothing_fits",
 ]

@@ -14,7 +14,7 @@ from torchassistant.config import topological_order
 from torchassistant.frames import Frame, Frames, merge
 from torchassistant.graph.by_identity import distinct, is_among
 from torchassistant.graph.freezing import NOTHING_FROZEN, Frozen
-from torchassistant.graph.model_calls import Call
+from torchassistant.graph.node_values import Call
 from torchassistant.graph.processor import CallOf, Node, Processor
 
 Watched = Callable[[Processor, Node | None, Call], Call]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FunctionType, MethodType
@@ -15,9 +15,8 @@ from torch.utils.checkpoint import checkpoint
 from torchassistant.compat.modules import own_buffers
 from torchassistant.graph.freezing import Buffer, sparing_call
 from torchassistant.graph.mode import in_eval_mode
+from torchassistant.graph.node_values import Call, Place, keyed_call, keyword_call
 from torchassistant.lateimports import keep_probes_away
-
-Call = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,9 @@ def _with_code_of_its_own(function: Call) -> Call:
     return MethodType(own, function.__self__)
 
 
+_NOWHERE = Place("", "")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Calling:
     """How a node's model is called.
@@ -76,6 +78,9 @@ class Calling:
         keeps_buffers: Whether its buffers are in training as they were before; None: where it is
             not trained.
         memory_format: What tensors with as many axes are converted to; None leaves them.
+        parameters: The model's names for the inputs; None: it is called with them in order.
+        keys: The model's names for the outputs; None: it returns them in order.
+        place: The node, for messages.
     """
 
     forward: Call | None = None
@@ -83,6 +88,9 @@ class Calling:
     in_eval_mode: bool = False
     keeps_buffers: bool | None = None
     memory_format: torch.memory_format | None = None
+    parameters: Sequence[str] | None = None
+    keys: Sequence[str] | None = None
+    place: Place = _NOWHERE
 
     def plain(self, model: nn.Module) -> Call:
         """The call for evaluation."""
@@ -111,11 +119,18 @@ class Calling:
     def inference(self, model: nn.Module) -> Call:
         """The call for a prediction: the model's ``run_inference`` where it has one."""
         special = getattr(model, "run_inference", None)
-        return self.plain(model) if special is None else self._formatted(special)
+        if special is None:
+            return self.plain(model)
+        return self._formatted(self._named(special))
 
     def _called(self, model: nn.Module) -> Call:
         # What torch makes of a model asks it for its length, where it is asked whether it is true.
-        return model if self.forward is None else self.forward
+        return self._named(model if self.forward is None else self.forward)
+
+    def _named(self, call: Call) -> Call:
+        if self.parameters is not None:
+            call = keyword_call(call, self.parameters)
+        return call if self.keys is None else keyed_call(call, self.keys, self.place)
 
     def _formatted(self, call: Call) -> Call:
         return call if self.memory_format is None else formatted_call(call, self.memory_format)

@@ -14,7 +14,14 @@ from torch.optim import Optimizer
 from torchassistant.errors import DataError, UserCodeError, UserError, listing, near
 from torchassistant.frames import Frame
 from torchassistant.graph.by_identity import distinct
-from torchassistant.graph.model_calls import Call, Calling, Compiling
+from torchassistant.graph.model_calls import Calling, Compiling
+from torchassistant.graph.node_values import (
+    Call,
+    Place,
+    chosen_by_key,
+    kind_of,
+    values_by_name,
+)
 
 Adapter = Callable[[Frame], dict[str, Any]]
 
@@ -177,7 +184,7 @@ class _Run:
             if isinstance(result, torch.Tensor):
                 result = (result,)
             elif not isinstance(result, (list, tuple)) or isinstance(result, PackedSequence):
-                raise self.no_tensors(name, result)
+                result = self.by_key(name, result, names)
             if len(result) != len(names):
                 raise self.miscounted(name, result, names)
             outputs.update(zip(names, result, strict=True))
@@ -195,7 +202,7 @@ class _Run:
         if not isinstance(nested, dict) or not all(isinstance(v, dict) for v in nested.values()):
             raise DataError(
                 f'the input adapter of "{self.processor.name}" must return '
-                "{node: {input: value}}; it returned " + _kind(given)
+                "{node: {input: value}}; it returned " + kind_of(given)
             )
         return given
 
@@ -210,7 +217,7 @@ class _Run:
         if not isinstance(result, dict):
             raise DataError(
                 f'the output adapter of "{self.processor.name}" must return a frame (a dict of '
-                f"columns); it returned {_kind(result)}"
+                f"columns); it returned {kind_of(result)}"
             )
         return result
 
@@ -242,19 +249,23 @@ class _Run:
         return DataError(text + near(key, own), about=(self.processor.name, node))
 
     def miscounted(self, node: str, result: Sequence[Any], names: Sequence[str]) -> DataError:
-        kind = "" if type(result) in (list, tuple) else f" (a {_kind(result)})"
+        kind = "" if type(result) in (list, tuple) else f" (a {kind_of(result)})"
         return DataError(
             f'the node "{node}" of "{self.processor.name}" names {len(names)} outputs '
             f"({listing(names)}), and its model returned {len(result)}{kind}",
             about=(self.processor.name, node),
         )
 
-    def no_tensors(self, node: str, result: Any) -> DataError:
-        return DataError(
-            f'the model of the node "{node}" of "{self.processor.name}" must return a tensor, or '
-            f"a list or tuple of tensors; it returned {_kind(result)}",
-            about=(self.processor.name, node),
-        )
+    def by_key(self, node: str, result: Any, names: Sequence[str]) -> Sequence[Any]:
+        """The outputs out of a dict or the like, where they have its keys."""
+        named, place = values_by_name(result), Place(self.processor.name, node)
+        if named is None:
+            raise DataError(
+                f"the model of {place} must return a tensor, a list or tuple of tensors, or a dict "
+                f"or dataclass; it returned {kind_of(result)}",
+                about=place,
+            )
+        return chosen_by_key(named, names, place)
 
 
 _NOTHING: dict[str, Any] = {}
@@ -293,7 +304,7 @@ class ObjectProcessor:
             if not isinstance(result, dict):
                 raise DataError(
                     f'the batch processor "{self.name}" must return a frame (a dict of columns); '
-                    f"it returned {_kind(result)}"
+                    f"it returned {kind_of(result)}"
                 )
             return result
 
@@ -312,7 +323,3 @@ def _with_columns(part: str, frame: Frame, error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"{part} (the frame has the columns {listing(list(frame))})"
     return part
-
-
-def _kind(value: Any) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

@@ -36,6 +36,7 @@ from torchassistant.graph import (
     is_among,
     mode_dependent,
     set_training,
+    values_by_name,
 )
 from torchassistant.ownership import is_from_users_code
 from torchassistant.session.changed_buffers import noting_changed_buffers
@@ -431,7 +432,7 @@ class _Flight:
                 self.entering = f"; it was called with {', '.join(inputs)}" if inputs else ""
                 result = noting(*args)
                 self.entering = ""
-                made = list(result) if isinstance(result, (list, tuple)) else [result]
+                made = _values_of(result, node.outputs)
                 report = NodeReport(
                     pipeline.name,
                     processor.name,
@@ -553,6 +554,14 @@ def _has_gradient(module: nn.Module) -> bool:
 
 def _in_process(source: InputSource) -> InputSource:
     return replace(source, factory=source.factory.in_process())
+
+
+def _values_of(result: Any, outputs: Sequence[str]) -> list[Any]:
+    """What a model has returned for each output."""
+    if isinstance(result, (list, tuple)):
+        return list(result)
+    named = None if isinstance(result, torch.Tensor) else values_by_name(result)
+    return [result] if named is None else [named.get(name) for name in outputs]
 
 
 def _described(name: str, value: Any) -> str:

@@ -7,7 +7,7 @@ from torchassistant.training.events import Listener, Live, Shares
 from torchassistant.training.inference import chosen, infer
 from torchassistant.training.loss_denominators import rarely_counts_samples
 from torchassistant.training.loss_weights import LossWeights
-from torchassistant.training.losses_and_metrics import Loss, Metric
+from torchassistant.training.losses_and_metrics import KeywordLoss, Loss, Metric
 from torchassistant.training.nan_guard import NotFinite
 from torchassistant.training.optimizer_calls import (
     NEEDS_CLOSURE,
@@ -46,6 +46,7 @@ __all__ = [
     "DebugPipeline",
     "GradientClipper",
     "InputSource",
+    "KeywordLoss",
     "Listener",
     "Live",
     "Loss",

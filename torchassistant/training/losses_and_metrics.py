@@ -11,7 +11,7 @@ import torch
 
 from torchassistant.errors import DataError, UserCodeError, UserError, blaming, near
 from torchassistant.frames import Frame
-from torchassistant.graph import moved
+from torchassistant.graph import keyword_call, moved
 from torchassistant.training.loss_denominators import (
     Count,
     as_sum,
@@ -35,6 +35,8 @@ class Score:
         inputs: The columns that it gets, in the order of its arguments.
         transform: Turns those columns into arguments; None leaves them as they are.
         device: Where its arguments have to be; None leaves them where they are.
+        keywords: The names that the columns go by to what is called first; none: they come in
+            order.
     """
 
     def __init__(
@@ -44,12 +46,17 @@ class Score:
         inputs: Sequence[str],
         transform: Transform | None = None,
         device: torch.device | None = None,
+        keywords: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.function = function
         self.inputs = tuple(inputs)
         self.transform = transform
         self.device = device
+        self.keywords = tuple(keywords) if transform is None else ()
+        self.transformed = transform
+        if transform is not None and keywords:
+            self.transformed = keyword_call(transform, keywords)
         self._placed: torch.device | None = None
 
     def on(self, device: torch.device | None) -> Any:
@@ -76,10 +83,10 @@ class Score:
             ) from None
         if self.device is not None:
             values = [moved(value, self.device) for value in values]
-        if self.transform is None:
+        if self.transformed is None:
             return values
         try:
-            values = self.transform(*values)
+            values = self.transformed(*values)
         except UserError:
             raise
         except Exception as error:
@@ -93,6 +100,10 @@ class Score:
 
 class Loss(Score):
     """A score that gives a scalar tensor. One that sums over its samples says so."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.terms_of: Callable[..., Count] = terms_of
 
     @cached_property
     def has_own_terms(self) -> bool:
@@ -113,7 +124,7 @@ class Loss(Score):
         value = self._value(self.function, arguments)
         if not self.has_own_terms:
             return value, samples
-        return value, terms_of(self.function, arguments, samples)
+        return value, self.terms_of(self.function, arguments, samples)
 
     def over_terms(
         self, frame: Frame, samples: int
@@ -130,7 +141,7 @@ class Loss(Score):
         if self.sums:
             value = self._value(self.function, arguments)
             return value, value, None
-        terms = terms_of(self.function, arguments, samples)
+        terms = self.terms_of(self.function, arguments, samples)
         summing = as_sum(self.function)
         if summing is None:
             value = self._value(self.function, arguments)
@@ -160,6 +171,23 @@ class Loss(Score):
         return is_sum(self.function)
 
 
+class KeywordLoss(Loss):
+    """A loss that is called by keyword, as its arguments cannot be given in order."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.terms_of = self._terms_by_keyword
+
+    def _terms_by_keyword(self, function: Any, arguments: Sequence[Any], samples: int) -> Count:
+        if not states_terms(function):
+            return samples
+        count: Count = keyword_call(function.count, self.keywords)(*arguments)
+        return count
+
+    def _value(self, function: Any, arguments: Sequence[Any]) -> torch.Tensor:
+        return super()._value(keyword_call(function, self.keywords), arguments)
+
+
 class Metric(Score):
     """A score with ``update``, ``compute`` and ``reset``, or a plain function of a batch.
 
@@ -169,6 +197,7 @@ class Metric(Score):
         inputs: The columns that it gets.
         transform: Turns those columns into arguments.
         shared: Gives what the object may hold on to, and is not its own: the models.
+        keywords: The names that the columns go by; none: they come in order.
     """
 
     def __init__(
@@ -178,8 +207,9 @@ class Metric(Score):
         inputs: Sequence[str],
         transform: Transform | None = None,
         shared: Callable[[], Sequence[Any]] = tuple,
+        keywords: Sequence[str] = (),
     ) -> None:
-        super().__init__(name, function, inputs, transform)
+        super().__init__(name, function, inputs, transform, keywords=keywords)
         self.shared = shared
 
     def fresh(self) -> Metric:
@@ -205,7 +235,10 @@ class Metric(Score):
         with blaming(self.name):
             if isinstance(self.function, _MeanOfBatches):
                 self.function.samples = samples
-            self.function.update(*arguments)
+            if self.keywords:
+                keyword_call(self.function.update, self.keywords)(*arguments)
+            else:
+                self.function.update(*arguments)
 
     def result(self) -> float:
         """The metric over all batches since the last reset, which this is too."""
@@ -223,8 +256,8 @@ class _MeanOfBatches:
         self.mean = RunningMean()
         self.samples = 1
 
-    def update(self, *arguments: Any) -> None:
-        self.mean.add(torch.as_tensor(self.function(*arguments)), self.samples)
+    def update(self, *arguments: Any, **named: Any) -> None:
+        self.mean.add(torch.as_tensor(self.function(*arguments, **named)), self.samples)
 
     def compute(self) -> float:
         return self.mean.value()

@@ -21,11 +21,19 @@ from torchassistant.training.precision import Precision
 
 @dataclass(frozen=True, slots=True)
 class InputSource:
-    """What feeds one port: a loader factory, and names for the columns of its batches."""
+    """What feeds one port.
+
+    Args:
+        port: Its name.
+        factory: Gives the batches.
+        columns: The names of their columns; None numbers them.
+        dropped: Names of columns that no frame gets.
+    """
 
     port: str
     factory: LoaderFactory
     columns: tuple[str, ...] | None = None
+    dropped: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,6 +180,7 @@ class Pipeline:
                     source.factory.name,
                     source.factory.dataset_name,
                     _put(self.graph),
+                    source.dropped,
                 )
                 for source in self.inputs
             ],
@@ -213,6 +222,7 @@ def evaluation_data(
                 source.factory.name,
                 source.factory.dataset_name,
                 put,
+                source.dropped,
             )
             for source in inputs
         ]

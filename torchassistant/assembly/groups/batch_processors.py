@@ -12,7 +12,7 @@ from torchassistant.assembly.compute_options import MEMORY_FORMATS, compiling_of
 from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.parts import Parts
 from torchassistant.config import NodeSpec
-from torchassistant.graph import Calling, NeuralProcessor, Node, ObjectProcessor, Processor
+from torchassistant.graph import Calling, NeuralProcessor, Node, ObjectProcessor, Place, Processor
 
 
 def _build(context: BuildContext, one: Defined) -> Processor:
@@ -26,7 +26,7 @@ def _build(context: BuildContext, one: Defined) -> Processor:
     output_adapter = _adapter(context, one, "output_adapter")
     return NeuralProcessor(
         one.name,
-        [_node(context, node) for node in one.spec.neural_graph],
+        [_node(context, one.name, node) for node in one.spec.neural_graph],
         input_adapter,
         output_adapter,
         device if context.devices.moves else None,
@@ -42,19 +42,19 @@ def _adapter(context: BuildContext, one: Defined, key: str) -> Callable[..., Any
     return context.callable_of(spec, (*one.path, key), what, key)
 
 
-def _node(context: BuildContext, node: NodeSpec) -> Node:
+def _node(context: BuildContext, processor: str, node: NodeSpec) -> Node:
     parts = context.parts
     return Node(
         node.node_name,
         parts.models[node.model_name],
-        tuple(node.inputs),
-        tuple(node.outputs),
+        tuple(node.input_names),
+        tuple(node.output_names),
         parts.optimizers[node.optimizer_name] if node.optimizer_name else None,
-        _calling(context, node),
+        _calling(context, processor, node),
     )
 
 
-def _calling(context: BuildContext, node: NodeSpec) -> Calling:
+def _calling(context: BuildContext, processor: str, node: NodeSpec) -> Calling:
     """How the model of a node is called."""
     compiling = compiling_of(node.compile)
     memory_format = context.spec.group("models")[node.model_name].memory_format
@@ -64,6 +64,9 @@ def _calling(context: BuildContext, node: NodeSpec) -> Calling:
         in_eval_mode=node.mode == "eval",
         keeps_buffers=None if node.buffers is None else node.buffers == "keep",
         memory_format=MEMORY_FORMATS[memory_format] if memory_format else None,
+        parameters=tuple(node.inputs) if isinstance(node.inputs, dict) else None,
+        keys=tuple(node.outputs) if isinstance(node.outputs, dict) else None,
+        place=Place(processor, node.node_name),
     )
 
 

@@ -7,19 +7,24 @@ from typing import Any
 
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, Member
+from torchassistant.assembly.inputs_by_keyword import called_first, in_order
 from torchassistant.assembly.parts import Parts
 from torchassistant.config import TRANSFORM_OF_SCORE, ObjectSpec
-from torchassistant.training import Loss, Metric
+from torchassistant.training import KeywordLoss, Loss, Metric
 
 
 def _build_loss(context: BuildContext, one: Defined) -> Loss:
-    function = context.object_of(one)
-    return Loss(one.what, function, one.spec.inputs, _transform(context, one))
+    function, transform = context.object_of(one), _transform(context, one)
+    columns, keywords = in_order(one.spec.inputs, called_first(function, transform, "forward"))
+    kind = KeywordLoss if keywords and transform is None else Loss
+    return kind(one.what, function, columns, transform, keywords=keywords)
 
 
 def _build_metric(context: BuildContext, one: Defined) -> Metric:
     function, transform = context.object_of(one), _transform(context, one)
-    return Metric(one.what, function, one.spec.inputs, transform, context.parts.with_models)
+    columns, keywords = in_order(one.spec.inputs, called_first(function, transform, "update"))
+    shared = context.parts.with_models
+    return Metric(one.what, function, columns, transform, shared, keywords)
 
 
 def _transform(context: BuildContext, one: Defined) -> Callable[..., Any] | None:

@@ -13,7 +13,7 @@ from torchassistant.config.checks.pipelines import scores
 from torchassistant.config.checks.resolver import hint
 from torchassistant.config.checks.scope import Scope, Wiring
 from torchassistant.config.checks.unknown import Unknown
-from torchassistant.config.checks.view import View
+from torchassistant.config.checks.view import View, columns_in
 from torchassistant.config.search_paths import our_class
 from torchassistant.config.spec import PipelineSpec
 from torchassistant.config.toposort import topological_order
@@ -208,14 +208,15 @@ class Walk:
             if own is not None:
                 own = Columns(own.names, own.complete and complete)
                 self.inputs(node, own, made, adapters.where)
-            made.update(output.name for output in node.outputs)
-            complete = complete and node.outputs.complete
+            outputs = columns_in(node, "outputs")
+            made.update(output.name for output in outputs)
+            complete = complete and outputs.complete
         return Columns(frozenset(made), complete)
 
     def inputs(self, node: View, frame: Columns, made: set[str], where: str) -> None:
         """Each input of a node has one source."""
         name = node.block.node_name
-        for use in node.inputs:
+        for use in columns_in(node, "inputs"):
             if use.name not in made:
                 message = (
                     f'neither {where} nor an earlier node gives the input "{use.name}" of the node '
@@ -240,7 +241,8 @@ class Walk:
                 group = next((g for g in _SCORES if name in self.scope.groups[g]), group)
             node = self.scope.node(score.view, wiring)
             what = f'{"loss" if score.group == "losses" else "metric"} "{written}"'
-            for use in self.scope.groups[group][name].spec.inputs if node in self.frames else ():
+            inputs = columns_in(self.scope.groups[group][name].spec, "inputs")
+            for use in inputs if node in self.frames else ():
                 message = f'the {what} needs the column "{use.name}", which its frame lacks'
                 self.needs.append(Need(use.name, message, use.path, self.frames[node]))
 

@@ -10,7 +10,7 @@ from torchassistant.config.block_fields import PLACEHOLDER
 from torchassistant.config.checks.resolver import Names, Use, hint
 from torchassistant.config.checks.scope import Scope, Wiring
 from torchassistant.config.checks.unknown import Unknown
-from torchassistant.config.checks.view import Items, View, seen
+from torchassistant.config.checks.view import Items, View, columns_in, seen
 from torchassistant.config.references import Key
 from torchassistant.config.toposort import cycle_text, cycles, reachable, suspect_step
 from torchassistant.config.tree import Path
@@ -22,14 +22,15 @@ def check_processor(scope: Scope, spec: View) -> None:
     names: set[str] = set()
     for node in spec.neural_graph or ():
         _optimizer(scope, node)
-        for use in node.inputs.repeated():
-            scope.note(f'the input "{use.name}" is named twice', use.path)
+        if isinstance(node.block.inputs, list):
+            for use in node.inputs.repeated():
+                scope.note(f'the input "{use.name}" is named twice', use.path)
         name = scope.node_name(node)
         if name in names:
             message = f'two nodes are named "{name}"; give one of them another "name"'
             scope.note(message, node.at("name" if node.has("name") else "model_name"))
         names.add(name)
-        for output in node.outputs:
+        for output in columns_in(node, "outputs"):
             if output.name in made:
                 message = f'"{output.name}" is already an output of the node "{made[output.name]}"'
                 scope.note(message, output.path)

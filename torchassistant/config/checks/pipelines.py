@@ -12,6 +12,7 @@ from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.spec import PipelineSpec
 from torchassistant.config.tree import Path
+from torchassistant.config.unread_columns import unread_columns
 from torchassistant.errors import listing
 
 RESERVED = ("epoch", "step", "seconds", "stage", "skipped")
@@ -58,9 +59,11 @@ def scores(pipeline: View) -> Iterator[Score]:
 
 def check_pipelines(scope: Scope, used: Collection[str] | None) -> None:
     """Check the pipelines that are to be run; all, where it is to be trained."""
+    dropped = unread_columns(scope.spec)
     for _, pipeline in scope.pipelines(used):
         for item in pipeline.input_factories:
-            for column in (item.variable_names or Unknown()).repeated():
+            names = (item.variable_names or Unknown()).repeated()
+            for column in (use for use in names if use.name not in dropped):
                 scope.note(f'the column "{column.name}" is named twice', column.path)
         if pipeline.graph is None and scope.are_complete(*_GRAPHS):
             scope.note(_which_graph(scope), pipeline.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torchassistant.config.blocks import Block
@@ -71,24 +71,32 @@ class Items:
         written: The items, repaired.
         path: Where the list stands.
         resolver: Knows what is reported, and what names mean.
+        keys: Of the items in the config; None: their places in a list.
     """
 
-    def __init__(self, written: list[Any], path: Path, resolver: Resolver) -> None:
+    def __init__(
+        self,
+        written: list[Any],
+        path: Path,
+        resolver: Resolver,
+        keys: Sequence[str] | None = None,
+    ) -> None:
         self.written = written
         self.path = path
         self.resolver = resolver
+        self.keys: Sequence[str | int] = range(len(written)) if keys is None else keys
 
     def all(self) -> list[Any]:
         """Every item: a view, or what a name means; unknown where it cannot be read."""
-        places = enumerate(self.written)
-        return [seen(item, (*self.path, index), self.resolver) for index, item in places]
+        places = zip(self.keys, self.written, strict=True)
+        return [seen(item, (*self.path, key), self.resolver) for key, item in places]
 
     def __iter__(self) -> Iterator[Any]:
-        for index, item in enumerate(self.all()):
+        for key, item in zip(self.keys, self.all(), strict=True):
             if isinstance(item, View):
                 yield item
             elif not isinstance(item, Unknown):
-                yield Use(item, (*self.path, index))
+                yield Use(item, (*self.path, key))
 
     def __bool__(self) -> bool:
         return bool(self.written)
@@ -110,7 +118,9 @@ class Items:
 
     def uses(self) -> list[Use]:
         """Every item as it is written."""
-        return [Use(item, (*self.path, index)) for index, item in enumerate(self.written)]
+        return [
+            Use(item, (*self.path, key)) for key, item in zip(self.keys, self.written, strict=True)
+        ]
 
     def repeated(self) -> Iterator[Use]:
         """The items that stand further up in the list already."""
@@ -119,6 +129,14 @@ class Items:
             if use.name in earlier:
                 yield use
             earlier.add(use.name)
+
+
+def columns_in(view: View, key: str) -> Any:
+    """The names that a block gives as a list, or as the values of an object: see :class:`Items`."""
+    value = getattr(view, key)
+    if not isinstance(value, dict):
+        return value
+    return Items(list(value.values()), view.at(key), view.resolver, list(value))
 
 
 def seen(value: Any, path: Path, resolver: Resolver) -> Any:

@@ -6,9 +6,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, Tag
 
-from torchassistant.config.blocks import Block, Compile, Device, Name, Names, ObjectSpec
+from torchassistant.config.blocks import (
+    NAMES_OR_TABLE,
+    Block,
+    Compile,
+    Device,
+    Name,
+    Names,
+    ObjectSpec,
+)
 from torchassistant.config.change_rule import Rule
 from torchassistant.config.groups.group import Group
 from torchassistant.config.references import Reference
@@ -35,8 +43,21 @@ class NodeSpec(Block):
     """One model in a neural graph."""
 
     model_name: Name = Field(description="The model that is called.")
-    inputs: list[Name] = Field(description="Names of the tensors that the model is called with.")
-    outputs: Names = Field(description="Names of the tensors that the model returns.")
+    inputs: Annotated[
+        Annotated[list[Name], Tag("names")] | Annotated[dict[Name, Name], Tag("table")],
+        NAMES_OR_TABLE,
+    ] = Field(
+        description="Names of the tensors that the model is called with, in order; or an object, "
+        "parameter → name: it is called by keyword."
+    )
+    outputs: Annotated[
+        Annotated[Names, Tag("names")]
+        | Annotated[dict[Name, Name], Field(min_length=1), Tag("table")],
+        NAMES_OR_TABLE,
+    ] = Field(
+        description="Names of the tensors that the model returns, in order, or the keys of a dict "
+        "that it returns; or an object, key → name. Keys that are not named are dropped."
+    )
     optimizer_name: Name | None = Field(
         None, description="Left out: this node is not changed by the pipelines of this graph."
     )
@@ -62,6 +83,16 @@ class NodeSpec(Block):
     def node_name(self) -> str:
         """The node's own name."""
         return self.name or self.model_name
+
+    @property
+    def input_names(self) -> list[str]:
+        """The names of its inputs, however they are given."""
+        return list(self.inputs.values()) if isinstance(self.inputs, dict) else self.inputs
+
+    @property
+    def output_names(self) -> list[str]:
+        """The names of all that it gives."""
+        return list(self.outputs.values()) if isinstance(self.outputs, dict) else self.outputs
 
 
 class BatchProcessorSpec(Block):

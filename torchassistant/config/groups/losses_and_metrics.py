@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, Tag
 
-from torchassistant.config.blocks import Name, Names, ObjectSpec
+from torchassistant.config.blocks import NAMES_OR_TABLE, Name, Names, ObjectSpec
 from torchassistant.config.groups.group import Group
 from torchassistant.config.role import CALLABLE, METRIC, MODULE, TRANSFORM, Role
 
@@ -27,7 +27,14 @@ TRANSFORM_OF_SCORE = Role(
 class ScoreSpec(ObjectSpec):
     """Something computed from columns of a frame: a loss or a metric."""
 
-    inputs: Names = Field(description="Columns of the node's frame, in the order of arguments.")
+    inputs: Annotated[
+        Annotated[Names, Tag("names")]
+        | Annotated[dict[Name, Name], Field(min_length=1), Tag("table")],
+        NAMES_OR_TABLE,
+    ] = Field(
+        description="Columns of the node's frame, in the order of arguments; or an object, "
+        "parameter → column: it is called by keyword."
+    )
     transform: Annotated[Name | ObjectSpec | None, TRANSFORM_OF_SCORE] = Field(
         None,
         description="Turns the inputs into arguments: a function, or a class built with the "
