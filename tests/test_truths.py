@@ -471,7 +471,7 @@ PLANTED = [
     ("assembly/pipeline_builder.py", "{id(optimizer): name for", "{optimizer: name for"),
     ("training/debug_pipeline.py", "if self.postprocessor is not None:", "if self.postprocessor:"),
     ("graph/processor.py", "if self.adapt_input is not None:", "if self.adapt_input:"),
-    ("training/losses_and_metrics.py", "if self.transform is None:", "if not self.transform:"),
+    ("training/losses_and_metrics.py", "if self.transformed is None:", "if not self.transformed:"),
     ("collators.py", "if not len(batch):", "if not batch:"),
     ("graph/mode.py", "modules = list(modules)", "modules = list(set(modules))"),
     ("training/pipeline.py", "return distinct(parts)", "return list(dict.fromkeys(parts))"),

@@ -119,9 +119,7 @@ class Calling:
     def inference(self, model: nn.Module) -> Call:
         """The call for a prediction: the model's ``run_inference`` where it has one."""
         special = getattr(model, "run_inference", None)
-        if special is None:
-            return self.plain(model)
-        return self._formatted(self._named(special))
+        return self.plain(model) if special is None else self._formatted(self._named(special))
 
     def _called(self, model: nn.Module) -> Call:
         # What torch makes of a model asks it for its length, where it is asked whether it is true.
