@@ -36,11 +36,6 @@ def plainly(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-class Asks(torch.optim.SGD):
-    def step(self, closure: Any) -> Any:  # type: ignore[override]
-        return super().step(closure)
-
-
 class AsksUnseen(torch.optim.SGD):
     @plainly
     def step(self, closure: Any) -> Any:
@@ -50,10 +45,6 @@ class AsksUnseen(torch.optim.SGD):
 class Insists(torch.optim.SGD):
     def step(self, closure: Any = None) -> Any:
         return closure()
-
-
-def lbfgs(session: Any) -> torch.optim.Optimizer:
-    return torch.optim.LBFGS(session.models["net"].parameters())
 
 
 class Stops(torch.optim.lr_scheduler.LRScheduler):

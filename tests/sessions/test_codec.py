@@ -133,7 +133,7 @@ def test_what_cannot_be_stored_is_named() -> None:
 
 
 def test_optimizers_and_schedulers() -> None:
-    """Every optimizer of torch.optim whose step needs no closure, and many schedulers."""
+    """Optimizers of torch.optim, and many schedulers."""
     schedulers = [
         lambda o: torch.optim.lr_scheduler.MultiStepLR(o, [1, 3]),
         lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, total_steps=9),
@@ -141,11 +141,18 @@ def test_optimizers_and_schedulers() -> None:
         lambda o: torch.optim.lr_scheduler.CyclicLR(o, 0.01, 0.1, cycle_momentum=False),
         lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, 2),
     ]
-    for name in ("Adam", "AdamW", "SGD", "RMSprop", "Adagrad", "Adadelta", "NAdam", "RAdam"):
+    names = ("Adam", "AdamW", "SGD", "RMSprop", "Adagrad", "Adadelta", "NAdam", "RAdam", "LBFGS")
+    for name in names:
         weight = torch.nn.Parameter(torch.ones(3))
         optimizer = getattr(torch.optim, name)([weight], lr=0.01)
-        weight.sum().backward()
-        optimizer.step()
+
+        def closure(weight: torch.Tensor = weight, optimizer: Any = optimizer) -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = weight.square().sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
         again = getattr(torch.optim, name)([torch.nn.Parameter(torch.ones(3))], lr=0.5)
         again.load_state_dict(stored(optimizer.state_dict()))
         assert str(again.state_dict()) == str(optimizer.state_dict())

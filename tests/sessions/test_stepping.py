@@ -11,7 +11,6 @@ from toy_config import Config, toy_config
 
 import torchassistant
 from torchassistant.errors import ConfigError, DataError, UserCodeError, UserError
-from torchassistant.session import Draft
 
 TRUST = ["stepping_parts"]
 AT = "initialize.definitions[4].spec"
@@ -31,25 +30,6 @@ def config(optimizer: Config, sparse: bool = True, **changes: Any) -> Config:
         d for d in made["initialize"]["definitions"] if d["name"] != "parts"
     ]
     return made
-
-
-@pytest.mark.parametrize("optimizer", ["LBFGS", "stepping_parts.Asks"])
-def test_a_closure_is_asked_for_by_the_class(optimizer: str) -> None:
-    """Found without building anything."""
-    with pytest.raises(ConfigError) as caught:
-        Draft(config({"class": optimizer}), trust=TRUST)
-    (problem,) = caught.value.problems
-    assert problem.place.path == AT
-    assert f"{optimizer.rpartition('.')[2]} needs a closure" in problem.message
-
-
-def test_a_closure_is_asked_for_by_what_a_function_makes(tmp_path: Path) -> None:
-    made = config({"factory_fn": "stepping_parts.lbfgs", "kwargs": {}})
-    with pytest.raises(ConfigError) as caught:
-        torchassistant.create_session(made, tmp_path / "run", trust=TRUST, preflight=False)
-    (problem,) = caught.value.problems
-    assert problem.place.path == AT
-    assert 'the optimizer "adam": LBFGS needs a closure' in problem.message
 
 
 UNFIT = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Collection, Iterable, Iterator
-from types import MethodType
 from typing import Any
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
 from torchassistant.assembly.allowlist import Allowlist
+from torchassistant.assembly.closure_checks import report_closures
 from torchassistant.assembly.downloads import absent, refused_to
 from torchassistant.assembly.importing import (
     ImportFailure,
@@ -39,7 +39,6 @@ from torchassistant.config import (
     role_named,
 )
 from torchassistant.errors import Problem, UserCodeError
-from torchassistant.training import NEEDS_CLOSURE, needs_closure
 from torchassistant.writing import Writing
 
 _LOADER_GIVEN = ("dataset", "collate_fn", "generator")
@@ -74,6 +73,7 @@ def survey(
             diagnostics.note(misfit.message, (*path, *misfit.path), misfit.at_key)
     # Last, because it ends where a module of the user raised.
     survey_objects(described_in(spec, wanted), diagnostics, allowlist, spec.session_dir)
+    report_closures(spec, diagnostics, allowlist)
     report_untrained(spec, diagnostics, allowlist)
     report_unfit_inputs(spec, diagnostics, allowlist)
 
@@ -178,10 +178,6 @@ def _look_at(
     unwritable = misplaced(target, spec.args, spec.kwargs, writing)
     if unwritable is not None:
         diagnostics.note(unwritable.message, (*described.path, *unwritable.path))
-    if described.role == "optimizers" and not described.nested and inspect.isclass(target):
-        step: Any = getattr(target, "step", None)
-        if inspect.isfunction(step) and needs_closure(MethodType(step, target)):
-            diagnostics.note(f"{target.__name__} {NEEDS_CLOSURE}", described.path)
 
 
 def _look_at_data(

@@ -34,6 +34,8 @@ from torchassistant.training import (
     Stage,
     Turn,
     WeightSchedule,
+    is_by_closure,
+    two_closures,
 )
 
 
@@ -150,6 +152,9 @@ def build_stages(builder: Builder) -> None:
         _stage(builder, spec, ("train", "stages", index), index)
         for index, spec in enumerate(builder.spec.train.stages)
     ]
+    for stage in builder.parts.stages:
+        for pipeline in stage.training:
+            _one_closure(builder, pipeline)
 
 
 def _inputs(
@@ -191,6 +196,15 @@ def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> 
         parts.seed,
         precision_of(builder.spec.precision, builder.devices, graph),
     )
+
+
+def _one_closure(builder: Builder, pipeline: Pipeline) -> None:
+    """See that no two optimizers of a pipeline need a closure."""
+    asking = [o for o in pipeline.optimizers if is_by_closure(o)]
+    if len(asking) > 1:
+        one, other = (pipeline.optimizer_names[id(optimizer)] for optimizer in asking[:2])
+        path: Path = ("initialize", "pipelines", pipeline.name)
+        raise builder.maker.problem(two_closures(one, other), path)
 
 
 def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:

@@ -54,9 +54,11 @@ from torchassistant.training import (
     Stage,
     WeightedLosses,
     chosen,
+    clippers_within,
     evaluation_data,
     first_sentence,
     freezing,
+    is_by_closure,
     only_frames,
     parameters_of,
     stepping,
@@ -278,10 +280,17 @@ class _Flight:
                     message = f"no gradient reaches {item.loss.name}, which is trained here"
                     self.warn(message)
             self.warn_of_modes(reports)
-            self.step(pipeline, scaler, whole)
+            again = Frames({port: frames[port] for port in graph.ports}, frames.counts)
+            self.step(pipeline, scaler, whole, again)
             self.metrics(pipeline, frames)
 
-    def step(self, pipeline: Pipeline, scaler: torch.amp.GradScaler | None, whole: str) -> None:
+    def step(
+        self,
+        pipeline: Pipeline,
+        scaler: torch.amp.GradScaler | None,
+        whole: str,
+        frames: Frames,
+    ) -> None:
         """Clip the gradients, and let each optimizer make a step, which is taken back."""
         session, trained = self.session, pipeline.trained
         used = pipeline.optimizers
@@ -301,8 +310,23 @@ class _Flight:
                 step = stepping(optimizer)
                 if scaler is not None and not is_idle:
                     step = partial(scaler.step, optimizer)
+                if is_by_closure(optimizer):
+                    step = partial(optimizer.step, partial(self.gradients, pipeline, frames))
                 what = f'the step of the optimizer "{name}"'
                 self.attempt(Key("optimizers", name), what, whole, step)
+
+    def gradients(self, pipeline: Pipeline, frames: Frames) -> torch.Tensor:
+        """Once more the loss, and the gradients, for an optimizer that asks for them."""
+        for _, parameter in self.parameters(pipeline):
+            parameter.grad = None
+        own = Frames({port: dict(frame) for port, frame in frames.items()}, frames.counts)
+        losses = WeightedLosses(pipeline).of_batch
+        with torch.enable_grad():
+            _, total = BatchRun.for_training(pipeline.graph, pipeline.precision, losses).run(own)
+            total.backward()
+        for clipper in clippers_within(pipeline, self.session.gradient_clippers.values()):
+            clipper()
+        return total.detach()
 
     def attempt(self, key: Key, what: str, whole: str, act: Callable[[], object]) -> None:
         """Do something that a definition is there for; what goes wrong is its problem."""

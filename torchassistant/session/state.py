@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -373,6 +374,8 @@ def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
             for key, value in stored["state"].get(index, {}).items():
                 loaded = state.get(key)
                 if not (isinstance(value, torch.Tensor) and isinstance(loaded, torch.Tensor)):
+                    if key in state:
+                        state[key] = _nested_as_it_was(loaded, value)
                     continue
                 if loaded.dtype != value.dtype:
                     state[key] = loaded = value.to(loaded.device, copy=True)
@@ -381,6 +384,22 @@ def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
                     continue
                 if loaded.stride() != parameter.stride():
                     state[key] = torch.empty_like(parameter, dtype=loaded.dtype).copy_(loaded)
+
+
+def _nested_as_it_was(loaded: Any, stored: Any) -> Any:
+    """The same for what holds tensors, as the history of LBFGS; torch makes it anew, by its type.
+
+    A deque has no bound then, and a text is none.
+    """
+    if isinstance(stored, torch.Tensor) and isinstance(loaded, torch.Tensor):
+        is_same = loaded.dtype == stored.dtype
+        return loaded if is_same else stored.to(loaded.device, copy=True)
+    if isinstance(stored, dict) and isinstance(loaded, dict):
+        return type(stored)({k: _nested_as_it_was(loaded[k], v) for k, v in stored.items()})
+    if isinstance(stored, (list, tuple, deque)) and isinstance(loaded, type(stored)):
+        items = map(_nested_as_it_was, loaded, stored)
+        return deque(items, stored.maxlen) if isinstance(stored, deque) else type(stored)(items)
+    return stored
 
 
 def _load(target: Any, stored: Any, what: str, folder: Path) -> None:

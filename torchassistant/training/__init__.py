@@ -10,13 +10,15 @@ from torchassistant.training.loss_weights import LossWeights
 from torchassistant.training.losses_and_metrics import KeywordLoss, Loss, Metric
 from torchassistant.training.nan_guard import NotFinite
 from torchassistant.training.optimizer_calls import (
-    NEEDS_CLOSURE,
+    NO_FP16,
     first_sentence,
+    is_by_closure,
     needs_closure,
     parameters_of,
     stepping,
+    two_closures,
 )
-from torchassistant.training.optimizer_update import GradientClipper
+from torchassistant.training.optimizer_update import GradientClipper, clippers_within
 from torchassistant.training.pipeline import (
     InputSource,
     Pipeline,
@@ -39,7 +41,7 @@ from torchassistant.training.turns import Turn
 from torchassistant.training.weighted_losses import WeightedLosses, weighted_sum
 
 __all__ = [
-    "NEEDS_CLOSURE",
+    "NO_FP16",
     "SKIPPED",
     "BatchRun",
     "Changed",
@@ -73,12 +75,14 @@ __all__ = [
     "WeightSchedule",
     "WeightedLosses",
     "chosen",
+    "clippers_within",
     "decoded",
     "evaluate",
     "evaluation_data",
     "first_sentence",
     "freezing",
     "infer",
+    "is_by_closure",
     "needs_closure",
     "only_frames",
     "parameters_of",
@@ -86,6 +90,7 @@ __all__ = [
     "stepping",
     "steps_of_optimizer",
     "train_stage",
+    "two_closures",
     "unchanged",
     "weighted_sum",
 ]

@@ -45,11 +45,18 @@ class Gradients(Protocol):
 
 
 def gradients_of(
-    pipeline: Pipeline, listeners: Sequence[Listener], progress: Progress
-) -> Gradients:
-    """What computes the gradients of a pipeline."""
+    pipeline: Pipeline, listeners: Sequence[Listener], parts: Parts, progress: Progress
+) -> OneBatch | AccumulatedBatches:
+    """What computes the gradients of a pipeline.
+
+    Args:
+        pipeline: Whose.
+        listeners: Of losses and gradients.
+        parts: Puts events around models, losses and backward passes.
+        progress: Where the run is; weights that are scheduled follow from that.
+    """
     kind = OneBatch if pipeline.accumulated == 1 else AccumulatedBatches
-    return kind(pipeline, listeners, progress)
+    return kind(pipeline, listeners, parts, progress)
 
 
 class OneBatch:
@@ -58,16 +65,20 @@ class OneBatch:
     Args:
         pipeline: Whose.
         listeners: Of losses and gradients.
+        parts: Puts events around models, losses and backward passes.
         progress: Where the run is; weights that are scheduled follow from that.
     """
 
     def __init__(
-        self, pipeline: Pipeline, listeners: Sequence[Listener], progress: Progress
+        self,
+        pipeline: Pipeline,
+        listeners: Sequence[Listener],
+        parts: Parts,
+        progress: Progress,
     ) -> None:
         self.frames = Frames()
         self.losses_computed = handlers_of(listeners, Listener.losses_computed)
         self.gradients_computed = handlers_of(listeners, Listener.gradients_computed)
-        parts = Parts(listeners)
         self.forward = _weighted_forward(pipeline, parts, progress)
         self.backward = Backward(pipeline, parts)
 
@@ -93,27 +104,32 @@ class AccumulatedBatches:
     Args:
         pipeline: Whose.
         listeners: Of losses and gradients.
+        parts: Puts events around models, losses and backward passes.
         progress: Where the run is; weights that are scheduled follow from that.
     """
 
     def __init__(
-        self, pipeline: Pipeline, listeners: Sequence[Listener], progress: Progress
+        self,
+        pipeline: Pipeline,
+        listeners: Sequence[Listener],
+        parts: Parts,
+        progress: Progress,
     ) -> None:
         self.pipeline = pipeline
         self.frames = Frames()
         self.losses_computed = handlers_of(listeners, Listener.losses_computed)
         self.batch_accumulated = handlers_of(listeners, Listener.batch_accumulated)
         self.gradients_computed = handlers_of(listeners, Listener.gradients_computed)
-        parts = Parts(listeners)
         losses = LossesOverTerms(pipeline, parts)
         self.weights = LossWeights(pipeline, progress) if pipeline.schedules else None
         compute = losses.of_batch if self.weights is None else losses.unweighted
         self.forward = _forward(pipeline, compute, parts)
         self.backward = Backward(pipeline, parts)
+        self.begin: Callable[..., Accumulation] = Accumulation
 
     def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:
         """See :class:`Gradients`."""
-        accumulation = Accumulation(parameters_of(self.pipeline.optimizers), self.backward.run)
+        accumulation = self.begin(parameters_of(self.pipeline.optimizers), self.backward.run)
         computed: list[LossValues] = []
         weights = None if self.weights is None else self.weights.now()
         for number, frames in zip(numbers, window, strict=True):

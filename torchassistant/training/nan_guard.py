@@ -36,11 +36,14 @@ class BatchNotFinite(Exception):
 
     Args:
         batch: Which one.
+        made_by: What made weights that are not finite, though the batch itself is; None where it is
+            not.
     """
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, made_by: str | None = None) -> None:
         super().__init__()
         self.batch = batch
+        self.made_by = made_by
 
 
 def nan_guard_of(pipeline: Pipeline, waits: bool) -> NanGuard:
@@ -158,13 +161,22 @@ class LateNanGuard(NanGuard):
                 raise BatchNotFinite(batch)
 
 
-def explained(batch: Batch, pipeline: str, graph: BatchGraph, data: MultiLoader) -> NotFinite:
+def explained(
+    error: BatchNotFinite, pipeline: str, graph: BatchGraph, data: MultiLoader
+) -> NotFinite:
     """What was not finite, where it began, and with which examples."""
+    batch = error.batch
     bad = [(name, value.item()) for name, _, value, *_ in batch.losses if not _is_finite(value)]
     if bad:
         what = " and ".join(f'the loss "{name}" is {value}' for name, value in bad)
         read = dict.fromkeys(n for _, n, value, *_ in batch.losses if not _is_finite(value))
         where = _first_output(graph, batch.frames, read)
+    elif error.made_by is not None:
+        return NotFinite(
+            f"{error.made_by} made weights that are not finite, in iteration {batch.iteration} of "
+            f'the pipeline "{pipeline}", though the loss that it began with is finite; '
+            f"{_examples(data, batch.numbers)}; no weight of it is stored"
+        )
     else:
         what, where = "a gradient is not finite, though every loss is", _gradients(graph)
     return NotFinite(

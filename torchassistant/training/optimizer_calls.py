@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from types import MethodType
 from typing import Any
 
 import torch
@@ -47,10 +48,23 @@ def needs_closure(step: Callable[..., Any]) -> bool:
     return False
 
 
-NEEDS_CLOSURE = (
-    "needs a closure, which computes the loss again in each step; optimizers whose step() needs no "
-    "argument can be used"
+def is_by_closure(optimizer: Optimizer) -> bool:
+    """Whether an optimizer demands a closure; asked of its class, as schedulers wrap its step."""
+    return needs_closure(MethodType(type(optimizer).step, optimizer))
+
+
+NO_FP16 = (
+    'needs a closure, which computes the loss again in each step; in "fp16" a step is taken once, '
+    'by gradients that are scaled; "bf16" has the range of float32'
 )
+
+
+def two_closures(one: str, other: str) -> str:
+    """What is wrong with a pipeline that is trained by two optimizers that need a closure."""
+    return (
+        f'the optimizers "{one}" and "{other}" both need a closure, and each would compute the '
+        "loss while the other one steps; give each a pipeline of its own"
+    )
 
 
 def failure(what: str, error: Exception, where: str = "") -> UserError | UserCodeError:

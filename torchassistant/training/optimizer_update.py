@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,10 +11,17 @@ from torch import nn
 from torch.optim import LBFGS, Optimizer
 
 from torchassistant.compat.optimizers import mark_stepped
-from torchassistant.errors import UserError
+from torchassistant.errors import UserCodeError, UserError
 from torchassistant.graph import distinct, is_among
 from torchassistant.training.events import Part, Parts
-from torchassistant.training.optimizer_calls import Call, failure, parameters_of, stepping
+from torchassistant.training.nan_guard import BatchNotFinite
+from torchassistant.training.optimizer_calls import (
+    Call,
+    failure,
+    is_by_closure,
+    parameters_of,
+    stepping,
+)
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.schedulers import Scheduler, schedulers_at
 
@@ -63,6 +70,14 @@ class GradientClipper:
             torch.nn.utils.clip_grad_norm_(self.parameters(), self.clip_norm)
 
 
+def clippers_within(
+    pipeline: Pipeline, clippers: Iterable[GradientClipper]
+) -> list[GradientClipper]:
+    """Those that limit gradients of a pipeline."""
+    own = (clipper.within(pipeline) for clipper in clippers)
+    return [clipper for clipper in own if clipper is not None]
+
+
 class OptimizerUpdate:
     """Changes what a pipeline trains, by the gradients that are there.
 
@@ -72,6 +87,7 @@ class OptimizerUpdate:
         schedulers: Those of its optimizers that step with them are used.
         latest: Gives a loss of the last batch by its display name, for schedulers.
         parts: Puts events around each optimizer's step.
+        by_closure: Lets an optimizer that demands a closure step; None where there is none.
     """
 
     def __init__(
@@ -81,12 +97,16 @@ class OptimizerUpdate:
         schedulers: Sequence[Scheduler],
         latest: Callable[[str], float],
         parts: Parts,
+        by_closure: Callable[[Optimizer], None] | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.optimizers = pipeline.optimizers
         self.scaler = pipeline.scaler
-        own = (clipper.within(pipeline) for clipper in clippers)
-        self.clippers = [clipper for clipper in own if clipper is not None]
+        self.by_closure = by_closure
+        if by_closure is not None:
+            # The gradients that the others step by are those of its last call.
+            self.optimizers.sort(key=lambda optimizer: not is_by_closure(optimizer))
+        self.clippers = clippers_within(pipeline, clippers)
         self.schedulers = schedulers_at("step", schedulers, self.optimizers)
         self.latest = latest
         self.parts = parts
@@ -123,7 +143,7 @@ class OptimizerUpdate:
                     item.scheduler.step()
                 else:
                     item.scheduler.step(self.latest(item.monitor))
-        except UserError:
+        except (UserError, UserCodeError, BatchNotFinite):
             raise
         except Exception as error:
             where = f', in the pipeline "{self.pipeline.name}"'
@@ -133,7 +153,9 @@ class OptimizerUpdate:
         frozen = self.pipeline.graph.frozen
         # A scaler takes offence at an optimizer without any gradient, which does nothing.
         is_idle = frozen.holds_all_of(parameters_of([optimizer]))
-        if self.scaler is None or is_idle:
+        if self.by_closure is not None and is_by_closure(optimizer):
+            step: Call = partial(self.by_closure, optimizer)
+        elif self.scaler is None or is_idle:
             step = stepping(optimizer)
         else:
             step = partial(_scaled_step, self.scaler, optimizer)

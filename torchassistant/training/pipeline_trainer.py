@@ -14,7 +14,7 @@ from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, Progress, StopRequest
 from torchassistant.training.running_losses import BatchMetrics
 from torchassistant.training.stage import Stage
-from torchassistant.training.train_step import TrainStep
+from torchassistant.training.step_kinds import train_step_of
 
 _SMALLEST_SCALE = 2.0**-24
 """Of a loss; it is halved whenever a gradient is not finite."""
@@ -43,7 +43,7 @@ class PipelineTrainer:
         run: Progress,
     ) -> None:
         self.pipeline = pipeline
-        self.train_step = TrainStep(pipeline, stage, listeners, run)
+        self.train_step = train_step_of(pipeline, stage, listeners, run)
         self.metrics = BatchMetrics(pipeline)
         loaded = handlers_of(listeners, Listener.batch_loaded)
         self.data = pipeline.training_data([partial(listen, pipeline) for listen in loaded])
@@ -130,7 +130,7 @@ class PipelineTrainer:
         return True
 
     def _explained(self, error: BatchNotFinite) -> NotFinite:
-        return explained(error.batch, self.pipeline.name, self.pipeline.graph, self.data)
+        return explained(error, self.pipeline.name, self.pipeline.graph, self.data)
 
     @property
     def gave_nothing(self) -> bool:

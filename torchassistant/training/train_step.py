@@ -9,7 +9,7 @@ from torch import nn
 from torchassistant.frames import Frames
 from torchassistant.graph import buffers_of, is_among
 from torchassistant.training.events import Listener, Parts, handlers_of
-from torchassistant.training.gradients import gradients_of
+from torchassistant.training.gradients import AccumulatedBatches, OneBatch, gradients_of
 from torchassistant.training.nan_guard import BatchNotFinite, nan_guard_of
 from torchassistant.training.optimizer_calls import zeroing
 from torchassistant.training.optimizer_update import OptimizerUpdate
@@ -49,14 +49,22 @@ class TrainStep:
         self.pipeline = pipeline
         self.skips = stage.skips_nonfinite
         self.guard = nan_guard_of(pipeline, waits=self.skips)
-        listeners = [self.guard, *listeners]
-        self.gradients = gradients_of(pipeline, listeners, progress)
+        self.progress = progress
         self.losses = RunningLosses(pipeline)
-        self.update = OptimizerUpdate(
-            pipeline, stage.clippers, stage.schedulers, self.losses.latest, Parts(listeners)
-        )
+        listeners = [self.guard, *listeners]
+        self.gradients, self.update = self.made_of(stage, listeners, Parts(listeners))
         self.step_finished = handlers_of(listeners, Listener.step_finished)
         self.start_epoch()
+
+    def made_of(
+        self, stage: Stage, listeners: Sequence[Listener], parts: Parts
+    ) -> tuple[OneBatch | AccumulatedBatches, OptimizerUpdate]:
+        """What computes the gradients, and what changes the parameters by them."""
+        gradients = gradients_of(self.pipeline, listeners, parts, self.progress)
+        update = OptimizerUpdate(
+            self.pipeline, stage.clippers, stage.schedulers, self.losses.latest, parts
+        )
+        return gradients, update
 
     def start_epoch(self) -> None:
         """Look at the optimizers again: they may have got parameters since the last epoch."""

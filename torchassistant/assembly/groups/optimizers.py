@@ -13,7 +13,7 @@ from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.parts import Parts
 from torchassistant.assembly.role_checks import takes_it_first
 from torchassistant.config import LR_SCHEDULER
-from torchassistant.training import NEEDS_CLOSURE, Scheduler, needs_closure
+from torchassistant.training import NO_FP16, Scheduler, is_by_closure
 
 
 def _build(context: BuildContext, one: Defined) -> Optimizer:
@@ -23,8 +23,8 @@ def _build(context: BuildContext, one: Defined) -> Optimizer:
     if not isinstance(optimizer, Optimizer):
         message = f"{one.what} must be a torch.optim.Optimizer; found {made}"
         raise context.maker.problem(message, one.path)
-    if needs_closure(optimizer.step):
-        raise context.maker.problem(f"{one.what}: {made} {NEEDS_CLOSURE}", one.path)
+    if context.spec.precision == "fp16" and is_by_closure(optimizer):
+        raise context.maker.problem(f"{one.what}: {made} {NO_FP16}", one.path)
     if one.spec.lr_scheduler:
         context.parts.schedulers[one.name] = _scheduler(context, one, optimizer)
     return optimizer

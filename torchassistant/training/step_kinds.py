@@ -1,0 +1,29 @@
+"""Which kind of step a pipeline is trained by; found out once, when a stage begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torchassistant.training.closure_step import ClosureStep
+from torchassistant.training.events import Listener
+from torchassistant.training.optimizer_calls import is_by_closure
+from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.progress import Progress
+from torchassistant.training.stage import Stage
+from torchassistant.training.train_step import TrainStep
+
+
+def train_step_of(
+    pipeline: Pipeline, stage: Stage, listeners: Sequence[Listener], progress: Progress
+) -> TrainStep:
+    """What trains a pipeline on the batches of one step.
+
+    Args:
+        pipeline: What is trained.
+        stage: Its clippers and schedulers are used, and whether it leaves out such batches.
+        listeners: Of steps.
+        progress: Where the run is.
+    """
+    by_closure = any(is_by_closure(optimizer) for optimizer in pipeline.optimizers)
+    kind = ClosureStep if by_closure else TrainStep
+    return kind(pipeline, stage, listeners, progress)
