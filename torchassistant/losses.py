@@ -149,6 +149,51 @@ class KLDistillation(nn.Module):
         return f"temperature={self.temperature}"
 
 
+class GradientPenalty(nn.Module):
+    """How far a critic's gradient is from the length 1, between real and generated samples.
+
+    It is what keeps the critic of a WGAN-GP nearly 1-Lipschitz (I. Gulrajani et al., "Improved
+    Training of Wasserstein GANs", NeurIPS 2017). ``"models": ["critic"]`` in its definition names
+    the critic.
+    """
+
+    needs_grad = True
+
+    def forward(self, model: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
+        """Compute the penalty.
+
+        Args:
+            model: The critic: from samples to scores, a tensor with one or more for each.
+            real: Samples of the data, floating-point (B, C, ...).
+            fake: Generated ones, of the same shape; to neither flows a gradient.
+
+        Returns:
+            A scalar tensor: the mean of (‖∇‖ - 1)² over the batch. ∇ is the gradient of the scores
+            with respect to e · real + (1 - e) · fake, where e is drawn evenly from 0 to 1 for each
+            sample.
+
+        Raises:
+            DataError: The shapes differ, or the critic gives no tensor.
+        """
+        if real.shape != fake.shape or real.ndim < 2:
+            raise DataError(
+                "GradientPenalty needs real and generated samples (batch, ...) of one shape, found "
+                f"{tuple(real.shape)} and {tuple(fake.shape)}"
+            )
+        real, fake = real.detach(), fake.detach()
+        share = torch.rand(len(real), *[1] * (real.ndim - 1), dtype=real.dtype, device=real.device)
+        between = (share * real + (1 - share) * fake).requires_grad_()
+        scores = model(between)
+        if not isinstance(scores, Tensor):
+            raise DataError(
+                f"GradientPenalty needs a critic that gives a tensor, found {type(scores).__name__}"
+            )
+        (gradient,) = torch.autograd.grad(
+            scores, between, torch.ones_like(scores), create_graph=True
+        )
+        return ((gradient.flatten(1).norm(2, dim=1) - 1) ** 2).mean()
+
+
 class FeatureMatching(nn.Module):
     """The mean squared error between features of a student and of its teacher (A. Romero et al.,
     "FitNets: Hints for Thin Deep Nets", ICLR 2015).

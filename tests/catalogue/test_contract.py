@@ -35,6 +35,7 @@ ARGUMENTS = {
     "losses": {
         "KLDistillation": {"temperature": 4.0},
         "FeatureMatching": {},
+        "GradientPenalty": {},
         "MaskedCrossEntropy": {"padding_value": 0, "reduction": "mean", "label_smoothing": 0.1},
     },
     "metrics": {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +11,12 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, mse_loss, softmax
 
 from torchassistant.errors import DataError
-from torchassistant.losses import FeatureMatching, KLDistillation, MaskedCrossEntropy
+from torchassistant.losses import (
+    FeatureMatching,
+    GradientPenalty,
+    KLDistillation,
+    MaskedCrossEntropy,
+)
 
 quick = settings(deadline=None, max_examples=40)
 
@@ -191,3 +198,42 @@ def test_features_without_a_partner_are_told(student, teacher, message):
     own, others = ([torch.randn(size) for size in sizes] for sizes in (student, teacher))
     with pytest.raises(DataError, match=message):
         FeatureMatching()(own, others)
+
+
+class Rows(torch.nn.Module):
+    def forward(self, x):
+        return x.reshape(len(x), -1)
+
+
+@pytest.mark.parametrize("size", [(6, 1), (6, 4), (6, 2, 3, 3)])
+def test_a_gradient_penalty_looks_between_both(size):
+    layer = torch.nn.Linear(math.prod(size[1:]), 5)
+    critic = torch.nn.Sequential(Rows(), layer, torch.nn.Tanh())
+    real, fake = torch.randn(size, requires_grad=True), torch.randn(size, requires_grad=True)
+    torch.manual_seed(3)
+    loss = GradientPenalty()(critic, real, fake)
+    torch.manual_seed(3)
+    share = torch.rand([6] + [1] * (len(size) - 1))
+    between = (share * real.detach() + (1 - share) * fake.detach()).requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    norm = gradient.reshape(6, -1).norm(2, dim=1)
+    torch.testing.assert_close(loss, ((norm - 1) ** 2).mean())
+    loss.backward()
+    assert real.grad is None and fake.grad is None
+    assert layer.weight.grad is not None
+
+
+def test_a_gradient_penalty_of_a_critic_whose_slope_is_1_is_nothing():
+    critic = torch.nn.Linear(4, 1).double()
+    torch.nn.init.constant_(critic.weight, 0.5)
+    real, fake = torch.randn(2, 5, 4, dtype=torch.float64)
+    assert GradientPenalty()(critic, real, fake).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_a_gradient_penalty_needs_samples_of_one_shape_and_a_tensor():
+    with pytest.raises(DataError, match=r"found \(4, 3\) and \(4, 2\)"):
+        GradientPenalty()(torch.nn.Identity(), torch.randn(4, 3), torch.randn(4, 2))
+    with pytest.raises(DataError, match=r"found \(4,\) and \(4,\)"):
+        GradientPenalty()(torch.nn.Identity(), torch.randn(4), torch.randn(4))
+    with pytest.raises(DataError, match="found list"):
+        GradientPenalty()(lambda x: [x], torch.randn(4, 3), torch.randn(4, 3))

@@ -69,7 +69,7 @@ def centred(centres: Config | None = None, fit: Config | None = None, **more: An
 
 
 def parts_of(session: Session) -> tuple[nn.Module, nn.Module]:
-    return session.models["net"], session.losses["centres"].function
+    return session.models["net"], session.losses["centres"]
 
 
 def train(net: nn.Module, centres: nn.Module, norm: float | None = None) -> list[float]:

@@ -123,10 +123,10 @@ def test_a_loss_that_looks_through_a_network(home: Path) -> None:
     created = config(made("Whole"), mse_too=("losses", loss))
     created["initialize"]["pipelines"]["fit"]["losses"] = [{"loss_name": "mse_too"}]
     session = create_session(created, home / "run", preflight=False)
-    held = weights(session.losses["mse_too"].function)
+    held = weights(session.losses["mse_too"])
     file_in(home).unlink()
     again = load_session(home / "run")
-    assert alike(weights(again.losses["mse_too"].function), held)
+    assert alike(weights(again.losses["mse_too"]), held)
 
 
 def test_a_factory_sees_that_its_state_is_put_back(home: Path) -> None:

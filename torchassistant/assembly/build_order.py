@@ -11,9 +11,9 @@ from torchassistant.config import (
     Reference,
     Spec,
     asks_the_session,
+    needed_by,
     postorder,
     reachable,
-    references,
     target,
 )
 
@@ -36,7 +36,7 @@ def build_order(
     needs = {
         key: [
             found
-            for reference in references(definition)
+            for reference in needed_by(definition)
             if is_needed(key, reference) and (found := target(reference, definitions))
         ]
         for key, definition in definitions.items()

@@ -71,6 +71,12 @@ class Devices:
             self.processors[definition.name] = device
             for node in definition.spec.neural_graph or []:
                 self.models[node.model_name] = device
+        losses = spec.group("losses")
+        for pipeline in spec.initialize.pipelines.values():
+            for item in pipeline.losses:
+                home = self.processors.get(item.node_name or "", self.base)
+                for name in losses[item.loss_name].models if item.loss_name in losses else ():
+                    self.models.setdefault(name, home)
         if problems:
             raise ConfigError(*problems)
 

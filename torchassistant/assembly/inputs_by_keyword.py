@@ -63,6 +63,7 @@ class _Called(NamedTuple):
         spec: The object that is called.
         role: What it is there for.
         methods: Which of its methods is called: the first that its class has.
+        before: What it is given before them.
     """
 
     inputs: dict[str, str]
@@ -70,6 +71,7 @@ class _Called(NamedTuple):
     spec: Any
     role: Role
     methods: Sequence[str]
+    before: tuple[str, ...] = ()
 
 
 def report_unfit_inputs(spec: Spec, diagnostics: Diagnostics, allowlist: Allowlist) -> None:
@@ -110,7 +112,8 @@ def _called_by_keyword(spec: Spec) -> Iterator[_Called]:
                 yield _Called(block.inputs, here, transform, role, ("forward", "__call__"))
             else:
                 methods = ("forward" if definition.group == "losses" else "update", "__call__")
-                yield _Called(block.inputs, here, block, role, methods)
+                models_first = tuple(getattr(block, "models", ()))
+                yield _Called(block.inputs, here, block, role, methods, models_first)
 
 
 def _target(called: _Called, allowlist: Allowlist) -> tuple[Any, tuple[str, ...]] | None:
@@ -120,7 +123,7 @@ def _target(called: _Called, allowlist: Allowlist) -> tuple[Any, tuple[str, ...]
     except (NotFound, UserCodeError):
         return None
     if is_itself(target, called.spec, called.role):
-        return target, ()
+        return target, called.before
     made = [target] if inspect.isclass(target) else returned_by(target)
     if len(made) != 1:
         return None
@@ -128,5 +131,5 @@ def _target(called: _Called, allowlist: Allowlist) -> tuple[Any, tuple[str, ...]
         method = getattr(made[0], name, None)
         if inspect.isfunction(method) and method is not nn.Module.__call__:
             is_abstract = method is nn.Module.forward
-            return None if is_abstract else (method, ("self",))
+            return None if is_abstract else (method, ("self", *called.before))
     return None

@@ -40,7 +40,7 @@ class Parts:
     loader_factories: dict[str, LoaderFactory]
     models: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]
-    losses: dict[str, Loss]
+    losses: dict[str, Any]
     metrics: dict[str, Metric]
     batch_processors: dict[str, Processor]
     batch_graphs: dict[str, BatchGraph]
@@ -53,6 +53,7 @@ class Parts:
         self.device = device
         self.restoring = False
         self.schedulers: dict[str, Scheduler] = {}
+        self.loss_calls: dict[str, Loss] = {}
         self.pipelines: dict[str, Pipeline] = {}
         self.debug_pipelines: dict[str, DebugPipeline] = {}
         self.stages: list[Stage] = []
@@ -77,9 +78,8 @@ class Parts:
         return self.built(Key(reference.group, reference.name))
 
     def module(self, name: str) -> Any:
-        """What an optimizer is for: a model, or as ``losses.NAME`` what a loss computes with."""
-        built = self.built(module_named(name))
-        return built.function if isinstance(built, Loss) else built
+        """What an optimizer is for: a model, or as ``losses.NAME`` a loss."""
+        return self.built(module_named(name))
 
     def dataset(self, name: str) -> Any:
         """A dataset, or a slice of a split as ``split.train`` or ``split[0]``."""

@@ -9,6 +9,7 @@ from typing import Any
 from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.compute_options import compiling_of, precision_of
 from torchassistant.assembly.frozen import frozen_in
+from torchassistant.assembly.models_of_losses import with_models
 from torchassistant.config import (
     LOSSES,
     DebugPipelineSpec,
@@ -53,6 +54,9 @@ def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Ite
         if name in processors
         for node in processors[name].neural_graph or []
     }
+    losses = spec.group(LOSSES)
+    for item in pipeline.losses if with_data else ():
+        models.update(losses[item.loss_name].models if item.loss_name in losses else ())
     for name, hooks in spec.group("forward_hooks").items():
         if hooks.model in models:
             yield Key("forward_hooks", name)
@@ -77,17 +81,23 @@ def build_pipeline(
     def device_of(node: str | None) -> Any:
         return builder.devices.processors[node or ""] if moves else None
 
-    scores = [parts.losses[item.loss_name] for item in spec.losses]
+    scores = [parts.loss_calls[item.loss_name] for item in spec.losses]
     measured = [parts.metrics[item.metric_name] for item in spec.metrics]
     objects = [part for one in (*scores, *measured) for part in (one.function, one.transform)]
     return Pipeline(
         name,
         graph,
         _inputs(builder, spec.input_factories, graph),
-        [
-            _loss(builder, spec, index, device_of(spec.losses[index].node_name), path)
-            for index in range(len(spec.losses))
-        ],
+        with_models(
+            [
+                _loss(builder, spec, index, device_of(item.node_name), path)
+                for index, item in enumerate(spec.losses)
+            ],
+            [builder.spec.group(LOSSES)[item.loss_name] for item in spec.losses],
+            graph,
+            parts.models,
+            parts,
+        ),
         [
             PipelineMetric(
                 item.shown_as,
@@ -113,13 +123,13 @@ def _loss(
     """A loss of the pipeline at ``path``, with what trains it."""
     spec, path = pipeline.losses[index], (*path, "losses", index)
     parts, name = builder.parts, spec.loss_name
-    loss = parts.losses[name].on(device)
+    loss = parts.loss_calls[name].on(device)
     own = [
         parts.optimizers[key]
         for key, optimizer in builder.spec.group("optimizers").items()
         if module_named(optimizer.model) == (LOSSES, name) and key in parts.optimizers
     ]
-    if own and loss.function is not parts.losses[name].function:
+    if own and loss.function is not parts.losses[name]:
         message = f'the loss "{name}" is trained, and would be on two devices'
         raise builder.maker.problem(message, path)
     optimizer = own[0] if own else None
@@ -238,7 +248,10 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
 
 def _freezing(pipeline: Pipeline, frozen: Frozen) -> Pipeline:
     """A pipeline as a stage trains it."""
-    return replace(pipeline, graph=pipeline.graph.freezing(frozen)) if frozen else pipeline
+    if not frozen:
+        return pipeline
+    losses = [replace(item, loss=item.loss.freezing(frozen)) for item in pipeline.losses]
+    return replace(pipeline, graph=pipeline.graph.freezing(frozen), losses=losses)
 
 
 def _turns(builder: Builder, spec: StageSpec, path: Path) -> list[Turn]:

@@ -6,11 +6,15 @@ from torchassistant.config.checks import check_blocks
 from torchassistant.config.checks.scope import DEFINITIONS, PIPELINES
 from torchassistant.config.config_kinds import SESSION_PARTS, is_session, kind_of
 from torchassistant.config.defaults import PREDICTION
-from torchassistant.config.dependencies import asks_the_session, references
+from torchassistant.config.dependencies import asks_the_session, needed_by
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.groups import GROUPS, ID_WORDS
 from torchassistant.config.groups.batch_processors import NodeSpec
-from torchassistant.config.groups.losses_and_metrics import TORCHMETRICS, TRANSFORM_OF_SCORE
+from torchassistant.config.groups.losses_and_metrics import (
+    TORCHMETRICS,
+    TRANSFORM_OF_SCORE,
+    LossSpec,
+)
 from torchassistant.config.groups.optimizers import LR_SCHEDULER
 from torchassistant.config.history_columns import row_columns
 from torchassistant.config.loading import (
@@ -130,6 +134,7 @@ __all__ = [
     "InitializeSpec",
     "InputFactorySpec",
     "Key",
+    "LossSpec",
     "NodeSpec",
     "ObjectSpec",
     "Path",
@@ -161,6 +166,7 @@ __all__ = [
     "machine_memory",
     "merge_configs",
     "module_named",
+    "needed_by",
     "nested_in",
     "objects_in",
     "passes_static_check",
@@ -171,7 +177,6 @@ __all__ = [
     "read",
     "read_file",
     "read_training",
-    "references",
     "role_named",
     "row_columns",
     "scan",

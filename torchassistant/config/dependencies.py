@@ -18,6 +18,12 @@ def references(definition: Any) -> Iterator[Reference]:
         yield Reference(("spec", *path), group, name)
 
 
+def needed_by(definition: Any) -> Iterator[Reference]:
+    """The names of what is built before this definition."""
+    later = GROUPS[definition.group].later
+    return (found for found in references(definition) if found.path[1] not in later)
+
+
 def references_of_pipeline(
     pipeline: PipelineSpec | DebugPipelineSpec, scored: bool = True
 ) -> Iterator[Reference]:

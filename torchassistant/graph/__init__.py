@@ -3,7 +3,13 @@
 from torchassistant.graph.batch_graph import BatchGraph, Plan, Watched, set_training
 from torchassistant.graph.buffers import buffers_of, elements_of, overlaps
 from torchassistant.graph.by_identity import distinct, is_among
-from torchassistant.graph.freezing import NOTHING_FROZEN, Frozen, FrozenPart, frozen_part
+from torchassistant.graph.freezing import (
+    NOTHING_FROZEN,
+    Frozen,
+    FrozenPart,
+    frozen_part,
+    sparing_call,
+)
 from torchassistant.graph.mode import evaluating, mode_dependent
 from torchassistant.graph.model_calls import Calling, Compiling
 from torchassistant.graph.module_patterns import Models, ModulePattern, why_nothing_fits
@@ -38,6 +44,7 @@ __all__ = [
     "moved",
     "overlaps",
     "set_training",
+    "sparing_call",
     "values_by_name",
     "why_nothing_fits",
 ]

@@ -14,6 +14,7 @@ from torchassistant.config import topological_order
 from torchassistant.frames import Frame, Frames, merge
 from torchassistant.graph.by_identity import distinct, is_among
 from torchassistant.graph.freezing import NOTHING_FROZEN, Frozen
+from torchassistant.graph.model_calls import Calling
 from torchassistant.graph.node_values import Call
 from torchassistant.graph.processor import CallOf, Node, Processor
 
@@ -179,19 +180,27 @@ class BatchGraph:
         )
 
 
-def set_training(graphs: Sequence[BatchGraph]) -> None:
+def set_training(
+    graphs: Sequence[BatchGraph], beside: Sequence[tuple[nn.Module, Calling]] = ()
+) -> None:
     """Train mode for all that runs in graphs that are trained together.
 
-    A model that is in eval mode in each of its nodes stays in it, so that nothing has to be
-    switched while they run; and so does what is frozen in eval mode.
+    A model that is in eval mode wherever it is run stays in it, so that nothing has to be switched
+    while they run; and so does what is frozen in eval mode.
+
+    Args:
+        graphs: Their modules.
+        beside: Models that are run beside the graphs, and how.
     """
     for graph in graphs:
         for module in graph.modules:
             module.train()
-    nodes = [node for graph in graphs for node in graph.nodes]
-    still = [node.model for node in nodes if node.calling.in_eval_mode]
+    for model, _ in beside:
+        model.train()
+    run = [*((n.model, n.calling) for graph in graphs for n in graph.nodes), *beside]
+    still = [model for model, calling in run if calling.in_eval_mode]
     if still:
-        moving = [node.model for node in nodes if not node.calling.in_eval_mode]
+        moving = [model for model, calling in run if not calling.in_eval_mode]
         parts = {id(part) for model in moving for part in model.modules()}
         for model in still:
             if not any(id(part) in parts for part in model.modules()):

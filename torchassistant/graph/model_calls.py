@@ -104,13 +104,20 @@ class Calling:
             is_trained: Whether the graph trains it.
             frozen: Buffers of it that stay as they are.
         """
-        call = self._called(model)
+        call = sparing_call(frozen, self.guarded(model, self._called(model), is_trained))
+        return self._formatted(checkpointed_call(model, call) if self.checkpoints else call)
+
+    def guarded(self, model: nn.Module, call: Call, is_trained: bool) -> Call:
+        """A call in training that runs the model somewhere inside, as this node runs it.
+
+        Args:
+            model: Whose mode and buffers.
+            call: Runs the model.
+            is_trained: Whether the model is trained there.
+        """
         if self.in_eval_mode:
             call = evaluating_call(model, call)
-        if self.keeps(is_trained):
-            call = frozen_call(model, call)
-        call = sparing_call(frozen, call)
-        return self._formatted(checkpointed_call(model, call) if self.checkpoints else call)
+        return frozen_call(model, call) if self.keeps(is_trained) else call
 
     def keeps(self, is_trained: bool) -> bool:
         """Whether buffers are afterwards as they were before a call in training."""

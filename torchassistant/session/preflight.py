@@ -35,7 +35,6 @@ from torchassistant.graph import (
     distinct,
     is_among,
     mode_dependent,
-    set_training,
     values_by_name,
 )
 from torchassistant.ownership import is_from_users_code
@@ -117,7 +116,7 @@ class _Flight:
         run: set[str] = set()
         for index, stage in enumerate(session.stages):
             with freezing(stage):
-                set_training([pipeline.graph for pipeline in stage.training])
+                stage.set_training()
                 for pipeline in stage.training:
                     self.train(pipeline)
             for pipeline in stage.validation:
@@ -180,7 +179,7 @@ class _Flight:
 
     def names(self, modules: list[nn.Module]) -> list[str]:
         """Models by name, and losses as ``losses.NAME``."""
-        losses = {f"losses.{n}": loss.function for n, loss in self.session.losses.items()}
+        losses = {f"losses.{name}": loss for name, loss in self.session.losses.items()}
         named = {**self.session.models, **losses}
         return [name for name, module in named.items() if is_among(module, modules)]
 
@@ -194,7 +193,11 @@ class _Flight:
             for parameter in group["params"]
         }
         training = [pipeline for stage in session.stages for pipeline in stage.training]
-        for model in distinct(model for pipeline in training for model in pipeline.graph.trained):
+        for model in distinct(
+            model
+            for pipeline in training
+            for model in (*pipeline.graph.trained, *pipeline.trained_by_losses)
+        ):
             left = [n for n, p in model.named_parameters() if p.requires_grad and id(p) not in held]
             if left:
                 (name, *_) = self.names([model])
@@ -279,7 +282,12 @@ class _Flight:
                 if item.optimizer is not None and not _has_gradient(item.loss.function):
                     message = f"no gradient reaches {item.loss.name}, which is trained here"
                     self.warn(message)
+            for model in pipeline.trained_by_losses:
+                if not _has_gradient(model):
+                    (name, *_) = self.names([model])
+                    self.warn(f'no gradient reaches the model "{name}", which is trained here')
             self.warn_of_modes(reports)
+            self.warn_of_modes_in_losses(pipeline)
             again = Frames({port: frames[port] for port in graph.ports}, frames.counts)
             self.step(pipeline, scaler, whole, again)
             self.metrics(pipeline, frames)
@@ -356,6 +364,24 @@ class _Flight:
                     '"mode": "eval" runs it in eval mode'
                 )
                 self.warn(message)
+
+    def warn_of_modes_in_losses(self, pipeline: Pipeline) -> None:
+        """The same for models that losses are called with, and that no node runs."""
+        stages = self.session.stages
+        known = {id(model) for stage in stages for model in stage.trained} | self.warned_of_mode
+        known |= {id(node.model) for node in pipeline.graph.nodes}
+        for index, item in enumerate(pipeline.losses):
+            for model, calling in item.models:
+                parts = mode_dependent(model)
+                if not parts or calling.in_eval_mode or id(model) in known:
+                    continue
+                self.warned_of_mode.add(id(model))
+                (name, *_) = self.names([model])
+                self.at = ("initialize", "pipelines", pipeline.name, "losses", index)
+                self.warn(
+                    f'the model "{name}" is trained by no stage, and {item.loss.name} runs it in '
+                    f"train mode, in which {' and '.join(parts)} behave differently"
+                )
 
     def evaluate(self, pipeline: Pipeline) -> None:
         whole = f'the evaluation of the pipeline "{pipeline.name}"'

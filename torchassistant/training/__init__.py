@@ -8,6 +8,7 @@ from torchassistant.training.inference import chosen, infer
 from torchassistant.training.loss_denominators import rarely_counts_samples
 from torchassistant.training.loss_weights import LossWeights
 from torchassistant.training.losses_and_metrics import KeywordLoss, Loss, Metric
+from torchassistant.training.losses_of_models import LossOfModels, needs_gradient
 from torchassistant.training.nan_guard import NotFinite
 from torchassistant.training.optimizer_calls import (
     NO_FP16,
@@ -52,6 +53,7 @@ __all__ = [
     "Listener",
     "Live",
     "Loss",
+    "LossOfModels",
     "LossWeights",
     "Metric",
     "NotFinite",
@@ -84,6 +86,7 @@ __all__ = [
     "infer",
     "is_by_closure",
     "needs_closure",
+    "needs_gradient",
     "only_frames",
     "parameters_of",
     "rarely_counts_samples",

@@ -11,7 +11,7 @@ import torch
 
 from torchassistant.errors import DataError, UserCodeError, UserError, blaming, near
 from torchassistant.frames import Frame
-from torchassistant.graph import keyword_call, moved
+from torchassistant.graph import Frozen, keyword_call, moved
 from torchassistant.training.loss_denominators import (
     Count,
     as_sum,
@@ -112,6 +112,10 @@ class Loss(Score):
         Asked once, as a module takes long to say that it has no method ``count``.
         """
         return states_terms(self.function) and not self.sums
+
+    def freezing(self, frozen: Frozen) -> Loss:
+        """The same loss, for a stage in which something is frozen; without models, itself."""
+        return self
 
     def __call__(self, frame: Frame, samples: int) -> tuple[torch.Tensor, Count]:
         """The loss of one batch, and how much that counts in a mean over several.

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from torchassistant.data import LoaderFactory, MultiLoader, Port, derived, prefetched
 from torchassistant.errors import Place
 from torchassistant.frames import Frame
-from torchassistant.graph import BatchGraph, Compiling, distinct
+from torchassistant.graph import BatchGraph, Calling, Compiling, distinct
 from torchassistant.training.losses_and_metrics import Loss, Metric
 from torchassistant.training.precision import Precision
 
@@ -60,6 +60,9 @@ class PipelineLoss:
         weight: Its factor in the sum that is minimised, unless that is scheduled.
         optimizer: What trains the parameters of the loss itself; None where it has none.
         schedule: Gives its factor at each step; None where that is a number.
+        models: The models that it is called with, and how each is run.
+        trained: Those of them that it trains, and no node.
+        model_optimizer: What trains these; None leaves that to the optimizers of nodes.
     """
 
     shown_as: str
@@ -68,6 +71,14 @@ class PipelineLoss:
     weight: float = 1.0
     optimizer: Optimizer | None = None
     schedule: WeightSchedule | None = None
+    models: Sequence[tuple[nn.Module, Calling]] = ()
+    trained: Sequence[nn.Module] = ()
+    model_optimizer: Optimizer | None = None
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """What steps because of it."""
+        return [o for o in (self.optimizer, self.model_optimizer) if o is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,20 +139,31 @@ class Pipeline:
     @property
     def optimizers(self) -> list[Optimizer]:
         """What steps in it: the optimizers of its nodes, then those of its losses, once each."""
-        own = (item.optimizer for item in self.losses if item.optimizer is not None)
+        own = (optimizer for item in self.losses for optimizer in item.optimizers)
         return distinct([*self.graph.optimizers, *own])
 
     @property
     def trained(self) -> list[nn.Module]:
         """The models, and the losses, that it changes."""
         losses = (item.loss.function for item in self.losses if item.optimizer is not None)
-        return distinct([*self.graph.trained, *losses])
+        return distinct([*self.graph.trained, *losses, *self.trained_by_losses])
+
+    @property
+    def trained_by_losses(self) -> list[nn.Module]:
+        """The models that losses train, and no node."""
+        return distinct(model for item in self.losses for model in item.trained)
+
+    @property
+    def models_of_losses(self) -> list[tuple[nn.Module, Calling]]:
+        """The models that losses are called with, and how each is run."""
+        return [model for item in self.losses for model in item.models]
 
     @property
     def modules(self) -> list[nn.Module]:
-        """Every module that runs in it, once: those of the graph, and losses that are modules."""
+        """Every module that runs in it, once: those of the graph, losses, and models of losses."""
         losses = [item.loss.function for item in self.losses]
         parts = [*self.graph.modules, *(loss for loss in losses if isinstance(loss, nn.Module))]
+        parts += [model for model, _ in self.models_of_losses]
         return distinct(parts)
 
     @property

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from torchassistant.config import row_columns
-from torchassistant.graph import NOTHING_FROZEN, Frozen, distinct, is_among
+from torchassistant.graph import NOTHING_FROZEN, Frozen, distinct, is_among, set_training
 from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.optimizer_update import GradientClipper
 from torchassistant.training.pipeline import Pipeline
@@ -91,8 +91,14 @@ class Stage:
     def untrained(self) -> list[nn.Module]:
         """The models that run in its training pipelines, and that none of them changes."""
         trained = self.trained
-        nodes = [node for pipeline in self.training for node in pipeline.graph.nodes]
-        return distinct(node.model for node in nodes if not is_among(node.model, trained))
+        models = [node.model for pipeline in self.training for node in pipeline.graph.nodes]
+        models += [model for pipeline in self.training for model, _ in pipeline.models_of_losses]
+        return distinct(model for model in models if not is_among(model, trained))
+
+    def set_training(self) -> None:
+        """Train mode for the models that run in its training pipelines, but for teachers."""
+        beside = [model for pipeline in self.training for model in pipeline.models_of_losses]
+        set_training([pipeline.graph for pipeline in self.training], beside)
 
     @property
     def device(self) -> torch.device:

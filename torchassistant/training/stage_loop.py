@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 
 from torchassistant.errors import Interrupted, blaming
-from torchassistant.graph import set_training
 from torchassistant.training.debug_pipeline import DebugPipelines
 from torchassistant.training.events import Listener, Phase, Phases, emit, handlers_of
 from torchassistant.training.interleaving import Interleaving, Turns
@@ -134,7 +133,7 @@ class _StageLoop:
         self.epoch = epoch = self.progress.start_epoch(names)
         self.started = time.monotonic() - epoch.seconds
         # Losses keep the mode that they were built in: one may hold a frozen network.
-        set_training([trainer.pipeline.graph for trainer in self.trainers])
+        self.stage.set_training()
         for trainer in self.trainers:
             trainer.start_epoch(epoch.passes[trainer.pipeline.name])
         lengths = {trainer.pipeline.name: trainer.length() for trainer in self.trainers}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from torchassistant.assembly.build_context import BuildContext, Defined
@@ -13,11 +14,16 @@ from torchassistant.config import TRANSFORM_OF_SCORE, ObjectSpec
 from torchassistant.training import KeywordLoss, Loss, Metric
 
 
-def _build_loss(context: BuildContext, one: Defined) -> Loss:
+def _build_loss(context: BuildContext, one: Defined) -> Any:
     function, transform = context.object_of(one), _transform(context, one)
-    columns, keywords = in_order(one.spec.inputs, called_first(function, transform, "forward"))
+    called = called_first(function, transform, "forward")
+    if transform is None and one.spec.models:
+        called = partial(called, *one.spec.models)
+    columns, keywords = in_order(one.spec.inputs, called)
     kind = KeywordLoss if keywords and transform is None else Loss
-    return kind(one.what, function, columns, transform, keywords=keywords)
+    loss = kind(one.what, function, columns, transform, keywords=keywords)
+    context.parts.loss_calls[one.name] = loss
+    return function
 
 
 def _build_metric(context: BuildContext, one: Defined) -> Metric:
@@ -38,10 +44,10 @@ def _transform(context: BuildContext, one: Defined) -> Callable[..., Any] | None
 
 
 def _members_of_loss(parts: Parts, name: str) -> Iterator[Member]:
-    loss = parts.losses[name]
-    yield Member(f"losses/{name}", loss.function)
-    if loss.transform is not None:
-        yield Member(f"losses/{name}/transform", loss.transform)
+    yield Member(f"losses/{name}", parts.losses[name])
+    transform = parts.loss_calls[name].transform
+    if transform is not None:
+        yield Member(f"losses/{name}/transform", transform)
 
 
 def _members_of_metric(parts: Parts, name: str) -> Iterator[Member]:

@@ -11,7 +11,7 @@ from torchassistant.config.block_fields import PLACEHOLDER
 from torchassistant.config.checks.resolver import Names, Resolver, Use
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
-from torchassistant.config.dependencies import asks_the_session, references
+from torchassistant.config.dependencies import asks_the_session, needed_by
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.groups import GROUPS
 from torchassistant.config.references import LOSSES, Key, module_named, target
@@ -117,8 +117,8 @@ class Scope:
         return not (self._ungrouped or nameless or self.groupless)
 
     def needs(self, definition: View) -> Iterator[tuple[Key, Path]]:
-        """The definitions that one names, and where."""
-        for reference in references(definition.block):
+        """The definitions that one is built with, and where it names them."""
+        for reference in needed_by(definition.block):
             path = definition.at(*reference.path)
             name = self.resolver.written(Use(reference.name, path))
             found = None if isinstance(name, Unknown) else target(reference, self.definitions)
@@ -156,11 +156,14 @@ class Scope:
         return found
 
     def loss_optimizers(self, pipeline: str) -> list[Any]:
-        """The optimizers of the losses of a pipeline."""
-        if not self._of_losses:
-            return []
-        losses = [loss.loss_name for loss in self.pipeline(pipeline).losses]
-        return [optimizer for loss in losses for optimizer in self._of_losses.get(loss, ())]
+        """The optimizers of the losses of a pipeline, and of the models that these name."""
+        found: list[Any] = []
+        for item in self.pipeline(pipeline).losses:
+            found += self._of_losses.get(item.loss_name, ())
+            name = self.groups["losses"][item.loss_name].spec.optimizer_name
+            if name is not None:
+                found.append(self.groups["optimizers"][name])
+        return found
 
     # Pipelines
 

@@ -8,6 +8,7 @@ from typing import Any
 from torchassistant.config.checks.scope import Scope, may_train
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
+from torchassistant.config.references import Key
 
 
 def check_unused(scope: Scope, stages: Sequence[Any]) -> None:
@@ -32,7 +33,7 @@ def check_unused(scope: Scope, stages: Sequence[Any]) -> None:
         if not isinstance(optimizer.group, Unknown):
             message = f'no training pipeline uses the optimizer "{optimizer.name}"'
             scope.note(message, optimizer.at("name"))
-    models = {node.block.model_name for node in nodes}
+    models = {node.block.model_name for node in nodes} | _trained_by_losses(scope, trained)
     if not models <= scope.groups["models"].keys():
         return
     models |= {optimizer.spec.block.model for optimizer in unused}
@@ -49,6 +50,20 @@ def _trained_nodes(scope: Scope, trained: Sequence[str]) -> list[Any]:
         nodes = [node for node in scope.nodes(scope.pipeline(name)) if may_train(node)]
         found |= {node.path: node for node in nodes or [Unknown()]}
     return list(found.values())
+
+
+def _trained_by_losses(scope: Scope, trained: Sequence[str]) -> set[Any]:
+    """The models that losses name, and that an optimizer which steps there holds."""
+    found: set[Any] = set()
+    for name in trained:
+        pipeline = scope.pipeline(name)
+        at_nodes = [node.optimizer_name for node in scope.nodes(pipeline) if may_train(node)]
+        optimizers = [scope.groups["optimizers"][one] for one in at_nodes]
+        held = {scope.module_of(one) for one in (*optimizers, *scope.loss_optimizers(name))}
+        for item in pipeline.losses:
+            models = scope.groups["losses"][item.loss_name].spec.models
+            found.update(model for model in models.all() if Key("models", model) in held)
+    return found
 
 
 def _all_nodes(scope: Scope) -> list[Any]:

@@ -38,6 +38,7 @@ class Group:
         block: What a definition says of it: the ``spec``.
         section: The heading in ``docs/config.md`` under which it is documented.
         references: Every name of another definition in a block, with where it stands in there.
+        later: Keys of the block: what they name may be built after it, and may need it.
         is_shared: Whether one of them is named in several places as a rule, so that a misspelt name
             may mean one that is used elsewhere too.
         may_be_unused: Whether a definition that nothing names may be one of them.
@@ -58,6 +59,7 @@ class Group:
     block: type[Block]
     section: str
     references: Callable[[Any], Iterable[Reference]] = nothing
+    later: tuple[str, ...] = ()
     is_shared: bool = False
     may_be_unused: bool = False
     role: Role | None = None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, Tag
 
 from torchassistant.config.blocks import NAMES_OR_TABLE, Name, Names, ObjectSpec
 from torchassistant.config.groups.group import Group
+from torchassistant.config.references import Reference
 from torchassistant.config.role import CALLABLE, METRIC, MODULE, TRANSFORM, Role
 
 TORCHMETRICS = "torchmetrics.*"
@@ -45,6 +47,22 @@ class ScoreSpec(ObjectSpec):
 class LossSpec(ScoreSpec):
     """A loss: a callable from tensors to a scalar tensor."""
 
+    models: list[Name] = Field(
+        [], description="Models that it is called with, before what is made of its inputs."
+    )
+    optimizer_name: Name | None = Field(
+        None,
+        description="What trains its models in the pipelines that have it; left out: the "
+        "optimizers of their nodes, as far as they hold them.",
+    )
+
+
+def _references_of_loss(spec: LossSpec) -> Iterator[Reference]:
+    for index, name in enumerate(spec.models):
+        yield Reference(("models", index), "models", name)
+    if spec.optimizer_name:
+        yield Reference(("optimizer_name",), "optimizers", spec.optimizer_name)
+
 
 class MetricSpec(ScoreSpec):
     """A metric with ``update``, ``compute`` and ``reset``."""
@@ -55,6 +73,8 @@ LOSSES = Group(
     "loss",
     LossSpec,
     section="losses and metrics",
+    references=_references_of_loss,
+    later=("optimizer_name",),
     role=Role(
         "losses",
         "loss (it cannot be called)",
