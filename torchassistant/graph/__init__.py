@@ -15,6 +15,7 @@ from torchassistant.graph.model_calls import Calling, Compiling
 from torchassistant.graph.module_patterns import Models, ModulePattern, why_nothing_fits
 from torchassistant.graph.node_values import Call, Place, keyword_call, values_by_name
 from torchassistant.graph.processor import NeuralProcessor, Node, ObjectProcessor, Processor, moved
+from torchassistant.graph.taps import Tap
 
 __all__ = [
     "NOTHING_FROZEN",
@@ -32,6 +33,7 @@ __all__ = [
     "Place",
     "Plan",
     "Processor",
+    "Tap",
     "Watched",
     "buffers_of",
     "distinct",

@@ -16,6 +16,7 @@ from torchassistant.compat.modules import own_buffers
 from torchassistant.graph.freezing import Buffer, sparing_call
 from torchassistant.graph.mode import in_eval_mode
 from torchassistant.graph.node_values import Call, Place, keyed_call, keyword_call
+from torchassistant.graph.taps import Tap, tapped_call
 from torchassistant.lateimports import keep_probes_away
 
 
@@ -80,6 +81,8 @@ class Calling:
         memory_format: What tensors with as many axes are converted to; None leaves them.
         parameters: The model's names for the inputs; None: it is called with them in order.
         keys: The model's names for the outputs; None: it returns them in order.
+        outputs: The names of what the model returns, where it has taps.
+        taps: What else it gives: values from inside of it.
         place: The node, for messages.
     """
 
@@ -90,11 +93,13 @@ class Calling:
     memory_format: torch.memory_format | None = None
     parameters: Sequence[str] | None = None
     keys: Sequence[str] | None = None
+    outputs: Sequence[str] = ()
+    taps: Sequence[Tap] = ()
     place: Place = _NOWHERE
 
     def plain(self, model: nn.Module) -> Call:
         """The call for evaluation."""
-        return self._formatted(self._called(model))
+        return self._tapped(model, self._called(model))
 
     def training(self, model: nn.Module, is_trained: bool, frozen: Sequence[Buffer] = ()) -> Call:
         """The call for training; a model that is not trained keeps its buffers.
@@ -105,7 +110,7 @@ class Calling:
             frozen: Buffers of it that stay as they are.
         """
         call = sparing_call(frozen, self.guarded(model, self._called(model), is_trained))
-        return self._formatted(checkpointed_call(model, call) if self.checkpoints else call)
+        return self._tapped(model, checkpointed_call(model, call) if self.checkpoints else call)
 
     def guarded(self, model: nn.Module, call: Call, is_trained: bool) -> Call:
         """A call in training that runs the model somewhere inside, as this node runs it.
@@ -126,7 +131,7 @@ class Calling:
     def inference(self, model: nn.Module) -> Call:
         """The call for a prediction: the model's ``run_inference`` where it has one."""
         special = getattr(model, "run_inference", None)
-        return self.plain(model) if special is None else self._formatted(self._named(special))
+        return self.plain(model) if special is None else self._tapped(model, self._named(special))
 
     def _called(self, model: nn.Module) -> Call:
         # What torch makes of a model asks it for its length, where it is asked whether it is true.
@@ -136,6 +141,13 @@ class Calling:
         if self.parameters is not None:
             call = keyword_call(call, self.parameters)
         return call if self.keys is None else keyed_call(call, self.keys, self.place)
+
+    def _tapped(self, model: nn.Module, call: Call) -> Call:
+        # Around all else: what is computed again for the backward pass is not tapped again.
+        call = self._formatted(call)
+        if not self.taps:
+            return call
+        return tapped_call(model, call, self.taps, self.outputs, self.place)
 
     def _formatted(self, call: Call) -> Call:
         return call if self.memory_format is None else formatted_call(call, self.memory_format)

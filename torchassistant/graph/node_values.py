@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from torchassistant.errors import DataError, listing, near
@@ -59,6 +60,47 @@ def keyed_call(call: Call, keys: Sequence[str], place: Place) -> Call:
         return chosen_by_key(named, keys, place)
 
     return by_key
+
+
+def listed(result: Any, names: Sequence[str], place: Place) -> list[Any]:
+    """What a model has returned, as many values as there are names.
+
+    Raises:
+        DataError: It has returned something else.
+    """
+    if isinstance(result, torch.Tensor):
+        result = (result,)
+    elif not isinstance(result, (list, tuple)) or isinstance(result, PackedSequence):
+        result = listed_by_key(result, names, place)
+    if len(result) != len(names):
+        raise miscounted(result, names, place)
+    return list(result)
+
+
+def listed_by_key(result: Any, names: Sequence[str], place: Place) -> list[Any]:
+    """The values that a dict or the like has under some names.
+
+    Raises:
+        DataError: It is none, or does not have them.
+    """
+    named = values_by_name(result)
+    if named is None:
+        raise DataError(
+            f"the model of {place} must return a tensor, a list or tuple of tensors, or a dict or "
+            f"dataclass; it returned {kind_of(result)}",
+            about=place,
+        )
+    return chosen_by_key(named, names, place)
+
+
+def miscounted(result: Sequence[Any], names: Sequence[str], place: Place) -> DataError:
+    """A model has returned fewer or more values than its node names."""
+    kind = "" if type(result) in (list, tuple) else f" (a {kind_of(result)})"
+    return DataError(
+        f"{place} names {len(names)} outputs ({listing(names)}), and its model returned "
+        f"{len(result)}{kind}",
+        about=place,
+    )
 
 
 def chosen_by_key(named: Mapping[str, Any], keys: Sequence[str], place: Place) -> list[Any]:

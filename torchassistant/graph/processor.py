@@ -18,9 +18,9 @@ from torchassistant.graph.model_calls import Calling, Compiling
 from torchassistant.graph.node_values import (
     Call,
     Place,
-    chosen_by_key,
     kind_of,
-    values_by_name,
+    listed_by_key,
+    miscounted,
 )
 
 Adapter = Callable[[Frame], dict[str, Any]]
@@ -184,9 +184,9 @@ class _Run:
             if isinstance(result, torch.Tensor):
                 result = (result,)
             elif not isinstance(result, (list, tuple)) or isinstance(result, PackedSequence):
-                result = self.by_key(name, result, names)
+                result = listed_by_key(result, names, self.place(name))
             if len(result) != len(names):
-                raise self.miscounted(name, result, names)
+                raise miscounted(result, names, self.place(name))
             outputs.update(zip(names, result, strict=True))
         return outputs
 
@@ -235,6 +235,9 @@ class _Run:
                 )
         self.checked = frozenset(frame)
 
+    def place(self, node: str) -> Place:
+        return Place(self.processor.name, node)
+
     def missing(
         self, node: str, key: str, own: Iterable[str], given: dict[str, Any] | None
     ) -> DataError:
@@ -247,25 +250,6 @@ class _Run:
         else:
             text += "neither the input adapter nor an earlier node gives"
         return DataError(text + near(key, own), about=(self.processor.name, node))
-
-    def miscounted(self, node: str, result: Sequence[Any], names: Sequence[str]) -> DataError:
-        kind = "" if type(result) in (list, tuple) else f" (a {kind_of(result)})"
-        return DataError(
-            f'the node "{node}" of "{self.processor.name}" names {len(names)} outputs '
-            f"({listing(names)}), and its model returned {len(result)}{kind}",
-            about=(self.processor.name, node),
-        )
-
-    def by_key(self, node: str, result: Any, names: Sequence[str]) -> Sequence[Any]:
-        """The outputs out of a dict or the like, where they have its keys."""
-        named, place = values_by_name(result), Place(self.processor.name, node)
-        if named is None:
-            raise DataError(
-                f"the model of {place} must return a tensor, a list or tuple of tensors, or a dict "
-                f"or dataclass; it returned {kind_of(result)}",
-                about=place,
-            )
-        return chosen_by_key(named, names, place)
 
 
 _NOTHING: dict[str, Any] = {}

@@ -489,7 +489,10 @@ class _Flight:
                     node.name,
                     "train" if node.model.training and not node.calling.in_eval_mode else "eval",
                     inputs,
-                    [_described(n, v) for n, v in zip(node.outputs, made, strict=False)],
+                    [
+                        _described(label, value)
+                        for label, value in zip(_labels(node), made, strict=False)
+                    ],
                     sum(p.numel() for p in node.model.parameters()),
                     optimizers.get(id(node.optimizer)),
                 )
@@ -604,6 +607,12 @@ def _has_gradient(module: nn.Module) -> bool:
 
 def _in_process(source: InputSource) -> InputSource:
     return replace(source, factory=source.factory.in_process())
+
+
+def _labels(node: Node) -> list[str]:
+    """The names of what a node gives, those of taps with where they come from."""
+    taps = {tap.name: f"{tap.name} from {tap.written}" for tap in node.calling.taps}
+    return [taps.get(name, name) for name in node.outputs]
 
 
 def _values_of(result: Any, outputs: Sequence[str]) -> list[Any]:

@@ -11,8 +11,17 @@ from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.compute_options import MEMORY_FORMATS, compiling_of
 from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.parts import Parts
-from torchassistant.config import NodeSpec
-from torchassistant.graph import Calling, NeuralProcessor, Node, ObjectProcessor, Place, Processor
+from torchassistant.config import NodeSpec, Path
+from torchassistant.errors import near
+from torchassistant.graph import (
+    Calling,
+    NeuralProcessor,
+    Node,
+    ObjectProcessor,
+    Place,
+    Processor,
+    Tap,
+)
 
 
 def _build(context: BuildContext, one: Defined) -> Processor:
@@ -26,7 +35,10 @@ def _build(context: BuildContext, one: Defined) -> Processor:
     output_adapter = _adapter(context, one, "output_adapter")
     return NeuralProcessor(
         one.name,
-        [_node(context, one.name, node) for node in one.spec.neural_graph],
+        [
+            _node(context, one.name, node, (*one.path, "neural_graph", index))
+            for index, node in enumerate(one.spec.neural_graph)
+        ],
         input_adapter,
         output_adapter,
         device if context.devices.moves else None,
@@ -42,8 +54,9 @@ def _adapter(context: BuildContext, one: Defined, key: str) -> Callable[..., Any
     return context.callable_of(spec, (*one.path, key), what, key)
 
 
-def _node(context: BuildContext, processor: str, node: NodeSpec) -> Node:
+def _node(context: BuildContext, processor: str, node: NodeSpec, path: Path) -> Node:
     parts = context.parts
+    _expect_taps(context, node, path)
     return Node(
         node.node_name,
         parts.models[node.model_name],
@@ -52,6 +65,25 @@ def _node(context: BuildContext, processor: str, node: NodeSpec) -> Node:
         parts.optimizers[node.optimizer_name] if node.optimizer_name else None,
         _calling(context, processor, node),
     )
+
+
+def _expect_taps(context: BuildContext, node: NodeSpec, path: Path) -> None:
+    """Expect the modules that are tapped to be there.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    model = context.parts.models[node.model_name]
+    paths = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
+    for tap in _taps(node):
+        if tap.path not in paths:
+            message = f'the model "{node.model_name}" has no module "{tap.path}"'
+            message += near(tap.path, paths)
+            raise context.maker.problem(message, (*path, "taps", tap.name))
+
+
+def _taps(node: NodeSpec) -> list[Tap]:
+    return [Tap(name, written) for name, written in node.taps.items()]
 
 
 def _calling(context: BuildContext, processor: str, node: NodeSpec) -> Calling:
@@ -66,6 +98,8 @@ def _calling(context: BuildContext, processor: str, node: NodeSpec) -> Calling:
         memory_format=MEMORY_FORMATS[memory_format] if memory_format else None,
         parameters=tuple(node.inputs) if isinstance(node.inputs, dict) else None,
         keys=tuple(node.outputs) if isinstance(node.outputs, dict) else None,
+        outputs=tuple(node.returned_names),
+        taps=_taps(node),
         place=Place(processor, node.node_name),
     )
 

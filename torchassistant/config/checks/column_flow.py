@@ -13,7 +13,7 @@ from torchassistant.config.checks.pipelines import scores
 from torchassistant.config.checks.resolver import hint
 from torchassistant.config.checks.scope import Scope, Wiring
 from torchassistant.config.checks.unknown import Unknown
-from torchassistant.config.checks.view import View, columns_in
+from torchassistant.config.checks.view import View, columns_in, outputs_of
 from torchassistant.config.search_paths import our_class
 from torchassistant.config.spec import PipelineSpec
 from torchassistant.config.toposort import topological_order
@@ -208,7 +208,7 @@ class Walk:
             if own is not None:
                 own = Columns(own.names, own.complete and complete)
                 self.inputs(node, own, made, adapters.where)
-            outputs = columns_in(node, "outputs")
+            outputs = outputs_of(node)
             made.update(output.name for output in outputs)
             complete = complete and outputs.complete
         return Columns(frozenset(made), complete)

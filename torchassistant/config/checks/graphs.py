@@ -10,7 +10,7 @@ from torchassistant.config.block_fields import PLACEHOLDER
 from torchassistant.config.checks.resolver import Names, Use, hint
 from torchassistant.config.checks.scope import Scope, Wiring
 from torchassistant.config.checks.unknown import Unknown
-from torchassistant.config.checks.view import Items, View, columns_in, seen
+from torchassistant.config.checks.view import Items, View, outputs_of, seen
 from torchassistant.config.references import Key
 from torchassistant.config.toposort import cycle_text, cycles, reachable, suspect_step
 from torchassistant.config.tree import Path
@@ -30,11 +30,33 @@ def check_processor(scope: Scope, spec: View) -> None:
             message = f'two nodes are named "{name}"; give one of them another "name"'
             scope.note(message, node.at("name" if node.has("name") else "model_name"))
         names.add(name)
-        for output in columns_in(node, "outputs"):
+        _taps(scope, spec, node)
+        for output in outputs_of(node):
             if output.name in made:
                 message = f'"{output.name}" is already an output of the node "{made[output.name]}"'
                 scope.note(message, output.path)
             made.setdefault(output.name, node.block.node_name)
+
+
+def _taps(scope: Scope, spec: View, node: View) -> None:
+    """A tap is of the node's own model, which runs module by module."""
+    taps = node.block.taps
+    for name, written in taps.items():
+        model = written.rpartition(":")[0]
+        if model and node.model_name != model:
+            message = (
+                f'a tap is of the model that the node runs, "{node.model_name}"; found "{model}"'
+            )
+            scope.note(message, node.at("taps", name))
+    for view in (node, spec) if taps else ():
+        if view.block.compile:
+            message = f"{COMPILED_TAPS}; " + (
+                "this node has some" if view is node else f'"{node.block.node_name}" has some'
+            )
+            scope.note(message, view.at("compile"), at_key=True)
+
+
+COMPILED_TAPS = '"compile" makes one piece of a model, and "taps" look into it'
 
 
 def _optimizer(scope: Scope, node: View) -> None:

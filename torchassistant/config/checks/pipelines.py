@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
+from torchassistant.config.checks.graphs import COMPILED_TAPS
 from torchassistant.config.checks.scope import Scope
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
@@ -69,9 +70,20 @@ def check_pipelines(scope: Scope, used: Collection[str] | None) -> None:
             scope.note(_which_graph(scope), pipeline.path)
         wiring = scope.wiring(pipeline)
         _ports(scope, pipeline, wiring)
+        _compiled_taps(scope, pipeline)
         if isinstance(pipeline.block, PipelineSpec) and scope.scored:
             _scores(scope, pipeline, wiring)
             _weights(scope, pipeline)
+
+
+def _compiled_taps(scope: Scope, pipeline: View) -> None:
+    """What is compiled as a whole has no modules that taps could look into."""
+    if not getattr(pipeline.block, "compile", False):
+        return
+    for node in scope.nodes(pipeline):
+        if isinstance(node, View) and node.block.taps:
+            message = f'{COMPILED_TAPS}; the node "{node.block.node_name}" has some'
+            scope.note(message, pipeline.at("compile"), at_key=True)
 
 
 def shown_as(scope: Scope, score: Score) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from torchassistant.config.blocks import Block
@@ -137,6 +137,31 @@ def columns_in(view: View, key: str) -> Any:
     if not isinstance(value, dict):
         return value
     return Items(list(value.values()), view.at(key), view.resolver, list(value))
+
+
+def outputs_of(node: View) -> Any:
+    """The names of all that a node gives, its taps among them: see :class:`Items`."""
+    outputs = columns_in(node, "outputs")
+    if not isinstance(outputs, Items) or not isinstance(node.taps, dict):
+        return outputs
+    return _WithKeys(outputs, node.block.taps, node.at("taps"))
+
+
+class _WithKeys:
+    """Items, and after them the keys of an object."""
+
+    def __init__(self, items: Items, keys: Iterable[str], path: Path) -> None:
+        self.items = items
+        self.more = [Use(key, (*path, key), at_key=True) for key in keys]
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self.items
+        yield from self.more
+
+    @property
+    def complete(self) -> bool:
+        """Whether each name can be read."""
+        return self.items.complete
 
 
 def seen(value: Any, path: Path, resolver: Resolver) -> Any:

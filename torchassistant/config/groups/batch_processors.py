@@ -39,6 +39,10 @@ OUTPUT_ADAPTER = replace(
 )
 
 
+TAP = r"^([^:@]+:)?[^:@]+(@input)?$"
+"""A module of a model, or the input of one."""
+
+
 class NodeSpec(Block):
     """One model in a neural graph."""
 
@@ -57,6 +61,11 @@ class NodeSpec(Block):
     ] = Field(
         description="Names of the tensors that the model returns, in order, or the keys of a dict "
         "that it returns; or an object, key → name. Keys that are not named are dropped."
+    )
+    taps: dict[Name, Annotated[str, Field(pattern=TAP)]] = Field(
+        {},
+        description="Further outputs: name → path of a module in the model, whose output it is; "
+        "`PATH@input` is its input.",
     )
     optimizer_name: Name | None = Field(
         None, description="Left out: this node is not changed by the pipelines of this graph."
@@ -92,6 +101,11 @@ class NodeSpec(Block):
     @property
     def output_names(self) -> list[str]:
         """The names of all that it gives."""
+        return [*self.returned_names, *self.taps]
+
+    @property
+    def returned_names(self) -> list[str]:
+        """The names of what its model returns, without the taps."""
         return list(self.outputs.values()) if isinstance(self.outputs, dict) else self.outputs
 
 
