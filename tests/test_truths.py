@@ -458,7 +458,7 @@ def test_what_is_allowed_is_still_there() -> None:
 # Lines that ask, and what stands in their place.
 PLANTED = [
     # The two that were there.
-    ("graph/model_calls.py", "self._formatted(self._called(model))", "self.forward or model"),
+    ("graph/model_calls.py", "self._tapped(model, self._called(model))", "self.forward or model"),
     (
         "data/loader_factory.py",
         'drawn_by = self.kwargs.get("batch_sampler")',
