@@ -438,6 +438,12 @@ SMALL: dict[str, Mistake] = {
     "a metric's name in place of a loss's": put(
         FIT, '"metrics": [{"metric_name": §"mse"}]', 'defined in the group "losses"'
     ),
+    "a loader that waits": put(
+        f"{FIT}.input_factories[0]", '"when_exhausted": §"wait"', "'restart'"
+    ),
+    "a pass without an end": put(
+        f"{FIT}.input_factories[0]", '"when_exhausted": §"restart"', "would never end"
+    ),
     # stages
     "an unknown pipeline": put(STAGE, '"validation_pipelines": [§"fti"]', 'named "fti"'),
     "a pipeline twice": put(f"{STAGE}.training_pipelines", '§"fit"', "is listed twice"),

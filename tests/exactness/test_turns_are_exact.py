@@ -272,7 +272,7 @@ def test_a_stream_without_a_state_cannot_begin_anew(tmp_path: Path, length: str 
     groups["loader_factories"] = {"batches": {"dataset": "points", "kwargs": {"batch_size": 4}}}
     again = {} if length == 2 else {"when_exhausted": "restart"}
     config = one_model(groups, stage(entry("fit", **again), epoch_length=length))
-    message = 'a new pass over the stream "points", which has no state_dict and load_state_dict'
+    message = 'the stream "points", which has no state_dict and load_state_dict, cannot begin anew'
     with pytest.raises(ConfigError, match=message) as caught:
         create_session(config, session_dir=tmp_path / "run")
     assert "train.stages[0].training_pipelines[0]" in str(caught.value)

@@ -24,6 +24,7 @@ from torchassistant.config import (
     module_named,
     unread_columns,
 )
+from torchassistant.data import LoaderFactory
 from torchassistant.graph import BatchGraph, Frozen
 from torchassistant.output_devices import Printer
 from torchassistant.training import (
@@ -87,7 +88,7 @@ def build_pipeline(
     return Pipeline(
         name,
         graph,
-        _inputs(builder, spec.input_factories, graph),
+        _inputs(builder, spec.input_factories, graph, path),
         with_models(
             [
                 _loss(builder, spec, index, device_of(item.node_name), path)
@@ -168,18 +169,24 @@ def build_stages(builder: Builder) -> None:
 
 
 def _inputs(
-    builder: Builder, specs: list[InputFactorySpec], graph: BatchGraph
+    builder: Builder, specs: list[InputFactorySpec], graph: BatchGraph, path: Path
 ) -> list[InputSource]:
-    parts, dropped = builder.parts, unread_columns(builder.spec)
-    return [
-        InputSource(
-            spec.input_alias or graph.ports[0],
-            parts.loader_factories[spec.loader_factory],
-            tuple(spec.variable_names) if spec.variable_names else None,
-            dropped,
-        )
-        for spec in specs
-    ]
+    dropped = unread_columns(builder.spec)
+    inputs = []
+    for index, spec in enumerate(specs):
+        factory = builder.parts.loader_factories[spec.loader_factory]
+        restarts = spec.when_exhausted == "restart"
+        if restarts and not factory.can_restart:
+            place = (*path, "input_factories", index, "when_exhausted")
+            raise builder.maker.problem(f"{_stream(factory)} cannot begin anew", place)
+        columns = tuple(spec.variable_names) if spec.variable_names else None
+        port = spec.input_alias or graph.ports[0]
+        inputs.append(InputSource(port, factory, columns, dropped, restarts))
+    return inputs
+
+
+def _stream(factory: LoaderFactory) -> str:
+    return f'the stream "{factory.dataset_name}", which has no state_dict and load_state_dict,'
 
 
 def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> DebugPipeline:
@@ -197,7 +204,7 @@ def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> 
     return DebugPipeline(
         name,
         graph,
-        _inputs(builder, spec.input_factories, graph),
+        _inputs(builder, spec.input_factories, graph, path),
         spec.num_iterations,
         spec.interval,
         spec.output_keys,
@@ -259,15 +266,14 @@ def _turns(builder: Builder, spec: StageSpec, path: Path) -> list[Turn]:
     turns = _written_turns(spec)
     for index, (entry, turn) in enumerate(zip(spec.entries, turns, strict=True)):
         streams = [
-            source.factory.dataset_name
+            source.factory
             for source in builder.parts.pipelines[entry.pipeline].inputs
             if turn.restarts and not source.factory.can_restart
         ]
         if streams:
             raise builder.maker.problem(
-                f'the pipeline "{entry.pipeline}" cannot begin a new pass over the stream '
-                f'"{streams[0]}", which has no state_dict and load_state_dict; '
-                '"when_exhausted": "wait" lets it sit out',
+                f"{_stream(streams[0])} cannot begin anew; "
+                '"when_exhausted": "wait" lets the pipeline sit out',
                 (*path, "training_pipelines", index),
             )
     return turns

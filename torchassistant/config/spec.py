@@ -92,6 +92,11 @@ class InputFactorySpec(Block):
         description="Names of the columns, `_` for one that is dropped; left out: `input_1`, "
         "`input_2`, …",
     )
+    when_exhausted: Literal["restart"] | None = Field(
+        None,
+        description="With `restart` the loader begins anew while those of other ports last; left "
+        "out: its end ends the pass.",
+    )
 
 
 WEIGHT_ROLE = Role(

@@ -33,6 +33,7 @@ from torchassistant.data.object_rngs import (
 )
 from torchassistant.data.object_walk import CODE, GENERATORS, LEAVES, Generator, inside, slots_of
 from torchassistant.data.port import Port
+from torchassistant.data.restarting_port import is_port_state
 from torchassistant.data.rng import (
     derived,
     expect_random_state,
@@ -82,6 +83,7 @@ __all__ = [
     "inside",
     "interruptible",
     "is_first_thread",
+    "is_port_state",
     "is_sampler_state",
     "laid_around",
     "named",

@@ -70,6 +70,8 @@ class LoaderFactory:
         augments: What is done to the data at random, in training.
         fills_caches: Whether its loaders fill caches of the dataset.
         named: The datasets of the config by name, for messages.
+        order_seed: What the order follows from in training, where it is that of other loaders too;
+            None leaves it to each loader.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class LoaderFactory:
         augments: Sequence[Augment] = (),
         fills_caches: bool = True,
         named: Mapping[str, Any] | None = None,
+        order_seed: int | None = None,
     ) -> None:
         self.dataset = dataset
         self.collator = collator
@@ -90,6 +93,7 @@ class LoaderFactory:
         self.dataset_name = dataset_name
         self.fills_caches = fills_caches
         self.named = {} if named is None else named
+        self.order_seed = order_seed
         drawn_by = self.kwargs.get("batch_sampler")
         if drawn_by is None:
             drawn_by = self.kwargs.get("sampler")
@@ -99,6 +103,16 @@ class LoaderFactory:
             SamplerState(dataset, collator, *augments) if is_stream else SamplerState(drawn_by)
         )
         self.columns = columns_of(dataset) if type(collator) is DefaultCollator else None
+
+    @property
+    def draws_order(self) -> bool:
+        """Whether the order in training is a permutation that is drawn here."""
+        samplers = (self.kwargs.get(key) for key in ("sampler", "batch_sampler"))
+        return (
+            not isinstance(self.dataset, IterableDataset)
+            and bool(self.kwargs.get("shuffle", True))
+            and all(sampler is None for sampler in samplers)
+        )
 
     @property
     def can_restart(self) -> bool:
@@ -137,6 +151,7 @@ class LoaderFactory:
             self.augments,
             fills_caches=False,
             named=self.named,
+            order_seed=self.order_seed,
         )
 
     def for_training(self, seed: int, pins: bool = False) -> EpochLoader:
@@ -254,8 +269,9 @@ class LoaderFactory:
         elif sampler is not None:
             batch_sampler = CustomBatchSampler(self.sampler_state, size or 1, drop_last, seed)
         else:
+            order = seed if self.order_seed is None else self.order_seed
             batch_sampler = ResumableBatchSampler(
-                len(self.dataset), size or 1, drop_last, seed if shuffle else None
+                len(self.dataset), size or 1, drop_last, order if shuffle else None
             )
         if size is None and batches is None:
             in_worker = bool(kwargs.get("num_workers"))  # "auto" is at least one here

@@ -14,6 +14,7 @@ from torchassistant.data.batch_errors import mismatched_example, shown_indices
 from torchassistant.data.loader_errors import guarded
 from torchassistant.data.mismatch import Mismatch, find_mismatch
 from torchassistant.data.port import Port
+from torchassistant.data.restarting_port import RestartingPort
 from torchassistant.errors import DataError, UserCodeError, UserError, cause_of, listing
 from torchassistant.frames import Frame, Frames, examples_left, rows_of
 from torchassistant.ownership import is_from_users_code
@@ -37,6 +38,7 @@ class MultiLoader:
         self, ports: Sequence[Port], batch_loaded: Sequence[Callable[[str, Any], None]] = ()
     ) -> None:
         self.ports = ports
+        self.restarting = {port.name: RestartingPort(port) for port in ports if port.restarts}
         self.batch_loaded = batch_loaded
         # What streams gave first, to compare with; other datasets can be asked again.
         self.first_rows: dict[str, list[Any]] = {}
@@ -51,14 +53,15 @@ class MultiLoader:
         It is for progress bars alone, and so nothing has to end where it cannot be had.
         """
         try:
-            return min(len(port.loader) for port in self.ports)
+            return min(len(port.loader) for port in self.ports if not port.restarts)
         except Exception:  # __len__ may be code of the user
             return None
 
     def known_length(self) -> int | None:
         """The number of batches in one pass; None where that is known only when it is over."""
-        known = [port.loader for port in self.ports if port.loader.claimed_length is None]
-        return min(map(len, known)) if len(known) == len(self.ports) else None
+        loaders = [port.loader for port in self.ports if not port.restarts]
+        is_known = all(loader.claimed_length is None for loader in loaders)
+        return min(map(len, loaders)) if is_known else None
 
     @property
     def can_be_left(self) -> bool:
@@ -70,9 +73,18 @@ class MultiLoader:
         for port in self.ports:
             port.loader.close()
 
-    def state(self) -> dict[str, Any]:
-        """What it takes, beside epoch and position, to give the frames of this epoch again."""
-        return {port.name: port.loader.began_with for port in self.ports}
+    def state(self, done: int) -> dict[str, Any]:
+        """What it takes, beside epoch and position, to give the frames of this epoch again.
+
+        Args:
+            done: So many batches of it are done.
+        """
+        return {
+            port.name: self.restarting[port.name].state(done)
+            if port.restarts
+            else port.loader.began_with
+            for port in self.ports
+        }
 
     def frames(
         self, epoch: int, skipped: int = 0, state: Mapping[str, Any] | None = None
@@ -85,8 +97,9 @@ class MultiLoader:
             state: What :meth:`state` gave in that epoch.
         """
         for port in self.ports:
-            port.loader.start(epoch, skipped, (state or {}).get(port.name))
-        return self._frames()
+            begun: Any = self.restarting[port.name] if port.restarts else port.loader
+            begun.start(epoch, skipped, (state or {}).get(port.name))
+        return self._frames(skipped)
 
     def explained(
         self,
@@ -120,15 +133,15 @@ class MultiLoader:
         cause = cause_of(error)
         if is_from_users_code(cause):
             return error
-        batches = " and ".join(_shown(port, numbers) for port in self.ports)
+        batches = " and ".join(self._shown(port, numbers) for port in self.ports)
         return DataError(f"{error.part}, for {batches}: {type(cause).__name__}: {_said(error)}")
 
     def _mismatched_example(
         self, port: Port, number: int, frame: Mapping[str, Any]
     ) -> Mismatch | None:
-        loader, origin = port.loader, port.loader.origin
+        origin = port.loader.origin
         if not origin.is_stream:
-            indices = loader.examples_of(number)
+            indices = self._examples_of(port, number)
             return mismatched_example(origin, indices, port.columns) if indices else None
         rows = list(_rows_of(frame))
         mismatch = find_mismatch(rows, self.first_rows.get(port.name, ()), list(frame))
@@ -151,7 +164,7 @@ class MultiLoader:
     def _misnamed(self, error: DataError, name: str, number: int) -> DataError:
         """A batch that has other columns than it should, or the example that is to blame."""
         port = next(port for port in self.ports if port.name == name)
-        indices = port.loader.examples_of(number)
+        indices = self._examples_of(port, number)
         if indices:
             mismatch = mismatched_example(port.loader.origin, indices, port.columns)
             return error if mismatch is None else DataError(mismatch.text)
@@ -160,20 +173,38 @@ class MultiLoader:
         where = f'batch {number} of the dataset "{port.dataset}"'
         return DataError(f"{where} is not like those before it: {error}")
 
-    def _frames(self) -> FramesOfEpoch:
+    def _examples_of(self, port: Port, number: int) -> list[Any] | None:
+        """The indices of the examples of a batch of this epoch, where they are known."""
+        if port.restarts:
+            return self.restarting[port.name].examples_of(number)
+        return port.loader.examples_of(number)
+
+    def _shown(self, port: Port, numbers: Sequence[int]) -> str:
+        """What a port was fed with in some batches, in words."""
+        origin = port.loader.origin
+        if not origin.is_stream:
+            found = [self._examples_of(port, number) for number in numbers]
+            indices = [index for some in found for index in some or ()]
+            if indices:
+                return shown_indices(origin, indices).removeprefix("one of ")
+        return f'batch {numbers[-1]} of the dataset "{port.dataset}"'
+
+    def _batches(self, port: Port) -> Generator[tuple[Any, int | None], None, None]:
+        return self.restarting[port.name].batches() if port.restarts else guarded(port)
+
+    def _frames(self, number: int) -> FramesOfEpoch:
         with ExitStack() as stack:
             sources = [
                 (
                     port.name,
                     port.source,
-                    stack.enter_context(closing(guarded(port))),
+                    stack.enter_context(closing(self._batches(port))),
                     named(port.columns, port.source, port.dropped),
                     port.put,
                     port.loader.may_leave_out,
                 )
                 for port in self.ports
             ]
-            number = self.ports[0].loader.skipped if self.ports else 0
             needs_rows = any(port.loader.origin.is_stream for port in self.ports)
             while True:
                 result = Frames()
@@ -201,16 +232,6 @@ class MultiLoader:
                     needs_rows = self._add_first_rows(result)
                 yield result
                 number += 1
-
-
-def _shown(port: Port, numbers: Sequence[int]) -> str:
-    """What a port was fed with in some batches, in words."""
-    loader = port.loader
-    if not loader.origin.is_stream:
-        indices = [index for number in numbers for index in loader.examples_of(number) or ()]
-        if indices:
-            return shown_indices(loader.origin, indices).removeprefix("one of ")
-    return f'batch {numbers[-1]} of the dataset "{port.dataset}"'
 
 
 def _said(error: Exception) -> str:

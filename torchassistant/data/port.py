@@ -21,6 +21,7 @@ class Port:
         dataset: The name of its dataset, for messages.
         put: Brings a frame to where it is needed; None leaves it where it is.
         dropped: Names of columns that no frame gets.
+        restarts: Whether its loader begins anew while those of other ports last.
     """
 
     name: str
@@ -30,3 +31,4 @@ class Port:
     dataset: str = ""
     put: Callable[[Frame], Frame] | None = None
     dropped: frozenset[str] = frozenset()
+    restarts: bool = False

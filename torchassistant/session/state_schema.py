@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from torchassistant.config import Spec, read, spec_of
-from torchassistant.data import expect_random_state, is_sampler_state
+from torchassistant.data import expect_random_state, is_port_state, is_sampler_state
 from torchassistant.errors import ConfigError
 from torchassistant.files import InvalidFile, parsed_json
 from torchassistant.session.append_only_logs import METRICS, is_log
@@ -229,7 +229,7 @@ def _is_pass(data: Any) -> bool:
         and all(_is_count(data.get(key, 0)) for key in ("skipped", "rounds", "steps"))
         and (data.get("number") is None or _is_count(data["number"]))
         and _is_table(data["losses"], _is_mean)
-        and (loaders is None or _is_table(loaders, is_sampler_state))
+        and (loaders is None or _is_table(loaders, is_port_state))
     )
 
 

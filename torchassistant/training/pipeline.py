@@ -28,12 +28,14 @@ class InputSource:
         factory: Gives the batches.
         columns: The names of their columns; None numbers them.
         dropped: Names of columns that no frame gets.
+        restarts: Whether the loader begins anew while those of other ports last.
     """
 
     port: str
     factory: LoaderFactory
     columns: tuple[str, ...] | None = None
     dropped: frozenset[str] = frozenset()
+    restarts: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,6 +205,7 @@ class Pipeline:
                     source.factory.dataset_name,
                     _put(self.graph),
                     source.dropped,
+                    source.restarts,
                 )
                 for source in self.inputs
             ],
@@ -245,6 +248,7 @@ def evaluation_data(
                 source.factory.dataset_name,
                 put,
                 source.dropped,
+                source.restarts,
             )
             for source in inputs
         ]

@@ -146,7 +146,7 @@ class PipelineTrainer:
         self._wait_for_guard()
         self.progress.losses = self.train_step.losses.state()
         if not self.is_resumed_when_done:
-            self.progress.data = self.data.state()
+            self.progress.data = self.data.state(self.progress.batches)
 
     def _wait_for_guard(self) -> None:
         try:

@@ -10,7 +10,7 @@ from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.parts import Parts
 from torchassistant.collators import DefaultCollator
-from torchassistant.data import Augment, LoaderFactory
+from torchassistant.data import Augment, LoaderFactory, derived
 
 
 def _build(context: BuildContext, one: Defined) -> LoaderFactory:
@@ -19,15 +19,41 @@ def _build(context: BuildContext, one: Defined) -> LoaderFactory:
     kwargs = context.maker.arguments(spec.kwargs, path, one.what, "loader_factories")
     dataset = parts.dataset(spec.dataset)
     augments = _augments(context, one)
+    group = spec.shuffle_group
     factory = LoaderFactory(
-        dataset, collator, kwargs, one.name, spec.dataset, augments, named=parts.datasets
+        dataset,
+        collator,
+        kwargs,
+        one.name,
+        spec.dataset,
+        augments,
+        named=parts.datasets,
+        order_seed=None if group is None else derived(parts.seed, "shuffle group", group),
     )
     try:
         # A loader of each kind is built once, so that arguments that do not fit are found here.
         factory.check()
     except Exception as error:
         raise context.maker.problem(f"{one.what}: {error}", path) from None
+    if group is not None:
+        _expect_one_order(context, one, factory)
     return factory
+
+
+def _expect_one_order(context: BuildContext, one: Defined, factory: LoaderFactory) -> None:
+    """Expect a loader to draw its order, over a dataset as long as those of its shuffle group."""
+    path = (*one.path, "shuffle_group")
+    if not factory.draws_order:
+        message = "a shuffle group is for loaders that shuffle by themselves, without a sampler"
+        raise context.maker.problem(f"{message}, and not over a stream", path)
+    for name, other in context.parts.loader_factories.items():
+        lengths = len(factory.dataset), len(other.dataset)
+        if other.order_seed == factory.order_seed and lengths[0] != lengths[1]:
+            raise context.maker.problem(
+                f'the datasets of a shuffle group are of one length: "{one.spec.dataset}" has '
+                f'{lengths[0]:,} examples, and "{other.dataset_name}", of "{name}", {lengths[1]:,}',
+                path,
+            )
 
 
 def _augments(context: BuildContext, one: Defined) -> list[Augment]:

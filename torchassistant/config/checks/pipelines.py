@@ -68,6 +68,7 @@ def check_pipelines(scope: Scope, used: Collection[str] | None) -> None:
                 scope.note(f'the column "{column.name}" is named twice', column.path)
         if pipeline.graph is None and scope.are_complete(*_GRAPHS):
             scope.note(_which_graph(scope), pipeline.path)
+        _ends(scope, pipeline)
         wiring = scope.wiring(pipeline)
         _ports(scope, pipeline, wiring)
         _compiled_taps(scope, pipeline)
@@ -107,6 +108,16 @@ def _which_graph(scope: Scope) -> str:
     models = list(scope.groups["models"])
     found = listing(models) if models else "none"
     return f"a batch processor can be filled in for one model; the models are {found}"
+
+
+def _ends(scope: Scope, pipeline: View) -> None:
+    """Where each loader begins anew, no pass would end."""
+    items = pipeline.input_factories
+    if isinstance(items, Unknown) or items.unreadable:
+        return
+    if all(item.when_exhausted == "restart" for item in items):
+        message = "a pass would never end: every loader of the pipeline begins anew"
+        scope.note(message, next(iter(items)).at("when_exhausted"))
 
 
 def _ports(scope: Scope, pipeline: View, wiring: Any) -> None:

@@ -52,6 +52,12 @@ class LoaderFactorySpec(Block):
         description="Random transforms of the data, in training only: one, or several in order.",
     )
 
+    shuffle_group: Name | None = Field(
+        None,
+        description="Loader factories of one group, over datasets of one length, draw one order "
+        "for each pass.",
+    )
+
     @property
     def augments(self) -> list[AugmentSpec]:
         """The transforms, in the order in which they are called."""
