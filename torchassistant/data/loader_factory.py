@@ -110,7 +110,7 @@ class LoaderFactory:
         samplers = (self.kwargs.get(key) for key in ("sampler", "batch_sampler"))
         return (
             not isinstance(self.dataset, IterableDataset)
-            and bool(self.kwargs.get("shuffle", True))
+            and self.kwargs.get("shuffle", True) is not False
             and all(sampler is None for sampler in samplers)
         )
 
