@@ -60,8 +60,18 @@ def wrong_types(source: Source) -> Iterator[tuple[str, Planted]]:
     for path in source.keys:
         if not any(key in ("args", "kwargs") for key in path[:-1]):
             for text in WRONG[type(source.get(path))]:
+                if text == '["a"]' and may_be_several(source, path):
+                    continue
                 yield f"{shown(path)} is {text}", source.value(path, text, " ")
 
+
+def may_be_several(source: Source, path: Path) -> bool:
+    """Whether a list of names may stand in the place of a name."""
+    is_of_a_definition = path[1:2] == ("definitions",) and path[3:] == ("spec", "model")
+    return is_of_a_definition and source.get((*path[:3], "group")) in SEVERAL
+
+
+SEVERAL = ("optimizers", "gradient_clippers")
 
 REQUIRED = {
     *("group", "name", "spec", "dataset_name", "ratio", "dataset", "model", "inputs", "outputs"),
@@ -159,6 +169,8 @@ def light(source: Source) -> dict[str, Planted]:
         is_plain = not isinstance(source.get(path), (dict, list))
         is_argument = any(key in ("args", "kwargs") for key in path)
         is_adapter = any(key in ("input_adapter", "output_adapter") for key in path)
+        if may_be_several(source, path):
+            continue
         if is_plain and not is_argument and not is_adapter and path[-1] not in ("name", "group"):
             found[f"{shown(path)} is a list"] = source.value(path, '["a"]', "found a list of 1")
     return found

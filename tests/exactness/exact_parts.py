@@ -368,6 +368,11 @@ class Told:
         return epoch_in_stage >= self.epochs
 
 
+def shrinking(step: int) -> float:
+    """The factor of a LambdaLR."""
+    return 1 / (1 + step)
+
+
 class Halving:
     """The factor of a LambdaLR."""
 

@@ -27,6 +27,11 @@ class Scaled(nn.Module):
         self.scale = nn.Parameter(torch.ones(()))
 
 
+class ScaledError(Scaled):
+    def forward(self, y_hat: Tensor, y: Tensor) -> Tensor:
+        return (y_hat * self.scale - y).square().mean()
+
+
 class InputAdapter(Scaled):
     def forward(self, frame: Frame) -> dict[str, Frame]:
         return {"net": {"x": frame["x"] * self.scale}}

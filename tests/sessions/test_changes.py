@@ -751,3 +751,75 @@ def test_what_a_scheduler_cycles_is_the_schedulers(tmp_path: Path) -> None:
     begun(tmp_path / "run", toy_config(adam=adam))
     with pytest.raises(ConfigError, match='"betas" is set by the scheduler'):
         load_session(tmp_path / "run", settings=["adam.kwargs.betas=[0.5, 0.6]"])
+
+
+# Parameter groups of the config
+
+
+def by_patterns(*groups: Config, **more: Any) -> Config:
+    kwargs = {"lr": 0.01, "weight_decay": 0.1}
+    adam = {"class": "Adam", "model": "net", "kwargs": kwargs, "parameters": list(groups), **more}
+    return toy_config(net={"class": "toys.TwoLayers"}, adam=adam)
+
+
+FIRST = {"match": "first", "kwargs": {"lr": 0.1}}
+BIASES = {"match": "*.bias", "name": "biases", "kwargs": {"weight_decay": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("setting", "key", "expected", "said"),
+    [
+        ("kwargs.weight_decay=0.2", "weight_decay", [0.2, 0.0, 0.2], 'stays 0.0 in group "biases"'),
+        ("kwargs.lr=0.5", "lr", [0.1, 0.5, 0.5], 'lr stays 0.1 in group "first", is 0.5'),
+        ("parameters[0].kwargs.lr=0.5", "lr", [0.5, 0.01, 0.01], 'lr is 0.5 in group "first"'),
+        ("parameters[1].kwargs.lr=0.5", "lr", [0.1, 0.5, 0.01], 'is 0.5 in group "biases" (was'),
+        ("parameters[0].name=stem", "name", ["stem", "biases", "rest"], ""),
+    ],
+)
+def test_arguments_of_a_group_can_change(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    setting: str,
+    key: str,
+    expected: list[Any],
+    said: str,
+) -> None:
+    begun(tmp_path / "run", by_patterns(FIRST, BIASES))
+    session = load_session(tmp_path / "run", settings=[f"adam.{setting}"])
+    assert values(session, key) == expected
+    assert said in capsys.readouterr().err
+    session.train()
+    assert values(load_session(tmp_path / "run"), key) == expected
+
+
+def test_a_changed_group_trains_as_if_it_was_changed_by_hand(tmp_path: Path) -> None:
+    ends = []
+    for name, settings in (("one", ["adam.parameters[0].kwargs.lr=0.5"]), ("two", [])):
+        begun(tmp_path / name, by_patterns(FIRST, BIASES))
+        session = load_session(tmp_path / name, settings=settings)
+        session.optimizers["adam"].param_groups[0]["lr"] = 0.5
+        session.train()
+        ends.append(weights(session))
+    assert all(torch.equal(one, ends[1][key]) for key, one in ends[0].items())
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("parameters[0].match=second", "the state of each parameter is stored by its place"),
+        ("parameters=[]", "the state of each parameter is stored by its place in the groups"),
+        ("rest=false", "the state of each parameter is stored by its place in the groups"),
+        ("parameters[0].kwargs.amsgrad=true", "this was decided when the session was created"),
+    ],
+)
+def test_what_is_in_a_group_cannot_change(tmp_path: Path, setting: str, message: str) -> None:
+    begun(tmp_path / "run", by_patterns(FIRST, BIASES))
+    with pytest.raises(ConfigError, match=message):
+        load_session(tmp_path / "run", settings=[f"adam.{setting}"])
+
+
+def test_the_rate_of_a_group_is_its_schedulers(tmp_path: Path) -> None:
+    scheduler = {"class": "StepLR", "kwargs": {"step_size": 1}}
+    begun(tmp_path / "run", by_patterns(FIRST, lr_scheduler=scheduler))
+    with pytest.raises(ConfigError, match="the learning rate is set by the scheduler"):
+        load_session(tmp_path / "run", settings=["adam.parameters[0].kwargs.lr=0.5"])

@@ -12,6 +12,7 @@ import torch
 from toy_config import Command, Config, toy_config, write
 
 import torchassistant
+from torchassistant.cli.tables import preflight_lines
 from torchassistant.errors import ConfigError, UserCodeError
 from torchassistant.session import Draft
 from torchassistant.session.preflight_report import StageReport
@@ -35,6 +36,31 @@ def test_it_reports_shapes_parameters_and_who_trains_what() -> None:
     assert report.batches == {"fit": 4, "check": 2}
     assert report.optimizers == {"adam": first.parameters}
     assert report.stages == [StageReport("stage 1", ["net"], [])]
+
+
+def test_it_reports_the_groups_of_an_optimizer() -> None:
+    adam = {
+        "class": "AdamW",
+        "model": "net",
+        "kwargs": {"lr": 0.01},
+        "parameters": [{"match": "first", "kwargs": {"lr": 0.001}}, {"match": "*.bias"}],
+        "lr_scheduler": {"class": "StepLR", "kwargs": {"step_size": 1}, "warmup": {"steps": 2}},
+    }
+    adam["parameters"][1] |= {"name": "biases", "kwargs": {"weight_decay": 0}}
+    report = Draft(toy_config(net={"class": "toys.TwoLayers"}, adam=adam)).preflight()
+    assert list(preflight_lines(report))[-5:-1] == [
+        "optimizer adam: 13 parameters",
+        "  group first: 9 parameters, lr 0.001, weight_decay 0.01",
+        "  group biases: 1 parameter, lr 0.01, weight_decay 0",
+        "  group rest: 3 parameters, lr 0.01, weight_decay 0.01",
+    ]
+
+
+def test_what_an_optimizer_leaves_out_on_purpose_is_no_surprise() -> None:
+    adam = {"class": "Adam", "model": "net", "parameters": [{"match": "first"}], "rest": False}
+    report = Draft(toy_config(net={"class": "toys.TwoLayers"}, adam=adam)).preflight()
+    assert report.warnings == []
+    assert "  group first: 9 parameters, lr 0.001, weight_decay 0" in preflight_lines(report)
 
 
 def state(session: torchassistant.session.Session) -> dict[str, Any]:

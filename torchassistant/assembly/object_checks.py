@@ -31,6 +31,7 @@ from torchassistant.config import (
     Described,
     Diagnostics,
     Key,
+    OptimizerSpec,
     Path,
     Role,
     Spec,
@@ -178,6 +179,21 @@ def _look_at(
     unwritable = misplaced(target, spec.args, spec.kwargs, writing)
     if unwritable is not None:
         diagnostics.note(unwritable.message, (*described.path, *unwritable.path))
+    if isinstance(spec, OptimizerSpec):
+        _look_at_groups(described, spec, target, diagnostics)
+
+
+def _look_at_groups(
+    described: Described, spec: OptimizerSpec, target: Any, diagnostics: Diagnostics
+) -> None:
+    """Report arguments of parameter groups that the optimizer does not take."""
+    given = _given(described, role_named(described.role), target)
+    for index, group in enumerate(spec.parameters):
+        for misfit in misfits(target, given, (), {**spec.kwargs, **group.kwargs}):
+            _, key, *_ = (*misfit.path, "", "")
+            if key in group.kwargs and key not in spec.kwargs:
+                path = (*described.path, "parameters", index, *misfit.path)
+                diagnostics.note(misfit.message, path, misfit.at_key)
 
 
 def _look_at_data(

@@ -52,6 +52,8 @@ class Parts:
         self.seed = seed
         self.device = device
         self.restoring = False
+        self.untrained: dict[str, list[nn.Parameter]] = {}
+        """What an optimizer leaves out on purpose, by its name."""
         self.schedulers: dict[str, Scheduler] = {}
         self.loss_calls: dict[str, Loss] = {}
         self.pipelines: dict[str, Pipeline] = {}

@@ -21,7 +21,6 @@ from torchassistant.config import (
     PipelineSpec,
     Spec,
     StageSpec,
-    module_named,
     unread_columns,
 )
 from torchassistant.data import LoaderFactory
@@ -37,6 +36,7 @@ from torchassistant.training import (
     Turn,
     WeightSchedule,
     is_by_closure,
+    parameters_of,
     two_closures,
 )
 
@@ -115,6 +115,7 @@ def build_pipeline(
         builder.calls_of(objects),
         {id(optimizer): name for name, optimizer in parts.optimizers.items()},
         spec.normalize_weights and spec.schedules_weights,
+        {id(parts.optimizers[name]): left_out for name, left_out in parts.untrained.items()},
     )
 
 
@@ -128,7 +129,7 @@ def _loss(
     own = [
         parts.optimizers[key]
         for key, optimizer in builder.spec.group("optimizers").items()
-        if module_named(optimizer.model) == (LOSSES, name) and key in parts.optimizers
+        if optimizer.trains(Key(LOSSES, name)) and key in parts.optimizers
     ]
     if own and loss.function is not parts.losses[name]:
         message = f'the loss "{name}" is trained, and would be on two devices'
@@ -166,6 +167,36 @@ def build_stages(builder: Builder) -> None:
     for stage in builder.parts.stages:
         for pipeline in stage.training:
             _one_closure(builder, pipeline)
+
+
+def _held_once(builder: Builder, pipeline: Pipeline, path: Path) -> None:
+    """No parameter is in two optimizers of a pipeline that is trained.
+
+    Raises:
+        ConfigError: One is.
+    """
+    owner: dict[int, str] = {}
+    for optimizer in pipeline.optimizers:
+        name = pipeline.optimizer_names[id(optimizer)]
+        for parameter in parameters_of([optimizer]):
+            first = owner.setdefault(id(parameter), name)
+            if first != name:
+                message = (
+                    f'the optimizers "{first}" and "{name}" of the pipeline "{pipeline.name}" both '
+                    f"have {_name_of(builder, parameter)}; one optimizer trains a parameter"
+                )
+                raise builder.maker.problem(message, path)
+
+
+def _name_of(builder: Builder, parameter: Any) -> str:
+    """A parameter, as ``"net:layer1.weight"``."""
+    named = (
+        f'"{model}:{path}"'
+        for model, module in builder.parts.models.items()
+        for path, own in module.named_parameters(remove_duplicate=False)
+        if own is parameter
+    )
+    return next(named, "a parameter of a loss")
 
 
 def _inputs(
@@ -229,6 +260,8 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
     what = f"the stop condition of {builder.spec.stage_title(index)}"
     here = (*path, "stop_condition")
     condition = builder.maker.make(spec.stop_condition, here, what, "stop_condition")
+    for place, name in enumerate(spec.trained_pipelines):
+        _held_once(builder, parts.pipelines[name], (*path, "training_pipelines", place))
     steps, frozen = spec.eval_steps, frozen_in(builder, spec, path)
     return Stage(
         training=[_freezing(parts.pipelines[name], frozen) for name in spec.trained_pipelines],

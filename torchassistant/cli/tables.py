@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from torchassistant.errors import in_one_line
-from torchassistant.session import Preflight
+from torchassistant.session import GroupReport, Preflight
 
 _HEADER = ("pipeline", "node", "mode", "inputs", "outputs", "parameters", "optimizer", "gradient")
 
@@ -34,6 +34,7 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
         yield f"pipeline {in_one_line(name)}: {count} an epoch"
     for name, parameters in report.optimizers.items():
         yield f"optimizer {in_one_line(name)}: {_count(parameters, 'parameter')}"
+        yield from _groups(report.groups.get(name, []))
     for stage in report.stages:
         for name, turn in stage.turns.items():
             yield in_one_line(f"{stage.title}: runs {name}: {turn}")
@@ -45,6 +46,16 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
                 mode = f", {_count(frozen.in_eval_mode, 'module')} in eval mode"
             count = _count(frozen.parameters, "parameter")
             yield in_one_line(f"{stage.title}: freezes {frozen.shown} ({count}{mode})")
+
+
+def _groups(groups: Sequence[GroupReport]) -> Iterator[str]:
+    """The groups of an optimizer; the only one of an optimizer that names none says no more."""
+    if len(groups) == 1 and groups[0].name is None:
+        return
+    for number, group in enumerate(groups):
+        said = [_count(group.parameters, "parameter")]
+        said += [f"{key} {value:g}" for key, value in group.options.items()]
+        yield in_one_line(f"  group {group.name or number}: {', '.join(said)}")
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:

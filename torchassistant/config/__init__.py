@@ -15,7 +15,12 @@ from torchassistant.config.groups.losses_and_metrics import (
     TRANSFORM_OF_SCORE,
     LossSpec,
 )
-from torchassistant.config.groups.optimizers import LR_SCHEDULER
+from torchassistant.config.groups.optimizers import (
+    LR_SCHEDULER,
+    REST,
+    OptimizerSpec,
+    ParameterGroupSpec,
+)
 from torchassistant.config.history_columns import row_columns
 from torchassistant.config.loading import (
     ReadConfig,
@@ -112,6 +117,7 @@ __all__ = [
     "OUTPUT_DEVICE",
     "PIPELINES",
     "PREDICTION",
+    "REST",
     "ROLES",
     "SESSION_PARTS",
     "TENSOR",
@@ -137,6 +143,8 @@ __all__ = [
     "LossSpec",
     "NodeSpec",
     "ObjectSpec",
+    "OptimizerSpec",
+    "ParameterGroupSpec",
     "Path",
     "PatternSpec",
     "PipelineLossSpec",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torchassistant.config.blocks import ObjectSpec
 from torchassistant.config.groups.batch_graphs import BatchGraphSpec
 from torchassistant.config.groups.batch_processors import BatchProcessorSpec, NodeSpec
+from torchassistant.config.references import Key
 from torchassistant.config.spec import (
     DEFINITIONS,
     DebugPipelineSpec,
@@ -66,7 +67,7 @@ def _add_processor(spec: Spec) -> None:
     if spec.group("batch_processors") or spec.group("batch_graphs") or len(models) != 1:
         return
     (model,) = models
-    fitting = [name for name, optimizer in optimizers.items() if optimizer.model == model]
+    fitting = [name for name, one in optimizers.items() if one.trains(Key("models", model))]
     pipelines = spec.initialize.pipelines
     if not pipelines:
         return

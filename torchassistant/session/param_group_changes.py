@@ -26,12 +26,14 @@ class _Argument(NamedTuple):
     Args:
         optimizer: Its name.
         key: The name of the argument.
+        group: The number of the group whose argument it is; None where it is the optimizer's.
         before: Its value as it was; None where that is unknown.
         path: Where it stands.
     """
 
     optimizer: str
     key: str
+    group: int | None
     before: Any
     path: Path
 
@@ -50,7 +52,7 @@ class Regrouping:
     def __init__(self, changes: Sequence[Change], before: Spec, session: Session) -> None:
         self.session = session
         found = _arguments(changes, before, session)
-        self.arguments = list({(one.optimizer, one.key): one for one in found}.values())
+        self.arguments = list({one[:3]: one for one in found}.values())
         self.made = {n: [dict(g) for g in o.param_groups] for n, o in session.optimizers.items()}
 
     def apply(self) -> None:
@@ -67,6 +69,14 @@ class Regrouping:
                 raise ConfigError(Problem(message, place))
         for argument in self.arguments:
             self._change(argument)
+        self._rename()
+
+    def _rename(self) -> None:
+        """Give groups of the config the names that they have now."""
+        for name, spec in self.session.spec.group("optimizers").items():
+            groups = self.session.optimizers[name].param_groups if spec.parameters else []
+            for group, made in zip(groups, self.made[name], strict=False):
+                group["name"] = made["name"]
 
     def _change(self, argument: _Argument) -> None:
         name, key = argument.optimizer, argument.key
@@ -81,10 +91,20 @@ class Regrouping:
         wanted = [group.get(key) for group in made]
         differ = any(not _same(value, standing[0]) for value in standing)
         for index, group in enumerate(groups):
-            if not differ or not _is_own(standing[index], wanted[index], argument, optimizer):
+            may_be_own = differ and argument.group is None
+            if may_be_own and _is_own(standing[index], wanted[index], argument, optimizer):
+                continue
+            if self._is_meant(argument, index):
                 group[key] = wanted[index]
         if len(groups) > 1:
             _log_change(f"{key} {_in_words(groups, key, standing)}", name)
+
+    def _is_meant(self, argument: _Argument, index: int) -> bool:
+        """Whether an argument is one of a group: those of the config come first, in its order."""
+        if argument.group is not None:
+            return index == argument.group
+        own = self.session.spec.group("optimizers")[argument.optimizer].parameters
+        return index >= len(own) or argument.key not in own[index].kwargs
 
 
 def _is_own(standing: Any, wanted: Any, argument: _Argument, optimizer: Optimizer) -> bool:
@@ -111,13 +131,24 @@ def _log_change(what: str, optimizer: str) -> None:
 
 def _arguments(changes: Sequence[Change], before: Spec, session: Session) -> Iterator[_Argument]:
     for path in (change.path for change in changes):
-        if path[:2] != ("initialize", "definitions") or path[3:5] != ("spec", "kwargs"):
+        place = _argument_at(path)
+        if place is None:
             continue
-        index, key = int(path[2]), str(path[5])
-        definition = session.spec.initialize.definitions[index]
+        definition = session.spec.initialize.definitions[int(path[2])]
         if definition.group == "optimizers":
-            was = _before(key, before.initialize.definitions[index].spec, path[:5], session)
-            yield _Argument(definition.name, key, was, (*path[:5], key))
+            (key, group), own = place, path[: 6 if place[1] is None else 8]
+            was = _before(key, before.initialize.definitions[int(path[2])].spec, own[:5], session)
+            yield _Argument(definition.name, key, group, was, own)
+
+
+def _argument_at(path: Path) -> tuple[str, int | None] | None:
+    """The argument that a path leads to, and the group whose it is; None where it leads to none."""
+    if path[:2] != ("initialize", "definitions"):
+        return None
+    if path[3:5] == ("spec", "kwargs"):
+        return str(path[5]), None
+    is_of_group = path[3:5] == ("spec", "parameters") and path[6:7] == ("kwargs",)
+    return (str(path[7]), int(path[5])) if is_of_group else None
 
 
 def _before(key: str, spec: Any, path: Path, session: Session) -> Any:

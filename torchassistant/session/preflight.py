@@ -39,7 +39,13 @@ from torchassistant.graph import (
 )
 from torchassistant.ownership import is_from_users_code
 from torchassistant.session.changed_buffers import noting_changed_buffers
-from torchassistant.session.preflight_report import FrozenReport, NodeReport, Preflight, StageReport
+from torchassistant.session.preflight_report import (
+    FrozenReport,
+    GroupReport,
+    NodeReport,
+    Preflight,
+    StageReport,
+)
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import members_of, run_by
 from torchassistant.training import (
@@ -131,8 +137,9 @@ class _Flight:
             if pipeline.name not in run:
                 self.evaluate(pipeline)
         for name, optimizer in session.optimizers.items():
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            self.report.optimizers[name] = sum(p.numel() for p in parameters)
+            groups = [_group(group) for group in optimizer.param_groups]
+            self.report.optimizers[name] = sum(group.parameters for group in groups)
+            self.report.groups[name] = groups
         self.warn_of_untrained()
 
     def stage_report(self, stage: Stage, title: str) -> StageReport:
@@ -192,6 +199,7 @@ class _Flight:
             for group in optimizer.param_groups
             for parameter in group["params"]
         }
+        held |= {id(p) for left_out in session.untrained.values() for p in left_out}
         training = [pipeline for stage in session.stages for pipeline in stage.training]
         for model in distinct(
             model
@@ -599,6 +607,17 @@ class _Flight:
 def _held_by(part: Any, session: Session) -> list[tuple[str, nn.Module]]:
     """The modules that an object holds, each with its class for a prefix."""
     return [(f"{type(m).__name__}.", m) for m in models_reached([part], session, {})]
+
+
+def _group(group: dict[str, Any]) -> GroupReport:
+    """A parameter group, with the learning rate that its scheduler begins from."""
+    rate = group.get("initial_lr", group.get("lr"))
+    options = {"lr": rate, "weight_decay": group.get("weight_decay")}
+    return GroupReport(
+        group.get("name"),
+        sum(parameter.numel() for parameter in group["params"]),
+        {key: float(value) for key, value in options.items() if value is not None},
+    )
 
 
 def _has_gradient(module: nn.Module) -> bool:

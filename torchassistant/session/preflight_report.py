@@ -70,6 +70,21 @@ class StageReport:
 
 
 @dataclass(slots=True)
+class GroupReport:
+    """A parameter group of an optimizer.
+
+    Args:
+        name: As the optimizer has it; None where it has none.
+        parameters: How many numbers are trained in it.
+        options: Its learning rate and weight decay, as far as it has them.
+    """
+
+    name: str | None
+    parameters: int
+    options: dict[str, float]
+
+
+@dataclass(slots=True)
 class Preflight:
     """What a preflight saw.
 
@@ -77,6 +92,7 @@ class Preflight:
         nodes: Every node, as each pipeline ran it.
         batches: For each pipeline its batches an epoch; None where its data does not say.
         optimizers: How many parameters each trains.
+        groups: The parameter groups of each.
         stages: What each stage does with the models.
         warnings: What is allowed, and is probably not meant.
     """
@@ -84,5 +100,6 @@ class Preflight:
     nodes: list[NodeReport] = field(default_factory=list)
     batches: dict[str, int | None] = field(default_factory=dict)
     optimizers: dict[str, int] = field(default_factory=dict)
+    groups: dict[str, list[GroupReport]] = field(default_factory=dict)
     stages: list[StageReport] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)

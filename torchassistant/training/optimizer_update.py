@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -35,12 +35,14 @@ class GradientClipper:
         optimizer: Or those of its parameters.
         clip_value: Largest absolute value of one element.
         clip_norm: Largest L2 norm over all parameters (Pascanu et al., 2013).
+        left_out: The ``id`` of each parameter of the models whose gradient is not new.
     """
 
     models: Sequence[nn.Module]
     optimizer: Optimizer | None = None
     clip_value: float | None = None
     clip_norm: float | None = None
+    left_out: Collection[int] = ()
 
     def within(self, pipeline: Pipeline) -> GradientClipper | None:
         """The same for what a pipeline trains, whose gradients are new; None where it is nothing.
@@ -51,7 +53,7 @@ class GradientClipper:
         trained = pipeline.trained
         models = [model for model in self.models if is_among(model, trained)]
         if models:
-            return replace(self, models=models)
+            return replace(self, models=models, left_out={*map(id, pipeline.left_out)})
         is_used = self.optimizer is not None and is_among(self.optimizer, pipeline.optimizers)
         return self if is_used else None
 
@@ -59,9 +61,10 @@ class GradientClipper:
         """Those whose gradients it limits; what models share counts once."""
         if self.optimizer is not None:
             return (p for group in self.optimizer.param_groups for p in group["params"])
-        if len(self.models) == 1:
+        if len(self.models) == 1 and not self.left_out:
             return self.models[0].parameters()
-        return iter(distinct(p for model in self.models for p in model.parameters()))
+        found = distinct(p for model in self.models for p in model.parameters())
+        return (p for p in found if id(p) not in self.left_out)
 
     def __call__(self) -> None:
         if self.clip_value is not None:

@@ -16,6 +16,7 @@ from torchassistant.errors import Place
 from torchassistant.frames import Frame
 from torchassistant.graph import BatchGraph, Calling, Compiling, distinct
 from torchassistant.training.losses_and_metrics import Loss, Metric
+from torchassistant.training.optimizer_calls import parameters_of
 from torchassistant.training.precision import Precision
 
 
@@ -110,6 +111,7 @@ class Pipeline:
         called: Gives the modules that losses and metrics of the user call by themselves.
         optimizer_names: What the config calls the optimizers, by their ``id``.
         normalizes_weights: Whether its losses' weights are divided by their sum at each step.
+        untrained: What optimizers leave out on purpose, by their ``id``.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Pipeline:
     called: Callable[[], Sequence[nn.Module]] = tuple
     optimizer_names: Mapping[int, str] = field(default_factory=dict)
     normalizes_weights: bool = False
+    untrained: Mapping[int, Sequence[nn.Parameter]] = field(default_factory=dict)
 
     @property
     def display_names(self) -> list[str]:
@@ -159,6 +162,13 @@ class Pipeline:
     def models_of_losses(self) -> list[tuple[nn.Module, Calling]]:
         """The models that losses are called with, and how each is run."""
         return [model for item in self.losses for model in item.models]
+
+    @property
+    def left_out(self) -> list[nn.Parameter]:
+        """Parameters of what it trains that its optimizers leave out on purpose."""
+        held = {id(parameter) for parameter in parameters_of(self.optimizers)}
+        left_out = (p for o in self.optimizers for p in self.untrained.get(id(o), ()))
+        return [parameter for parameter in left_out if id(parameter) not in held]
 
     @property
     def modules(self) -> list[nn.Module]:

@@ -127,10 +127,11 @@ class TrainStep:
 
     def _trained_elsewhere(self) -> list[nn.Parameter]:
         """Parameters that run in this pipeline, and that another one may train."""
-        models = self.pipeline.trained
+        models, left_out = self.pipeline.trained, self.pipeline.left_out
         others = [m for m in self.pipeline.modules if not is_among(m, models)]
-        if not any(True for m in others for _ in m.parameters()):
+        if not left_out and not any(True for m in others for _ in m.parameters()):
             return []
-        own = {id(p) for model in models for p in model.parameters()}
-        found = {id(p): p for m in others for p in m.parameters() if p.requires_grad}
+        own = {id(p) for model in models for p in model.parameters()} - set(map(id, left_out))
+        kept = (p for part in others for p in part.parameters())
+        found = {id(p): p for p in (*kept, *left_out) if p.requires_grad}
         return [p for key, p in found.items() if key not in own]

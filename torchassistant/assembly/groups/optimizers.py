@@ -1,8 +1,8 @@
-"""Optimizers over the parameters of a model or a loss, each with its scheduler."""
+"""Optimizers over the parameters of models and losses, each with its scheduler."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from torch.optim import Optimizer
@@ -10,24 +10,40 @@ from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau, SequentialLR
 
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, Member
+from torchassistant.assembly.parameter_groups import (
+    check_options,
+    parameter_groups,
+    parameters_of_models,
+)
 from torchassistant.assembly.parts import Parts
 from torchassistant.assembly.role_checks import takes_it_first
 from torchassistant.config import LR_SCHEDULER
+from torchassistant.graph import Models
 from torchassistant.training import NO_FP16, Scheduler, is_by_closure
 
 
 def _build(context: BuildContext, one: Defined) -> Optimizer:
-    model = context.trainable(one.spec.model, (*one.path, "model"))
-    optimizer = context.object_of(one, [model.parameters()])
+    models = {name: context.trainable(name, (*one.path, *at)) for at, name in one.spec.models}
+    optimizer = context.object_of(one, [_parameters(context, one, models)])
     made = type(optimizer).__name__
     if not isinstance(optimizer, Optimizer):
         message = f"{one.what} must be a torch.optim.Optimizer; found {made}"
         raise context.maker.problem(message, one.path)
     if context.spec.precision == "fp16" and is_by_closure(optimizer):
         raise context.maker.problem(f"{one.what}: {made} {NO_FP16}", one.path)
+    check_options(context, one, optimizer)
     if one.spec.lr_scheduler:
         context.parts.schedulers[one.name] = _scheduler(context, one, optimizer)
     return optimizer
+
+
+def _parameters(context: BuildContext, one: Defined, models: Models) -> Iterable[Any]:
+    """What its class gets first."""
+    if one.spec.parameters:
+        return parameter_groups(context, one, models)
+    if len(models) == 1:
+        return next(iter(models.values())).parameters()
+    return parameters_of_models(models)
 
 
 def _scheduler(context: BuildContext, one: Defined, optimizer: Optimizer) -> Scheduler:

@@ -15,7 +15,7 @@ from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.groups.batch_processors import BatchProcessorSpec
 from torchassistant.config.groups.datasets import DatasetSpec
 from torchassistant.config.groups.gradient_clippers import GradientClipperSpec
-from torchassistant.config.groups.optimizers import SchedulerSpec
+from torchassistant.config.groups.optimizers import REST, OptimizerSpec, SchedulerSpec
 from torchassistant.config.groups.splits import SplitSpec
 from torchassistant.config.module_patterns import PatternSpec
 from torchassistant.config.named_objects import NAMED, TENSOR, form_of, is_object
@@ -44,12 +44,14 @@ def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
         elif isinstance(block, GradientClipperSpec):
             _gradient_clipper(view, diagnostics)
         elif isinstance(block, PatternSpec):
-            _one_of(view, ("match", "types"), diagnostics, both=True)
+            _pattern(view, diagnostics)
         elif hasattr(block, "class_"):
             _one_of(view, _OBJECT, diagnostics)
             if isinstance(block, SchedulerSpec):
                 # What joins a warmup and a scheduler hands no result on.
                 _at_most_one_of(view, ("monitor", "warmup"), diagnostics)
+            if isinstance(block, OptimizerSpec):
+                _optimizer(view, diagnostics)
         for key in _ARGUMENTS:
             if key in type(block).model_fields:
                 _arguments(getattr(block, key), (*path, key), diagnostics)
@@ -93,9 +95,45 @@ def _batch_processor(view: View, diagnostics: Diagnostics) -> None:
 def _gradient_clipper(view: View, diagnostics: Diagnostics) -> None:
     _one_of(view, ("model", "optimizer"), diagnostics)
     _one_of(view, ("clip_value", "clip_norm"), diagnostics, both=True)
-    if isinstance(view.block.model, list):
-        for model in view.model.repeated():
-            diagnostics.note(f'"{model.name}" is named twice', model.path)
+    _named_once(view, "model", diagnostics)
+
+
+def _pattern(view: View, diagnostics: Diagnostics) -> None:
+    _one_of(view, ("match", "types"), diagnostics, both=True)
+    for key in ("match", "types"):
+        _named_once(view, key, diagnostics)
+
+
+def _optimizer(view: View, diagnostics: Diagnostics) -> None:
+    _named_once(view, "model", diagnostics)
+    groups = view.block.parameters
+    if not groups and view.rest is False and view.complete:
+        message = '"rest" is what none of "parameters" matches, which are not there'
+        diagnostics.note(message, view.at("rest"), at_key=True)
+    if groups and view.block.factory_fn:
+        message = '"parameters" are given to a "class"; a "factory_fn" makes its own groups'
+        diagnostics.note(message, view.at("parameters"), at_key=True)
+    names = {REST}
+    for group in view.parameters:
+        if group.block.name in names:
+            message = f'another group of this optimizer is named "{group.block.name}"'
+            diagnostics.note(message, group.at("name"))
+        names.add(group.block.shown_as)
+        for key in _NOT_OPTIONS:
+            if key in group.block.kwargs:
+                message = f'"{key}" of a group is no argument: it follows from the other keys'
+                diagnostics.note(message, group.at("kwargs", key), at_key=True)
+
+
+_NOT_OPTIONS = ("params", "name", "param_names")
+"""Keys of a parameter group of torch that are no arguments of its optimizer."""
+
+
+def _named_once(view: View, key: str, diagnostics: Diagnostics) -> None:
+    """No name in a list of names stands there twice."""
+    if isinstance(getattr(view.block, key), list):
+        for use in getattr(view, key).repeated():
+            diagnostics.note(f'"{use.name}" is named twice', use.path)
 
 
 def _split(view: View, diagnostics: Diagnostics) -> None:

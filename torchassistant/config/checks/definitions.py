@@ -63,12 +63,13 @@ def _one_optimizer_a_loss(scope: Scope) -> None:
     """A node says which optimizer is its; a loss cannot."""
     owner: dict[Key, str] = {}
     for name, optimizer in scope.groups["optimizers"].items():
-        found = scope.module_of(optimizer)
-        if found.group == LOSSES and not scope.is_for_no_loss(optimizer):
-            other = owner.setdefault(found, name)
+        if scope.is_for_no_loss(optimizer):
+            continue
+        for path, found in scope.modules_of(optimizer):
+            other = owner.setdefault(found, name) if found.group == LOSSES else name
             if other != name:
                 message = f'the loss "{found.name}" has the optimizer "{other}" already'
-                scope.note(message, optimizer.spec.at("model"))
+                scope.note(message, path)
 
 
 def _one_device_a_model(scope: Scope) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torchassistant.config.block_fields import PLACEHOLDER
 from torchassistant.config.checks.resolver import Names, Use, hint
-from torchassistant.config.checks.scope import Scope, Wiring
+from torchassistant.config.checks.scope import Scope, Wiring, in_words
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import Items, View, outputs_of, seen
 from torchassistant.config.references import Key
@@ -61,20 +61,19 @@ COMPILED_TAPS = '"compile" makes one piece of a model, and "taps" look into it'
 
 def _optimizer(scope: Scope, node: View) -> None:
     """The optimizer of a node is for the model that it runs."""
-    found = scope.module_of(scope.groups["optimizers"][node.optimizer_name])
+    found = scope.held_by(scope.groups["optimizers"][node.optimizer_name])
     run = Key("models", node.block.model_name)
-    if found not in scope.definitions:
+    if not found or not scope.definitions.keys() >= {*found}:
         return
     if run in scope.definitions:
-        what = "model" if found.group == "models" else "loss"
-        if found != run:
+        if run not in found:
             scope.note(
-                f'the optimizer "{node.optimizer_name}" is for the {what} "{found.name}", '
+                f'the optimizer "{node.optimizer_name}" is for {in_words(found)}, '
                 f'and this node runs "{run.name}"',
                 node.at("optimizer_name"),
             )
-    elif found.group == "models" and isinstance(node.model_name, Unknown):
-        scope.resolver.take_for(node.use("model_name"), found.name)
+    elif len(found) == 1 and found[0].group == "models" and isinstance(node.model_name, Unknown):
+        scope.resolver.take_for(node.use("model_name"), found[0].name)
 
 
 def check_graph(scope: Scope, name: str, spec: View) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from torchassistant.config.checks.scope import Scope
+from torchassistant.config.checks.scope import Scope, in_words
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.references import LOSSES, Key
@@ -34,13 +34,12 @@ def _optimizer(scope: Scope, name: str, spec: Any) -> None:
     written = [scope.resolver.written(use) for use in spec.models.uses()]
     if any(isinstance(model, Unknown) for model in written):
         return
-    found = scope.module_of(scope.groups["optimizers"][spec.optimizer_name])
-    named = [Key("models", model) for model in spec.models.names]
-    if found in scope.definitions and found not in (*named, Key(LOSSES, name)):
-        what = "model" if found.group == "models" else "loss"
+    found = scope.held_by(scope.groups["optimizers"][spec.optimizer_name])
+    meant = {*(Key("models", model) for model in spec.models.names), Key(LOSSES, name)}
+    if found and scope.definitions.keys() >= {*found} and meant.isdisjoint(found):
         scope.note(
-            f'the optimizer "{spec.optimizer_name}" is for the {what} "{found.name}", which is '
-            'not among the "models" of this loss',
+            f'the optimizer "{spec.optimizer_name}" is for {in_words(found)}, which is not among '
+            'the "models" of this loss',
             spec.at("optimizer_name"),
         )
 
@@ -52,9 +51,9 @@ def _one_optimizer_a_model(scope: Scope, pipeline: View) -> None:
         spec = scope.groups[LOSSES][item.loss_name].spec
         if isinstance(spec, Unknown) or spec.optimizer_name is None:
             continue
-        trained = scope.module_of(scope.groups["optimizers"][spec.optimizer_name])
+        trained = scope.held_by(scope.groups["optimizers"][spec.optimizer_name])
         for node in nodes:
-            is_same = Key("models", node.model_name) == trained
+            is_same = Key("models", node.model_name) in trained
             if is_same and node.optimizer_name != spec.optimizer_name:
                 scope.note(
                     f'the loss "{item.loss_name}" would train the model "{node.model_name}" with '

@@ -134,25 +134,31 @@ class Scope:
 
     # Optimizers
 
-    def module_of(self, optimizer: Any) -> Any:
-        """What an optimizer is for, as it is written: the key of a model or loss."""
-        name = optimizer.spec.block.model
-        return name if isinstance(name, Unknown) else module_named(name)
+    def modules_of(self, optimizer: Any) -> list[tuple[Path, Key]]:
+        """What an optimizer is for, as it is written: the keys of models and losses, and where."""
+        spec = optimizer.spec
+        return [(spec.at(*path), module_named(name)) for path, name in spec.block.models]
+
+    def held_by(self, optimizer: Any) -> list[Key]:
+        """The keys of the models and losses that an optimizer is for, as they are written."""
+        return [key for _, key in self.modules_of(optimizer)]
 
     def is_for_no_loss(self, optimizer: View) -> bool:
         """Whether an optimizer names a loss that is not there, which is reported."""
-        name = self.resolver.written(optimizer.spec.use("model"))
-        return isinstance(name, Unknown) and self.module_of(optimizer).group == LOSSES
+        return any(
+            key.group == LOSSES and isinstance(self.resolver.written(Use(key.name, path)), Unknown)
+            for path, key in self.modules_of(optimizer)
+        )
 
     @cached_property
     def _of_losses(self) -> dict[str, list[Any]]:
         """The optimizers of each loss that has some."""
         found: dict[str, list[Any]] = {}
         for optimizer in self.groups["optimizers"].values():
-            module = self.module_of(optimizer)
-            if module.group == LOSSES:
-                loss = self.resolver.meaning(Use(module.name, optimizer.spec.at("model")))
-                found.setdefault(loss, []).append(optimizer)
+            for path, key in self.modules_of(optimizer):
+                if key.group == LOSSES:
+                    loss = self.resolver.meaning(Use(key.name, path))
+                    found.setdefault(loss, []).append(optimizer)
         return found
 
     def loss_optimizers(self, pipeline: str) -> list[Any]:
@@ -264,6 +270,12 @@ class Scope:
             self._listeners[graph] = list(dict.fromkeys(_listeners(optimizers)))
         of_losses = self.loss_optimizers(str(pipeline.path[-1]))
         return [*self._listeners[graph], *_listeners(of_losses)]
+
+
+def in_words(keys: Iterable[Key]) -> str:
+    """Models and losses, as ``the model "encoder" and the loss "center"``."""
+    words = (f'the {"model" if key.group == "models" else "loss"} "{key.name}"' for key in keys)
+    return " and ".join(words)
 
 
 def may_train(node: Any) -> bool:

@@ -36,7 +36,7 @@ def check_unused(scope: Scope, stages: Sequence[Any]) -> None:
     models = {node.block.model_name for node in nodes} | _trained_by_losses(scope, trained)
     if not models <= scope.groups["models"].keys():
         return
-    models |= {optimizer.spec.block.model for optimizer in unused}
+    models |= {name for optimizer in unused for name in _models_of(optimizer)}
     for name, model in scope.groups["models"].items():
         if name not in models and not isinstance(model.group, Unknown):
             # Whether it has anything to train is known when it is built.
@@ -59,7 +59,8 @@ def _trained_by_losses(scope: Scope, trained: Sequence[str]) -> set[Any]:
         pipeline = scope.pipeline(name)
         at_nodes = [node.optimizer_name for node in scope.nodes(pipeline) if may_train(node)]
         optimizers = [scope.groups["optimizers"][one] for one in at_nodes]
-        held = {scope.module_of(one) for one in (*optimizers, *scope.loss_optimizers(name))}
+        optimizers += scope.loss_optimizers(name)
+        held = {key for one in optimizers for key in scope.held_by(one)}
         for item in pipeline.losses:
             models = scope.groups["losses"][item.loss_name].spec.models
             found.update(model for model in models.all() if Key("models", model) in held)
@@ -84,7 +85,7 @@ def _unused(scope: Scope, nodes: Sequence[View]) -> list[View]:
         own = optimizers[node.optimizer_name]
         if isinstance(own, View) and not _is_mistaken(scope, own, node):
             continue
-        fitting = [one for one in left if one.spec.block.model == node.block.model_name]
+        fitting = [one for one in left if node.block.model_name in _models_of(one)]
         if left:
             left.remove(fitting[0] if fitting else left[-1])
     return left
@@ -92,5 +93,10 @@ def _unused(scope: Scope, nodes: Sequence[View]) -> list[View]:
 
 def _is_mistaken(scope: Scope, optimizer: View, node: View) -> bool:
     """Whether a node runs another model than its optimizer is for."""
-    optimized, run = optimizer.spec.block.model, node.block.model_name
-    return optimized != run and {optimized, run} <= scope.groups["models"].keys()
+    optimized, run = _models_of(optimizer), node.block.model_name
+    return run not in optimized and {*optimized, run} <= scope.groups["models"].keys()
+
+
+def _models_of(optimizer: View) -> list[str]:
+    """What an optimizer is for, as it is written."""
+    return [name for _, name in optimizer.spec.block.models]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from torchassistant.config.blocks import Block, Count, Name, ObjectSpec
+from torchassistant.config.blocks import Block, Count, Name, NameOrNames, ObjectSpec
 from torchassistant.config.change_rule import Condition, Rule
 from torchassistant.config.groups.group import Group, all_of_it
-from torchassistant.config.references import Reference, module_named
+from torchassistant.config.module_patterns import PatternSpec
+from torchassistant.config.references import Key, Reference, module_named
 from torchassistant.config.role import OPTIMIZER, SCHEDULER, Role
+from torchassistant.config.tree import Path
 
 LR_SCHEDULER = Role(
     "lr_scheduler",
@@ -45,20 +47,62 @@ class SchedulerSpec(ObjectSpec):
     )
 
 
-class OptimizerSpec(ObjectSpec):
-    """A ``torch.optim.Optimizer`` over the parameters of one model, or of one loss."""
+class ParameterGroupSpec(PatternSpec):
+    """Parameters of an optimizer that have arguments of their own."""
 
-    model: Name = Field(
-        description="The model whose parameters it changes; or `losses.NAME`, a loss that has some."
+    name: Name | None = Field(None, description="Left out: what it matches.")
+    kwargs: dict[str, Any] = Field(
+        {}, description="Arguments of the optimizer that are others for this group."
+    )
+
+    @property
+    def shown_as(self) -> str:
+        """The name under which the optimizer has the group."""
+        return self.name or ", ".join([*(text for _, text in self.globs), *(self.types or ())])
+
+
+class OptimizerSpec(ObjectSpec):
+    """A ``torch.optim.Optimizer`` over the parameters of models, and of losses."""
+
+    model: NameOrNames = Field(
+        description="The models whose parameters it changes; `losses.NAME` is a loss that has some."
+    )
+    parameters: list[ParameterGroupSpec] = Field(
+        [],
+        description="Groups of parameters; each parameter is in the first that matches it, and "
+        "what none matches in a last one, with the `kwargs` of the optimizer.",
+    )
+    rest: bool = Field(
+        True, description="Whether it trains what none of `parameters` matches, too."
     )
     lr_scheduler: Annotated[SchedulerSpec | None, LR_SCHEDULER] = Field(
         None, description="Sets its learning rate."
     )
 
+    @property
+    def models(self) -> list[tuple[Path, str]]:
+        """The names of the models and losses, each with where it stands in here."""
+        if isinstance(self.model, list):
+            return [(("model", index), name) for index, name in enumerate(self.model)]
+        return [(("model",), self.model)]
+
+    def trains(self, key: Key) -> bool:
+        """Whether it is for a model, or for a loss."""
+        return any(module_named(name) == key for _, name in self.models)
+
+
+REST = "rest"
+"""The name of the group of what none of ``parameters`` matches."""
+
 
 def _references(spec: OptimizerSpec) -> Iterator[Reference]:
-    yield Reference(("model",), *module_named(spec.model))
+    for path, name in spec.models:
+        yield Reference(path, *module_named(name))
 
+
+_LIVE = ("lr", "weight_decay", "betas", "eps", "alpha", "rho", "maximize")
+"""Arguments that an optimizer reads in each step, and that fit the state that it has."""
+_PLACES = "the state of each parameter is stored by its place in the groups"
 
 OPTIMIZERS = Group(
     "optimizers",
@@ -84,10 +128,22 @@ OPTIMIZERS = Group(
             "the learning rate is set by the scheduler, once a session is created",
             only=Condition("with an `lr_scheduler`", lambda spec: spec.lr_scheduler is not None),
         ),
-        *(
-            Rule(f"spec.kwargs.{key}.**", "applied", "from now on")
-            for key in ("lr", "weight_decay", "betas", "eps", "alpha", "rho", "maximize")
+        *(Rule(f"spec.kwargs.{key}.**", "applied", "from now on") for key in _LIVE),
+        Rule(
+            "spec.parameters.*.kwargs.lr.**",
+            "fixed",
+            "the learning rate is set by the scheduler, once a session is created",
+            only=Condition("with an `lr_scheduler`", lambda spec: spec.lr_scheduler is not None),
         ),
+        *(Rule(f"spec.parameters.*.kwargs.{key}.**", "applied", "from now on") for key in _LIVE),
+        Rule(
+            "spec.parameters.*.kwargs.**",
+            "refused",
+            "this was decided when the session was created",
+        ),
+        Rule("spec.parameters.*.name", "applied", "a name changes no result"),
+        Rule("spec.parameters.**", "fixed", _PLACES),
+        Rule("spec.rest", "fixed", _PLACES),
         Rule("spec.args.**", "fixed", "pass it by keyword instead"),
         Rule("spec.lr_scheduler.**", "fixed", "the state of the scheduler is stored"),
     ),
