@@ -1,6 +1,7 @@
 """From a spec to live objects: the only floor that imports what a config names."""
 
 from torchassistant.assembly.allowlist import Allowlist
+from torchassistant.assembly.anew import Anew, optimizer_anew
 from torchassistant.assembly.build_context import FittedArtifacts
 from torchassistant.assembly.build_order import needed_for
 from torchassistant.assembly.builder import Builder
@@ -27,6 +28,7 @@ from torchassistant.assembly.user_code import code_of, meaning
 
 __all__ = [
     "Allowlist",
+    "Anew",
     "Builder",
     "Devices",
     "FittedArtifacts",
@@ -46,6 +48,7 @@ __all__ = [
     "missing_data",
     "models_reached",
     "needed_for",
+    "optimizer_anew",
     "survey",
     "survey_objects",
     "wanted_by",

@@ -87,6 +87,7 @@ from torchassistant.config.spec import (
     PipelineSpec,
     Spec,
     StageSpec,
+    StartFromSpec,
 )
 from torchassistant.config.static_check import passes_static_check
 from torchassistant.config.tensor_literals import dtype_of
@@ -155,6 +156,7 @@ __all__ = [
     "Rule",
     "Spec",
     "StageSpec",
+    "StartFromSpec",
     "as_data",
     "as_slice",
     "asks_the_session",

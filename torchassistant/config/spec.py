@@ -293,6 +293,24 @@ class FrozenSpec(PatternSpec):
         return f"{texts} of type {types}" if texts and types else texts or types
 
 
+class StartFromSpec(Block):
+    """A state of an earlier stage."""
+
+    stage: Annotated[
+        Annotated[Name, Tag("name")] | Annotated[Position, Tag("index")],
+        Discriminator(lambda value: "name" if isinstance(value, str) else "index"),
+    ] = Field(description="The name of an earlier stage, or its index, from 0.")
+    checkpoint: Literal["best", "last"] = Field(
+        "best", description="`best` is the best within that stage; it needs `checkpoints.best`."
+    )
+    monitor: Name | None = Field(
+        None, description="Left out: the `monitor` of `checkpoints.best`, which it has to be."
+    )
+    models: Names | None = Field(
+        None, description="Left out: every model that is no average of another."
+    )
+
+
 class StageSpec(Block):
     """Pipelines that are trained together until a stop condition holds."""
 
@@ -327,6 +345,12 @@ class StageSpec(Block):
     )
     eval_steps: EvalSteps | dict[str, EvalSteps] = Field(
         1.0, description="How much of each validation pipeline is run; an object gives it by name."
+    )
+    start_from: StartFromSpec | None = Field(
+        None, description="The state of an earlier stage whose weights it begins with."
+    )
+    reset: list[Name] = Field(
+        [], description="What begins anew: `optimizers.NAME`, `schedulers.NAME`."
     )
     frozen: list[
         Annotated[
@@ -453,6 +477,22 @@ class Spec(Block):
         """What the history calls each stage: its name, or else its index."""
         stages = enumerate(self.train.stages)
         return [index if stage.name is None else stage.name for index, stage in stages]
+
+    def stage_index(self, stage: str | int) -> int:
+        """The index of a stage that is there, by its name or its index."""
+        if isinstance(stage, int):
+            return stage
+        return [one.name for one in self.train.stages].index(stage)
+
+    @property
+    def resettable(self) -> list[str]:
+        """All that a stage may let begin anew, as ``optimizers.NAME``."""
+        optimizers = self.group("optimizers")
+        scheduled = [name for name, spec in optimizers.items() if spec.lr_scheduler is not None]
+        return [
+            *(f"optimizers.{name}" for name in optimizers),
+            *(f"schedulers.{name}" for name in scheduled),
+        ]
 
     def group(self, name: str) -> dict[str, Any]:
         """The specs of one group, by name, as written."""

@@ -31,7 +31,7 @@ def apply(changes: Sequence[Change], session: Session) -> None:
 def _reopen_stage(session: Session, last: int) -> None:
     """A stage that was done goes on, if its stop condition says so now, and nothing came after."""
     progress = session.progress
-    if progress.stage_step or progress.within is not None:
+    if progress.has_begun_stage:
         return
     rows = session.rows.rows(last)
     before = session.rows.rows(last - 1) if last else []

@@ -8,6 +8,8 @@ _BEGUN = "this was decided when the session was created"
 _DEFINITIONS = "initialize.definitions"
 
 RULES = (
+    Rule("checkpoints.best.monitor", "applied", "a stage may start from the best state"),
+    Rule("checkpoints.best.mode", "applied", "a stage may start from the best state"),
     Rule("checkpoints.**", "free", "when the state is saved, and how much is kept"),
     Rule("initialize.debug_pipelines.**", "free", "they do not affect the training"),
     Rule("train.stages.*.debug_pipelines.**", "free", "they do not affect the training"),
@@ -20,6 +22,8 @@ RULES = (
     Rule("on_nonfinite", "applied", "from the next iteration on"),
     Rule("train.stages.*.name", "free", "what the stage is called"),
     Rule("train.stages.*.on_nonfinite", "applied", "from the next iteration on"),
+    Rule("train.stages.*.start_from.**", "fixed", "that happened when the stage began"),
+    Rule("train.stages.*.reset.**", "fixed", "that happened when the stage began"),
     Rule("train.stages.*.frozen.**", "applied", "from the next iteration on"),
     Rule("train.stages.*.stop_condition.**", "applied", "called at the end of the next epoch"),
     Rule("train.stages.*.eval_steps.**", "applied", "from the next validation on"),

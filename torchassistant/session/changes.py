@@ -64,7 +64,7 @@ def judged(
         diagnostics: Gets a problem for each change that is refused.
         accepted: Whether the user accepts those too.
     """
-    begun = progress.stage + (progress.stage_step > 0 or progress.within is not None)
+    begun = progress.stage + progress.has_begun_stage
     changes = []
     for path, old, new in _differences(as_data(before), as_data(after), ()):
         rule = rule_of(path, after, old is _NOTHING, begun)

@@ -25,6 +25,7 @@ from torchassistant.session.folder_identity import FolderGone
 from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.session_folder import SessionFolder
+from torchassistant.session.stage_starts import StageStarts
 from torchassistant.training import Progress, Row, StopRequest
 
 _log = logger_for(__name__)
@@ -74,6 +75,7 @@ class CheckpointManager:
         folder: Where all of it is saved.
         spec: When that is due.
         stop: Whether somebody asks for the state to be saved at once.
+        starts: Says from which states later stages start.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class CheckpointManager:
         folder: SessionFolder,
         spec: CheckpointsSpec,
         stop: StopRequest,
+        starts: StageStarts,
     ) -> None:
         self.snapshot = snapshot
         self.progress = progress
@@ -92,6 +95,7 @@ class CheckpointManager:
         self.storage = folder.storage
         self.spec = spec
         self.stop = stop
+        self.starts = starts
         self.writer = Writer(self.notify)
         self.random: object = None
         self.failed: list[str] = []
@@ -127,6 +131,7 @@ class CheckpointManager:
         stage = progress.stage - 1 if ends_stage else progress.stage
         self.history.append(stage, row)
         due = progress.epoch % self.spec.every_epochs == 0 or ends_stage or self._is_best(row)
+        due = due or self.starts.is_sought(stage, row)
         seconds = self.spec.every_seconds
         due = due or (seconds is not None and time.monotonic() - self._saved_at >= seconds)
         if due or self.stop.save_asked or self._must_end:
@@ -163,6 +168,7 @@ class CheckpointManager:
             scores = {k: v for k, v in row.items() if math.isfinite(v) and k != "seconds"}
             if self.best is not None:
                 self._ranks.append(self.best.rank(scores))
+        sought = self.starts.sought(self.progress.stage)
 
         def write() -> None:
             with _explaining(f"the state at step {step} could not be saved"):
@@ -177,7 +183,7 @@ class CheckpointManager:
             self._failures.clear()
             with _explaining("older states could not be removed"):
                 self._identity.expect()
-                prune(self.storage, newest, self.spec.keep_last, self.best)
+                prune(self.storage, newest, self.spec.keep_last, self.best, sought)
 
         self.writer.ask(write)
         if self.stop.save_asked:

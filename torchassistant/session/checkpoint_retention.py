@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torchassistant.config import CheckpointsSpec
 from torchassistant.session.checkpoint_storage import CheckpointStorage, order_of
+from torchassistant.training import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,36 @@ def best_of(spec: CheckpointsSpec) -> Best | None:
     return None if best is None else Best(best.monitor, best.mode, best.keep)
 
 
-def prune(storage: CheckpointStorage, newest: str, keep_last: int, best: Best | None) -> None:
+class Sought(NamedTuple):
+    """A state from which a later stage starts.
+
+    Args:
+        row: Its row of the history.
+        until: The step at which that stage begins; infinite where nobody knows that yet.
+    """
+
+    row: Row
+    until: float
+
+
+def stored_with(row: Row, storage: CheckpointStorage) -> str | None:
+    """The name of the checkpoint that was saved with a row of the history; None: there is none."""
+    scores = {name: v for name, v in row.items() if math.isfinite(v) and name != "seconds"}
+    for name in reversed(storage.names()):
+        if order_of(name)[0] == row["step"]:
+            stored = storage.scores(name)
+            if all(stored.get(column) == value for column, value in scores.items()):
+                return name
+    return None
+
+
+def prune(
+    storage: CheckpointStorage,
+    newest: str,
+    keep_last: int,
+    best: Best | None,
+    sought: Sequence[Sought] = (),
+) -> None:
     """Remove what need not stay, among those up to the newest; and what a dead process left.
 
     Args:
@@ -52,12 +83,15 @@ def prune(storage: CheckpointStorage, newest: str, keep_last: int, best: Best | 
             is gone on from before it.
         keep_last: How many of the last ones stay.
         best: Which ones stay beside those.
+        sought: States that stay while the run may go on from before the stage that wants them.
     """
     names = [name for name in storage.names() if order_of(name) <= order_of(newest)]
     standing = [name for name in names if not _superseded(name, names)]
-    staying = set(standing[-keep_last:])
+    staying: set[str | None] = set(standing[-keep_last:])
     if best is not None:
         staying |= set(best.among({name: storage.scores(name) for name in standing}))
+    oldest = order_of(standing[-keep_last:][0])[0]
+    staying |= {stored_with(row, storage) for row, until in sought if oldest <= until}
     for name in names:
         if name not in staying:
             storage.remove(name)

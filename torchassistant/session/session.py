@@ -35,6 +35,8 @@ from torchassistant.session.lock import only_trainer
 from torchassistant.session.manifest import Fingerprints, of_text
 from torchassistant.session.prediction import predict
 from torchassistant.session.session_folder import SessionFolder
+from torchassistant.session.stage_beginning import begin_stage
+from torchassistant.session.stage_starts import StageStarts
 from torchassistant.session.state import has_weights_of, restore, snapshot
 from torchassistant.session.state_schema import CODE, SPEC
 from torchassistant.training import (
@@ -261,8 +263,15 @@ class Session(Parts):
         self.restore(newest)
 
     def _manager(self, stop: StopRequest) -> CheckpointManager:
+        starts = StageStarts(self.spec, self.rows)
         return CheckpointManager(
-            self._snapshot, self.progress, self.rows, self.folder, self.spec.checkpoints, stop
+            self._snapshot,
+            self.progress,
+            self.rows,
+            self.folder,
+            self.spec.checkpoints,
+            stop,
+            starts,
         )
 
     def _train(self, newest: Checkpoint, reporter: Reporter, stop: StopRequest) -> None:
@@ -284,6 +293,8 @@ class Session(Parts):
             while not self.finished:
                 index = self.progress.stage
                 stage = self.stages[index]
+                if not self.progress.has_begun_stage:
+                    self._begin_stage(index, manager)
                 self.rows.start(index, stage.header)
                 reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
                 rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
@@ -301,6 +312,15 @@ class Session(Parts):
         finally:
             reporter.close()
         self._note_saved()
+
+    def _begin_stage(self, index: int, manager: CheckpointManager) -> None:
+        """Do what happens once at the beginning of a stage."""
+        source = None
+        if self.spec.train.stages[index].start_from is not None:
+            manager.wait()  # what it starts from may have been saved just now
+            name = manager.starts.checkpoint_for(index, self.folder.storage)
+            source = self.folder.storage.verified(name, with_history=False)
+        begin_stage(self.builder, index, source)
 
     def _begin(self, manager: CheckpointManager, newest: Checkpoint) -> None:
         """Save what has changed since the session was loaded, before anything is trained."""

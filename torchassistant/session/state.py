@@ -157,6 +157,30 @@ def restore(
     return Restored(progress, state["random"], state["environment"])
 
 
+def restore_models(checkpoint: Checkpoint, parts: Parts, names: Iterable[str]) -> None:
+    """Put the weights and buffers of a checkpoint into some models, and nothing else.
+
+    Args:
+        checkpoint: A verified one.
+        parts: Whose models.
+        names: Which ones; those that it does not have stay as they are.
+
+    Raises:
+        Unusable: What is stored does not fit a model, as its code has changed.
+    """
+    state, written = checkpoint.state("state"), checkpoint.manifest.format
+    if written < 3:
+        state = upgraded(state, parts)
+    for name in names:
+        key, model = f"models/{name}", parts.models[name]
+        if not checkpoint.has(f"{key}.safetensors"):
+            continue
+        tensors = {**checkpoint.tensors(key), **state["extra_state"].get(key, {})}
+        _load(model, tensors, f'the model "{name}"', checkpoint.path)
+        with _fitting(f"the buffers of {key}", checkpoint.path):
+            set_buffers(model, state["buffers"].get(key, {}), may_be_more=True)
+
+
 class _Match:
     """Live objects beside stored states: what has no partner is reported, all of it at once."""
 

@@ -81,6 +81,11 @@ class Progress:
     within: EpochProgress | None = None
     passes: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def has_begun_stage(self) -> bool:
+        """Whether anything of the stage at hand was begun."""
+        return self.stage_step > 0 or self.within is not None
+
     def start_epoch(self, pipelines: Iterable[str]) -> EpochProgress:
         """An epoch begins, or goes on, with these training pipelines."""
         within = self.within = self.within or EpochProgress(0, 0.0, {})

@@ -9,6 +9,7 @@ from typing import Any
 from torchassistant.config.checks.pipelines import RESERVED, scores, shown_as
 from torchassistant.config.checks.resolver import Names, Use
 from torchassistant.config.checks.scope import Scope, may_train
+from torchassistant.config.checks.stage_beginnings import check_beginning
 from torchassistant.config.checks.training_entries import check_epoch_length, training_entries
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
@@ -33,6 +34,7 @@ def check_stages(scope: Scope) -> list[Any]:
     stages = scope.config.train.stages
     trained: list[Any] = [stages] if isinstance(stages, Unknown) else []
     rows = Names([], stages.unreadable)
+    by_stage: dict[int, Names] = {}
     for stage in stages:
         trained.append(training_entries(stage))
         _trains_something(scope, stage)
@@ -43,6 +45,8 @@ def check_stages(scope: Scope) -> list[Any]:
         listeners = _Listeners(scope, stage)
         listeners.check()
         rows = listeners.beside(rows)
+        check_beginning(scope, stage, by_stage)
+        by_stage[int(stage.path[-1])] = listeners.beside(Names([]))
     _best(scope, rows)
     return trained
 
