@@ -494,6 +494,12 @@ SMALL: dict[str, Mistake] = {
     "an unknown mode": put(STAGE, '"mode": §"parallel"', "'interleave'"),
     "an unknown debug pipeline": put(STAGE, '"debug_pipelines": [§"look"]', 'named "look"'),
     "a debug pipeline of a number": put(STAGE, '"debug_pipelines": [§7]', "expected"),
+    "a reset in the first stage": put(
+        STAGE, '"reset": §["optimizers.adam"]', "nothing has begun before the first stage"
+    ),
+    "a start from itself": put(
+        STAGE, '"start_from": {"stage": §0, "checkpoint": "last"}', "only an earlier stage"
+    ),
     "a frozen nothing": put(
         STAGE, '"frozen": [§{"mode": "eval"}]', 'one of "match" and "types" is needed'
     ),

@@ -251,7 +251,7 @@ def test_a_state_that_is_gone_is_told(tmp_path: Path) -> None:
     for name in storage.names():
         if name.startswith(f"{step:010d}"):
             storage.remove(name)
-    with pytest.raises(SessionError, match="best state of stage 1 .*, which is not saved"):
+    with pytest.raises(SessionError, match=r"best state of stage 1 .*, which is not saved"):
         starts.checkpoint_for(1, storage)
 
 
