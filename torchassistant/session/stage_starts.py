@@ -62,8 +62,8 @@ class StageStarts:
         for start in self.starts:
             row = self._row(start)
             if row is not None:
-                before = self.history.rows(start.stage - 1) if current >= start.stage else []
-                until = before[-1]["step"] if before else math.inf
+                has_ended = current >= start.stage  # the stage before the one that starts
+                until = self.history.rows(start.stage - 1)[-1]["step"] if has_ended else math.inf
                 found.append(Sought(row, until))
         return found
 
@@ -89,7 +89,7 @@ class StageStarts:
         """The row of the state that a stage would start from, as far as the history goes."""
         rows = self.history.rows(start.source)
         if start.spec.checkpoint == "last":
-            return rows[-1] if rows else None
+            return rows[-1] if len(rows) else None
         best = self.best
         if best is None:
             return None
