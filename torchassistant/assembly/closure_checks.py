@@ -40,7 +40,7 @@ def report_closures(spec: Spec, diagnostics: Diagnostics, allowlist: Allowlist) 
             asking[definition.name] = found.__name__
             if spec.precision == "fp16":
                 diagnostics.note(f"{found.__name__} {NO_FP16}", path)
-    trained = {name for stage in spec.train.stages for name in stage.training_pipelines}
+    trained = {name for stage in spec.train.stages for name in stage.trained_pipelines}
     for name, pipeline in spec.initialize.pipelines.items() if len(asking) > 1 else ():
         own = [o for o in dict.fromkeys(_optimizers_of(spec, pipeline)) if o in asking]
         if name in trained and len(own) > 1:

@@ -133,6 +133,8 @@ def described_in(spec: Spec, wanted: Collection[Key] | None = None) -> Iterator[
             yield from objects_in(definition.spec, path, definition.group)
     if wanted is None:
         debug = spec.initialize.debug_pipelines
+        pipelines = spec.initialize.pipelines
+        yield from objects_in(pipelines, ("initialize", "pipelines"), "")
         yield from objects_in(debug, ("initialize", "debug_pipelines"), "")
         yield from objects_in(spec.train.stages, ("train", "stages"), "")
 

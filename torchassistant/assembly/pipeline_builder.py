@@ -85,6 +85,8 @@ def build_pipeline(
     scores = [parts.loss_calls[item.loss_name] for item in spec.losses]
     measured = [parts.metrics[item.metric_name] for item in spec.metrics]
     objects = [part for one in (*scores, *measured) for part in (one.function, one.transform)]
+    steps = _steps(builder, spec, path)
+    objects += steps.values()
     return Pipeline(
         name,
         graph,
@@ -116,7 +118,18 @@ def build_pipeline(
         {id(optimizer): name for name, optimizer in parts.optimizers.items()},
         spec.normalize_weights and spec.schedules_weights,
         {id(parts.optimizers[name]): left_out for name, left_out in parts.untrained.items()},
+        **steps,
     )
+
+
+def _steps(builder: Builder, spec: PipelineSpec, path: Path) -> dict[str, Any]:
+    """The objects of a pipeline that are called in place of a part of its steps."""
+    found = {"combine": spec.combine}
+    return {
+        key: builder.maker.make(own, (*path, key), f'"{key}" of the pipeline "{path[-1]}"', key)
+        for key, own in found.items()
+        if own is not None
+    }
 
 
 def _loss(

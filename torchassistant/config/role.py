@@ -10,6 +10,7 @@ from torchassistant.config.change_rule import Effect
 ADAPTER = "adapter"
 BATCH_PROCESSOR = "batch processor"
 COLLATOR = "collator"
+COMBINE = "combination of losses"
 DATASET = "dataset"
 INPUT_CONVERTER = "input converter"
 METRIC = "metric"

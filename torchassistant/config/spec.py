@@ -42,6 +42,7 @@ from torchassistant.config.role import (
     ADAPTER,
     BATCH_PROCESSOR,
     CALLABLE,
+    COMBINE,
     INPUT_CONVERTER,
     MODULE,
     NO_TRACE,
@@ -145,6 +146,15 @@ class PipelineMetricSpec(Block):
         return self.display_name or self.metric_name
 
 
+COMBINE_ROLE = Role(
+    "combine",
+    "combination of losses (it cannot be called)",
+    methods=CALLABLE,
+    kind=COMBINE,
+    or_itself=True,
+)
+
+
 class PipelineSpec(Block):
     """A batch graph, the loaders that feed it, its losses and its metrics."""
 
@@ -162,6 +172,11 @@ class PipelineSpec(Block):
     )
     gradient_accumulation: Count = Field(
         1, description="Batches per iteration; their gradients are accumulated for one step."
+    )
+    combine: Annotated[ObjectSpec | None, COMBINE_ROLE] = Field(
+        None,
+        description="Called as `combine(losses, parameters)` in place of the backward pass; leaves "
+        "the gradients with the parameters.",
     )
 
     @property

@@ -44,6 +44,7 @@ def passes_static_check(spec: Spec) -> bool:
     defined = (objects_in(d.spec, (), d.group) for d in spec.initialize.definitions)
     others = (
         objects_in(spec.train.stages, (), ""),
+        objects_in(spec.initialize.pipelines, (), ""),
         objects_in(spec.initialize.debug_pipelines, (), ""),
     )
     return all(_passes(found) for objects in (*defined, *others) for found in objects)

@@ -19,6 +19,7 @@ RULES = (
     Rule("precision", "applied", "other precisions round differently"),
     Rule("initialize.pipelines.*.compile.**", "applied", "compiled code rounds differently"),
     Rule("initialize.pipelines.*.losses.*.weight.**", "refused", "it decides what is minimised"),
+    Rule("initialize.pipelines.*.combine.**", "refused", "it decides what is learned"),
     Rule("on_nonfinite", "applied", "from the next iteration on"),
     Rule("train.stages.*.name", "free", "what the stage is called"),
     Rule("train.stages.*.on_nonfinite", "applied", "from the next iteration on"),

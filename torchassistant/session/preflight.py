@@ -60,6 +60,7 @@ from torchassistant.training import (
     WeightedLosses,
     chosen,
     clippers_within,
+    combine,
     evaluation_data,
     first_sentence,
     freezing,
@@ -109,6 +110,7 @@ class _Flight:
         self.at: Path = ()
         self.entering = ""
         self.warned_of_mode: set[int] = set()
+        self.weighted: list[torch.Tensor] = []
         self.warned_of_buffers: set[int] = set()
         self.fed: tuple[MultiLoader, Frames] | None = None
         self.fed_at: Path = ()
@@ -263,16 +265,12 @@ class _Flight:
                 # One that scales by 1: where a gradient overflows, a step would be left out.
                 device = precision.device.type
                 scaler = torch.amp.GradScaler(device, init_scale=1.0)
-            try:
-                (total if scaler is None else scaler.scale(total)).backward()
-            except UserError:
-                raise
-            except Exception as error:
-                raise UserCodeError("the backward pass") from error
+            self.backward(pipeline, self.weighted, scaler)
             if pipeline.compiling is not None:
                 given = {port: frames[port] for port in graph.ports}
                 losses = WeightedLosses(pipeline)
-                compute = losses.unweighted if pipeline.schedules else losses.of_batch
+                apart = pipeline.schedules or pipeline.combine is not None
+                compute = losses.unweighted if apart else losses.of_batch
                 compiled: BatchRun[Any] = BatchRun.for_training(
                     graph, precision, compute, pipeline.compiling
                 )
@@ -336,13 +334,14 @@ class _Flight:
         for _, parameter in self.parameters(pipeline):
             parameter.grad = None
         own = Frames({port: dict(frame) for port, frame in frames.items()}, frames.counts)
-        losses = WeightedLosses(pipeline).of_batch
+        losses = WeightedLosses(pipeline).unweighted
         with torch.enable_grad():
-            _, total = BatchRun.for_training(pipeline.graph, pipeline.precision, losses).run(own)
-            total.backward()
+            _, values = BatchRun.for_training(pipeline.graph, pipeline.precision, losses).run(own)
+            weighted = self.times_weights(pipeline, values)
+            self.backward(pipeline, weighted)
         for clipper in clippers_within(pipeline, self.session.gradient_clippers.values()):
             clipper()
-        return total.detach()
+        return torch.stack([value.detach().reshape(()) for value in weighted]).sum()
 
     def attempt(self, key: Key, what: str, whole: str, act: Callable[[], object]) -> None:
         """Do something that a definition is there for; what goes wrong is its problem."""
@@ -451,8 +450,33 @@ class _Flight:
                     message = f"{item.loss.name} broadcasts one of its inputs: {sentence}"
                     raise ConfigError(Problem(message, self.place()))
             values.append(value)
+        self.weighted = self.times_weights(pipeline, values)
+        return weighted_sum(self.weighted, [1] * len(values)) if values else None
+
+    def times_weights(
+        self, pipeline: Pipeline, losses: Sequence[torch.Tensor]
+    ) -> list[torch.Tensor]:
         weights = self.weights(pipeline)
-        return weighted_sum(values, weights) if values else None
+        return [value * weight for value, weight in zip(losses, weights, strict=True)]
+
+    def backward(
+        self,
+        pipeline: Pipeline,
+        weighted: Sequence[torch.Tensor],
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
+        """Leave gradients with the parameters, from losses times their weights."""
+        if pipeline.combine is not None:
+            self.at = ("initialize", "pipelines", pipeline.name, "combine")
+            combine(pipeline, weighted)
+            return
+        total = weighted_sum(weighted, [1] * len(weighted))
+        try:
+            (total if scaler is None else scaler.scale(total)).backward()
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserCodeError("the backward pass") from error
 
     def weights(self, pipeline: Pipeline) -> list[float]:
         """Those of the losses, at the first step of a stage."""

@@ -32,7 +32,7 @@ def _members(parts: Parts, groups: Collection[str] = GROUPS.keys()) -> Iterator[
 def members_of(parts: Parts) -> Members:
     """Every object of a session that may be the user's own and takes part in the training."""
     members = {member.id: member.item for member in _members(parts) if member.draws}
-    return members | _stop_conditions(parts) | _weights(parts)
+    return members | _stop_conditions(parts) | _weights(parts) | _steps(parts)
 
 
 def run_by(parts: Parts) -> Members:
@@ -53,7 +53,7 @@ def of_training(parts: Parts) -> Members:
     for name, pipeline in parts.pipelines.items():
         if pipeline.scaler is not None:
             members[f"pipelines/{name}/scaler"] = pipeline.scaler
-    members |= _stop_conditions(parts) | _weights(parts)
+    members |= _stop_conditions(parts) | _weights(parts) | _steps(parts)
     return {key: item for key, item in members.items() if has_state(item)}
 
 
@@ -79,6 +79,15 @@ def _weights(parts: Parts) -> Members:
     }
 
 
+def _steps(parts: Parts) -> Members:
+    """The objects that are called in place of a part of a pipeline's steps."""
+    return {
+        f"pipelines/{name}/{key}": item
+        for name, pipeline in parts.pipelines.items()
+        for key, item in pipeline.steps.items()
+    }
+
+
 def is_full(item: Any) -> bool:
     """Whether something that has a state has anything in it."""
     if not isinstance(item, nn.Module):
@@ -94,6 +103,9 @@ def with_buffers(parts: Parts) -> dict[str, nn.Module]:
             modules[key] = item
     return modules
 
+
+STEPS = ("combine",)
+"""Keys of a pipeline with objects that are called in place of a part of its steps."""
 
 _CODE = ("class", "factory_fn")
 _MAKING = (*_CODE, "args", "kwargs")
@@ -120,6 +132,11 @@ def described(data: Mapping[str, Any], key: str, with_arguments: bool = False) -
     if group == "pipelines" and key.endswith("/weight"):
         found = _weight_described(initialize["pipelines"], key)
         return None if found is None else _parts(found, keys)
+    for step in STEPS if group == "pipelines" else ():
+        if key.endswith(f"/{step}"):
+            pipeline = key.removeprefix("pipelines/").removesuffix(f"/{step}")
+            found = initialize["pipelines"].get(pipeline, {}).get(step)
+            return None if found is None else _parts(found, keys)
     if group == "pipelines":
         pipeline = key.removeprefix("pipelines/").removesuffix("/scaler")
         return data.get("precision") if pipeline in initialize["pipelines"] else None

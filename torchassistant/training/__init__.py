@@ -1,6 +1,7 @@
 """Training: pipelines, steps, interleaving, evaluation, stages, and the events of the loop."""
 
 from torchassistant.training.batch_run import BatchRun, only_frames
+from torchassistant.training.combined_losses import combine
 from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.evaluation import evaluate
 from torchassistant.training.events import Listener, Live, Shares
@@ -78,6 +79,7 @@ __all__ = [
     "WeightedLosses",
     "chosen",
     "clippers_within",
+    "combine",
     "decoded",
     "evaluate",
     "evaluation_data",

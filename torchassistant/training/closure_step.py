@@ -25,7 +25,8 @@ from torchassistant.frames import Frames
 from torchassistant.graph import buffers_of
 from torchassistant.training.accumulation import Accumulation, Summand
 from torchassistant.training.events import Batch, Listener, Parts, handlers_of
-from torchassistant.training.gradients import AccumulatedBatches, OneBatch, gradients_of
+from torchassistant.training.gradient_kinds import gradients_of
+from torchassistant.training.gradients import AccumulatedBatches, OneBatch
 from torchassistant.training.loss_denominators import or_one
 from torchassistant.training.nan_guard import BatchNotFinite
 from torchassistant.training.optimizer_calls import failure, parameters_of

@@ -44,21 +44,6 @@ class Gradients(Protocol):
         """
 
 
-def gradients_of(
-    pipeline: Pipeline, listeners: Sequence[Listener], parts: Parts, progress: Progress
-) -> OneBatch | AccumulatedBatches:
-    """What computes the gradients of a pipeline.
-
-    Args:
-        pipeline: Whose.
-        listeners: Of losses and gradients.
-        parts: Puts events around models, losses and backward passes.
-        progress: Where the run is; weights that are scheduled follow from that.
-    """
-    kind = OneBatch if pipeline.accumulated == 1 else AccumulatedBatches
-    return kind(pipeline, listeners, parts, progress)
-
-
 class OneBatch:
     """The gradients of a single batch.
 
@@ -195,12 +180,11 @@ class Backward:
 def _weighted_forward(
     pipeline: Pipeline, parts: Parts, progress: Progress
 ) -> Callable[[Frames], tuple[LossValues, torch.Tensor]]:
-    losses = WeightedLosses(pipeline, parts)
     if not pipeline.schedules:
-        return _forward(pipeline, losses.of_batch, parts)
+        return _forward(pipeline, WeightedLosses(pipeline, parts).of_batch, parts)
     weights = LossWeights(pipeline, progress)
     # What is compiled would take a weight for a constant, and be compiled anew for each.
-    run = _forward(pipeline, losses.unweighted, parts)
+    run = unweighted_forward(pipeline, parts)
 
     def forward(frames: Frames) -> tuple[LossValues, torch.Tensor]:
         of_now = weights.now()
@@ -208,6 +192,18 @@ def _weighted_forward(
         return values, weighted_sum(with_gradient, of_now)
 
     return forward
+
+
+def unweighted_forward(
+    pipeline: Pipeline, parts: Parts
+) -> Callable[[Frames], tuple[LossValues, list[torch.Tensor]]]:
+    """Takes a batch through graph and losses: these detached, and each with gradient.
+
+    Args:
+        pipeline: Whose.
+        parts: Puts events around models and losses.
+    """
+    return _forward(pipeline, WeightedLosses(pipeline, parts).unweighted, parts)
 
 
 def _forward(pipeline: Pipeline, compute: Compute[T], parts: Parts) -> Callable[[Frames], T]:

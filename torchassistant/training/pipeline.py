@@ -112,6 +112,8 @@ class Pipeline:
         optimizer_names: What the config calls the optimizers, by their ``id``.
         normalizes_weights: Whether its losses' weights are divided by their sum at each step.
         untrained: What optimizers leave out on purpose, by their ``id``.
+        combine: Called with its losses by display name and the parameters that it trains, in place
+            of the backward pass; None where that is of their sum.
     """
 
     name: str
@@ -128,12 +130,19 @@ class Pipeline:
     optimizer_names: Mapping[int, str] = field(default_factory=dict)
     normalizes_weights: bool = False
     untrained: Mapping[int, Sequence[nn.Parameter]] = field(default_factory=dict)
+    combine: Callable[[dict[str, torch.Tensor], list[torch.Tensor]], Any] | None = None
 
     @property
     def display_names(self) -> list[str]:
         """The display names of its losses and metrics, in the order of the config."""
         losses = [item.shown_as for item in self.losses]
         return losses + [item.shown_as for item in self.metrics]
+
+    @property
+    def steps(self) -> dict[str, Any]:
+        """The objects that are called in place of a part of its steps, by their keys."""
+        found = {"combine": self.combine}
+        return {key: item for key, item in found.items() if item is not None}
 
     @property
     def schedules(self) -> dict[str, WeightSchedule]:
@@ -195,6 +204,7 @@ class Pipeline:
         """Everything of the user that runs in it beside its data, modules or not."""
         scores = [*(item.loss for item in self.losses), *(item.metric for item in self.metrics)]
         parts = [part for score in scores for part in (score.function, score.transform)]
+        parts += self.steps.values()
         return parts + [part for p in self.graph.processors.values() for part in p.parts]
 
     def training_data(self, batch_loaded: Sequence[Callable[[str, Any], None]] = ()) -> MultiLoader:

@@ -9,7 +9,8 @@ from torch import nn
 from torchassistant.frames import Frames
 from torchassistant.graph import buffers_of, is_among
 from torchassistant.training.events import Listener, Parts, handlers_of
-from torchassistant.training.gradients import AccumulatedBatches, OneBatch, gradients_of
+from torchassistant.training.gradient_kinds import gradients_of
+from torchassistant.training.gradients import AccumulatedBatches, OneBatch
 from torchassistant.training.nan_guard import BatchNotFinite, nan_guard_of
 from torchassistant.training.optimizer_calls import zeroing
 from torchassistant.training.optimizer_update import OptimizerUpdate

@@ -9,6 +9,7 @@ from torchassistant.config.checks.column_flow import check_columns
 from torchassistant.config.checks.definitions import check_definitions
 from torchassistant.config.checks.loaders import check_loaders
 from torchassistant.config.checks.models_of_losses import check_models_of_losses
+from torchassistant.config.checks.pipeline_steps import check_steps
 from torchassistant.config.checks.pipelines import check_pipelines
 from torchassistant.config.checks.scope import Scope
 from torchassistant.config.checks.stages import check_stages
@@ -42,6 +43,7 @@ def check(
     check_loaders(scope)
     check_pipelines(scope, used)
     check_models_of_losses(scope, used)
+    check_steps(scope, used)
     check_columns(scope, used)
     if used is None:
         check_unused(scope, check_stages(scope))
