@@ -11,6 +11,7 @@ from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.groups import GROUPS, ID_WORDS
 from torchassistant.config.groups.batch_processors import NodeSpec
 from torchassistant.config.groups.losses_and_metrics import (
+    COUNT_OF_LOSS,
     TORCHMETRICS,
     TRANSFORM_OF_SCORE,
     LossSpec,
@@ -101,6 +102,7 @@ __all__ = [
     "ADAPTER",
     "BATCH_PROCESSOR",
     "COLLATOR",
+    "COUNT_OF_LOSS",
     "DATASET",
     "DATASET_OR_SLICE",
     "DEFINITIONS",

@@ -66,7 +66,7 @@ def objects_in(block: Any, path: Path, role: str) -> Iterator[Described]:
             here, own = (*path, key), role_of_key(field)
             if key in ("args", "kwargs"):
                 yield from arguments_in(value, here, role)
-            elif own is not None and isinstance(value, str):
+            elif own is not None and isinstance(value, str) and not own.or_name:
                 yield Described(here, own.name, ObjectSpec(class_=value), here)
             elif isinstance(value, (Block, list, dict)):
                 yield from objects_in(value, here, role if own is None else own.name)

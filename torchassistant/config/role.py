@@ -49,6 +49,7 @@ class Role:
         only_as: A class gets them only if its first parameter has this name; empty: any does.
         after_session: Those that a ``factory_fn`` gets between the session and the config's.
         or_itself: Whether a function that needs arguments, and is given none, is the object.
+        or_name: Whether a text in its place names something else: no class and no function.
         functions: Whether a function of a library may be called to make one.
         code: What becomes of a change in the user's code for it, and why; None: it is refused.
     """
@@ -66,6 +67,7 @@ class Role:
     only_as: str = ""
     after_session: tuple[str, ...] = ()
     or_itself: bool = False
+    or_name: bool = False
     functions: bool = False
     code: tuple[Effect, str] | None = None
 

@@ -10,6 +10,7 @@ from torchassistant.training.loss_denominators import rarely_counts_samples
 from torchassistant.training.loss_weights import LossWeights
 from torchassistant.training.losses_and_metrics import KeywordLoss, Loss, Metric
 from torchassistant.training.losses_of_models import LossOfModels, needs_gradient
+from torchassistant.training.named_counts import CountByFunction, CountOfColumn
 from torchassistant.training.nan_guard import NotFinite
 from torchassistant.training.optimizer_calls import (
     NO_FP16,
@@ -47,6 +48,8 @@ __all__ = [
     "SKIPPED",
     "BatchRun",
     "Changed",
+    "CountByFunction",
+    "CountOfColumn",
     "DebugPipeline",
     "GradientClipper",
     "InputSource",

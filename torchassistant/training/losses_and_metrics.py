@@ -15,12 +15,14 @@ from torchassistant.graph import Frozen, keyword_call, moved
 from torchassistant.training.loss_denominators import (
     Count,
     as_sum,
+    counts_samples,
     is_sum,
     or_one,
     states_terms,
     terms_of,
     times,
 )
+from torchassistant.training.named_counts import NamedCount
 from torchassistant.training.running_mean import RunningMean
 
 Transform = Callable[..., Any]
@@ -104,6 +106,8 @@ class Loss(Score):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.terms_of: Callable[..., Count] = terms_of
+        self.named_count: NamedCount | None = None
+        """What says over what it is a mean, where the config names that."""
 
     @cached_property
     def has_own_terms(self) -> bool:
@@ -111,7 +115,33 @@ class Loss(Score):
 
         Asked once, as a module takes long to say that it has no method ``count``.
         """
-        return states_terms(self.function) and not self.sums
+        stated = self.named_count is not None or states_terms(self.function)
+        return stated and not self.sums
+
+    @property
+    def counts_samples(self) -> bool:
+        """Whether it is a mean over samples, as far as anybody says."""
+        return self.named_count is None and counts_samples(self.function)
+
+    @property
+    def is_multiplied(self) -> bool:
+        """Whether its sum over terms of its own is had by multiplying its mean."""
+        return self.has_own_terms and self._summing is None
+
+    @property
+    def _summing(self) -> Any:
+        """The same loss without the division; None where it is not known how it is had."""
+        return as_sum(self.function) if self.named_count is None else None
+
+    def _count(self, frame: Frame, arguments: Sequence[Any], samples: int) -> Count:
+        """Over how many terms the loss of a batch is a mean."""
+        if self.named_count is None:
+            return self.terms_of(self.function, arguments, samples)
+        return self.named_count(frame, self._own(arguments), f"the count of {self.name}")
+
+    def _own(self, arguments: Sequence[Any]) -> Sequence[Any]:
+        """Of its arguments, those that come from the frame."""
+        return arguments
 
     def freezing(self, frozen: Frozen) -> Loss:
         """The same loss, for a stage in which something is frozen; without models, itself."""
@@ -128,7 +158,7 @@ class Loss(Score):
         value = self._value(self.function, arguments)
         if not self.has_own_terms:
             return value, samples
-        return value, self.terms_of(self.function, arguments, samples)
+        return value, self._count(frame, arguments, samples)
 
     def over_terms(
         self, frame: Frame, samples: int
@@ -145,8 +175,8 @@ class Loss(Score):
         if self.sums:
             value = self._value(self.function, arguments)
             return value, value, None
-        terms = self.terms_of(self.function, arguments, samples)
-        summing = as_sum(self.function)
+        terms = self._count(frame, arguments, samples)
+        summing = self._summing
         if summing is None:
             value = self._value(self.function, arguments)
             return value, times(value, terms), terms

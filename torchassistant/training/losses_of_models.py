@@ -30,16 +30,8 @@ class LossOfModels(Loss):
         models: Sequence[tuple[nn.Module, Calling]],
         trained: Callable[[nn.Module], bool],
     ) -> None:
-        super().__init__(
-            loss.name,
-            loss.function,
-            loss.inputs,
-            loss.transform,
-            loss.device,
-            loss.keywords,
-        )
+        vars(self).update(vars(loss))
         self.models = [model for model, _ in models]
-        self.transformed = loss.transformed
         call: Call = self.function
         if self.keywords:
             call = self._by_keyword(call)
@@ -73,6 +65,9 @@ class LossOfModels(Loss):
 
     def arguments(self, frame: Frame) -> Sequence[Any]:
         return [*self.models, *super().arguments(frame)]
+
+    def _own(self, arguments: Sequence[Any]) -> Sequence[Any]:
+        return arguments[len(self.models) :]
 
     def _value(self, function: Any, arguments: Sequence[Any]) -> torch.Tensor:
         # What sums in place of a mean is torch's own, and takes no models.

@@ -9,7 +9,7 @@ import torch
 from torchassistant.frames import Frames
 from torchassistant.training.accumulation import Summand
 from torchassistant.training.events import Part, Parts
-from torchassistant.training.loss_denominators import Count, as_sum, counts_samples, states_terms
+from torchassistant.training.loss_denominators import Count
 from torchassistant.training.pipeline import Pipeline
 
 LossValues = Sequence[tuple[str, str, torch.Tensor, Count]]
@@ -69,11 +69,10 @@ class LossesOverTerms:
         self.weights = [item.weight for item in pipeline.losses]
         self.losses = []
         for index, item in enumerate(pipeline.losses):
-            function, origin = item.loss.function, origins[item.node]
-            over_terms = parts.around(item.loss.over_terms, Part.LOSS, item.shown_as)
-            counted = origin if counts_samples(function) else index
-            of_mean = states_terms(function) and as_sum(function) is None
-            self.losses.append((item, origin, over_terms, counted, of_mean))
+            loss, origin = item.loss, origins[item.node]
+            over_terms = parts.around(loss.over_terms, Part.LOSS, item.shown_as)
+            counted = origin if loss.counts_samples else index
+            self.losses.append((item, origin, over_terms, counted, loss.is_multiplied))
 
     def of_batch(self, frames: Frames) -> tuple[LossValues, Sequence[Summand]]:
         """The losses, detached; their weighted sums over terms."""

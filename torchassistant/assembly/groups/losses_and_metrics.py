@@ -10,8 +10,8 @@ from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.inputs_by_keyword import called_first, in_order
 from torchassistant.assembly.parts import Parts
-from torchassistant.config import TRANSFORM_OF_SCORE, ObjectSpec
-from torchassistant.training import KeywordLoss, Loss, Metric
+from torchassistant.config import COUNT_OF_LOSS, TRANSFORM_OF_SCORE, ObjectSpec
+from torchassistant.training import CountByFunction, CountOfColumn, KeywordLoss, Loss, Metric
 
 
 def _build_loss(context: BuildContext, one: Defined) -> Any:
@@ -22,6 +22,10 @@ def _build_loss(context: BuildContext, one: Defined) -> Any:
     columns, keywords = in_order(one.spec.inputs, called)
     kind = KeywordLoss if keywords and transform is None else Loss
     loss = kind(one.what, function, columns, transform, keywords=keywords)
+    loss.named_count = _count(context, one)
+    if loss.named_count is not None and loss.sums:
+        message = f'"count" says what a mean is over, and {one.what} is a sum'
+        raise context.maker.problem(message, (*one.path, "count"))
     context.parts.loss_calls[one.name] = loss
     return function
 
@@ -31,6 +35,16 @@ def _build_metric(context: BuildContext, one: Defined) -> Metric:
     columns, keywords = in_order(one.spec.inputs, called_first(function, transform, "update"))
     shared = context.parts.with_models
     return Metric(one.what, function, columns, transform, shared, keywords)
+
+
+def _count(context: BuildContext, one: Defined) -> CountOfColumn | CountByFunction | None:
+    spec = one.spec.count
+    if spec is None or isinstance(spec, str):
+        return None if spec is None else CountOfColumn(spec)
+    what = f"the count of {one.what}"
+    function = context.callable_of(spec, (*one.path, "count"), what, COUNT_OF_LOSS.name)
+    is_keyed = isinstance(one.spec.inputs, dict) and one.spec.transform is None
+    return CountByFunction(function, one.spec.inputs if is_keyed else None)
 
 
 def _transform(context: BuildContext, one: Defined) -> Callable[..., Any] | None:
@@ -45,9 +59,11 @@ def _transform(context: BuildContext, one: Defined) -> Callable[..., Any] | None
 
 def _members_of_loss(parts: Parts, name: str) -> Iterator[Member]:
     yield Member(f"losses/{name}", parts.losses[name])
-    transform = parts.loss_calls[name].transform
-    if transform is not None:
-        yield Member(f"losses/{name}/transform", transform)
+    loss = parts.loss_calls[name]
+    if loss.transform is not None:
+        yield Member(f"losses/{name}/transform", loss.transform)
+    if isinstance(loss.named_count, CountByFunction):
+        yield Member(f"losses/{name}/count", loss.named_count.function)
 
 
 def _members_of_metric(parts: Parts, name: str) -> Iterator[Member]:

@@ -241,8 +241,11 @@ class Walk:
                 group = next((g for g in _SCORES if name in self.scope.groups[g]), group)
             node = self.scope.node(score.view, wiring)
             what = f'{"loss" if score.group == "losses" else "metric"} "{written}"'
-            inputs = columns_in(self.scope.groups[group][name].spec, "inputs")
-            for use in inputs if node in self.frames else ():
+            spec = self.scope.groups[group][name].spec
+            uses = list(columns_in(spec, "inputs"))
+            if group == "losses" and isinstance(spec.count, str):
+                uses.append(spec.use("count"))
+            for use in uses if node in self.frames else ():
                 message = f'the {what} needs the column "{use.name}", which its frame lacks'
                 self.needs.append(Need(use.name, message, use.path, self.frames[node]))
 

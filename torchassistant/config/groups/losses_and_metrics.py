@@ -26,6 +26,16 @@ TRANSFORM_OF_SCORE = Role(
 )
 
 
+COUNT_OF_LOSS = Role(
+    "count",
+    "count (it cannot be called)",
+    methods=CALLABLE,
+    other_kinds=(MODULE,),
+    or_itself=True,
+    or_name=True,
+)
+
+
 class ScoreSpec(ObjectSpec):
     """Something computed from columns of a frame: a loss or a metric."""
 
@@ -54,6 +64,11 @@ class LossSpec(ScoreSpec):
         None,
         description="What trains its models in the pipelines that have it; left out: the "
         "optimizers of their nodes, as far as they hold them.",
+    )
+    count: Annotated[Name | ObjectSpec | None, COUNT_OF_LOSS] = Field(
+        None,
+        description="What it is a mean over: a column, of which the sum counts, or a function of "
+        "what it gets, without models; left out: the examples.",
     )
 
 
