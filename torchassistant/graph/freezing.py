@@ -161,7 +161,7 @@ def sparing_call(buffers: Sequence[Buffer], call: Callable[..., Any]) -> Callabl
     """
     spared = [(module, name, _may_change_in_eval(module)) for module, name in buffers]
 
-    def sparing(*args: Any) -> Any:
+    def sparing(*args: Any, **kwargs: Any) -> Any:
         own = [
             (own_buffers(module), name, own_buffers(module)[name])
             for module, name, always in spared
@@ -172,7 +172,7 @@ def sparing_call(buffers: Sequence[Buffer], call: Callable[..., Any]) -> Callabl
             if buffer is not None:
                 table[name] = copies.setdefault(id(buffer), buffer.clone())
         try:
-            return call(*args)
+            return call(*args, **kwargs)
         finally:
             for table, name, buffer in own:
                 table[name] = buffer
