@@ -62,8 +62,16 @@ class Builder(BuildContext):
 
     def built(self, key: Key) -> Any:
         """One definition, as its group is built."""
-        one = Defined(key, self.definitions[key].spec, self.paths[key])
-        return assembler_of(key.group).build(self, one)
+        return assembler_of(key.group).build(self, self._defined(key))
+
+    def defined(self, group: str) -> list[Defined]:
+        """The definitions of a group that are built."""
+        built = getattr(self.parts, group)
+        keys = (key for key in self.definitions if key.group == group and key.name in built)
+        return [self._defined(key) for key in keys]
+
+    def _defined(self, key: Key) -> Defined:
+        return Defined(key, self.definitions[key].spec, self.paths[key])
 
     def restorable(self, key: Key) -> Any:
         """One whose state is put back afterwards: weights that this replaces are not read."""

@@ -10,6 +10,7 @@ from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.compute_options import compiling_of, precision_of
 from torchassistant.assembly.frozen import frozen_in
 from torchassistant.assembly.models_of_losses import with_models
+from torchassistant.assembly.schedulers import build_waiting
 from torchassistant.config import (
     LOSSES,
     DebugPipelineSpec,
@@ -177,6 +178,7 @@ def build_stages(builder: Builder) -> None:
         _stage(builder, spec, ("train", "stages", index), index)
         for index, spec in enumerate(builder.spec.train.stages)
     ]
+    build_waiting(builder, builder.defined("optimizers"))
     for stage in builder.parts.stages:
         for pipeline in stage.training:
             _one_closure(builder, pipeline)

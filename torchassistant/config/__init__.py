@@ -21,6 +21,7 @@ from torchassistant.config.groups.optimizers import (
     REST,
     OptimizerSpec,
     ParameterGroupSpec,
+    SchedulerSpec,
 )
 from torchassistant.config.history_columns import row_columns
 from torchassistant.config.loading import (
@@ -156,6 +157,7 @@ __all__ = [
     "Reference",
     "Role",
     "Rule",
+    "SchedulerSpec",
     "Spec",
     "StageSpec",
     "StartFromSpec",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau, SequentialLR
 
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.groups.assembler import Assembler, Member
@@ -16,10 +15,9 @@ from torchassistant.assembly.parameter_groups import (
     parameters_of_models,
 )
 from torchassistant.assembly.parts import Parts
-from torchassistant.assembly.role_checks import takes_it_first
-from torchassistant.config import LR_SCHEDULER
+from torchassistant.assembly.schedulers import scheduler_of, waits_for_stages
 from torchassistant.graph import Models
-from torchassistant.training import NO_FP16, Scheduler, is_by_closure
+from torchassistant.training import NO_FP16, is_by_closure
 
 
 def _build(context: BuildContext, one: Defined) -> Optimizer:
@@ -32,8 +30,8 @@ def _build(context: BuildContext, one: Defined) -> Optimizer:
     if context.spec.precision == "fp16" and is_by_closure(optimizer):
         raise context.maker.problem(f"{one.what}: {made} {NO_FP16}", one.path)
     check_options(context, one, optimizer)
-    if one.spec.lr_scheduler:
-        context.parts.schedulers[one.name] = _scheduler(context, one, optimizer)
+    if one.spec.lr_scheduler and not waits_for_stages(one.spec.lr_scheduler):
+        context.parts.schedulers[one.name] = scheduler_of(context, one, optimizer)
     return optimizer
 
 
@@ -44,25 +42,6 @@ def _parameters(context: BuildContext, one: Defined, models: Models) -> Iterable
     if len(models) == 1:
         return next(iter(models.values())).parameters()
     return parameters_of_models(models)
-
-
-def _scheduler(context: BuildContext, one: Defined, optimizer: Optimizer) -> Scheduler:
-    def first_of(target: Any) -> Sequence[Any]:
-        # Schedulers inside a scheduler get the optimizer first too, if they take it first.
-        return [optimizer] if takes_it_first(LR_SCHEDULER, target) else []
-
-    spec, path = one.spec.lr_scheduler, (*one.path, "lr_scheduler")
-    what = f"the scheduler of {one.what}"
-    warmup = spec.warmup and LinearLR(
-        optimizer, start_factor=spec.warmup.start_factor, total_iters=spec.warmup.steps
-    )
-    scheduler = context.maker.make(spec, path, what, LR_SCHEDULER.name, [optimizer], first_of)
-    if isinstance(scheduler, ReduceLROnPlateau) and spec.monitor is None:
-        message = f'{what} monitors a result, so it needs "monitor", a display name'
-        raise context.maker.problem(message, path)
-    if warmup is not None:
-        scheduler = SequentialLR(optimizer, [warmup, scheduler], milestones=[spec.warmup.steps])
-    return Scheduler(one.name, optimizer, scheduler, spec.interval, spec.monitor)
 
 
 def _members(parts: Parts, name: str) -> Iterator[Member]:

@@ -1,0 +1,164 @@
+"""Learning rate schedulers, and ``"auto"``: as long as the stage in which they begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau, SequentialLR
+
+from torchassistant.assembly.build_context import BuildContext, Defined
+from torchassistant.assembly.role_checks import takes_it_first
+from torchassistant.config import LR_SCHEDULER, Path, SchedulerSpec
+from torchassistant.data import derived, seeded
+from torchassistant.errors import near
+from torchassistant.graph import is_among
+from torchassistant.training import Scheduler, Stage, steps_of_optimizer
+
+AUTO = "auto"
+LENGTHS = ("total_steps", "T_max", "total_iters")
+"""Arguments of torch's schedulers that say how long the learning rate changes."""
+
+
+def waits_for_stages(spec: SchedulerSpec) -> bool:
+    """Whether a scheduler can be built only when the length of its stage is known."""
+    return any(True for _ in _lengths([spec.args, spec.kwargs], ()))
+
+
+def scheduler_of(
+    context: BuildContext, one: Defined, optimizer: Optimizer, stage: int | None = None
+) -> Scheduler:
+    """The scheduler of an optimizer, at its beginning.
+
+    Args:
+        context: Makes objects, and holds the stages where the scheduler waits for them.
+        one: The optimizer's definition; it has a scheduler.
+        optimizer: What it has become.
+        stage: The index of the stage in which the scheduler begins; left out: the first that uses
+            the optimizer.
+
+    Raises:
+        ConfigError: It cannot be built; or its length is that of a stage, which is not known.
+        UserCodeError: The user's code raised.
+    """
+
+    def first_of(target: Any) -> Sequence[Any]:
+        # Schedulers inside a scheduler get the optimizer first too, if they take it first.
+        return [optimizer] if takes_it_first(LR_SCHEDULER, target) else []
+
+    spec, path = one.spec.lr_scheduler, (*one.path, "lr_scheduler")
+    what = f"the scheduler of {one.what}"
+    described = spec
+    if waits_for_stages(spec):
+        described = _with_length(context, spec, path, optimizer, stage)
+    warmup = spec.warmup and LinearLR(
+        optimizer, start_factor=spec.warmup.start_factor, total_iters=spec.warmup.steps
+    )
+    scheduler = context.maker.make(described, path, what, LR_SCHEDULER.name, [optimizer], first_of)
+    if isinstance(scheduler, ReduceLROnPlateau) and spec.monitor is None:
+        message = f'{what} monitors a result, so it needs "monitor", a display name'
+        raise context.maker.problem(message, path)
+    if warmup is not None:
+        scheduler = SequentialLR(optimizer, [warmup, scheduler], milestones=[spec.warmup.steps])
+    return Scheduler(one.name, optimizer, scheduler, spec.interval, spec.monitor)
+
+
+def build_waiting(context: BuildContext, optimizers: Sequence[Defined]) -> None:
+    """The schedulers that waited for the stages, which get them.
+
+    Raises:
+        ConfigError: As :func:`scheduler_of`.
+        UserCodeError: The user's code raised.
+    """
+    parts = context.parts
+    found = {
+        one.name: scheduler_of(context, one, parts.optimizers[one.name])
+        for one in optimizers
+        if one.spec.lr_scheduler and waits_for_stages(one.spec.lr_scheduler)
+    }
+    if found:
+        parts.schedulers |= found
+        schedulers = list(parts.schedulers.values())
+        parts.stages = [replace(stage, schedulers=schedulers) for stage in parts.stages]
+
+
+def _with_length(
+    context: BuildContext, spec: SchedulerSpec, path: Path, optimizer: Optimizer, stage: int | None
+) -> SchedulerSpec:
+    """What the config says, with a number in the place of each ``"auto"``."""
+    for where, text in (*_lengths(spec.args, ("args",)), *_lengths(spec.kwargs, ("kwargs",))):
+        if text != AUTO:
+            message = f'"{text}" is no number{near(text, [AUTO])}'
+            raise context.maker.problem(message, (*path, *where))
+        length = _length(context, spec, (*path, *where), optimizer, stage)
+    kwargs, args = _replaced(spec.kwargs, length), _replaced(spec.args, length)
+    return spec.model_copy(update={"kwargs": kwargs, "args": args})
+
+
+def _length(
+    context: BuildContext, spec: SchedulerSpec, path: Path, optimizer: Optimizer, stage: int | None
+) -> int:
+    """The steps or epochs of the stage, less those of the warmup."""
+    problem, stages = context.maker.problem, context.parts.stages
+    index = _first_stage(stages, optimizer) if stage is None else stage
+    if index is None:
+        raise problem('"auto" is the length of a stage, and none uses this optimizer', path)
+    title = context.spec.stage_title(index)
+    if stages[index].num_epochs is None:
+        message = (
+            f'"auto" is the length of {title}, whose stop condition does not say after how many '
+            "epochs it ends; write a number, or let EpochsCompleted end it at the latest"
+        )
+        raise problem(message, path)
+    with seeded(derived(context.parts.seed, "length")):
+        whole = _whole(stages[index], optimizer, spec.interval)
+    if whole is None:
+        message = (
+            f'"auto" is the number of steps in {title}, which is not known, as a dataset does not '
+            "say how long it is; write a number"
+        )
+        raise problem(message, path)
+    before = spec.warmup.steps if spec.warmup else 0
+    if whole <= before:
+        unit = "epochs" if spec.interval == "epoch" else "steps of this optimizer"
+        message = f'nothing is left for "auto": {title} has {whole} {unit}'
+        raise problem(f"{message}, and the warmup takes {before}", path)
+    return whole - before
+
+
+def _first_stage(stages: Sequence[Stage], optimizer: Optimizer) -> int | None:
+    for index, stage in enumerate(stages):
+        if any(is_among(optimizer, pipeline.optimizers) for pipeline in stage.training):
+            return index
+    return None
+
+
+def _whole(stage: Stage, optimizer: Optimizer, interval: str) -> int | None:
+    return stage.num_epochs if interval == "epoch" else steps_of_optimizer(stage, optimizer)
+
+
+def _lengths(arguments: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    """The lengths among arguments, however deep, that are given as a text, and where."""
+    if isinstance(arguments, dict):
+        for key, value in arguments.items():
+            if key in LENGTHS and isinstance(value, str):
+                yield (*path, key), value
+            else:
+                yield from _lengths(value, (*path, key))
+    elif isinstance(arguments, list):
+        for index, value in enumerate(arguments):
+            yield from _lengths(value, (*path, index))
+
+
+def _replaced(arguments: Any, length: int) -> Any:
+    """The same arguments, with a number in the place of each length that is a text."""
+    if isinstance(arguments, dict):
+        return {
+            key: length if key in LENGTHS and isinstance(value, str) else _replaced(value, length)
+            for key, value in arguments.items()
+        }
+    if isinstance(arguments, list):
+        return [_replaced(value, length) for value in arguments]
+    return arguments
