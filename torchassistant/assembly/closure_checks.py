@@ -12,10 +12,10 @@ from torchassistant.assembly.importing import NotFound, find
 from torchassistant.config import (
     LOSSES,
     Diagnostics,
+    Key,
     Path,
     PipelineSpec,
     Spec,
-    module_named,
     role_named,
 )
 from torchassistant.training import NO_FP16, needs_closure, two_closures
@@ -67,6 +67,5 @@ def _optimizers_of(spec: Spec, pipeline: PipelineSpec) -> Iterator[str]:
         yield from (node.optimizer_name for node in nodes or () if node.optimizer_name)
     losses = {item.loss_name for item in pipeline.losses}
     for name, optimizer in spec.group("optimizers").items():
-        group, loss = module_named(optimizer.model)
-        if group == LOSSES and loss in losses:
+        if any(optimizer.trains(Key(LOSSES, loss)) for loss in losses):
             yield name
