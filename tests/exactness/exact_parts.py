@@ -557,3 +557,51 @@ class Packing(nn.Module):
 
     def forward(self, x: Tensor) -> PackedSequence:
         return pack_sequence(list(self.layer(x)[:, None]))
+
+
+class Tied(nn.Module):
+    """Two layers with one weight. (B, 4) → (B, 1)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+        self.last = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.last(self.second(self.first(x).tanh()))
+        return result
+
+
+class Late(nn.Module):
+    """Registers a buffer when it runs first, and gives another one a new shape. (B, 4) → (B, 1)."""
+
+    last: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+        self.register_buffer("last", torch.zeros(1, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not hasattr(self, "seen"):
+            self.register_buffer("seen", torch.zeros(()), persistent=False)
+        self.seen += 1
+        self.last = x.detach().clone()
+        result: Tensor = self.layer(x)
+        return result
+
+
+class Holed(Points):
+    """The same points; the fifth is not a number."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        x, y = super().__getitem__(index)
+        return (x * torch.nan if index == 4 else x), y
+
+
+class Size(nn.Module):
+    """Mean of absolute values. (B, …) → ()."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values.abs().mean()

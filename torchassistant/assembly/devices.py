@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from torchassistant.assembly.object_maker import PlaceOf
-from torchassistant.config import Path, Spec
+from torchassistant.config import Path, Spec, origin_of
 from torchassistant.errors import ConfigError, Problem
 
 
@@ -61,7 +61,9 @@ class Devices:
 
         self.base = resolved(override or spec.device, ("device",))
         self.processors: dict[str, torch.device] = {}
+        # Parts and averages of models are where these are.
         self.models: dict[str, torch.device] = {}
+        models = spec.group("models")
         for index, definition in enumerate(spec.initialize.definitions):
             if definition.group != "batch_processors":
                 continue
@@ -70,13 +72,13 @@ class Devices:
             device = resolved(own, path) if own else self.base
             self.processors[definition.name] = device
             for node in definition.spec.neural_graph or []:
-                self.models[node.model_name] = device
+                self.models[origin_of(node.model_name, models)] = device
         losses = spec.group("losses")
         for pipeline in spec.initialize.pipelines.values():
             for item in pipeline.losses:
                 home = self.processors.get(item.node_name or "", self.base)
                 for name in losses[item.loss_name].models if item.loss_name in losses else ():
-                    self.models.setdefault(name, home)
+                    self.models.setdefault(origin_of(name, models), home)
         if problems:
             raise ConfigError(*problems)
 

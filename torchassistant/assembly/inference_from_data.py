@@ -26,6 +26,7 @@ from torchassistant.config import (
     Spec,
     as_slice,
     data_sources,
+    own_models,
 )
 from torchassistant.errors import ConfigError, blaming, listing
 
@@ -147,7 +148,8 @@ class _Filling:
 
     def model_takes(self) -> tuple[int, int]:
         """How many arguments the model can be called with."""
-        (model,) = self.spec.group("models").values()
+        models = self.spec.group("models")
+        (model,) = (models[name] for name in own_models(models))
         made = find(model.path, (), self.allowlist)
         if self.spec.group("batch_processors") or self.spec.group("batch_graphs"):
             return 1, 1000
@@ -226,7 +228,8 @@ class _Filling:
 
     def processor(self, inputs: Sequence[Column]) -> None:
         """A processor of one node, the model."""
-        (model,), (optimizer,) = self.spec.group("models"), self.spec.group("optimizers")
+        (model,) = own_models(self.spec.group("models"))
+        (optimizer,) = self.spec.group("optimizers")
         node = {
             "model_name": model,
             "inputs": [column.name for column in inputs],

@@ -9,7 +9,7 @@ from torch import nn
 
 from torchassistant.assembly.parts import Parts
 from torchassistant.config import LossSpec
-from torchassistant.graph import BatchGraph, Calling, distinct, is_among
+from torchassistant.graph import BatchGraph, Calling, distinct, is_among, is_part_of_one
 from torchassistant.training import LossOfModels, PipelineLoss, needs_gradient, parameters_of
 
 
@@ -40,7 +40,7 @@ def with_models(
 
     def is_trained(model: nn.Module) -> bool:
         if is_among(model, run):
-            return is_among(model, graph.trained)
+            return is_part_of_one(model, graph.trained)
         return any(id(parameter) in held for parameter in model.parameters())
 
     found = []

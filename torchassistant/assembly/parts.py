@@ -12,6 +12,7 @@ from torchassistant.config import DATASET_OR_SLICE, GROUPS, Key, Reference, as_s
 from torchassistant.data import LoaderFactory, Split
 from torchassistant.graph import BatchGraph, Processor
 from torchassistant.training import (
+    Average,
     DebugPipeline,
     GradientClipper,
     Loss,
@@ -28,6 +29,9 @@ class Parts:
     Args:
         seed: What everything random follows from.
         device: The device of the run.
+
+    ``averages`` keep those models up to date that are averages of others; ``parts_of_models`` names
+    those that are parts of others.
 
     While something is built, ``restoring`` says whether it gets the state that the session holds of
     it, so that no file has to be read for that.
@@ -54,6 +58,8 @@ class Parts:
         self.restoring = False
         self.untrained: dict[str, list[nn.Parameter]] = {}
         """What an optimizer leaves out on purpose, by its name."""
+        self.averages: dict[str, Average] = {}
+        self.parts_of_models: set[str] = set()
         self.schedulers: dict[str, Scheduler] = {}
         self.loss_calls: dict[str, Loss] = {}
         self.pipelines: dict[str, Pipeline] = {}
@@ -61,6 +67,11 @@ class Parts:
         self.stages: list[Stage] = []
         for group in GROUPS:
             setattr(self, group, {})
+
+    @property
+    def whole_models(self) -> dict[str, nn.Module]:
+        """The models by name, without those that are parts of others."""
+        return {n: model for n, model in self.models.items() if n not in self.parts_of_models}
 
     def with_models(self) -> list[Any]:
         """This object, and all modules, parameters and buffers of its models."""

@@ -11,6 +11,7 @@ from torchassistant.assembly.compute_options import compiling_of, precision_of
 from torchassistant.assembly.frozen import frozen_in
 from torchassistant.assembly.models_of_losses import with_models
 from torchassistant.assembly.schedulers import build_waiting
+from torchassistant.assembly.substitution import graph_of, models_of
 from torchassistant.config import (
     LOSSES,
     DebugPipelineSpec,
@@ -48,6 +49,8 @@ def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Ite
     Names that are not defined are passed over: the check of the config reports them.
     """
     yield Key("batch_graphs", pipeline.graph or "")
+    substitutes = list((pipeline.models or {}).values())
+    yield from (Key("models", name) for name in substitutes)
     graph = spec.group("batch_graphs").get(pipeline.graph or "")
     processors = spec.group("batch_processors")
     models = {
@@ -59,6 +62,7 @@ def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Ite
     losses = spec.group(LOSSES)
     for item in pipeline.losses if with_data else ():
         models.update(losses[item.loss_name].models if item.loss_name in losses else ())
+    models.update(substitutes)
     for name, hooks in spec.group("forward_hooks").items():
         if hooks.model in models:
             yield Key("forward_hooks", name)
@@ -73,7 +77,7 @@ def build_pipeline(
 ) -> Pipeline:
     """One pipeline; without data it has a graph only, and can infer."""
     parts = builder.parts
-    graph = parts.batch_graphs[spec.graph or ""]
+    graph = graph_of(builder, spec)
     precision = precision_of(builder.spec.precision, builder.devices, graph)
     if not with_data:
         return Pipeline(name, graph, (), (), (), parts.seed, precision)
@@ -99,7 +103,7 @@ def build_pipeline(
             ],
             [builder.spec.group(LOSSES)[item.loss_name] for item in spec.losses],
             graph,
-            parts.models,
+            models_of(builder, spec),
             parts,
         ),
         [
@@ -237,7 +241,7 @@ def _stream(factory: LoaderFactory) -> str:
 
 def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> DebugPipeline:
     parts, maker = builder.parts, builder.maker
-    graph = parts.batch_graphs[spec.graph or ""]
+    graph = graph_of(builder, spec)
     postprocessor, device = None, Printer()
     if spec.postprocessor:
         what = f'the postprocessor of "{name}"'
@@ -294,6 +298,7 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
         order=list(parts.pipelines),
         clippers=list(parts.gradient_clippers.values()),
         schedulers=list(parts.schedulers.values()),
+        averages=list(parts.averages.values()),
         skips_nonfinite=(spec.on_nonfinite or builder.spec.on_nonfinite) == "skip",
         turns=_turns(builder, spec, path),
         epoch_length=spec.epoch_length,

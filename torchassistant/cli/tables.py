@@ -32,6 +32,8 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
     for name, batches in report.batches.items():
         count = "an unknown number of batches" if batches is None else _count(batches, "batch")
         yield f"pipeline {in_one_line(name)}: {count} an epoch"
+    for text in report.models:
+        yield in_one_line(f"model {text}")
     for name, parameters in report.optimizers.items():
         yield f"optimizer {in_one_line(name)}: {_count(parameters, 'parameter')}"
         yield from _groups(report.groups.get(name, []))

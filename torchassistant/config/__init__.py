@@ -16,6 +16,13 @@ from torchassistant.config.groups.losses_and_metrics import (
     TRANSFORM_OF_SCORE,
     LossSpec,
 )
+from torchassistant.config.groups.models import (
+    DECAY,
+    ModelSpec,
+    is_average,
+    origin_of,
+    own_models,
+)
 from torchassistant.config.groups.optimizers import (
     LR_SCHEDULER,
     REST,
@@ -106,6 +113,7 @@ __all__ = [
     "COUNT_OF_LOSS",
     "DATASET",
     "DATASET_OR_SLICE",
+    "DECAY",
     "DEFINITIONS",
     "EVERYTHING",
     "GROUPS",
@@ -145,6 +153,7 @@ __all__ = [
     "InputFactorySpec",
     "Key",
     "LossSpec",
+    "ModelSpec",
     "NodeSpec",
     "ObjectSpec",
     "OptimizerSpec",
@@ -173,6 +182,7 @@ __all__ = [
     "form_of",
     "glob_of",
     "has_missing_parts",
+    "is_average",
     "is_object",
     "is_session",
     "kind_of",
@@ -183,6 +193,8 @@ __all__ = [
     "needed_by",
     "nested_in",
     "objects_in",
+    "origin_of",
+    "own_models",
     "passes_static_check",
     "path_text",
     "place_of",

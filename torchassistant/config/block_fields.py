@@ -16,7 +16,10 @@ from torchassistant.config.tree import UNREADABLE, Path, Row, Table, as_tree
 PLACEHOLDER = "\ufffc"
 """Stands for a name that cannot be read."""
 
-_SOURCES = ("class", "factory_fn", "link", "merge", "neural_graph")
+_SOURCES = (
+    *("class", "factory_fn", "link", "merge", "neural_graph"),
+    *("part_of", "average_of"),
+)
 """Keys of which one says what an object is made by."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torchassistant.config.blocks import ObjectSpec
 from torchassistant.config.groups.batch_graphs import BatchGraphSpec
 from torchassistant.config.groups.batch_processors import BatchProcessorSpec, NodeSpec
+from torchassistant.config.groups.models import own_models
 from torchassistant.config.references import Key
 from torchassistant.config.spec import (
     DEFINITIONS,
@@ -63,7 +64,7 @@ def pipelines_of(spec: Spec) -> list[AnyPipeline]:
 
 def _add_processor(spec: Spec) -> None:
     """One model and no processor: a processor that runs the model on the first column."""
-    models, optimizers = spec.group("models"), spec.group("optimizers")
+    models, optimizers = own_models(spec.group("models")), spec.group("optimizers")
     if spec.group("batch_processors") or spec.group("batch_graphs") or len(models) != 1:
         return
     (model,) = models

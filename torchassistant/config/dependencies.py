@@ -33,6 +33,8 @@ def references_of_pipeline(
     for index, item in enumerate(pipeline.input_factories):
         path = ("input_factories", index, "loader_factory")
         yield Reference(path, "loader_factories", item.loader_factory)
+    for other, name in (pipeline.models or {}).items():
+        yield Reference(("models", other), "models", name)
     if isinstance(pipeline, PipelineSpec) and scored:
         for index, loss in enumerate(pipeline.losses):
             yield Reference(("losses", index, "loss_name"), "losses", loss.loss_name)

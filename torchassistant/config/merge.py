@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from torchassistant.config.groups.models import AVERAGING
 from torchassistant.config.named_objects import form_of, is_object
 from torchassistant.config.search_paths import is_one_thing
 from torchassistant.config.spec import DEFINITIONS
@@ -19,6 +20,8 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "link": (),
     "merge": (),
     "neural_graph": ("input_adapter", "output_adapter", "compile"),
+    "part_of": ("path",),
+    "average_of": AVERAGING,
 }
 _MAKERS = ("class", "factory_fn")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torchassistant.config.dependencies import references
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.groups import GROUPS
+from torchassistant.config.groups.models import own_models
 from torchassistant.config.references import as_slice
 from torchassistant.config.spec import Spec
 from torchassistant.config.tree import Path
@@ -30,6 +31,8 @@ def check_missing_parts(spec: Spec, diagnostics: Diagnostics) -> None:
         *("collators", "batch_processors", "batch_graphs"),
     ):
         names = list(spec.group(group))
+        if group == "models":
+            names = own_models(spec.group(group))
         if len(names) > 1:
             _note(diagnostics, f"there are several {group.replace('_', ' ')}: {listing(names)}")
         if not names and group in ("models", "optimizers"):

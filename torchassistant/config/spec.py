@@ -162,6 +162,9 @@ class PipelineSpec(Block):
     input_factories: Annotated[list[InputFactorySpec], Field(min_length=1)] = Field(
         description="What feeds each port."
     )
+    models: Annotated[dict[Name, Name], Field(min_length=1)] | None = Field(
+        None, description="Models that run in the place of others: the other's name to its own."
+    )
     losses: list[PipelineLossSpec] = Field([], description="Summed, and minimised in training.")
     normalize_weights: bool = Field(
         False, description="Whether the weights of its losses are divided by their sum."
@@ -221,6 +224,9 @@ class DebugPipelineSpec(Block):
     graph: Name | None = Field(None, description="Left out: the only graph.")
     input_factories: Annotated[list[InputFactorySpec], Field(min_length=1)] = Field(
         description="What feeds each port."
+    )
+    models: Annotated[dict[Name, Name], Field(min_length=1)] | None = Field(
+        None, description="Models that run in the place of others: the other's name to its own."
     )
     num_iterations: Count = Field(1, description="Batches that are run each time.")
     interval: Count = Field(1, description="Run every N iterations.")

@@ -10,7 +10,7 @@ from torchassistant.graph.freezing import (
     frozen_part,
     sparing_call,
 )
-from torchassistant.graph.mode import evaluating, mode_dependent
+from torchassistant.graph.mode import evaluating, is_part_of_one, mode_dependent
 from torchassistant.graph.model_calls import Calling, Compiling
 from torchassistant.graph.module_patterns import Models, ModulePattern, why_nothing_fits
 from torchassistant.graph.node_values import Call, Place, keyword_call, values_by_name
@@ -41,6 +41,7 @@ __all__ = [
     "evaluating",
     "frozen_part",
     "is_among",
+    "is_part_of_one",
     "keyword_call",
     "mode_dependent",
     "moved",

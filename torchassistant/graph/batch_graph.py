@@ -12,8 +12,9 @@ from torch.optim import Optimizer
 
 from torchassistant.config import topological_order
 from torchassistant.frames import Frame, Frames, merge
-from torchassistant.graph.by_identity import distinct, is_among
+from torchassistant.graph.by_identity import distinct
 from torchassistant.graph.freezing import NOTHING_FROZEN, Frozen
+from torchassistant.graph.mode import is_part_of_one
 from torchassistant.graph.model_calls import Calling
 from torchassistant.graph.node_values import Call
 from torchassistant.graph.processor import CallOf, Node, Processor
@@ -160,7 +161,7 @@ class BatchGraph:
         return self._plan(lambda node: node.calling.inference(node.model))
 
     def _train(self, node: Node) -> Call:
-        is_trained = is_among(node.model, self.trained)
+        is_trained = is_part_of_one(node.model, self.trained)
         return node.calling.training(node.model, is_trained, self.frozen.buffers_in(node.model))
 
     def _plan(self, call_of: CallOf, watched: Watched | None = None) -> Plan:

@@ -45,3 +45,8 @@ def _depends_on_mode(part: nn.Module) -> bool:
         return part.track_running_stats
     dropout = getattr(part, "dropout", 0)
     return isinstance(part, (nn.RNNBase, nn.MultiheadAttention)) and dropout > 0
+
+
+def is_part_of_one(model: nn.Module, models: Iterable[nn.Module]) -> bool:
+    """Whether a model is one of these, or a part of one: who trains the whole trains its parts."""
+    return any(model is part for whole in models for part in whole.modules())

@@ -78,6 +78,7 @@ class Calling:
         in_eval_mode: Whether the model runs in eval mode in training too.
         keeps_buffers: Whether its buffers are in training as they were before; None: where it is
             not trained.
+        without_gradient: Whether nothing flows back through the model, as it is an average.
         memory_format: What tensors with as many axes are converted to; None leaves them.
         parameters: The model's names for the inputs; None: it is called with them in order.
         keys: The model's names for the outputs; None: it returns them in order.
@@ -90,6 +91,7 @@ class Calling:
     checkpoints: bool = False
     in_eval_mode: bool = False
     keeps_buffers: bool | None = None
+    without_gradient: bool = False
     memory_format: torch.memory_format | None = None
     parameters: Sequence[str] | None = None
     keys: Sequence[str] | None = None
@@ -110,6 +112,8 @@ class Calling:
             frozen: Buffers of it that stay as they are.
         """
         call = sparing_call(frozen, self.guarded(model, self._called(model), is_trained))
+        if self.without_gradient:
+            return self._tapped(model, gradient_free_call(call))
         return self._tapped(model, checkpointed_call(model, call) if self.checkpoints else call)
 
     def guarded(self, model: nn.Module, call: Call, is_trained: bool) -> Call:
@@ -190,6 +194,16 @@ def frozen_call(model: nn.Module, call: Call) -> Call:
             return call(*args)
 
     return frozen
+
+
+def gradient_free_call(call: Call) -> Call:
+    """A call that nothing flows back through."""
+
+    def without_gradient(*args: Any) -> Any:
+        with torch.no_grad():
+            return call(*args)
+
+    return without_gradient
 
 
 def checkpointed_call(model: nn.Module, call: Call) -> Call:

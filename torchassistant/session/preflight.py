@@ -34,6 +34,7 @@ from torchassistant.graph import (
     Watched,
     distinct,
     is_among,
+    is_part_of_one,
     mode_dependent,
     values_by_name,
 )
@@ -142,11 +143,16 @@ class _Flight:
             groups = [_group(group) for group in optimizer.param_groups]
             self.report.optimizers[name] = sum(group.parameters for group in groups)
             self.report.groups[name] = groups
+        self.report.models = list(self.made_of_others())
         self.warn_of_untrained()
 
     def stage_report(self, stage: Stage, title: str) -> StageReport:
         trained = [m for m in stage.trained if not stage.frozen.holds_all_of([*m.parameters()])]
-        untrained = [model for model in stage.untrained if any(True for _ in model.parameters())]
+        untrained = [
+            model
+            for model in stage.untrained
+            if any(True for _ in model.parameters()) and not self.is_average(model)
+        ]
         frozen = [
             FrozenReport(
                 part.shown,
@@ -174,6 +180,19 @@ class _Flight:
                     f'the optimizer "{name}" changes nothing in this stage, as all that it trains '
                     "is frozen here"
                 )
+
+    def is_average(self, model: nn.Module) -> bool:
+        """Whether a model is an average, or a part of one, which nothing else trains."""
+        return is_part_of_one(model, [one.model for one in self.session.averages.values()])
+
+    def made_of_others(self) -> Iterator[str]:
+        """What each model is that is a part or an average of another."""
+        for name, spec in self.session.spec.group("models").items():
+            if spec.part_of:
+                yield f"{name}: part of {spec.part_of} ({spec.path_})"
+            elif spec.average_of:
+                how = self.session.averages[name].averaging
+                yield f"{name}: average of {spec.average_of} ({how})"
 
     def warn_of_changes(self, changed: Sequence[Changed]) -> None:
         """Warn of what the preflight has changed."""
@@ -356,12 +375,13 @@ class _Flight:
 
     def warn_of_modes(self, reports: list[tuple[Node, NodeReport]]) -> None:
         """Models that nothing trains, and that act in training as they do not in validation."""
-        stages = self.session.stages
-        trained = {id(model) for stage in stages for model in stage.trained} | self.warned_of_mode
+        stages_trained = [model for stage in self.session.stages for model in stage.trained]
+        warned = self.warned_of_mode
         for node, report in reports:
             # What has nothing to learn is there for what it does in training, as a layer of noise.
             parts = mode_dependent(node.model) if report.parameters else []
-            if parts and report.mode == "train" and id(node.model) not in trained:
+            is_kept = is_part_of_one(node.model, stages_trained) or self.is_average(node.model)
+            if parts and report.mode == "train" and not is_kept and id(node.model) not in warned:
                 self.warned_of_mode.add(id(node.model))
                 name = self.names([node.model])[0]
                 self.at = self.path_of_node(report.processor, report.node)

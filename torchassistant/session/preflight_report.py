@@ -93,6 +93,7 @@ class Preflight:
         batches: For each pipeline its batches an epoch; None where its data does not say.
         optimizers: How many parameters each trains.
         groups: The parameter groups of each.
+        models: What each model is that is a part or an average of another.
         stages: What each stage does with the models.
         warnings: What is allowed, and is probably not meant.
     """
@@ -101,5 +102,6 @@ class Preflight:
     batches: dict[str, int | None] = field(default_factory=dict)
     optimizers: dict[str, int] = field(default_factory=dict)
     groups: dict[str, list[GroupReport]] = field(default_factory=dict)
+    models: list[str] = field(default_factory=list)
     stages: list[StageReport] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)

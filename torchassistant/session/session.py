@@ -37,7 +37,7 @@ from torchassistant.session.prediction import predict
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.stage_beginning import begin_stage
 from torchassistant.session.stage_starts import StageStarts
-from torchassistant.session.state import has_weights_of, restore, snapshot
+from torchassistant.session.state import changed_weights, restore, snapshot
 from torchassistant.session.state_schema import CODE, SPEC
 from torchassistant.training import (
     Progress,
@@ -334,8 +334,11 @@ class Session(Parts):
             self._pending = Pending()
             manager.save()
             manager.finish()
-        elif self.progress.step == 0 and not has_weights_of(newest, self):
+        elif self.progress.step == 0 and (changed := changed_weights(newest, self)):
             # Weights were put in from Python since the session was created.
+            for name, average in self.averages.items():
+                if name not in changed:
+                    average.reset()
             manager.save()
         self.folder.mirror(as_json(as_data(self.spec)))
 

@@ -37,7 +37,7 @@ from torchassistant.session.stateful_parts import (
     of_training,
     with_buffers,
 )
-from torchassistant.training import Progress
+from torchassistant.training import Average, Progress
 
 _log = logger_for(__name__)
 
@@ -74,7 +74,7 @@ def snapshot(
     """
     contents = CheckpointBundle()
     extra: dict[str, dict[str, Any]] = {}
-    for name, model in parts.models.items():
+    for name, model in parts.whole_models.items():
         tensors = model.state_dict()
         # What torch's get_extra_state gives need not be a tensor.
         others = [key for key, value in tensors.items() if not isinstance(value, torch.Tensor)]
@@ -139,7 +139,7 @@ def restore(
         is_fresh,
         made_anew,
     )
-    _restore_models(checkpoint, parts, state["extra_state"], match, weights_only)
+    anew = _restore_models(checkpoint, parts, state["extra_state"], match, weights_only)
     if not weights_only:
         _restore_optimizers(checkpoint, parts, match)
         match.load(of_training(parts), state["training"], "training")
@@ -149,6 +149,8 @@ def restore(
     may_be_more = written < 3 or not is_fresh
     _restore_buffers(parts, state["buffers"], match, weights_only, may_be_more)
     match.raise_if_any()
+    for average in anew:
+        average.reset()
     progress = Progress.of(state["progress"])
     if progress.step and not weights_only:
         for scheduled in parts.schedulers.values():
@@ -260,18 +262,23 @@ def _restore_models(
     extra: Mapping[str, Any],
     match: _Match,
     weights_only: bool,
-) -> None:
-    for name, model in parts.models.items():
+) -> list[Average]:
+    """Give models their weights; gives the averages that are new, and have none."""
+    anew = []
+    for name, model in parts.whole_models.items():
         key = f"models/{name}"
         if checkpoint.has(f"{key}.safetensors"):
             tensors = {**checkpoint.tensors(key), **extra.get(key, {})}
             _load(model, tensors, f'the model "{name}"', checkpoint.path)
+        elif name in parts.averages and match.may_differ(key):
+            anew.append(parts.averages[name])
         elif match.may_differ(key):
             _log.warning(f'no weights of the model "{name}" are stored')
         else:
             match.report(key, f"{key}.safetensors is missing")
     if not weights_only:
-        _report_left_over(checkpoint, "models", ".safetensors", parts.models, match)
+        _report_left_over(checkpoint, "models", ".safetensors", parts.whole_models, match)
+    return anew
 
 
 def _restore_optimizers(checkpoint: Checkpoint, parts: Parts, match: _Match) -> None:
@@ -378,13 +385,14 @@ def stored_definitions(checkpoint: Checkpoint, spec: Spec, fitted: FittedArtifac
     return found
 
 
-def has_weights_of(checkpoint: Checkpoint, parts: Parts) -> bool:
-    """Whether a checkpoint has, bit for bit, the weights of the live models."""
-    for name, model in parts.models.items():
+def changed_weights(checkpoint: Checkpoint, parts: Parts) -> list[str]:
+    """The names of the live models that have not, bit for bit, the weights of a checkpoint."""
+    changed = []
+    for name, model in parts.whole_models.items():
         stored, live = checkpoint.tensors(f"models/{name}"), model.state_dict()
         if not all(torch.equal(live[key].cpu(), tensor) for key, tensor in stored.items()):
-            return False
-    return True
+            changed.append(name)
+    return changed
 
 
 def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:

@@ -60,6 +60,7 @@ def of_training(parts: Parts) -> Members:
 def of_results(parts: Parts) -> Members:
     """What has a state, is no model, and takes part in every result: losses, adapters, …"""
     members = {m.id: m.item for m in _members(parts, _OF_RESULTS) if m.stored}
+    members |= {f"averages/{name}": average for name, average in parts.averages.items()}
     return {key: item for key, item in members.items() if has_state(item)}
 
 
@@ -97,7 +98,8 @@ def is_full(item: Any) -> bool:
 
 def with_buffers(parts: Parts) -> dict[str, nn.Module]:
     """What may have buffers that a ``state_dict`` leaves out."""
-    modules: dict[str, nn.Module] = {f"models/{n}": model for n, model in parts.models.items()}
+    models = parts.whole_models.items()
+    modules: dict[str, nn.Module] = {f"models/{name}": model for name, model in models}
     for key, item in of_results(parts).items():
         if isinstance(item, nn.Module) and is_full(item):
             modules[key] = item

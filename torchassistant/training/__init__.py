@@ -1,5 +1,6 @@
 """Training: pipelines, steps, interleaving, evaluation, stages, and the events of the loop."""
 
+from torchassistant.training.averages import Average, Averaging
 from torchassistant.training.batch_run import BatchRun, only_frames
 from torchassistant.training.combined_losses import combine
 from torchassistant.training.debug_pipeline import DebugPipeline
@@ -46,6 +47,8 @@ from torchassistant.training.weighted_losses import WeightedLosses, weighted_sum
 __all__ = [
     "NO_FP16",
     "SKIPPED",
+    "Average",
+    "Averaging",
     "BatchRun",
     "Changed",
     "CountByFunction",

@@ -11,7 +11,14 @@ import torch
 from torch import nn
 
 from torchassistant.config import row_columns
-from torchassistant.graph import NOTHING_FROZEN, Frozen, distinct, is_among, set_training
+from torchassistant.graph import (
+    NOTHING_FROZEN,
+    Frozen,
+    distinct,
+    is_part_of_one,
+    set_training,
+)
+from torchassistant.training.averages import Average
 from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.optimizer_update import GradientClipper
 from torchassistant.training.pipeline import Pipeline
@@ -42,6 +49,7 @@ class Stage:
         turns: When each training pipeline runs, and how often; left out: each in every iteration.
         epoch_length: What ends an epoch.
         frozen: What it leaves as it is; the graphs of its training pipelines know it too.
+        averages: Of all models; those of models that it trains follow them.
     """
 
     training: Sequence[Pipeline]
@@ -56,6 +64,7 @@ class Stage:
     turns: Sequence[Turn] = ()
     epoch_length: EpochLength = LONGEST
     frozen: Frozen = NOTHING_FROZEN
+    averages: Sequence[Average] = ()
 
     @property
     def all_turns(self) -> Sequence[Turn]:
@@ -93,7 +102,7 @@ class Stage:
         trained = self.trained
         models = [node.model for pipeline in self.training for node in pipeline.graph.nodes]
         models += [model for pipeline in self.training for model, _ in pipeline.models_of_losses]
-        return distinct(model for model in models if not is_among(model, trained))
+        return distinct(model for model in models if not is_part_of_one(model, trained))
 
     def set_training(self) -> None:
         """Train mode for the models that run in its training pipelines, but for teachers."""
@@ -105,6 +114,13 @@ class Stage:
         """Where the first of the models that it trains is."""
         parameters = (p for model in self.trained for p in model.parameters())
         return next((p.device for p in parameters), torch.device("cpu"))
+
+    @property
+    def epoch_averages(self) -> list[Average]:
+        """The averages of models that it trains which follow after each epoch."""
+        used = [optimizer for pipeline in self.training for optimizer in pipeline.optimizers]
+        counted = (a for a in self.averages if a.averaging.interval == "epoch")
+        return [average for average in counted if average.is_trained_by(used, self.frozen)]
 
     @property
     def num_epochs(self) -> int | None:

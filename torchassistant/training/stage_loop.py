@@ -45,6 +45,7 @@ def train_stage(
                     forward, losses, backward, clippers, step
                 debug pipelines whose interval is over
                 save the state, where that is due
+            averages over epochs follow their models
             evaluate the validation pipelines
             a row: their results, and the losses that only training has
             schedulers step; the stop condition is asked
@@ -114,6 +115,7 @@ class _StageLoop:
             for pipeline in stage.training
         ]
         self.validation = Validation(stage, checkpointer, stop, self.listeners)
+        self.averages = stage.epoch_averages
         self.phases = Phases(self.listeners)
         self.iteration_done = handlers_of(self.listeners, Listener.iteration_done)
         self.epoch = EpochProgress(0, 0.0, {})
@@ -180,7 +182,10 @@ class _StageLoop:
             for trainer in self.trainers:
                 trainer.leave_pass(is_whole)
         with self.phases.during(Phase.METRICS):
-            return {trainer.pipeline.name: trainer.finish_epoch() for trainer in self.trainers}
+            losses = {trainer.pipeline.name: trainer.finish_epoch() for trainer in self.trainers}
+        for average in self.averages:
+            average.count_epoch(progress.epoch + 1)
+        return losses
 
     def _interleaving(self) -> Interleaving | Turns:
         if self.turn_trainers:

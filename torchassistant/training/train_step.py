@@ -8,6 +8,7 @@ from torch import nn
 
 from torchassistant.frames import Frames
 from torchassistant.graph import buffers_of, is_among
+from torchassistant.training.averaging_update import followed_by_averages
 from torchassistant.training.events import Listener, Parts, handlers_of
 from torchassistant.training.gradient_kinds import gradients_of
 from torchassistant.training.gradients import AccumulatedBatches, OneBatch
@@ -53,7 +54,8 @@ class TrainStep:
         self.progress = progress
         self.losses = RunningLosses(pipeline)
         listeners = [self.guard, *listeners]
-        self.gradients, self.update = self.made_of(stage, listeners, Parts(listeners))
+        gradients, update = self.made_of(stage, listeners, Parts(listeners))
+        self.gradients, self.update = gradients, followed_by_averages(update, stage)
         self.step_finished = handlers_of(listeners, Listener.step_finished)
         self.start_epoch()
 

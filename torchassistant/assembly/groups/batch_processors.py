@@ -11,7 +11,7 @@ from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.compute_options import MEMORY_FORMATS, compiling_of
 from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.parts import Parts
-from torchassistant.config import NodeSpec, Path
+from torchassistant.config import NodeSpec, Path, is_average, origin_of
 from torchassistant.errors import near
 from torchassistant.graph import (
     Calling,
@@ -36,7 +36,7 @@ def _build(context: BuildContext, one: Defined) -> Processor:
     return NeuralProcessor(
         one.name,
         [
-            _node(context, one.name, node, (*one.path, "neural_graph", index))
+            node_of(context, one.name, node, (*one.path, "neural_graph", index))
             for index, node in enumerate(one.spec.neural_graph)
         ],
         input_adapter,
@@ -54,7 +54,8 @@ def _adapter(context: BuildContext, one: Defined, key: str) -> Callable[..., Any
     return context.callable_of(spec, (*one.path, key), what, key)
 
 
-def _node(context: BuildContext, processor: str, node: NodeSpec, path: Path) -> Node:
+def node_of(context: BuildContext, processor: str, node: NodeSpec, path: Path) -> Node:
+    """A node of a neural graph of a processor, which stands at a path of the config."""
     parts = context.parts
     _expect_taps(context, node, path)
     return Node(
@@ -89,12 +90,14 @@ def _taps(node: NodeSpec) -> list[Tap]:
 def _calling(context: BuildContext, processor: str, node: NodeSpec) -> Calling:
     """How the model of a node is called."""
     compiling = compiling_of(node.compile)
-    memory_format = context.spec.group("models")[node.model_name].memory_format
+    models = context.spec.group("models")
+    memory_format = models[origin_of(node.model_name, models)].memory_format
     return Calling(
         forward=None if compiling is None else compiling(context.parts.models[node.model_name]),
         checkpoints=node.activation_checkpointing,
         in_eval_mode=node.mode == "eval",
         keeps_buffers=None if node.buffers is None else node.buffers == "keep",
+        without_gradient=is_average(node.model_name, models),
         memory_format=MEMORY_FORMATS[memory_format] if memory_format else None,
         parameters=tuple(node.inputs) if isinstance(node.inputs, dict) else None,
         keys=tuple(node.outputs) if isinstance(node.outputs, dict) else None,

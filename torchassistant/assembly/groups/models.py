@@ -1,15 +1,25 @@
-"""Models, each on its device."""
+"""Models, each on its device; parts of models, and averages of them."""
 
 from __future__ import annotations
 
+import copy
+
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.compute_options import MEMORY_FORMATS
 from torchassistant.assembly.groups.assembler import Assembler, itself
+from torchassistant.config import DECAY, ModelSpec
+from torchassistant.errors import near
+from torchassistant.training import Average, Averaging
 
 
 def _build(context: BuildContext, one: Defined) -> nn.Module:
+    if one.spec.part_of:
+        return _part(context, one)
+    if one.spec.average_of:
+        return _average(context, one)
     model = context.object_of(one)
     if not isinstance(model, nn.Module):
         message = f"{one.what} must be a torch.nn.Module; found {type(model).__name__}"
@@ -18,6 +28,48 @@ def _build(context: BuildContext, one: Defined) -> nn.Module:
     if one.spec.memory_format:
         model = model.to(memory_format=MEMORY_FORMATS[one.spec.memory_format])
     return model
+
+
+def _part(context: BuildContext, one: Defined) -> nn.Module:
+    """A module of a model, as the model has it."""
+    whole, path = context.parts.models[one.spec.part_of], one.spec.path_
+    modules = dict(whole.named_modules(remove_duplicate=False))
+    if path not in modules:
+        hint = near(path, [name for name in modules if name])
+        message = f'the model "{one.spec.part_of}" has no part "{path}"{hint}'
+        raise context.maker.problem(message, (*one.path, "path"))
+    context.parts.parts_of_models.add(one.name)
+    return modules[path]
+
+
+def _average(context: BuildContext, one: Defined) -> nn.Module:
+    """A copy of a model, which is kept up to date as the model is trained."""
+    name, path = one.spec.average_of, (*one.path, "average_of")
+    model = context.parts.models[name]
+    if any(map(is_lazy, model.parameters())):
+        message = f'the model "{name}" has layers whose sizes are not known before it is run'
+        raise context.maker.problem(f"{message}, so that it cannot be averaged", path)
+    try:
+        average = copy.deepcopy(model)
+    except Exception as error:
+        message = f'the model "{name}" cannot be copied ({error}), so that it cannot be averaged'
+        raise context.maker.problem(message, path) from None
+    average.requires_grad_(False)
+    context.parts.averages[one.name] = Average(one.name, average, model, _averaging(one.spec))
+    return average
+
+
+def _averaging(spec: ModelSpec) -> Averaging:
+    return Averaging(
+        kind=spec.kind or "ema",
+        decay=DECAY if spec.decay is None else spec.decay,
+        interval=spec.interval or "step",
+        every=spec.every or 1,
+        start=spec.start or 0,
+        blends_first=spec.first == "blend",
+        warms_up=bool(spec.warmup),
+        averages_buffers=bool(spec.use_buffers),
+    )
 
 
 MODELS = Assembler(_build, itself("models", stored=False))

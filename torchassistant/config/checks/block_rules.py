@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.groups.batch_processors import BatchProcessorSpec
 from torchassistant.config.groups.datasets import DatasetSpec
 from torchassistant.config.groups.gradient_clippers import GradientClipperSpec
+from torchassistant.config.groups.models import AVERAGING, EMA_ONLY, ModelSpec
 from torchassistant.config.groups.optimizers import REST, OptimizerSpec, SchedulerSpec
 from torchassistant.config.groups.splits import SplitSpec
 from torchassistant.config.module_patterns import PatternSpec
@@ -45,6 +46,8 @@ def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
             _gradient_clipper(view, diagnostics)
         elif isinstance(block, PatternSpec):
             _pattern(view, diagnostics)
+        elif isinstance(block, ModelSpec):
+            _model(view, diagnostics)
         elif hasattr(block, "class_"):
             _one_of(view, _OBJECT, diagnostics)
             if isinstance(block, SchedulerSpec):
@@ -90,6 +93,35 @@ def _batch_processor(view: View, diagnostics: Diagnostics) -> None:
     elif block.compile and not block.neural_graph:
         message = '"compile" belongs to "neural_graph"'
         diagnostics.note(message, view.at("compile"), at_key=True)
+
+
+def _model(view: View, diagnostics: Diagnostics) -> None:
+    block = view.block
+    _one_of(view, (*_OBJECT, "part_of", "average_of"), diagnostics)
+    if block.other and not (block.class_ or block.factory_fn):
+        _no_arguments(view, diagnostics)
+        if block.memory_format is not None:
+            message = f'"memory_format" belongs to "{block.other}", whose format this model has'
+            diagnostics.note(message, view.at("memory_format"), at_key=True)
+    if block.part_of and block.path_ is None and view.complete:
+        diagnostics.broke('"path" is needed: which part it is', view.path)
+    _belong(view, ("path_",), "part_of", diagnostics)
+    _belong(view, AVERAGING, "average_of", diagnostics)
+    if block.average_of and block.kind == "swa":
+        for key in EMA_ONLY:
+            if getattr(block, key) is not None:
+                message = f'"{key}" belongs to "kind": "ema"'
+                diagnostics.note(message, view.at(key), at_key=True)
+
+
+def _belong(view: View, names: Sequence[str], owner: str, diagnostics: Diagnostics) -> None:
+    """These keys are given only where another one is."""
+    if getattr(view, owner) is not None:
+        return
+    for name in names:
+        if getattr(view.block, name) is not None:
+            path = view.use(name).path
+            diagnostics.note(f'"{path[-1]}" belongs to "{owner}"', path, at_key=True)
 
 
 def _gradient_clipper(view: View, diagnostics: Diagnostics) -> None:

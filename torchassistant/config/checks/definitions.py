@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from torchassistant.config.checks.graphs import check_graph, check_processor
+from torchassistant.config.checks.models import check_models
 from torchassistant.config.checks.scope import Scope
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.file_names import folded, why_unsafe
+from torchassistant.config.groups.models import origin_of
 from torchassistant.config.references import LOSSES, Key
 from torchassistant.config.toposort import cycle_text, cycles, suspect_step
 from torchassistant.config.tree import Path
@@ -22,6 +24,7 @@ def check_definitions(scope: Scope) -> None:
         if definition.block.group == "batch_graphs":
             check_graph(scope, scope.name_of(definition), definition.spec)
     _cycles(scope)
+    check_models(scope)
     _one_device_a_model(scope)
     _one_optimizer_a_loss(scope)
 
@@ -80,10 +83,12 @@ def _one_device_a_model(scope: Scope) -> None:
             continue
         for node in processor.spec.neural_graph or ():
             model = node.model_name
-            other, first = found.setdefault(model, (device, processor))
+            # Parts and averages of a model are where it is.
+            origin = origin_of(model, scope.models) if isinstance(model, str) else model
+            other, first = found.setdefault(origin, (device, processor))
             if other != device and not isinstance(first.name, Unknown):
                 scope.note(
-                    f'the model "{model}" would be on two devices: {device} here, '
+                    f'the model "{origin}" would be on two devices: {device} here, '
                     f'{other} in "{first.name}"',
                     node.at("model_name"),
                 )

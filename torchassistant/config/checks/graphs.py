@@ -11,6 +11,7 @@ from torchassistant.config.checks.resolver import Names, Use, hint
 from torchassistant.config.checks.scope import Scope, Wiring, in_words
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import Items, View, outputs_of, seen
+from torchassistant.config.groups.models import is_part
 from torchassistant.config.references import Key
 from torchassistant.config.toposort import cycle_text, cycles, reachable, suspect_step
 from torchassistant.config.tree import Path
@@ -66,7 +67,7 @@ def _optimizer(scope: Scope, node: View) -> None:
     if not found or not scope.definitions.keys() >= {*found}:
         return
     if run in scope.definitions:
-        if run not in found:
+        if not any(_is_for(scope, one, run) for one in found):
             scope.note(
                 f'the optimizer "{node.optimizer_name}" is for {in_words(found)}, '
                 f'and this node runs "{run.name}"',
@@ -74,6 +75,12 @@ def _optimizer(scope: Scope, node: View) -> None:
             )
     elif len(found) == 1 and found[0].group == "models" and isinstance(node.model_name, Unknown):
         scope.resolver.take_for(node.use("model_name"), found[0].name)
+
+
+def _is_for(scope: Scope, module: Key, model: Key) -> bool:
+    """Whether what is for a module is for a model: this one, or the whole that it is a part of."""
+    is_model = module.group == model.group
+    return is_model and is_part(model.name, module.name, scope.models)
 
 
 def check_graph(scope: Scope, name: str, spec: View) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from torchassistant.config.checks.graphs import COMPILED_TAPS
+from torchassistant.config.checks.resolver import Names, Use
 from torchassistant.config.checks.scope import Scope
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
@@ -72,6 +73,7 @@ def check_pipelines(scope: Scope, used: Collection[str] | None) -> None:
         wiring = scope.wiring(pipeline)
         _ports(scope, pipeline, wiring)
         _compiled_taps(scope, pipeline)
+        _models(scope, pipeline)
         if isinstance(pipeline.block, PipelineSpec) and scope.scored:
             _scores(scope, pipeline, wiring)
             _weights(scope, pipeline)
@@ -143,6 +145,30 @@ def _ports(scope: Scope, pipeline: View, wiring: Any) -> None:
     unfed = [port for port in _used_ports(wiring) if port not in fed]
     for port in unfed[: max(0, len(unfed) - int(min(unreadable, len(unfed))))]:
         scope.note(f'nothing feeds the port "{port}" of the graph', pipeline.at("input_factories"))
+
+
+def _models(scope: Scope, pipeline: View) -> None:
+    """Models stand in for those that the graph runs."""
+    table = pipeline.models
+    if not isinstance(table, dict):
+        return
+    nodes = scope.nodes(pipeline)
+    run = [node if isinstance(node, Unknown) else node.model_name for node in nodes]
+    if isinstance(pipeline.block, PipelineSpec) and scope.scored:
+        for item in pipeline.losses:
+            loss = scope.groups["losses"][item.loss_name]
+            run += [loss] if isinstance(loss, Unknown) else loss.spec.models.all()
+    names = [name for name in run if isinstance(name, str)]
+    scope.resolver.resolve(
+        Names(dict.fromkeys(names), len(run) - len(names)),
+        [Use(other, pipeline.at("models", other), True) for other in table],
+        lambda name, hint: f'neither the graph nor a loss runs a model "{name}"{hint}',
+        only_one=False,
+    )
+    for other, name in table.items():
+        if other == name:
+            message = f'"{name}" stands in its own place, so that this has no effect'
+            scope.note(message, pipeline.at("models", other))
 
 
 def _needed(scope: Scope, view: View, key: str, words: str, known: Any) -> None:

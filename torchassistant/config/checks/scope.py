@@ -132,6 +132,13 @@ class Scope:
         is_written = self.diagnostics.is_written(graph.path)
         return is_written or self.are_complete("batch_graphs", "batch_processors", "models")
 
+    # Models
+
+    @cached_property
+    def models(self) -> dict[str, Any]:
+        """The specs of all models by name."""
+        return {name: model.block.spec for name, model in self.groups["models"].items()}
+
     # Optimizers
 
     def modules_of(self, optimizer: Any) -> list[tuple[Path, Key]]:

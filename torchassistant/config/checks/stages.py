@@ -38,6 +38,7 @@ def check_stages(scope: Scope) -> list[Any]:
     for stage in stages:
         trained.append(training_entries(stage))
         _trains_something(scope, stage)
+        _trains_what_it_runs(scope, stage)
         _shown_once(scope, stage)
         _debug(scope, stage)
         _eval_steps(scope, stage)
@@ -117,6 +118,21 @@ def _trains_something(scope: Scope, stage: View) -> None:
     if not any(reported) and not any(map(scope.may_train_something, pipelines)):
         message = "no node of this stage has an optimizer, so it trains nothing"
         scope.note(message, stage.at("training_pipelines"))
+
+
+def _trains_what_it_runs(scope: Scope, stage: View) -> None:
+    """A training pipeline runs the models that it trains, and no others in their place."""
+    for name in stage.training_pipelines.names:
+        pipeline = scope.pipeline(name)
+        table = pipeline.models
+        trained = {node.model_name for node in scope.nodes(pipeline) if may_train(node)}
+        for other in table if isinstance(table, dict) else ():
+            if other in trained:
+                message = (
+                    f'an optimizer trains "{other}" in this pipeline, and "{table[other]}" would '
+                    "run in its place; validation pipelines can have it so"
+                )
+                scope.note(message, pipeline.at("models", other))
 
 
 def _reports_that_it_trains_nothing(scope: Scope, name: str, place: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from torchassistant.config.checks.scope import Scope, may_train
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
+from torchassistant.config.groups.models import is_part, owner_of
 from torchassistant.config.references import Key
 
 
@@ -37,8 +38,10 @@ def check_unused(scope: Scope, stages: Sequence[Any]) -> None:
     if not models <= scope.groups["models"].keys():
         return
     models |= {name for optimizer in unused for name in _models_of(optimizer)}
+    models |= {owner_of(name, scope.models) for name in models}
     for name, model in scope.groups["models"].items():
-        if name not in models and not isinstance(model.group, Unknown):
+        is_its = name in models or owner_of(name, scope.models) in models
+        if not is_its and not isinstance(model.group, Unknown):
             # Whether it has anything to train is known when it is built.
             scope.diagnostics.untrained.append((name, model.at("name")))
 
@@ -94,7 +97,8 @@ def _unused(scope: Scope, nodes: Sequence[View]) -> list[View]:
 def _is_mistaken(scope: Scope, optimizer: View, node: View) -> bool:
     """Whether a node runs another model than its optimizer is for."""
     optimized, run = _models_of(optimizer), node.block.model_name
-    return run not in optimized and {*optimized, run} <= scope.groups["models"].keys()
+    is_fitting = any(is_part(run, name, scope.models) for name in optimized)
+    return not is_fitting and {*optimized, run} <= scope.groups["models"].keys()
 
 
 def _models_of(optimizer: View) -> list[str]:

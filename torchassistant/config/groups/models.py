@@ -1,24 +1,127 @@
-"""What is trained."""
+"""What is trained, parts of it, and averages over its training."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from torchassistant.config.blocks import ObjectSpec
+from torchassistant.config.blocks import Count, Name, ObjectSpec, Position
 from torchassistant.config.change_rule import Rule
-from torchassistant.config.groups.group import Group, all_of_it
+from torchassistant.config.groups.group import Group
+from torchassistant.config.references import Reference
 from torchassistant.config.role import METRIC, MODULE, MODULE_BASES, Role
+
+DECAY = 0.999
+
+AVERAGING = ("kind", "decay", "interval", "every", "start", "first", "warmup", "use_buffers")
+"""Keys that say how a model is averaged."""
+
+EMA_ONLY = ("decay", "first", "warmup")
 
 
 class ModelSpec(ObjectSpec):
-    """A ``torch.nn.Module``."""
+    """A ``torch.nn.Module``: an object, a part of another model, or an average of another model."""
 
     memory_format: Literal["channels_last", "channels_last_3d"] | None = Field(
         None,
         description="Memory format of its weights and input images; left out: torch's default.",
     )
+    part_of: Name | None = Field(
+        None, description="The model that it is a part of, with the same parameters."
+    )
+    path_: Name | None = Field(
+        None, alias="path", description="With `part_of`: which part, as `layer1.0`."
+    )
+    average_of: Name | None = Field(
+        None, description="The model whose parameters it averages while that is trained."
+    )
+    kind: Literal["ema", "swa"] | None = Field(
+        None,
+        description="`ema`: exponential moving average; `swa`: mean of all updates. Left out: "
+        "`ema`.",
+    )
+    decay: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description=f"Weight of the average so far, for `ema`; left out: {DECAY}."
+    )
+    interval: Literal["step", "epoch"] | None = Field(
+        None,
+        description="What is counted: steps of the optimizers that train the model, or epochs "
+        "that train it. Left out: `step`.",
+    )
+    every: Count | None = Field(None, description="Update after every N of them; left out: 1.")
+    start: Position | None = Field(None, description="How many pass before that; left out: 0.")
+    first: Literal["copy", "blend"] | None = Field(
+        None,
+        description="Whether the first update copies the model, or averages it with the initial "
+        "weights. Left out: `copy`.",
+    )
+    warmup: bool | None = Field(
+        None,
+        description="Whether the decay is at most (1 + n) / (10 + n) after n updates; left out: "
+        "no.",
+    )
+    use_buffers: bool | None = Field(
+        None, description="Whether buffers are averaged too; left out: each update copies them."
+    )
+
+    @property
+    def other(self) -> str | None:
+        """The model that it is a part or an average of."""
+        return self.part_of or self.average_of
+
+
+def owner_of(name: str, models: Mapping[str, Any]) -> str:
+    """The model that has the parameters of a model: the whole, where it is a part.
+
+    Args:
+        name: The model.
+        models: The specs of all models by name; there may be cycles, which are reported.
+    """
+    seen: set[str] = set()
+    while name in models and models[name].part_of and name not in seen:
+        seen.add(name)
+        name = models[name].part_of
+    return name
+
+
+def origin_of(name: str, models: Mapping[str, Any]) -> str:
+    """The model that the config describes as an object, and that this one was made from."""
+    seen: set[str] = set()
+    while name in models and models[name].other and name not in seen:
+        seen.add(name)
+        name = models[name].other
+    return name
+
+
+def is_average(name: str, models: Mapping[str, Any]) -> bool:
+    """Whether a model is an average, or a part of one: nothing trains it."""
+    owner = owner_of(name, models)
+    return owner in models and models[owner].average_of is not None
+
+
+def own_models(models: Mapping[str, Any]) -> list[str]:
+    """The models that are neither a part nor an average of another."""
+    return [name for name, model in models.items() if not model.other]
+
+
+def is_part(name: str, whole: str, models: Mapping[str, Any]) -> bool:
+    """Whether a model is another one, or a part of it, however deep."""
+    seen: set[str] = set()
+    while name != whole:
+        if name not in models or not models[name].part_of or name in seen:
+            return False
+        seen.add(name)
+        name = models[name].part_of
+    return True
+
+
+def _references(spec: ModelSpec) -> Iterator[Reference]:
+    for key in ("part_of", "average_of"):
+        name = getattr(spec, key)
+        if name:
+            yield Reference((key,), "models", name)
 
 
 MODELS = Group(
@@ -26,6 +129,7 @@ MODELS = Group(
     "model",
     ModelSpec,
     section="models",
+    references=_references,
     role=Role(
         "models",
         "torch.nn.Module",
@@ -33,6 +137,13 @@ MODELS = Group(
         kind=MODULE,
         holds=(METRIC,),
     ),
-    held=all_of_it,
-    changes=(Rule("spec.memory_format", "applied", "other kernels round differently"),),
+    held=lambda spec: () if spec.part_of else ("",),
+    id_keys=(("averages", "average_of"),),
+    changes=(
+        Rule("spec.memory_format", "applied", "other kernels round differently"),
+        *(
+            Rule(f"spec.{key}", "applied", "from the next update on")
+            for key in ("decay", "every", "start", "warmup")
+        ),
+    ),
 )

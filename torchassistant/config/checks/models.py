@@ -1,0 +1,37 @@
+"""Models that are made of others: parts of models, and averages over their training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torchassistant.config.checks.scope import Scope
+from torchassistant.config.checks.unknown import Unknown
+from torchassistant.config.checks.view import View
+from torchassistant.config.groups.models import is_average
+
+_TRAINING = ("optimizers", "gradient_clippers", "backward_hooks")
+"""Groups of what has to do with the training of a model that it names."""
+
+
+def check_models(scope: Scope) -> None:
+    """Averages are of models that are trained, and nothing trains an average."""
+    for model in scope.groups["models"].values():
+        name = model.spec.average_of
+        if isinstance(name, str) and is_average(name, scope.models):
+            message = f'"{name}" is an average itself; an average is of a model that is trained'
+            scope.note(message, model.spec.at("average_of"))
+    for group in _TRAINING:
+        for definition in scope.groups[group].values():
+            for use in _models_of(definition.spec):
+                if is_average(use.name, scope.models):
+                    message = f'the model "{use.name}" is an average, and nothing else changes it'
+                    scope.note(message, use.path)
+
+
+def _models_of(spec: View) -> Iterator[Any]:
+    """What stands under ``model``: a name, or several."""
+    if isinstance(spec.block.model, list):
+        yield from spec.model
+    elif spec.block.model is not None and not isinstance(spec.model, Unknown):
+        yield spec.use("model")
