@@ -466,7 +466,11 @@ PLANTED = [
     ),
     # And others of their kind.
     ("graph/model_calls.py", "if special is None else", "if not special else"),
-    ("graph/batch_graph.py", "is_among(node.model, self.trained)", "node.model in self.trained"),
+    (
+        "graph/batch_graph.py",
+        "is_part_of_one(node.model, self.trained)",
+        "node.model in self.trained",
+    ),
     ("training/schedulers.py", "is_among(s.optimizer, used)", "s.optimizer in used"),
     ("assembly/pipeline_builder.py", "{id(optimizer): name for", "{optimizer: name for"),
     ("training/debug_pipeline.py", "if self.postprocessor is not None:", "if self.postprocessor:"),

@@ -605,3 +605,13 @@ class Size(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         return values.abs().mean()
+
+
+class Uncopied(nn.Linear):
+    """Cannot be copied. (B, 4) → (B, 1)."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 1)
+
+    def __deepcopy__(self, memo: object) -> Uncopied:
+        raise TypeError("there is only one")

@@ -32,6 +32,7 @@ from torch.optim import SGD
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from torchassistant import create_session, load_session
+from torchassistant.errors import ConfigError
 from torchassistant.session.preflight import preflight
 
 NORMED = layers(
@@ -73,10 +74,17 @@ def plain(
 EMA = get_ema_multi_avg_fn(0.9)
 
 
-@pytest.mark.parametrize("interval", ["step", "epoch"])
-@pytest.mark.parametrize("buffers", [False, True])
-@pytest.mark.parametrize("kind", ["ema", "swa"])
-@pytest.mark.parametrize("when", [{}, {"every": 2}, {"start": 1}, {"every": 2, "start": 1}])
+@pytest.mark.parametrize(
+    ("kind", "buffers", "interval", "when"),
+    [
+        ("ema", False, "step", {}),
+        ("ema", True, "step", {"every": 2, "start": 1}),
+        ("ema", False, "epoch", {"start": 1}),
+        ("swa", False, "step", {"start": 1}),
+        ("swa", True, "step", {}),
+        ("swa", False, "epoch", {"every": 2, "start": 1}),
+    ],
+)
 def test_they_are_torchs(
     tmp_path: Path, kind: str, buffers: bool, interval: str, when: dict[str, int]
 ) -> None:
@@ -353,7 +361,7 @@ def test_what_the_preflight_says(tmp_path: Path) -> None:
     session = create_session(averaged({"decay": 0.9}, groups=TEACHING), session_dir=tmp_path / "r")
     report = preflight(session)
     assert report.models == ["mean: average of net (ema, decay 0.9, after each step)"]
-    assert report.stages == [(["net"], [])]
+    assert [(stage.trained, stage.untrained) for stage in report.stages] == [(["net"], [])]
     assert report.warnings == []
 
 
@@ -370,3 +378,27 @@ def test_compiled(tmp_path: Path) -> None:
     )
     other.train()
     assert_equal(weights(session.models), weights(other.models))
+
+
+def problem_of(config: Config, folder: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        create_session(config, session_dir=folder / "run")
+    return str(caught.value)
+
+
+def test_what_cannot_be_averaged(tmp_path: Path) -> None:
+    models = {"net": NORMED, "other": NORMED, "mean": {"average_of": "other"}}
+    assert 'no stage trains the model "other"' in problem_of(
+        one_model(
+            {
+                "models": models,
+                "batch_processors": {
+                    "run": {"neural_graph": [node("net", "x", "y_hat", "descent")]}
+                },
+            }
+        ),
+        tmp_path,
+    )
+    lazy = layers(layer("LazyLinear", 1))
+    assert "layers whose sizes are not known" in problem_of(averaged(net=lazy), tmp_path)
+    assert "cannot be copied" in problem_of(averaged(net=part("Uncopied")), tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from exact_configs import (
     Config,
@@ -29,6 +30,7 @@ from torch.nn.functional import mse_loss
 from torch.optim import SGD
 
 from torchassistant import create_session, load_session
+from torchassistant.errors import ConfigError
 
 NESTED = layers(
     layers(layer("Linear", 4, 6), layer("BatchNorm1d", 6)), layer("Tanh"), layer("Linear", 6, 1)
@@ -161,3 +163,12 @@ def test_it_has_the_memory_format_of_its_whole(tmp_path: Path) -> None:
     assert nodes[0].calling.memory_format is torch.channels_last
     weight = session.models["mean"][0][0].weight  # type: ignore[index]
     assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_part_that_is_not_there(tmp_path: Path) -> None:
+    spec = parted(WHOLE, models={"body": {"part_of": "net", "path": "0.3"}})
+    with pytest.raises(ConfigError) as caught:
+        create_session(spec, session_dir=tmp_path / "run")
+    (problem,) = caught.value.problems
+    assert problem.place.path.endswith(".spec.path")
+    assert problem.message.startswith('the model "net" has no part "0.3"; did you mean "0.')

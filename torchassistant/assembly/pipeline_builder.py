@@ -186,6 +186,23 @@ def build_stages(builder: Builder) -> None:
     for stage in builder.parts.stages:
         for pipeline in stage.training:
             _one_closure(builder, pipeline)
+    _expect_trained(builder)
+
+
+def _expect_trained(builder: Builder) -> None:
+    """See that averages are of models that are trained.
+
+    Raises:
+        ConfigError: One is not, and would never change.
+    """
+    training = [pipeline for stage in builder.parts.stages for pipeline in stage.training]
+    optimizers = [optimizer for pipeline in training for optimizer in pipeline.optimizers]
+    for name, average in builder.parts.averages.items():
+        if not average.is_trained_by(optimizers):
+            key = Key("models", name)
+            source = builder.definitions[key].spec.average_of
+            message = f'no stage trains the model "{source}", so that its average never changes'
+            raise builder.maker.problem(message, (*builder.paths[key], "average_of"))
 
 
 def _held_once(builder: Builder, pipeline: Pipeline, path: Path) -> None:

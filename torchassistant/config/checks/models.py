@@ -27,6 +27,12 @@ def check_models(scope: Scope) -> None:
                 if is_average(use.name, scope.models):
                     message = f'the model "{use.name}" is an average, and nothing else changes it'
                     scope.note(message, use.path)
+    for processor in scope.groups["batch_processors"].values():
+        for node in processor.spec.neural_graph or ():
+            name = node.model_name
+            if node.buffers == "move" and isinstance(name, str) and is_average(name, scope.models):
+                message = f'the buffers of the average "{name}" follow those of its model only'
+                scope.note(message, node.at("buffers"))
 
 
 def _models_of(spec: View) -> Iterator[Any]:
