@@ -178,7 +178,8 @@ def test_models_of_pipelines() -> None:
     assert problems_of(config) == [f'{place}.net: no model is named "emma"; did you mean "ema"?']
     check["models"] = {"nett": "ema"}
     (problem,) = problems_of(config)
-    assert problem == f'{place}.nett: the graph runs no model "nett"; did you mean "net"?'
+    message = 'neither the graph nor a loss runs a model "nett"; did you mean "net"?'
+    assert problem == f"{place}.nett: {message}"
     check["models"] = {"net": "net"}
     (problem,) = problems_of(config)
     assert problem == f'{place}.net: "net" stands in its own place, so that this has no effect'
