@@ -59,7 +59,7 @@ class Average:
     Args:
         name: What the config calls it.
         model: The average: a copy of its model, without gradient.
-        source: The model that is averaged.
+        averaged: The model that is averaged.
         averaging: How.
 
     Attributes:
@@ -69,11 +69,11 @@ class Average:
     """
 
     def __init__(
-        self, name: str, model: nn.Module, source: nn.Module, averaging: Averaging
+        self, name: str, model: nn.Module, averaged: nn.Module, averaging: Averaging
     ) -> None:
         self.name = name
         self.model = model
-        self.source = source
+        self.averaged = averaged
         self.averaging = averaging
         self.counted = self.updates = self.epoch = 0
         self._ema = get_ema_multi_avg_fn(averaging.decay)
@@ -84,7 +84,7 @@ class Average:
         self, optimizers: Iterable[Optimizer], frozen: Frozen = NOTHING_FROZEN
     ) -> bool:
         """Whether one of these changes its model, and not only what is frozen of it."""
-        own = {id(parameter) for parameter in self.source.parameters()}
+        own = {id(parameter) for parameter in self.averaged.parameters()}
         held = [parameter for parameter in parameters_of(optimizers) if id(parameter) in own]
         return bool(held) and not frozen.holds_all_of(held)
 
@@ -95,8 +95,8 @@ class Average:
             DataError: The model has other parts than it was built with.
         """
         try:
-            pairs = list(zip(self.model.parameters(), self.source.parameters(), strict=True))
-            modules = list(zip(self.model.modules(), self.source.modules(), strict=True))
+            pairs = list(zip(self.model.parameters(), self.averaged.parameters(), strict=True))
+            modules = list(zip(self.model.modules(), self.averaged.modules(), strict=True))
         except ValueError:
             raise DataError(
                 f'the model that "{self.name}" is an average of has got other parts since it was '
