@@ -31,6 +31,7 @@ from torchassistant.output_devices import Printer
 from torchassistant.training import (
     DebugPipeline,
     InputSource,
+    LinkedInput,
     Pipeline,
     PipelineLoss,
     PipelineMetric,
@@ -67,7 +68,8 @@ def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Ite
         if hooks.model in models:
             yield Key("forward_hooks", name)
     if with_data:
-        yield from (Key("loader_factories", i.loader_factory) for i in pipeline.input_factories)
+        factories = (item.loader_factory for item in pipeline.input_factories)
+        yield from (Key("loader_factories", name) for name in factories if name is not None)
         yield from (Key("losses", item.loss_name) for item in pipeline.losses)
         yield from (Key("metrics", item.metric_name) for item in pipeline.metrics)
 
@@ -123,6 +125,8 @@ def build_pipeline(
         {id(optimizer): name for name, optimizer in parts.optimizers.items()},
         spec.normalize_weights and spec.schedules_weights,
         {id(parts.optimizers[name]): left_out for name, left_out in parts.untrained.items()},
+        links=_links(spec.input_factories, graph),
+        pipelines=parts.pipelines,
         **steps,
     )
 
@@ -241,15 +245,25 @@ def _inputs(
     dropped = unread_columns(builder.spec)
     inputs = []
     for index, spec in enumerate(specs):
+        if spec.loader_factory is None:
+            continue
         factory = builder.parts.loader_factories[spec.loader_factory]
         restarts = spec.when_exhausted == "restart"
         if restarts and not factory.can_restart:
             place = (*path, "input_factories", index, "when_exhausted")
             raise builder.maker.problem(f"{_stream(factory)} cannot begin anew", place)
-        columns = tuple(spec.variable_names) if spec.variable_names else None
+        columns = tuple(spec.columns) if spec.columns else None
         port = spec.input_alias or graph.ports[0]
         inputs.append(InputSource(port, factory, columns, dropped, restarts))
     return inputs
+
+
+def _links(specs: list[InputFactorySpec], graph: BatchGraph) -> list[LinkedInput]:
+    return [
+        LinkedInput(spec.input_alias or graph.ports[0], spec.from_pipeline, spec.node, spec.renames)
+        for spec in specs
+        if spec.from_pipeline is not None
+    ]
 
 
 def _stream(factory: LoaderFactory) -> str:

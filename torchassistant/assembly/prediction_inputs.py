@@ -268,7 +268,7 @@ def wanted_for_inference(spec: Spec, pipeline: PipelineSpec) -> Iterator[Key]:
     """The collators and preprocessors of a pipeline's data; not the data."""
     loaders = spec.group("loader_factories")
     for item in pipeline.input_factories:
-        loader = loaders.get(item.loader_factory)
+        loader = loaders.get(item.loader_factory or "")
         if loader is None:
             continue
         if loader.collator:
@@ -306,6 +306,12 @@ def inference_inputs(
 def _input(
     builder: Builder, port: str, feed: InputFactorySpec, meta: tuple[int, Any] | None
 ) -> InferenceInput:
+    if feed.loader_factory is None:
+        message = (
+            f'the port "{port}" is fed by the pipeline "{feed.from_pipeline}"; inputs can only be '
+            "given to a pipeline that loaders feed"
+        )
+        raise builder.maker.problem(message, ("inference_pipeline",))
     parts, loader = builder.parts, builder.spec.group("loader_factories")[feed.loader_factory]
     converter = None
     if meta is not None and meta[1].input_converter is not None:
@@ -323,7 +329,7 @@ def _input(
             for layer in _layers(builder.spec, loader.dataset)
         ],
         parts.collators[loader.collator] if loader.collator else DefaultCollator(),
-        tuple(feed.variable_names) if feed.variable_names else None,
+        tuple(feed.columns) if feed.columns else None,
         feed.loader_factory,
         unread_columns(builder.spec),
     )

@@ -73,7 +73,7 @@ def _add_processor(spec: Spec) -> None:
     if not pipelines:
         return
     first = next(iter(pipelines.values())).input_factories[0]
-    column = next((name for name in first.variable_names or () if name != "_"), FIRST_COLUMN)
+    column = next((name for name in first.columns or () if name != "_"), FIRST_COLUMN)
     node = NodeSpec(
         model_name=model,
         inputs=[column],

@@ -32,7 +32,8 @@ def references_of_pipeline(
         yield Reference(("graph",), "batch_graphs", pipeline.graph)
     for index, item in enumerate(pipeline.input_factories):
         path = ("input_factories", index, "loader_factory")
-        yield Reference(path, "loader_factories", item.loader_factory)
+        if item.loader_factory is not None:
+            yield Reference(path, "loader_factories", item.loader_factory)
     for other, name in (pipeline.models or {}).items():
         yield Reference(("models", other), "models", name)
     if isinstance(pipeline, PipelineSpec) and scored:

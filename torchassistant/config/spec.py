@@ -7,6 +7,7 @@ config.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import reduce
 from operator import or_
@@ -83,21 +84,45 @@ else:
     Definition = Annotated[reduce(or_, DEFINITIONS.values()), Field(discriminator="group")]
 
 
-class InputFactorySpec(Block):
-    """Feeds one port of the graph from a loader."""
+ColumnNames = Annotated[
+    Annotated[Names, Tag("list")] | Annotated[dict[str, Name], Tag("object")],
+    Discriminator(lambda value: "object" if isinstance(value, dict) else "list"),
+]
 
-    loader_factory: Name = Field(description="Gives the batches.")
+
+class InputFactorySpec(Block):
+    """Feeds one port of the graph, from a loader or from another pipeline."""
+
+    loader_factory: Name | None = Field(None, description="Gives the batches.")
+    from_pipeline: Name | None = Field(
+        None,
+        description="In place of a loader factory: a pipeline that runs earlier in the iteration; "
+        "the frames of its ports, united, are what its last batch was.",
+    )
+    node: Name | None = Field(
+        None, description="The node of that pipeline whose frame is taken instead, when it has run."
+    )
     input_alias: Name | None = Field(None, description="The port; left out: the only one.")
-    variable_names: Names | None = Field(
+    variable_names: ColumnNames | None = Field(
         None,
         description="Names of the columns, `_` for one that is dropped; left out: `input_1`, "
-        "`input_2`, …",
+        "`input_2`, … With `from_pipeline`: an object of other names by the columns' own.",
     )
     when_exhausted: Literal["restart"] | None = Field(
         None,
         description="With `restart` the loader begins anew while those of other ports last; left "
         "out: its end ends the pass.",
     )
+
+    @property
+    def columns(self) -> list[str] | None:
+        """The names of a loader's columns, where they are given."""
+        return self.variable_names if isinstance(self.variable_names, list) else None
+
+    @property
+    def renames(self) -> dict[str, str]:
+        """Other names for columns, by their own."""
+        return self.variable_names if isinstance(self.variable_names, dict) else {}
 
 
 WEIGHT_ROLE = Role(
@@ -518,6 +543,16 @@ class Spec(Block):
     def group(self, name: str) -> dict[str, Any]:
         """The specs of one group, by name, as written."""
         return {d.name: d.spec for d in self.initialize.definitions if d.group == name}
+
+    def with_sources(self, names: Iterable[str]) -> list[str]:
+        """Some pipelines, and those that feed them."""
+        found = list(dict.fromkeys(names))
+        for name in found:
+            pipeline = self.initialize.pipelines.get(name)
+            for item in pipeline.input_factories if pipeline is not None else ():
+                if item.from_pipeline is not None and item.from_pipeline not in found:
+                    found.append(item.from_pipeline)
+        return found
 
     @property
     def default_validation(self) -> list[str]:

@@ -17,7 +17,7 @@ def unread_columns(spec: Spec) -> frozenset[str]:
     A node, a loss, an adapter or anything else that names it reads it.
     """
     factories = [item for pipeline in pipelines_of(spec) for item in pipeline.input_factories]
-    if not any(DROPPED in (item.variable_names or ()) for item in factories):
+    if not any(DROPPED in (item.columns or ()) for item in factories):
         return frozenset()
     readers: list[Any] = [definition.model_dump() for definition in spec.initialize.definitions]
     readers += [getattr(pipeline, "output_keys", []) for pipeline in pipelines_of(spec)]

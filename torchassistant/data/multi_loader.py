@@ -60,6 +60,8 @@ class MultiLoader:
     def known_length(self) -> int | None:
         """The number of batches in one pass; None where that is known only when it is over."""
         loaders = [port.loader for port in self.ports if not port.restarts]
+        if not loaders:
+            return None
         is_known = all(loader.claimed_length is None for loader in loaders)
         return min(map(len, loaders)) if is_known else None
 
@@ -128,7 +130,7 @@ class MultiLoader:
                     return DataError(
                         f"{mismatch.text} (nothing could be computed of it: {_said(error)})"
                     )
-        if not tells_batch or not isinstance(error, UserCodeError):
+        if not (tells_batch and self.ports) or not isinstance(error, UserCodeError):
             return error
         cause = cause_of(error)
         if is_from_users_code(cause):

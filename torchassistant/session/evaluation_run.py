@@ -55,7 +55,8 @@ def evaluate_config(
         return names
 
     def wanted(spec: Spec, name: str) -> Iterator[Key]:
-        return wanted_by(spec, spec.initialize.pipelines[name])
+        for one in spec.with_sources([name]):
+            yield from wanted_by(spec, spec.initialize.pipelines[one])
 
     def opened() -> tuple[Session, list[str]]:
         spec = request.spec(used, wanted)
@@ -65,7 +66,7 @@ def evaluate_config(
                 "the last stage has no validation pipeline; an evaluation config can name some"
             )
         needed = [key for name in names for key in wanted(spec, name)]
-        return request.open(spec, needed, names), names
+        return request.open(spec, needed, spec.with_sources(names)), names
 
     session, names = request.first_usable(opened)
     return session.evaluate(names, config.eval_steps, reporter, stop)

@@ -444,7 +444,8 @@ class _Flight:
         self.fed, self.fed_at = None, (*path, "input_factories")
         inputs = [_in_process(source) for source in pipeline.inputs]
         data = data_of(replace(pipeline, inputs=inputs))
-        self.report.batches[pipeline.name] = data.length()
+        if pipeline.ends_by_itself:
+            self.report.batches[pipeline.name] = data.length()
         frames = Frames()
         for index, port in enumerate(data.ports):
             self.at = (*path, "input_factories", index)
@@ -454,7 +455,21 @@ class _Flight:
                 raise ConfigError(Problem(message, self.place()))
             frames.update(found)
             frames.counts.update(found.counts)
+        for link in pipeline.links:
+            source = pipeline.pipelines[link.pipeline]
+            met = self.met(source, data_of, runs=link.node is not None)
+            self.at = (*path, "input_factories")
+            link.feed(frames, met, source.graph)
         self.fed = data, Frames(frames, frames.counts)
+        return frames
+
+    def met(
+        self, source: Pipeline, data_of: Callable[[Pipeline], MultiLoader], runs: bool
+    ) -> Frames:
+        """What a pipeline that feeds another has met."""
+        frames = self.batch(source, data_of)
+        if runs:
+            BatchRun.for_evaluation(source.graph, source.precision, only_frames).run(frames)
         return frames
 
     def losses(self, pipeline: Pipeline, frames: Frames) -> torch.Tensor | None:

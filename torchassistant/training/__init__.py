@@ -7,6 +7,7 @@ from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.evaluation import evaluate
 from torchassistant.training.events import Listener, Live, Shares
 from torchassistant.training.inference import chosen, infer
+from torchassistant.training.linked_input import LinkedInput
 from torchassistant.training.loss_denominators import rarely_counts_samples
 from torchassistant.training.loss_weights import LossWeights
 from torchassistant.training.losses_and_metrics import KeywordLoss, Loss, Metric
@@ -57,6 +58,7 @@ __all__ = [
     "GradientClipper",
     "InputSource",
     "KeywordLoss",
+    "LinkedInput",
     "Listener",
     "Live",
     "Loss",

@@ -12,6 +12,7 @@ from torchassistant.frames import Frames
 from torchassistant.training.batch_run import BatchRun
 from torchassistant.training.data_pass import DataPass
 from torchassistant.training.events import Listener, Part, Parts, emit, handlers_of
+from torchassistant.training.linked_data import evaluation_data_of
 from torchassistant.training.losses_and_metrics import Metric
 from torchassistant.training.pipeline import Pipeline, PipelineMetric
 from torchassistant.training.progress import StopCheck, StopRequest
@@ -62,7 +63,7 @@ class Evaluator:
     ) -> None:
         self.pipeline = pipeline
         self.stop = stop
-        self.data = pipeline.evaluation_data()
+        self.data = evaluation_data_of(pipeline)
         self.seed = derived(pipeline.seed, "evaluation", pipeline.name)
         self.evaluation_started = handlers_of(listeners, Listener.evaluation_started)
         self.batch_evaluated = handlers_of(listeners, Listener.batch_evaluated)

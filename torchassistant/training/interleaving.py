@@ -60,8 +60,10 @@ class Turns:
         self.progress = progress
         self.is_under_way = any(trainer.progress.steps for trainer in trainers)
         self.governing = [trainers[index] for index in governing(stage)]
-        if any(trainer.looks_ahead for trainer in self.governing):
-            # What was loaded ahead may have drawn random numbers: the iteration has to be finished.
+        is_linked = any(trainer.sources for trainer in trainers)
+        if is_linked or any(trainer.looks_ahead for trainer in self.governing):
+            # What one pipeline has met and another needs is not stored, and what was loaded ahead
+            # may have drawn random numbers: the iteration has to be finished.
             for trainer in trainers:
                 trainer.data_pass.can_be_left = False
         self.may_run_out = not any(turn.restarts for turn in stage.all_turns)

@@ -15,6 +15,7 @@ from torchassistant.data import LoaderFactory, MultiLoader, Port, derived, prefe
 from torchassistant.errors import Place
 from torchassistant.frames import Frame
 from torchassistant.graph import BatchGraph, Calling, Compiling, distinct
+from torchassistant.training.linked_input import LinkedInput
 from torchassistant.training.losses_and_metrics import Loss, Metric
 from torchassistant.training.optimizer_calls import parameters_of
 from torchassistant.training.precision import Precision
@@ -100,7 +101,7 @@ class Pipeline:
     Args:
         name: The name in the config.
         graph: What is run.
-        inputs: What feeds each port.
+        inputs: What feeds each port, from a loader.
         losses: In the order of the config.
         metrics: In the order of the config.
         seed: What the order of its data follows from.
@@ -114,6 +115,8 @@ class Pipeline:
         untrained: What optimizers leave out on purpose, by their ``id``.
         combine: Called with its losses by display name and the parameters that it trains, in place
             of the backward pass; None where that is of their sum.
+        links: What feeds the ports that have no loader.
+        pipelines: By name those that feed it, and maybe others.
     """
 
     name: str
@@ -131,6 +134,13 @@ class Pipeline:
     normalizes_weights: bool = False
     untrained: Mapping[int, Sequence[nn.Parameter]] = field(default_factory=dict)
     combine: Callable[[dict[str, torch.Tensor], list[torch.Tensor]], Any] | None = None
+    links: Sequence[LinkedInput] = ()
+    pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
+
+    @property
+    def ends_by_itself(self) -> bool:
+        """Whether a loader of its own ends its pass, and not only what feeds it."""
+        return any(not source.restarts for source in self.inputs)
 
     @property
     def display_names(self) -> list[str]:
@@ -195,9 +205,14 @@ class Pipeline:
     @property
     def rng_holders(self) -> dict[str, Any]:
         """What may keep random number generators of its own, each once, by a name."""
-        return rng_holders_of(self.inputs) | {
-            f"part {i}": part for i, part in enumerate(self.parts)
+        own = {f"part {i}": part for i, part in enumerate(self.parts)}
+        sources = {link.pipeline: self.pipelines[link.pipeline] for link in self.links}
+        linked = {
+            f"{name} {key}": part
+            for name, source in sources.items()
+            for key, part in source.rng_holders.items()
         }
+        return rng_holders_of(self.inputs) | own | linked
 
     @property
     def parts(self) -> list[Any]:

@@ -74,7 +74,8 @@ class Stage:
     @property
     def takes_turns(self) -> bool:
         """Whether an iteration is more than each of its training pipelines once."""
-        return self.epoch_length != LONGEST or any(turn != Turn() for turn in self.turns)
+        is_plain = self.epoch_length == LONGEST and all(turn == Turn() for turn in self.turns)
+        return not is_plain or any(pipeline.links for pipeline in self.training)
 
     @property
     def header(self) -> list[str]:

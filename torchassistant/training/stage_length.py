@@ -20,9 +20,19 @@ def governing(stage: Stage) -> Sequence[int]:
     if isinstance(stage.epoch_length, int):
         return []
     if stage.epoch_length not in (LONGEST, SHORTEST):
-        return [[pipeline.name for pipeline in stage.training].index(stage.epoch_length)]
-    waiting = [index for index, turn in enumerate(stage.all_turns) if not turn.restarts]
-    return waiting or range(len(stage.training))
+        return [leader_of(stage, stage.epoch_length)]
+    leaders = dict.fromkeys(leader_of(stage, pipeline.name) for pipeline in stage.training)
+    waiting = [index for index in leaders if not stage.all_turns[index].restarts]
+    return waiting or list(leaders)
+
+
+def leader_of(stage: Stage, name: str) -> int:
+    """The index of a training pipeline; of one that only its sources end, that of the first."""
+    names = [pipeline.name for pipeline in stage.training]
+    pipeline = stage.training[names.index(name)]
+    if pipeline.ends_by_itself or not pipeline.links:
+        return names.index(name)
+    return leader_of(stage, pipeline.links[0].pipeline)
 
 
 def iterations_of_epoch(stage: Stage, steps: Mapping[str, int | None], begun: int) -> int | None:
@@ -39,7 +49,8 @@ def iterations_of_epoch(stage: Stage, steps: Mapping[str, int | None], begun: in
     counts = []
     for index in governing(stage):
         count = steps[names[index]]
-        if count is None:
+        # One that is fed by another too sits out where that one does.
+        if count is None or stage.training[index].links:
             return None
         counts.append(turns[index].iterations_for(count, begun) if count else 0)
     return min(counts) if stage.epoch_length == SHORTEST else max(counts)
@@ -62,19 +73,47 @@ def steps_of_optimizer(stage: Stage, optimizer: Optimizer) -> int | None:
         return None
     lengths = {pipeline.name: steps_of_pass(pipeline) for pipeline in stage.training}
     goes_on = isinstance(stage.epoch_length, int)
-    done = dict.fromkeys(lengths, 0)
+    done, unknown = dict.fromkeys(lengths, 0), set[str]()
     begun = 0
     for _ in range(stage.num_epochs):
         iterations = iterations_of_epoch(stage, lengths, begun)
         if iterations is None:
             return None
-        for name, turn in zip(lengths, stage.all_turns, strict=True):
-            made, limit = turn.steps_in(iterations, begun), lengths[name]
-            if not turn.restarts:
-                if limit is None:
-                    return None
-                made = min(made, limit - done[name] if goes_on else limit)
-            done[name] += made
+        made: dict[str, int | None] = {}
+        for index, (name, limit) in enumerate(lengths.items()):
+            left = limit - done[name] if goes_on and limit is not None else limit
+            steps = _steps_of_epoch(stage, index, left, made, iterations, begun)
+            made[name] = steps
+            done[name] += steps or 0
+            unknown |= {name} if steps is None else set()
         begun += iterations
     stepped = [p.name for p in stage.training if is_among(optimizer, p.optimizers)]
-    return sum(done[name] for name in stepped)
+    return None if unknown.intersection(stepped) else sum(done[name] for name in stepped)
+
+
+def _steps_of_epoch(
+    stage: Stage,
+    index: int,
+    left: int | None,
+    made: Mapping[str, int | None],
+    iterations: int,
+    begun: int,
+) -> int | None:
+    """How many steps a training pipeline makes in an epoch; None where that cannot be known."""
+    pipeline, turn = stage.training[index], stage.all_turns[index]
+    if pipeline.links:
+        leader = leader_of(stage, pipeline.name)
+        source = stage.all_turns[leader]
+        steps = made[stage.training[leader].name]
+        are_alike = (source.every, source.first, source.by_epoch) == (
+            turn.every,
+            turn.first,
+            turn.by_epoch,
+        )
+        if pipeline.ends_by_itself or not are_alike or steps is None:
+            return None
+        return -(-steps // source.repeat) * turn.repeat
+    steps = turn.steps_in(iterations, begun)
+    if turn.restarts:
+        return steps
+    return None if left is None else min(steps, left)

@@ -123,10 +123,13 @@ class _StageLoop:
 
     def _turn_trainers(self) -> list[TurnTrainer]:
         stage, stop, listeners = self.stage, self.stop, self.listeners
-        return [
-            TurnTrainer(pipeline, stage, stop, listeners, self.progress, turn)
+        trainers = {
+            pipeline.name: TurnTrainer(pipeline, stage, stop, listeners, self.progress, turn)
             for pipeline, turn in zip(stage.training, stage.all_turns, strict=True)
-        ]
+        }
+        for trainer in trainers.values():
+            trainer.link(trainers)
+        return list(trainers.values())
 
     def start_epoch(self) -> None:
         """Begin an epoch, or go on with one."""

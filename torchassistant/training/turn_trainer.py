@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torchassistant.frames import Frames
 from torchassistant.training.events import Listener
+from torchassistant.training.linked_input import LinkedInput
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.pipeline_trainer import PipelineTrainer
 from torchassistant.training.progress import PassProgress, Progress, StopRequest
@@ -42,6 +43,11 @@ class TurnTrainer(PipelineTrainer):
         self._load, self.next_batch = self.next_batch, self._next_batch
         self._ahead: Frames | None = None
         self._is_under_way = False
+        self.sources: list[tuple[LinkedInput, TurnTrainer]] = []
+
+    def link(self, trainers: Mapping[str, TurnTrainer]) -> None:
+        """Look up what feeds its ports among the trainers of the stage, by name."""
+        self.sources = [(link, trainers[link.pipeline]) for link in self.pipeline.links]
 
     def start_pass(self, progress: PassProgress) -> None:
         """A pass that has gone on from the epoch before is under way already."""
@@ -63,6 +69,8 @@ class TurnTrainer(PipelineTrainer):
     def take_turn(self, iteration: int) -> None:
         """Make the steps of one iteration, as far as there are batches for them."""
         progress = self.progress
+        if not all(source.progress.steps for _, source in self.sources):
+            return
         while progress.steps < self.turn.repeat and not progress.done and self.step(iteration):
             progress.steps += 1
 
@@ -90,16 +98,34 @@ class TurnTrainer(PipelineTrainer):
         progress = self.progress
         if progress.rounds or progress.done:
             return True
+        if any(source.is_exhausted for _, source in self.sources):
+            return True
         return (is_due or self.known_length is not None) and not self.has_batch()
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether it makes no more step in this epoch."""
+        if any(source.is_exhausted for _, source in self.sources):
+            return True
+        is_known = self.known_length is not None
+        is_over = self.progress.done or (is_known and not self.has_batch())
+        return is_over and not self.turn.restarts
 
     @property
     def gave_nothing(self) -> bool:
         """Whether its data has no batch."""
-        return super().gave_nothing and not self.progress.rounds and not self.has_batch()
+        if self.sources or self.progress.rounds:
+            return False
+        return super().gave_nothing and not self.has_batch()
 
     def _next_batch(self) -> Frames | None:
         frames, self._ahead = self._ahead, None
-        return self._load() if frames is None else frames
+        if frames is None:
+            frames = self._load()
+        if frames is not None:
+            for link, source in self.sources:
+                link.feed(frames, source.train_step.frames, source.pipeline.graph)
+        return frames
 
     def _step(self, iteration: int) -> bool:
         if super()._step(iteration):

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from torchassistant.config.checks.block_rules import check_blocks
 from torchassistant.config.checks.column_flow import check_columns
 from torchassistant.config.checks.definitions import check_definitions
+from torchassistant.config.checks.linked_inputs import check_linked_inputs
 from torchassistant.config.checks.loaders import check_loaders
 from torchassistant.config.checks.models_of_losses import check_models_of_losses
 from torchassistant.config.checks.pipeline_steps import check_steps
@@ -42,6 +43,7 @@ def check(
     check_definitions(scope)
     check_loaders(scope)
     check_pipelines(scope, used)
+    check_linked_inputs(scope, used)
     check_models_of_losses(scope, used)
     check_steps(scope, used)
     check_columns(scope, used)

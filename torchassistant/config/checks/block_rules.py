@@ -20,6 +20,7 @@ from torchassistant.config.groups.optimizers import REST, OptimizerSpec, Schedul
 from torchassistant.config.groups.splits import SplitSpec
 from torchassistant.config.module_patterns import PatternSpec
 from torchassistant.config.named_objects import NAMED, TENSOR, form_of, is_object
+from torchassistant.config.spec import InputFactorySpec
 from torchassistant.config.tensor_literals import misfits_of_tensor
 from torchassistant.config.tree import Path, items_of, walk
 from torchassistant.errors import near, nearest
@@ -44,6 +45,8 @@ def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
             _split(view, diagnostics)
         elif isinstance(block, GradientClipperSpec):
             _gradient_clipper(view, diagnostics)
+        elif isinstance(block, InputFactorySpec):
+            _input_factory(view, diagnostics)
         elif isinstance(block, PatternSpec):
             _pattern(view, diagnostics)
         elif isinstance(block, ModelSpec):
@@ -122,6 +125,24 @@ def _belong(view: View, names: Sequence[str], owner: str, diagnostics: Diagnosti
         if getattr(view.block, name) is not None:
             path = view.use(name).path
             diagnostics.note(f'"{path[-1]}" belongs to "{owner}"', path, at_key=True)
+
+
+def _input_factory(view: View, diagnostics: Diagnostics) -> None:
+    block = view.block
+    _one_of(view, ("loader_factory", "from_pipeline"), diagnostics)
+    if (block.loader_factory is None) == (block.from_pipeline is None):
+        return
+    wrong = ("when_exhausted",) if block.loader_factory is None else ("node",)
+    for key in wrong:
+        if getattr(block, key) is not None:
+            other = "from_pipeline" if key == "node" else "loader_factory"
+            diagnostics.note(f'"{key}" belongs to "{other}"', view.at(key), at_key=True)
+    if block.loader_factory is not None and isinstance(block.variable_names, dict):
+        message = "the columns of a loader are named by a list"
+        diagnostics.note(message, view.at("variable_names"), at_key=True)
+    elif block.from_pipeline is not None and block.columns is not None:
+        message = "the columns of a pipeline have names; an object gives others, by their own"
+        diagnostics.note(message, view.at("variable_names"), at_key=True)
 
 
 def _gradient_clipper(view: View, diagnostics: Diagnostics) -> None:

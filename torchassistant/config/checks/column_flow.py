@@ -131,7 +131,9 @@ class Walk:
         """The frames that the loaders give."""
         for item in self.pipeline.input_factories:
             port, names = self.scope.port(item, wiring), item.variable_names or Unknown()
-            columns = frozenset(item.block.variable_names or ())
+            columns = frozenset(item.block.columns or item.block.renames.values())
+            if item.block.columns is None:
+                names = Unknown()
             if not isinstance(port, Unknown) and port not in self.frames:
                 self.frames[port] = self.budget.spend(Columns(columns, names.complete))
                 self.named_at |= {(port, use.name): use.path for use in names}

@@ -64,8 +64,9 @@ def check_pipelines(scope: Scope, used: Collection[str] | None) -> None:
     dropped = unread_columns(scope.spec)
     for _, pipeline in scope.pipelines(used):
         for item in pipeline.input_factories:
-            names = (item.variable_names or Unknown()).repeated()
-            for column in (use for use in names if use.name not in dropped):
+            names = item.variable_names
+            listed = () if item.block.columns is None or not names else names.repeated()
+            for column in (use for use in listed if use.name not in dropped):
                 scope.note(f'the column "{column.name}" is named twice', column.path)
         if pipeline.graph is None and scope.are_complete(*_GRAPHS):
             scope.note(_which_graph(scope), pipeline.path)

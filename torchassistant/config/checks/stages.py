@@ -122,7 +122,7 @@ def _trains_something(scope: Scope, stage: View) -> None:
 
 def _trains_what_it_runs(scope: Scope, stage: View) -> None:
     """A training pipeline runs the models that it trains, and no others in their place."""
-    for name in stage.training_pipelines.names:
+    for name in training_entries(stage).names:
         pipeline = scope.pipeline(name)
         table = pipeline.models
         trained = {node.model_name for node in scope.nodes(pipeline) if may_train(node)}
