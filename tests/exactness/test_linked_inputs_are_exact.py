@@ -234,7 +234,7 @@ def test_evaluation_runs_the_other_pipeline(tmp_path: Path) -> None:
 WRONG = {
     "no column": (
         {"from_pipeline": "teach", "variable_names": {"z": "said"}},
-        r'there is no column "z", which variable_names gives another name; the columns are "x", "y"',
+        'no column "z", which variable_names gives another name; the columns are "x", "y"',
     ),
     "no pipeline": (
         {"from_pipeline": "taech"},
