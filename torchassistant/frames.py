@@ -24,9 +24,12 @@ class Frames(dict[str, Frame]):
         counts: The same, and that of each processor that several frames lead into, once it has run.
             A processor that one frame leads into has as many as that: no model or adapter changes
             how many examples a batch was made from, whatever it makes of its columns.
+        carried: What is carried from the batch before, by processor, and then to the next one; only
+            there where somebody has set it.
     """
 
-    __slots__ = ("counts",)
+    __slots__ = ("carried", "counts")
+    carried: dict[str, Any]
 
     def __init__(
         self, frames: Mapping[str, Frame] | None = None, counts: Mapping[str, int] | None = None

@@ -24,7 +24,12 @@ from torch.utils.data import (
 )
 
 from torchassistant.collators import DefaultCollator
-from torchassistant.data.batch_sampler import Batch, CustomBatchSampler, ResumableBatchSampler
+from torchassistant.data.batch_sampler import (
+    Batch,
+    ContiguousBatchSampler,
+    CustomBatchSampler,
+    ResumableBatchSampler,
+)
 from torchassistant.data.epoch_loader import EpochLoader
 from torchassistant.data.loader_factory import LoaderFactory
 from torchassistant.data.rng import derived, random_state
@@ -441,3 +446,17 @@ def test_an_order_that_fits_into_no_memory(seed: int | None) -> None:
         next(iter(ResumableBatchSampler(10**18, 4, False, seed)))
     with pytest.raises(DataError, match="fit into this machine's memory"):
         split_indices(10**18, [0.5, 0.5], 1)
+
+
+@given(counts, sizes, st.integers(0, 5))
+def test_each_row_of_contiguous_batches_goes_on(count: int, size: int, skipped: int) -> None:
+    sampler = ContiguousBatchSampler(count, size)
+    steps = count // size
+    expected = [[row * steps + batch for row in range(size)] for batch in range(steps)]
+    assert len(sampler) == steps
+    assert [list(batch) for batch in sampler] == expected
+    sampler.start(3, skipped)
+    assert [list(batch) for batch in sampler] == expected[skipped:]
+    for number, batch in enumerate(expected):
+        assert sampler.examples_of(number) == batch
+        assert sampler.take_size(number) == size

@@ -95,6 +95,25 @@ class ResumableBatchSampler(Sampler[Batch]):
         return permutation(self.count, derived(self.seed, "order", self.epoch))
 
 
+class ContiguousBatchSampler(ResumableBatchSampler):
+    """Batches each row of which goes on from batch to batch: the dataset, cut into as many parts.
+
+    Row r of batch b is example r·⌊N/B⌋ + b, where N is the number of examples and B the batch size;
+    the rest is left out.
+
+    Args:
+        count: The number of examples.
+        batch_size: Examples a batch.
+    """
+
+    def __init__(self, count: int, batch_size: int) -> None:
+        super().__init__(count - count % batch_size, batch_size, True, None)
+
+    def _indices(self) -> torch.Tensor:
+        expect_room(self.count)
+        return torch.arange(self.count).view(self.batch_size, -1).T.flatten()
+
+
 def permutation(count: int, seed: int) -> torch.Tensor:
     """So many indices in an order that follows from the seed: int64 (N,).
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from torchassistant.collators import DefaultCollator
 from torchassistant.compat.data_loader import pinning
 from torchassistant.data.batch_errors import Origin, StreamCollator
-from torchassistant.data.batch_sampler import ResumableBatchSampler
+from torchassistant.data.batch_sampler import CustomBatchSampler, ResumableBatchSampler
 from torchassistant.data.cached_dataset import caches_in
 from torchassistant.data.columnar import ColumnsAt
 from torchassistant.data.lengths import ClaimedLength
@@ -107,7 +107,10 @@ class EpochLoader:
     @property
     def can_be_left(self) -> bool:
         """Whether waiting for a batch can be given up, and the same batch be had again later."""
-        return self.loader.num_workers > 0 and type(self.batch_sampler) is ResumableBatchSampler
+        is_known = self.batch_sampler is not None and not isinstance(
+            self.batch_sampler, CustomBatchSampler
+        )
+        return self.loader.num_workers > 0 and is_known
 
     def start(self, epoch: int, skipped: int = 0, began_with: Any = None) -> None:
         """Choose what :meth:`batches` gives.

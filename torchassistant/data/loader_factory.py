@@ -11,7 +11,11 @@ from torch.utils.data import DataLoader, IterableDataset, Sampler, default_conve
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.augment import Augment, Augmented
 from torchassistant.data.batch_errors import Origin, StreamCollator
-from torchassistant.data.batch_sampler import CustomBatchSampler, ResumableBatchSampler
+from torchassistant.data.batch_sampler import (
+    ContiguousBatchSampler,
+    CustomBatchSampler,
+    ResumableBatchSampler,
+)
 from torchassistant.data.columnar import ColumnsAt, columns_of
 from torchassistant.data.epoch_loader import CountedBatch, EpochLoader, Sampling, identity
 from torchassistant.data.lengths import ClaimedLength, batches_of
@@ -72,6 +76,7 @@ class LoaderFactory:
         named: The datasets of the config by name, for messages.
         order_seed: What the order follows from in training, where it is that of other loaders too;
             None leaves it to each loader.
+        contiguous: Whether each row of the batches goes on from batch to batch.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class LoaderFactory:
         fills_caches: bool = True,
         named: Mapping[str, Any] | None = None,
         order_seed: int | None = None,
+        contiguous: bool = False,
     ) -> None:
         self.dataset = dataset
         self.collator = collator
@@ -94,6 +100,7 @@ class LoaderFactory:
         self.fills_caches = fills_caches
         self.named = {} if named is None else named
         self.order_seed = order_seed
+        self.contiguous = contiguous
         drawn_by = self.kwargs.get("batch_sampler")
         if drawn_by is None:
             drawn_by = self.kwargs.get("sampler")
@@ -110,6 +117,7 @@ class LoaderFactory:
         samplers = (self.kwargs.get(key) for key in ("sampler", "batch_sampler"))
         return (
             not isinstance(self.dataset, IterableDataset)
+            and not self.contiguous
             and self.kwargs.get("shuffle", True) is not False
             and all(sampler is None for sampler in samplers)
         )
@@ -135,6 +143,10 @@ class LoaderFactory:
         workers = self.kwargs.get("num_workers", 0)
         if not isinstance(workers, int) and workers != AUTO:
             raise ValueError(f'"num_workers" must be a whole number or "{AUTO}", found {workers!r}')
+        if self.contiguous and isinstance(self.dataset, IterableDataset):
+            raise ValueError(
+                '"contiguous" needs a dataset with a length, and this one is only iterated over'
+            )
         DataLoader(self.dataset, **self._with_workers(self.kwargs, columns=None))
         self.for_training(0)
         self.for_evaluation(0)
@@ -152,6 +164,7 @@ class LoaderFactory:
             fills_caches=False,
             named=self.named,
             order_seed=self.order_seed,
+            contiguous=self.contiguous,
         )
 
     def for_training(self, seed: int, pins: bool = False) -> EpochLoader:
@@ -189,7 +202,7 @@ class LoaderFactory:
             # A sampler of the user may draw what is no index, and the dataset take it.
             by_example = whole or any(augment.on == "examples" for augment in augments)
             if (
-                type(batch_sampler) is ResumableBatchSampler
+                not isinstance(batch_sampler, CustomBatchSampler)
                 and not by_example
                 and self.columns is not None
             ):
@@ -264,7 +277,9 @@ class LoaderFactory:
         sampler, batches = kwargs.pop("sampler", None), kwargs.pop("batch_sampler", None)
         size, drop_last = kwargs.pop("batch_size", 1), kwargs.pop("drop_last", False)
         batch_sampler: ResumableBatchSampler
-        if batches is not None:
+        if self.contiguous:
+            batch_sampler = ContiguousBatchSampler(len(self.dataset), size or 1)
+        elif batches is not None:
             batch_sampler = CustomBatchSampler(self.sampler_state, None, False, seed)
         elif sampler is not None:
             batch_sampler = CustomBatchSampler(self.sampler_state, size or 1, drop_last, seed)

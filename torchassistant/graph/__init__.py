@@ -3,6 +3,7 @@
 from torchassistant.graph.batch_graph import BatchGraph, Plan, Watched, set_training
 from torchassistant.graph.buffers import buffers_of, elements_of, overlaps
 from torchassistant.graph.by_identity import distinct, is_among
+from torchassistant.graph.carries import Carry
 from torchassistant.graph.freezing import (
     NOTHING_FROZEN,
     Frozen,
@@ -22,6 +23,7 @@ __all__ = [
     "BatchGraph",
     "Call",
     "Calling",
+    "Carry",
     "Compiling",
     "Frozen",
     "FrozenPart",

@@ -13,11 +13,12 @@ from torch.optim import Optimizer
 from torchassistant.config import topological_order
 from torchassistant.frames import Frame, Frames, merge
 from torchassistant.graph.by_identity import distinct
+from torchassistant.graph.carrying_run import CarriesOn, CarryingRun
 from torchassistant.graph.freezing import NOTHING_FROZEN, Frozen
 from torchassistant.graph.mode import is_part_of_one
 from torchassistant.graph.model_calls import Calling
 from torchassistant.graph.node_values import Call
-from torchassistant.graph.processor import CallOf, Node, Processor
+from torchassistant.graph.processor import CallOf, NeuralProcessor, Node, Processor
 
 Watched = Callable[[Processor, Node | None, Call], Call]
 """From a processor, and one of its nodes or None for all of it, and the call, to another call."""
@@ -98,6 +99,16 @@ class BatchGraph:
         """The models that a pipeline over this graph changes."""
         return distinct(n.model for n in self.nodes if n.optimizer is not None)
 
+    @property
+    def carries(self) -> bool:
+        """Whether a node of it carries something from batch to batch."""
+        return any(len(node.carries) for node in self.nodes)
+
+    @cached_property
+    def carried_outputs(self) -> frozenset[str]:
+        """The outputs of nodes that are carried from batch to batch."""
+        return frozenset(carry.output for node in self.nodes for carry in node.carries)
+
     @cached_property
     def origins(self) -> dict[str, str]:
         """For each processor, under which name its number of examples stands in ``Frames.counts``.
@@ -171,14 +182,19 @@ class BatchGraph:
         readers = Counter(source for sources in self.edges.values() for source in sources)
         # Losses and metrics may read the frame of any processor, so each counts as read twice.
         readers.update(list(self.processors))
-        return Plan(
-            [
-                (name, list(self.edges[name]), _lowered(self.processors[name], call_of, watched))
-                for name in order
-            ],
-            shared={source for source, count in readers.items() if count > 1},
-            origins=self.origins,
-        )
+        steps = [
+            (name, list(self.edges[name]), _lowered(self.processors[name], call_of, watched))
+            for name in order
+        ]
+        shared = {source for source, count in readers.items() if count > 1}
+        if not self.carries:
+            return Plan(steps, shared, self.origins)
+        carrying = {
+            name: _lowered_to_carry(processor, call_of, watched)
+            for name, processor in self.processors.items()
+            if isinstance(processor, NeuralProcessor) and processor.carries
+        }
+        return CarryingPlan(steps, shared, self.origins, carrying)
 
 
 def set_training(
@@ -223,6 +239,15 @@ def _lowered(
     return watched(processor, None, run)
 
 
+def _lowered_to_carry(
+    processor: NeuralProcessor, call_of: CallOf, watched: Watched | None
+) -> CarriesOn:
+    if watched is None:
+        return CarryingRun(processor, list(map(call_of, processor.nodes))).carry_on
+    calls = [watched(processor, node, call_of(node)) for node in processor.nodes]
+    return watched(processor, None, CarryingRun(processor, calls).carry_on)
+
+
 class Plan:
     """A batch graph as a flat list of steps; nothing is looked for while it runs.
 
@@ -262,3 +287,49 @@ class Plan:
                 frame = frames[source]
             frames[name] = run(frame)
         return frames
+
+
+class CarryingPlan(Plan):
+    """A plan of which some processors carry state from batch to batch.
+
+    That state comes and goes in ``Frames.carried``.
+
+    Args:
+        steps: See :class:`Plan`; of processors that carry something, the function is not called.
+        shared: See :class:`Plan`.
+        origins: See :class:`Plan`.
+        carrying: The functions of these.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[tuple[str, list[str], Callable[[Frame], Frame]]],
+        shared: set[str],
+        origins: Mapping[str, str],
+        carrying: Mapping[str, CarriesOn],
+    ) -> None:
+        super().__init__(steps, shared, origins)
+        self.pieces: list[tuple[Plan, str, CarriesOn | None]] = []
+        piece: list[tuple[str, list[str], Callable[[Frame], Frame]]] = []
+        for name, sources, run in steps:
+            piece.append((name, sources, _unchanged if name in carrying else run))
+            if name in carrying:
+                self.pieces.append((Plan(piece, shared, origins), name, carrying[name]))
+                piece = []
+        self.pieces.append((Plan(piece, shared, origins), "", None))
+
+    def run(self, frames: Frames) -> Frames:
+        """Run every processor; see :class:`Plan`."""
+        before = getattr(frames, "carried", {})
+        after = {}
+        for piece, name, carry_on in self.pieces:
+            piece.run(frames)
+            if carry_on is not None:
+                examples = frames.counts[self.origins[name]]
+                frames[name], after[name] = carry_on(frames[name], examples, before.get(name))
+        frames.carried = after
+        return frames
+
+
+def _unchanged(frame: Frame) -> Frame:
+    return frame

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torchassistant.errors import DataError, UserCodeError, UserError, listing, near
 from torchassistant.frames import Frame
 from torchassistant.graph.by_identity import distinct
+from torchassistant.graph.carries import Carry
 from torchassistant.graph.model_calls import Calling, Compiling
 from torchassistant.graph.node_values import (
     Call,
@@ -37,6 +38,7 @@ class Node:
         outputs: Names of the tensors that it returns.
         optimizer: What trains it here; None where this graph does not change it.
         calling: How the model is called.
+        carries: Inputs that are outputs of the batch before.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Node:
     outputs: tuple[str, ...]
     optimizer: Optimizer | None = None
     calling: Calling = field(default_factory=Calling)
+    carries: Sequence[Carry] = ()
 
 
 class Processor(Protocol):
@@ -129,14 +132,19 @@ class NeuralProcessor:
 
     def lowered(self, call_of: CallOf) -> Callable[[Frame], Frame]:
         """A function that runs this processor, each model called as ``call_of`` says."""
-        return _Run(self, [call_of(node) for node in self.nodes])
+        return NeuralRun(self, [call_of(node) for node in self.nodes])
+
+    @property
+    def carries(self) -> bool:
+        """Whether a node of it carries something from batch to batch."""
+        return any(len(node.carries) for node in self.nodes)
 
 
 _AT_HOME_ANYWHERE = ("torchassistant.adapters", "torchassistant.output_adapters")
 """Modules of adapters that read columns on any device."""
 
 
-class _Run:
+class NeuralRun:
     """A neural processor, lowered: where each input comes from is settled."""
 
     def __init__(self, processor: NeuralProcessor, calls: Sequence[Callable[..., Any]]) -> None:
@@ -168,7 +176,7 @@ class _Run:
         """The outputs of all nodes, by name."""
         outputs: Frame = {}
         for name, call, inputs, names in self.steps:
-            own = frame if given is None else given.get(name, _NOTHING)
+            own = frame if given is None else given.get(name, NOTHING)
             try:
                 args = [outputs[key] if made else own[key] for key, made in inputs]
             except KeyError as error:
@@ -224,7 +232,7 @@ class _Run:
     def check_sources(self, frame: Frame, given: dict[str, Any] | None) -> None:
         """Two sources for one input are an error; asked for the first batch of its columns."""
         for name, _, inputs, _ in self.steps:
-            own = frame if given is None else given.get(name, _NOTHING)
+            own = frame if given is None else given.get(name, NOTHING)
             twice = sorted(key for key, made in inputs if made and key in own)
             if twice:
                 where = "the frame" if given is None else "the input adapter"
@@ -242,7 +250,7 @@ class _Run:
         self, node: str, key: str, own: Iterable[str], given: dict[str, Any] | None
     ) -> DataError:
         text = f'the node "{node}" of "{self.processor.name}" needs the input "{key}", which '
-        if given is None:
+        if self.adapt_input is None or given is None:
             text += "is neither a column of the frame nor an output of an earlier node"
         elif node not in given:
             text += f'nothing gives: the input adapter has nothing for "{node}"'
@@ -252,7 +260,7 @@ class _Run:
         return DataError(text + near(key, own), about=(self.processor.name, node))
 
 
-_NOTHING: dict[str, Any] = {}
+NOTHING: dict[str, Any] = {}
 
 
 class ObjectProcessor:

@@ -545,7 +545,9 @@ class _Flight:
 
             def run(*args: Any) -> object:
                 self.at = self.path_of_node(processor.name, node.name)
-                inputs = [_described(n, v) for n, v in zip(node.inputs, args, strict=True)]
+                carried = {c.input: f"{c.input} carried from {c.output}" for c in node.carries}
+                labels = [carried.get(name, name) for name in node.inputs]
+                inputs = [_described(n, v) for n, v in zip(labels, args, strict=True)]
                 self.entering = f"; it was called with {', '.join(inputs)}" if inputs else ""
                 result = noting(*args)
                 self.entering = ""

@@ -229,8 +229,27 @@ def _is_pass(data: Any) -> bool:
         and all(_is_count(data.get(key, 0)) for key in ("skipped", "rounds", "steps"))
         and (data.get("number") is None or _is_count(data["number"]))
         and _is_table(data["losses"], _is_mean)
+        and _is_table(data.get("carry", {}), _is_carry)
         and (loaders is None or _is_table(loaders, is_port_state))
     )
+
+
+def _is_carry(data: Any) -> bool:
+    """Whether something has the form of what a processor carries from batch to batch."""
+    return (
+        _is_table(data)
+        and data.keys() == {"examples", "nodes"}
+        and _is_count(data["examples"])
+        and _is_table(data["nodes"], lambda node: _is_table(node, _is_state))
+    )
+
+
+def _is_state(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(map(_is_state, value))
+    if isinstance(value, dict):
+        return all(map(_is_state, value.values()))
+    return value is None or isinstance(value, torch.Tensor)
 
 
 def _is_mean(data: Any) -> bool:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from torchassistant.data import (
-    Generator,
     generators_in,
     random_state,
     set_random_state,
@@ -22,7 +21,6 @@ from torchassistant.data import (
 )
 from torchassistant.errors import DataError, UserError
 from torchassistant.frames import Frames
-from torchassistant.graph import buffers_of
 from torchassistant.training.accumulation import Accumulation, Summand
 from torchassistant.training.events import Batch, Listener, Parts, handlers_of
 from torchassistant.training.gradient_kinds import gradients_of
@@ -147,10 +145,10 @@ class ClosureStep(TrainStep):
         optimizers = self.pipeline.optimizers
         weights = [(p, p.detach().clone()) for p in parameters_of(optimizers)]
         states = [{p: copy.deepcopy(own) for p, own in o.state.items()} for o in optimizers]
-        restore_buffers = buffers_of(self.pipeline.reached)
+        restore_forward_state = self.forward_state()
 
         def undo() -> None:
-            restore_buffers()
+            restore_forward_state()
             with torch.no_grad():
                 for parameter, weight in weights:
                     parameter.copy_(weight)
@@ -174,7 +172,7 @@ class _Closure:
 
     def __init__(self, step: ClosureStep) -> None:
         self.step = step
-        self.began = _forward_state(step.pipeline.reached, step.generators)
+        self.began = _state_of_call(step)
         self.losses: Any = None
         self.batch: Batch | None = None
         self.is_over = False
@@ -203,7 +201,7 @@ class _Closure:
 
     @contextmanager
     def _as_it_began(self) -> Iterator[None]:
-        put_back = _forward_state(self.step.pipeline.reached, self.step.generators)
+        put_back = _state_of_call(self.step)
         self.began()
         try:
             yield
@@ -211,17 +209,15 @@ class _Closure:
             put_back()
 
 
-def _forward_state(
-    modules: Sequence[nn.Module], generators: Mapping[str, Generator]
-) -> Callable[[], None]:
-    """Notes the random numbers and the buffers; what it returns puts them back."""
-    restore_buffers = buffers_of(modules)
-    of_all, own = random_state(), states_of(generators)
+def _state_of_call(step: ClosureStep) -> Callable[[], None]:
+    """Notes the random numbers, the buffers and what is carried on; puts them back."""
+    restore_forward_state = step.forward_state()
+    of_all, own = random_state(), states_of(step.generators)
 
     def put_back() -> None:
-        restore_buffers()
+        restore_forward_state()
         set_random_state(of_all)
-        set_states_of(generators, own)
+        set_states_of(step.generators, own)
 
     return put_back
 

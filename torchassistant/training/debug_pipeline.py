@@ -12,6 +12,7 @@ from torchassistant.data import derived, object_rngs_seeded, seeded
 from torchassistant.errors import UserCodeError, UserError, blaming
 from torchassistant.graph import BatchGraph
 from torchassistant.training.batch_run import BatchRun, only_frames
+from torchassistant.training.carrying import carrying
 from torchassistant.training.events import Listener, Live
 from torchassistant.training.inference import chosen
 from torchassistant.training.pipeline import InputSource, evaluation_data, rng_holders_of
@@ -51,6 +52,7 @@ class DebugPipeline:
     def run(self, step: int) -> None:
         """Run, at a step of training; random numbers follow from the seed, the name, the step."""
         batches = BatchRun.for_evaluation(self.graph, self.precision, only_frames)
+        run_batch = carrying(self.graph, batches.run)
         seed = derived(self.seed, "debug", self.name, step)
         parts = [part for p in self.graph.processors.values() for part in p.parts]
         rng_holders = rng_holders_of(self.inputs) | {
@@ -67,7 +69,7 @@ class DebugPipeline:
             ):
                 for number, frames in enumerate(islice(batches_of_pass, self.iterations)):
                     try:
-                        batches.run(frames)
+                        run_batch(frames)
                     except (UserError, UserCodeError) as error:
                         raise data.explained(error, [number], frames) from error.__cause__
                     result: Any = chosen(frames, self.graph, self.keys)

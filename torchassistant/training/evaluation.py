@@ -10,6 +10,7 @@ from torchassistant.data import derived, object_rngs_seeded, seeded
 from torchassistant.errors import DataError, UserCodeError
 from torchassistant.frames import Frames
 from torchassistant.training.batch_run import BatchRun
+from torchassistant.training.carrying import carrying
 from torchassistant.training.data_pass import DataPass
 from torchassistant.training.events import Listener, Part, Parts, emit, handlers_of
 from torchassistant.training.linked_data import evaluation_data_of
@@ -79,6 +80,7 @@ class Evaluator:
             lambda: pipeline.reached,
             parts.of_graph,
         )
+        self.run_batch = self.batches.run
         self.means: list[RunningMean] = []
         self.metrics: list[tuple[PipelineMetric, Metric]] = []
 
@@ -108,6 +110,7 @@ class Evaluator:
             self.batches.mode(),
             closing(DataPass(self.data, self.stop, restarts=True)) as data_pass,
         ):
+            self.run_batch = carrying(self.pipeline.graph, self.batches.run)
             data_pass.start(0)
             yield data_pass
 
@@ -128,7 +131,7 @@ class Evaluator:
 
     def _measure(self, window: Sequence[Frames], numbers: range) -> None:
         (frames,) = window
-        self.batches.run(frames)
+        self.run_batch(frames)
         for item, metric in self.metrics:
             metric.update(frames[item.node], self.pipeline.graph.count_of(frames, item.node))
 

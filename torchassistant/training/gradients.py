@@ -11,6 +11,7 @@ from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frames
 from torchassistant.training.accumulation import Accumulation
 from torchassistant.training.batch_run import BatchRun, Compute, T
+from torchassistant.training.carrying import carrying
 from torchassistant.training.events import Batch, Listener, Part, Parts, handlers_of
 from torchassistant.training.loss_weights import LossWeights
 from torchassistant.training.optimizer_calls import parameters_of
@@ -64,7 +65,7 @@ class OneBatch:
         self.frames = Frames()
         self.losses_computed = handlers_of(listeners, Listener.losses_computed)
         self.gradients_computed = handlers_of(listeners, Listener.gradients_computed)
-        self.forward = _weighted_forward(pipeline, parts, progress)
+        self.forward = carrying(pipeline.graph, _weighted_forward(pipeline, parts, progress))
         self.backward = Backward(pipeline, parts)
 
     def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:
@@ -108,7 +109,7 @@ class AccumulatedBatches:
         losses = LossesOverTerms(pipeline, parts)
         self.weights = LossWeights(pipeline, progress) if pipeline.schedules else None
         compute = losses.of_batch if self.weights is None else losses.unweighted
-        self.forward = _forward(pipeline, compute, parts)
+        self.forward = carrying(pipeline.graph, _forward(pipeline, compute, parts))
         self.backward = Backward(pipeline, parts)
         self.begin: Callable[..., Accumulation] = Accumulation
 

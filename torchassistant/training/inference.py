@@ -32,7 +32,10 @@ def infer(pipeline: Pipeline, frames: Frames, results: Sequence[str] | None) -> 
 
 
 def chosen(frames: Frames, graph: BatchGraph, keys: Sequence[str] | None) -> Frame:
-    """Columns of the processors' frames; a later processor wins over an earlier one."""
+    """Columns of the processors' frames; a later processor wins over an earlier one.
+
+    Without keys, the outputs of the nodes of the last processors, but for what these carry on.
+    """
     columns = {k: v for name in graph.processors for k, v in frames[name].items()}
     columns |= {k: v for name in graph.leaves for k, v in frames[name].items()}
     if keys is None:
@@ -41,6 +44,7 @@ def chosen(frames: Frames, graph: BatchGraph, keys: Sequence[str] | None) -> Fra
             for leaf in graph.leaves
             for node in graph.processors[leaf].nodes
             for output in node.outputs
+            if output not in graph.carried_outputs
         ]
         keys = [name for name in outputs if name in columns] or list(columns)
     for key in keys:

@@ -74,6 +74,8 @@ class PipelineTrainer:
 
     def start_pass(self, progress: PassProgress) -> None:
         """Begin a pass over the data, or go on with one."""
+        if self.train_step.carrying is not None:
+            self.train_step.carrying.values = progress.carry
         self.data_pass.start(progress.number or 0, progress.batches, progress.data)
 
     def leave_pass(self, is_whole: bool = False) -> None:
@@ -145,6 +147,8 @@ class PipelineTrainer:
         """
         self._wait_for_guard()
         self.progress.losses = self.train_step.losses.state()
+        if self.train_step.carrying is not None:
+            self.progress.carry = self.train_step.carrying.values
         if not self.is_resumed_when_done:
             self.progress.data = self.data.state(self.progress.batches)
 

@@ -27,6 +27,7 @@ class PassProgress:
             which it is that of the epoch.
         rounds: Passes that were done before, in the same epoch.
         steps: Steps that are done in an iteration that is not.
+        carry: What its graph carries to the next batch, by processor.
     """
 
     batches: int = 0
@@ -37,10 +38,13 @@ class PassProgress:
     number: int | None = None
     rounds: int = 0
     steps: int = 0
+    carry: dict[str, Any] = field(default_factory=dict)
 
     def carried(self) -> PassProgress:
         """The same pass, as it goes on in the next epoch."""
-        return PassProgress(self.batches, self.done, data=self.data, number=self.number)
+        return PassProgress(
+            self.batches, self.done, data=self.data, number=self.number, carry=self.carry
+        )
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from torch import nn
 from torchassistant.frames import Frames
 from torchassistant.graph import buffers_of, is_among
 from torchassistant.training.averaging_update import followed_by_averages
+from torchassistant.training.carrying import Carrying
 from torchassistant.training.events import Listener, Parts, handlers_of
 from torchassistant.training.gradient_kinds import gradients_of
 from torchassistant.training.gradients import AccumulatedBatches, OneBatch
@@ -56,6 +57,8 @@ class TrainStep:
         listeners = [self.guard, *listeners]
         gradients, update = self.made_of(stage, listeners, Parts(listeners))
         self.gradients, self.update = gradients, followed_by_averages(update, stage)
+        forward = self.gradients.forward
+        self.carrying = forward if isinstance(forward, Carrying) else None
         self.step_finished = handlers_of(listeners, Listener.step_finished)
         self.start_epoch()
 
@@ -89,7 +92,7 @@ class TrainStep:
         Raises:
             BatchNotFinite: A loss or a gradient is not finite, and nothing is left out.
         """
-        restore_buffers = buffers_of(self.pipeline.reached) if self.skips else None
+        undo = self.forward_state() if self.skips else None
         for zero in self.zeros:
             zero()
         for parameter in self.trained_elsewhere:
@@ -97,9 +100,9 @@ class TrainStep:
         try:
             losses = self.gradients.compute(window, numbers, iteration)
         except BatchNotFinite:
-            if restore_buffers is None:
+            if undo is None:
                 raise
-            self._leave_out(restore_buffers)
+            self._leave_out(undo)
             return len(window)
         finally:
             for parameter in self.trained_elsewhere:
@@ -122,11 +125,24 @@ class TrainStep:
         """Let go of what the last batch has made."""
         self.gradients.frames = Frames()
 
-    def _leave_out(self, restore_buffers: Callable[[], None]) -> None:
+    def forward_state(self) -> Callable[[], None]:
+        """Notes what forward passes change: buffers and what is carried on; puts that back."""
+        restore_buffers, carrying = buffers_of(self.pipeline.reached), self.carrying
+        if carrying is None:
+            return restore_buffers
+        values = carrying.values
+
+        def put_back() -> None:
+            restore_buffers()
+            carrying.values = values
+
+        return put_back
+
+    def _leave_out(self, undo: Callable[[], None]) -> None:
         """Go on as if the batches of this step had not been there."""
         for zero in self.zeros:
             zero()
-        restore_buffers()
+        undo()
 
     def _trained_elsewhere(self) -> list[nn.Parameter]:
         """Parameters that run in this pipeline, and that another one may train."""

@@ -140,6 +140,7 @@ class TurnTrainer(PipelineTrainer):
         progress = self.progress
         self.leave_pass()
         progress.batches, progress.done, progress.data = 0, False, None
+        progress.carry = {}
         progress.rounds += 1
         progress.number = self.next_pass(self.pipeline.name)
         self.is_resumed_when_done = False

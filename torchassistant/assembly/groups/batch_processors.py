@@ -15,6 +15,7 @@ from torchassistant.config import NodeSpec, Path, is_average, origin_of
 from torchassistant.errors import near
 from torchassistant.graph import (
     Calling,
+    Carry,
     NeuralProcessor,
     Node,
     ObjectProcessor,
@@ -65,6 +66,7 @@ def node_of(context: BuildContext, processor: str, node: NodeSpec, path: Path) -
         tuple(node.output_names),
         parts.optimizers[node.optimizer_name] if node.optimizer_name else None,
         _calling(context, processor, node),
+        [Carry(name, output) for name, output in node.carry.items()],
     )
 
 

@@ -28,6 +28,7 @@ def _build(context: BuildContext, one: Defined) -> LoaderFactory:
         spec.dataset,
         augments,
         named=parts.datasets,
+        contiguous=spec.contiguous,
         order_seed=None if group is None else derived(parts.seed, "shuffle group", group),
     )
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torchassistant.config.checks.adapter_columns import Adapters, Columns, Need
 from torchassistant.config.checks.pipelines import scores
-from torchassistant.config.checks.resolver import hint
+from torchassistant.config.checks.resolver import Use, hint
 from torchassistant.config.checks.scope import Scope, Wiring
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View, columns_in, outputs_of
@@ -219,7 +219,9 @@ class Walk:
         """Each input of a node has one source."""
         name = node.block.node_name
         for use in columns_in(node, "inputs"):
-            if use.name not in made:
+            if use.name in node.block.carry:
+                self.carried(node, use, frame.names | made)
+            elif use.name not in made:
                 message = (
                     f'neither {where} nor an earlier node gives the input "{use.name}" of the node '
                     f'"{name}"'
@@ -231,6 +233,15 @@ class Walk:
                     "the output of an earlier node",
                     use.path,
                 )
+
+    def carried(self, node: View, use: Use, others: Collection[str]) -> None:
+        """What is carried has no other source."""
+        if use.name in others:
+            self.scope.note(
+                f'the input "{use.name}" of the node "{node.block.node_name}" is carried from the '
+                "batch before, and is there already",
+                use.path,
+            )
 
     def scores(self, wiring: Wiring) -> None:
         """The columns that losses and metrics are computed from."""

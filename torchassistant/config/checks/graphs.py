@@ -10,11 +10,12 @@ from torchassistant.config.block_fields import PLACEHOLDER
 from torchassistant.config.checks.resolver import Names, Use, hint
 from torchassistant.config.checks.scope import Scope, Wiring, in_words
 from torchassistant.config.checks.unknown import Unknown
-from torchassistant.config.checks.view import Items, View, outputs_of, seen
+from torchassistant.config.checks.view import Items, View, columns_in, outputs_of, seen
 from torchassistant.config.groups.models import is_part
 from torchassistant.config.references import Key
 from torchassistant.config.toposort import cycle_text, cycles, reachable, suspect_step
 from torchassistant.config.tree import Path
+from torchassistant.errors import near
 
 
 def check_processor(scope: Scope, spec: View) -> None:
@@ -32,11 +33,29 @@ def check_processor(scope: Scope, spec: View) -> None:
             scope.note(message, node.at("name" if node.has("name") else "model_name"))
         names.add(name)
         _taps(scope, spec, node)
+        _carries(scope, spec, node)
         for output in outputs_of(node):
             if output.name in made:
                 message = f'"{output.name}" is already an output of the node "{made[output.name]}"'
                 scope.note(message, output.path)
             made.setdefault(output.name, node.block.node_name)
+
+
+def _carries(scope: Scope, spec: View, node: View) -> None:
+    """What is carried is an output of this processor, and an input of this node."""
+    carry, inputs = node.carry, columns_in(node, "inputs")
+    if not isinstance(carry, dict):
+        return
+    made = [outputs_of(one) for one in spec.neural_graph.all()]
+    given = [output.name for outputs in made for output in outputs]
+    for name, output in carry.items():
+        known = [use.name for use in inputs]
+        if inputs.complete and name not in known:
+            message = f'the node "{node.block.node_name}" has no input "{name}"{near(name, known)}'
+            scope.note(message, node.at("carry", name), at_key=True)
+        if all(outputs.complete for outputs in made) and output not in given:
+            message = f'no node of this processor gives "{output}"{near(output, given)}'
+            scope.note(message, node.at("carry", name))
 
 
 def _taps(scope: Scope, spec: View, node: View) -> None:

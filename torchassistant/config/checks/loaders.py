@@ -71,10 +71,25 @@ def _arguments(scope: Scope, definition: View) -> None:
         if key in kwargs and not is_object(value) and not rule.fits(value):
             message = f"expected {rule.words}, found {shown_value(value)}"
             scope.diagnostics.broke(message, (*path, key))
-    for key, message in _clashes(kwargs):
+    clashes = [
+        *_clashes(kwargs),
+        *(_with_contiguous(kwargs) if definition.block.spec.contiguous else ()),
+    ]
+    for key, message in clashes:
         keys = [key, *(other for other in kwargs if f'"{other}"' in message)]
         if all(definition.is_whole("spec", "kwargs", one) for one in keys):
             scope.note(message, (*path, key), at_key=True)
+
+
+def _with_contiguous(kwargs: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Arguments that do not go with an order that is settled already."""
+    for key in ("shuffle", "sampler", "batch_sampler"):
+        if kwargs.get(key):
+            yield key, f'"{key}" cannot be combined with "contiguous", which is an order itself'
+    if kwargs.get("drop_last") is False:
+        yield "drop_last", '"contiguous" leaves out what is no whole batch'
+    if kwargs.get("batch_size", 1) is None:
+        yield "batch_size", '"contiguous" is for batches, and "batch_size" is null'
 
 
 def _clashes(kwargs: dict[str, Any]) -> Iterator[tuple[str, str]]:

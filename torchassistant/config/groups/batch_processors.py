@@ -67,6 +67,10 @@ class NodeSpec(Block):
         description="Further outputs: name → path of a module in the model, whose output it is; "
         "`PATH@input` is its input.",
     )
+    carry: dict[Name, Name] = Field(
+        {},
+        description="Inputs that are outputs of the batch before: input → output.",
+    )
     optimizer_name: Name | None = Field(
         None, description="Left out: this node is not changed by the pipelines of this graph."
     )

@@ -58,6 +58,12 @@ class LoaderFactorySpec(Block):
         "for each pass.",
     )
 
+    contiguous: bool = Field(
+        False,
+        description="Whether each row of the batches goes on from batch to batch: row r of batch b "
+        "is example r·⌊N/B⌋+b of N, in batches of B; the rest is left out.",
+    )
+
     @property
     def augments(self) -> list[AugmentSpec]:
         """The transforms, in the order in which they are called."""
