@@ -33,6 +33,11 @@ class Carrying(Generic[T]):
         return result
 
 
+def carrying_in(run: Callable[[Frames], Any]) -> Carrying[Any] | None:
+    """What carries state, where that is what runs batches."""
+    return run if isinstance(run, Carrying) else None
+
+
 def carrying(graph: BatchGraph, run: Callable[[Frames], T]) -> Callable[[Frames], T]:
     """What runs the batches of one pass after the other through a graph.
 

@@ -9,6 +9,7 @@ import torch
 
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frames
+from torchassistant.training.carrying import carrying, carrying_in
 from torchassistant.training.events import Batch, Listener, Parts
 from torchassistant.training.gradients import OneBatch, unweighted_forward
 from torchassistant.training.loss_weights import LossWeights
@@ -43,7 +44,8 @@ class CombinedLosses(OneBatch):
     ) -> None:
         super().__init__(pipeline, listeners, parts, progress)
         self.pipeline = pipeline
-        self.separate = unweighted_forward(pipeline, parts)
+        self.separate = carrying(pipeline.graph, unweighted_forward(pipeline, parts))
+        self.carrying = carrying_in(self.separate)
         self.weights = LossWeights(pipeline, progress)
 
     def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -11,7 +11,7 @@ from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frames
 from torchassistant.training.accumulation import Accumulation
 from torchassistant.training.batch_run import BatchRun, Compute, T
-from torchassistant.training.carrying import carrying
+from torchassistant.training.carrying import Carrying, carrying, carrying_in
 from torchassistant.training.events import Batch, Listener, Part, Parts, handlers_of
 from torchassistant.training.loss_weights import LossWeights
 from torchassistant.training.optimizer_calls import parameters_of
@@ -31,6 +31,8 @@ class Gradients(Protocol):
 
     frames: Frames
     """Of all ports and processors, of the last batch."""
+    carrying: Carrying[Any] | None
+    """Holds what is carried from batch to batch; None where nothing is."""
 
     def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:
         """Forward, losses and backward.
@@ -66,6 +68,7 @@ class OneBatch:
         self.losses_computed = handlers_of(listeners, Listener.losses_computed)
         self.gradients_computed = handlers_of(listeners, Listener.gradients_computed)
         self.forward = carrying(pipeline.graph, _weighted_forward(pipeline, parts, progress))
+        self.carrying = carrying_in(self.forward)
         self.backward = Backward(pipeline, parts)
 
     def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:
@@ -110,6 +113,7 @@ class AccumulatedBatches:
         self.weights = LossWeights(pipeline, progress) if pipeline.schedules else None
         compute = losses.of_batch if self.weights is None else losses.unweighted
         self.forward = carrying(pipeline.graph, _forward(pipeline, compute, parts))
+        self.carrying = carrying_in(self.forward)
         self.backward = Backward(pipeline, parts)
         self.begin: Callable[..., Accumulation] = Accumulation
 

@@ -9,7 +9,6 @@ from torch import nn
 from torchassistant.frames import Frames
 from torchassistant.graph import buffers_of, is_among
 from torchassistant.training.averaging_update import followed_by_averages
-from torchassistant.training.carrying import Carrying
 from torchassistant.training.events import Listener, Parts, handlers_of
 from torchassistant.training.gradient_kinds import gradients_of
 from torchassistant.training.gradients import AccumulatedBatches, OneBatch
@@ -57,8 +56,7 @@ class TrainStep:
         listeners = [self.guard, *listeners]
         gradients, update = self.made_of(stage, listeners, Parts(listeners))
         self.gradients, self.update = gradients, followed_by_averages(update, stage)
-        forward = self.gradients.forward
-        self.carrying = forward if isinstance(forward, Carrying) else None
+        self.carrying = self.gradients.carrying
         self.step_finished = handlers_of(listeners, Listener.step_finished)
         self.start_epoch()
 
