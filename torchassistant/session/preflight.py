@@ -25,6 +25,7 @@ from torchassistant.errors import (
     UserError,
     cause_of,
     listing,
+    near,
 )
 from torchassistant.frames import Frames
 from torchassistant.graph import (
@@ -54,11 +55,11 @@ from torchassistant.training import (
     Changed,
     DebugPipeline,
     InputSource,
+    LossByKey,
     LossWeights,
     Pipeline,
     Progress,
     Stage,
-    WeightedLosses,
     chosen,
     clippers_within,
     combine,
@@ -70,6 +71,7 @@ from torchassistant.training import (
     parameters_of,
     stepping,
     unchanged,
+    weighted_losses,
     weighted_sum,
 )
 
@@ -145,6 +147,7 @@ class _Flight:
             self.report.groups[name] = groups
         self.report.models = list(self.made_of_others())
         self.warn_of_untrained()
+        self.check_monitors()
 
     def stage_report(self, stage: Stage, title: str) -> StageReport:
         trained = [m for m in stage.trained if not stage.frozen.holds_all_of([*m.parameters()])]
@@ -210,6 +213,29 @@ class _Flight:
         losses = {f"losses.{name}": loss for name, loss in self.session.losses.items()}
         named = {**self.session.models, **losses}
         return [name for name, module in named.items() if is_among(module, modules)]
+
+    def check_monitors(self) -> None:
+        """What listens to a value of a loss that gives a dict names a key that it gives."""
+        stages = self.session.stages
+        headers = [stage.header for stage in stages]
+        for index, (stage, header) in enumerate(zip(stages, headers, strict=True)):
+            monitor = getattr(stage.stop_condition, "monitor", None)
+            self.check_monitor(monitor, header, ("train", "stages", index, "stop_condition"))
+            used = [optimizer for p in stage.training for optimizer in p.optimizers]
+            for name, scheduler in self.session.schedulers.items():
+                if is_among(scheduler.optimizer, used):
+                    path = (*self.definitions[Key("optimizers", name)], "spec", "lr_scheduler")
+                    self.check_monitor(scheduler.monitor, header, (*path, "monitor"))
+        best = self.session.spec.checkpoints.best
+        if best is not None:
+            every = [column for header in headers for column in header]
+            self.check_monitor(best.monitor, every, ("checkpoints", "best", "monitor"))
+
+    def check_monitor(self, monitor: Any, header: Sequence[str], path: Path) -> None:
+        if isinstance(monitor, str) and "/" in monitor and monitor not in header:
+            self.at = path
+            message = f'no row has "{monitor}"{near(monitor, header)}'
+            self.problems.append(Problem(message, self.place()))
 
     def warn_of_untrained(self) -> None:
         """Parameters, other than those of models that no node trains, that no optimizer holds."""
@@ -287,7 +313,7 @@ class _Flight:
             self.backward(pipeline, self.weighted, scaler)
             if pipeline.compiling is not None:
                 given = {port: frames[port] for port in graph.ports}
-                losses = WeightedLosses(pipeline)
+                losses = weighted_losses(pipeline)
                 apart = pipeline.schedules or pipeline.combine is not None
                 compute = losses.unweighted if apart else losses.of_batch
                 compiled: BatchRun[Any] = BatchRun.for_training(
@@ -353,7 +379,7 @@ class _Flight:
         for _, parameter in self.parameters(pipeline):
             parameter.grad = None
         own = Frames({port: dict(frame) for port, frame in frames.items()}, frames.counts)
-        losses = WeightedLosses(pipeline).unweighted
+        losses = weighted_losses(pipeline).unweighted
         with torch.enable_grad():
             _, values = BatchRun.for_training(pipeline.graph, pipeline.precision, losses).run(own)
             weighted = self.times_weights(pipeline, values)
@@ -478,7 +504,8 @@ class _Flight:
             self.at = ("initialize", "pipelines", pipeline.name, "losses", index)
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                value, _ = item.loss(frames[item.node], pipeline.graph.count_of(frames, item.node))
+                samples = pipeline.graph.count_of(frames, item.node)
+                value, _, _ = LossByKey(item.loss)(frames[item.node], samples)
             for warning in caught:
                 if "target size" in str(warning.message):
                     sentence = str(warning.message).splitlines()[0].split(". ")[0]

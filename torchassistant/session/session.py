@@ -32,6 +32,7 @@ from torchassistant.session.durable_files import as_json, clear_aside
 from torchassistant.session.environment import circumstances, created, differences
 from torchassistant.session.history import History
 from torchassistant.session.lock import only_trainer
+from torchassistant.session.loss_keys import check_keys, learn_keys
 from torchassistant.session.manifest import Fingerprints, of_text
 from torchassistant.session.prediction import predict
 from torchassistant.session.session_folder import SessionFolder
@@ -295,7 +296,8 @@ class Session(Parts):
                 stage = self.stages[index]
                 if not self.progress.has_begun_stage:
                     self._begin_stage(index, manager)
-                self.rows.start(index, stage.header)
+                learn_keys(self, stage)
+                check_keys(self.rows, index, stage)
                 reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
                 rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
                 train_stage(stage, self.progress, rows, manager, reporter, stop)

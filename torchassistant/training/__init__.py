@@ -11,6 +11,7 @@ from torchassistant.training.linked_input import LinkedInput
 from torchassistant.training.loss_denominators import rarely_counts_samples
 from torchassistant.training.loss_weights import LossWeights
 from torchassistant.training.losses_and_metrics import KeywordLoss, Loss, Metric
+from torchassistant.training.losses_by_key import LossByKey, weighted_losses
 from torchassistant.training.losses_of_models import LossOfModels, needs_gradient
 from torchassistant.training.named_counts import CountByFunction, CountOfColumn
 from torchassistant.training.nan_guard import NotFinite
@@ -43,7 +44,7 @@ from torchassistant.training.stage_length import steps_of_optimizer
 from torchassistant.training.stage_loop import train_stage
 from torchassistant.training.state_guard import Changed, unchanged
 from torchassistant.training.turns import Turn
-from torchassistant.training.weighted_losses import WeightedLosses, weighted_sum
+from torchassistant.training.weighted_losses import weighted_sum
 
 __all__ = [
     "NO_FP16",
@@ -62,6 +63,7 @@ __all__ = [
     "Listener",
     "Live",
     "Loss",
+    "LossByKey",
     "LossOfModels",
     "LossWeights",
     "Metric",
@@ -84,7 +86,6 @@ __all__ = [
     "StopRequest",
     "Turn",
     "WeightSchedule",
-    "WeightedLosses",
     "chosen",
     "clippers_within",
     "combine",
@@ -105,5 +106,6 @@ __all__ = [
     "train_stage",
     "two_closures",
     "unchanged",
+    "weighted_losses",
     "weighted_sum",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from typing import Any
 
 from torchassistant.data import derived, object_rngs_seeded, seeded
 from torchassistant.errors import DataError, UserCodeError
@@ -15,9 +16,11 @@ from torchassistant.training.data_pass import DataPass
 from torchassistant.training.events import Listener, Part, Parts, emit, handlers_of
 from torchassistant.training.linked_data import evaluation_data_of
 from torchassistant.training.losses_and_metrics import Metric
-from torchassistant.training.pipeline import Pipeline, PipelineMetric
+from torchassistant.training.losses_by_key import LossByKey
+from torchassistant.training.pipeline import Pipeline, PipelineLoss, PipelineMetric
 from torchassistant.training.progress import StopCheck, StopRequest
 from torchassistant.training.reporter import Reporter
+from torchassistant.training.running_losses import with_sums
 from torchassistant.training.running_mean import RunningMean
 
 Steps = int | float
@@ -70,23 +73,30 @@ class Evaluator:
         self.batch_evaluated = handlers_of(listeners, Listener.batch_evaluated)
         self.evaluation_finished = handlers_of(listeners, Listener.evaluation_finished)
         parts = Parts(listeners)
-        self.losses = [
-            (item, parts.around(item.loss, Part.LOSS, item.shown_as)) for item in pipeline.losses
+        may_give_dicts = any(item.loss.keys != () for item in pipeline.losses)
+        self.losses: list[tuple[PipelineLoss, Any]] = [
+            (
+                item,
+                parts.around(
+                    LossByKey(item.loss) if may_give_dicts else item.loss, Part.LOSS, item.shown_as
+                ),
+            )
+            for item in pipeline.losses
         ]
         self.batches = BatchRun.for_evaluation(
             pipeline.graph,
             pipeline.precision,
-            self._add_losses,
+            self._add_losses_by_key if may_give_dicts else self._add_losses,
             lambda: pipeline.reached,
             parts.of_graph,
         )
         self.run_batch = self.batches.run
-        self.means: list[RunningMean] = []
+        self.means: dict[str, RunningMean] = {}
         self.metrics: list[tuple[PipelineMetric, Metric]] = []
 
     def run(self, steps: Steps = 1.0) -> dict[str, float]:
         """One pass; see :func:`evaluate`."""
-        self.means = [RunningMean(item.loss.sums) for item in self.pipeline.losses]
+        self.means = {item.shown_as: RunningMean(item.loss.sums) for item in self.pipeline.losses}
         self.metrics = [(item, item.metric.fresh()) for item in self.pipeline.metrics]
         length = self.data.length()
         limit = _limit(length, steps)
@@ -136,13 +146,22 @@ class Evaluator:
             metric.update(frames[item.node], self.pipeline.graph.count_of(frames, item.node))
 
     def _add_losses(self, frames: Frames) -> None:
-        for (item, loss), mean in zip(self.losses, self.means, strict=True):
+        for (item, loss), mean in zip(self.losses, self.means.values(), strict=True):
             # Not kept: a small tensor between large ones keeps their memory apart.
             mean.add(*loss(frames[item.node], self.pipeline.graph.count_of(frames, item.node)))
 
+    def _add_losses_by_key(self, frames: Frames) -> None:
+        for item, loss in self.losses:
+            samples = self.pipeline.graph.count_of(frames, item.node)
+            value, terms, named = loss(frames[item.node], samples)
+            self.means[item.shown_as].add(value.detach(), terms)
+            for key, one, count in named:
+                mean = self.means.setdefault(f"{item.shown_as}/{key}", RunningMean(item.loss.sums))
+                mean.add(one.detach(), count)
+
     def _results(self) -> dict[str, float]:
-        means = zip(self.pipeline.losses, self.means, strict=True)
-        results = {item.shown_as: mean.value() for item, mean in means}
+        losses = self.pipeline.losses
+        results = with_sums(losses, {name: mean.value() for name, mean in self.means.items()})
         return results | {item.shown_as: metric.result() for item, metric in self.metrics}
 
     def close(self) -> None:

@@ -14,15 +14,13 @@ from torchassistant.training.batch_run import BatchRun, Compute, T
 from torchassistant.training.carrying import Carrying, carrying, carrying_in
 from torchassistant.training.events import Batch, Listener, Part, Parts, handlers_of
 from torchassistant.training.loss_weights import LossWeights
+from torchassistant.training.losses_by_key import losses_over_terms, weighted_losses
 from torchassistant.training.optimizer_calls import parameters_of
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Progress
 from torchassistant.training.weighted_losses import (
-    LossesOverTerms,
     LossValues,
-    WeightedLosses,
     weighted_sum,
-    weighted_summands,
 )
 
 
@@ -109,7 +107,8 @@ class AccumulatedBatches:
         self.losses_computed = handlers_of(listeners, Listener.losses_computed)
         self.batch_accumulated = handlers_of(listeners, Listener.batch_accumulated)
         self.gradients_computed = handlers_of(listeners, Listener.gradients_computed)
-        losses = LossesOverTerms(pipeline, parts)
+        losses = losses_over_terms(pipeline, parts)
+        self.weighted = losses.weighted
         self.weights = LossWeights(pipeline, progress) if pipeline.schedules else None
         compute = losses.of_batch if self.weights is None else losses.unweighted
         self.forward = carrying(pipeline.graph, _forward(pipeline, compute, parts))
@@ -131,7 +130,7 @@ class AccumulatedBatches:
             self.frames = frames
             losses, summands = self.forward(frames)
             if weights is not None:
-                summands = weighted_summands(summands, weights)
+                summands = self.weighted(summands, weights)
             total = torch.stack([summand.total.detach() for summand in summands]).sum()
             batch = Batch(iteration, range(number, number + 1), frames, losses)
             for handle_losses in self.losses_computed:
@@ -186,7 +185,7 @@ def _weighted_forward(
     pipeline: Pipeline, parts: Parts, progress: Progress
 ) -> Callable[[Frames], tuple[LossValues, torch.Tensor]]:
     if not pipeline.schedules:
-        return _forward(pipeline, WeightedLosses(pipeline, parts).of_batch, parts)
+        return _forward(pipeline, weighted_losses(pipeline, parts).of_batch, parts)
     weights = LossWeights(pipeline, progress)
     # What is compiled would take a weight for a constant, and be compiled anew for each.
     run = unweighted_forward(pipeline, parts)
@@ -208,7 +207,7 @@ def unweighted_forward(
         pipeline: Whose.
         parts: Puts events around models and losses.
     """
-    return _forward(pipeline, WeightedLosses(pipeline, parts).unweighted, parts)
+    return _forward(pipeline, weighted_losses(pipeline, parts).unweighted, parts)
 
 
 def _forward(pipeline: Pipeline, compute: Compute[T], parts: Parts) -> Callable[[Frames], T]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
-from torchassistant.errors import DataError, UserCodeError, UserError, blaming, near
+from torchassistant.errors import DataError, UserCodeError, UserError, blaming, listing, near
 from torchassistant.frames import Frame
 from torchassistant.graph import Frozen, keyword_call, moved
 from torchassistant.training.loss_denominators import (
@@ -108,6 +109,10 @@ class Loss(Score):
         self.terms_of: Callable[..., Count] = terms_of
         self.named_count: NamedCount | None = None
         """What says over what it is a mean, where the config names that."""
+        self.report: Sequence[str] = ()
+        """Keys of the dict that it gives which are shown, and not minimised."""
+        self.keys: tuple[str, ...] | None = () if gives_one_number(self.function) else None
+        """The keys of the dict that it gives; none where it gives one number; None: not known."""
 
     @cached_property
     def has_own_terms(self) -> bool:
@@ -133,11 +138,16 @@ class Loss(Score):
         """The same loss without the division; None where it is not known how it is had."""
         return as_sum(self.function) if self.named_count is None else None
 
-    def _count(self, frame: Frame, arguments: Sequence[Any], samples: int) -> Count:
+    def count_in(self, frame: Frame, arguments: Sequence[Any], samples: int) -> Count:
         """Over how many terms the loss of a batch is a mean."""
         if self.named_count is None:
             return self.terms_of(self.function, arguments, samples)
         return self.named_count(frame, self._own(arguments), f"the count of {self.name}")
+
+    @property
+    def summed(self) -> list[str]:
+        """The keys of its dict whose values are minimised."""
+        return [key for key in self.keys or () if key not in self.report]
 
     def _own(self, arguments: Sequence[Any]) -> Sequence[Any]:
         """Of its arguments, those that come from the frame."""
@@ -158,7 +168,7 @@ class Loss(Score):
         value = self._value(self.function, arguments)
         if not self.has_own_terms:
             return value, samples
-        return value, self._count(frame, arguments, samples)
+        return value, self.count_in(frame, arguments, samples)
 
     def over_terms(
         self, frame: Frame, samples: int
@@ -175,7 +185,7 @@ class Loss(Score):
         if self.sums:
             value = self._value(self.function, arguments)
             return value, value, None
-        terms = self._count(frame, arguments, samples)
+        terms = self.count_in(frame, arguments, samples)
         summing = self._summing
         if summing is None:
             value = self._value(self.function, arguments)
@@ -183,7 +193,7 @@ class Loss(Score):
         total = self._value(summing, arguments)
         return total / or_one(terms), total, terms
 
-    def _value(self, function: Any, arguments: Sequence[Any]) -> torch.Tensor:
+    def _value(self, function: Any, arguments: Sequence[Any], checks: bool = True) -> torch.Tensor:
         try:
             value = function(*arguments)
         except UserError:
@@ -191,13 +201,21 @@ class Loss(Score):
         except Exception as error:
             raise UserCodeError(self.name) from error
         if not isinstance(value, torch.Tensor) or value.numel() != 1:
-            found = (
-                f"a tensor of shape {tuple(value.shape)}"
-                if isinstance(value, torch.Tensor)
-                else type(value).__name__
-            )
-            raise DataError(f"{self.name} must give one number; it gave {found}")
+            return self.no_number(value) if checks else value
         return value
+
+    def no_number(self, value: Any) -> NoReturn:
+        """Raise, as it gave no number."""
+        found = type(value).__name__
+        if isinstance(value, torch.Tensor):
+            found = f"a tensor of shape {tuple(value.shape)}"
+        if isinstance(value, Mapping):
+            found = f"a dict ({listing(list(value))}), though not when the stage began"
+        raise DataError(f"{self.name} must give one number; it gave {found}")
+
+    def given(self, arguments: Sequence[Any]) -> Any:
+        """What it gives, whatever that is."""
+        return self._value(self.function, arguments, checks=False)
 
     @property
     def sums(self) -> bool:
@@ -218,8 +236,20 @@ class KeywordLoss(Loss):
         count: Count = keyword_call(function.count, self.keywords)(*arguments)
         return count
 
-    def _value(self, function: Any, arguments: Sequence[Any]) -> torch.Tensor:
-        return super()._value(keyword_call(function, self.keywords), arguments)
+    def _value(self, function: Any, arguments: Sequence[Any], checks: bool = True) -> torch.Tensor:
+        return super()._value(keyword_call(function, self.keywords), arguments, checks)
+
+
+def gives_one_number(function: Any) -> bool:
+    """Whether it is sure that a loss gives no dict: it is torch's or ours, or it says so."""
+    home = getattr(function, "__module__", None) or type(function).__module__
+    if home.split(".")[0] in ("torch", "torchassistant"):
+        return True
+    if not inspect.isroutine(function):
+        kind = type(function)
+        function = kind.forward if issubclass(kind, torch.nn.Module) else kind.__call__
+    hint = getattr(inspect.unwrap(function), "__annotations__", {}).get("return")
+    return hint is torch.Tensor or hint in ("Tensor", "torch.Tensor")
 
 
 class Metric(Score):

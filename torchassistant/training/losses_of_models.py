@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -69,9 +69,9 @@ class LossOfModels(Loss):
     def _own(self, arguments: Sequence[Any]) -> Sequence[Any]:
         return arguments[len(self.models) :]
 
-    def _value(self, function: Any, arguments: Sequence[Any]) -> torch.Tensor:
+    def _value(self, function: Any, arguments: Sequence[Any], checks: bool = True) -> torch.Tensor:
         # What sums in place of a mean is torch's own, and takes no models.
-        return super()._value(self.call, arguments)
+        return super()._value(self.call, arguments, checks)
 
 
 def needs_gradient(function: Any) -> bool:
@@ -99,6 +99,12 @@ def _with_gradient(call: Call, models: Sequence[nn.Module]) -> Call:
         finally:
             for parameter, gradient in kept:
                 parameter.grad = gradient
-        return value.detach() if isinstance(value, torch.Tensor) else value
+        if isinstance(value, Mapping):
+            return {key: _detached(one) for key, one in value.items()}
+        return _detached(value)
 
     return differentiating
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, torch.Tensor) else value

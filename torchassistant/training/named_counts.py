@@ -11,8 +11,10 @@ from torchassistant.errors import DataError, blaming, near
 from torchassistant.frames import Frame
 from torchassistant.training.loss_denominators import Count
 
-NamedCount = Callable[[Frame, Sequence[Any], str], Count]
-"""From a frame, what the loss gets from it, and what this is called in messages, to a number."""
+NamedCount = Callable[[Frame, Sequence[Any], str], Any]
+"""From a frame, what the loss gets from it, and what this is called in messages, to a number; or,
+for a loss that gives a dict, to a dict of numbers.
+"""
 
 
 class CountOfColumn:
@@ -39,7 +41,7 @@ class CountByFunction:
     """What a function gives for the arguments of the loss.
 
     Args:
-        function: Gives one number.
+        function: Gives one number, or one for each key of a dict.
         columns: Column by parameter, where it is called by keyword.
     """
 
@@ -49,12 +51,13 @@ class CountByFunction:
         self.function = function
         self.columns = columns
 
-    def __call__(self, frame: Frame, arguments: Sequence[Any], name: str) -> Count:
+    def __call__(self, frame: Frame, arguments: Sequence[Any], name: str) -> Any:
         with blaming(name):
             if self.columns is None:
-                return as_count(self.function(*arguments), name)
-            named = {key: frame[column] for key, column in self.columns.items()}
-            return as_count(self.function(**named), name)
+                count = self.function(*arguments)
+            else:
+                count = self.function(**{key: frame[c] for key, c in self.columns.items()})
+        return count if isinstance(count, Mapping) else as_count(count, name)
 
 
 def as_count(value: Any, name: str) -> Count:

@@ -167,6 +167,8 @@ def explained(
     """What was not finite, where it began, and with which examples."""
     batch = error.batch
     bad = [(name, value.item()) for name, _, value, *_ in batch.losses if not _is_finite(value)]
+    # Of a loss that gives a dict, the keys say more than their sum.
+    bad = [one for one in bad if not any(name.startswith(f"{one[0]}/") for name, _ in bad)]
     if bad:
         what = " and ".join(f'the loss "{name}" is {value}' for name, value in bad)
         read = dict.fromkeys(n for _, n, value, *_ in batch.losses if not _is_finite(value))

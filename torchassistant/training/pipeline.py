@@ -80,6 +80,11 @@ class PipelineLoss:
     model_optimizer: Optimizer | None = None
 
     @property
+    def columns(self) -> list[str]:
+        """The columns of a row that it has: its sum, and each of its values by key."""
+        return [self.shown_as, *(f"{self.shown_as}/{key}" for key in self.loss.keys or ())]
+
+    @property
     def optimizers(self) -> list[Optimizer]:
         """What steps because of it."""
         return [o for o in (self.optimizer, self.model_optimizer) if o is not None]
@@ -145,8 +150,12 @@ class Pipeline:
     @property
     def display_names(self) -> list[str]:
         """The display names of its losses and metrics, in the order of the config."""
-        losses = [item.shown_as for item in self.losses]
-        return losses + [item.shown_as for item in self.metrics]
+        return [*self.loss_columns, *(item.shown_as for item in self.metrics)]
+
+    @property
+    def loss_columns(self) -> list[str]:
+        """The columns of a row that its losses have."""
+        return [column for item in self.losses for column in item.columns]
 
     @property
     def steps(self) -> dict[str, Any]:

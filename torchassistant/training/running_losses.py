@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from torchassistant.data import derived, seeded
 from torchassistant.errors import DataError
 from torchassistant.frames import Frames
-from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.pipeline import Pipeline, PipelineLoss
 from torchassistant.training.running_mean import RunningMean
 from torchassistant.training.weighted_losses import LossValues
 
@@ -28,8 +28,9 @@ class RunningLosses:
     def start(self, state: Mapping[str, tuple[float, float]]) -> None:
         """Begin an epoch, or go on with one: with the sum over terms, and their number."""
         self.means = {
-            item.shown_as: RunningMean(item.loss.sums, state.get(item.shown_as, (0.0, 0)))
+            column: RunningMean(item.loss.sums, state.get(column, (0.0, 0)))
             for item in self.pipeline.losses
+            for column in item.columns
         }
 
     def add(self, losses: LossValues) -> None:
@@ -53,11 +54,24 @@ class RunningLosses:
 
     def values(self) -> dict[str, float]:
         """The means by display name."""
-        return {name: mean.value() for name, mean in self.means.items()}
+        return with_sums(
+            self.pipeline.losses, {name: mean.value() for name, mean in self.means.items()}
+        )
 
     def state(self) -> dict[str, tuple[float, float]]:
         """What :meth:`start` goes on from."""
         return {name: mean.state for name, mean in self.means.items()}
+
+
+def with_sums(losses: Sequence[PipelineLoss], means: dict[str, float]) -> dict[str, float]:
+    """The means over a pass; of a loss that gives a dict, the sum of those that are minimised.
+
+    Its values may be means over unequal terms.
+    """
+    for item in losses:
+        if item.loss.keys:
+            means[item.shown_as] = sum(means[f"{item.shown_as}/{k}"] for k in item.loss.summed)
+    return means
 
 
 class BatchMetrics:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -29,7 +30,7 @@ class WeightedLosses:
             parts = Parts(())
         origins = pipeline.graph.origins
         self.weights = [item.weight for item in pipeline.losses]
-        self.losses = [
+        self.losses: list[tuple[str, str, str, Any]] = [
             (
                 item.shown_as,
                 item.node,
@@ -77,7 +78,7 @@ class LossesOverTerms:
     def of_batch(self, frames: Frames) -> tuple[LossValues, Sequence[Summand]]:
         """The losses, detached; their weighted sums over terms."""
         values, summands = self.unweighted(frames)
-        return values, weighted_summands(summands, self.weights)
+        return values, self.weighted(summands, self.weights)
 
     def unweighted(self, frames: Frames) -> tuple[LossValues, list[Summand]]:
         """The losses, detached; their sums over terms."""
@@ -89,6 +90,10 @@ class LossesOverTerms:
             values.append((item.shown_as, item.node, value.detach(), shown))
             summands.append(Summand(counted, total, terms, of_mean))
         return values, summands
+
+    def weighted(self, summands: Sequence[Summand], weights: Sequence[float]) -> list[Summand]:
+        """The summands, each times the weight of its loss."""
+        return weighted_summands(summands, weights)
 
 
 def weighted_sum(losses: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:

@@ -22,10 +22,13 @@ def _build_loss(context: BuildContext, one: Defined) -> Any:
     columns, keywords = in_order(one.spec.inputs, called)
     kind = KeywordLoss if keywords and transform is None else Loss
     loss = kind(one.what, function, columns, transform, keywords=keywords)
-    loss.named_count = _count(context, one)
+    loss.named_count, loss.report = _count(context, one), tuple(one.spec.report)
     if loss.named_count is not None and loss.sums:
         message = f'"count" says what a mean is over, and {one.what} is a sum'
         raise context.maker.problem(message, (*one.path, "count"))
+    if loss.keys == () and loss.report:
+        message = f'{one.what} gives one number, and "report" names "{loss.report[0]}"'
+        raise context.maker.problem(message, (*one.path, "report"))
     context.parts.loss_calls[one.name] = loss
     return function
 

@@ -55,7 +55,7 @@ def check_stages(scope: Scope) -> list[Any]:
 def _best(scope: Scope, rows: Names) -> None:
     """What the best checkpoints are chosen by is a column of some stage."""
     best = scope.config.checkpoints.best
-    if isinstance(best, View):
+    if isinstance(best, View) and not may_be_key(best.use("monitor").name, rows):
         scope.resolver.resolve(
             rows,
             [best.use("monitor")],
@@ -168,6 +168,17 @@ def _debug(scope: Scope, stage: View) -> None:
     )
 
 
+def may_be_key(name: Any, known: Names) -> bool:
+    """Whether a column may be a value of a loss that gives a dict: ``loss/KEY``.
+
+    Which keys there are is known when the loss is run.
+    """
+    if not isinstance(name, str):
+        return False
+    heads = name.split("/")[:-1]
+    return any("/".join(heads[: i + 1]) in known.names for i in range(len(heads)))
+
+
 class _Listeners:
     """What listens to the rows of a stage: its stop condition, and learning rate schedulers."""
 
@@ -204,6 +215,7 @@ class _Listeners:
 
     def listens(self, uses: list[Use], known: Names, sentence: str) -> None:
         """Report display names that are not there."""
+        uses = [use for use in uses if not may_be_key(use.name, known)]
         self.scope.resolver.resolve(known, uses, lambda name, hint: f'{sentence} "{name}"{hint}')
 
     def row(self) -> Names:

@@ -70,6 +70,9 @@ class LossSpec(ScoreSpec):
         description="What it is a mean over: a column, of which the sum counts, or a function of "
         "what it gets, without models; left out: the examples.",
     )
+    report: list[Name] = Field(
+        [], description="Keys of the dict that it gives which are shown, and not minimised."
+    )
 
 
 def _references_of_loss(spec: LossSpec) -> Iterator[Reference]:
