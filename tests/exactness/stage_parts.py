@@ -126,3 +126,14 @@ class Goodness(nn.Module):
         good, bad = positive.pow(2).mean(1), negative.pow(2).mean(1)
         both = torch.cat([-good + self.threshold, bad - self.threshold])
         return (1 + both.exp()).log().mean()
+
+
+class Weighing(nn.Module):
+    """A mean squared error times a weight that learns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return self.weight * (prediction - target).pow(2).mean()

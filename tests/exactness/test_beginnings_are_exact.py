@@ -18,6 +18,7 @@ from exact_configs import (
     loss,
     made,
     one_model,
+    part,
     stage,
     trained_by,
 )
@@ -191,6 +192,47 @@ def test_what_begins_anew(tmp_path: Path, scheduled: Scheduled, reset: list[str]
         group.update({key: value for key, value in own.items() if key != "params"})
     train(optimizer, scheduler, 2)
     twin.check()
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_length_is_that_of_the_stage_in_which_a_scheduler_begins(
+    tmp_path: Path, anew: bool
+) -> None:
+    """``auto`` is 3 steps, and 6 where the scheduler begins anew in the second stage."""
+    cosine = {**made("CosineAnnealingLR", T_max="auto"), "interval": "step"}
+    descent = {**trained_by(made("SGD", lr=0.1), "net"), "lr_scheduler": cosine}
+    reset = {"reset": ["optimizers.descent", *(["schedulers.descent"] if anew else [])]}
+    stages = [stage("fit", epochs=1), stage("fit", epochs=2, **reset)]
+    twin = Twin(one_model({"optimizers": {"descent": descent}}, *stages), tmp_path)
+    net = twin.models["net"]
+    optimizer = SGD(net.parameters(), lr=0.1)
+    scheduler = CosineAnnealingLR(optimizer, 3)
+
+    def train(epochs: int) -> None:
+        for _ in range(epochs):
+            for x, y in batches_of(Points(10)):
+                optimizer.zero_grad()
+                mse_loss(net(x), y).backward()
+                optimizer.step()
+                scheduler.step()
+
+    train(1)
+    if anew:
+        optimizer = SGD(net.parameters(), lr=0.1)
+        scheduler = CosineAnnealingLR(optimizer, 6)
+    train(2)
+    twin.check()
+
+
+def test_the_length_of_a_stage_has_to_be_known_where_a_scheduler_begins_anew(
+    tmp_path: Path,
+) -> None:
+    cosine = {**made("CosineAnnealingLR", T_max="auto"), "interval": "step"}
+    descent = {**trained_by(made("SGD", lr=0.1), "net"), "lr_scheduler": cosine}
+    endless = stage("fit", stop_condition=part("Told", 2), reset=["schedulers.descent"])
+    spec = one_model({"optimizers": {"descent": descent}}, stage("fit"), endless)
+    with pytest.raises(ConfigError, match='"auto" is the length of stage 2'):
+        create_session(spec, session_dir=tmp_path / "run")
 
 
 def test_an_optimizer_without_a_scheduler_begins_as_the_config_says(tmp_path: Path) -> None:

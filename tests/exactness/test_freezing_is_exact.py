@@ -19,6 +19,7 @@ from exact_configs import (
     loss,
     made,
     node,
+    one_model,
     part,
     stage,
     trained_by,
@@ -29,8 +30,10 @@ from torch.nn.functional import mse_loss
 from torch.optim import SGD, AdamW, Optimizer
 
 from torchassistant import create_session, load_session
+from torchassistant.cli.tables import preflight_lines
 from torchassistant.errors import ConfigError
 from torchassistant.session.preflight import preflight
+from torchassistant.training import Progress, Reporter, Row
 
 BACKBONE = layers(
     layer("Linear", 4, 6), layer("BatchNorm1d", 6), layer("Dropout", 0.4), layer("Linear", 6, 5)
@@ -125,9 +128,20 @@ def test_batch_norm_in_eval_mode(tmp_path: Path, entry: Config) -> None:
     twin.check()
 
 
-def test_a_part_in_train_mode_keeps_its_statistics(tmp_path: Path) -> None:
+COMPILED = {"compile": {"backend": "eager"}}
+
+
+@pytest.mark.parametrize("compiled", ["nothing", "node", "processor", "pipeline"])
+def test_a_part_in_train_mode_keeps_its_statistics(tmp_path: Path, compiled: str) -> None:
     """Of the same model, another layer learns."""
-    twin = Twin(backbone_and_head(stage("fit", frozen=["backbone:[01]"])), tmp_path)
+    more = COMPILED if compiled == "pipeline" else {}
+    spec = backbone_and_head(stage("fit", frozen=["backbone:[01]"]), **more)
+    (run,) = [d["spec"] for d in spec["initialize"]["definitions"] if d["name"] == "run"]
+    if compiled == "processor":
+        run.update(COMPILED)
+    elif compiled == "node":
+        run["neural_graph"][0].update(COMPILED)
+    twin = Twin(spec, tmp_path)
     loop = Loop(twin)
     body: Any = loop.backbone
     loop.run(frozen=[*body[0].parameters(), *body[1].parameters()], kept=[body[1]])
@@ -225,6 +239,9 @@ def test_what_init_shows(tmp_path: Path) -> None:
         ("backbone", 77, None),
         ("BatchNorm1d", 12, 1),
     ]
+    lines = list(preflight_lines(report))
+    assert "stage 1: freezes BatchNorm1d (12 parameters, 1 module in eval mode)" in lines
+    assert "frozen" in lines[1].split()
     (warning,) = report.warnings
     assert warning.message.startswith('the optimizer "of backbone" changes nothing in this stage')
     assert warning.place.path == "train.stages[0].frozen"
@@ -250,6 +267,26 @@ def test_what_fits_nothing_is_told(tmp_path: Path, entry: Any, message: str, pla
     (problem,) = told.value.problems
     assert message in problem.message
     assert problem.place.path == f"train.stages[0].frozen[0]{place}"
+
+
+def test_a_loss_with_parameters(tmp_path: Path) -> None:
+    """It is named as its optimizer names it."""
+    weighing = {"class": "stage_parts.Weighing", "inputs": ["y_hat", "y"]}
+    groups = {
+        "losses": {"error": weighing},
+        "optimizers": {"weighing": trained_by(made("SGD", lr=0.05), "losses.error")},
+    }
+    stages = [stage("fit", frozen=["losses.error"], epochs=1), stage("fit", epochs=1)]
+    session = create_session(one_model(groups, *stages), session_dir=tmp_path / "run")
+    weight = session.losses["error"].function.weight
+    seen: list[float] = []
+
+    class Looking(Reporter):
+        def epoch_finished(self, progress: Progress, row: Row) -> None:
+            seen.append(float(weight))
+
+    session.train(Looking())
+    assert seen[0] == 1.0 != seen[1]
 
 
 def test_it_may_change_while_a_stage_lasts(tmp_path: Path) -> None:

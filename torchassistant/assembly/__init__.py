@@ -1,7 +1,7 @@
 """From a spec to live objects: the only floor that imports what a config names."""
 
 from torchassistant.assembly.allowlist import Allowlist
-from torchassistant.assembly.anew import Anew, optimizer_anew
+from torchassistant.assembly.anew import optimizer_anew, scheduler_anew
 from torchassistant.assembly.build_context import FittedArtifacts
 from torchassistant.assembly.build_order import needed_for
 from torchassistant.assembly.builder import Builder
@@ -28,7 +28,6 @@ from torchassistant.assembly.user_code import code_of, meaning
 
 __all__ = [
     "Allowlist",
-    "Anew",
     "Builder",
     "Devices",
     "FittedArtifacts",
@@ -49,6 +48,7 @@ __all__ = [
     "models_reached",
     "needed_for",
     "optimizer_anew",
+    "scheduler_anew",
     "survey",
     "survey_objects",
     "wanted_by",

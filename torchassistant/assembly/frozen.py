@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.module_patterns import pattern_of
-from torchassistant.config import FrozenSpec, Path, StageSpec
+from torchassistant.assembly.parts import Parts
+from torchassistant.config import LOSSES, FrozenSpec, Path, StageSpec
 from torchassistant.errors import ConfigError, Problem
-from torchassistant.graph import Frozen, FrozenPart, frozen_part
+from torchassistant.graph import Frozen, FrozenPart, Models, frozen_part
 
 
 def frozen_in(builder: Builder, spec: StageSpec, path: Path) -> Frozen:
@@ -33,8 +36,18 @@ def frozen_in(builder: Builder, spec: StageSpec, path: Path) -> Frozen:
     return Frozen(parts)
 
 
+def _trainable(parts: Parts) -> Models:
+    """The models, and the losses with parameters as ``losses.NAME``."""
+    functions = {f"{LOSSES}.{name}": loss.function for name, loss in parts.losses.items()}
+    return dict(parts.models) | {
+        name: function
+        for name, function in functions.items()
+        if isinstance(function, nn.Module) and any(True for _ in function.parameters())
+    }
+
+
 def _part(builder: Builder, spec: FrozenSpec, path: Path, is_text: bool) -> FrozenPart:
-    models = builder.parts.models
+    models = _trainable(builder.parts)
     try:
         pattern = pattern_of(builder.maker, spec, path, models)
     except ConfigError as error:

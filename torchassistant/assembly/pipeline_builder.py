@@ -10,7 +10,7 @@ from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.compute_options import compiling_of, precision_of
 from torchassistant.assembly.frozen import frozen_in
 from torchassistant.assembly.models_of_losses import with_models
-from torchassistant.assembly.schedulers import build_waiting
+from torchassistant.assembly.schedulers import build_waiting, expect_lengths_of_resets
 from torchassistant.assembly.substitution import graph_of, models_of
 from torchassistant.config import (
     LOSSES,
@@ -186,7 +186,9 @@ def build_stages(builder: Builder) -> None:
         _stage(builder, spec, ("train", "stages", index), index)
         for index, spec in enumerate(builder.spec.train.stages)
     ]
-    build_waiting(builder, builder.defined("optimizers"))
+    optimizers = builder.defined("optimizers")
+    build_waiting(builder, optimizers)
+    expect_lengths_of_resets(builder, optimizers)
     for stage in builder.parts.stages:
         for pipeline in stage.training:
             _one_closure(builder, pipeline)

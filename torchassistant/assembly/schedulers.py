@@ -28,16 +28,16 @@ def waits_for_stages(spec: SchedulerSpec) -> bool:
 
 
 def scheduler_of(
-    context: BuildContext, one: Defined, optimizer: Optimizer, stage: int | None = None
+    context: BuildContext, one: Defined, optimizer: Optimizer, stage: int = 0
 ) -> Scheduler:
     """The scheduler of an optimizer, at its beginning.
 
     Args:
         context: Makes objects, and holds the stages where the scheduler waits for them.
         one: The optimizer's definition; it has a scheduler.
-        optimizer: What it has become.
-        stage: The index of the stage in which the scheduler begins; left out: the first that uses
-            the optimizer.
+        optimizer: What it has become, or a new one that is to begin in its place.
+        stage: The index of the first stage in which the scheduler may begin; it begins in the
+            first from there on that uses the optimizer.
 
     Raises:
         ConfigError: It cannot be built; or its length is that of a stage, which is not known.
@@ -52,7 +52,7 @@ def scheduler_of(
     what = f"the scheduler of {one.what}"
     described = spec
     if waits_for_stages(spec):
-        described = _with_length(context, spec, path, optimizer, stage)
+        described = _with_length(context, one, stage)
     warmup = spec.warmup and LinearLR(
         optimizer, start_factor=spec.warmup.start_factor, total_iters=spec.warmup.steps
     )
@@ -84,10 +84,23 @@ def build_waiting(context: BuildContext, optimizers: Sequence[Defined]) -> None:
         parts.stages = [replace(stage, schedulers=schedulers) for stage in parts.stages]
 
 
-def _with_length(
-    context: BuildContext, spec: SchedulerSpec, path: Path, optimizer: Optimizer, stage: int | None
-) -> SchedulerSpec:
+def expect_lengths_of_resets(context: BuildContext, optimizers: Sequence[Defined]) -> None:
+    """See that the length is known of each stage in which a scheduler begins anew.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    for index, stage in enumerate(context.spec.train.stages):
+        for one in optimizers:
+            scheduler = one.spec.lr_scheduler
+            if f"schedulers.{one.name}" in stage.reset and waits_for_stages(scheduler):
+                _with_length(context, one, index)
+
+
+def _with_length(context: BuildContext, one: Defined, stage: int) -> SchedulerSpec:
     """What the config says, with a number in the place of each ``"auto"``."""
+    spec: SchedulerSpec = one.spec.lr_scheduler
+    path, optimizer = (*one.path, "lr_scheduler"), context.parts.optimizers[one.name]
     for where, text in (*_lengths(spec.args, ("args",)), *_lengths(spec.kwargs, ("kwargs",))):
         if text != AUTO:
             message = f'"{text}" is no number{near(text, [AUTO])}'
@@ -98,11 +111,11 @@ def _with_length(
 
 
 def _length(
-    context: BuildContext, spec: SchedulerSpec, path: Path, optimizer: Optimizer, stage: int | None
+    context: BuildContext, spec: SchedulerSpec, path: Path, optimizer: Optimizer, first: int
 ) -> int:
     """The steps or epochs of the stage, less those of the warmup."""
     problem, stages = context.maker.problem, context.parts.stages
-    index = _first_stage(stages, optimizer) if stage is None else stage
+    index = _first_stage(stages, optimizer, first)
     if index is None:
         raise problem('"auto" is the length of a stage, and none uses this optimizer', path)
     title = context.spec.stage_title(index)
@@ -128,8 +141,9 @@ def _length(
     return whole - before
 
 
-def _first_stage(stages: Sequence[Stage], optimizer: Optimizer) -> int | None:
-    for index, stage in enumerate(stages):
+def _first_stage(stages: Sequence[Stage], optimizer: Optimizer, first: int) -> int | None:
+    for index in range(first, len(stages)):
+        stage = stages[index]
         if any(is_among(optimizer, pipeline.optimizers) for pipeline in stage.training):
             return index
     return None

@@ -15,6 +15,7 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
     rows: list[Sequence[str]] = [_HEADER]
     for node in report.nodes:
         reached = {True: "yes", False: "no", None: ""}[node.reached]
+        optimizer = "" if node.reached is None else node.optimizer or "none"
         rows.append(
             (
                 node.pipeline,
@@ -23,7 +24,7 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
                 ", ".join(node.inputs),
                 ", ".join(node.outputs),
                 f"{node.parameters:,}",
-                "" if node.reached is None else node.optimizer or "none",
+                "frozen" if node.is_frozen else optimizer,
                 reached,
             )
         )

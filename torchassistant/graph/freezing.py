@@ -70,6 +70,8 @@ class Frozen:
 
     def among(self, parameters: Iterable[torch.Tensor]) -> list[torch.Tensor]:
         """Those of some parameters that are frozen."""
+        if not self.parts:
+            return []
         frozen = {id(parameter) for parameter in self.parameters}
         return [parameter for parameter in parameters if id(parameter) in frozen]
 

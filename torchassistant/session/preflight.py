@@ -321,8 +321,8 @@ class _Flight:
                 )
                 compiled.run(Frames(given, frames.counts))
             for node, report in reports:
-                is_frozen = graph.frozen.holds_all_of([*node.model.parameters()])
-                if not report.parameters or is_frozen:
+                report.is_frozen = graph.frozen.holds_all_of([*node.model.parameters()])
+                if not report.parameters or report.is_frozen:
                     continue
                 report.reached = _has_gradient(node.model)
                 if node.optimizer is not None and not report.reached:

@@ -20,6 +20,7 @@ class NodeReport:
         outputs: Likewise.
         parameters: How many numbers its model has to learn or to keep.
         optimizer: The name of what trains it here, if anything does.
+        is_frozen: Whether all of its parameters are frozen in this stage.
         reached: Whether a gradient reached its parameters; None where it has none, or there was no
             backward pass.
     """
@@ -33,6 +34,7 @@ class NodeReport:
     parameters: int
     optimizer: str | None
     reached: bool | None = None
+    is_frozen: bool = False
 
 
 @dataclass(slots=True)

@@ -12,9 +12,8 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from torchassistant.assembly import Builder, optimizer_anew
+from torchassistant.assembly import Builder, optimizer_anew, scheduler_anew
 from torchassistant.config import Spec
-from torchassistant.errors import SessionError
 from torchassistant.session.checkpoint_storage import Checkpoint
 from torchassistant.session.state import restore_models
 
@@ -37,7 +36,7 @@ def begin_stage(builder: Builder, index: int, source: Checkpoint | None) -> None
         restore_models(source, builder.parts, names or started_by_default(builder.spec))
     for name in stage.reset:
         group, _, own = name.partition(".")
-        RESETS[group](builder, own)
+        RESETS[group](builder, own, index)
 
 
 def started_by_default(spec: Spec) -> list[str]:
@@ -45,31 +44,28 @@ def started_by_default(spec: Spec) -> list[str]:
     return list(spec.group("models"))
 
 
-def _reset_optimizer(builder: Builder, name: str) -> None:
+def _reset_optimizer(builder: Builder, name: str, stage: int) -> None:
     """No state, and the options of the config; the rates stay where a scheduler has taken them."""
     optimizer = builder.parts.optimizers[name]
-    anew = optimizer_anew(builder, name)
     rates = [_rates(group) for group in optimizer.param_groups]
-    optimizer.load_state_dict(copy.deepcopy(anew.optimizer.state_dict()))
-    if anew.scheduler is not None:
+    optimizer.load_state_dict(copy.deepcopy(optimizer_anew(builder, name).state_dict()))
+    if name in builder.parts.schedulers:
         _set_rates(optimizer, rates)
 
 
-def _reset_scheduler(builder: Builder, name: str) -> None:
+def _reset_scheduler(builder: Builder, name: str, stage: int) -> None:
     """As if it had not stepped; its optimizer gets the rates with which it begins."""
-    live = builder.parts.schedulers[name]
-    anew = optimizer_anew(builder, name)
-    if anew.scheduler is None:
-        raise SessionError(f'the optimizer "{name}" has no scheduler that could begin anew')
-    live.scheduler.load_state_dict(copy.deepcopy(anew.scheduler.scheduler.state_dict()))
+    live, anew = builder.parts.schedulers[name], scheduler_anew(builder, name, stage)
+    live.scheduler.load_state_dict(copy.deepcopy(anew.scheduler.state_dict()))
     _set_rates(live.optimizer, [_rates(group) for group in anew.optimizer.param_groups])
 
 
-RESETS: Mapping[str, Callable[[Builder, str], None]] = {
+RESETS: Mapping[str, Callable[[Builder, str, int], None]] = {
     "optimizers": _reset_optimizer,
     "schedulers": _reset_scheduler,
 }
-"""How each kind of what a stage may reset begins anew, by what stands before the dot."""
+"""How each kind of what a stage may reset begins anew, by what stands before the dot: with the name
+behind it, and the index of the stage that begins."""
 
 _OF_RATES = ("lr", "initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")
 _CYCLED = ("momentum", "betas")
