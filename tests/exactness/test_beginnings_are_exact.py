@@ -257,6 +257,69 @@ def test_a_beginning_happens_once_wherever_a_run_is_cut(tmp_path: Path) -> None:
     runs.check_all_cuts_in_one()
 
 
+def with_average(*stages: Config) -> Config:
+    """The same with an average, and a part of the model that starts by itself."""
+    spec = wild(*stages, lr=0.05)
+    models = {
+        "ema": {"average_of": "net", "decay": 0.5},
+        "last": {"part_of": "net", "path": "2"},
+    }
+    spec["initialize"]["definitions"] += [
+        {"group": "models", "name": name, "spec": model} for name, model in models.items()
+    ]
+    spec["initialize"]["pipelines"]["check"]["models"] = {"net": "ema"}
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("models", "reset"),
+    [(None, []), (["ema"], []), (["last"], []), (None, ["averages.ema"])],
+    ids=["the model", "the average", "a part", "the model, and the average anew"],
+)
+def test_averages_and_parts(tmp_path: Path, models: list[str] | None, reset: list[str]) -> None:
+    """An average starts from another state where it is named, and a part without the rest."""
+    start = {"stage": 0, "checkpoint": "last", **({"models": models} if models else {})}
+    stages = [checked(1), checked(1), checked(1, start_from=start, reset=reset)]
+    spec = with_average(*stages)
+    twin = Twin(spec, tmp_path)
+    net: Any = twin.models["net"]
+    ema = copy.deepcopy(net)
+    optimizer = SGD(net.parameters(), lr=0.05, momentum=0.5)
+    updates = 0
+
+    def train() -> None:
+        nonlocal updates
+        for x, y in batches_of(Points(10)):
+            optimizer.zero_grad()
+            mse_loss(net(x), y).backward()
+            optimizer.step()
+            with torch.no_grad():
+                for average, current in zip(ema.parameters(), net.parameters(), strict=True):
+                    average.copy_(average.lerp(current, 0.5) if updates else current)
+            updates += 1
+
+    train()
+    after = {"net": copy.deepcopy(net.state_dict()), "ema": copy.deepcopy(ema.state_dict())}
+    train()
+    if models is None:
+        net.load_state_dict(after["net"])
+    elif models == ["ema"]:
+        ema.load_state_dict(after["ema"])
+    else:
+        own = {n.removeprefix("2."): v for n, v in after["net"].items() if n.startswith("2.")}
+        net[2].load_state_dict(own)
+    if reset:
+        ema.load_state_dict(net.state_dict())
+        updates = 0
+    train()
+    trained = twin.session.models
+    for mine, theirs in ((net, trained["net"]), (ema, trained["ema"])):
+        for name, tensor in mine.state_dict().items():
+            assert torch.equal(tensor, theirs.state_dict()[name]), name
+    runs = Runs(spec, tmp_path / "cut")
+    runs.check_cuts([5, 6, 7])
+
+
 def test_a_run_goes_on_in_the_same_process(tmp_path: Path) -> None:
     """Cut after the first stage, between the two, the beginning is still to come."""
     stages = [checked(3, name="wild"), checked(2, start_from=FROM_BEST)]
@@ -350,6 +413,9 @@ def test_what_began_cannot_change(tmp_path: Path) -> None:
 
 def test_every_kind_that_the_check_allows_can_be_reset() -> None:
     scheduled = trained_by({**made("SGD", lr=0.1), "lr_scheduler": STEP[0]}, "net")
-    spec = spec_of(read(wild(stage("fit")) | one_model({"optimizers": {"descent": scheduled}})))
+    whole = one_model(
+        {"optimizers": {"descent": scheduled}, "models": {"ema": {"average_of": "net"}}}
+    )
+    spec = spec_of(read(whole))
     assert spec is not None
     assert {name.partition(".")[0] for name in spec.resettable} == RESETS.keys()

@@ -240,7 +240,10 @@ def test_what_init_shows(tmp_path: Path) -> None:
         ("BatchNorm1d", 12, 1),
     ]
     lines = list(preflight_lines(report))
-    assert "stage 1: freezes BatchNorm1d (12 parameters, 1 module in eval mode)" in lines
+    assert (
+        'stage 1 ("head first"): freezes BatchNorm1d (12 parameters, 1 module in eval mode)'
+        in lines
+    )
     assert "frozen" in lines[1].split()
     (warning,) = report.warnings
     assert warning.message.startswith('the optimizer "of backbone" changes nothing in this stage')
@@ -278,12 +281,12 @@ def test_a_loss_with_parameters(tmp_path: Path) -> None:
     }
     stages = [stage("fit", frozen=["losses.error"], epochs=1), stage("fit", epochs=1)]
     session = create_session(one_model(groups, *stages), session_dir=tmp_path / "run")
-    weight = session.losses["error"].function.weight
+    weight = session.losses["error"].weight
     seen: list[float] = []
 
     class Looking(Reporter):
         def epoch_finished(self, progress: Progress, row: Row) -> None:
-            seen.append(float(weight))
+            seen.append(weight.item())
 
     session.train(Looking())
     assert seen[0] == 1.0 != seen[1]

@@ -38,7 +38,7 @@ def frozen_in(builder: Builder, spec: StageSpec, path: Path) -> Frozen:
 
 def _trainable(parts: Parts) -> Models:
     """The models, and the losses with parameters as ``losses.NAME``."""
-    functions = {f"{LOSSES}.{name}": loss.function for name, loss in parts.losses.items()}
+    functions = {f"{LOSSES}.{name}": loss for name, loss in parts.losses.items()}
     return dict(parts.models) | {
         name: function
         for name, function in functions.items()

@@ -22,6 +22,8 @@ from torchassistant.config.groups.models import (
     is_average,
     origin_of,
     own_models,
+    owner_of,
+    path_within,
 )
 from torchassistant.config.groups.optimizers import (
     LR_SCHEDULER,
@@ -195,8 +197,10 @@ __all__ = [
     "objects_in",
     "origin_of",
     "own_models",
+    "owner_of",
     "passes_static_check",
     "path_text",
+    "path_within",
     "place_of",
     "postorder",
     "reachable",

@@ -352,9 +352,7 @@ class StartFromSpec(Block):
     monitor: Name | None = Field(
         None, description="Left out: the `monitor` of `checkpoints.best`, which it has to be."
     )
-    models: Names | None = Field(
-        None, description="Left out: every model that is no average of another."
-    )
+    models: Names | None = Field(None, description="Left out: every model but averages.")
 
 
 class StageSpec(Block):
@@ -396,7 +394,7 @@ class StageSpec(Block):
         None, description="The state of an earlier stage whose weights it begins with."
     )
     reset: list[Name] = Field(
-        [], description="What begins anew: `optimizers.NAME`, `schedulers.NAME`."
+        [], description="What begins anew: `optimizers.NAME`, `schedulers.NAME`, `averages.NAME`."
     )
     frozen: list[
         Annotated[
@@ -538,6 +536,7 @@ class Spec(Block):
         return [
             *(f"optimizers.{name}" for name in optimizers),
             *(f"schedulers.{name}" for name in scheduled),
+            *(f"averages.{n}" for n, model in self.group("models").items() if model.average_of),
         ]
 
     def group(self, name: str) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from typing import Any
 from torch.optim import Optimizer
 
 from torchassistant.assembly import Builder, optimizer_anew, scheduler_anew
-from torchassistant.config import Spec
+from torchassistant.config import own_models, owner_of, path_within
 from torchassistant.session.checkpoint_storage import Checkpoint
-from torchassistant.session.state import restore_models
+from torchassistant.session.state import restore_model
 
 
 def begin_stage(builder: Builder, index: int, source: Checkpoint | None) -> None:
@@ -32,16 +32,14 @@ def begin_stage(builder: Builder, index: int, source: Checkpoint | None) -> None
     """
     stage = builder.spec.train.stages[index]
     if source is not None and stage.start_from is not None:
-        names = stage.start_from.models
-        restore_models(source, builder.parts, names or started_by_default(builder.spec))
+        models = builder.spec.group("models")
+        # An average goes on as it is, unless it is named.
+        for name in stage.start_from.models or own_models(models):
+            path = path_within(name, models)
+            restore_model(source, builder.parts, name, owner_of(name, models), path)
     for name in stage.reset:
         group, _, own = name.partition(".")
         RESETS[group](builder, own, index)
-
-
-def started_by_default(spec: Spec) -> list[str]:
-    """The models that start from another state where a stage does not say which."""
-    return list(spec.group("models"))
 
 
 def _reset_optimizer(builder: Builder, name: str, stage: int) -> None:
@@ -60,9 +58,15 @@ def _reset_scheduler(builder: Builder, name: str, stage: int) -> None:
     _set_rates(live.optimizer, [_rates(group) for group in anew.optimizer.param_groups])
 
 
+def _reset_average(builder: Builder, name: str, stage: int) -> None:
+    """Its model as it is now, and nothing counted."""
+    builder.parts.averages[name].reset()
+
+
 RESETS: Mapping[str, Callable[[Builder, str, int], None]] = {
     "optimizers": _reset_optimizer,
     "schedulers": _reset_scheduler,
+    "averages": _reset_average,
 }
 """How each kind of what a stage may reset begins anew, by what stands before the dot: with the name
 behind it, and the index of the stage that begins."""

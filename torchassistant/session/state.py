@@ -159,28 +159,37 @@ def restore(
     return Restored(progress, state["random"], state["environment"])
 
 
-def restore_models(checkpoint: Checkpoint, parts: Parts, names: Iterable[str]) -> None:
-    """Put the weights and buffers of a checkpoint into some models, and nothing else.
+def restore_model(
+    checkpoint: Checkpoint, parts: Parts, name: str, owner: str, path: str = ""
+) -> None:
+    """Put the weights and buffers of a checkpoint into a model, and nothing else.
 
     Args:
-        checkpoint: A verified one.
-        parts: Whose models.
-        names: Which ones; those that it does not have stay as they are.
+        checkpoint: A verified one. A model that it does not have stays as it is.
+        parts: Whose model.
+        name: Its name.
+        owner: That of the model that it is a part of; its own, where it is whole.
+        path: Which part of its owner it is; empty where it is whole.
 
     Raises:
-        Unusable: What is stored does not fit a model, as its code has changed.
+        Unusable: What is stored does not fit the model, as its code has changed.
     """
     state, written = checkpoint.state("state"), checkpoint.manifest.format
     if written < 3:
         state = upgraded(state, parts)
-    for name in names:
-        key, model = f"models/{name}", parts.models[name]
-        if not checkpoint.has(f"{key}.safetensors"):
-            continue
-        tensors = {**checkpoint.tensors(key), **state["extra_state"].get(key, {})}
-        _load(model, tensors, f'the model "{name}"', checkpoint.path)
-        with _fitting(f"the buffers of {key}", checkpoint.path):
-            set_buffers(model, state["buffers"].get(key, {}), may_be_more=True)
+    key, prefix = f"models/{owner}", f"{path}." if path else ""
+    if not checkpoint.has(f"{key}.safetensors"):
+        return
+
+    def own(stored: Mapping[str, Any]) -> dict[str, Any]:
+        names = (full for full in stored if full.startswith(prefix))
+        return {full.removeprefix(prefix): stored[full] for full in names}
+
+    tensors = {**checkpoint.tensors(key), **state["extra_state"].get(key, {})}
+    _load(parts.models[name], own(tensors), f'the model "{name}"', checkpoint.path)
+    with _fitting(f'the buffers of the model "{name}"', checkpoint.path):
+        buffers = own(state["buffers"].get(key, {}))
+        set_buffers(parts.models[name], buffers, may_be_more=True)
 
 
 class _Match:

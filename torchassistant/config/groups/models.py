@@ -101,6 +101,16 @@ def is_average(name: str, models: Mapping[str, Any]) -> bool:
     return owner in models and models[owner].average_of is not None
 
 
+def path_within(name: str, models: Mapping[str, Any]) -> str:
+    """Where a model stands in its owner: the path of a part, and empty for what is whole."""
+    steps: list[str] = []
+    owner = owner_of(name, models)
+    while name != owner:
+        steps.insert(0, models[name].path_)
+        name = models[name].part_of
+    return ".".join(steps)
+
+
 def own_models(models: Mapping[str, Any]) -> list[str]:
     """The models that are neither a part nor an average of another."""
     return [name for name, model in models.items() if not model.other]
