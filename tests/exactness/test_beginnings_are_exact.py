@@ -267,7 +267,7 @@ def with_average(*stages: Config) -> Config:
     spec["initialize"]["definitions"] += [
         {"group": "models", "name": name, "spec": model} for name, model in models.items()
     ]
-    spec["initialize"]["pipelines"]["check"]["models"] = {"net": "ema"}
+    spec["initialize"]["pipelines"]["check"] = {**CHECK, "models": {"net": "ema"}}
     return spec
 
 
