@@ -305,6 +305,24 @@ SMALL: dict[str, Mistake] = {
     "a misspelt input": value(f"{NODE}.inputs[0]", '"X"', 'the input "X"'),
     "an input twice": put(f"{NODE}.inputs", '§"x"', '"x" is named twice'),
     "an output twice": put(f"{NODE}.outputs", '§"y_hat"', "already an output"),
+    "a tap of another model": put(NODE, '"taps": {"h": §"other:layer"}', "a tap is of the model"),
+    "a tap that is no place": put(NODE, '"taps": {"h": §"layer@output"}', "@input"),
+    "a tap of what is compiled": put(
+        NODE, '"taps": {"h": "layer"}, §"compile": true', "makes one piece of a model"
+    ),
+    "a carry to no input": put(NODE, '"carry": {§"hidden": "y_hat"}', 'has no input "hidden"'),
+    "a carry of no output": value(
+        f"{NODE}.inputs", '["x", "h"], "carry": {"h": §"nowhere"}', "no node of this processor"
+    ),
+    "a carry of a column": moved(
+        put(NODE, '"carry": {"x": "y_hat"}', ""),
+        (f"{NODE}.inputs[0]", "is carried from the batch before, and is there already"),
+    ),
+    "contiguous batches that are shuffled": put(
+        "@loader_factories.batches.spec",
+        '"contiguous": true, "kwargs": {§"shuffle": true}',
+        'cannot be combined with "contiguous"',
+    ),
     "a misspelt output": moved(
         value(f"{NODE}.outputs[0]", '"y_het"', ""),
         ("@losses.mse.spec.inputs[0]", 'needs the column "y_hat"'),
