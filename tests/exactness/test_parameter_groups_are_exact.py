@@ -33,6 +33,7 @@ from torch.optim import lr_scheduler as schedulers
 
 from torchassistant import create_session
 from torchassistant.errors import ConfigError
+from torchassistant.session import Draft
 
 NET = layers(layer("Linear", 4, 6), layer("BatchNorm1d", 6), layer("Tanh"), layer("Linear", 6, 1))
 
@@ -243,6 +244,31 @@ def test_what_an_optimizer_holds_is_not_trained_where_no_node_names_it(tmp_path:
     optimizer = Adam(first.parameters(), lr=0.01)
     fit(lambda x: last(first(x)), optimizer, batches_of(Points(10)))
     twin.check(unchanged=["last"])
+
+
+def test_a_model_that_nothing_trains_is_told_though_an_optimizer_is_for_it() -> None:
+    config = encoder_and_decoder({**made("Adam", lr=0.01), "model": ["net", "last"]}, second=None)
+    warnings = [str(problem) for problem in Draft(config).warnings]
+    (said,) = (text for text in warnings if "no optimizer trains" in text)
+    assert said.endswith(
+        'no optimizer trains the model "last": no node that runs it names its optimizer "descent"'
+    )
+
+
+def test_an_optimizer_that_a_node_names_trains_what_only_a_loss_runs(tmp_path: Path) -> None:
+    groups = {
+        "models": {"net": layer("Linear", 4, 5), "last": layer("Linear", 5, 1)},
+        "optimizers": {"descent": {**made("Adam", lr=0.01), "model": ["net", "last"]}},
+        "losses": {
+            "error": {"class": "model_losses.through", "models": ["last"], "inputs": ["a", "y"]}
+        },
+        "batch_processors": {"run": {"neural_graph": [node("net", "x", "a", "descent")]}},
+    }
+    twin = Twin(one_model(groups), tmp_path)
+    first, last = twin.models["net"], twin.models["last"]
+    optimizer = Adam([*first.parameters(), *last.parameters()], lr=0.01)
+    fit(lambda x: last(first(x)), optimizer, batches_of(Points(10)))
+    twin.check()
 
 
 def test_groups_over_several_models(tmp_path: Path) -> None:

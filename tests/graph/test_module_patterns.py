@@ -78,6 +78,7 @@ def test_a_path_without_a_model_is_looked_for_in_each() -> None:
     [
         (["layr1.*"], (), '"layr1.*" matches nothing in "net"; did you mean "layer1.*"'),
         (["net:hed.bias"], (), '"net:hed.bias" matches nothing in "net"; did you mean "head.bias"'),
+        (["net.head.*"], (), '"net.head.*" matches nothing in "net"; did you mean "net:head.*"?'),
         (["nett:head"], (), 'no model "nett" is meant here; did you mean "net"?'),
         (["zzz"], (), '"zzz" matches nothing in "net"; there are "stem", "layer1", "head"'),
         ([], (nn.LSTM,), 'no module of "net" is of type "LSTM"; there are "BatchNorm1d", "Linear"'),

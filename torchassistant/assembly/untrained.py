@@ -11,7 +11,7 @@ from torch import nn
 
 from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.importing import NotFound, find
-from torchassistant.config import Diagnostics, Spec, objects_in
+from torchassistant.config import Diagnostics, Key, Spec, objects_in
 
 _HARMLESS = (
     "builtins", "math", "numpy", "torch", "functools", "itertools", "collections", "typing",
@@ -35,7 +35,14 @@ def report_untrained(spec: Spec, diagnostics: Diagnostics, allowlist: Allowlist)
     for name, path in diagnostics.untrained:
         objects = list(objects_in(models[name], path, "models"))
         if any(_may_learn_by_name(o.name, o.spec.class_ is None, allowlist) for o in objects):
-            diagnostics.warn(f'no optimizer trains the model "{name}"', path)
+            diagnostics.warn(f'no optimizer trains the model "{name}"{_hint(spec, name)}', path)
+
+
+def _hint(spec: Spec, model: str) -> str:
+    """What an optimizer that is for the model lacks."""
+    optimizers = spec.group("optimizers").items()
+    own = [name for name, one in optimizers if one.trains(Key("models", model))]
+    return f': no node that runs it names its optimizer "{own[0]}"' if own else ""
 
 
 def _may_learn_by_name(name: str, is_made_by_function: bool, allowlist: Allowlist) -> bool:

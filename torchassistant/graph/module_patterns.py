@@ -123,6 +123,9 @@ def _near_path(globs: Sequence[Glob], models: Models) -> str:
     parameters = [path for model in models.values() for path, _ in model.named_parameters()]
     paths = list(dict.fromkeys([*modules, *parameters]))
     for glob in globs:
+        name, dot, path = glob.path.partition(".")
+        if dot and name in models:
+            return f'; did you mean "{name}:{path}"?'
         suffix = ".*" if glob.path.endswith(".*") else ""
         # A text without a model may be a model's name.
         known = [*models, *paths] if glob.model is None else paths
