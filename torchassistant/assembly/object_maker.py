@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torchassistant.assembly.downloads import (
     nothing_fetched,
     refused_to,
 )
-from torchassistant.assembly.importing import NotFound, find, find_constant
+from torchassistant.assembly.importing import NotFound, find, find_constant, is_plain
 from torchassistant.assembly.pretrained import (
     LeftOut,
     called_without_weights,
@@ -31,7 +32,9 @@ from torchassistant.assembly.role_checks import is_itself, role_misfit, takes_gi
 from torchassistant.assembly.signatures import misfits
 from torchassistant.assembly.write_checks import keep_to
 from torchassistant.config import (
+    ATTRIBUTE,
     LITERAL,
+    OF,
     ROLES,
     TENSOR,
     Path,
@@ -40,7 +43,15 @@ from torchassistant.config import (
     is_object,
     nested_in,
 )
-from torchassistant.errors import ConfigError, Place, Problem, UserCodeError, UserError
+from torchassistant.errors import (
+    ConfigError,
+    Place,
+    Problem,
+    UserCodeError,
+    UserError,
+    near,
+    with_article,
+)
 from torchassistant.ownership import is_from_users_code
 
 PlaceOf = Callable[[Path], Place]
@@ -141,7 +152,9 @@ class ObjectMaker:
         return value
 
     def formed(self, value: dict[str, Any], form: str, path: Path) -> Any:
-        """A tensor, a constant, a function, or plain data that is marked as such."""
+        """A tensor, a constant, a function, an attribute, or plain data that is marked as such."""
+        if form == ATTRIBUTE:
+            return self.attribute(value, path)
         if form == LITERAL:
             return _as_it_stands(value[LITERAL])
         if form == TENSOR:
@@ -153,6 +166,35 @@ class ObjectMaker:
             return find(value[form], (), self.allowlist)
         except NotFound as error:
             raise self.problem(str(error), (*path, form)) from None
+
+    def attribute(self, value: dict[str, str], path: Path) -> Any:
+        """What an attribute of something that is built holds; what can be changed, as a copy.
+
+        Raises:
+            ConfigError: There is no such attribute, or it is no plain data.
+            UserCodeError: It is a property of the user's, and raised.
+        """
+        group, _, name = value[OF].partition(".")
+        built = getattr(self.session, group, {})
+        if not dict.__contains__(built, name):
+            raise self.problem(f'nothing is built of the name "{value[OF]}"', (*path, OF))
+        found, owner = built[name], f'"{value[OF]}"'
+        if group == "metrics":
+            found = found.function
+        for step in value[ATTRIBUTE].split("."):
+            try:
+                found = getattr(found, step)
+            except AttributeError:
+                known = [one for one in dir(found) if not one.startswith("_")]
+                message = f'{owner} has no attribute "{step}"{near(step, known)}'
+                raise self.problem(message, (*path, ATTRIBUTE)) from None
+            except Exception as error:
+                raise UserCodeError(f'the attribute "{step}" of {owner}') from error
+            owner = f'"{step}" of {owner}'
+        if not is_plain(found):
+            message = f"{owner} is {with_article(type(found).__name__)}, and no plain data"
+            raise self.problem(message, (*path, ATTRIBUTE))
+        return deepcopy(found)
 
     def find(self, name: str, path: Path, role: str) -> Any:
         """What a dotted path or a short name means.

@@ -52,7 +52,9 @@ from torchassistant.config.missing_parts import (
 )
 from torchassistant.config.module_patterns import EVERYTHING, Glob, PatternSpec, glob_of
 from torchassistant.config.named_objects import (
+    ATTRIBUTE,
     LITERAL,
+    OF,
     TENSOR,
     Described,
     form_of,
@@ -110,6 +112,7 @@ from torchassistant.config.variables import substitute
 
 __all__ = [
     "ADAPTER",
+    "ATTRIBUTE",
     "BATCH_PROCESSOR",
     "COLLATOR",
     "COUNT_OF_LOSS",
@@ -128,6 +131,7 @@ __all__ = [
     "MAX_BYTES",
     "METRIC",
     "MODULE",
+    "OF",
     "OUTPUT_DEVICE",
     "PIPELINES",
     "PREDICTION",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from torchassistant.config.groups import GROUPS
-from torchassistant.config.named_objects import objects_in
-from torchassistant.config.references import Reference
+from torchassistant.config.named_objects import attributes_in, objects_in
+from torchassistant.config.references import OWNERS, Reference
 from torchassistant.config.roles import role_named
 from torchassistant.config.spec import DebugPipelineSpec, PipelineSpec
 
@@ -16,6 +16,10 @@ def references(definition: Any) -> Iterator[Reference]:
     """Every name of another definition in this one's spec."""
     for path, group, name in GROUPS[definition.group].references(definition.spec):
         yield Reference(("spec", *path), group, name)
+    for path, owner in attributes_in(definition.spec, ("spec",)):
+        group, _, name = owner.partition(".")
+        if group in OWNERS and name:
+            yield Reference(path, group, name)
 
 
 def needed_by(definition: Any) -> Iterator[Reference]:

@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple
 from torchassistant.config.blocks import Block, ObjectSpec
 from torchassistant.config.groups.hooks import HookSpec
 from torchassistant.config.role import role_of_key
-from torchassistant.config.tree import Path
+from torchassistant.config.tree import Path, items_of
 
-LITERAL, TENSOR = "$literal", "tensor"
+LITERAL, TENSOR, ATTRIBUTE, OF = "$literal", "tensor", "attribute", "of"
 NAMED: tuple[Literal["constant", "function"], ...] = ("constant", "function")
 """What is named among arguments, and is not called."""
 
@@ -108,6 +108,28 @@ def nested_in(value: Any, path: Path, role: str) -> Iterator[Described]:
         yield from arguments_in(value, path, role)
 
 
+def attributes_in(value: Any, path: Path, of_arguments: bool = False) -> Iterator[tuple[Path, str]]:
+    """What arguments name attributes of, as ``models.backbone``, each with where it stands.
+
+    Args:
+        value: A block, or something in one.
+        path: Where it stands.
+        of_arguments: Whether it stands among arguments.
+    """
+    if isinstance(value, Block):
+        for name, field in type(value).model_fields.items():
+            key = field.alias or name
+            inner = getattr(value, name)
+            if isinstance(inner, (Block, list, dict)):
+                yield from attributes_in(inner, (*path, key), key in ("args", "kwargs"))
+    elif of_arguments and form_of(value) is not None:
+        if form_of(value) == ATTRIBUTE:
+            yield (*path, OF), value[OF]
+    elif isinstance(value, (dict, list)):
+        for step, item in items_of(value):
+            yield from attributes_in(item, (*path, step), of_arguments)
+
+
 def is_object(value: Any) -> bool:
     """Whether a value among arguments describes an object, and is no plain data."""
     if not isinstance(value, dict):
@@ -120,6 +142,7 @@ def form_of(value: Any) -> str | None:
 
     - ``{"constant": "torch.float32"}``, ``{"function": "my.f"}``: a dotted path, and no other key.
     - ``{"tensor": [1, 3], "dtype": "float32"}``: numbers in lists, or a number.
+    - ``{"attribute": "out_channels", "of": "models.backbone"}``: of what a definition has become.
     - ``{"$literal": {…}}``: plain data, even where it looks like an object, or like one of these.
     """
     if not isinstance(value, dict):
@@ -129,6 +152,8 @@ def form_of(value: Any) -> str | None:
     for form in NAMED:
         if value.keys() == {form} and _is_dotted(value[form]):
             return form
+    if value.keys() == {ATTRIBUTE, OF} and all(map(_is_name, value.values())):
+        return ATTRIBUTE
     if TENSOR in value and value.keys() <= {TENSOR, "dtype"}:
         return TENSOR if isinstance(value[TENSOR], (list, int, float)) else None
     return None

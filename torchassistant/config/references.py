@@ -11,6 +11,8 @@ from torchassistant.config.tree import Path
 SLICES = {"train": 0, "val": 1, "test": 2}
 DATASET_OR_SLICE = "datasets or slices"
 LOSSES = "losses"
+OWNERS = ("datasets", "preprocessors", "collators", "models", "optimizers", "losses", "metrics")
+"""Groups whose objects have attributes that arguments may name."""
 
 _SLICE = re.compile(r"(?P<split>[^.\[\]]+)(?:\.(?P<word>\w+)|\[(?P<index>[0-9]+)\])")
 

@@ -19,7 +19,8 @@ from torchassistant.config.groups.models import AVERAGING, EMA_ONLY, ModelSpec
 from torchassistant.config.groups.optimizers import REST, OptimizerSpec, SchedulerSpec
 from torchassistant.config.groups.splits import SplitSpec
 from torchassistant.config.module_patterns import PatternSpec
-from torchassistant.config.named_objects import NAMED, TENSOR, form_of, is_object
+from torchassistant.config.named_objects import ATTRIBUTE, NAMED, OF, TENSOR, form_of, is_object
+from torchassistant.config.references import OWNERS
 from torchassistant.config.spec import InputFactorySpec
 from torchassistant.config.tensor_literals import misfits_of_tensor
 from torchassistant.config.tree import Path, items_of, walk
@@ -238,6 +239,23 @@ _MOST = 5
 """So many elements of one tensor are reported."""
 
 
+def _attribute(value: dict[str, str], path: Path, diagnostics: Diagnostics) -> None:
+    """An attribute has a public name, and an owner that a definition may be."""
+    for step in value[ATTRIBUTE].split("."):
+        if not step.isidentifier():
+            diagnostics.note(f'"{step}" is no name of an attribute', (*path, ATTRIBUTE))
+        elif step.startswith("_"):
+            diagnostics.note(f'the attribute "{step}" is private', (*path, ATTRIBUTE))
+    group, dot, name = value[OF].partition(".")
+    if group not in OWNERS or not name:
+        hint = near(group, OWNERS) if dot else ""
+        diagnostics.note(
+            f'"{value[OF]}" is no definition with attributes: a group and a name are needed, as '
+            f'"models.NAME"{hint}',
+            (*path, OF),
+        )
+
+
 def _nearly_a_form(value: Any, path: Path, diagnostics: Diagnostics) -> None:
     """What is plain data, and may have been meant otherwise."""
     if not isinstance(value, dict):
@@ -249,6 +267,12 @@ def _nearly_a_form(value: Any, path: Path, diagnostics: Diagnostics) -> None:
                 f'{{"$literal": {{"{form}": …}}}} says that it is meant so',
                 (*path, form),
             )
+    if isinstance(value.get(ATTRIBUTE), str) and len(value) == 2:
+        for key in value.keys() - {ATTRIBUTE}:
+            if nearest(key, [OF]):
+                diagnostics.note(
+                    f'unknown key "{key}"; did you mean "of"?', (*path, key), at_key=True
+                )
     if isinstance(value.get(TENSOR), list):
         for key in value.keys() - {TENSOR}:
             if nearest(key, ["dtype"]):
@@ -267,6 +291,8 @@ def _arguments(value: Any, path: Path, diagnostics: Diagnostics) -> None:
         if form == TENSOR:
             for message, below in islice(misfits_of_tensor(item), _MOST):
                 diagnostics.note(message, (*here, *below))
+        if form == ATTRIBUTE:
+            _attribute(item, here, diagnostics)
         if form is not None:
             continue
         _nearly_a_form(item, here, diagnostics)
