@@ -26,7 +26,7 @@ from torchassistant.config import (
     unread_columns,
 )
 from torchassistant.data import LoaderFactory
-from torchassistant.graph import BatchGraph, Frozen
+from torchassistant.graph import BatchGraph, Frozen, is_among
 from torchassistant.output_devices import Printer
 from torchassistant.training import (
     DebugPipeline,
@@ -36,6 +36,7 @@ from torchassistant.training import (
     PipelineLoss,
     PipelineMetric,
     Stage,
+    StepObject,
     Turn,
     WeightSchedule,
     is_by_closure,
@@ -93,8 +94,8 @@ def build_pipeline(
     measured = [parts.metrics[item.metric_name] for item in spec.metrics]
     objects = [part for one in (*scores, *measured) for part in (one.function, one.transform)]
     steps = _steps(builder, spec, path)
-    objects += steps.values()
-    return Pipeline(
+    objects += (step.function if isinstance(step, StepObject) else step for step in steps.values())
+    pipeline = Pipeline(
         name,
         graph,
         _inputs(builder, spec.input_factories, graph, path),
@@ -129,16 +130,23 @@ def build_pipeline(
         pipelines=parts.pipelines,
         **steps,
     )
+    used = pipeline.modules
+    models = {name: model for name, model in parts.models.items() if is_among(model, used)}
+    return replace(pipeline, models=models)
 
 
 def _steps(builder: Builder, spec: PipelineSpec, path: Path) -> dict[str, Any]:
     """The objects of a pipeline that are called in place of a part of its steps."""
-    found = {"combine": spec.combine}
-    return {
+    found = {"combine": spec.combine, "train_step": spec.train_step, "eval_step": spec.eval_step}
+    steps = {
         key: builder.maker.make(own, (*path, key), f'"{key}" of the pipeline "{path[-1]}"', key)
         for key, own in found.items()
         if own is not None
     }
+    losses = {"train_step": spec.trained_losses, "eval_step": spec.evaluated_losses}
+    for key in losses.keys() & steps.keys():
+        steps[key] = StepObject(steps[key], tuple(losses[key]))
+    return steps
 
 
 def _loss(

@@ -153,8 +153,12 @@ def _stop_condition(spec: Spec, stage: StageSpec) -> ObjectSpec:
     """Early stopping on the validation loss; where there is none, a number of epochs."""
     pipelines = spec.initialize.pipelines
     for name in reversed(stage.validation_pipelines):
-        if name in pipelines and name not in stage.trained_pipelines and pipelines[name].losses:
-            monitor = pipelines[name].losses[0].shown_as
+        if (
+            name in pipelines
+            and name not in stage.trained_pipelines
+            and pipelines[name].evaluated_losses
+        ):
+            monitor = pipelines[name].evaluated_losses[0]
             kwargs = {"monitor": monitor, "min_delta": MIN_DELTA, "patience": PATIENCE}
             return ObjectSpec(class_="EarlyStopping", kwargs=kwargs)
     return ObjectSpec(class_="EpochsCompleted", kwargs={"num_epochs": NUM_EPOCHS})

@@ -48,6 +48,7 @@ from torchassistant.config.role import (
     MODULE,
     NO_TRACE,
     OUTPUT_DEVICE,
+    STEP,
     STOP_CONDITION,
     WEIGHT,
     Role,
@@ -180,6 +181,28 @@ COMBINE_ROLE = Role(
 )
 
 
+class StepSpec(ObjectSpec):
+    """A step of one's own: it is called with an event, and returns losses and columns."""
+
+    losses: Names | None = Field(
+        None,
+        description="Names of the losses that it returns, which the history shows; left out: those "
+        "of the pipeline's `losses`.",
+    )
+
+
+TRAIN_STEP_ROLE = Role(
+    "train_step",
+    "step of training (it cannot be called)",
+    methods=CALLABLE,
+    kind=STEP,
+    or_itself=True,
+)
+EVAL_STEP_ROLE = replace(
+    TRAIN_STEP_ROLE, name="eval_step", noun="step of evaluation (it cannot be called)"
+)
+
+
 class PipelineSpec(Block):
     """A batch graph, the loaders that feed it, its losses and its metrics."""
 
@@ -206,6 +229,29 @@ class PipelineSpec(Block):
         description="Called as `combine(losses, parameters)` in place of the backward pass; leaves "
         "the gradients with the parameters.",
     )
+    train_step: Annotated[StepSpec | None, TRAIN_STEP_ROLE] = Field(
+        None,
+        description="Called for each batch in training, in place of forward, losses, backward and "
+        "step.",
+    )
+    eval_step: Annotated[StepSpec | None, EVAL_STEP_ROLE] = Field(
+        None, description="Called for each batch in evaluation, in place of forward and losses."
+    )
+
+    @property
+    def trained_losses(self) -> list[str]:
+        """The display names of what is measured in training."""
+        return self._losses_of(self.train_step)
+
+    @property
+    def evaluated_losses(self) -> list[str]:
+        """The display names of the losses of an evaluation."""
+        return self._losses_of(self.eval_step)
+
+    def _losses_of(self, step: StepSpec | None) -> list[str]:
+        if step is not None and step.losses is not None:
+            return list(step.losses)
+        return [loss.shown_as for loss in self.losses]
 
     @property
     def schedules_weights(self) -> bool:
@@ -501,9 +547,9 @@ class Spec(Block):
         return list(
             row_columns(
                 list(pipelines),
-                {name: [loss.shown_as for loss in pipelines[name].losses] for name in known},
+                {name: pipelines[name].trained_losses for name in known},
                 {
-                    name: [loss.shown_as for loss in pipelines[name].losses]
+                    name: pipelines[name].evaluated_losses
                     + [metric.shown_as for metric in pipelines[name].metrics]
                     for name in stage.validation_pipelines
                     if name in pipelines

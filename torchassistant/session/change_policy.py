@@ -19,7 +19,11 @@ RULES = (
     Rule("precision", "applied", "other precisions round differently"),
     Rule("initialize.pipelines.*.compile.**", "applied", "compiled code rounds differently"),
     Rule("initialize.pipelines.*.losses.*.weight.**", "refused", "it decides what is minimised"),
-    Rule("initialize.pipelines.*.combine.**", "refused", "it decides what is learned"),
+    *(
+        Rule(f"initialize.pipelines.*.{key}.**", "refused", "it decides what is learned")
+        for key in ("combine", "train_step")
+    ),
+    Rule("initialize.pipelines.*.eval_step.**", "refused", "it decides what is measured"),
     Rule("on_nonfinite", "applied", "from the next iteration on"),
     Rule("train.stages.*.name", "free", "what the stage is called"),
     Rule("train.stages.*.on_nonfinite", "applied", "from the next iteration on"),

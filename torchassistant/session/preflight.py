@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -51,18 +52,22 @@ from torchassistant.session.preflight_report import (
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import members_of, run_by
 from torchassistant.training import (
+    BatchNotFinite,
     BatchRun,
     Changed,
     DebugPipeline,
     InputSource,
+    KeptGradients,
     LossByKey,
     LossWeights,
+    OwnStep,
     Pipeline,
     Progress,
     Stage,
     chosen,
     clippers_within,
     combine,
+    evaluating_step,
     evaluation_data,
     first_sentence,
     freezing,
@@ -129,7 +134,7 @@ class _Flight:
             with freezing(stage):
                 stage.set_training()
                 for pipeline in stage.training:
-                    self.train(pipeline)
+                    self.train(pipeline, stage)
             for pipeline in stage.validation:
                 if pipeline.name not in run:
                     self.evaluate(pipeline)
@@ -284,10 +289,13 @@ class _Flight:
 
     # Pipelines
 
-    def train(self, pipeline: Pipeline) -> None:
+    def train(self, pipeline: Pipeline, stage: Stage) -> None:
         whole = f'the pipeline "{pipeline.name}"'
         with self.blamed(pipeline, whole):
             frames = self.batch(pipeline, Pipeline.training_data)
+            if pipeline.train_step is not None:
+                self.own_step(pipeline, stage, frames)
+                return
             reports: list[tuple[Node, NodeReport]] = []
             for _, parameter in self.parameters(pipeline):
                 parameter.grad = None
@@ -342,6 +350,21 @@ class _Flight:
             again = Frames({port: frames[port] for port in graph.ports}, frames.counts)
             self.step(pipeline, scaler, whole, again)
             self.metrics(pipeline, frames)
+
+    def own_step(self, pipeline: Pipeline, stage: Stage, frames: Frames) -> None:
+        """Let the object of a pipeline make its step, which is taken back."""
+        self.at = ("initialize", "pipelines", pipeline.name, "train_step")
+        roots = {f"optimizers/{name}": one for name, one in self.session.optimizers.items()}
+        kept = KeptGradients(pipeline)
+        gradients = kept.state_dict()
+        with unchanged({**roots, "models": pipeline.trained}):
+            own = OwnStep(pipeline, replace(stage, schedulers=()), (), Progress())
+            own.start_epoch()
+            # A batch that is not finite is told of, or left out, in training.
+            with contextlib.suppress(BatchNotFinite):
+                own.perform([frames], range(1), 1)
+                self.metrics(pipeline, own.frames)
+        kept.load_state_dict(gradients)
 
     def step(
         self,
@@ -447,7 +470,11 @@ class _Flight:
         )
         with self.blamed(pipeline, whole), batches.mode():
             frames = self.batch(pipeline, Pipeline.evaluation_data)
-            batches.run(frames)
+            if pipeline.eval_step is None:
+                batches.run(frames)
+            else:
+                self.at = ("initialize", "pipelines", pipeline.name, "eval_step")
+                evaluating_step(pipeline)(frames, 0)
             self.metrics(pipeline, frames)
 
     def look(self, debug: DebugPipeline) -> None:

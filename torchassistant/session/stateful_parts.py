@@ -15,6 +15,7 @@ from torch import nn
 from torchassistant.assembly import Member, Parts, assembler_of
 from torchassistant.config import GROUPS, ID_WORDS
 from torchassistant.data import has_state
+from torchassistant.training import KeptGradients
 
 Members = dict[str, Any]
 
@@ -53,7 +54,11 @@ def of_training(parts: Parts) -> Members:
     for name, pipeline in parts.pipelines.items():
         if pipeline.scaler is not None:
             members[f"pipelines/{name}/scaler"] = pipeline.scaler
-    members |= _stop_conditions(parts) | _weights(parts) | _steps(parts)
+    members |= _stop_conditions(parts) | _weights(parts)
+    members |= {key: item for key, item in _steps(parts).items() if not _is_of_results(key)}
+    for name, pipeline in parts.pipelines.items():
+        if pipeline.train_step is not None:
+            members[f"pipelines/{name}/gradients"] = KeptGradients(pipeline)
     return {key: item for key, item in members.items() if has_state(item)}
 
 
@@ -61,6 +66,7 @@ def of_results(parts: Parts) -> Members:
     """What has a state, is no model, and takes part in every result: losses, adapters, …"""
     members = {m.id: m.item for m in _members(parts, _OF_RESULTS) if m.stored}
     members |= {f"averages/{name}": average for name, average in parts.averages.items()}
+    members |= {key: item for key, item in _steps(parts).items() if _is_of_results(key)}
     return {key: item for key, item in members.items() if has_state(item)}
 
 
@@ -106,8 +112,14 @@ def with_buffers(parts: Parts) -> dict[str, nn.Module]:
     return modules
 
 
-STEPS = ("combine",)
+STEPS = ("combine", "train_step", "eval_step")
 """Keys of a pipeline with objects that are called in place of a part of its steps."""
+
+
+def _is_of_results(key: str) -> bool:
+    """Whether a step takes part in every result."""
+    return key.endswith("/eval_step")
+
 
 _CODE = ("class", "factory_fn")
 _MAKING = (*_CODE, "args", "kwargs")
@@ -134,6 +146,10 @@ def described(data: Mapping[str, Any], key: str, with_arguments: bool = False) -
     if group == "pipelines" and key.endswith("/weight"):
         found = _weight_described(initialize["pipelines"], key)
         return None if found is None else _parts(found, keys)
+    if group == "pipelines" and key.endswith("/gradients"):
+        # There is nothing to be said of them but that a step may keep some.
+        step = described(data, f"{key.removesuffix('/gradients')}/train_step")
+        return None if step is None else ""
     for step in STEPS if group == "pipelines" else ():
         if key.endswith(f"/{step}"):
             pipeline = key.removeprefix("pipelines/").removesuffix(f"/{step}")

@@ -14,7 +14,7 @@ from torchassistant.training.losses_and_metrics import KeywordLoss, Loss, Metric
 from torchassistant.training.losses_by_key import LossByKey, weighted_losses
 from torchassistant.training.losses_of_models import LossOfModels, needs_gradient
 from torchassistant.training.named_counts import CountByFunction, CountOfColumn
-from torchassistant.training.nan_guard import NotFinite
+from torchassistant.training.nan_guard import BatchNotFinite, NotFinite
 from torchassistant.training.optimizer_calls import (
     NO_FP16,
     first_sentence,
@@ -25,11 +25,13 @@ from torchassistant.training.optimizer_calls import (
     two_closures,
 )
 from torchassistant.training.optimizer_update import GradientClipper, clippers_within
+from torchassistant.training.own_step import KeptGradients, OwnStep, evaluating_step
 from torchassistant.training.pipeline import (
     InputSource,
     Pipeline,
     PipelineLoss,
     PipelineMetric,
+    StepObject,
     WeightSchedule,
     evaluation_data,
 )
@@ -43,6 +45,7 @@ from torchassistant.training.stage import SKIPPED, Stage, freezing
 from torchassistant.training.stage_length import steps_of_optimizer
 from torchassistant.training.stage_loop import train_stage
 from torchassistant.training.state_guard import Changed, unchanged
+from torchassistant.training.step_events import EvalStepEvent, TrainStepEvent
 from torchassistant.training.turns import Turn
 from torchassistant.training.weighted_losses import weighted_sum
 
@@ -51,13 +54,16 @@ __all__ = [
     "SKIPPED",
     "Average",
     "Averaging",
+    "BatchNotFinite",
     "BatchRun",
     "Changed",
     "CountByFunction",
     "CountOfColumn",
     "DebugPipeline",
+    "EvalStepEvent",
     "GradientClipper",
     "InputSource",
+    "KeptGradients",
     "KeywordLoss",
     "LinkedInput",
     "Listener",
@@ -68,6 +74,7 @@ __all__ = [
     "LossWeights",
     "Metric",
     "NotFinite",
+    "OwnStep",
     "PassProgress",
     "Pipeline",
     "PipelineLoss",
@@ -83,7 +90,9 @@ __all__ = [
     "Shares",
     "Stage",
     "StageHistory",
+    "StepObject",
     "StopRequest",
+    "TrainStepEvent",
     "Turn",
     "WeightSchedule",
     "chosen",
@@ -91,6 +100,7 @@ __all__ = [
     "combine",
     "decoded",
     "evaluate",
+    "evaluating_step",
     "evaluation_data",
     "first_sentence",
     "freezing",

@@ -70,7 +70,7 @@ class AveragingUpdate:
             for average in self.averages:
                 average.count()
             return
-        with _noting_steps(self.update.optimizers) as stepped:
+        with noting_steps(self.update.optimizers) as stepped:
             self.update.run()
         for average, optimizers in self.by_optimizer:
             if not optimizers.isdisjoint(stepped):
@@ -78,7 +78,7 @@ class AveragingUpdate:
 
 
 @contextmanager
-def _noting_steps(optimizers: Sequence[Optimizer]) -> Iterator[set[int]]:
+def noting_steps(optimizers: Sequence[Optimizer]) -> Iterator[set[int]]:
     """Gives the ids of the optimizers that make a step in here."""
     stepped: set[int] = set()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -31,6 +30,7 @@ from torchassistant.training.optimizer_calls import failure, parameters_of
 from torchassistant.training.optimizer_update import OptimizerUpdate, clippers_within
 from torchassistant.training.stage import Stage
 from torchassistant.training.train_step import TrainStep
+from torchassistant.training.undo import undo_of
 
 
 class ClosureStep(TrainStep):
@@ -72,7 +72,7 @@ class ClosureStep(TrainStep):
     def perform(self, window: Sequence[Frames], numbers: range, iteration: int) -> int:
         """See :class:`TrainStep`."""
         self.compute = partial(self._compute, window, numbers, iteration)
-        undo = self._undo() if self.skips else None
+        undo = undo_of(self.pipeline.optimizers, self.forward_state()) if self.skips else None
         try:
             self.update.run()
         except BatchNotFinite:
@@ -139,24 +139,6 @@ class ClosureStep(TrainStep):
         if self.pipeline.accumulated > 1:
             return self.accumulation.value()
         return self.first_call.total
-
-    def _undo(self) -> Callable[[], None]:
-        """Notes all that the step of the optimizers changes; what it returns puts that back."""
-        optimizers = self.pipeline.optimizers
-        weights = [(p, p.detach().clone()) for p in parameters_of(optimizers)]
-        states = [{p: copy.deepcopy(own) for p, own in o.state.items()} for o in optimizers]
-        restore_forward_state = self.forward_state()
-
-        def undo() -> None:
-            restore_forward_state()
-            with torch.no_grad():
-                for parameter, weight in weights:
-                    parameter.copy_(weight)
-            for optimizer, state in zip(optimizers, states, strict=True):
-                optimizer.state.clear()
-                optimizer.state.update(state)
-
-        return undo
 
 
 class _Closure:

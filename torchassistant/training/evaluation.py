@@ -17,6 +17,7 @@ from torchassistant.training.events import Listener, Part, Parts, emit, handlers
 from torchassistant.training.linked_data import evaluation_data_of
 from torchassistant.training.losses_and_metrics import Metric
 from torchassistant.training.losses_by_key import LossByKey
+from torchassistant.training.own_step import evaluating_step
 from torchassistant.training.pipeline import Pipeline, PipelineLoss, PipelineMetric
 from torchassistant.training.progress import StopCheck, StopRequest
 from torchassistant.training.reporter import Reporter
@@ -91,12 +92,17 @@ class Evaluator:
             parts.of_graph,
         )
         self.run_batch = self.batches.run
+        self.own = evaluating_step(pipeline) if pipeline.eval_step is not None else None
         self.means: dict[str, RunningMean] = {}
         self.metrics: list[tuple[PipelineMetric, Metric]] = []
 
     def run(self, steps: Steps = 1.0) -> dict[str, float]:
         """One pass; see :func:`evaluate`."""
-        self.means = {item.shown_as: RunningMean(item.loss.sums) for item in self.pipeline.losses}
+        if self.own is None:
+            losses = self.pipeline.losses
+            self.means = {item.shown_as: RunningMean(item.loss.sums) for item in losses}
+        else:
+            self.means = {name: RunningMean() for name in self.pipeline.evaluated_losses}
         self.metrics = [(item, item.metric.fresh()) for item in self.pipeline.metrics]
         length = self.data.length()
         limit = _limit(length, steps)
@@ -141,7 +147,11 @@ class Evaluator:
 
     def _measure(self, window: Sequence[Frames], numbers: range) -> None:
         (frames,) = window
-        self.run_batch(frames)
+        if self.own is None:
+            self.run_batch(frames)
+        else:
+            for name, value, examples in self.own(frames, numbers.start):
+                self.means[name].add(value, examples)
         for item, metric in self.metrics:
             metric.update(frames[item.node], self.pipeline.graph.count_of(frames, item.node))
 
@@ -160,8 +170,9 @@ class Evaluator:
                 mean.add(one.detach(), count)
 
     def _results(self) -> dict[str, float]:
-        losses = self.pipeline.losses
-        results = with_sums(losses, {name: mean.value() for name, mean in self.means.items()})
+        results = {name: mean.value() for name, mean in self.means.items()}
+        if self.own is None:
+            results = with_sums(self.pipeline.losses, results)
         return results | {item.shown_as: metric.result() for item, metric in self.metrics}
 
     def close(self) -> None:

@@ -38,12 +38,14 @@ class BatchNotFinite(Exception):
         batch: Which one.
         made_by: What made weights that are not finite, though the batch itself is; None where it is
             not.
+        is_late: Whether weights may have been changed by it.
     """
 
-    def __init__(self, batch: Batch, made_by: str | None = None) -> None:
+    def __init__(self, batch: Batch, made_by: str | None = None, is_late: bool = False) -> None:
         super().__init__()
         self.batch = batch
         self.made_by = made_by
+        self.is_late = is_late
 
 
 def nan_guard_of(pipeline: Pipeline, waits: bool) -> NanGuard:
@@ -181,10 +183,10 @@ def explained(
         )
     else:
         what, where = "a gradient is not finite, though every loss is", _gradients(graph)
+    kept = "no weight of it is stored" if error.is_late else "no weight was changed"
     return NotFinite(
         f'{what}, in iteration {batch.iteration} of the pipeline "{pipeline}": {where}; '
-        f'{_examples(data, batch.numbers)}; no weight was changed ("on_nonfinite": "skip" skips '
-        "such batches)"
+        f'{_examples(data, batch.numbers)}; {kept} ("on_nonfinite": "skip" skips such batches)'
     )
 
 
@@ -207,6 +209,8 @@ def _first_output(graph: BatchGraph, frames: Frames, read: Iterable[str]) -> str
         if name in read
         for node in processor.nodes
     ]
+    if not nodes:
+        return "every column of the batch is finite"
     return f"every output of the nodes ({', '.join(nodes)}) is finite; the loss itself is not"
 
 

@@ -100,6 +100,19 @@ class PipelineMetric:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class StepObject:
+    """An object that is called for each batch, in place of what a pipeline does with one.
+
+    Args:
+        function: Called with an event; returns losses and columns.
+        losses: The names of the losses that it returns.
+    """
+
+    function: Callable[[Any], Any]
+    losses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Pipeline:
     """A batch graph, the loaders that feed its ports, its losses and its metrics.
 
@@ -122,6 +135,9 @@ class Pipeline:
             of the backward pass; None where that is of their sum.
         links: What feeds the ports that have no loader.
         pipelines: By name those that feed it, and maybe others.
+        train_step: What is called in training in place of all that; None: nothing is.
+        eval_step: What is called in evaluation in place of graph and losses; None: nothing is.
+        models: Those of its graph and of its losses, by their names in the config.
     """
 
     name: str
@@ -141,6 +157,9 @@ class Pipeline:
     combine: Callable[[dict[str, torch.Tensor], list[torch.Tensor]], Any] | None = None
     links: Sequence[LinkedInput] = ()
     pipelines: Mapping[str, Pipeline] = field(default_factory=dict)
+    train_step: StepObject | None = None
+    eval_step: StepObject | None = None
+    models: Mapping[str, nn.Module] = field(default_factory=dict)
 
     @property
     def ends_by_itself(self) -> bool:
@@ -149,18 +168,30 @@ class Pipeline:
 
     @property
     def display_names(self) -> list[str]:
-        """The display names of its losses and metrics, in the order of the config."""
-        return [*self.loss_columns, *(item.shown_as for item in self.metrics)]
+        """The display names of an evaluation: of losses and metrics, in the config's order."""
+        return self.evaluated_losses + [item.shown_as for item in self.metrics]
 
     @property
-    def loss_columns(self) -> list[str]:
-        """The columns of a row that its losses have."""
+    def trained_losses(self) -> list[str]:
+        """The display names of what is measured in training."""
+        return self._losses_of(self.train_step)
+
+    @property
+    def evaluated_losses(self) -> list[str]:
+        """The display names of the losses of an evaluation."""
+        return self._losses_of(self.eval_step)
+
+    def _losses_of(self, step: StepObject | None) -> list[str]:
+        if step is not None:
+            return list(step.losses)
         return [column for item in self.losses for column in item.columns]
 
     @property
     def steps(self) -> dict[str, Any]:
         """The objects that are called in place of a part of its steps, by their keys."""
-        found = {"combine": self.combine}
+        found: dict[str, Any] = {"combine": self.combine}
+        for key, step in (("train_step", self.train_step), ("eval_step", self.eval_step)):
+            found[key] = None if step is None else step.function
         return {key: item for key, item in found.items() if item is not None}
 
     @property

@@ -88,7 +88,7 @@ class Stage:
         """The column of each (pipeline, display name) that a row holds, in the config's order."""
         return row_columns(
             self.order,
-            {p.name: p.loss_columns for p in self.training},
+            {p.name: p.trained_losses for p in self.training},
             {p.name: p.display_names for p in self.validation},
         )
 

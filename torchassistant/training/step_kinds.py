@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torchassistant.training.closure_step import ClosureStep
 from torchassistant.training.events import Listener
 from torchassistant.training.optimizer_calls import is_by_closure
+from torchassistant.training.own_step import OwnStep
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Progress
 from torchassistant.training.stage import Stage
@@ -24,6 +25,8 @@ def train_step_of(
         listeners: Of steps.
         progress: Where the run is.
     """
+    if pipeline.train_step is not None:
+        return OwnStep(pipeline, stage, listeners, progress)
     by_closure = any(is_by_closure(optimizer) for optimizer in pipeline.optimizers)
     kind = ClosureStep if by_closure else TrainStep
     return kind(pipeline, stage, listeners, progress)

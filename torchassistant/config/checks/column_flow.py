@@ -50,6 +50,8 @@ def check_columns(scope: Scope, used: Collection[str] | None) -> None:
     for name, pipeline in scope.pipelines(used):
         if budget.left <= 0:
             break
+        if has_steps(pipeline.block):
+            continue  # which columns a step of the user's own reads, and returns, it knows alone
         walk = Walk(scope, name, pipeline, budget)
         walk.run()
         for need in walk.needs:
@@ -83,6 +85,12 @@ def _report(scope: Scope, wants: list[Want]) -> None:
             where = f"in the pipeline{'s' if len(lacking) > 1 else ''} {listing(lacking)}"
             meant = scope.resolver.nearest(column, want.found)
             scope.note(f"{want.need.message} {where}{hint(meant, want.found)}", want.need.path)
+
+
+def has_steps(pipeline: Any) -> bool:
+    """Whether the graph of a pipeline need not be run as it stands."""
+    steps = (getattr(pipeline, key, None) for key in ("train_step", "eval_step"))
+    return any(step is not None for step in steps)
 
 
 class Budget:

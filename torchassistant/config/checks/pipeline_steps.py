@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from torchassistant.config.checks.pipelines import check_display, scores, shown_as, shown_by
 from torchassistant.config.checks.scope import Scope
 from torchassistant.config.checks.training_entries import training_entries
 from torchassistant.config.checks.unknown import Unknown
@@ -16,9 +17,17 @@ def check_steps(scope: Scope, used: Collection[str] | None) -> None:
     """Check what stands beside the objects of the pipelines that are to be run."""
     trained = _trained(scope) if used is None else None
     for name, pipeline in scope.pipelines(used):
-        if isinstance(pipeline.block, PipelineSpec) and pipeline.block.combine is not None:
+        if not isinstance(pipeline.block, PipelineSpec):
+            continue
+        if pipeline.block.combine is not None:
             _combine(scope, pipeline)
             _is_trained(scope, pipeline, name, "combine", trained)
+        if pipeline.block.train_step is not None:
+            _train_step(scope, pipeline)
+            _is_trained(scope, pipeline, name, "train_step", trained)
+        for key in ("train_step", "eval_step"):
+            if getattr(pipeline.block, key) is not None:
+                _losses(scope, pipeline, key)
 
 
 def _combine(scope: Scope, pipeline: View) -> None:
@@ -34,6 +43,46 @@ def _combine(scope: Scope, pipeline: View) -> None:
             "float32"
         )
         _note(scope, pipeline, "combine", message)
+
+
+_IN_PLACE_OF = (
+    ("combine", "leaves the gradients itself"),
+    ("gradient_accumulation", "adds up gradients itself"),
+    ("compile", "compiles what it likes"),
+    ("normalize_weights", "weighs its losses itself"),
+)
+"""Keys without effect beside ``train_step``, and what this does instead."""
+
+
+def _train_step(scope: Scope, pipeline: View) -> None:
+    defaults = type(pipeline.block).model_fields
+    for key, instead in _IN_PLACE_OF:
+        value = getattr(pipeline.block, key)
+        if pipeline.has(key) and value != defaults[key].default:
+            message = f'"{key}" has no effect beside "train_step", which {instead}'
+            _note(scope, pipeline, key, message)
+    for loss in pipeline.losses:
+        if loss.has("weight") and loss.block.weight != 1:
+            message = '"weight" has no effect beside "train_step", which weighs its losses itself'
+            scope.note(message, loss.at("weight"), at_key=True)
+
+
+def _losses(scope: Scope, pipeline: View, key: str) -> None:
+    """A step names what it returns; else it is what the losses are called."""
+    step = getattr(pipeline, key)
+    if isinstance(step, Unknown):
+        return
+    if step.block.losses is None:
+        if step.complete and pipeline.complete and not pipeline.losses:
+            message = '"losses" is needed: the names of what it returns, as the history shows them'
+            scope.note(message, step.path)
+        return
+    seen: set[str] = set()
+    if key == "eval_step":
+        metrics = (score for score in scores(pipeline) if score.group == "metrics")
+        seen = {name for s in metrics if isinstance(name := shown_as(scope, s), str)}
+    for shown in shown_by(scope, pipeline, key):
+        check_display(scope, shown, seen)
 
 
 def _is_trained(

@@ -59,6 +59,36 @@ def scores(pipeline: View) -> Iterator[Score]:
         yield Score(metric, "metrics", "metric_name", "display_name")
 
 
+class Shown(NamedTuple):
+    """A display name of a pipeline, unknown where it cannot be read, and where it is written."""
+
+    name: Any
+    place: Path
+
+
+def shown_by(scope: Scope, pipeline: View, step_key: str) -> Iterator[Shown]:
+    """The display names of the losses of a pipeline, as a step of its own may name them.
+
+    Args:
+        scope: The names of the spec.
+        pipeline: Whose.
+        step_key: Where the step is: ``train_step`` in training, ``eval_step`` in evaluation.
+    """
+    step = getattr(pipeline, step_key)
+    if isinstance(step, View) and step.block.losses is not None:
+        losses = step.losses
+        if isinstance(losses, Unknown):
+            yield Shown(losses, step.at("losses"))
+            return
+        for use in losses.uses():
+            meant = use.name if scope.diagnostics.is_whole(use.path) else Unknown()
+            yield Shown(meant, use.path)
+        return
+    for score in scores(pipeline):
+        if score.group == "losses":
+            yield Shown(shown_as(scope, score), score.place)
+
+
 def check_pipelines(scope: Scope, used: Collection[str] | None) -> None:
     """Check the pipelines that are to be run; all, where it is to be trained."""
     dropped = unread_columns(scope.spec)
@@ -190,7 +220,7 @@ def _scores(scope: Scope, pipeline: View, wiring: Any) -> None:
     seen: set[str] = set()
     uses = []
     for score in scores(pipeline):
-        _display(scope, score, seen)
+        check_display(scope, Shown(shown_as(scope, score), score.place), seen)
         if score.view.block.node_name is not None:
             uses.append(score.view.use("node_name"))
         elif isinstance(scope.node(score.view, wiring), Unknown):
@@ -216,18 +246,24 @@ def _weights(scope: Scope, pipeline: View) -> None:
         scope.note(f"weights that add up to {sum(weights):g} cannot be normalized", place)
 
 
-def _display(scope: Scope, score: Score, seen: set[str]) -> None:
-    """Check the display name of a loss or metric."""
-    name = shown_as(scope, score)
+def check_display(scope: Scope, shown: Shown, seen: set[str]) -> None:
+    """Check the display name of a loss or metric.
+
+    Args:
+        scope: Gets the problems.
+        shown: The name, and where it is.
+        seen: Those that the pipeline shows beside it; it is added.
+    """
+    name, place = shown
     if isinstance(name, Unknown):
         return
     if name in seen:
-        scope.note(f'"{name}" is shown twice by this pipeline', score.place)
+        scope.note(f'"{name}" is shown twice by this pipeline', place)
     seen.add(name)
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        scope.note("a display name holds no control characters", score.place)
+        scope.note("a display name holds no control characters", place)
     if name[:1] in _FORMULA:
         message = f'a display name begins with no "{name[0]}": spreadsheets run such cells'
-        scope.note(message, score.place)
+        scope.note(message, place)
     if name in RESERVED:
-        scope.note(f'"{name}" is a column of the history already', score.place)
+        scope.note(f'"{name}" is a column of the history already', place)

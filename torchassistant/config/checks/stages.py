@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from torchassistant.config.checks.pipelines import RESERVED, scores, shown_as
+from torchassistant.config.checks.pipelines import RESERVED, scores, shown_as, shown_by
 from torchassistant.config.checks.resolver import Names, Use
 from torchassistant.config.checks.scope import Scope, may_train
 from torchassistant.config.checks.stage_beginnings import check_beginning
@@ -137,7 +137,7 @@ def _trains_what_it_runs(scope: Scope, stage: View) -> None:
 
 def _reports_that_it_trains_nothing(scope: Scope, name: str, place: Path) -> bool:
     pipeline = scope.pipeline(name)
-    if pipeline.complete and not pipeline.losses:
+    if pipeline.complete and not pipeline.losses and pipeline.train_step is None:
         scope.note(f'the pipeline "{name}" has no loss, so it cannot be trained', place)
     nodes = scope.nodes(pipeline)
     if nodes and not any(map(may_train, nodes)) and not scope.loss_optimizers(name):
@@ -151,12 +151,16 @@ def _shown_once(scope: Scope, stage: View) -> None:
     """Validation pipelines of a stage share no display name."""
     owner: dict[Any, str] = {}
     for name in dict.fromkeys(stage.validation_pipelines.names):
-        for score in scores(scope.pipeline(name)):
-            shown = shown_as(scope, score)
+        pipeline = scope.pipeline(name)
+        metrics = [score for score in scores(pipeline) if score.group == "metrics"]
+        for shown, place in (
+            *shown_by(scope, pipeline, "eval_step"),
+            *((shown_as(scope, score), score.place) for score in metrics),
+        ):
             first = owner.setdefault(shown, name)
             if first != name:
                 message = f'"{shown}" is shown by "{first}" and by "{name}" in one stage'
-                scope.note(f"{message}; give one another display name", score.place)
+                scope.note(f"{message}; give one another display name", place)
 
 
 def _debug(scope: Scope, stage: View) -> None:
@@ -243,11 +247,11 @@ class _Listeners:
     def shown(self, pipeline: str, losses_only: bool = False) -> Names:
         """The display names of a pipeline, and how many cannot be read."""
         view = self.scope.pipeline(pipeline)
-        names = [
-            shown_as(self.scope, score)
-            for score in scores(view)
-            if score.group == "losses" or not losses_only
-        ]
+        key = "train_step" if losses_only else "eval_step"
+        names = [shown.name for shown in shown_by(self.scope, view, key)]
+        if not losses_only:
+            found = (score for score in scores(view) if score.group == "metrics")
+            names += [shown_as(self.scope, score) for score in found]
         known = [name for name in names if not isinstance(name, Unknown)]
         unreadable = view.losses.unreadable + (0 if losses_only else view.metrics.unreadable)
         return Names(known, unreadable + len(names) - len(known))
