@@ -178,6 +178,29 @@ def test_a_cut_at_every_iteration(tmp_path: Path, name: str) -> None:
     runs.check_all_cuts_in_one()
 
 
+DRAWN = {
+    "longest": ([entry("few"), entry("many", repeat=2)], "longest"),
+    "not in every iteration": ([entry("few"), entry("many", every=2)], "longest"),
+    "shortest": ([entry("few"), entry("many", repeat=2)], "shortest"),
+    "a name": ([entry("few", when_exhausted="restart"), entry("many")], "many"),
+    "a number": ([entry("many", repeat=3), entry("few")], 3),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_cuts_with_samplers_that_keep_state(tmp_path: Path, name: str) -> None:
+    """Nobody knows their length before their end, and they go on from pass to pass."""
+    turns, length = DRAWN[name]
+    whole = two(stage(*turns, epochs=2, epoch_length=length))
+    for definition in whole["initialize"]["definitions"]:
+        if definition["group"] == "loader_factories":
+            sampler = made("midway_parts.Marching", LENGTHS[definition["name"]])
+            definition["spec"]["kwargs"] = {"batch_size": 4, "sampler": sampler}
+        elif definition["group"] == "datasets":
+            definition["spec"] = part("Noisy", LENGTHS[definition["name"]])
+    Runs(whole, tmp_path).check_cuts()
+
+
 class CutInTurn(Cut):
     """Asks for an end in the middle of a turn, so that the run stops where it next waits."""
 

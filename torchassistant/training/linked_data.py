@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from torch import nn
 from torchassistant.data import FramesOfEpoch, MultiLoader
 from torchassistant.frames import Frames
 from torchassistant.training.batch_run import BatchRun, only_frames
+from torchassistant.training.carrying import carrying
 from torchassistant.training.pipeline import Pipeline
 
 
@@ -73,15 +74,17 @@ class LinkedData(MultiLoader):
                 name: stack.enter_context(closing(data.frames(epoch)))
                 for name, data in self.data.items()
             }
-            for run in self.runs.values():
-                stack.enter_context(run.mode())
+            runs: dict[str, Callable[[Frames], Frames]] = {}
+            for name, batches_run in self.runs.items():
+                stack.enter_context(batches_run.mode())
+                runs[name] = carrying(self.sources[name].graph, batches_run.run)
             for frames in own:
                 met: dict[str, Frames] = {}
                 for name, batches in passes.items():
                     found = next(batches, None)
                     if found is None:
                         return
-                    met[name] = self.runs[name].run(found) if name in self.runs else found
+                    met[name] = runs[name](found) if name in runs else found
                 for link in self.links:
                     link.feed(frames, met[link.pipeline], self.sources[link.pipeline].graph)
                 yield frames

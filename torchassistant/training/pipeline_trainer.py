@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from torchassistant.errors import DataError, UserCodeError
 from torchassistant.frames import Frames
@@ -76,7 +77,15 @@ class PipelineTrainer:
         """Begin a pass over the data, or go on with one."""
         if self.train_step.carrying is not None:
             self.train_step.carrying.values = progress.carry
+        self.start_data(progress)
+
+    def start_data(self, progress: PassProgress) -> None:
+        """Begin to load the data of a pass, or go on with that."""
         self.data_pass.start(progress.number or 0, progress.batches, progress.data)
+
+    def data_state(self) -> Any:
+        """What its loaders need to give the rest of the pass."""
+        return self.data.state(self.progress.batches)
 
     def leave_pass(self, is_whole: bool = False) -> None:
         """End what loads the data of the pass; ``is_whole`` says that the epoch is done."""
@@ -150,7 +159,7 @@ class PipelineTrainer:
         if self.train_step.carrying is not None:
             self.progress.carry = self.train_step.carrying.values
         if not self.is_resumed_when_done:
-            self.progress.data = self.data.state(self.progress.batches)
+            self.progress.data = self.data_state()
 
     def _wait_for_guard(self) -> None:
         try:

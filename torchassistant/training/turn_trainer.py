@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torchassistant.frames import Frames
 from torchassistant.training.events import Listener
@@ -40,7 +41,8 @@ class TurnTrainer(PipelineTrainer):
         self.next_pass = run.next_pass
         self.goes_on = isinstance(stage.epoch_length, int)
         self.known_length = self.data.known_length()
-        self._load, self.next_batch = self.next_batch, self._next_batch
+        self._next_of_pass, self.next_batch = self.next_batch, self._next_batch
+        self._waits_to_go_on = False
         self._ahead: Frames | None = None
         self._is_under_way = False
         self.sources: list[tuple[LinkedInput, TurnTrainer]] = []
@@ -55,12 +57,32 @@ class TurnTrainer(PipelineTrainer):
             super().start_pass(progress)
             self._is_under_way = True
 
+    def start_data(self, progress: PassProgress) -> None:
+        """A pass goes on when the next batch is wanted.
+
+        Where none is, as its epoch is over by number, what the sampler or stream has drawn since
+        the pass began stays drawn.
+        """
+        self._waits_to_go_on = progress.batches > 0
+        if not self._waits_to_go_on:
+            super().start_data(progress)
+
+    def data_state(self) -> Any:
+        """See :meth:`PipelineTrainer.data_state`."""
+        return self.progress.data if self._waits_to_go_on else super().data_state()
+
+    def _load(self) -> Frames | None:
+        if self._waits_to_go_on:
+            self._waits_to_go_on = False
+            super().start_data(self.progress)
+        return self._next_of_pass()
+
     def leave_pass(self, is_whole: bool = False) -> None:
         """The epoch is done; its pass too, unless passes go on over the epochs."""
         if not (is_whole and self.goes_on):
             super().leave_pass()
             self._ahead = None
-            self._is_under_way = False
+            self._is_under_way = self._waits_to_go_on = False
 
     def is_due(self, of_stage: int, of_epoch: int) -> bool:
         """Whether it runs in an iteration, by its numbers in stage and epoch, from 0."""
