@@ -1,4 +1,4 @@
-"""How the model of a node is called: plainly, frozen, compiled, or to be computed twice."""
+"""How the model of a node is called: plainly, keeping its buffers, compiled, or twice."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class Calling:
         """
         if self.in_eval_mode:
             call = evaluating_call(model, call)
-        return frozen_call(model, call) if self.keeps(is_trained) else call
+        return keeping_call(model, call) if self.keeps(is_trained) else call
 
     def keeps(self, is_trained: bool) -> bool:
         """Whether buffers are afterwards as they were before a call in training."""
@@ -174,7 +174,7 @@ def evaluating_call(model: nn.Module, call: Call) -> Call:
     return in_eval
 
 
-def frozen_call(model: nn.Module, call: Call) -> Call:
+def keeping_call(model: nn.Module, call: Call) -> Call:
     """A call of a model that leaves its buffers as they are, in train mode too.
 
     A batch norm layer, for one, updates its running statistics whenever it runs in train mode.
@@ -187,13 +187,13 @@ def frozen_call(model: nn.Module, call: Call) -> Call:
     if next(model.buffers(), None) is None:
         return call
 
-    def frozen(*args: Any) -> Any:
+    def keeping(*args: Any) -> Any:
         if not model.training:
             return call(*args)
         with _buffers(_copies_of(model)):
             return call(*args)
 
-    return frozen
+    return keeping
 
 
 def gradient_free_call(call: Call) -> Call:
