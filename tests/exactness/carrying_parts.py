@@ -52,3 +52,11 @@ class Refusing(Memory):
     def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         y, _ = super().forward(x, None)
         return y, object()
+
+
+class Growing(Memory):
+    """Its next state is larger than it can take."""
+
+    def forward(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        y, state = super().forward(x, state)
+        return y, torch.cat([state, state], 1)

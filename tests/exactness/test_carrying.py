@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from torchassistant import create_session
-from torchassistant.errors import ConfigError, DataError
+from torchassistant.errors import ConfigError, DataError, UserCodeError
 from torchassistant.graph.carries import detached
 from torchassistant.graph.node_values import Place
 from torchassistant.session import Draft
@@ -159,6 +159,21 @@ def test_a_run_that_carries_can_be_cut(tmp_path: Path, case: Config) -> None:
     runs.check_cuts(range(1, min(5, runs.steps + 1)))
 
 
+def test_a_state_follows_passes_and_not_epochs(tmp_path: Path) -> None:
+    twin = Twin(CASES["in turns"], tmp_path)
+    net, state = twin.models["net"], None
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
+    for step in range(16):  # two epochs of four iterations of two steps; a pass has five batches
+        x, y = rows()[step % 5]
+        state = None if step % 5 == 0 else state
+        optimizer.zero_grad()
+        y_hat, state = net(x, state)
+        state = state.detach()
+        mse_loss(y_hat, y).backward()
+        optimizer.step()
+    twin.check()
+
+
 @pytest.mark.parametrize("where", ["node", "processor", "pipeline"])
 def test_compiled_models_carry(tmp_path: Path, where: str) -> None:
     compiled = {"compile": {"backend": "eager"}}
@@ -269,6 +284,18 @@ def test_wrong_carries_are_told() -> None:
 def test_what_does_not_go_with_contiguous_is_told(kwargs: Config, sentence: str) -> None:
     factory = {"dataset": "points", "contiguous": True, "kwargs": {"batch_size": 4, **kwargs}}
     assert any(sentence in told for told in problems_of(remembering(factory=factory)))
+
+
+def test_a_model_that_cannot_take_what_it_carries_is_told() -> None:
+    with pytest.raises(UserCodeError, match='the node "net" of "run", in the pipeline "fit"'):
+        Draft(remembering("Growing")).preflight()
+
+
+def test_a_carry_over_shuffled_batches_is_warned_of() -> None:
+    shuffled = {"dataset": "points", "kwargs": {"batch_size": 4, "drop_last": True}}
+    (warning,) = Draft(remembering(factory=shuffled)).preflight().warnings
+    assert 'the batches of "batches" are shuffled, and state is carried' in warning.message
+    assert not Draft(remembering()).preflight().warnings
 
 
 def test_the_table_of_init_shows_carries() -> None:

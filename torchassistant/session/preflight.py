@@ -348,6 +348,8 @@ class _Flight:
             self.warn_of_modes(reports)
             self.warn_of_modes_in_losses(pipeline)
             again = Frames({port: frames[port] for port in graph.ports}, frames.counts)
+            if graph.carries:
+                self.carry_on(pipeline, again, frames)
             self.step(pipeline, scaler, whole, again)
             self.metrics(pipeline, frames)
 
@@ -365,6 +367,23 @@ class _Flight:
                 own.perform([frames], range(1), 1)
                 self.metrics(pipeline, own.frames)
         kept.load_state_dict(gradients)
+
+    def carry_on(self, pipeline: Pipeline, given: Frames, done: Frames) -> None:
+        """Run a batch as if it were the second, with what the first one carries on."""
+        for processor in pipeline.graph.processors.values():
+            for node in processor.nodes:
+                if len(node.carries):
+                    self.at = self.path_of_node(processor.name, node.name)
+        second = Frames({port: dict(frame) for port, frame in given.items()}, given.counts)
+        second.carried = done.carried
+        BatchRun.for_training(pipeline.graph, pipeline.precision, only_frames).run(second)
+        for index, source in enumerate(pipeline.inputs):
+            if source.factory.draws_order:
+                self.at = ("initialize", "pipelines", pipeline.name, "input_factories", index)
+                self.warn(
+                    f'the batches of "{source.factory.name}" are shuffled, and state is carried '
+                    'from one to the next; "contiguous": true gives an order in which rows go on'
+                )
 
     def step(
         self,
