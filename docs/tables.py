@@ -76,7 +76,7 @@ def type_text(annotation: Any) -> str:
         kinds = dict.fromkeys(type_text(a) for a in arguments if a is not type(None))
         return " or ".join(kinds)
     if origin is Literal:
-        return " or ".join(f'`"{value}"`' for value in arguments)
+        return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
     if origin is list:
         return f"list of {type_text(arguments[0])}"
     if origin is dict:

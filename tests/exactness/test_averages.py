@@ -11,6 +11,7 @@ import torch
 from exact_configs import (
     Config,
     Twin,
+    Weights,
     assert_equal,
     batches_of,
     feed,
@@ -402,3 +403,33 @@ def test_what_cannot_be_averaged(tmp_path: Path) -> None:
     lazy = layers(layer("LazyLinear", 1))
     assert "layers whose sizes are not known" in problem_of(averaged(net=lazy), tmp_path)
     assert "cannot be copied" in problem_of(averaged(net=part("Uncopied")), tmp_path)
+
+
+def test_a_stage_may_let_it_begin_anew(tmp_path: Path) -> None:
+    stages = [stage("fit"), stage("fit", reset=["averages.mean"])]
+    twin = Twin(averaged({"decay": 0.9}, *stages), tmp_path)
+    net = twin.models["net"]
+    plain(net, AveragedModel(net, multi_avg_fn=EMA))
+    mean = AveragedModel(net, multi_avg_fn=EMA)
+    plain(net, mean)
+    twin.models["mean"].load_state_dict(mean.module.state_dict())
+    twin.check()
+    assert twin.session.averages["mean"].updates == 6
+
+
+def test_start_from_leaves_averages_alone_where_they_are_not_named(tmp_path: Path) -> None:
+    def trained(name: str, **start: Any) -> Weights:
+        begin = {"stage": 0, "checkpoint": "last", **start}
+        stages = [stage("fit"), stage("fit"), stage("fit", epochs=1, start_from=begin)]
+        session = create_session(averaged({"decay": 0.9}, *stages), session_dir=tmp_path / name)
+        session.train()
+        return weights(session.models)
+
+    taken, kept, alone = (
+        trained("taken", models=["net", "mean"]),
+        trained("kept"),
+        trained("alone", models=["net"]),
+    )
+    assert_equal(kept, alone)
+    assert torch.equal(taken["net"]["0.weight"], kept["net"]["0.weight"])
+    assert not torch.equal(taken["mean"]["0.weight"], kept["mean"]["0.weight"])
