@@ -79,6 +79,17 @@ def test_right_ones_are_accepted() -> None:
         ({**EMA, "path": "fc"}, ".path", '"path" belongs to "part_of"'),
         ({**EMA, "kind": "swa", "decay": 0.9}, ".decay", '"decay" belongs to "kind": "ema"'),
         ({**EMA, "kind": "swa", "first": "copy"}, ".first", '"first" belongs to "kind": "ema"'),
+        ({**EMA, "update_bn": False}, ".update_bn", '"update_bn" belongs to "kind": "swa"'),
+        (
+            {**EMA, "kind": "swa", "use_buffers": True, "update_bn": "fit"},
+            ".update_bn",
+            "the buffers are averaged, so that no statistics are recomputed",
+        ),
+        (
+            {**EMA, "kind": "swa", "update_bn": "fitt"},
+            ".update_bn",
+            'no pipeline is named "fitt"; did you mean "fit"?',
+        ),
         ({**EMA, "kwargs": {"a": 1}}, ".kwargs", '"kwargs" belongs to "class" or "factory_fn"'),
         (
             {**EMA, "memory_format": "channels_last"},
@@ -187,3 +198,14 @@ def test_models_of_pipelines() -> None:
     fit(config)["models"] = {"net": "ema"}
     (problem,) = problems_of(config)
     assert problem.startswith("initialize.pipelines.fit.models.net: an optimizer trains")
+
+
+def test_statistics_through_a_pipeline_without_the_model() -> None:
+    config = with_models(other=NET, swa={**EMA, "kind": "swa", "update_bn": "fit"})
+    language.load(config)
+    config = with_models(other=NET, swa={**EMA, "kind": "swa", "update_bn": "fit"})
+    (graph,) = [d["spec"] for d in config["initialize"]["definitions"] if d["name"] == "processor"]
+    graph["neural_graph"][0]["mode"] = "eval"
+    (problem,) = problems_of(config)
+    message = 'no node of the pipeline "fit" runs "net" in train mode, on data of its own'
+    assert problem.endswith(message)

@@ -98,7 +98,7 @@ MISTAKES: dict[str, tuple[Change, str, str]] = {
     "no source": (
         lambda c: spec_of(c, "net").pop("class"),
         "initialize.definitions[5].spec",
-        'one of "class" and "factory_fn" is needed',
+        'one of "class", "factory_fn", "part_of" and "average_of" is needed',
     ),
     "ratio": (
         lambda c: spec_of(c, "parts").update(ratio=[0.5, 0.2]),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from toy_config import HERE, ROOT
 
-AVERAGES = '''"""Averages of models."""
+MEANS = '''"""Averages of models."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def _references(spec: AverageSpec) -> Iterator[Reference]:
     yield Reference(("model",), "models", spec.model)
 
 
-AVERAGES = Group(
-    "averages",
+MEANS = Group(
+    "means",
     "average",
     AverageSpec,
-    section="averages",
+    section="means",
     references=_references,
     role=Role(
-        "averages",
+        "means",
         "average",
         ("torch.optim.swa_utils",),
         bases=MODULE_BASES,
@@ -69,7 +69,7 @@ from torchassistant.errors import ConfigError
 assert Path(torchassistant.__file__).parent == Path.cwd() / "torchassistant"
 average = {"class": "AveragedModel", "model": "net", "kwargs": {"use_buffers": False}}
 # It stands before the model that it needs, and its class by its short name.
-config = toy_config(ema=("averages", average))
+config = toy_config(ema=("means", average))
 definitions = config["initialize"]["definitions"]
 definitions.insert(0, definitions.pop())
 
@@ -81,20 +81,20 @@ def told(*settings):
     raise AssertionError("it was taken")
 
 session = create_session(config, "run", preflight=False)
-ema = session.averages["ema"]
+ema = session.means["ema"]
 assert type(ema) is torch.optim.swa_utils.AveragedModel
 with torch.no_grad():
     for parameter in ema.parameters():
         parameter.fill_(7.0)
 session.train()
 (*_, newest) = sorted(Path("run/checkpoints").glob("*/state.json"))
-assert "averages/ema" in newest.read_text()
+assert "means/ema" in newest.read_text()
 
 loaded = load_session("run")
-stored = loaded.averages["ema"].state_dict()
+stored = loaded.means["ema"].state_dict()
 assert stored.keys() == ema.state_dict().keys()
 assert all(torch.equal(value, stored[key]) for key, value in ema.state_dict().items())
-assert all((p == 7.0).all() for p in loaded.averages["ema"].parameters())
+assert all((p == 7.0).all() for p in loaded.means["ema"].parameters())
 
 more = "train.stages[0].stop_condition.kwargs.num_epochs=4"
 load_session("run", settings=["ema.kwargs.use_buffers=true", more]).train()
@@ -113,14 +113,12 @@ def copy(tmp_path: Path) -> Path:
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
     groups = tmp_path / "torchassistant" / "config" / "groups"
-    (groups / "averages.py").write_text(AVERAGES)
+    (groups / "means.py").write_text(MEANS)
     registry = groups / "__init__.py"
     text = registry.read_text()
-    imported = "from torchassistant.config.groups.averages import AVERAGES\n"
+    imported = "from torchassistant.config.groups.means import MEANS\n"
     first = "from torchassistant.config.groups.batch_graphs"
-    registry.write_text(
-        text.replace(first, imported + first).replace("_ALL = (", "_ALL = (AVERAGES,")
-    )
+    registry.write_text(text.replace(first, imported + first).replace("_ALL = (", "_ALL = (MEANS,"))
     return tmp_path
 
 
@@ -144,12 +142,12 @@ def test_a_group_is_one_file_and_its_entry(copy: Path) -> None:
 
 def test_the_docs_of_a_group_are_written_from_it(copy: Path) -> None:
     page = copy / "docs" / "config.md"
-    page.write_text(page.read_text() + "\n## averages\n\n<!-- AverageSpec -->\n<!-- end -->\n")
+    page.write_text(page.read_text() + "\n## means\n\n<!-- AverageSpec -->\n<!-- end -->\n")
     for script in ("tables", "rules", "schema"):
         run(copy, f"docs/{script}.py")
     text = page.read_text()
     assert "| `model` | string | needed | The model that is averaged. |" in text
-    assert "[averages](#averages)" in text
+    assert "[means](#means)" in text
     rules = (copy / "docs" / "sessions.md").read_text()
-    assert "| `initialize.definitions.averages.spec.kwargs.use_buffers` | applied |" in rules
+    assert "| `initialize.definitions.means.spec.kwargs.use_buffers` | applied |" in rules
     assert '"AverageDefinition"' in (copy / "docs" / "config.schema.json").read_text()

@@ -24,6 +24,7 @@ from torchassistant.assembly.prediction_inputs import (
     wanted_for_inference,
 )
 from torchassistant.assembly.reachable_models import models_reached
+from torchassistant.assembly.statistics_of_averages import prepare_statistics
 from torchassistant.assembly.user_code import code_of, meaning
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "models_reached",
     "needed_for",
     "optimizer_anew",
+    "prepare_statistics",
     "scheduler_anew",
     "survey",
     "survey_objects",

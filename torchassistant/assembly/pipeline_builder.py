@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from torchassistant.config import (
     PipelineSpec,
     Spec,
     StageSpec,
+    owner_of,
     unread_columns,
 )
 from torchassistant.data import LoaderFactory
@@ -65,6 +66,7 @@ def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Ite
     for item in pipeline.losses if with_data else ():
         models.update(losses[item.loss_name].models if item.loss_name in losses else ())
     models.update(substitutes)
+    yield from (Key("batch_graphs", name) for name in _graphs_of_statistics(spec, models))
     for name, hooks in spec.group("forward_hooks").items():
         if hooks.model in models:
             yield Key("forward_hooks", name)
@@ -73,6 +75,16 @@ def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Ite
         yield from (Key("loader_factories", name) for name in factories if name is not None)
         yield from (Key("losses", item.loss_name) for item in pipeline.losses)
         yield from (Key("metrics", item.metric_name) for item in pipeline.metrics)
+
+
+def _graphs_of_statistics(spec: Spec, models: Iterable[str]) -> Iterator[str]:
+    """The graphs through which the statistics of averages among models are recomputed."""
+    known = spec.group("models")
+    for name in dict.fromkeys(owner_of(model, known) for model in models):
+        if name in known and known[name].recomputes_statistics:
+            pipeline = spec.initialize.pipelines.get(spec.statistics_pipeline(known[name]) or "")
+            if pipeline is not None and pipeline.graph:
+                yield pipeline.graph
 
 
 def build_pipeline(
@@ -98,7 +110,7 @@ def build_pipeline(
     pipeline = Pipeline(
         name,
         graph,
-        _inputs(builder, spec.input_factories, graph, path),
+        inputs_of(builder, spec.input_factories, graph, path),
         with_models(
             [
                 _loss(builder, spec, index, device_of(item.node_name), path)
@@ -249,9 +261,10 @@ def _name_of(builder: Builder, parameter: Any) -> str:
     return next(named, "a parameter of a loss")
 
 
-def _inputs(
+def inputs_of(
     builder: Builder, specs: list[InputFactorySpec], graph: BatchGraph, path: Path
 ) -> list[InputSource]:
+    """What feeds the ports of the graph of a pipeline, which stands at a path."""
     dropped = unread_columns(builder.spec)
     inputs = []
     for index, spec in enumerate(specs):
@@ -295,7 +308,7 @@ def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> 
     return DebugPipeline(
         name,
         graph,
-        _inputs(builder, spec.input_factories, graph, path),
+        inputs_of(builder, spec.input_factories, graph, path),
         spec.num_iterations,
         spec.interval,
         spec.output_keys,

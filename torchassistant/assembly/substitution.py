@@ -10,7 +10,7 @@ from torch import nn
 from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.groups.batch_processors import node_of
 from torchassistant.config import DebugPipelineSpec, Key, PipelineSpec
-from torchassistant.graph import BatchGraph, NeuralProcessor, Processor
+from torchassistant.graph import BatchGraph, NeuralProcessor, Processor, is_part_of_one
 
 AnyPipeline = PipelineSpec | DebugPipelineSpec
 
@@ -18,16 +18,21 @@ AnyPipeline = PipelineSpec | DebugPipelineSpec
 def graph_of(builder: Builder, pipeline: AnyPipeline) -> BatchGraph:
     """The graph of a pipeline, with its models in the place of others."""
     graph = builder.parts.batch_graphs[pipeline.graph or ""]
-    models = pipeline.models
-    if not models:
-        return graph
-    processors = {
-        name: _substituted(builder, processor, models)
-        for name, processor in graph.processors.items()
-    }
-    objects = [part for processor in processors.values() for part in processor.parts]
-    called = builder.calls_of(objects)
-    return BatchGraph(graph.name, processors, graph.ports, graph.edges, called)
+    if pipeline.models:
+        processors = {
+            name: _substituted(builder, processor, pipeline.models)
+            for name, processor in graph.processors.items()
+        }
+        objects = [part for processor in processors.values() for part in processor.parts]
+        called = builder.calls_of(objects)
+        graph = BatchGraph(graph.name, processors, graph.ports, graph.edges, called)
+    graph.before_evaluation = [
+        average.refresh
+        for average in builder.parts.averages.values()
+        if average.recompute is not None
+        and any(is_part_of_one(node.model, [average.model]) for node in graph.nodes)
+    ]
+    return graph
 
 
 def models_of(builder: Builder, pipeline: AnyPipeline) -> dict[str, nn.Module]:

@@ -37,6 +37,7 @@ from torchassistant.config.blocks import (
 )
 from torchassistant.config.groups import GROUPS
 from torchassistant.config.groups.group import Group
+from torchassistant.config.groups.models import ModelSpec
 from torchassistant.config.history_columns import row_columns
 from torchassistant.config.module_patterns import PatternSpec
 from torchassistant.config.role import (
@@ -584,6 +585,27 @@ class Spec(Block):
             *(f"schedulers.{name}" for name in scheduled),
             *(f"averages.{n}" for n, model in self.group("models").items() if model.average_of),
         ]
+
+    def statistics_pipeline(self, average: ModelSpec) -> str | None:
+        """The pipeline through which the statistics of an average are recomputed, if any is."""
+        if isinstance(average.update_bn, str):
+            return average.update_bn
+        names = (entry.pipeline for stage in self.train.stages for entry in stage.entries)
+        return next((n for n in names if self.runs_in_train_mode(n, average.average_of)), None)
+
+    def runs_in_train_mode(self, pipeline: str, model: str | None) -> bool:
+        """Whether a pipeline that is trained runs a model in train mode, on data of its own."""
+        spec = self.initialize.pipelines.get(pipeline)
+        if spec is not None and any(i.loader_factory is None for i in spec.input_factories):
+            return False
+        graph = None if spec is None else self.group("batch_graphs").get(spec.graph or "")
+        processors = self.group("batch_processors")
+        return any(
+            node.model_name == model and node.mode != "eval"
+            for name in ([] if graph is None else graph.nodes)
+            if name in processors
+            for node in processors[name].neural_graph or []
+        )
 
     def group(self, name: str) -> dict[str, Any]:
         """The specs of one group, by name, as written."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import nn
@@ -50,6 +51,8 @@ class BatchGraph:
         self.ports = ports
         self.edges = edges
         self.called = called
+        self.before_evaluation: Sequence[Callable[[Any], None]] = ()
+        """Called with what may stop them, before it is evaluated with new weights."""
         self.frozen = frozen
 
     def freezing(self, frozen: Frozen) -> BatchGraph:

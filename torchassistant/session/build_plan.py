@@ -16,6 +16,7 @@ from torchassistant.assembly import (
     build_pipeline,
     build_pipelines,
     build_stages,
+    prepare_statistics,
 )
 from torchassistant.compat.compiler import defer_compiler_import
 from torchassistant.config import Key, Spec
@@ -63,6 +64,7 @@ class BuildPlan:
         maker = ObjectMaker(parts, self.place_of, self.allowlist, self.dry)
         builder = Builder(self.spec, parts, devices, self.fitted, maker, self.stored)
         builder.build(self.wanted)
+        prepare_statistics(builder)
         if self.pipelines is None:
             build_pipelines(builder)
             build_stages(builder)

@@ -15,6 +15,7 @@ from torchassistant.training.losses_by_key import LossByKey, weighted_losses
 from torchassistant.training.losses_of_models import LossOfModels, needs_gradient
 from torchassistant.training.named_counts import CountByFunction, CountOfColumn
 from torchassistant.training.nan_guard import BatchNotFinite, NotFinite
+from torchassistant.training.norm_statistics import batch_norms_of, recompute_statistics
 from torchassistant.training.optimizer_calls import (
     NO_FP16,
     first_sentence,
@@ -38,7 +39,14 @@ from torchassistant.training.pipeline import (
 from torchassistant.training.precision import Precision
 from torchassistant.training.profiler_names import ProfilerNames, decoded
 from torchassistant.training.profiler_schedule import Recording
-from torchassistant.training.progress import PassProgress, Progress, Row, StageHistory, StopRequest
+from torchassistant.training.progress import (
+    PassProgress,
+    Progress,
+    Row,
+    StageHistory,
+    StopCheck,
+    StopRequest,
+)
 from torchassistant.training.reporter import Reporter, Reporters
 from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.stage import SKIPPED, Stage, freezing
@@ -91,10 +99,12 @@ __all__ = [
     "Stage",
     "StageHistory",
     "StepObject",
+    "StopCheck",
     "StopRequest",
     "TrainStepEvent",
     "Turn",
     "WeightSchedule",
+    "batch_norms_of",
     "chosen",
     "clippers_within",
     "combine",
@@ -111,6 +121,7 @@ __all__ = [
     "only_frames",
     "parameters_of",
     "rarely_counts_samples",
+    "recompute_statistics",
     "stepping",
     "steps_of_optimizer",
     "train_stage",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from torchassistant.compat.modules import own_buffers, unsaved_names
 from torchassistant.errors import DataError
 from torchassistant.graph import NOTHING_FROZEN, Frozen
 from torchassistant.training.optimizer_calls import parameters_of
+from torchassistant.training.progress import StopCheck
 
 Tensors = tuple[list[torch.Tensor], list[torch.Tensor]]
 """Of an average, and the same of its model."""
@@ -66,6 +67,9 @@ class Average:
         counted: So many steps, or epochs, that train the model have been made.
         updates: So many of them were followed by an update.
         epoch: The last epoch that was counted, over all stages from 1.
+        recompute: Recomputes the statistics of batch norm layers, which are not those of averaged
+            weights; None where that is not needed.
+        is_stale: Whether that is due.
     """
 
     def __init__(
@@ -76,6 +80,8 @@ class Average:
         self.averaged = averaged
         self.averaging = averaging
         self.counted = self.updates = self.epoch = 0
+        self.recompute: Callable[[StopCheck], None] | None = None
+        self.is_stale = False
         self._ema = get_ema_multi_avg_fn(averaging.decay)
         self._parameters: list[Tensors] = []
         self._modules: list[tuple[nn.Module, Any, nn.Module, Any]] = []
@@ -131,6 +137,20 @@ class Average:
         self.prepare()
         self._copy()
         self.counted = self.updates = self.epoch = 0
+        self.is_stale = False
+
+    def refresh(self, stop: StopCheck) -> None:
+        """Recompute the statistics of batch norm layers, if there was an update since.
+
+        Args:
+            stop: Ends that early, so that it remains to be done.
+
+        Raises:
+            Interrupted: ``stop`` asked for it.
+        """
+        if self.is_stale and self.recompute is not None:
+            self.recompute(stop)
+            self.is_stale = False
 
     def _update(self) -> None:
         copies = self.updates == 0 and not self.averaging.blends_first
@@ -144,6 +164,7 @@ class Average:
             for average, current in self._averaged():
                 self._blend(average, current)
         self.updates += 1
+        self.is_stale = self.recompute is not None
 
     def _copy(self) -> None:
         for average, current in [*self._parameters, self._buffers()]:
@@ -182,7 +203,12 @@ class Average:
 
     def state_dict(self) -> dict[str, int]:
         """How often it was counted and updated; its weights are those of a model."""
-        return {"counted": self.counted, "updates": self.updates, "epoch": self.epoch}
+        return {
+            "counted": self.counted,
+            "updates": self.updates,
+            "epoch": self.epoch,
+            "stale": int(self.is_stale),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from there.
@@ -194,7 +220,7 @@ class Average:
         if state.keys() != known.keys() or not all(map(_is_count, state.values())):
             raise ValueError(f"it has not the numbers {', '.join(known)}")
         self.counted, self.updates = state["counted"], state["updates"]
-        self.epoch = state["epoch"]
+        self.epoch, self.is_stale = state["epoch"], state["stale"] > 0
 
 
 def _mean(average: list[torch.Tensor], current: list[torch.Tensor], n: int) -> None:

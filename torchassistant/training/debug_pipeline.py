@@ -17,7 +17,7 @@ from torchassistant.training.events import Listener, Live
 from torchassistant.training.inference import chosen
 from torchassistant.training.pipeline import InputSource, evaluation_data, rng_holders_of
 from torchassistant.training.precision import Precision
-from torchassistant.training.progress import Progress
+from torchassistant.training.progress import Progress, StopRequest
 from torchassistant.training.state_guard import unchanged
 
 
@@ -51,6 +51,8 @@ class DebugPipeline:
 
     def run(self, step: int) -> None:
         """Run, at a step of training; random numbers follow from the seed, the name, the step."""
+        for bring_up_to_date in self.graph.before_evaluation:
+            bring_up_to_date(StopRequest())
         batches = BatchRun.for_evaluation(self.graph, self.precision, only_frames)
         run_batch = carrying(self.graph, batches.run)
         seed = derived(self.seed, "debug", self.name, step)

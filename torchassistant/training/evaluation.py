@@ -50,6 +50,8 @@ def evaluate(
         Interrupted: ``stop`` asked for it.
     """
     listeners = [] if reporter is None else [reporter]
+    for bring_up_to_date in pipeline.graph.before_evaluation:
+        bring_up_to_date(stop or StopRequest())
     with closing(Evaluator(pipeline, stop or StopRequest(), listeners)) as evaluator:
         return evaluator.run(steps)
 

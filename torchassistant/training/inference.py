@@ -10,6 +10,7 @@ from torchassistant.frames import Frame, Frames
 from torchassistant.graph import BatchGraph
 from torchassistant.training.batch_run import BatchRun, only_frames
 from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.progress import StopRequest
 
 
 def infer(pipeline: Pipeline, frames: Frames, results: Sequence[str] | None) -> Frame:
@@ -26,6 +27,8 @@ def infer(pipeline: Pipeline, frames: Frames, results: Sequence[str] | None) -> 
         NoColumn: There is no such column.
     """
     graph = pipeline.graph
+    for bring_up_to_date in graph.before_evaluation:
+        bring_up_to_date(StopRequest())
     batches = BatchRun.for_inference(graph, pipeline.precision, only_frames)
     with seeded(derived(pipeline.seed, "inference")), batches.mode():
         return chosen(batches.run(frames), graph, results)

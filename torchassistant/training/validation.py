@@ -45,6 +45,10 @@ class Validation:
         Raises:
             Interrupted: The run is to stop.
         """
+        for pipeline in self.stage.validation:
+            for bring_up_to_date in pipeline.graph.before_evaluation:
+                with self.phases.during(Phase.VALIDATION):
+                    bring_up_to_date(self.stop)
         restore_buffers = buffers_of(
             m for pipeline in self.stage.validation for m in pipeline.reached
         )

@@ -111,6 +111,14 @@ def _model(view: View, diagnostics: Diagnostics) -> None:
         diagnostics.broke('"path" is needed: which part it is', view.path)
     _belong(view, ("path_",), "part_of", diagnostics)
     _belong(view, AVERAGING, "average_of", diagnostics)
+    if block.average_of and block.update_bn is not None:
+        if block.kind != "swa":
+            diagnostics.note(
+                '"update_bn" belongs to "kind": "swa"', view.at("update_bn"), at_key=True
+            )
+        elif block.use_buffers:
+            message = "the buffers are averaged, so that no statistics are recomputed"
+            diagnostics.note(message, view.at("update_bn"), at_key=True)
     if block.average_of and block.kind == "swa":
         for key in EMA_ONLY:
             if getattr(block, key) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from torchassistant.config.blocks import Count, Name, ObjectSpec, Position
 from torchassistant.config.change_rule import Rule
@@ -15,7 +15,10 @@ from torchassistant.config.role import METRIC, MODULE, MODULE_BASES, Role
 
 DECAY = 0.999
 
-AVERAGING = ("kind", "decay", "interval", "every", "start", "first", "warmup", "use_buffers")
+AVERAGING = (
+    *("kind", "decay", "interval", "every", "start", "first", "warmup", "use_buffers"),
+    "update_bn",
+)
 """Keys that say how a model is averaged."""
 
 EMA_ONLY = ("decay", "first", "warmup")
@@ -65,6 +68,25 @@ class ModelSpec(ObjectSpec):
     use_buffers: bool | None = Field(
         None, description="Whether buffers are averaged too; left out: each update copies them."
     )
+
+    update_bn: (
+        Annotated[
+            Annotated[Name, Tag("name")] | Annotated[Literal[False], Tag("switch")],
+            Discriminator(lambda value: "name" if isinstance(value, str) else "switch"),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="For `swa` over batch norm: the pipeline through whose training data the "
+        "statistics are recomputed, or `false`. Left out: the first one that trains with its "
+        "model.",
+    )
+
+    @property
+    def recomputes_statistics(self) -> bool:
+        """Whether the statistics of batch norm layers have to follow the averaged weights."""
+        is_mean = self.average_of is not None and self.kind == "swa"
+        return is_mean and not self.use_buffers and self.update_bn is not False
 
     @property
     def other(self) -> str | None:
@@ -155,5 +177,6 @@ MODELS = Group(
             Rule(f"spec.{key}", "applied", "from the next update on")
             for key in ("decay", "every", "start", "warmup")
         ),
+        Rule("spec.update_bn", "applied", "when the statistics are recomputed next"),
     ),
 )
