@@ -14,6 +14,7 @@ from exact_runs import Runs
 from step_parts import Images
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError, DataError, UserCodeError
@@ -178,6 +179,34 @@ def test_both_turns_of_a_gan_in_one_step(tmp_path: Path) -> None:
 
 def test_a_gan_in_one_step_goes_on_from_any_iteration(tmp_path: Path) -> None:
     Runs(gan(), tmp_path).check_cuts()
+
+
+def test_averages_follow_the_steps_that_it_makes(tmp_path: Path) -> None:
+    config = amp()
+    definition = {"average_of": "net", "kind": "ema", "decay": 0.8}
+    config["initialize"]["definitions"].append(
+        {"group": "models", "name": "smooth", "spec": definition}
+    )
+    twin = Twin(config, tmp_path)
+    net = twin.models["net"]
+    sgd = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    scheduler = torch.optim.lr_scheduler.StepLR(sgd, 1, 0.9)
+    smooth = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.8))
+    seen = 0
+    for _ in range(3):
+        for images, target in batches_of(Images(14)):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                value = cross_entropy(net.train()(images), target)
+            (value / 3).backward()
+            seen += 1
+            if seen % 3 == 0:
+                nn.utils.clip_grad_norm_(net.parameters(), 0.7)
+                sgd.step()
+                smooth.update_parameters(net)
+                scheduler.step()
+                sgd.zero_grad()
+    pairs = zip(twin.session.models["smooth"].parameters(), smooth.parameters(), strict=True)
+    assert all(torch.equal(mine, theirs) for mine, theirs in pairs)
 
 
 def test_fp16_scales_and_unscales(tmp_path: Path) -> None:
