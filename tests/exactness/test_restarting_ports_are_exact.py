@@ -33,6 +33,7 @@ from torchassistant import create_session
 from torchassistant.data import derived
 from torchassistant.data.batch_sampler import permutation
 from torchassistant.errors import ConfigError
+from torchassistant.training import NotFinite
 
 SEED = 11
 FEW, MANY = 10, 38
@@ -194,3 +195,28 @@ def test_loaders_of_a_group_shuffle(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="loaders that shuffle by themselves") as caught:
         create_session(whole, session_dir=tmp_path / "run")
     assert "spec.shuffle_group" in str(caught.value)
+
+
+class Souring(Points):
+    """The same points; from the 14th that is asked for on, x is not a number."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.asked = 0
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        self.asked += 1
+        x, y = super().__getitem__(index)
+        return (x if self.asked < 14 else x * float("nan")), y
+
+
+def test_the_examples_of_a_batch_are_those_since_it_began_anew(tmp_path: Path) -> None:
+    whole = two_ports()
+    for definition in whole["initialize"]["definitions"]:
+        if (definition["group"], definition["name"]) == ("datasets", "few"):
+            definition["spec"] = made("test_restarting_ports_are_exact.Souring", FEW)
+    session = create_session(whole, session_dir=tmp_path / "run", preflight=False)
+    order = permutation(FEW, derived(derived(SEED, "fit", "few"), "order", 2**20))
+    shown = ", ".join(map(str, order[:4].tolist()))
+    with pytest.raises(NotFinite, match=f'the examples {shown} of "few"'):
+        session.train()

@@ -143,7 +143,7 @@ class MultiLoader:
     ) -> Mismatch | None:
         origin = port.loader.origin
         if not origin.is_stream:
-            indices = self._examples_of(port, number)
+            indices = self.examples_of(port, number)
             return mismatched_example(origin, indices, port.columns) if indices else None
         rows = list(_rows_of(frame))
         mismatch = find_mismatch(rows, self.first_rows.get(port.name, ()), list(frame))
@@ -166,7 +166,7 @@ class MultiLoader:
     def _misnamed(self, error: DataError, name: str, number: int) -> DataError:
         """A batch that has other columns than it should, or the example that is to blame."""
         port = next(port for port in self.ports if port.name == name)
-        indices = self._examples_of(port, number)
+        indices = self.examples_of(port, number)
         if indices:
             mismatch = mismatched_example(port.loader.origin, indices, port.columns)
             return error if mismatch is None else DataError(mismatch.text)
@@ -175,7 +175,7 @@ class MultiLoader:
         where = f'batch {number} of the dataset "{port.dataset}"'
         return DataError(f"{where} is not like those before it: {error}")
 
-    def _examples_of(self, port: Port, number: int) -> list[Any] | None:
+    def examples_of(self, port: Port, number: int) -> list[Any] | None:
         """The indices of the examples of a batch of this epoch, where they are known."""
         if port.restarts:
             return self.restarting[port.name].examples_of(number)
@@ -185,7 +185,7 @@ class MultiLoader:
         """What a port was fed with in some batches, in words."""
         origin = port.loader.origin
         if not origin.is_stream:
-            found = [self._examples_of(port, number) for number in numbers]
+            found = [self.examples_of(port, number) for number in numbers]
             indices = [index for some in found for index in some or ()]
             if indices:
                 return shown_indices(origin, indices).removeprefix("one of ")

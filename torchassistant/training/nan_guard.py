@@ -230,7 +230,7 @@ def _gradients(graph: BatchGraph) -> str:
 def _examples(data: MultiLoader, numbers: range) -> str:
     said = []
     for port in data.ports:
-        found = [port.loader.examples_of(number) for number in numbers]
+        found = [data.examples_of(port, number) for number in numbers]
         indices = [index for some in found for index in some or ()]
         if None in found:
             continue
