@@ -196,6 +196,17 @@ def test_other_keys_after_a_resume_are_an_error(tmp_path: Path) -> None:
         session.train()
 
 
+def test_another_report_needs_a_new_session_or_is_accepted(tmp_path: Path) -> None:
+    path = Runs(by_key(), tmp_path).cut("cut", iteration=4).path
+    setting = 'given.report=["size"]'
+    with pytest.raises(ConfigError, match="it decides what is minimised"):
+        load_session(path, settings=[setting])
+    session = load_session(path, settings=[setting], accept_changes=True)
+    session.train()
+    last = session.history.iloc[-1]
+    assert last["val"] == last["val/error"] + last["val/bias"]
+
+
 def test_the_key_that_is_not_finite_is_named(tmp_path: Path) -> None:
     infinite = {**made("dict_losses.Infinite"), "inputs": ["said", "y"]}
     session = create_session(by_key(infinite), session_dir=tmp_path / "s")

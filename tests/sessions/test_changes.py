@@ -339,7 +339,7 @@ REFUSED = {
 def test_what_is_refused(tmp_path: Path, setting: str) -> None:
     begun(tmp_path / "run")
     said = refused(tmp_path / "run", setting)
-    assert "was decided when the session was created" in said or "[0].validation" in setting
+    assert "a change needs a new session" in said or "[0].validation" in setting
     assert REFUSED[setting] in said or "[0].validation" in setting
     assert f"--set {setting}" in said
     assert log_of(tmp_path / "run") == []

@@ -34,8 +34,8 @@ def learn_keys(parts: Parts, stage: Stage) -> None:
 
 
 def _evaluate(pipeline: Pipeline) -> None:
-    inputs = [replace(source, factory=source.factory.in_process()) for source in pipeline.inputs]
     try:
+        inputs = [replace(one, factory=one.factory.in_process()) for one in pipeline.inputs]
         evaluate(replace(pipeline, inputs=inputs, metrics=()), steps=1)
     except Exception:
         return

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field, Tag
 
 from torchassistant.config.blocks import NAMES_OR_TABLE, Name, Names, ObjectSpec
+from torchassistant.config.change_rule import Rule
 from torchassistant.config.groups.group import Group
 from torchassistant.config.references import Reference
 from torchassistant.config.role import CALLABLE, METRIC, MODULE, TRANSFORM, Role
@@ -106,6 +107,12 @@ LOSSES = Group(
     state="results",
     held=lambda spec: ("",) if spec.transform is None else ("", "transform"),
     follows_arguments=True,
+    changes=(
+        Rule("spec.models.**", "refused", "they decide what is minimised"),
+        Rule("spec.report.**", "refused", "it decides what is minimised"),
+        Rule("spec.count.**", "refused", "it decides how much each batch counts"),
+        Rule("spec.optimizer_name", "refused", "it decides what is trained"),
+    ),
 )
 
 METRICS = Group(
