@@ -17,6 +17,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 
+from torchassistant import create_session
+from torchassistant.cli.tables import preflight_lines
+from torchassistant.session.preflight import preflight
+
 
 def recipe() -> Config:
     def of_torch(name: str, *args: object) -> Config:
@@ -171,6 +175,18 @@ def test_finetune(tmp_path: Path) -> None:
         train(optimizer)
     twin.check()
     assert list(twin.session.history["stage"]) == ["head"] * 3 + ["all"] * 2
+
+
+def test_what_init_shows(tmp_path: Path) -> None:
+    session = create_session(recipe(), session_dir=tmp_path / "run")
+    lines = [line for line in preflight_lines(preflight(session)) if line.startswith("stage")]
+    assert lines == [
+        'stage 1 ("head"): trains head',
+        'stage 1 ("head"): freezes backbone (120 parameters, 6 modules in eval mode)',
+        'stage 2 ("all"): starts from the best state in stage 1 ("head")',
+        'stage 2 ("all"): resets optimizers.adam',
+        'stage 2 ("all"): trains backbone, head',
+    ]
 
 
 def test_finetune_is_cut(tmp_path: Path) -> None:

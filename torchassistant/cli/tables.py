@@ -41,6 +41,8 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
     for stage in report.stages:
         for name, turn in stage.turns.items():
             yield in_one_line(f"{stage.title}: runs {name}: {turn}")
+        for clause in stage.beginning:
+            yield in_one_line(f"{stage.title}: {clause}")
         runs = f"; runs {', '.join(stage.untrained)} untrained" if stage.untrained else ""
         yield in_one_line(f"{stage.title}: trains {', '.join(stage.trained)}{runs}")
         for frozen in stage.frozen:

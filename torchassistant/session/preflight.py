@@ -141,7 +141,7 @@ class _Flight:
             for debug in stage.debug:
                 self.look(debug)
             run.update(p.name for p in (*stage.training, *stage.validation))
-            self.report.stages.append(self.stage_report(stage, session.spec.stage_title(index)))
+            self.report.stages.append(self.stage_report(stage, index))
             self.warn_of_frozen(stage, index)
         for pipeline in session.pipelines.values():
             if pipeline.name not in run:
@@ -154,7 +154,7 @@ class _Flight:
         self.warn_of_untrained()
         self.check_monitors()
 
-    def stage_report(self, stage: Stage, title: str) -> StageReport:
+    def stage_report(self, stage: Stage, index: int) -> StageReport:
         trained = [m for m in stage.trained if not stage.frozen.holds_all_of([*m.parameters()])]
         untrained = [
             model
@@ -171,12 +171,24 @@ class _Flight:
         ]
         turns = zip(stage.training, stage.all_turns, strict=True) if stage.takes_turns else ()
         return StageReport(
-            title,
+            self.session.spec.stage_title(index),
             self.names(trained),
             self.names(untrained),
             {pipeline.name: str(turn) for pipeline, turn in turns},
             frozen,
+            list(self.beginning_of(index)),
         )
+
+    def beginning_of(self, index: int) -> Iterator[str]:
+        spec = self.session.spec
+        stage = spec.train.stages[index]
+        start = stage.start_from
+        if start is not None:
+            source = spec.stage_title(spec.stage_index(start.stage))
+            of = f" of {', '.join(start.models)}" if start.models else ""
+            yield f"starts from the {start.checkpoint} state{of} in {source}"
+        if stage.reset:
+            yield f"resets {', '.join(stage.reset)}"
 
     def warn_of_frozen(self, stage: Stage, index: int) -> None:
         """Warn of optimizers that step in a stage in which all that they train is frozen."""

@@ -62,6 +62,7 @@ class StageReport:
         untrained: The names of those that run in its training, and that it does not train.
         turns: When its training pipelines run, by name; empty where each runs once an iteration.
         frozen: What it freezes, entry by entry.
+        beginning: What happens when it begins, as clauses for a person.
     """
 
     title: str
@@ -69,6 +70,7 @@ class StageReport:
     untrained: list[str]
     turns: dict[str, str] = field(default_factory=dict)
     frozen: list[FrozenReport] = field(default_factory=list)
+    beginning: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
