@@ -154,6 +154,13 @@ WRONG: dict[str, tuple[Config, list[Config], str]] = {
 }
 
 
+WRONG["another argument"] = (
+    made("StepLR", step_size="auto"),
+    [],
+    r'kwargs.step_size: "auto" is a length; there are "total_steps", "T_max", "total_iters"',
+)
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_told(tmp_path: Path, case: str) -> None:
     described, stages, message = WRONG[case]

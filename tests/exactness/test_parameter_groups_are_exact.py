@@ -362,6 +362,10 @@ WRONG: dict[str, tuple[list[Config], str]] = {
         [{"match": "0", "kwargs": {"weight_dacay": 0}}],
         r'parameters\[0\].kwargs.weight_dacay: SGD has no argument "weight_dacay"; did you mean',
     ),
+    "a value": (
+        [{"match": "0"}, {"match": "3", "kwargs": {"lr": -1.0}}],
+        r"parameters\[1\]: SGD: Invalid learning rate: -1.0",
+    ),
     "neither": (
         [{"kwargs": {"lr": 1.0}}],
         'one of "match" and "types" is needed',

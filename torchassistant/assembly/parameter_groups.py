@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from torch import nn
@@ -54,15 +55,25 @@ def parameter_groups(context: BuildContext, one: Defined, models: Models) -> lis
 
 
 def check_options(context: BuildContext, one: Defined, optimizer: Optimizer) -> None:
-    """See that what groups are given is known to the optimizer, which would ignore other keys.
+    """See that the optimizer has what groups are given; it would ignore other keys.
+
+    Those of torch look at the values only where they are not a group's, so that they are tried.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: It has not, or it refuses a value.
     """
-    for index, spec in enumerate(one.spec.parameters):
+    kind = type(optimizer)
+    for index, (spec, group) in enumerate(
+        zip(one.spec.parameters, optimizer.param_groups, strict=False)
+    ):
+        path: Path = (*one.path, "parameters", index)
         for key in spec.kwargs:
             if key not in optimizer.defaults:
-                kind = type(optimizer).__name__
-                message = f'groups of {kind} have no "{key}"{near(key, optimizer.defaults)}'
-                path: Path = (*one.path, "parameters", index, "kwargs", key)
-                raise context.maker.problem(message, path)
+                message = (
+                    f'groups of {kind.__name__} have no "{key}"{near(key, optimizer.defaults)}'
+                )
+                raise context.maker.problem(message, (*path, "kwargs", key))
+        if kind.__module__.startswith("torch."):
+            names = inspect.signature(kind).parameters.keys() & optimizer.defaults.keys()
+            kwargs = {key: group[key] for key in names}
+            context.maker.call(kind, [group["params"]], kwargs, path, one.what)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,20 +11,15 @@ from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau, SequentialLR
 
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.role_checks import takes_it_first
-from torchassistant.config import LR_SCHEDULER, Path, SchedulerSpec
+from torchassistant.config import LR_SCHEDULER, Path, SchedulerSpec, lengths_in, with_length
 from torchassistant.data import derived, seeded
-from torchassistant.errors import near
 from torchassistant.graph import is_among
 from torchassistant.training import Scheduler, Stage, steps_of_optimizer
-
-AUTO = "auto"
-LENGTHS = ("total_steps", "T_max", "total_iters")
-"""Arguments of torch's schedulers that say how long the learning rate changes."""
 
 
 def waits_for_stages(spec: SchedulerSpec) -> bool:
     """Whether a scheduler can be built only when the length of its stage is known."""
-    return any(True for _ in _lengths([spec.args, spec.kwargs], ()))
+    return any(True for _ in lengths_in([spec.args, spec.kwargs]))
 
 
 def scheduler_of(
@@ -101,13 +96,10 @@ def _with_length(context: BuildContext, one: Defined, stage: int) -> SchedulerSp
     """What the config says, with a number in the place of each ``"auto"``."""
     spec: SchedulerSpec = one.spec.lr_scheduler
     path, optimizer = (*one.path, "lr_scheduler"), context.parts.optimizers[one.name]
-    for where, text in (*_lengths(spec.args, ("args",)), *_lengths(spec.kwargs, ("kwargs",))):
-        if text != AUTO:
-            message = f'"{text}" is no number{near(text, [AUTO])}'
-            raise context.maker.problem(message, (*path, *where))
-        length = _length(context, spec, (*path, *where), optimizer, stage)
-    kwargs, args = _replaced(spec.kwargs, length), _replaced(spec.args, length)
-    return spec.model_copy(update={"kwargs": kwargs, "args": args})
+    place = next(where for where, _ in lengths_in({"args": spec.args, "kwargs": spec.kwargs}))
+    length = _length(context, spec, (*path, *place), optimizer, stage)
+    args, kwargs = with_length(spec.args, length), with_length(spec.kwargs, length)
+    return spec.model_copy(update={"args": args, "kwargs": kwargs})
 
 
 def _length(
@@ -151,28 +143,3 @@ def _first_stage(stages: Sequence[Stage], optimizer: Optimizer, first: int) -> i
 
 def _whole(stage: Stage, optimizer: Optimizer, interval: str) -> int | None:
     return stage.num_epochs if interval == "epoch" else steps_of_optimizer(stage, optimizer)
-
-
-def _lengths(arguments: Any, path: Path) -> Iterator[tuple[Path, str]]:
-    """The lengths among arguments, however deep, that are given as a text, and where."""
-    if isinstance(arguments, dict):
-        for key, value in arguments.items():
-            if key in LENGTHS and isinstance(value, str):
-                yield (*path, key), value
-            else:
-                yield from _lengths(value, (*path, key))
-    elif isinstance(arguments, list):
-        for index, value in enumerate(arguments):
-            yield from _lengths(value, (*path, index))
-
-
-def _replaced(arguments: Any, length: int) -> Any:
-    """The same arguments, with a number in the place of each length that is a text."""
-    if isinstance(arguments, dict):
-        return {
-            key: length if key in LENGTHS and isinstance(value, str) else _replaced(value, length)
-            for key, value in arguments.items()
-        }
-    if isinstance(arguments, list):
-        return [_replaced(value, length) for value in arguments]
-    return arguments

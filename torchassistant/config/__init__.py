@@ -1,5 +1,6 @@
 """From the text of a config to a checked, typed spec. Nothing on this floor imports torch."""
 
+from torchassistant.config.automatic_lengths import lengths_in, with_length
 from torchassistant.config.blocks import Block, CompileSpec, ObjectSpec
 from torchassistant.config.change_rule import Effect, Rule
 from torchassistant.config.checks import check_blocks
@@ -192,6 +193,7 @@ __all__ = [
     "is_object",
     "is_session",
     "kind_of",
+    "lengths_in",
     "load",
     "machine_memory",
     "merge_configs",
@@ -224,4 +226,5 @@ __all__ = [
     "unread_columns",
     "validate",
     "walk",
+    "with_length",
 ]

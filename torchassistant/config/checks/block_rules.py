@@ -7,6 +7,7 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
+from torchassistant.config.automatic_lengths import misplaced_lengths
 from torchassistant.config.blocks import Block
 from torchassistant.config.checks.resolver import Resolver
 from torchassistant.config.checks.unknown import Unknown
@@ -57,6 +58,7 @@ def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
             if isinstance(block, SchedulerSpec):
                 # What joins a warmup and a scheduler hands no result on.
                 _at_most_one_of(view, ("monitor", "warmup"), diagnostics)
+                _lengths(view, diagnostics)
             if isinstance(block, OptimizerSpec):
                 _optimizer(view, diagnostics)
         for key in _ARGUMENTS:
@@ -158,6 +160,15 @@ def _gradient_clipper(view: View, diagnostics: Diagnostics) -> None:
     _one_of(view, ("model", "optimizer"), diagnostics)
     _one_of(view, ("clip_value", "clip_norm"), diagnostics, both=True)
     _named_once(view, "model", diagnostics)
+
+
+def _lengths(view: View, diagnostics: Diagnostics) -> None:
+    """Texts in the place of lengths are "auto", and it stands nowhere else."""
+    name = view.block.class_ or ""
+    is_torchs = "." not in name or name.startswith("torch.")
+    arguments = {"args": view.block.args, "kwargs": view.block.kwargs}
+    for where, message in misplaced_lengths(arguments, is_torchs and bool(name)):
+        diagnostics.note(message, view.at(*where))
 
 
 def _pattern(view: View, diagnostics: Diagnostics) -> None:
