@@ -298,6 +298,14 @@ def test_a_carry_over_shuffled_batches_is_warned_of() -> None:
     assert not Draft(remembering()).preflight().warnings
 
 
+def test_a_step_of_ones_own_that_carries_nothing_is_warned_of() -> None:
+    own = {"class": "carrying_parts.OwnStep", "losses": ["error"]}
+    config = remembering(pipeline={"train_step": own})
+    config["initialize"]["pipelines"]["fit"].pop("losses")
+    warnings = [warning.message for warning in Draft(config).warnings]
+    assert any('what the node "net" carries from batch to batch is not' in w for w in warnings)
+
+
 def test_the_table_of_init_shows_carries() -> None:
     report = Draft(remembering()).preflight()
     assert report.nodes[0].inputs == ["x (4, 4) float32", "state carried from next_state NoneType"]

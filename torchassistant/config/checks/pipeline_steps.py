@@ -24,6 +24,7 @@ def check_steps(scope: Scope, used: Collection[str] | None) -> None:
             _is_trained(scope, pipeline, name, "combine", trained)
         if pipeline.block.train_step is not None:
             _train_step(scope, pipeline)
+            _carries(scope, pipeline)
             _is_trained(scope, pipeline, name, "train_step", trained)
         for key in ("train_step", "eval_step"):
             if getattr(pipeline.block, key) is not None:
@@ -52,6 +53,17 @@ _IN_PLACE_OF = (
     ("normalize_weights", "weighs its losses itself"),
 )
 """Keys without effect beside ``train_step``, and what this does instead."""
+
+
+def _carries(scope: Scope, pipeline: View) -> None:
+    """The graph may carry state elsewhere; here it does not run."""
+    for node in scope.nodes(pipeline):
+        if isinstance(node, View) and node.block.carry:
+            message = (
+                f'"train_step" runs the models itself: what the node "{node.block.node_name}" '
+                "carries from batch to batch is not carried here"
+            )
+            scope.diagnostics.warn(message, pipeline.at("train_step"))
 
 
 def _train_step(scope: Scope, pipeline: View) -> None:
