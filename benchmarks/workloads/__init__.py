@@ -13,6 +13,7 @@ WORKLOADS = {
     "boundary": "boundary",
     "start": "start",
     "memory": "memory",
+    "averages": "averages",
 }
 """The module of each workload that needs nothing but TorchAssistant."""
 

@@ -109,7 +109,9 @@ class Average:
                 "built, so that it cannot be averaged"
             ) from None
         self._parameters = _by_kind(pairs)
-        self._modules = [(a, own_buffers(a), b, own_buffers(b)) for a, b in modules]
+        self._modules = [
+            (a, own_buffers(a), b, own_buffers(b)) for a, b in modules if _may_have_buffers(b)
+        ]
 
     def count(self) -> None:
         """A step, or an epoch, that trains the model is done: update the average, where it is due.
@@ -236,6 +238,11 @@ def _mean(average: list[torch.Tensor], current: list[torch.Tensor], n: int) -> N
 
 _TOGETHER = ("cuda", "xpu")
 """Devices on which torch averages many tensors in one call."""
+
+
+def _may_have_buffers(module: nn.Module) -> bool:
+    """Whether a module has buffers, or may get some when it runs; a layer of torch gets none."""
+    return bool(len(own_buffers(module))) or not type(module).__module__.startswith("torch.nn.")
 
 
 def _is_count(value: Any) -> bool:
