@@ -29,6 +29,9 @@ from exact_runs import Runs
 from torch import Tensor, nn
 from torch.optim import RMSprop
 
+from torchassistant.cli.tables import preflight_lines
+from torchassistant.session import Draft
+
 REPEAT = 5
 
 
@@ -148,3 +151,12 @@ def test_a_wgan(tmp_path: Path) -> None:
 
 def test_cuts(tmp_path: Path) -> None:
     Runs(wgan(), tmp_path).check_cuts((1, 4, 6, 7, 11))
+
+
+def test_the_table_shows_the_turns() -> None:
+    lines = list(preflight_lines(Draft(wgan()).preflight()))
+    assert lines[-3:] == [
+        "stage 1: runs critic: 5 steps in each iteration, restarts",
+        "stage 1: runs generator: 1 step in each iteration, restarts",
+        "stage 1: trains generator, critic",
+    ]
