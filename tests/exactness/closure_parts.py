@@ -93,3 +93,20 @@ class Remembers(Twice):
         for group in self.param_groups:
             group["lr"] = 0.1 * float(sum(value for value, _ in state["last"])) / 2
         return super().step(closure)
+
+
+class Counting:
+    """A weight that rises whenever it is asked for."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, step: int, epoch: int) -> float:
+        self.calls += 1
+        return 1 + self.calls / 8
+
+    def state_dict(self) -> dict[str, int]:
+        return {"calls": self.calls}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.calls = state["calls"]

@@ -208,6 +208,26 @@ def test_it_goes_on_from_any_iteration(tmp_path: Path, accumulated: int) -> None
     Runs(by(made("LBFGS", lr=0.2, max_iter=3), NOISY, pipeline=pipeline), tmp_path).check_cuts()
 
 
+def test_a_scheduled_weight_is_one_number_in_each_step(tmp_path: Path) -> None:
+    weighted = {"losses": [loss("error", weight=made("closure_parts.Counting"))]}
+    twin = Twin(by(made("closure_parts.Twice", lr=0.1), pipeline=weighted), tmp_path)
+    net = twin.models["net"]
+    optimizer = Twice(net.parameters(), lr=0.1)
+    calls = 0
+    for _ in range(2):
+        for x, y in batches_of(Points(10)):
+            calls += 1
+
+            def closure(x: Tensor = x, y: Tensor = y, weight: float = 1 + calls / 8) -> Tensor:
+                optimizer.zero_grad()
+                value = mse_loss(net(x), y) * weight
+                value.backward()
+                return value
+
+            optimizer.step(closure)
+    twin.check()
+
+
 def test_a_history_with_a_bound_is_stored(tmp_path: Path) -> None:
     Runs(by(made("closure_parts.Remembers", lr=0.1)), tmp_path).check_cuts()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -28,6 +29,7 @@ from torchassistant.training.loss_denominators import or_one
 from torchassistant.training.nan_guard import BatchNotFinite
 from torchassistant.training.optimizer_calls import failure, parameters_of
 from torchassistant.training.optimizer_update import OptimizerUpdate, clippers_within
+from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.stage import Stage
 from torchassistant.training.train_step import TrainStep
 from torchassistant.training.undo import undo_of
@@ -56,7 +58,13 @@ class ClosureStep(TrainStep):
         """See :class:`TrainStep`; the clippers act inside the closure."""
         self.clippers = clippers_within(self.pipeline, stage.clippers)
         self.first_call = _FirstCall(listeners)
-        gradients = gradients_of(self.pipeline, [self.first_call], parts, self.progress)
+        self.schedules = {
+            item.shown_as: _OncePerStep(item.schedule.function)
+            for item in self.pipeline.losses
+            if item.schedule is not None
+        }
+        pipeline = self._with_one_weight_a_step() if self.schedules else self.pipeline
+        gradients = gradients_of(pipeline, [self.first_call], parts, self.progress)
         if isinstance(gradients, AccumulatedBatches):
             gradients.begin = self._begin
         update = OptimizerUpdate(
@@ -71,6 +79,8 @@ class ClosureStep(TrainStep):
 
     def perform(self, window: Sequence[Frames], numbers: range, iteration: int) -> int:
         """See :class:`TrainStep`."""
+        for schedule in self.schedules.values():
+            schedule.value = None
         self.compute = partial(self._compute, window, numbers, iteration)
         undo = undo_of(self.pipeline.optimizers, self.forward_state()) if self.skips else None
         try:
@@ -83,6 +93,18 @@ class ClosureStep(TrainStep):
         for handle in self.step_finished:
             handle(self.pipeline)
         return 0
+
+    def _with_one_weight_a_step(self) -> Pipeline:
+        """The pipeline with scheduled weights that all calls of a closure share."""
+        losses = [
+            item
+            if item.schedule is None
+            else replace(
+                item, schedule=replace(item.schedule, function=self.schedules[item.shown_as])
+            )
+            for item in self.pipeline.losses
+        ]
+        return replace(self.pipeline, losses=losses)
 
     def _let_step(self, optimizer: Optimizer) -> None:
         """Let the optimizer step, and see that there is something to go on with.
@@ -139,6 +161,23 @@ class ClosureStep(TrainStep):
         if self.pipeline.accumulated > 1:
             return self.accumulation.value()
         return self.first_call.total
+
+
+class _OncePerStep:
+    """The weight of a loss, which its object is asked for once in each step.
+
+    Args:
+        function: Gives it.
+    """
+
+    def __init__(self, function: Callable[[int, int], Any]) -> None:
+        self.function = function
+        self.value: Any = None
+
+    def __call__(self, step: int, epoch: int) -> Any:
+        if self.value is None:
+            self.value = self.function(step, epoch)
+        return self.value
 
 
 class _Closure:
