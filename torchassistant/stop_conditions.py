@@ -2,9 +2,15 @@
 
 A condition is called with the number of the epoch in its stage, counted from 1, and the history:
 the rows of this stage so far, each a dict with ``epoch``, ``step``, the display names of its losses
-and metrics, and ``seconds``. The conditions here keep nothing between calls, so that a stage that
-is interrupted and resumed ends where it would have ended. One of your own that does keep something
-gives it as ``state_dict()`` and takes it back in ``load_state_dict(state)``.
+and metrics, and ``seconds``. What was not measured for a row is None there.
+
+Where a stage is validated within its epochs too, each of these validations adds a row. A condition
+with an attribute ``asked_within_epoch = True`` is asked after those rows as well, with the number
+of the epoch that is under way, and a history whose ``ends_in_epoch`` is true.
+
+The conditions here keep nothing between calls, so that a stage that is interrupted and resumed ends
+where it would have ended. One of your own that does keep something gives it as ``state_dict()`` and
+takes it back in ``load_state_dict(state)``.
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ _NOT_MEASURED = frozenset({"epoch", "step", "seconds"})
 
 
 def _values(history: History, monitor: str) -> list[float]:
-    """What was measured under a display name, epoch by epoch; NaN where a row has no number.
+    """What was measured under a display name, row by row; other rows are passed over.
 
     Raises:
         DataError: There is no such display name.
@@ -34,7 +40,7 @@ def _values(history: History, monitor: str) -> list[float]:
             f"{near(monitor, known) or '; this stage measures nothing'}"
         )
     found = (row.get(monitor) for row in history)
-    return [math.nan if value is None else float(value) for value in found]
+    return [float(value) for value in found if value is not None]
 
 
 def _check_mode(mode: str) -> None:
@@ -63,7 +69,9 @@ class EpochsCompleted:
 
 
 class IterationsCompleted:
-    """Done, at the end of an epoch, once the stage has made a number of iterations.
+    """Done, as soon as it is asked, once the stage has made a number of iterations.
+
+    It is asked at the end of each epoch, and after each validation within one.
 
     Args:
         num_iterations: How many iterations of this stage.
@@ -71,6 +79,8 @@ class IterationsCompleted:
     Raises:
         ValueError: ``num_iterations`` is less than 1.
     """
+
+    asked_within_epoch = True
 
     def __init__(self, num_iterations: int) -> None:
         if num_iterations < 1:
@@ -90,22 +100,27 @@ class IterationsCompleted:
 
 
 class EarlyStopping:
-    """Done when a measured value has not improved for a number of epochs in a row.
+    """Done when a measured value has not improved for a number of rows in a row.
+
+    There is a row for each epoch, and for each validation within one. Rows for which the value was
+    not measured do not count.
 
     This is the criterion UP of L. Prechelt, "Early Stopping - But When?", in: Neural Networks:
     Tricks of the Trade, 1998, with the best value so far in place of the one before.
 
     Args:
         monitor: The display name of a loss or metric.
-        min_delta: An epoch improves on the best value if it is better by more than this. A value
+        min_delta: A row improves on the best value if it is better by more than this. A value
             that is better by less does not become the best, so slow progress adds up.
-        patience: How many epochs in a row may pass without improvement: with the last of them the
-            stage is done.
+        patience: How many rows, epochs as a rule, may pass without improvement: with the last of
+            them the stage is done.
         mode: ``min`` where less is better, ``max`` where more is.
 
     Raises:
         ValueError: An argument is not one of these.
     """
+
+    asked_within_epoch = True
 
     def __init__(
         self, monitor: str, min_delta: float = 0.0, patience: int = 1, mode: str = "min"
@@ -121,7 +136,7 @@ class EarlyStopping:
         self.mode = mode
 
     def __call__(self, epoch_in_stage: int, history: History) -> bool:
-        """Whether the last ``patience`` epochs brought nothing. NaN is never an improvement.
+        """Whether the last ``patience`` rows brought nothing. NaN is never an improvement.
 
         Raises:
             DataError: ``monitor`` is not measured in this stage.
@@ -137,7 +152,9 @@ class EarlyStopping:
 
 
 class TimeElapsed:
-    """Done, at the end of an epoch, once the epochs of the stage have taken a given time.
+    """Done, as soon as it is asked, once the rows of the stage have taken a given time.
+
+    It is asked at the end of each epoch, and after each validation within one.
 
     Args:
         seconds: Seconds, to which
@@ -147,6 +164,8 @@ class TimeElapsed:
     Raises:
         ValueError: One is negative, or the sum is 0.
     """
+
+    asked_within_epoch = True
 
     def __init__(self, seconds: float = 0, minutes: float = 0, hours: float = 0) -> None:
         total = seconds + 60 * minutes + 3600 * hours
@@ -183,7 +202,7 @@ class TargetReached:
         self.mode = mode
 
     def __call__(self, epoch_in_stage: int, history: History) -> bool:
-        """Whether the value of the last epoch reaches the target. NaN never does.
+        """Whether the last value that was measured reaches the target. NaN never does.
 
         Raises:
             DataError: ``monitor`` is not measured in this stage.
@@ -203,8 +222,13 @@ class _Several:
         self.conditions = _gathered(conditions, more)
 
     def answers(self, epoch_in_stage: int, history: History) -> list[bool]:
-        """What each says. All are asked, always: a condition of one's own may count calls."""
-        return [bool(condition(epoch_in_stage, history)) for condition in self.conditions]
+        """What each says. All are asked, always: a condition of one's own may count calls.
+
+        Within an epoch only those are that are asked there.
+        """
+        is_within = getattr(history, "ends_in_epoch", False)
+        asked = [c for c in self.conditions if not is_within or _is_asked_within(c)]
+        return [bool(condition(epoch_in_stage, history)) for condition in asked]
 
     def known_epochs(self) -> list[int]:
         """The numbers of epochs of those that say so in ``num_epochs``."""
@@ -242,6 +266,11 @@ class AnyOf(_Several):
         """The most epochs that there may be; None where no condition sets a number."""
         return min(self.known_epochs(), default=None)
 
+    @property
+    def asked_within_epoch(self) -> bool:
+        """Whether one of them is asked within epochs."""
+        return any(map(_is_asked_within, self.conditions))
+
     def __call__(self, epoch_in_stage: int, history: History) -> bool:
         """Whether one holds."""
         return any(self.answers(epoch_in_stage, history))
@@ -264,9 +293,18 @@ class AllOf(_Several):
         counts = self.known_epochs()
         return max(counts) if len(counts) == len(self.conditions) else None
 
+    @property
+    def asked_within_epoch(self) -> bool:
+        """Whether all of them are asked within epochs."""
+        return all(map(_is_asked_within, self.conditions))
+
     def __call__(self, epoch_in_stage: int, history: History) -> bool:
         """Whether all hold."""
         return all(self.answers(epoch_in_stage, history))
+
+
+def _is_asked_within(condition: StopCondition) -> bool:
+    return getattr(condition, "asked_within_epoch", False) is True
 
 
 def _gathered(

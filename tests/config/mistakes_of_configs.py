@@ -543,6 +543,12 @@ SMALL: dict[str, Mistake] = {
         '{"class": "AnyOf",\n"args": [{"class": "EarlyStopping", "args": [§"acc"]}]}',
         'has "acc"',
     ),
+    "validation of nothing": put(
+        STAGE, '"validate": §{"every_iterations": 5}', "no validation pipelines"
+    ),
+    "validation after no epoch": put(STAGE, '"validate": {"every_epochs": §0}', "greater than 0"),
+    "validation of a misspelt key": put(STAGE, '"validate": {§"every_epoch": 1}', "every_epochs"),
+    "validation in words": put(STAGE, '"validate": §"epoch"', "an object"),
     "a scheduler's monitor": put(
         "@optimizers.adam.spec",
         '"lr_scheduler": {"class": "ReduceLROnPlateau",\n"monitor": §"val loss"}',

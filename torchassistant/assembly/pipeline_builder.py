@@ -39,6 +39,7 @@ from torchassistant.training import (
     Stage,
     StepObject,
     Turn,
+    ValidationPlan,
     WeightSchedule,
     is_by_closure,
     parameters_of,
@@ -353,6 +354,9 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
         clippers=list(parts.gradient_clippers.values()),
         schedulers=list(parts.schedulers.values()),
         averages=list(parts.averages.values()),
+        validates=ValidationPlan(
+            spec.validate_.every_epochs, spec.validate_.every_iterations, spec.validate_.at_start
+        ),
         skips_nonfinite=(spec.on_nonfinite or builder.spec.on_nonfinite) == "skip",
         turns=_turns(builder, spec, path),
         epoch_length=spec.epoch_length,

@@ -48,10 +48,19 @@ class LineReporter(Reporter):
     def epoch_timed(self, shares: Shares) -> None:
         self.shares = shares
 
+    def row_added(self, progress: Progress, row: Row) -> None:
+        self._say(f"{self.title()} after iteration {progress.stage_step}", row, "")
+
     def epoch_finished(self, progress: Progress, row: Row) -> None:
-        shown = [f"{name} {value:.4g}" for name, value in row.items() if name not in _NOT_SHOWN]
-        parts = [self.title(), *shown, f"{row['seconds']:.1f} s{_spent(self.shares)}"]
-        say("  ".join(parts), self.stream)
+        self._say(self.title(), row, _spent(self.shares))
+
+    def _say(self, title: str, row: Row, spent: str) -> None:
+        shown = [
+            f"{name} {value:.4g}"
+            for name, value in row.items()
+            if value is not None and name not in _NOT_SHOWN
+        ]
+        say("  ".join([title, *shown, f"{row['seconds']:.1f} s{spent}"]), self.stream)
 
     def noted(self, sentence: str) -> None:
         say(sentence, self.stream)
@@ -85,9 +94,11 @@ class BarReporter(LineReporter):
         self.bar: Any = None
         self.waiting = 0
         self.next_redraw = 0.0
+        self.iterations: int | None = None
 
     def epoch_started(self, progress: Progress, iterations: int | None) -> None:
         super().epoch_started(progress, iterations)
+        self.iterations = iterations
         self._open(self.title(), iterations)
 
     def iteration_done(self, live: Live) -> None:
@@ -113,6 +124,12 @@ class BarReporter(LineReporter):
             self._advance()
             self.next_redraw = now + REDRAW_SECONDS
 
+    def row_added(self, progress: Progress, row: Row) -> None:
+        self.close()
+        super().row_added(progress, row)
+        done = progress.within.iterations if progress.within is not None else 0
+        self._open(self.title(), self.iterations, done)
+
     def epoch_finished(self, progress: Progress, row: Row) -> None:
         self.close()
         super().epoch_finished(progress, row)
@@ -129,7 +146,7 @@ class BarReporter(LineReporter):
             self.bar.close()
             self.bar = None
 
-    def _open(self, title: str, total: int | None) -> None:
+    def _open(self, title: str, total: int | None, done: int = 0) -> None:
         from tqdm import tqdm
 
         self.close()
@@ -137,6 +154,7 @@ class BarReporter(LineReporter):
         self.bar = tqdm(
             desc=in_one_line(title),
             total=total,
+            initial=done,
             file=self.stream,
             leave=False,
             **_width(self.stream),

@@ -152,7 +152,8 @@ def _complete_stages(spec: Spec) -> None:
 def _stop_condition(spec: Spec, stage: StageSpec) -> ObjectSpec:
     """Early stopping on the validation loss; where there is none, a number of epochs."""
     pipelines = spec.initialize.pipelines
-    for name in reversed(stage.validation_pipelines):
+    validated = stage.validation_pipelines if stage.validate_.is_at_ends else []
+    for name in reversed(validated):
         if (
             name in pipelines
             and name not in stage.trained_pipelines

@@ -402,6 +402,38 @@ class StartFromSpec(Block):
     models: Names | None = Field(None, description="Left out: every model but averages.")
 
 
+class ValidateSpec(Block):
+    """When the validation pipelines of a stage are run."""
+
+    every_epochs: Count | None = Field(
+        1, description="After every N epochs of the stage; `null`: not at the ends of epochs."
+    )
+    every_iterations: Count | None = Field(
+        None, description="After every N iterations of the stage; each adds a row."
+    )
+    at_start: bool = Field(
+        False, description="Before the first iteration of the stage too; this adds a row."
+    )
+
+    @property
+    def is_ever(self) -> bool:
+        """Whether it is done at all."""
+        return self.is_at_ends or self.at_start
+
+    @property
+    def is_at_ends(self) -> bool:
+        """Whether the row at the end of an epoch may have results of validation."""
+        return self.every_epochs is not None or self.every_iterations is not None
+
+    @model_serializer(mode="wrap")
+    def _with_null(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is None is left out elsewhere, and is read again as what it stands for there."""
+        data: dict[str, Any] = whole(self)
+        if self.every_epochs is None:
+            data["every_epochs"] = None
+        return data
+
+
 class StageSpec(Block):
     """Pipelines that are trained together until a stop condition holds."""
 
@@ -420,6 +452,11 @@ class StageSpec(Block):
         "`shortest`, that of the pipeline of this name, or a number of iterations.",
     )
     validation_pipelines: list[Name] = Field([], description="Run after each epoch, in order.")
+    validate_: ValidateSpec = Field(
+        ValidateSpec(),
+        alias="validate",
+        description="When they are run, if not after each epoch only.",
+    )
     debug_pipelines: list[
         Annotated[
             Annotated[Name, Tag("name")] | Annotated[DebugPipelineSpec, Tag("block")],
@@ -428,7 +465,8 @@ class StageSpec(Block):
     ] = Field([], description="Debug pipelines, or names of those under `initialize`.")
     stop_condition: Annotated[ObjectSpec | None, STOP_CONDITION_ROLE] = Field(
         None,
-        description="Called as `condition(epoch_in_stage, history)` after each epoch; left out: "
+        description="Called as `condition(epoch_in_stage, history)` after each epoch, and after "
+        "each other row if it has `asked_within_epoch`; left out: "
         "early stopping on the validation loss.",
     )
     on_nonfinite: OnNonfinite | None = Field(

@@ -35,11 +35,13 @@ def _reopen_stage(session: Session, last: int) -> None:
         return
     rows = session.rows.rows(last)
     before = session.rows.rows(last - 1) if last else []
-    first_step = int(before[-1]["step"]) if before else 0
+    first_step = before[-1]["step"] if before else 0
+    assert isinstance(first_step, int), "a row has a step"
     stage_step = progress.step - first_step
+    epochs = len({row["epoch"] for row in rows})
     # A copy: it has been asked after that epoch already, and may count how often.
     condition = copy.deepcopy(session.stages[last].stop_condition)
     with blaming("the stop condition"):
-        done = condition(len(rows), StageHistory(rows, stage_step))
+        done = condition(epochs, StageHistory(rows, stage_step))
     if not done:
-        progress.stage, progress.stage_epoch, progress.stage_step = last, len(rows), stage_step
+        progress.stage, progress.stage_epoch, progress.stage_step = last, epochs, stage_step

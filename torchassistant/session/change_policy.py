@@ -18,7 +18,7 @@ RULES = (
     Rule("device", "applied", "other devices round differently"),
     Rule("precision", "applied", "other precisions round differently"),
     Rule("initialize.pipelines.*.compile.**", "applied", "compiled code rounds differently"),
-    Rule("initialize.pipelines.*.losses.*.weight.**", "refused", "it decides what is minimised"),
+    Rule("initialize.pipelines.*.losses.*.weight.**", "refused", _BEGUN),
     *(
         Rule(f"initialize.pipelines.*.{key}.**", "refused", "it decides what is learned")
         for key in ("combine", "train_step")
@@ -32,6 +32,7 @@ RULES = (
     Rule("train.stages.*.frozen.**", "applied", "from the next iteration on"),
     Rule("train.stages.*.stop_condition.**", "applied", "called at the end of the next epoch"),
     Rule("train.stages.*.eval_steps.**", "applied", "from the next validation on"),
+    Rule("train.stages.*.validate.**", "applied", "from the next iteration on"),
     *(
         Rule(f"train.stages.*.training_pipelines.*.{key}", "applied", "from the next iteration on")
         for key in ("repeat", "every", "from", "count_in")

@@ -20,7 +20,8 @@ from torchassistant.errors import NotSaved, SessionError, shown_path
 from torchassistant.messages import logger_for
 from torchassistant.session.background_writer import Writer
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.checkpoint_retention import best_of, prune
+from torchassistant.session.checkpoint_retention import best_of, prune, scores_of
+from torchassistant.session.checkpoint_storage import order_of
 from torchassistant.session.folder_identity import FolderGone
 from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
@@ -104,6 +105,7 @@ class CheckpointManager:
         self._saved_step: int | None = None
         self._must_look = False
         self._saved_at = time.monotonic()
+        self._scored = self._scores_of_newest()
         self.best = best = best_of(spec)
         names = [] if best is None else self.storage.names()
         self._ranks = [best.rank(self.storage.scores(name)) for name in names if best is not None]
@@ -124,14 +126,29 @@ class CheckpointManager:
             return True
         return seconds is not None and time.monotonic() - self._saved_at >= seconds
 
-    def add_epoch(self, row: Row) -> None:
-        """Add the row of an epoch to the history; save the state where that is due."""
+    def add_row(self, row: Row) -> None:
+        """Add a row within an epoch; save the state where it is among the best, or that is due."""
+        self.history.append(self.progress.stage, row)
+        due = self._is_best(row) or self.starts.is_sought(self.progress.stage, row)
+        self._save_or_write(row, due)
+
+    def add_epoch(self, row: Row, is_new: bool = True) -> None:
+        """Add the row of an epoch to the history; save the state where that is due.
+
+        Args:
+            row: Of the epoch.
+            is_new: Whether it is not in the history yet, as a row within the epoch.
+        """
         progress = self.progress
         ends_stage = progress.stage_epoch == 0
         stage = progress.stage - 1 if ends_stage else progress.stage
-        self.history.append(stage, row)
+        if is_new:
+            self.history.append(stage, row)
         due = progress.epoch % self.spec.every_epochs == 0 or ends_stage or self._is_best(row)
         due = due or self.starts.is_sought(stage, row)
+        self._save_or_write(row, due)
+
+    def _save_or_write(self, row: Row, due: bool) -> None:
         seconds = self.spec.every_seconds
         due = due or (seconds is not None and time.monotonic() - self._saved_at >= seconds)
         if due or self.stop.save_asked or self._must_end:
@@ -150,7 +167,7 @@ class CheckpointManager:
         """Save the state as it is now.
 
         Args:
-            row: Of the epoch that ends here; None within an epoch.
+            row: The row that is added here, as an epoch ends or was validated; None elsewhere.
 
         Raises:
             NotSaved: Too many saves have failed.
@@ -163,11 +180,7 @@ class CheckpointManager:
         self.random = random_state()
         step, logs, marks = self.progress.step, self.history.logs, self.history.logs.marks()
         bundle, session = self.snapshot(self.random)
-        scores = {}
-        if row is not None:
-            scores = {k: v for k, v in row.items() if math.isfinite(v) and k != "seconds"}
-            if self.best is not None:
-                self._ranks.append(self.best.rank(scores))
+        scores = self._scores_of(row)
         sought = self.starts.sought(self.progress.stage)
 
         def write() -> None:
@@ -189,6 +202,19 @@ class CheckpointManager:
         if self.stop.save_asked:
             self.wait()
             self._confirm()
+
+    def _scores_of(self, row: Row | None) -> dict[str, float]:
+        """What a state is ranked by; one that is saved again after a row keeps its scores."""
+        step = self.progress.step
+        if row is None:
+            # A stage that has made no step may begin with other weights than those of the row.
+            is_same = self._scored[0] == step and self.progress.stage_step > 0
+            return self._scored[1] if is_same else {}
+        scores = scores_of(row)
+        if self.best is not None:
+            self._ranks.append(self.best.rank(scores))
+        self._scored = step, scores
+        return scores
 
     def is_save_requested(self) -> bool:
         """Whether the state is to be saved in the middle of a validation.
@@ -257,6 +283,11 @@ class CheckpointManager:
             f"{first.clock:%Y-%m-%d %H:%M:%S} (iteration {first.step}): {_text_of(last.error)}; "
             f"{left}"
         )
+
+    def _scores_of_newest(self) -> tuple[int, dict[str, float]]:
+        """The step of the newest checkpoint, and its scores."""
+        names = self.storage.names()
+        return (order_of(names[-1])[0], self.storage.scores(names[-1])) if names else (-1, {})
 
     def _is_best(self, row: Row) -> bool:
         """Whether an epoch is among the best so far."""

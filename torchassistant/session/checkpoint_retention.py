@@ -26,10 +26,10 @@ class Best:
     mode: str
     keep: int
 
-    def rank(self, scores: Mapping[str, float]) -> float:
+    def rank(self, scores: Mapping[str, float | None]) -> float:
         """The smaller, the better; infinite for what has no score."""
-        value = scores.get(self.monitor, math.nan)
-        if math.isnan(value):
+        value = scores.get(self.monitor)
+        if value is None or math.isnan(value):
             return math.inf
         return value if self.mode == "min" else -value
 
@@ -57,9 +57,15 @@ class Sought(NamedTuple):
     until: float
 
 
+def scores_of(row: Row) -> dict[str, float]:
+    """What a state is ranked by: the finite values of a row, other than its seconds."""
+    values = {name: v for name, v in row.items() if v is not None and name != "seconds"}
+    return {name: value for name, value in values.items() if math.isfinite(value)}
+
+
 def stored_with(row: Row, storage: CheckpointStorage) -> str | None:
     """The name of the checkpoint that was saved with a row of the history; None: there is none."""
-    scores = {name: v for name, v in row.items() if math.isfinite(v) and name != "seconds"}
+    scores = scores_of(row)
     for name in reversed(storage.names()):
         if order_of(name)[0] == row["step"]:
             stored = storage.scores(name)

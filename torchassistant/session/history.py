@@ -42,7 +42,7 @@ class History:
         return _file(stage) in self.logs and column not in self.start(stage, ())
 
     def append(self, stage: int, row: Row) -> None:
-        """Add the row of an epoch, as far as the header has columns for it."""
+        """Add a row, as far as the header has columns for it; what is None is an empty cell."""
         columns = self.start(stage, list(row))
         self.logs.add(_file(stage), _line([row.get(column, math.nan) for column in columns]))
 
@@ -68,6 +68,8 @@ class History:
         labels = enumerate(stages)
         rows = [{"stage": label, **row} for index, label in labels for row in self.rows(index)]
         table = pd.DataFrame(rows, columns=None if rows else ["stage", "epoch", "step", "seconds"])
+        empty = [name for name in table if rows and table[name].isna().all()]
+        table = table.astype(dict.fromkeys(empty, float))
         return table[[c for c in table if c != "seconds"] + ["seconds"]]
 
 
@@ -103,7 +105,10 @@ def parsed_rows(text: bytes) -> list[Row]:
     return rows
 
 
-def _number(text: str) -> int | float:
+def _number(text: str) -> int | float | None:
+    """The number in a cell; None in an empty one, which says that nothing was measured."""
+    if not text:
+        return None
     return int(text) if text.isdecimal() else float(text)
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from torchassistant.config import Spec, StartFromSpec
 from torchassistant.errors import SessionError
-from torchassistant.session.checkpoint_retention import Sought, best_of, stored_with
+from torchassistant.session.checkpoint_retention import Sought, best_of, scores_of, stored_with
 from torchassistant.session.checkpoint_storage import CheckpointStorage
 from torchassistant.session.history import History
 from torchassistant.training import Row
@@ -63,7 +62,8 @@ class StageStarts:
             row = self._row(start)
             if row is not None:
                 has_ended = current >= start.stage  # the stage before the one that starts
-                until = self.history.rows(start.stage - 1)[-1]["step"] if has_ended else math.inf
+                rows = self.history.rows(start.stage - 1)
+                until = (rows[-1]["step"] or 0) if has_ended else math.inf
                 found.append(Sought(row, until))
         return found
 
@@ -93,9 +93,5 @@ class StageStarts:
         best = self.best
         if best is None:
             return None
-        ranked = [row for row in rows if math.isfinite(best.rank(_finite(row)))]
+        ranked = [row for row in rows if math.isfinite(best.rank(scores_of(row)))]
         return min(ranked, key=lambda row: best.rank(row), default=None)
-
-
-def _finite(row: Row) -> Mapping[str, float]:
-    return {name: value for name, value in row.items() if math.isfinite(value)}

@@ -276,6 +276,12 @@ def _is_table(value: Any, fits: Callable[[Any], bool] = lambda value: True) -> b
     )
 
 
+def _epochs_done(progress: Progress, rows: Mapping[int, list[Row]]) -> int:
+    """How many epochs the history has rows of, without the one that is under way."""
+    epochs = {row["epoch"] for found in rows.values() for row in found}
+    return len(epochs) - (progress.within is not None and progress.epoch + 1 in epochs)
+
+
 def _expect_to_fit(
     progress: Progress, step: int, spec: Spec, rows: Mapping[int, list[Row]] | None
 ) -> None:
@@ -288,11 +294,13 @@ def _expect_to_fit(
     )
     begun = max(rows, default=0) if rows else 0
     _expect(begun < max(len(stages), 1), f"has a history of stage {begun + 1}")
-    epochs = progress.epoch if rows is None else sum(map(len, rows.values()))
+    epochs = progress.epoch if rows is None else _epochs_done(progress, rows)
     _expect(
         progress.epoch == epochs and progress.stage_epoch <= epochs,
         f"is of epoch {progress.epoch}, and the history has {epochs}",
     )
+    last = max((row["step"] or 0 for found in (rows or {}).values() for row in found), default=0)
+    _expect(last <= step, f"is of iteration {step}, and the history goes on to {last:g}")
     _expect(progress.stage_step <= progress.step, "has more iterations of a stage than of all")
     trained = {name for stage in stages for name in stage.trained_pipelines}
     passes = progress.within.passes if progress.within is not None else {}

@@ -55,6 +55,7 @@ from torchassistant.training.stage_loop import train_stage
 from torchassistant.training.state_guard import Changed, unchanged
 from torchassistant.training.step_events import EvalStepEvent, TrainStepEvent
 from torchassistant.training.turns import Turn
+from torchassistant.training.validation_plan import ValidationPlan
 from torchassistant.training.weighted_losses import weighted_sum
 
 __all__ = [
@@ -103,6 +104,7 @@ __all__ = [
     "StopRequest",
     "TrainStepEvent",
     "Turn",
+    "ValidationPlan",
     "WeightSchedule",
     "batch_norms_of",
     "chosen",

@@ -87,6 +87,7 @@ class Listener:
                     gradients_computed
                     step_finished            (unless the batches were left out)
                 iteration_done
+                evaluations within the epoch, where they are due, and row_added
             for each validation pipeline:
                 evaluation_started
                 for each batch: batch_evaluated
@@ -152,6 +153,9 @@ class Listener:
 
     def evaluation_finished(self, pipeline: str) -> None:
         """A validation pipeline is done."""
+
+    def row_added(self, progress: Progress, row: Row) -> None:
+        """A validation within an epoch is done, its row is written; the epoch goes on."""
 
     def epoch_timed(self, shares: Shares) -> None:
         """An epoch is about to be finished; ``shares`` says where its time went.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torchassistant.errors import DataError, listing
 from torchassistant.training.pipeline_trainer import PipelineTrainer
@@ -42,6 +42,37 @@ class Interleaving:
                 self.running.remove(trainer)
         self.ahead.clear()
         return bool(self.running)
+
+    @property
+    def is_known_to_be_over(self) -> bool:
+        """Whether it is known, without loading anything, that no pipeline has a batch left."""
+        return all(trainer.is_known_to_be_through for trainer in self.running)
+
+
+class Between:
+    """An epoch in which something may be done before each iteration, and may end it there.
+
+    Args:
+        interleaving: Runs the iterations.
+        is_due: Whether something is to be done before the next one; no more once it is done.
+        act: Does it; gives whether the epoch ends there.
+    """
+
+    def __init__(
+        self,
+        interleaving: Interleaving | Turns,
+        is_due: Callable[[], bool],
+        act: Callable[[], bool],
+    ) -> None:
+        self.interleaving = interleaving
+        self.is_due = is_due
+        self.act = act
+
+    def run_iteration(self, number: int) -> bool:
+        """See the other classes here."""
+        if self.is_due() and not self.interleaving.is_known_to_be_over and self.act():
+            return False
+        return self.interleaving.run_iteration(number)
 
 
 class Turns:
@@ -106,6 +137,15 @@ class Turns:
                 self._expect_data(due)
             return False
         through = (trainer.is_through(trainer in due) for trainer in self.governing)
+        return any(through) if self.length == SHORTEST else all(through)
+
+    @property
+    def is_known_to_be_over(self) -> bool:
+        """Whether it is known, without loading anything, that the epoch is over."""
+        if isinstance(self.length, int):
+            within = self.progress.within
+            return within is not None and within.iterations >= self.length
+        through = (trainer.is_known_to_be_through for trainer in self.governing)
         return any(through) if self.length == SHORTEST else all(through)
 
     def _expect_data(self, due: set[TurnTrainer]) -> None:

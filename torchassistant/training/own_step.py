@@ -336,10 +336,10 @@ def _zero_on(optimizer: Optimizer) -> Tensor:
 class _ReturnedLosses(RunningLosses):
     """The means of what a step returns, over the examples of an epoch so far."""
 
-    def start(self, state: Mapping[str, tuple[float, float]]) -> None:
+    def means_from(self, state: Mapping[str, tuple[float, float]]) -> dict[str, RunningMean]:
         """See :class:`RunningLosses`."""
         names = self.pipeline.trained_losses
-        self.means = {name: RunningMean(state=state.get(name, (0.0, 0))) for name in names}
+        return {name: RunningMean(state=state.get(name, (0.0, 0))) for name in names}
 
     def values(self) -> dict[str, float]:
         """See :class:`RunningLosses`."""

@@ -96,6 +96,12 @@ class PipelineTrainer:
         """How many iterations of this pass are done."""
         return -(-self.progress.batches // self.pipeline.accumulated)
 
+    @property
+    def is_known_to_be_through(self) -> bool:
+        """Whether it is known, without loading anything, that its pass has no batch left."""
+        known = self.data.known_length()
+        return self.progress.done or (known is not None and self.progress.batches >= known)
+
     def length(self) -> int | None:
         """The number of steps in one pass, or None where a dataset does not say."""
         batches = self.data.length()
@@ -171,6 +177,16 @@ class PipelineTrainer:
         """The running losses, and the metrics of the batch at hand."""
         return self.train_step.losses.values() | self.metrics.of(self.train_step.frames)
 
+    def start_row(self) -> None:
+        """A row is written: the means of losses, and what is counted, begin anew."""
+        self.train_step.losses.start({})
+        self.progress.losses = {}
+        self.progress.skipped = 0
+
+    def losses_since_row(self) -> dict[str, float]:
+        """The losses since the last row, or the beginning of the epoch; nothing without a batch."""
+        return self.train_step.losses.measured()
+
     def finish_epoch(self) -> dict[str, float]:
         """The losses over the epoch, as they were when each batch was trained on.
 
@@ -191,4 +207,4 @@ class PipelineTrainer:
                 f'the gradients of the pipeline "{self.pipeline.name}" are infinite or NaN in '
                 '"fp16", however small the losses are made; "bf16" has the range of float32'
             )
-        return self.train_step.losses.values()
+        return self.losses_since_row()

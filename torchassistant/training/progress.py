@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from torchassistant.data import can_be_interrupted
 from torchassistant.errors import Interrupted
 
-Row = dict[str, int | float]
-"""One row of the history: epoch, step, the display names, seconds."""
+Row = dict[str, int | float | None]
+"""One row of the history: epoch, step, the display names, seconds. None was not measured."""
 
 
 @dataclass(slots=True)
@@ -136,11 +136,20 @@ class Progress:
 
 
 class StageHistory(list[Row]):
-    """The rows of one stage; ``iterations`` is the number of iterations done in it."""
+    """The rows of one stage.
+
+    Args:
+        rows: In order.
+        iterations: The number of iterations that are done in the stage.
+
+    Attributes:
+        ends_in_epoch: Whether the last row was added within an epoch, which is not over.
+    """
 
     def __init__(self, rows: Iterable[Row] = (), iterations: int = 0) -> None:
         super().__init__(rows)
         self.iterations = iterations
+        self.ends_in_epoch = False
 
 
 class SaveRequested(BaseException):

@@ -27,7 +27,12 @@ class RunningLosses:
 
     def start(self, state: Mapping[str, tuple[float, float]]) -> None:
         """Begin an epoch, or go on with one: with the sum over terms, and their number."""
-        self.means = {
+        self.means = self.means_from(state)
+        self.went_on = bool(state)
+
+    def means_from(self, state: Mapping[str, tuple[float, float]]) -> dict[str, RunningMean]:
+        """A mean for each column, from where the state left it."""
+        return {
             column: RunningMean(item.loss.sums, state.get(column, (0.0, 0)))
             for item in self.pipeline.losses
             for column in item.columns
@@ -58,9 +63,17 @@ class RunningLosses:
             self.pipeline.losses, {name: mean.value() for name, mean in self.means.items()}
         )
 
+    def measured(self) -> dict[str, float]:
+        """The same; nothing where there was no batch."""
+        return self.values() if self._has_begun else {}
+
+    @property
+    def _has_begun(self) -> bool:
+        return self.went_on or any(mean.latest is not None for mean in self.means.values())
+
     def state(self) -> dict[str, tuple[float, float]]:
         """What :meth:`start` goes on from."""
-        return {name: mean.state for name, mean in self.means.items()}
+        return {name: mean.state for name, mean in self.means.items()} if self._has_begun else {}
 
 
 def with_sums(losses: Sequence[PipelineLoss], means: dict[str, float]) -> dict[str, float]:

@@ -49,7 +49,8 @@ def step_at_epoch(schedulers: Iterable[Scheduler], row: Row) -> None:
 
     Args:
         schedulers: Those that step with the epochs.
-        row: The row of the epoch, which they may listen to.
+        row: The row of the epoch, which they may listen to. One that listens to what was not
+            measured makes no step.
 
     Raises:
         DataError: One listens to what the row lacks.
@@ -64,7 +65,7 @@ def step_at_epoch(schedulers: Iterable[Scheduler], row: Row) -> None:
         try:
             if item.monitor is None:
                 item.scheduler.step()
-            else:
+            elif row[item.monitor] is not None:
                 item.scheduler.step(row[item.monitor])
         except UserError:
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +25,7 @@ from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Row, StageHistory
 from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.turns import LONGEST, EpochLength, Turn
+from torchassistant.training.validation_plan import ValidationPlan
 
 StopCondition = Callable[[int, StageHistory], Any]
 
@@ -45,6 +46,7 @@ class Stage:
         order: The names of all pipelines in the order of the config, which the columns follow.
         clippers: Of all models.
         schedulers: Of all optimizers.
+        validates: When the validation pipelines are run.
         skips_nonfinite: Whether a batch whose loss or gradient is not finite is left out.
         turns: When each training pipeline runs, and how often; left out: each in every iteration.
         epoch_length: What ends an epoch.
@@ -61,6 +63,7 @@ class Stage:
     clippers: Sequence[GradientClipper] = ()
     schedulers: Sequence[Scheduler] = ()
     skips_nonfinite: bool = False
+    validates: ValidationPlan = field(default_factory=ValidationPlan)
     turns: Sequence[Turn] = ()
     epoch_length: EpochLength = LONGEST
     frozen: Frozen = NOTHING_FROZEN
@@ -124,6 +127,11 @@ class Stage:
         return [average for average in counted if average.is_trained_by(used, self.frozen)]
 
     @property
+    def is_asked_within_epoch(self) -> bool:
+        """Whether its stop condition is asked after each row within an epoch too."""
+        return getattr(self.stop_condition, "asked_within_epoch", False) is True
+
+    @property
     def num_epochs(self) -> int | None:
         """How many epochs the stage will have at most, where its stop condition says so."""
         count = getattr(self.stop_condition, "num_epochs", None)
@@ -142,8 +150,11 @@ class Checkpointer(Protocol):
     def save(self) -> None:
         """Save the state as it is now."""
 
-    def add_epoch(self, row: Row) -> None:
-        """Add an epoch to the history; save the state where that is due."""
+    def add_epoch(self, row: Row, is_new: bool = True) -> None:
+        """Add the row of an epoch, unless it is there; save the state where that is due."""
+
+    def add_row(self, row: Row) -> None:
+        """Add a row within an epoch; save the state where it is among the best."""
 
 
 @contextmanager

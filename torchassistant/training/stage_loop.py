@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from torchassistant.errors import Interrupted, blaming
 from torchassistant.training.debug_pipeline import DebugPipelines
 from torchassistant.training.events import Listener, Phase, Phases, emit, handlers_of
-from torchassistant.training.interleaving import Interleaving, Turns
+from torchassistant.training.interleaving import Between, Interleaving, Turns
 from torchassistant.training.pipeline_trainer import PipelineTrainer
 from torchassistant.training.progress import (
     EpochProgress,
@@ -45,6 +45,7 @@ def train_stage(
                     forward, losses, backward, clippers, step
                 debug pipelines whose interval is over
                 save the state, where that is due
+                validation, a row, and the stop condition, where that is due within the epoch
             averages over epochs follow their models
             evaluate the validation pipelines
             a row: their results, and the losses that only training has
@@ -73,10 +74,12 @@ def train_stage(
         while progress.stage == index:
             loop.start_epoch()
             with loop.saving_on_interrupt():
-                losses = loop.train_epoch()
-                results = loop.validation.run()
-            loop.finish_epoch(loop.row(losses | results))
+                row = loop.last_row() if loop.train_epoch() else None
+            loop.finish_epoch(row)
     loop.finish()
+
+
+Losses = Mapping[str, Mapping[str, float]]
 
 
 class _StageLoop:
@@ -119,7 +122,11 @@ class _StageLoop:
         self.phases = Phases(self.listeners)
         self.iteration_done = handlers_of(self.listeners, Listener.iteration_done)
         self.epoch = EpochProgress(0, 0.0, {})
-        self.started = 0.0  # of the epoch, on the monotonic clock, less what it took before
+        # Of the epoch, or since its last row, on the monotonic clock, less what it took before.
+        self.started = 0.0
+        self.unvalidated: Losses = {pipeline.name: {} for pipeline in stage.validation}
+        self.ending: Row | None = None
+        """The row within an epoch after which the stage ends."""
 
     def _turn_trainers(self) -> list[TurnTrainer]:
         stage, stop, listeners = self.stage, self.stop, self.listeners
@@ -158,8 +165,8 @@ class _StageLoop:
                 self.checkpointer.save()
             raise
 
-    def train_epoch(self) -> dict[str, dict[str, float]]:
-        """The rest of a pass over the data; gives the losses of each pipeline by display name."""
+    def train_epoch(self) -> bool:
+        """The rest of a pass over the data; False where the stage ends before it is over."""
         progress, stop = self.progress, self.stop
         interleaving = self._interleaving()
         is_whole = False
@@ -176,7 +183,7 @@ class _StageLoop:
                         self.checkpointer.save()
                 stop.check()
             self.settle()
-            is_whole = True
+            is_whole = self.ending is None
         except Interrupted:
             if not stop.at_once:
                 self.settle()
@@ -184,16 +191,66 @@ class _StageLoop:
         finally:
             for trainer in self.trainers:
                 trainer.leave_pass(is_whole)
+        return is_whole
+
+    def _interleaving(self) -> Interleaving | Turns | Between:
+        interleaving: Interleaving | Turns
+        if self.turn_trainers:
+            interleaving = Turns(self.stage, self.turn_trainers, self.progress)
+        else:
+            interleaving = Interleaving(self.trainers, self.epoch.iterations)
+        if self.stage.validates.is_within_epochs:
+            return Between(interleaving, self._is_row_due, self._add_row)
+        return interleaving
+
+    def _is_row_due(self) -> bool:
+        return self.stage.validates.is_due(self.progress.stage_step) and not self._has_row()
+
+    def _add_row(self) -> bool:
+        """Validate within the epoch; gives whether the stage ends there."""
+        self.settle()
+        losses = {trainer.pipeline.name: trainer.losses_since_row() for trainer in self.trainers}
+        row = self._row(losses, self.validation.run())
+        self._append(row)
+        self.history.ends_in_epoch = True
+        asked = self.stage.is_asked_within_epoch
+        if asked and self._is_finished(self.progress.stage_epoch + 1):
+            self.ending = row
+            return True
+        with self.phases.during(Phase.CHECKPOINT):
+            self.checkpointer.add_row(row)
+        emit(handlers_of(self.listeners, Listener.row_added), self.progress, row)
+        return False
+
+    def _has_row(self) -> bool:
+        """Whether there is a row after the iteration at hand, or at the start of the stage."""
+        return bool(self.history) and self.history[-1]["step"] == self.progress.step
+
+    def _append(self, row: Row) -> None:
+        """Add a row; what the next one tells of begins here."""
+        self.history.append(row)
+        self.history.iterations = self.progress.stage_step
+        for trainer in self.trainers:
+            trainer.start_row()
+        self.started, self.epoch.seconds = time.monotonic(), 0.0
+
+    def _is_finished(self, epoch: int) -> bool:
+        """Whether the stop condition holds in an epoch of the stage, or after it."""
+        with blaming("the stop condition"):
+            return bool(self.stage.stop_condition(epoch, self.history))
+
+    def last_row(self) -> Row | None:
+        """The row at the end of an epoch; None where a validation within it has added that."""
         with self.phases.during(Phase.METRICS):
             losses = {trainer.pipeline.name: trainer.finish_epoch() for trainer in self.trainers}
         for average in self.averages:
-            average.count_epoch(progress.epoch + 1)
-        return losses
-
-    def _interleaving(self) -> Interleaving | Turns:
-        if self.turn_trainers:
-            return Turns(self.stage, self.turn_trainers, self.progress)
-        return Interleaving(self.trainers, self.epoch.iterations)
+            average.count_epoch(self.progress.epoch + 1)
+        if self._has_row():
+            return None
+        epoch, iterations = self.progress.stage_epoch + 1, self.progress.stage_step
+        if not self.stage.validates.is_due_at_end(epoch, iterations):
+            return self._row(losses, {})
+        return self._row(losses, self.validation.run())
 
     def settle(self) -> None:
         """Bring the progress of the epoch up to date, before it is saved."""
@@ -203,7 +260,7 @@ class _StageLoop:
 
     @property
     def seconds(self) -> float:
-        """How long the epoch has taken, before and after an interruption."""
+        """How long the epoch has taken since its last row, before and after an interruption."""
         return time.monotonic() - self.started
 
     def live(self) -> dict[str, float]:
@@ -216,30 +273,42 @@ class _StageLoop:
                 for name, value in trainer.live().items()
             }
 
-    def row(self, results: Mapping[str, Mapping[str, float]]) -> Row:
-        """The row of an epoch, from the results of each pipeline by display name."""
+    def _row(self, losses: Losses, results: Mapping[str, Mapping[str, float]]) -> Row:
+        """A row.
+
+        Args:
+            losses: Those of each training pipeline, by display name.
+            results: Those of each validation pipeline; empty where none was run.
+        """
+        measured: Losses = {**losses, **self.unvalidated, **results}
         row: Row = {"epoch": self.progress.epoch + 1, "step": self.progress.step}
         for (pipeline, shown_as), column in self.stage.columns.items():
-            row[column] = results[pipeline][shown_as]
+            row[column] = measured[pipeline].get(shown_as)
         if self.stage.skips_nonfinite:
             row[SKIPPED] = sum(trainer.progress.skipped for trainer in self.trainers)
         row["seconds"] = self.seconds
         return row
 
-    def finish_epoch(self, row: Row) -> None:
-        """Let schedulers step, ask the stop condition, save the row and the state."""
-        progress = self.progress
+    def finish_epoch(self, row: Row | None) -> None:
+        """Let schedulers step, ask the stop condition, save the row and the state.
+
+        Args:
+            row: The row of the epoch; None where a validation within it has added that.
+        """
+        progress, is_new = self.progress, row is not None or self.ending is not None
+        if row is not None:
+            self._append(row)
+        self.history.ends_in_epoch = False
+        row = self.history[-1]
         progress.count_epoch(goes_on=isinstance(self.stage.epoch_length, int))
-        self.history.append(row)
-        self.history.iterations = progress.stage_step
-        with self.phases.during(Phase.SCHEDULERS):
-            step_at_epoch(self._schedulers(), row)
-        with blaming("the stop condition"):
-            finished = bool(self.stage.stop_condition(progress.stage_epoch, self.history))
+        if self.ending is None:
+            with self.phases.during(Phase.SCHEDULERS):
+                step_at_epoch(self._schedulers(), row)
+        finished = self.ending is not None or self._is_finished(progress.stage_epoch)
         if finished:
             progress.next_stage()
         with self.phases.during(Phase.CHECKPOINT):
-            self.checkpointer.add_epoch(row)
+            self.checkpointer.add_epoch(row, is_new)
         emit(handlers_of(self.listeners, Listener.epoch_timed), self.timing.shares())
         emit(handlers_of(self.listeners, Listener.epoch_finished), progress, row)
 

@@ -134,6 +134,13 @@ class TurnTrainer(PipelineTrainer):
         return is_over and not self.turn.restarts
 
     @property
+    def is_known_to_be_through(self) -> bool:
+        """Whether it is known, without loading anything, that a pass of this epoch is done."""
+        if self.progress.rounds or any(source.is_exhausted for _, source in self.sources):
+            return True
+        return super().is_known_to_be_through
+
+    @property
     def gave_nothing(self) -> bool:
         """Whether its data has no batch."""
         if self.sources or self.progress.rounds:

@@ -17,6 +17,7 @@ from torchassistant.config.history_columns import row_columns
 from torchassistant.config.missing_parts import TRAINING, VALIDATION
 from torchassistant.config.named_objects import objects_in
 from torchassistant.config.search_paths import our_class
+from torchassistant.config.spec import ValidateSpec
 from torchassistant.config.tree import Path
 
 _LISTENERS = ("EarlyStopping", "TargetReached")
@@ -44,7 +45,8 @@ def check_stages(scope: Scope) -> list[Any]:
         _eval_steps(scope, stage)
         check_epoch_length(scope, stage)
         listeners = _Listeners(scope, stage)
-        listeners.check()
+        if not listeners.check():
+            _validates_something(scope, stage)
         rows = listeners.beside(rows)
         check_beginning(scope, stage, by_stage)
         by_stage[int(stage.path[-1])] = listeners.beside(Names([]))
@@ -183,6 +185,23 @@ def may_be_key(name: Any, known: Names) -> bool:
     return any("/".join(heads[: i + 1]) in known.names for i in range(len(heads)))
 
 
+def _validates_something(scope: Scope, stage: View) -> None:
+    """What says when validation is done has something to do, and does not do away with it."""
+    plan, names = stage.validate_, stage.validation_pipelines
+    if not _is_readable(plan) or isinstance(names, Unknown):
+        return
+    # A stored config says what was left out too.
+    if not names and plan.block != ValidateSpec():
+        scope.note("this stage has no validation pipelines", stage.at("validate"))
+    elif names and not plan.block.is_ever:
+        message = "with this the validation pipelines of the stage are never run"
+        scope.note(message, stage.at("validate"))
+
+
+def _is_readable(plan: Any) -> bool:
+    return isinstance(plan, View) and plan.is_whole() and plan.complete
+
+
 class _Listeners:
     """What listens to the rows of a stage: its stop condition, and learning rate schedulers."""
 
@@ -192,15 +211,26 @@ class _Listeners:
         self.pipelines = scope.spec.initialize.pipelines
         self.training = list(training_entries(stage).names)
         self.validation = list(stage.validation_pipelines.names)
+        plan = stage.validate_
+        self.is_ever_validated = not _is_readable(plan) or plan.block.is_ever
+        self.is_validated_at_ends = not _is_readable(plan) or plan.block.is_at_ends
         self.is_known = training_entries(stage).complete and stage.validation_pipelines.complete
 
-    def check(self) -> None:
-        """Every display name that is listened to is in every row."""
+    def check(self) -> bool:
+        """Every display name that is listened to is in every row.
+
+        Returns:
+            Whether something listens to what is not, as the stage does not validate then.
+        """
+        is_deaf = False
         if self.pipelines.keys() >= {*self.training, *self.validation}:
             row = self.row()
-            self.listens(list(self.monitors()), row, "no row of this stage has")
+            monitors = list(self.monitors())
+            is_deaf = self.never_hear(monitors, self.is_ever_validated)
+            self.listens(monitors, row, "no row of this stage has")
             trained = self.training if self.is_known else list(self.pipelines)
             each_epoch = [use for name in trained for use in self.scheduled(name, "epoch")]
+            is_deaf = self.never_hear(each_epoch, self.is_validated_at_ends) or is_deaf
             title = self.scope.spec.stage_title(int(self.stage.path[-1]))
             self.listens(each_epoch, row, f"no row of {title} has")
         for pipeline in filter(self.pipelines.__contains__, dict.fromkeys(self.training)):
@@ -210,20 +240,44 @@ class _Listeners:
                 f'after each step only the losses of the pipeline "{pipeline}" can be listened '
                 "to, which do not have",
             )
+        return is_deaf
+
+    def never_hear(self, uses: list[Use], is_validated: bool) -> bool:
+        """Report what listens to results of validation where there are none, and say if any does.
+
+        Args:
+            uses: The display names that are listened to.
+            is_validated: Whether there may be results when they are.
+        """
+        if is_validated or not self.is_known:
+            return False
+        missing = set(self.row().names) - set(self.row(is_validated=False).names)
+        found = [use for use in uses if use.name in missing]
+        for use in found:
+            message = (
+                f'"{use.name}" is measured in validation only, which with the "validate" of this '
+                "stage is not run when it is listened to"
+            )
+            self.scope.note(message, use.path)
+        return bool(found)
 
     def beside(self, other: Names) -> Names:
         """The columns of its rows, beside those of other stages."""
         if not self.pipelines.keys() >= {*self.training, *self.validation}:
             return other._replace(unreadable=math.inf)
-        return other | self.row()
+        return other | self.row(self.is_ever_validated)
 
     def listens(self, uses: list[Use], known: Names, sentence: str) -> None:
         """Report display names that are not there."""
         uses = [use for use in uses if not may_be_key(use.name, known)]
         self.scope.resolver.resolve(known, uses, lambda name, hint: f'{sentence} "{name}"{hint}')
 
-    def row(self) -> Names:
-        """The columns of a row, and how many more there may be."""
+    def row(self, is_validated: bool = True) -> Names:
+        """The columns of a row, and how many more there may be.
+
+        Args:
+            is_validated: Whether the results of validation are among them.
+        """
         trained = {name: self.shown(name, losses_only=True) for name in self.training}
         validated = {name: self.shown(name) for name in self.validation}
         columns = row_columns(
@@ -233,7 +287,12 @@ class _Listeners:
         )
         unreadable = sum(shown.unreadable for shown in {**trained, **validated}.values())
         always = [name for name in RESERVED if name not in ("stage", "skipped")]
-        row = Names(dict.fromkeys([*columns.values(), *always]), unreadable)
+        names = [
+            column
+            for (pipeline, _), column in columns.items()
+            if is_validated or pipeline not in self.validation
+        ]
+        row = Names(dict.fromkeys([*names, *always]), unreadable)
         return row if self.is_known else self.of_any_pipeline(row)
 
     def of_any_pipeline(self, row: Names) -> Names:
