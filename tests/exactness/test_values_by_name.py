@@ -13,10 +13,18 @@ from exact_configs import (
     Twin,
     assert_equal,
     batches_of,
+    config,
+    feed,
+    graph,
+    layer,
+    loader,
     loss,
     made,
+    node,
     one_model,
     part,
+    stage,
+    trained_by,
     weights,
 )
 from exact_parts import Indexed, Points
@@ -240,3 +248,20 @@ def test_a_column_of_this_name_that_is_read_is_there(tmp_path: Path) -> None:
     twice["initialize"]["pipelines"]["fit"]["input_factories"][0]["variable_names"][2] = "_"
     (told,) = problems_of(twice)
     assert told == 'the column "_" is named twice'
+
+
+def test_two_loaders_each_drop_a_column(tmp_path: Path) -> None:
+    groups: dict[str, dict[str, Config]] = {
+        "datasets": {"points": part("Indexed", 10), "others": part("Indexed", 10)},
+        "loader_factories": {"points": loader("points"), "others": loader("others")},
+        "models": {"net": layer("Linear", 4, 1)},
+        "optimizers": {"sgd": trained_by(made("SGD", lr=0.05), "net")},
+        "losses": {"error": {**made("MSELoss"), "inputs": ["y_hat", "y"]}},
+        "batch_processors": {"run": {"neural_graph": [node("net", "x", "y_hat", "sgd")]}},
+        "batch_graphs": {"both": graph("one other", run="one other")},
+    }
+    feeds = [feed("points", "x _ _", "one"), feed("others", "_ y _", "other")]
+    pipelines = {"fit": {"graph": "both", "input_factories": feeds, "losses": [loss("error")]}}
+    create_session(
+        config(groups, pipelines, stage("fit", epochs=1)), session_dir=tmp_path / "session"
+    ).train()

@@ -143,7 +143,9 @@ class Walk:
             if item.block.columns is None:
                 names = Unknown()
             if not isinstance(port, Unknown) and port not in self.frames:
-                self.frames[port] = self.budget.spend(Columns(columns, names.complete))
+                self.frames[port] = self.budget.spend(
+                    Columns(columns - self.scope.unread, names.complete)
+                )
                 self.named_at |= {(port, use.name): use.path for use in names}
 
     def misnamed(self, column: str) -> tuple[Path, str] | None:

@@ -14,7 +14,6 @@ from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.spec import PipelineSpec
 from torchassistant.config.tree import Path
-from torchassistant.config.unread_columns import unread_columns
 from torchassistant.errors import listing
 
 RESERVED = ("epoch", "step", "seconds", "stage", "skipped")
@@ -91,12 +90,11 @@ def shown_by(scope: Scope, pipeline: View, step_key: str) -> Iterator[Shown]:
 
 def check_pipelines(scope: Scope, used: Collection[str] | None) -> None:
     """Check the pipelines that are to be run; all, where it is to be trained."""
-    dropped = unread_columns(scope.spec)
     for _, pipeline in scope.pipelines(used):
         for item in pipeline.input_factories:
             names = item.variable_names
             listed = () if item.block.columns is None or not names else names.repeated()
-            for column in (use for use in listed if use.name not in dropped):
+            for column in (use for use in listed if use.name not in scope.unread):
                 scope.note(f'the column "{column.name}" is named twice', column.path)
         if pipeline.graph is None and scope.are_complete(*_GRAPHS):
             scope.note(_which_graph(scope), pipeline.path)

@@ -17,6 +17,7 @@ from torchassistant.config.groups import GROUPS
 from torchassistant.config.references import LOSSES, Key, module_named, target
 from torchassistant.config.spec import Spec
 from torchassistant.config.tree import Path
+from torchassistant.config.unread_columns import unread_columns
 
 DEFINITIONS: Path = ("initialize", "definitions")
 PIPELINES: Path = ("initialize", "pipelines")
@@ -83,6 +84,11 @@ class Scope:
             self._ungrouped = math.inf
         for definition in items:
             self._define(definition)
+
+    @cached_property
+    def unread(self) -> frozenset[str]:
+        """The names of loaders' columns that no frame gets."""
+        return unread_columns(self.spec)
 
     def _define(self, definition: View) -> None:
         key = Key(definition.block.group, self.name_of(definition))
