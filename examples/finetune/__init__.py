@@ -1,0 +1,1 @@
+"""A trained backbone learns a new task from few images."""

@@ -1,0 +1,1 @@
+"""A language model that carries its state from one batch to the next."""

@@ -1,0 +1,1 @@
+"""A Wasserstein GAN with gradient penalty on handwritten digits."""

@@ -1,0 +1,62 @@
+"""The language model: state that is carried from batch to batch, of text in order."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+import torch
+
+from examples.language_model.data import decoded, encoded
+from examples.language_model.model import CharacterModel
+
+pytestmark = pytest.mark.examples
+
+Run = Callable[..., CompletedProcess[str]]
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+SESSION = "sessions/language_model"
+BEGINNING = "The session "
+
+
+@pytest.fixture(scope="module")
+def session(workplace: Path, run: Run) -> Path:
+    """The trained session."""
+    shutil.copytree(DOCS, workplace / "docs", ignore=shutil.ignore_patterns("*.py", "*.json"))
+    run("init.py", "examples/language_model/training.json")
+    run("train.py", SESSION)
+    return workplace / SESSION
+
+
+def test_held_out_text_is_a_small_surprise(session: Path) -> None:
+    with (session / "metrics" / "0.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    losses = [float(row["val loss"]) for row in rows]
+    # In nats for each of 96 characters; the first epoch begins at 4.6.
+    assert min(losses) < 1.8
+    assert losses[-1] < losses[0]
+
+
+def test_it_goes_on_writing(session: Path, run: Run) -> None:
+    inference = "examples/language_model/inference.json"
+    written = [run("infer.py", inference, BEGINNING).stdout for _ in range(2)]
+    assert written[0] == written[1]
+    text = written[0].removesuffix("\n")
+    assert text.startswith(BEGINNING)
+    assert len(text) == len(BEGINNING) + 400
+    assert " the " in text
+
+
+def test_what_is_remembered_replaces_what_was_read() -> None:
+    torch.manual_seed(0)
+    model = CharacterModel(96, 16).eval()
+    text = encoded("a text in two parts")[None]
+    assert decoded(text[0].tolist()) == "a text in two parts"
+    whole, _ = model(text, model.initial_state(1))
+    first, state = model(text[:, :7], model.initial_state(1))
+    second, _ = model(text[:, 7:], state)
+    assert torch.allclose(torch.cat([first, second], dim=2), whole, atol=1e-6)
