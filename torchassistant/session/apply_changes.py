@@ -9,7 +9,7 @@ from torchassistant.errors import blaming
 from torchassistant.messages import logger_for
 from torchassistant.session.changes import Change
 from torchassistant.session.session import Session
-from torchassistant.training import SKIPPED, StageHistory
+from torchassistant.training import SKIPPED, StageHistory, step_of
 
 _log = logger_for(__name__)
 
@@ -35,8 +35,7 @@ def _reopen_stage(session: Session, last: int) -> None:
         return
     rows = session.rows.rows(last)
     before = session.rows.rows(last - 1) if last else []
-    first_step = before[-1]["step"] if before else 0
-    assert isinstance(first_step, int), "a row has a step"
+    first_step = step_of(before[-1]) if before else 0
     stage_step = progress.step - first_step
     epochs = len({row["epoch"] for row in rows})
     # A copy: it has been asked after that epoch already, and may count how often.

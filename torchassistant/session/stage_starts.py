@@ -10,7 +10,7 @@ from torchassistant.errors import SessionError
 from torchassistant.session.checkpoint_retention import Sought, best_of, scores_of, stored_with
 from torchassistant.session.checkpoint_storage import CheckpointStorage
 from torchassistant.session.history import History
-from torchassistant.training import Row
+from torchassistant.training import Row, step_of
 
 
 class _Start(NamedTuple):
@@ -63,7 +63,7 @@ class StageStarts:
             if row is not None:
                 has_ended = current >= start.stage  # the stage before the one that starts
                 rows = self.history.rows(start.stage - 1)
-                until = (rows[-1]["step"] or 0) if has_ended else math.inf
+                until = step_of(rows[-1]) if has_ended else math.inf
                 found.append(Sought(row, until))
         return found
 

@@ -23,7 +23,7 @@ from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.durable_files import read_json, read_tensors
 from torchassistant.session.history import parsed_rows
 from torchassistant.session.manifest import Damaged, Manifest
-from torchassistant.training import PassProgress, Progress, Row
+from torchassistant.training import PassProgress, Progress, Row, step_of
 
 SPEC, CODE, STATE = "spec.json", "code.json", "state"
 
@@ -299,8 +299,8 @@ def _expect_to_fit(
         progress.epoch == epochs and progress.stage_epoch <= epochs,
         f"is of epoch {progress.epoch}, and the history has {epochs}",
     )
-    last = max((row["step"] or 0 for found in (rows or {}).values() for row in found), default=0)
-    _expect(last <= step, f"is of iteration {step}, and the history goes on to {last:g}")
+    last = max((step_of(row) for found in (rows or {}).values() for row in found), default=0)
+    _expect(last <= step, f"is of iteration {step}, and the history goes on to {last}")
     _expect(progress.stage_step <= progress.step, "has more iterations of a stage than of all")
     trained = {name for stage in stages for name in stage.trained_pipelines}
     passes = progress.within.passes if progress.within is not None else {}

@@ -46,6 +46,7 @@ from torchassistant.training.progress import (
     StageHistory,
     StopCheck,
     StopRequest,
+    step_of,
 )
 from torchassistant.training.reporter import Reporter, Reporters
 from torchassistant.training.schedulers import Scheduler
@@ -124,6 +125,7 @@ __all__ = [
     "parameters_of",
     "rarely_counts_samples",
     "recompute_statistics",
+    "step_of",
     "stepping",
     "steps_of_optimizer",
     "train_stage",

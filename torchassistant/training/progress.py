@@ -13,6 +13,13 @@ Row = dict[str, int | float | None]
 """One row of the history: epoch, step, the display names, seconds. None was not measured."""
 
 
+def step_of(row: Row) -> int:
+    """The iteration, over all stages, after which a row was added."""
+    step = row["step"]
+    assert isinstance(step, int), "each row has a step"
+    return step
+
+
 @dataclass(slots=True)
 class PassProgress:
     """The progress of a training pipeline in its pass over the data.
