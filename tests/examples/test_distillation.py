@@ -55,7 +55,8 @@ def test_teacher_and_student_read_held_out_digits(session: Path, run: Run) -> No
 def test_each_stage_has_its_history(session: Path) -> None:
     first, second = history(session, 0), history(session, 1)
     assert list(first[0]) == ["epoch", "step", "loss", "teacher accuracy", "seconds"]
-    measured = ["soft targets", "cross entropy", "teacher accuracy", "student accuracy"]
+    losses = ["soft targets", "attention", "cross entropy"]
+    measured = [*losses, "teacher accuracy", "student accuracy"]
     assert list(second[0]) == ["epoch", "step", *measured, "seconds"]
     assert [int(row["epoch"]) for row in first + second] == list(range(1, 41))
 
