@@ -49,8 +49,7 @@ class Noise(Dataset[tuple[Tensor, float]]):
     Args:
         count: The number of examples.
         size: The length of a vector.
-        label: What the discriminator should say of the image: 0 when it is the discriminator that
-            learns, 1 when it is the generator.
+        label: What the discriminator should say of the image.
         seed: With a seed the i-th example is always the same; without one it is new every time.
     """
 
