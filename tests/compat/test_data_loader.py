@@ -92,11 +92,20 @@ def test_without_the_names_it_does_so_too(dataset: Any, batch_size: int | None) 
     workers.close()
 
 
+# torch raises a death wherever the main thread is just then. Where nobody can catch it, as in the
+# callback of hypothesis for the garbage collector, Python says so, and the next look finds it.
+DEATHS_MAY_BE_RAISED_ANYWHERE = pytest.mark.filterwarnings(
+    "ignore:Exception ignored:pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@DEATHS_MAY_BE_RAISED_ANYWHERE
 def test_who_dies_is_told_with_the_names() -> None:
     with pytest.raises(WorkerLost, match="SIGKILL"):
         seen(Workers(loader_of(Ending(NUMBERS))))
 
 
+@DEATHS_MAY_BE_RAISED_ANYWHERE
 @pytest.mark.usefixtures("taken_away")
 def test_who_dies_is_noticed_without_the_names() -> None:
     with pytest.raises((RuntimeError, OSError, WorkerLost)):

@@ -109,6 +109,8 @@ def test_they_end_with_what_is_raised() -> None:
         assert multiprocessing.active_children() == []
 
 
+# torch may raise the death where nobody can catch it, as in a callback of the garbage collector.
+@pytest.mark.filterwarnings("ignore:Exception ignored:pytest.PytestUnraisableExceptionWarning")
 def test_one_that_died_meanwhile_is_missed() -> None:
     data = MultiLoader([Port("input", factory().for_training(1), None, "training")])
     frames = list(data.frames(0))

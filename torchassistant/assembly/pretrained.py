@@ -16,6 +16,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlparse
 
 import torch
@@ -189,7 +190,11 @@ def _load(
     if not os.path.exists(path):
         os.makedirs(folder, exist_ok=True)
         _log.info(f"downloading {url} to {path}")
-        torch.hub.download_url_to_file(url, path, pinned and pinned[1], progress)
+        try:
+            torch.hub.download_url_to_file(url, path, pinned and pinned[1], progress)
+        except HTTPError as error:
+            error.close()  # it is an answer, too, with a connection
+            raise
     _expect_sound(path, pinned and pinned[1])
     return torch.hub.load_state_dict_from_url(
         url, folder, map_location, progress, check_hash, name, weights_only=True
