@@ -27,7 +27,7 @@ AMP = made("step_parts.AMPStep", accumulate=3)
 def amp(
     step: Config | None = AMP, nan_from: int | None = None, epochs: int = 3, **fit: Any
 ) -> Config:
-    """The step of argus' guide: mixed precision and accumulation by hand."""
+    """Mixed precision and accumulation by hand; clippers and schedulers by ``event.step``."""
     groups = {
         "datasets": {
             "images": made("step_parts.Images", 14, nan_from=nan_from),
@@ -64,7 +64,7 @@ def amp(
     return whole_config(groups, pipelines, stage("fit", epochs=epochs, validation=["check"]))
 
 
-def test_the_step_of_argus_guide(tmp_path: Path) -> None:
+def test_a_step_that_adds_gradients_up(tmp_path: Path) -> None:
     twin = Twin(amp(), tmp_path)
     net = twin.models["net"]
     sgd = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
