@@ -1,0 +1,43 @@
+"""Checkpoints, in the config: when the state is saved, and which ones are kept."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, PositiveFloat, SerializerFunctionWrapHandler, model_serializer
+
+from torchassistant.config.blocks import Block, Count, Name
+
+
+class BestSpec(Block):
+    """Which checkpoints are kept for how good they are."""
+
+    monitor: Name = Field(description="A display name in the rows of a stage.")
+    mode: Literal["min", "max"] = Field("min", description="Whether less is better, or more.")
+    keep: Count = Field(1, description="How many are kept in addition to the last ones.")
+
+
+class CheckpointsSpec(Block):
+    """When the state is saved, and how much of it is kept."""
+
+    every_epochs: Count = Field(
+        1, description="Save after every N epochs, and at the end of each stage."
+    )
+    every_iterations: Count | None = Field(None, description="Save after every N iterations too.")
+    every_seconds: PositiveFloat | None = Field(
+        None, description="Save when N seconds have passed since the last save, too."
+    )
+    keep_last: Count = Field(3, description="How many of the last checkpoints are kept.")
+    best: BestSpec | None = Field(None, description="Those of the best epochs are kept too.")
+    max_failed_saves: Count | None = Field(
+        3,
+        description="Failed saves in a row that end the run; `null`: it always continues.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _with_null(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is None is left out elsewhere, and is read again as what it stands for there."""
+        data: dict[str, Any] = whole(self)
+        if self.max_failed_saves is None:
+            data["max_failed_saves"] = None
+        return data
