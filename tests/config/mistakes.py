@@ -15,7 +15,10 @@ EXAMPLES = File(__file__).resolve().parents[2] / "examples"
 def sources() -> dict[str, Source]:
     """The right configs that mistakes are made in."""
     found = {"small": Source(json.dumps(CONFIG, indent=4))}
-    for name in ("gan", "translation", "digits", "distillation"):
+    # As the example was before it needed no "cut": more nodes, and more that can be wrong.
+    gan = File(__file__).parent / "gan_of_three_nodes.json"
+    found["gan"] = Source(gan.read_text(encoding="utf-8"))
+    for name in ("translation", "digits", "distillation"):
         text = (EXAMPLES / name / "training.json").read_text(encoding="utf-8")
         found[name] = Source(text)
     return found
@@ -27,7 +30,7 @@ def sources() -> dict[str, Source]:
 def of_the_user(path: Path) -> bool:
     """Whether a key is not of the language, but a name or an argument of the user's."""
     return any(key in ("args", "kwargs") for key in path[:-1]) or (
-        len(path) > 1 and path[-2] in ("pipelines", "debug_pipelines", "ingoing_edges")
+        len(path) > 1 and path[-2] in ("pipelines", "debug_pipelines", "ingoing_edges", "taps")
     )
 
 
@@ -80,11 +83,16 @@ REQUIRED = {
 }
 
 
+ONE_OF = {"loader_factory": 'one of "loader_factory" and "from_pipeline" is needed'}
+"""What is told of a key in whose place another may stand."""
+
+
 def missing_keys(source: Source) -> Iterator[tuple[str, Planted]]:
     """Every key that is needed, left out."""
     for path in source.keys:
         if path[-1] in REQUIRED and not of_the_user(path):
-            yield f"{shown(path)} is missing", source.drop(path, f'"{path[-1]}" is missing')
+            word = ONE_OF.get(str(path[-1]), f'"{path[-1]}" is missing')
+            yield f"{shown(path)} is missing", source.drop(path, word)
 
 
 NAMES = {

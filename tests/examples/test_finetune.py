@@ -76,7 +76,9 @@ def test_a_folder_of_images_is_named(session: Path, workplace: Path, run: Run) -
     files = sorted((workplace / "sessions/shapes/new").iterdir())
     assert [Path(file).name for file, _, _ in named] == [file.name for file in files]
     assert {shape for _, _, shape in named} <= {"disc", "square", "triangle"}
-    assert all(Image.open(file).size == (32, 32) for file in files)
+    for file in files:
+        with Image.open(file) as image:
+            assert image.size == (32, 32)
 
 
 def test_init_shows_groups_and_what_is_frozen(created: CompletedProcess[str]) -> None:

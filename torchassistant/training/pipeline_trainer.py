@@ -184,8 +184,12 @@ class PipelineTrainer:
         self.progress.skipped = 0
 
     def losses_since_row(self) -> dict[str, float]:
-        """The losses since the last row, or the beginning of the epoch; nothing without a batch."""
-        return self.train_step.losses.measured()
+        """The losses since the last row, or the beginning of the epoch; nothing without a batch.
+
+        Of batches that were all skipped they are NaN: these were met.
+        """
+        losses = self.train_step.losses
+        return losses.values() if self.progress.skipped else losses.measured()
 
     def finish_epoch(self) -> dict[str, float]:
         """The losses over the epoch, as they were when each batch was trained on.

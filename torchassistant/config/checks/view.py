@@ -142,8 +142,10 @@ def columns_in(view: View, key: str) -> Any:
 def outputs_of(node: View) -> Any:
     """The names of all that a node gives, its taps among them: see :class:`Items`."""
     outputs = columns_in(node, "outputs")
-    if not isinstance(outputs, Items) or not isinstance(node.taps, dict):
+    if not isinstance(outputs, Items):
         return outputs
+    if not isinstance(node.taps, dict):
+        return node.taps  # what is unknown of them, is unknown of all
     return _WithKeys(outputs, node.block.taps, node.at("taps"))
 
 
