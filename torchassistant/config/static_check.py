@@ -30,6 +30,7 @@ _LIBRARIES = (
     "torch.nn.",
     "torch.optim.",
     "torchassistant.",
+    "torchmetrics.classification.",
     "torchvision.datasets.",
     "torchvision.transforms.",
 )
@@ -66,8 +67,10 @@ def _passes(described: Described) -> bool:
         given = 1 if described.nested else 1 + len(role.after_session)
         return is_function and _fits(found, described, given)
     if is_function:
-        # A function may be the object itself; only importing tells what is meant.
-        return described.role == "transform" and not described.nested
+        # Whether it is the object itself, often only importing tells.
+        return not described.nested and (
+            described.role == "transform" or (role.or_itself and _is_itself(found, described))
+        )
     if described.nested:
         # Whether it gets what the outermost object is given, only importing tells.
         return not role.only_as and _fits(found, described, 0)
@@ -100,6 +103,18 @@ def _plays(found: Found, role: Role) -> bool:
     return is_derived(found, MODULE_BASES) or has_method(found, "__call__")
 
 
+def _is_itself(found: Found, described: Described) -> bool:
+    """Whether a function certainly needs arguments, and is given none: it will be called later."""
+    signature = signature_of(found)
+    if signature is None or described.spec.args or described.spec.kwargs:
+        return False
+    try:
+        signature.bind()
+    except TypeError:
+        return True
+    return False
+
+
 def _fits(found: Found, described: Described, given: int) -> bool:
     signature = signature_of(found)
     args, kwargs = described.spec.args, described.spec.kwargs
@@ -109,6 +124,8 @@ def _fits(found: Found, described: Described, given: int) -> bool:
         signature.bind(*range(given), *args, **kwargs)
     except TypeError:
         return False
-    # Keys that go into **kwargs are not seen by the signature.
+    # What goes into *args and **kwargs is not seen by the signature.
     kinds = {parameter.kind for parameter in signature.parameters.values()}
+    if inspect.Parameter.VAR_POSITIONAL in kinds and args:
+        return False
     return inspect.Parameter.VAR_KEYWORD not in kinds or set(kwargs) <= set(signature.parameters)
