@@ -237,9 +237,11 @@ def assert_equal(one: Weights, other: Weights) -> None:
             assert torch.equal(tensor, other[name][key]), f"{name}.{key}"
 
 
-def without_seconds(folder: Path) -> dict[str, list[list[str]]]:
-    """The history files of a session, line by line, without their last column."""
+def without_seconds(folder: Path) -> dict[str, Any]:
+    """The history files of a session, line by line, without their last column; data as it is."""
     return {
         path.name: [line.split(",")[:-1] for line in path.read_text().splitlines()]
+        if path.suffix == ".csv"
+        else path.read_bytes()
         for path in sorted((folder / "metrics").iterdir())
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from argparse import Namespace
 from typing import Any, TextIO
@@ -13,7 +12,7 @@ from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, print_fa
 from torchassistant.cli.progress_bar import reporter_for
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output, say
-from torchassistant.cli.tables import preflight_lines
+from torchassistant.cli.tables import preflight_lines, result_as_data, result_in_short
 from torchassistant.config import ReadConfig, as_data
 from torchassistant.errors import SessionError, escaped_in_json, in_one_line, shown_path
 from torchassistant.session import (
@@ -128,13 +127,12 @@ def evaluate(arguments: Namespace) -> int:
             checkpoint=arguments.checkpoint,
         )
     if arguments.json:
-        finite = {name: v if math.isfinite(v) else None for name, v in results.items()}
-        print(_as_json(finite))
+        print(_as_json({name: result_as_data(value) for name, value in results.items()}))
         return DONE
     shown = [(in_one_line(name), value) for name, value in results.items()]
     width = max((len(name) for name, _ in shown), default=0)
     for name, value in shown:
-        print(f"{name:<{width}}  {value:.6g}")
+        print(f"{name:<{width}}  {result_in_short(value)}")
     return DONE
 
 

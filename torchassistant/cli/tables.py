@@ -1,8 +1,10 @@
-"""What a preflight saw, as a table for a person."""
+"""What a preflight saw, and what an evaluation gave, for a person or for a program."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from torchassistant.errors import in_one_line
 from torchassistant.session import GroupReport, Preflight
@@ -73,3 +75,21 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _count(number: int, what: str) -> str:
     plural = f"{what}es" if what.endswith("ch") else f"{what}s"
     return f"{number:,} {what if number == 1 else plural}"
+
+
+def result_in_short(value: Any) -> str:
+    """A result of an evaluation in a line: a number, or the shape of a tensor, or of several."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(result_in_short, value))}]"
+    return f"tensor {tuple(value.shape)}"
+
+
+def result_as_data(value: Any) -> Any:
+    """The same as data for JSON: what is not finite is null, a tensor is lists of numbers."""
+    if isinstance(value, list):
+        return [result_as_data(part) for part in value]
+    if isinstance(value, (bool, int, float)):
+        return value if math.isfinite(value) else None
+    return result_as_data(value.tolist())

@@ -1,4 +1,4 @@
-"""Files of a session that are only added to: the history, and what was changed.
+"""Files of a session that are only added to: the history, its data, and what was changed.
 
 What counts is in memory. A checkpoint holds the length and the SHA-256 of each file, so that a save
 writes what is new and no more, however long the file has become; each file stands in the session
@@ -25,7 +25,10 @@ from torchassistant.session.manifest import Damaged, Manifest
 
 METRICS, COPIES, CHANGES = "metrics", "history", "changes.jsonl"
 
-_NAME = re.compile(rf"{METRICS}/(0|[1-9]\d*)\.csv|{re.escape(CHANGES)}", re.ASCII)
+_NUMBER = r"(?:0|[1-9]\d*)"
+_NAME = re.compile(
+    rf"{METRICS}/{_NUMBER}(?:\.csv|-{_NUMBER}\.safetensors)|{re.escape(CHANGES)}", re.ASCII
+)
 
 _LONGEST = 1 << 30
 """Bytes that are read of one: rows of a million epochs have fewer."""
@@ -189,8 +192,8 @@ class Logs:
         stages = [
             path
             for folder in (METRICS, COPIES)
-            for path in (self.session / folder).glob("*.csv")
-            if path.stem.isascii() and path.stem.isdecimal() and not path.is_dir()
+            for path in (self.session / folder).iterdir()
+            if is_log(f"{METRICS}/{path.name}") and not path.is_dir()
         ]
         for path in (*stages, *_places(self.session, CHANGES)):
             if path not in known and path.is_file():

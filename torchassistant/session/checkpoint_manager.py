@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.stage_starts import StageStarts
-from torchassistant.training import Progress, Row, StopRequest
+from torchassistant.training import Data, Progress, Row, StopRequest
 
 _log = logger_for(__name__)
 
@@ -126,24 +126,25 @@ class CheckpointManager:
             return True
         return seconds is not None and time.monotonic() - self._saved_at >= seconds
 
-    def add_row(self, row: Row) -> None:
+    def add_row(self, row: Row, data: Mapping[str, Data]) -> None:
         """Add a row within an epoch; save the state where it is among the best, or that is due."""
-        self.history.append(self.progress.stage, row)
+        self.history.append(self.progress.stage, row, data)
         due = self._is_best(row) or self.starts.is_sought(self.progress.stage, row)
         self._save_or_write(row, due)
 
-    def add_epoch(self, row: Row, is_new: bool = True) -> None:
+    def add_epoch(self, row: Row, is_new: bool, data: Mapping[str, Data]) -> None:
         """Add the row of an epoch to the history; save the state where that is due.
 
         Args:
             row: Of the epoch.
             is_new: Whether it is not in the history yet, as a row within the epoch.
+            data: What metrics gave as tensors with it.
         """
         progress = self.progress
         ends_stage = progress.stage_epoch == 0
         stage = progress.stage - 1 if ends_stage else progress.stage
         if is_new:
-            self.history.append(stage, row)
+            self.history.append(stage, row, data)
         due = progress.epoch % self.spec.every_epochs == 0 or ends_stage or self._is_best(row)
         due = due or self.starts.is_sought(stage, row)
         self._save_or_write(row, due)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from torchassistant.assembly import Allowlist, wanted_by
 from torchassistant.config import EvaluationSpec, Key, Spec
@@ -24,7 +25,7 @@ def evaluate_config(
     allow_download: bool = False,
     allow_write: Sequence[str] = (),
     checkpoint: str = LAST,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Losses and metrics by display name.
 
     Args:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from torchassistant.errors import SessionError
+from torchassistant.errors import SessionError, near
 from torchassistant.files import InvalidFile
 from torchassistant.session.append_only_logs import METRICS, Logs
-from torchassistant.training import Row
+from torchassistant.session.row_data import RowData, data_file, decoded, encoded
+from torchassistant.training import Data, Row, step_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,12 +38,24 @@ class History:
             self._headers[stage] = next(csv.reader(io.StringIO(text, newline="")))
         return self._headers[stage]
 
+    def header(self, stage: int) -> list[str] | None:
+        """The columns of a stage; None where it has not begun."""
+        return self.start(stage, ()) if _file(stage) in self.logs else None
+
     def lacks(self, stage: int, column: str) -> bool:
         """Whether a stage has begun without a column."""
         return _file(stage) in self.logs and column not in self.start(stage, ())
 
-    def append(self, stage: int, row: Row) -> None:
-        """Add a row, as far as the header has columns for it; what is None is an empty cell."""
+    def append(self, stage: int, row: Row, data: Mapping[str, Data] | None = None) -> None:
+        """Add a row, as far as the header has columns for it; what is None is an empty cell.
+
+        Args:
+            stage: The index of its stage.
+            row: By column.
+            data: What metrics gave as tensors with it, by display name.
+        """
+        if data:
+            self.logs.add(data_file(stage, step_of(row)), encoded(data))
         columns = self.start(stage, list(row))
         self.logs.add(_file(stage), _line([row.get(column, math.nan) for column in columns]))
 
@@ -56,6 +69,33 @@ class History:
             return parsed_rows(self.logs.text(_file(stage)))
         except InvalidFile as error:
             raise SessionError(f"{_file(stage)} {error}") from None
+
+    def data(self, name: str, stages: Sequence[str | int]) -> list[RowData]:
+        """What a metric gave as tensors, row by row.
+
+        Args:
+            name: Its display name, or ``NAME/KEY``.
+            stages: What each stage is called.
+
+        Raises:
+            SessionError: What is stored is no data; or no row has any under that name.
+        """
+        found, known = [], set[str]()
+        for index, label in enumerate(stages):
+            for row in self.rows(index):
+                file = data_file(index, step_of(row))
+                if file not in self.logs:
+                    continue
+                try:
+                    data = decoded(self.logs.text(file))
+                except InvalidFile as error:
+                    raise SessionError(f"{file} {error}") from None
+                known |= data.keys()
+                if name in data:
+                    found.append(RowData(label, int(row["epoch"] or 0), step_of(row), data[name]))
+        if not found:
+            raise SessionError(f'no row has data of "{name}"{near(name, sorted(known))}')
+        return found
 
     def table(self, stages: Sequence[str | int]) -> pd.DataFrame:
         """All rows as one table, with a column ``stage``.

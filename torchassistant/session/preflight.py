@@ -249,10 +249,21 @@ class _Flight:
             self.check_monitor(best.monitor, every, ("checkpoints", "best", "monitor"))
 
     def check_monitor(self, monitor: Any, header: Sequence[str], path: Path) -> None:
-        if isinstance(monitor, str) and "/" in monitor and monitor not in header:
-            self.at = path
+        if not isinstance(monitor, str) or monitor in header:
+            return
+        metrics = [item for p in self.session.pipelines.values() for item in p.metrics]
+        by_key = [column for item in metrics for column in item.columns]
+        own = [column for column in by_key if column.startswith(f"{monitor}/")]
+        self.at = path
+        if any(monitor in item.data for item in metrics):
+            message = f'"{monitor}" is a tensor, which cannot be monitored'
+        elif own:
+            message = f'"{monitor}" gives several numbers; name one of them: {listing(own)}'
+        elif "/" in monitor:
             message = f'no row has "{monitor}"{near(monitor, header)}'
-            self.problems.append(Problem(message, self.place()))
+        else:
+            return
+        self.problems.append(Problem(message, self.place()))
 
     def warn_of_untrained(self) -> None:
         """Parameters, other than those of models that no node trains, that no optimizer holds."""

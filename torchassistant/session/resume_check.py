@@ -238,4 +238,10 @@ def _different_rows(one: Path, other: Path) -> str | None:
         ]
         if rows[0] != rows[1]:
             return f"metrics/{path.name}"
-    return None
+    data = [
+        {path.name: path.read_bytes() for path in (session / "metrics").glob("*.safetensors")}
+        for session in (one, other)
+    ]
+    names = sorted(data[0].keys() | data[1].keys())
+    differing = (name for name in names if data[0].get(name) != data[1].get(name))
+    return next((f"metrics/{name}" for name in differing), None)

@@ -34,7 +34,9 @@ from torchassistant.session.history import History
 from torchassistant.session.lock import only_trainer
 from torchassistant.session.loss_keys import check_keys, learn_keys
 from torchassistant.session.manifest import Fingerprints, of_text
+from torchassistant.session.metric_keys import learn_metric_keys
 from torchassistant.session.prediction import predict
+from torchassistant.session.row_data import RowData
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.stage_beginning import begin_stage
 from torchassistant.session.stage_starts import StageStarts
@@ -157,6 +159,22 @@ class Session(Parts):
         The column ``stage`` holds the name of the stage, or its index where it has none.
         """
         return self.rows.table(self.spec.stage_labels)
+
+    def data(self, name: str) -> list[RowData]:
+        """What a metric gave as tensors (a confusion matrix, a curve), a value for each row.
+
+        Args:
+            name: Its display name; ``NAME/KEY`` where it gives a dict.
+
+        Returns:
+            For each row of the history that has it: ``stage``, ``epoch`` and ``step`` as in the
+            history, and ``value``, a tensor on the CPU, or a list of them where the metric gives a
+            tuple or list.
+
+        Raises:
+            SessionError: No row has data of that name.
+        """
+        return self.rows.data(name, self.spec.stage_labels)
 
     def write_new(self, folder: SessionFolder) -> None:
         """Write a new session, and read it back: what cannot be put back must not become one.
@@ -297,6 +315,7 @@ class Session(Parts):
                 if not self.progress.has_begun_stage:
                     self._begin_stage(index, manager)
                 learn_keys(self, stage)
+                learn_metric_keys(self, stage, self.rows, index)
                 check_keys(self.rows, index, stage)
                 reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
                 rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
@@ -377,8 +396,11 @@ class Session(Parts):
         eval_steps: float | dict[str, Any] = 1.0,
         reporter: Reporter | None = None,
         stop: StopRequest | None = None,
-    ) -> dict[str, float]:
-        """Losses and metrics of pipelines, by display name.
+    ) -> dict[str, Any]:
+        """Losses and metrics of pipelines, by display name: floats.
+
+        What a metric gives as a tensor is a tensor on the CPU; what it gives as a tuple or list of
+        tensors is a list of them.
 
         Args:
             pipelines: Names; left out: the validation pipelines of the last stage.
@@ -391,12 +413,13 @@ class Session(Parts):
         """
         names = list(self.spec.default_validation if pipelines is None else pipelines)
         self._check_evaluation(names)
-        results: dict[str, float] = {}
+        results: dict[str, Any] = {}
         reporter = reporter or Reporter()
         try:
             for name in names:
                 steps = eval_steps.get(name, 1.0) if isinstance(eval_steps, dict) else eval_steps
-                results |= evaluate(self.pipelines[name], steps, reporter, stop)
+                found = evaluate(self.pipelines[name], steps, reporter, stop)
+                results |= {**found.numbers, **found.data}
         finally:
             reporter.close()
         return results

@@ -13,7 +13,7 @@ from torchassistant.config import MAX_BYTES, Diagnostics, Spec, as_data, read, s
 from torchassistant.errors import SessionError, listing, shown_path
 from torchassistant.files import InvalidFile
 from torchassistant.messages import logger_for
-from torchassistant.session.append_only_logs import CHANGES, COPIES, METRICS, Logs
+from torchassistant.session.append_only_logs import CHANGES, COPIES, METRICS, Logs, is_log
 from torchassistant.session.checkpoint_bundle import CheckpointBundle, read_state
 from torchassistant.session.checkpoint_retention import best_of
 from torchassistant.session.checkpoint_selection import LAST, CheckpointSelector
@@ -121,8 +121,7 @@ class SessionFolder:
         for folder, others in ((METRICS, ()), (COPIES, (CHANGES,))):
             inside = self.path / folder
             for path in inside.iterdir() if inside.is_dir() else ():
-                ours = path.suffix == ".csv" and path.stem.isdecimal()
-                if not (ours or path.name in others or _may_stay(path)):
+                if not (is_log(f"{METRICS}/{path.name}") or path.name in others or _may_stay(path)):
                     yield f"{folder}/{path.name}"
         names = self.storage.names()
         for path in (self.path / CHECKPOINTS).iterdir():

@@ -23,6 +23,7 @@ from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.durable_files import read_json, read_tensors
 from torchassistant.session.history import parsed_rows
 from torchassistant.session.manifest import Damaged, Manifest
+from torchassistant.session.row_data import decoded
 from torchassistant.training import PassProgress, Progress, Row, step_of
 
 SPEC, CODE, STATE = "spec.json", "code.json", "state"
@@ -148,7 +149,10 @@ def _rows(logs: Mapping[str, bytes]) -> Iterator[tuple[int, list[Row]]]:
     for name, text in logs.items():
         if name.startswith(f"{METRICS}/"):
             with _blaming(name):
-                yield int(Path(name).stem), parsed_rows(text)
+                if name.endswith(".csv"):
+                    yield int(Path(name).stem), parsed_rows(text)
+                else:
+                    decoded(text)
 
 
 def _expect_code(code: Any) -> None:

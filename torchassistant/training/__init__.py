@@ -13,6 +13,7 @@ from torchassistant.training.loss_weights import LossWeights
 from torchassistant.training.losses_and_metrics import KeywordLoss, Loss, Metric
 from torchassistant.training.losses_by_key import LossByKey, weighted_losses
 from torchassistant.training.losses_of_models import LossOfModels, needs_gradient
+from torchassistant.training.metric_values import WHOLE, Data, Results
 from torchassistant.training.named_counts import CountByFunction, CountOfColumn
 from torchassistant.training.nan_guard import BatchNotFinite, NotFinite
 from torchassistant.training.norm_statistics import batch_norms_of, recompute_statistics
@@ -62,6 +63,7 @@ from torchassistant.training.weighted_losses import weighted_sum
 __all__ = [
     "NO_FP16",
     "SKIPPED",
+    "WHOLE",
     "Average",
     "Averaging",
     "BatchNotFinite",
@@ -69,6 +71,7 @@ __all__ = [
     "Changed",
     "CountByFunction",
     "CountOfColumn",
+    "Data",
     "DebugPipeline",
     "EvalStepEvent",
     "GradientClipper",
@@ -95,6 +98,7 @@ __all__ = [
     "Recording",
     "Reporter",
     "Reporters",
+    "Results",
     "Row",
     "Scheduler",
     "Shares",

@@ -17,6 +17,7 @@ from torchassistant.training.events import Listener, Part, Parts, emit, handlers
 from torchassistant.training.linked_data import evaluation_data_of
 from torchassistant.training.losses_and_metrics import Metric
 from torchassistant.training.losses_by_key import LossByKey
+from torchassistant.training.metric_values import Results
 from torchassistant.training.own_step import evaluating_step
 from torchassistant.training.pipeline import Pipeline, PipelineLoss, PipelineMetric
 from torchassistant.training.progress import StopCheck, StopRequest
@@ -33,7 +34,7 @@ def evaluate(
     steps: Steps = 1.0,
     reporter: Reporter | None = None,
     stop: StopCheck | None = None,
-) -> dict[str, float]:
+) -> Results:
     """Losses (means over samples) and metrics (of the whole pass) by display name.
 
     Eval mode, no gradient, unshuffled. Random numbers that are drawn here follow from the seed
@@ -98,7 +99,7 @@ class Evaluator:
         self.means: dict[str, RunningMean] = {}
         self.metrics: list[tuple[PipelineMetric, Metric]] = []
 
-    def run(self, steps: Steps = 1.0) -> dict[str, float]:
+    def run(self, steps: Steps = 1.0) -> Results:
         """One pass; see :func:`evaluate`."""
         if self.own is None:
             losses = self.pipeline.losses
@@ -171,11 +172,14 @@ class Evaluator:
                 mean = self.means.setdefault(f"{item.shown_as}/{key}", RunningMean(item.loss.sums))
                 mean.add(one.detach(), count)
 
-    def _results(self) -> dict[str, float]:
-        results = {name: mean.value() for name, mean in self.means.items()}
+    def _results(self) -> Results:
+        losses = {name: mean.value() for name, mean in self.means.items()}
         if self.own is None:
-            results = with_sums(self.pipeline.losses, results)
-        return results | {item.shown_as: metric.result() for item, metric in self.metrics}
+            losses = with_sums(self.pipeline.losses, losses)
+        results = Results(losses)
+        for item, metric in self.metrics:
+            results.add(item.shown_as, metric.result())
+        return results
 
     def close(self) -> None:
         """End what loads the data."""

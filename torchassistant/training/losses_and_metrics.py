@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NoReturn
@@ -22,6 +23,13 @@ from torchassistant.training.loss_denominators import (
     states_terms,
     terms_of,
     times,
+)
+from torchassistant.training.metric_values import (
+    WHOLE,
+    MetricKeys,
+    MetricValues,
+    declared_keys,
+    values_of,
 )
 from torchassistant.training.named_counts import NamedCount
 from torchassistant.training.running_mean import RunningMean
@@ -275,6 +283,14 @@ class Metric(Score):
     ) -> None:
         super().__init__(name, function, inputs, transform, keywords=keywords)
         self.shared = shared
+        self.keys = MetricKeys(_sure_keys(function))
+        """What it gives; those of :meth:`fresh` share it."""
+
+    def on(self, device: torch.device | None) -> Metric:
+        """The same for frames on a device; what it gives there may be something else."""
+        metric: Metric = super().on(device)
+        metric.keys = MetricKeys(_sure_keys(self.function))
+        return metric
 
     def fresh(self) -> Metric:
         """A metric with a state of its own."""
@@ -304,45 +320,48 @@ class Metric(Score):
             else:
                 self.function.update(*arguments)
 
-    def result(self) -> float:
-        """The metric over all batches since the last reset, which this is too."""
+    def result(self) -> MetricValues:
+        """The metric over all batches since the last reset, which this is too.
+
+        Raises:
+            DataError: It gives neither numbers nor tensors, or a number that is new.
+        """
         with blaming(self.name):
-            value = self.function.compute()
+            given = self.function.compute()
             self.function.reset()
-        return as_number(value, self.name)
+            return self.keys.taken(values_of(given, self.name, self.function), self.name)
 
 
 class _MeanOfBatches:
-    """A plain function of a batch as a metric: the mean over samples of what it gave."""
+    """A plain function of a batch as a metric: the mean over samples of what it gave.
+
+    Of a dict that is one mean for each key.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self.mean = RunningMean()
+        self.means: dict[Any, RunningMean] = {}
         self.samples = 1
 
     def update(self, *arguments: Any, **named: Any) -> None:
-        self.mean.add(torch.as_tensor(self.function(*arguments, **named)), self.samples)
+        given = self.function(*arguments, **named)
+        for key, one in (given if isinstance(given, Mapping) else {WHOLE: given}).items():
+            value = torch.as_tensor(one)
+            if value.numel() != 1:
+                found = f"a tensor of shape {tuple(value.shape)}"
+                raise DataError(f"a function gives one number for a batch; this one gave {found}")
+            self.means.setdefault(key, RunningMean()).add(value, self.samples)
 
-    def compute(self) -> float:
-        return self.mean.value()
+    def compute(self) -> Any:
+        means = {key: mean.value() for key, mean in self.means.items()}
+        return means.get(WHOLE, math.nan) if means.keys() <= {WHOLE} else means
 
     def reset(self) -> None:
-        self.mean = RunningMean()
+        self.means = {}
 
 
-def as_number(value: Any, name: str) -> float:
-    """A result as a float.
-
-    Raises:
-        DataError: It is not one number.
-    """
-    if isinstance(value, torch.Tensor) and value.numel() == 1:
-        return float(value.item())
-    if isinstance(value, (int, float)):
-        return float(value)
-    found = (
-        f"a tensor of shape {tuple(value.shape)}"
-        if isinstance(value, torch.Tensor)
-        else type(value).__name__
-    )
-    raise DataError(f"{name} must give one number for the history; it gave {found}")
+def _sure_keys(metric: Any) -> tuple[str, ...] | None:
+    """The keys of what a metric gives, where that is known before it has met a batch."""
+    if type(metric).__module__ == "torchassistant.metrics":
+        return (WHOLE,)
+    return declared_keys(metric)

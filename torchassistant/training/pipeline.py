@@ -17,6 +17,7 @@ from torchassistant.frames import Frame
 from torchassistant.graph import BatchGraph, Calling, Compiling, distinct
 from torchassistant.training.linked_input import LinkedInput
 from torchassistant.training.losses_and_metrics import Loss, Metric
+from torchassistant.training.metric_values import WHOLE, shown
 from torchassistant.training.optimizer_calls import parameters_of
 from torchassistant.training.precision import Precision
 
@@ -98,6 +99,17 @@ class PipelineMetric:
     node: str
     metric: Metric
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a row that it has: its own, or one for each of its numbers by key."""
+        keys = self.metric.keys.numbers
+        return [shown(self.shown_as, key) for key in ((WHOLE,) if keys is None else keys)]
+
+    @property
+    def data(self) -> list[str]:
+        """The display names of what it gives as tensors, as far as that was met."""
+        return [shown(self.shown_as, key) for key in self.metric.keys.data]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StepObject:
@@ -170,6 +182,11 @@ class Pipeline:
     def display_names(self) -> list[str]:
         """The display names of an evaluation: of losses and metrics, in the config's order."""
         return self.evaluated_losses + [item.shown_as for item in self.metrics]
+
+    @property
+    def evaluated_columns(self) -> list[str]:
+        """The same, for each value by key, as far as they are numbers."""
+        return self.evaluated_losses + [column for m in self.metrics for column in m.columns]
 
     @property
     def trained_losses(self) -> list[str]:

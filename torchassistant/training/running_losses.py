@@ -9,6 +9,7 @@ import torch
 from torchassistant.data import derived, seeded
 from torchassistant.errors import DataError
 from torchassistant.frames import Frames
+from torchassistant.training.metric_values import shown
 from torchassistant.training.pipeline import Pipeline, PipelineLoss
 from torchassistant.training.running_mean import RunningMean
 from torchassistant.training.weighted_losses import LossValues
@@ -101,10 +102,10 @@ class BatchMetrics:
 
     def of(self, frames: Frames) -> dict[str, float]:
         """The metrics of a batch by display name; leaves no trace in what training draws."""
-        values = {}
+        values: dict[str, float] = {}
         with torch.no_grad(), seeded(self.seed):
             for name, node, metric in self.metrics:
                 if node in frames:
                     metric.update(frames[node], self.graph.count_of(frames, node))
-                    values[name] = metric.result()
+                    values |= {shown(name, k): v for k, v in metric.result().numbers.items()}
         return values

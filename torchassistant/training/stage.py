@@ -20,6 +20,7 @@ from torchassistant.graph import (
 )
 from torchassistant.training.averages import Average
 from torchassistant.training.debug_pipeline import DebugPipeline
+from torchassistant.training.metric_values import Data
 from torchassistant.training.optimizer_update import GradientClipper
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Row, StageHistory
@@ -92,7 +93,7 @@ class Stage:
         return row_columns(
             self.order,
             {p.name: p.trained_losses for p in self.training},
-            {p.name: p.display_names for p in self.validation},
+            {p.name: p.evaluated_columns for p in self.validation},
         )
 
     @property
@@ -150,10 +151,16 @@ class Checkpointer(Protocol):
     def save(self) -> None:
         """Save the state as it is now."""
 
-    def add_epoch(self, row: Row, is_new: bool = True) -> None:
-        """Add the row of an epoch, unless it is there; save the state where that is due."""
+    def add_epoch(self, row: Row, is_new: bool, data: Mapping[str, Data]) -> None:
+        """Add the row of an epoch, unless it is there; save the state where that is due.
 
-    def add_row(self, row: Row) -> None:
+        Args:
+            row: Of the epoch.
+            is_new: Whether it is not there yet.
+            data: What metrics gave as tensors with it.
+        """
+
+    def add_row(self, row: Row, data: Mapping[str, Data]) -> None:
         """Add a row within an epoch; save the state where it is among the best."""
 
 

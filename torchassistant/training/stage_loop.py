@@ -10,6 +10,7 @@ from torchassistant.errors import Interrupted, blaming
 from torchassistant.training.debug_pipeline import DebugPipelines
 from torchassistant.training.events import Listener, Phase, Phases, emit, handlers_of
 from torchassistant.training.interleaving import Between, Interleaving, Turns
+from torchassistant.training.metric_values import Data, Results
 from torchassistant.training.pipeline_trainer import PipelineTrainer
 from torchassistant.training.progress import (
     EpochProgress,
@@ -125,6 +126,8 @@ class _StageLoop:
         # Of the epoch, or since its last row, on the monotonic clock, less what it took before.
         self.started = 0.0
         self.unvalidated: Losses = {pipeline.name: {} for pipeline in stage.validation}
+        self.data: dict[str, Data] = {}
+        """What metrics gave as tensors for the row at hand."""
         self.ending: Row | None = None
         """The row within an epoch after which the stage ends."""
 
@@ -218,7 +221,7 @@ class _StageLoop:
             self.ending = row
             return True
         with self.phases.during(Phase.CHECKPOINT):
-            self.checkpointer.add_row(row)
+            self.checkpointer.add_row(row, self.data)
         emit(handlers_of(self.listeners, Listener.row_added), self.progress, row)
         return False
 
@@ -273,14 +276,16 @@ class _StageLoop:
                 for name, value in trainer.live().items()
             }
 
-    def _row(self, losses: Losses, results: Mapping[str, Mapping[str, float]]) -> Row:
+    def _row(self, losses: Losses, results: Mapping[str, Results]) -> Row:
         """A row.
 
         Args:
             losses: Those of each training pipeline, by display name.
             results: Those of each validation pipeline; empty where none was run.
         """
-        measured: Losses = {**losses, **self.unvalidated, **results}
+        validated = {name: one.numbers for name, one in results.items()}
+        measured: Losses = {**losses, **self.unvalidated, **validated}
+        self.data = {name: one for found in results.values() for name, one in found.data.items()}
         row: Row = {"epoch": self.progress.epoch + 1, "step": self.progress.step}
         for (pipeline, shown_as), column in self.stage.columns.items():
             row[column] = measured[pipeline].get(shown_as)
@@ -308,7 +313,7 @@ class _StageLoop:
         if finished:
             progress.next_stage()
         with self.phases.during(Phase.CHECKPOINT):
-            self.checkpointer.add_epoch(row, is_new)
+            self.checkpointer.add_epoch(row, is_new, self.data)
         emit(handlers_of(self.listeners, Listener.epoch_timed), self.timing.shares())
         emit(handlers_of(self.listeners, Listener.epoch_finished), progress, row)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 
 from torchassistant.errors import Interrupted
 from torchassistant.graph import buffers_of
 from torchassistant.training.evaluation import Evaluator
 from torchassistant.training.events import Listener, Phase, Phases
+from torchassistant.training.metric_values import Results
 from torchassistant.training.progress import SaveRequested, StopRequest
 from torchassistant.training.stage import Checkpointer, Stage
 
@@ -36,7 +37,7 @@ class Validation:
         self.phases = Phases(listeners)
         self.evaluators = [Evaluator(pipeline, self, listeners) for pipeline in stage.validation]
 
-    def run(self) -> dict[str, Mapping[str, float]]:
+    def run(self) -> dict[str, Results]:
         """The results of each pipeline, by its name.
 
         Where validation is left, it is run again: what a model changes in eval mode must not be
@@ -63,7 +64,7 @@ class Validation:
                 with self.phases.during(Phase.CHECKPOINT):
                     self.checkpointer.save()
 
-    def _evaluate(self, evaluator: Evaluator) -> dict[str, float]:
+    def _evaluate(self, evaluator: Evaluator) -> Results:
         with self.phases.during(Phase.VALIDATION):
             return evaluator.run(self.stage.eval_steps.get(evaluator.pipeline.name, 1.0))
 
