@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "exactness")]
 # The last bits depend on it, and the processes of one test must agree.
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)

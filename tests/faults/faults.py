@@ -25,6 +25,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+RECIPES = ROOT / "tests" / "exactness"
 
 Config = dict[str, Any]
 Tree = dict[str, bytes]
@@ -156,9 +157,10 @@ def _pipeline(loader: str, graph: str, shown: str) -> Config:
 
 def environment() -> dict[str, str]:
     """The environment in which a command finds and trusts the objects of the config."""
+    parts = [path.stem for path in RECIPES.glob("*.py")]
     return {
-        "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}",
-        "TORCHASSISTANT_TRUST": "fault_parts",
+        "PYTHONPATH": os.pathsep.join(map(str, (HERE, ROOT, RECIPES))),
+        "TORCHASSISTANT_TRUST": " ".join(["fault_parts", "examples", *sorted(parts)]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
     }
