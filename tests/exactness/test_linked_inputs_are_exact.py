@@ -32,6 +32,7 @@ from torch.optim import SGD
 from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError, DataError, Interrupted
 from torchassistant.training import steps_of_optimizer
+from torchassistant.training.linked_data import evaluation_data_of
 
 COUNT = 26
 """Examples: 7 batches of 4, the last of which has 2."""
@@ -147,6 +148,19 @@ def test_the_last_batch_of_a_turn_and_sitting_out(tmp_path: Path) -> None:
     assert twin.session.progress.step == number
 
 
+def test_columns_can_be_dropped(tmp_path: Path) -> None:
+    names = {"y_hat": "said", "y": "_"}
+    link = {"from_pipeline": "teach", "node": "teaching", "variable_names": names}
+    twin = Twin(linked(link=link), tmp_path)
+    loop = ByHand(twin)
+    for _ in range(2):
+        for batch in batches_of(Points(COUNT)):
+            loop.learn(*loop.teach(*batch))
+    twin.check()
+    frames = next(iter(evaluation_data_of(twin.session.pipelines["learn"]).frames(0)))
+    assert list(frames["lesson"]) == ["x", "said"]
+
+
 def test_one_that_ends_with_its_source(tmp_path: Path) -> None:
     """A loader of its own that lasts longer does not keep the epoch from ending."""
     more = {
@@ -235,6 +249,14 @@ WRONG = {
     "no column": (
         {"from_pipeline": "teach", "variable_names": {"z": "said"}},
         'no column "z", which variable_names gives another name; the columns are "x", "y"',
+    ),
+    "one name for two columns": (
+        {"from_pipeline": "teach", "node": "teaching", "variable_names": {"x": "y"}},
+        'two columns would be named "y"',
+    ),
+    "one name for two columns by the config": (
+        {"from_pipeline": "teach", "variable_names": {"x": "said", "y": "said"}},
+        'the column "said" is named twice',
     ),
     "no pipeline": (
         {"from_pipeline": "taech"},

@@ -44,7 +44,7 @@ def kill_it(harness: ProcessHarness, start: Path, name: str, count: int, *config
     """
     victim = harness.run(start, "init", *config)
     assert victim.status == 0, victim.stderr
-    whole = Path(shutil.copytree(start, start.with_name(f"{start.name} whole")))
+    whole = Path(shutil.copytree(start, start.with_name("whole")))
     started = time.monotonic()
     victim = harness.run(whole, "train", "run")
     seconds = time.monotonic() - started
@@ -52,7 +52,7 @@ def kill_it(harness: ProcessHarness, start: Path, name: str, count: int, *config
     reference = Reference(start, end_of(whole / "run"), seconds)
     for number in range(count):
         random = rng_for("recipe", name, number)
-        session = shutil.copytree(start, start.with_name(f"{start.name} {number}")) / "run"
+        session = shutil.copytree(start, start.with_name(str(number))) / "run"
         for _ in range(KILLS):
             killed(harness, session, random.uniform(0, seconds))
             assert_valid(session)
@@ -74,8 +74,8 @@ def kill_a_module(
     """Every recipe of a module is killed."""
     for name, config in recipes_in(module):
         with tally.run(f"{module}.{name}"):
-            start = folder / name
-            start.mkdir()
+            start = folder / name / "start"
+            start.mkdir(parents=True)
             write_json(start / "config.json", config)
             arguments = ("config.json", *settings())
             reference = kill_it(harness, start, name, runs, *arguments)
@@ -104,7 +104,7 @@ def test_kills_of_examples(harness: ProcessHarness, tmp_path: Path, example: str
     folder, _, name = example.partition("/")
     config = ROOT / "examples" / folder / f"{name or 'training'}.json"
     arguments = (str(config), *settings(*EXAMPLES[example]))
-    start = tmp_path / folder
+    start = tmp_path / "start"
     start.mkdir()
     furnish(start, example)
     with tallied(f"kill -9 of {example}, and verify-resume") as tally, tally.run(example):

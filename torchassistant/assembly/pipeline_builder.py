@@ -139,7 +139,7 @@ def build_pipeline(
         {id(optimizer): name for name, optimizer in parts.optimizers.items()},
         spec.normalize_weights and spec.schedules_weights,
         {id(parts.optimizers[name]): left_out for name, left_out in parts.untrained.items()},
-        links=_links(spec.input_factories, graph),
+        links=_links(builder, spec.input_factories, graph),
         pipelines=parts.pipelines,
         **steps,
     )
@@ -282,9 +282,18 @@ def inputs_of(
     return inputs
 
 
-def _links(specs: list[InputFactorySpec], graph: BatchGraph) -> list[LinkedInput]:
+def _links(
+    builder: Builder, specs: list[InputFactorySpec], graph: BatchGraph
+) -> list[LinkedInput]:
+    dropped = unread_columns(builder.spec)
     return [
-        LinkedInput(spec.input_alias or graph.ports[0], spec.from_pipeline, spec.node, spec.renames)
+        LinkedInput(
+            spec.input_alias or graph.ports[0],
+            spec.from_pipeline,
+            spec.node,
+            spec.renames,
+            dropped,
+        )
         for spec in specs
         if spec.from_pipeline is not None
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,14 @@ class LinkedInput:
         pipeline: The name of the other pipeline.
         node: The processor whose frame it is; None: the frames of all ports, united.
         names: Other names for columns, by their own.
+        dropped: Other names whose columns are left out.
     """
 
     port: str
     pipeline: str
     node: str | None
     names: Mapping[str, str]
+    dropped: Collection[str] = ()
 
     def feed(self, frames: Frames, met: Frames, graph: BatchGraph) -> None:
         """Add the frame of the port.
@@ -38,7 +40,8 @@ class LinkedInput:
             graph: The graph of the other pipeline.
 
         Raises:
-            DataError: A column that gets another name is missing, or two frames share a column.
+            DataError: A column that gets another name is missing, two columns would have one name,
+                or two frames share a column.
         """
         if self.node is not None:
             whole, count = met[self.node], graph.count_of(met, self.node)
@@ -50,12 +53,25 @@ class LinkedInput:
                 f"{self}: there is no column {listing(sorted(missing))}, which variable_names "
                 f"gives another name; the columns are {listing(list(whole))}"
             )
-        frames[self.port] = {self.names.get(k, k): detached(value) for k, value in whole.items()}
+        names = [self.names.get(name, name) for name in whole]
+        frame = {
+            name: detached(value)
+            for name, value in zip(names, whole.values(), strict=True)
+            if name not in self.dropped
+        }
+        if len(frame) < len(names):
+            self._named_once([name for name in names if name not in self.dropped])
+        frames[self.port] = frame
         frames.counts[self.port] = count
 
     def __str__(self) -> str:
         of = "the ports" if self.node is None else f'the node "{self.node}"'
         return f'the port "{self.port}", fed by {of} of the pipeline "{self.pipeline}"'
+
+    def _named_once(self, names: Sequence[str]) -> None:
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise DataError(f"{self}: two columns would be named {listing(twice)}")
 
     def _united(self, met: Frames, graph: BatchGraph) -> tuple[Frame, int]:
         ports = [port for port in graph.ports if port in met]

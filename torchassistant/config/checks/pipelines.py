@@ -11,7 +11,7 @@ from torchassistant.config.checks.graphs import COMPILED_TAPS
 from torchassistant.config.checks.resolver import Names, Use
 from torchassistant.config.checks.scope import Scope
 from torchassistant.config.checks.unknown import Unknown
-from torchassistant.config.checks.view import View
+from torchassistant.config.checks.view import View, columns_in
 from torchassistant.config.spec import PipelineSpec
 from torchassistant.config.tree import Path
 from torchassistant.errors import listing
@@ -92,8 +92,8 @@ def check_pipelines(scope: Scope, used: Collection[str] | None) -> None:
     """Check the pipelines that are to be run; all, where it is to be trained."""
     for _, pipeline in scope.pipelines(used):
         for item in pipeline.input_factories:
-            names = item.variable_names
-            listed = () if item.block.columns is None or not names else names.repeated()
+            names = columns_in(item, "variable_names")
+            listed = names.repeated() if names else ()
             for column in (use for use in listed if use.name not in scope.unread):
                 scope.note(f'the column "{column.name}" is named twice', column.path)
         if pipeline.graph is None and scope.are_complete(*_GRAPHS):
