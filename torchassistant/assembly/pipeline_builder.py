@@ -282,9 +282,7 @@ def inputs_of(
     return inputs
 
 
-def _links(
-    builder: Builder, specs: list[InputFactorySpec], graph: BatchGraph
-) -> list[LinkedInput]:
+def _links(builder: Builder, specs: list[InputFactorySpec], graph: BatchGraph) -> list[LinkedInput]:
     dropped = unread_columns(builder.spec)
     return [
         LinkedInput(
