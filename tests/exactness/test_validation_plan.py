@@ -211,6 +211,27 @@ def test_a_stream_is_resumed_from_any_cut(tmp_path: Path) -> None:
     runs.check_cuts_in_validation(6)
 
 
+def test_a_validation_at_the_end_of_a_stream(tmp_path: Path) -> None:
+    """Schedulers, the best state and the rows are those of data whose length is known."""
+    never = made("ReduceLROnPlateau", patience=0, threshold=1.0, factor=0.5)
+    descent = {**made("SGD", lr=0.05), "model": "net"}
+    descent["lr_scheduler"] = {**never, "monitor": "held out"}
+    best = {"best": {"monitor": "held out", "mode": "max"}}
+    sessions = {}
+    for data in ("points", "stream"):
+        whole = plan(3, every_iterations=3)
+        config = validated(whole, data=data, optimizer=descent, checkpoints=best)
+        sessions[data] = trained(config, tmp_path / data)
+    points, stream = sessions["points"], sessions["stream"]
+    assert points.history.drop(columns="seconds").equals(stream.history.drop(columns="seconds"))
+    assert stream.history["step"].tolist() == [3, 6, 9]
+    assert stream.optimizers["descent"].param_groups[0]["lr"] == 0.05 / 2**3
+    assert_equal(weights(points.models), weights(stream.models))
+    of_best = [load_session(tmp_path / data, checkpoint="best") for data in sessions]
+    assert of_best[0].progress.step == of_best[1].progress.step
+    assert_equal(*(weights(session.models) for session in of_best))
+
+
 def test_turns_are_validated_within_epochs(tmp_path: Path) -> None:
     entry = {"pipeline": "fit", "repeat": 2}
     found = plan(every_iterations=1) | {"training_pipelines": [entry], "epoch_length": 2}
