@@ -46,8 +46,12 @@ ALLOWED = {
     ("session/changes.py", "Change.before"): "values of the config",
     ("session/changes.py", "Change.after"): "values of the config",
     (
-        "session/preflight.py",
+        "session/preflight/step_trial.py",
         "{name: o for name, o in session.optimizers.items() if is_among(o, used)}",
+    ): "its keys are names",
+    (
+        "session/preflight/report_parts.py",
+        "{name: _groups(o) for name, o in session.optimizers.items()}",
     ): "its keys are names",
     (
         "session/param_group_changes.py",

@@ -143,7 +143,7 @@ def test_without_being_put_back_they_differ(
     def nothing(roots: Any, lightly: bool = False) -> Iterator[list[Any]]:
         yield []
 
-    monkeypatch.setattr("torchassistant.session.preflight.unchanged", nothing)
+    monkeypatch.setattr("torchassistant.session.preflight.flight.unchanged", nothing)
     config = with_part("sampler", "attribute")
     plain, _ = trained(config, tmp_path / "plain", preflight=False)
     flown, _ = trained(config, tmp_path / "flown", preflight=True)

@@ -15,7 +15,7 @@ import torchassistant
 from torchassistant.cli.tables import preflight_lines
 from torchassistant.errors import ConfigError, UserCodeError
 from torchassistant.session import Draft
-from torchassistant.session.preflight_report import StageReport
+from torchassistant.session.preflight import StageReport
 
 
 def processor(**changes: Any) -> Config:

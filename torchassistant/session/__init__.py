@@ -6,7 +6,7 @@ from torchassistant.session.inference_run import infer_config
 from torchassistant.session.load import load_session
 from torchassistant.session.lock import expect_no_trainer
 from torchassistant.session.prediction import NotPredicted, Prediction
-from torchassistant.session.preflight_report import GroupReport, NodeReport, Preflight
+from torchassistant.session.preflight import GroupReport, NodeReport, Preflight
 from torchassistant.session.profiling import train_profiled
 from torchassistant.session.resume_check import different_state, first_difference, train_traced
 from torchassistant.session.session import Session

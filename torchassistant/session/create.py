@@ -13,8 +13,7 @@ from torchassistant.errors import ConfigError, Problem, SessionError, UserError,
 from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.durable_files import new_folder
 from torchassistant.session.lock import only_trainer
-from torchassistant.session.preflight import preflight
-from torchassistant.session.preflight_report import Preflight
+from torchassistant.session.preflight import Preflight, preflight
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.survey import surveyed

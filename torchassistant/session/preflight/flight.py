@@ -1,0 +1,101 @@
+"""One batch of every pipeline, before half an hour is spent on a run that cannot end well."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from torchassistant.config import Key
+from torchassistant.data import derived, object_rngs_seeded, seeded
+from torchassistant.errors import ConfigError
+from torchassistant.session.preflight.evaluation_trial import EvaluationTrial
+from torchassistant.session.preflight.findings import Findings
+from torchassistant.session.preflight.first_batches import FirstBatches
+from torchassistant.session.preflight.monitors import check_monitors
+from torchassistant.session.preflight.node_watch import NodeWatch
+from torchassistant.session.preflight.report import Preflight, StageReport
+from torchassistant.session.preflight.report_parts import (
+    models_of_others,
+    parameter_groups,
+    report_of_stage,
+)
+from torchassistant.session.preflight.training_trial import TrainingTrial
+from torchassistant.session.preflight.untrained import warn_of_frozen, warn_of_untrained
+from torchassistant.session.session import Session
+from torchassistant.session.stateful_parts import run_by
+from torchassistant.training import Changed, freezing, unchanged
+
+
+def preflight(session: Session) -> Preflight:
+    """Run one batch of every pipeline as each stage would: forward, losses, metrics, backward.
+
+    Each optimizer makes a step. Afterwards everything is as it was: weights, buffers, gradients,
+    random numbers, and what the objects of the user keep, as far as that can be put back.
+
+    Raises:
+        ConfigError: With a problem for each pipeline that cannot run, where it stands.
+        UserCodeError: The user's code raised; it brings the problems.
+    """
+    found = Findings(session)
+    seed = derived(session.seed, "preflight")
+    rng_holders = {
+        f"{name} {key}": part
+        for name, pipeline in session.pipelines.items()
+        for key, part in pipeline.rng_holders.items()
+    }
+    with unchanged(run_by(session)) as changed, seeded(seed), object_rngs_seeded(rng_holders, seed):
+        report = _fly(session, found)
+    _warn_of_changes(changed, found)
+    if found.raised:
+        found.raised[0].problems = found.problems
+        raise found.raised[0]
+    if found.problems:
+        raise ConfigError(*dict.fromkeys(found.problems))
+    return report
+
+
+def _fly(session: Session, found: Findings) -> Preflight:
+    batches, watch = FirstBatches(found), NodeWatch(found)
+    training = TrainingTrial(found, batches, watch)
+    evaluation = EvaluationTrial(found, batches, watch)
+    run: set[str] = set()
+    stages: list[StageReport] = []
+    for index, stage in enumerate(session.stages):
+        with freezing(stage):
+            stage.set_training()
+            for pipeline in stage.training:
+                training.run(pipeline, stage)
+        for pipeline in stage.validation:
+            if pipeline.name not in run:
+                evaluation.run(pipeline)
+        for debug in stage.debug:
+            evaluation.debug(debug)
+        run.update(p.name for p in (*stage.training, *stage.validation))
+        stages.append(report_of_stage(stage, index, found))
+        warn_of_frozen(stage, index, found)
+    for pipeline in session.pipelines.values():
+        if pipeline.name not in run:
+            evaluation.run(pipeline)
+    warn_of_untrained(found)
+    check_monitors(found)
+    groups = parameter_groups(session)
+    return Preflight(
+        watch.reports,
+        batches.lengths,
+        {name: sum(group.parameters for group in own) for name, own in groups.items()},
+        groups,
+        list(models_of_others(session)),
+        stages,
+        found.warnings,
+    )
+
+
+def _warn_of_changes(changed: Sequence[Changed], found: Findings) -> None:
+    """Warn of what the preflight has changed."""
+    for path, what in changed:
+        group, name = [*re.split(r"[/.]", path, maxsplit=2), ""][:2]
+        message = (
+            f"{path} {what}, and the preflight cannot restore it: training in this process "
+            'starts with it as it is now; "--no-preflight" avoids that'
+        )
+        found.warn(message, found.path_of(Key(group, name)))

@@ -1,0 +1,47 @@
+"""Whether the columns that something listens to are in the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torchassistant.config import Key, Path
+from torchassistant.errors import listing, near
+from torchassistant.graph import is_among
+from torchassistant.session.preflight.findings import Findings
+
+
+def check_monitors(found: Findings) -> None:
+    """What listens to a value of a loss that gives a dict names a key that it gives."""
+    session = found.session
+    stages = session.stages
+    headers = [stage.header for stage in stages]
+    for index, (stage, header) in enumerate(zip(stages, headers, strict=True)):
+        monitor = getattr(stage.stop_condition, "monitor", None)
+        _check(monitor, header, ("train", "stages", index, "stop_condition"), found)
+        used = [optimizer for p in stage.training for optimizer in p.optimizers]
+        for name, scheduler in session.schedulers.items():
+            if is_among(scheduler.optimizer, used):
+                path = found.path_of(Key("optimizers", name))
+                _check(scheduler.monitor, header, (*path, "spec", "lr_scheduler", "monitor"), found)
+    best = session.spec.checkpoints.best
+    if best is not None:
+        every = [column for header in headers for column in header]
+        _check(best.monitor, every, ("checkpoints", "best", "monitor"), found)
+
+
+def _check(monitor: Any, header: Sequence[str], path: Path, found: Findings) -> None:
+    if not isinstance(monitor, str) or monitor in header:
+        return
+    metrics = [item for p in found.session.pipelines.values() for item in p.metrics]
+    by_key = [column for item in metrics for column in item.columns]
+    own = [column for column in by_key if column.startswith(f"{monitor}/")]
+    if any(monitor in item.data for item in metrics):
+        message = f'"{monitor}" is a tensor, which cannot be monitored'
+    elif own:
+        message = f'"{monitor}" gives several numbers; name one of them: {listing(own)}'
+    elif "/" in monitor:
+        message = f'no row has "{monitor}"{near(monitor, header)}'
+    else:
+        return
+    found.add_problem(message, path)
