@@ -36,6 +36,7 @@ BLOCKS: dict[str, dict[str, Any]] = {
     "optimizers": {"class": "Adam", "model": "net", "lr_scheduler": {"class": "StepLR"}},
     "losses": {"class": "MSELoss", "inputs": ["x"], "transform": "reverse_onehot"},
     "metrics": {"class": "Accuracy", "inputs": ["x"]},
+    "evaluators": {"class": "my.evaluate"},
     "batch_processors": {
         "neural_graph": [
             {"model_name": "net", "inputs": ["x"], "outputs": ["y"], "optimizer_name": "adam"}

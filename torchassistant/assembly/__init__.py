@@ -24,6 +24,7 @@ from torchassistant.assembly.prediction_inputs import (
     wanted_for_inference,
 )
 from torchassistant.assembly.reachable_models import models_reached
+from torchassistant.assembly.stage_evaluators import evaluators_of, wanted_by_evaluators
 from torchassistant.assembly.statistics_of_averages import prepare_statistics
 from torchassistant.assembly.user_code import code_of, meaning
 
@@ -42,6 +43,7 @@ __all__ = [
     "build_pipelines",
     "build_stages",
     "code_of",
+    "evaluators_of",
     "fill",
     "inference_inputs",
     "meaning",
@@ -54,5 +56,6 @@ __all__ = [
     "survey",
     "survey_objects",
     "wanted_by",
+    "wanted_by_evaluators",
     "wanted_for_inference",
 ]

@@ -46,6 +46,7 @@ class Parts:
     optimizers: dict[str, Optimizer]
     losses: dict[str, Any]
     metrics: dict[str, Metric]
+    evaluators: dict[str, Any]
     batch_processors: dict[str, Processor]
     batch_graphs: dict[str, BatchGraph]
     gradient_clippers: dict[str, GradientClipper]

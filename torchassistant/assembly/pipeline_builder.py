@@ -11,6 +11,7 @@ from torchassistant.assembly.compute_options import compiling_of, precision_of
 from torchassistant.assembly.frozen import frozen_in
 from torchassistant.assembly.models_of_losses import with_models
 from torchassistant.assembly.schedulers import build_waiting, expect_lengths_of_resets
+from torchassistant.assembly.stage_evaluators import evaluators_of
 from torchassistant.assembly.substitution import graph_of, models_of
 from torchassistant.config import (
     LOSSES,
@@ -368,6 +369,7 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
         turns=_turns(builder, spec, path),
         epoch_length=spec.epoch_length,
         frozen=frozen,
+        evaluators=evaluators_of(builder, spec.evaluators, (*path, "evaluators")),
     )
 
 

@@ -7,7 +7,7 @@ from torchassistant.config.checks import check_blocks
 from torchassistant.config.checks.scope import DEFINITIONS, PIPELINES
 from torchassistant.config.config_kinds import SESSION_PARTS, is_session, kind_of
 from torchassistant.config.defaults import PREDICTION
-from torchassistant.config.dependencies import asks_the_session, needed_by
+from torchassistant.config.dependencies import asks_the_session, needed_by, references_of_evaluator
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.groups import GROUPS, ID_WORDS
 from torchassistant.config.groups.batch_processors import NodeSpec
@@ -100,6 +100,7 @@ from torchassistant.config.spec import (
     PipelineLossSpec,
     PipelineSpec,
     Spec,
+    StageEvaluatorSpec,
     StageSpec,
     StartFromSpec,
 )
@@ -175,6 +176,7 @@ __all__ = [
     "Rule",
     "SchedulerSpec",
     "Spec",
+    "StageEvaluatorSpec",
     "StageSpec",
     "StartFromSpec",
     "as_data",
@@ -213,6 +215,7 @@ __all__ = [
     "read",
     "read_file",
     "read_training",
+    "references_of_evaluator",
     "role_named",
     "row_columns",
     "scan",

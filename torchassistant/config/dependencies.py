@@ -9,7 +9,7 @@ from torchassistant.config.groups import GROUPS
 from torchassistant.config.named_objects import attributes_in, objects_in
 from torchassistant.config.references import OWNERS, Reference
 from torchassistant.config.roles import role_named
-from torchassistant.config.spec import DebugPipelineSpec, PipelineSpec
+from torchassistant.config.spec import DebugPipelineSpec, PipelineSpec, StageEvaluatorSpec
 
 
 def references(definition: Any) -> Iterator[Reference]:
@@ -45,6 +45,15 @@ def references_of_pipeline(
             yield Reference(("losses", index, "loss_name"), "losses", loss.loss_name)
         for index, metric in enumerate(pipeline.metrics):
             yield Reference(("metrics", index, "metric_name"), "metrics", metric.metric_name)
+
+
+def references_of_evaluator(entry: StageEvaluatorSpec) -> Iterator[Reference]:
+    """Every name of a definition in an entry of ``evaluators``."""
+    yield Reference(("evaluator",), "evaluators", entry.evaluator)
+    for known_as, name in (entry.models or {}).items():
+        yield Reference(("models", known_as), "models", name)
+    if entry.loader_factory is not None:
+        yield Reference(("loader_factory",), "loader_factories", entry.loader_factory)
 
 
 def asks_the_session(block: Any) -> bool:

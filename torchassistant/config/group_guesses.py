@@ -7,7 +7,11 @@ from typing import Any
 
 from torchassistant.config.block_fields import fields_of_spec, missing_keys
 from torchassistant.config.defaults import pipelines_of
-from torchassistant.config.dependencies import references, references_of_pipeline
+from torchassistant.config.dependencies import (
+    references,
+    references_of_evaluator,
+    references_of_pipeline,
+)
 from torchassistant.config.groups import GROUPS
 from torchassistant.config.references import DATASET_OR_SLICE, Key, as_slice, target
 from torchassistant.config.spec import DEFINITIONS, Spec
@@ -20,6 +24,8 @@ def undefined_uses(spec: Spec) -> Iterator[Key]:
     found = [one for definition in initialize.definitions for one in references(definition)]
     for pipeline in pipelines_of(spec):
         found += references_of_pipeline(pipeline)
+    for stage in spec.train.stages:
+        found += (one for entry in stage.evaluators for one in references_of_evaluator(entry))
     defined = {Key(d.group, d.name): d for d in initialize.definitions}
     for reference in found:
         if target(reference, defined) is not None:

@@ -17,6 +17,7 @@ from torchassistant.data.child_processes import (
 from torchassistant.data.dataset_files import walking
 from torchassistant.data.datasets import MergedDataset, PreprocessedDataset, as_columns, laid_around
 from torchassistant.data.epoch_loader import EpochLoader
+from torchassistant.data.evaluation_loader import EvaluationLoader
 from torchassistant.data.gpu_prefetch import prefetched
 from torchassistant.data.loader_factory import LoaderFactory
 from torchassistant.data.multi_loader import FramesOfEpoch, MultiLoader, named
@@ -56,6 +57,7 @@ __all__ = [
     "CachedDataset",
     "DiskStore",
     "EpochLoader",
+    "EvaluationLoader",
     "FramesOfEpoch",
     "Generator",
     "IncompatibleState",

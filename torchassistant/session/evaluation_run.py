@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchassistant.assembly import Allowlist, wanted_by
-from torchassistant.config import EvaluationSpec, Key, Spec
+from torchassistant.assembly import Allowlist, wanted_by, wanted_by_evaluators
+from torchassistant.config import EvaluationSpec, Key, Spec, StageEvaluatorSpec
 from torchassistant.errors import ConfigError
 from torchassistant.session.checkpoint_selection import LAST
 from torchassistant.session.request import Request
@@ -26,7 +26,7 @@ def evaluate_config(
     allow_write: Sequence[str] = (),
     checkpoint: str = LAST,
 ) -> dict[str, Any]:
-    """Losses and metrics by display name.
+    """Losses and metrics by display name, and what evaluators measure.
 
     Args:
         source: An evaluation config, or a session folder: then the validation pipelines of its
@@ -48,26 +48,36 @@ def evaluate_config(
     request = Request(source, EvaluationSpec, settings, allowlist, checkpoint)
     config = request.config
 
+    def measuring(spec: Spec) -> list[StageEvaluatorSpec]:
+        if config.evaluators is not None:
+            return config.evaluators
+        return [] if config.validation_pipelines else spec.default_evaluators
+
     def used(spec: Spec) -> list[str]:
         for index, name in enumerate(config.validation_pipelines or []):
             request.expect_pipeline(spec, name, ("validation_pipelines", index))
         names = config.validation_pipelines or spec.default_validation
         request.expect_steps(config.eval_steps, names)
+        request.expect_evaluators(spec, config.evaluators or [])
         return names
 
     def wanted(spec: Spec, name: str) -> Iterator[Key]:
         for one in spec.with_sources([name]):
             yield from wanted_by(spec, spec.initialize.pipelines[one])
 
+    def besides(spec: Spec) -> Iterator[Key]:
+        return wanted_by_evaluators(spec, measuring(spec))
+
     def opened() -> tuple[Session, list[str]]:
-        spec = request.spec(used, wanted)
+        spec = request.spec(used, wanted, besides=besides)
         names = used(spec)
-        if not names:
+        if not names and not measuring(spec):
             raise ConfigError(
                 "the last stage has no validation pipeline; an evaluation config can name some"
             )
         needed = [key for name in names for key in wanted(spec, name)]
+        needed += besides(spec)
         return request.open(spec, needed, spec.with_sources(names)), names
 
     session, names = request.first_usable(opened)
-    return session.evaluate(names, config.eval_steps, reporter, stop)
+    return session.evaluate(names, config.eval_steps, reporter, stop, measuring(session.spec))

@@ -12,18 +12,21 @@ import torch
 from torchassistant.assembly import Allowlist, needed_for, survey_objects
 from torchassistant.config import (
     DEFINITIONS,
+    GROUPS,
     PIPELINES,
     Diagnostics,
     EvaluationSpec,
     InferenceSpec,
     Key,
     Spec,
+    StageEvaluatorSpec,
     as_data,
     check_blocks,
     merge_configs,
     objects_in,
     place_of,
     read,
+    references_of_evaluator,
     spec_of,
     split_overrides,
 )
@@ -150,6 +153,7 @@ class Request(Generic[Config]):
         used: Callable[[Spec], Collection[str]],
         wanted: Callable[[Spec, str], Iterable[Key]],
         scored: bool = True,
+        besides: Callable[[Spec], Iterable[Key]] = lambda spec: (),
     ) -> Spec:
         """The whole config, checked as far as it is to be used.
 
@@ -157,6 +161,7 @@ class Request(Generic[Config]):
             used: The pipelines that are to be run.
             wanted: What one of them needs, by its name.
             scored: Whether losses and metrics are computed.
+            besides: What is needed beside the pipelines.
 
         Raises:
             ConfigError: With every problem of both configs.
@@ -167,6 +172,7 @@ class Request(Generic[Config]):
 
         def needed(spec: Spec) -> Collection[Key]:
             keys = [key for name in looked_at(spec) for key in wanted(spec, name)]
+            keys += besides(spec)
             if not spec.initialize.pipelines.keys() >= {*used(spec)}:
                 # Nobody knows what is needed; what is written here is meant to be used.
                 keys += [
@@ -277,6 +283,22 @@ class Request(Generic[Config]):
         if name not in known:
             message = f'no pipeline is named "{name}"{near(name, known)}'
             self.merged.problems.append(self.own.problem(message, path))
+
+    def expect_evaluators(self, spec: Spec, entries: Sequence[StageEvaluatorSpec]) -> None:
+        """Note it where an entry of ``evaluators`` names what is not there, or stands twice."""
+        names: set[str] = set()
+        for index, entry in enumerate(entries):
+            path: TreePath = ("evaluators", index)
+            for where, group, name in references_of_evaluator(entry):
+                known = spec.group(group)
+                if name not in known:
+                    message = f'no {GROUPS[group].noun} is named "{name}"{near(name, known)}'
+                    problem = self.own.problem(message, path + where)
+                    self.merged.problems.append(problem)
+            if entry.evaluator in names:
+                message = f'"{entry.evaluator}" is listed twice'
+                self.merged.problems.append(self.own.problem(message, (*path, "evaluator")))
+            names.add(entry.evaluator)
 
     def expect_steps(self, steps: object, names: Collection[str]) -> None:
         """Note it where ``eval_steps`` names a pipeline that is not evaluated."""

@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from torchassistant.assembly import Parts, code_of
-from torchassistant.config import InferenceSpec, as_data, check_blocks, read, validate
+from torchassistant.assembly import Parts, code_of, evaluators_of
+from torchassistant.config import (
+    InferenceSpec,
+    StageEvaluatorSpec,
+    as_data,
+    check_blocks,
+    read,
+    validate,
+)
 from torchassistant.data import derived, random_state, seeded, set_random_state
 from torchassistant.errors import (
     ConfigError,
@@ -30,6 +37,7 @@ from torchassistant.session.checkpoint_manager import CheckpointManager, Snapsho
 from torchassistant.session.checkpoint_storage import Checkpoint
 from torchassistant.session.durable_files import as_json, clear_aside
 from torchassistant.session.environment import circumstances, created, differences
+from torchassistant.session.evaluator_keys import expect_monitored, learn_evaluator_keys
 from torchassistant.session.history import History
 from torchassistant.session.lock import only_trainer
 from torchassistant.session.loss_keys import check_keys, learn_keys
@@ -49,6 +57,7 @@ from torchassistant.training import (
     StopRequest,
     evaluate,
     train_stage,
+    unchanged,
 )
 
 _log = logger_for(__name__)
@@ -316,6 +325,7 @@ class Session(Parts):
                     self._begin_stage(index, manager)
                 learn_keys(self, stage)
                 learn_metric_keys(self, stage, self.rows, index)
+                self._learn_evaluator_keys(index)
                 check_keys(self.rows, index, stage)
                 reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
                 rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
@@ -333,6 +343,12 @@ class Session(Parts):
         finally:
             reporter.close()
         self._note_saved()
+
+    def _learn_evaluator_keys(self, index: int) -> None:
+        """Let the evaluators of a stage know their keys, so that its columns are known."""
+        best = self.spec.checkpoints.best
+        learn_evaluator_keys(self, self.rows, index, self.stages[index])
+        expect_monitored(self, self.stages[index], None if best is None else best.monitor)
 
     def _begin_stage(self, index: int, manager: CheckpointManager) -> None:
         """Do what happens once at the beginning of a stage."""
@@ -396,8 +412,9 @@ class Session(Parts):
         eval_steps: float | dict[str, Any] = 1.0,
         reporter: Reporter | None = None,
         stop: StopRequest | None = None,
+        evaluators: Sequence[StageEvaluatorSpec] | None = None,
     ) -> dict[str, Any]:
-        """Losses and metrics of pipelines, by display name: floats.
+        """Losses and metrics of pipelines by display name, and what evaluators measure: floats.
 
         What a metric gives as a tensor is a tensor on the CPU; what it gives as a tuple or list of
         tensors is a list of them.
@@ -407,19 +424,27 @@ class Session(Parts):
             eval_steps: A count of batches or a fraction of them, or a table of those by name.
             reporter: Is called for every batch.
             stop: Ends the evaluation early.
+            evaluators: Entries as of a stage, which give ``EVALUATOR/KEY``; left out: those of the
+                last stage, or none where pipelines are named.
 
         Raises:
             ConfigError: There is no such pipeline.
         """
+        if evaluators is None:
+            evaluators = self.spec.default_evaluators if pipelines is None else ()
         names = list(self.spec.default_validation if pipelines is None else pipelines)
         self._check_evaluation(names)
         results: dict[str, Any] = {}
         reporter = reporter or Reporter()
+        measuring = evaluators_of(self.builder, evaluators, ("evaluators",))
         try:
             for name in names:
                 steps = eval_steps.get(name, 1.0) if isinstance(eval_steps, dict) else eval_steps
                 found = evaluate(self.pipelines[name], steps, reporter, stop)
                 results |= {**found.numbers, **found.data}
+            with unchanged({one.name: one.function for one in measuring}):
+                for one in measuring:
+                    results |= one.run(stop or StopRequest(), [reporter])
         finally:
             reporter.close()
         return results

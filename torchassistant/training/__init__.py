@@ -52,6 +52,7 @@ from torchassistant.training.progress import (
 from torchassistant.training.reporter import Reporter, Reporters
 from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.stage import SKIPPED, Stage, freezing
+from torchassistant.training.stage_evaluator import StageEvaluator
 from torchassistant.training.stage_length import steps_of_optimizer
 from torchassistant.training.stage_loop import train_stage
 from torchassistant.training.state_guard import Changed, unchanged
@@ -103,6 +104,7 @@ __all__ = [
     "Scheduler",
     "Shares",
     "Stage",
+    "StageEvaluator",
     "StageHistory",
     "StepObject",
     "StopCheck",

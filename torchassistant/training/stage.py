@@ -25,6 +25,7 @@ from torchassistant.training.optimizer_update import GradientClipper
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Row, StageHistory
 from torchassistant.training.schedulers import Scheduler
+from torchassistant.training.stage_evaluator import StageEvaluator
 from torchassistant.training.turns import LONGEST, EpochLength, Turn
 from torchassistant.training.validation_plan import ValidationPlan
 
@@ -53,6 +54,7 @@ class Stage:
         epoch_length: What ends an epoch.
         frozen: What it leaves as it is; the graphs of its training pipelines know it too.
         averages: Of all models; those of models that it trains follow them.
+        evaluators: Code of the user that measures models at the ends of epochs.
     """
 
     training: Sequence[Pipeline]
@@ -69,6 +71,7 @@ class Stage:
     epoch_length: EpochLength = LONGEST
     frozen: Frozen = NOTHING_FROZEN
     averages: Sequence[Average] = ()
+    evaluators: Sequence[StageEvaluator] = ()
 
     @property
     def all_turns(self) -> Sequence[Turn]:
@@ -85,7 +88,13 @@ class Stage:
     def header(self) -> list[str]:
         """The names of all columns of its rows."""
         skipped = [SKIPPED] if self.skips_nonfinite else []
-        return ["epoch", "step", *self.columns.values(), *skipped, "seconds"]
+        measured = [*self.columns.values(), *self.evaluator_columns]
+        return ["epoch", "step", *measured, *skipped, "seconds"]
+
+    @property
+    def evaluator_columns(self) -> list[str]:
+        """The columns of what evaluators measure, as far as their keys are known."""
+        return [column for one in self.evaluators for column in one.columns.values()]
 
     @property
     def columns(self) -> dict[tuple[str, str], str]:

@@ -10,7 +10,7 @@ from torchassistant.errors import Interrupted, blaming
 from torchassistant.training.debug_pipeline import DebugPipelines
 from torchassistant.training.events import Listener, Phase, Phases, emit, handlers_of
 from torchassistant.training.interleaving import Between, Interleaving, Turns
-from torchassistant.training.metric_values import Data, Results
+from torchassistant.training.metric_values import Data
 from torchassistant.training.pipeline_trainer import PipelineTrainer
 from torchassistant.training.progress import (
     EpochProgress,
@@ -25,7 +25,7 @@ from torchassistant.training.stage import SKIPPED, Checkpointer, Stage, freezing
 from torchassistant.training.stage_length import iterations_of_epoch
 from torchassistant.training.timing import timing_on
 from torchassistant.training.turn_trainer import TurnTrainer
-from torchassistant.training.validation import Validation
+from torchassistant.training.validation import Measured, Validation
 
 
 def train_stage(
@@ -48,7 +48,7 @@ def train_stage(
                 save the state, where that is due
                 validation, a row, and the stop condition, where that is due within the epoch
             averages over epochs follow their models
-            evaluate the validation pipelines
+            evaluate the validation pipelines; call the evaluators that are due
             a row: their results, and the losses that only training has
             schedulers step; the stop condition is asked
             add the row to the history; save the state, where that is due
@@ -120,6 +120,7 @@ class _StageLoop:
         ]
         self.validation = Validation(stage, checkpointer, stop, self.listeners)
         self.averages = stage.epoch_averages
+        self.evaluator_columns = stage.evaluator_columns
         self.phases = Phases(self.listeners)
         self.iteration_done = handlers_of(self.listeners, Listener.iteration_done)
         self.epoch = EpochProgress(0, 0.0, {})
@@ -248,12 +249,10 @@ class _StageLoop:
             losses = {trainer.pipeline.name: trainer.finish_epoch() for trainer in self.trainers}
         for average in self.averages:
             average.count_epoch(self.progress.epoch + 1)
-        if self._has_row():
-            return None
         epoch, iterations = self.progress.stage_epoch + 1, self.progress.stage_step
-        if not self.stage.validates.is_due_at_end(epoch, iterations):
-            return self._row(losses, {})
-        return self._row(losses, self.validation.run())
+        is_done = self._has_row()
+        measured = self.validation.run_at_end(epoch, iterations, is_done)
+        return None if is_done and not measured.evaluators else self._row(losses, measured)
 
     def settle(self) -> None:
         """Bring the progress of the epoch up to date, before it is saved."""
@@ -276,19 +275,23 @@ class _StageLoop:
                 for name, value in trainer.live().items()
             }
 
-    def _row(self, losses: Losses, results: Mapping[str, Results]) -> Row:
+    def _row(self, losses: Losses, results: Measured) -> Row:
         """A row.
 
         Args:
             losses: Those of each training pipeline, by display name.
-            results: Those of each validation pipeline; empty where none was run.
+            results: Those of validation pipelines and of evaluators.
         """
-        validated = {name: one.numbers for name, one in results.items()}
+        validated = {name: one.numbers for name, one in results.pipelines.items()}
         measured: Losses = {**losses, **self.unvalidated, **validated}
-        self.data = {name: one for found in results.values() for name, one in found.data.items()}
+        self.data = {
+            n: one for found in results.pipelines.values() for n, one in found.data.items()
+        }
         row: Row = {"epoch": self.progress.epoch + 1, "step": self.progress.step}
         for (pipeline, shown_as), column in self.stage.columns.items():
             row[column] = measured[pipeline].get(shown_as)
+        for column in self.evaluator_columns:
+            row[column] = results.evaluators.get(column)
         if self.stage.skips_nonfinite:
             row[SKIPPED] = sum(trainer.progress.skipped for trainer in self.trainers)
         row["seconds"] = self.seconds

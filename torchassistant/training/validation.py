@@ -1,9 +1,10 @@
-"""The validation pipelines of a stage, run after each epoch."""
+"""The validation pipelines of a stage, run after each epoch, and its evaluators."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
 
 from torchassistant.errors import Interrupted
 from torchassistant.graph import buffers_of
@@ -12,6 +13,20 @@ from torchassistant.training.events import Listener, Phase, Phases
 from torchassistant.training.metric_values import Results
 from torchassistant.training.progress import SaveRequested, StopRequest
 from torchassistant.training.stage import Checkpointer, Stage
+from torchassistant.training.stage_evaluator import StageEvaluator, states_of_evaluators
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured for a row.
+
+    Args:
+        pipelines: The results of each validation pipeline, by its name; empty where none was run.
+        evaluators: Those of evaluators, by column; only of those that were run.
+    """
+
+    pipelines: Mapping[str, Results] = field(default_factory=dict)
+    evaluators: Mapping[str, float] = field(default_factory=dict)
 
 
 class Validation:
@@ -34,39 +49,71 @@ class Validation:
         self.stage = stage
         self.checkpointer = checkpointer
         self.stop = stop
+        self.listeners = listeners
         self.phases = Phases(listeners)
         self.evaluators = [Evaluator(pipeline, self, listeners) for pipeline in stage.validation]
 
-    def run(self) -> dict[str, Results]:
-        """The results of each pipeline, by its name.
+    def run_at_end(self, epoch: int, iterations: int, is_done: bool = False) -> Measured:
+        """What is due at the end of an epoch of the stage; see :meth:`run`.
+
+        Args:
+            epoch: Counted from 1.
+            iterations: So many of the stage are done.
+            is_done: Whether the pipelines were run already, after the same iteration.
+        """
+        evaluators = [one for one in self.stage.evaluators if one.is_due(epoch)]
+        if is_done or not self.stage.validates.is_due_at_end(epoch, iterations):
+            return self.run([], evaluators) if evaluators else Measured()
+        return self.run(None, evaluators)
+
+    def run(
+        self,
+        pipelines: Sequence[Evaluator] | None = None,
+        evaluators: Sequence[StageEvaluator] = (),
+    ) -> Measured:
+        """The results of pipelines, and then of evaluators.
 
         Where validation is left, it is run again: what a model changes in eval mode must not be
-        changed twice.
+        changed twice, nor the state of an evaluator.
+
+        Args:
+            pipelines: Left out: every one.
+            evaluators: Those that are due.
 
         Raises:
             Interrupted: The run is to stop.
         """
-        for pipeline in self.stage.validation:
+        running = self.evaluators if pipelines is None else pipelines
+        for pipeline in (one.pipeline for one in running):
             for bring_up_to_date in pipeline.graph.before_evaluation:
                 with self.phases.during(Phase.VALIDATION):
                     bring_up_to_date(self.stop)
-        restore_buffers = buffers_of(
-            m for pipeline in self.stage.validation for m in pipeline.reached
-        )
+        restore_buffers = buffers_of(m for one in running for m in one.pipeline.reached)
+        restore_states = states_of_evaluators(evaluators)
         while True:
             try:
-                return {e.pipeline.name: self._evaluate(e) for e in self.evaluators}
+                results = {one.pipeline.name: self._evaluate(one) for one in running}
+                return Measured(results, self._measured(evaluators))
             except Interrupted:
                 restore_buffers()
+                restore_states()
                 raise
             except SaveRequested:
                 restore_buffers()
+                restore_states()
                 with self.phases.during(Phase.CHECKPOINT):
                     self.checkpointer.save()
 
     def _evaluate(self, evaluator: Evaluator) -> Results:
         with self.phases.during(Phase.VALIDATION):
             return evaluator.run(self.stage.eval_steps.get(evaluator.pipeline.name, 1.0))
+
+    def _measured(self, evaluators: Sequence[StageEvaluator]) -> dict[str, float]:
+        results: dict[str, float] = {}
+        for evaluator in evaluators:
+            with self.phases.during(Phase.VALIDATION):
+                results |= evaluator.run(self, self.listeners)
+        return results
 
     def check(self) -> None:
         """Raise where the run is to stop, or the state to be saved, before validation is done."""

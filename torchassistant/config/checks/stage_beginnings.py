@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torchassistant.config.checks.keyed_columns import may_be_key
 from torchassistant.config.checks.resolver import Names
 from torchassistant.config.checks.scope import Scope
 from torchassistant.config.checks.unknown import Unknown
@@ -109,5 +110,6 @@ def _checkpoint(scope: Scope, start: View, columns: Names | None) -> None:
             only_one=False,
             is_shared=True,
         )
-    if columns is not None and columns.complete and monitor not in columns.names:
+    is_there = columns is None or monitor in columns.names or may_be_key(monitor, columns)
+    if columns is not None and columns.complete and not is_there:
         scope.note(f'no row of that stage has "{monitor}", by which the best is known', where)

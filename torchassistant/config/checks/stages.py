@@ -6,6 +6,8 @@ import math
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from torchassistant.config.checks.evaluators import check_evaluators, columns_of_evaluators
+from torchassistant.config.checks.keyed_columns import may_be_key
 from torchassistant.config.checks.pipelines import RESERVED, scores, shown_as, shown_by
 from torchassistant.config.checks.resolver import Names, Use
 from torchassistant.config.checks.scope import Scope, may_train
@@ -163,6 +165,7 @@ def _shown_once(scope: Scope, stage: View) -> None:
             if first != name:
                 message = f'"{shown}" is shown by "{first}" and by "{name}" in one stage'
                 scope.note(f"{message}; give one another display name", place)
+    check_evaluators(scope, stage, owner)
 
 
 def _debug(scope: Scope, stage: View) -> None:
@@ -172,17 +175,6 @@ def _debug(scope: Scope, stage: View) -> None:
         [item for item in stage.debug_pipelines if isinstance(item, Use)],
         lambda name, hint: f'no debug pipeline is named "{name}"{hint}',
     )
-
-
-def may_be_key(name: Any, known: Names) -> bool:
-    """Whether a column may be a value of a loss that gives a dict: ``loss/KEY``.
-
-    Which keys there are is known when the loss is run.
-    """
-    if not isinstance(name, str):
-        return False
-    heads = name.split("/")[:-1]
-    return any("/".join(heads[: i + 1]) in known.names for i in range(len(heads)))
 
 
 def _validates_something(scope: Scope, stage: View) -> None:
@@ -292,6 +284,9 @@ class _Listeners:
             for (pipeline, _), column in columns.items()
             if is_validated or pipeline not in self.validation
         ]
+        names += columns_of_evaluators(self.stage)
+        evaluators = self.stage.evaluators
+        unreadable += math.inf if isinstance(evaluators, Unknown) else evaluators.unreadable
         row = Names(dict.fromkeys([*names, *always]), unreadable)
         return row if self.is_known else self.of_any_pipeline(row)
 

@@ -9,7 +9,11 @@ from functools import partial
 from torchassistant.config.checks.resolver import Names, Use
 from torchassistant.config.checks.scope import DEFINITIONS, Scope
 from torchassistant.config.checks.unknown import Unknown
-from torchassistant.config.dependencies import references, references_of_pipeline
+from torchassistant.config.dependencies import (
+    references,
+    references_of_evaluator,
+    references_of_pipeline,
+)
 from torchassistant.config.groups import GROUPS
 from torchassistant.config.references import DATASET_OR_SLICE, SLICES, Key, Slice, as_slice
 from torchassistant.errors import listing
@@ -40,6 +44,10 @@ def _uses(scope: Scope, used: Collection[str] | None) -> Iterator[tuple[str, Use
     for _, pipeline in scope.pipelines(used):
         for reference in references_of_pipeline(pipeline.block, scope.scored):
             yield reference.group, Use(reference.name, pipeline.at(*reference.path))
+    for stage in scope.config.train.stages if used is None else ():
+        for entry in stage.evaluators:
+            for reference in references_of_evaluator(entry.block):
+                yield reference.group, Use(reference.name, entry.at(*reference.path))
 
 
 def _sentence(scope: Scope, group: str, name: str, hint: str) -> str:

@@ -6,6 +6,7 @@ from torchassistant.config.groups.batch_graphs import BATCH_GRAPHS
 from torchassistant.config.groups.batch_processors import BATCH_PROCESSORS
 from torchassistant.config.groups.collators import COLLATORS
 from torchassistant.config.groups.datasets import DATASETS
+from torchassistant.config.groups.evaluators import EVALUATORS
 from torchassistant.config.groups.gradient_clippers import GRADIENT_CLIPPERS
 from torchassistant.config.groups.group import Group
 from torchassistant.config.groups.hooks import BACKWARD_HOOKS, FORWARD_HOOKS
@@ -26,6 +27,7 @@ _ALL = (
     OPTIMIZERS,
     LOSSES,
     METRICS,
+    EVALUATORS,
     BATCH_PROCESSORS,
     BATCH_GRAPHS,
     GRADIENT_CLIPPERS,

@@ -23,6 +23,7 @@ from torchassistant.config.spec.pipelines import (
 )
 from torchassistant.config.spec.stages import (
     FrozenSpec,
+    StageEvaluatorSpec,
     StageSpec,
     StartFromSpec,
     TrainingEntrySpec,
@@ -48,6 +49,7 @@ __all__ = [
     "PipelineMetricSpec",
     "PipelineSpec",
     "Spec",
+    "StageEvaluatorSpec",
     "StageSpec",
     "StartFromSpec",
     "StepSpec",

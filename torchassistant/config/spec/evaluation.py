@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from torchassistant.config.blocks import Block, Device, EvalSteps, FolderName, Names
+from torchassistant.config.spec.stages import StageEvaluatorSpec
 
 
 class EvaluationSpec(Block):
@@ -19,6 +20,11 @@ class EvaluationSpec(Block):
     session_dir: FolderName = Field(description="Folder of the session.")
     validation_pipelines: Names | None = Field(
         None, description="Left out: those of the last stage."
+    )
+    evaluators: list[StageEvaluatorSpec] | None = Field(
+        None,
+        description="As in a stage; left out: those of the last stage, or none where "
+        "`validation_pipelines` is given.",
     )
     initialize: dict[str, Any] = Field({}, description="Merged into the session's `initialize`.")
     eval_steps: EvalSteps | dict[str, EvalSteps] = Field(

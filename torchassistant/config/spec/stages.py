@@ -126,6 +126,26 @@ class ValidateSpec(Block):
         return data
 
 
+class StageEvaluatorSpec(Block):
+    """An evaluator of a stage: on which models, over which data, and how often."""
+
+    evaluator: Name = Field(description="An evaluator of the definitions.")
+    models: Annotated[dict[Name, Name], Field(min_length=1)] | None = Field(
+        None,
+        description="The models that it is called with, by the names that it knows them by; left "
+        "out: every model by its own.",
+    )
+    loader_factory: Name | None = Field(
+        None, description="Gives the batches, in evaluation's order; left out: it gets `None`."
+    )
+    every_epochs: Count = Field(1, description="After every N epochs of the stage.")
+    on: Literal["first"] | None = Field(
+        None,
+        description="With `first` the first of several processes calls it alone; left out: all do, "
+        "and the result of the first counts.",
+    )
+
+
 class StageSpec(Block):
     """Pipelines that are trained together until a stop condition holds."""
 
@@ -148,6 +168,9 @@ class StageSpec(Block):
         ValidateSpec(),
         alias="validate",
         description="When they are run, if not after each epoch only.",
+    )
+    evaluators: list[StageEvaluatorSpec] = Field(
+        [], description="[Evaluators](#evaluators): what is measured after epochs besides."
     )
     debug_pipelines: list[
         Annotated[

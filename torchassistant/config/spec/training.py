@@ -13,7 +13,7 @@ from torchassistant.config.history_columns import row_columns
 from torchassistant.config.spec.checkpoints import CheckpointsSpec
 from torchassistant.config.spec.definitions import Definition
 from torchassistant.config.spec.pipelines import DebugPipelineSpec, PipelineSpec
-from torchassistant.config.spec.stages import OnNonfinite, TrainSpec
+from torchassistant.config.spec.stages import OnNonfinite, StageEvaluatorSpec, TrainSpec
 
 Precision = Literal["float32", "tf32", "bf16", "fp16"]
 
@@ -144,3 +144,8 @@ class Spec(Block):
     def default_validation(self) -> list[str]:
         """The validation pipelines of the last stage."""
         return self.train.stages[-1].validation_pipelines
+
+    @property
+    def default_evaluators(self) -> list[StageEvaluatorSpec]:
+        """The evaluators of the last stage."""
+        return self.train.stages[-1].evaluators

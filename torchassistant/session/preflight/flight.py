@@ -9,6 +9,7 @@ from torchassistant.config import Key
 from torchassistant.data import derived, object_rngs_seeded, seeded
 from torchassistant.errors import ConfigError
 from torchassistant.session.preflight.evaluation_trial import EvaluationTrial
+from torchassistant.session.preflight.evaluators import learn_keys_of_evaluators
 from torchassistant.session.preflight.findings import Findings
 from torchassistant.session.preflight.first_batches import FirstBatches
 from torchassistant.session.preflight.monitors import check_monitors
@@ -70,6 +71,7 @@ def _fly(session: Session, found: Findings) -> Preflight:
                 evaluation.run(pipeline)
         for debug in stage.debug:
             evaluation.debug(debug)
+        learn_keys_of_evaluators(stage, index, found)
         run.update(p.name for p in (*stage.training, *stage.validation))
         stages.append(report_of_stage(stage, index, found))
         warn_of_frozen(stage, index, found)

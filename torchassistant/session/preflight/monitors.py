@@ -12,7 +12,7 @@ from torchassistant.session.preflight.findings import Findings
 
 
 def check_monitors(found: Findings) -> None:
-    """What listens to a value of a loss that gives a dict names a key that it gives."""
+    """What listens to a value of a dict names a key that its loss, or evaluator, gives."""
     session = found.session
     stages = session.stages
     headers = [stage.header for stage in stages]
