@@ -470,3 +470,15 @@ def test_paths_that_lead_nowhere(folder: Path, path: str, message: str) -> None:
     ((place, found),) = problems(folder, {2: {"class": path, **arguments}})
     assert place == "[2].spec.class"
     assert message in found
+
+
+def test_a_function_that_is_given_settings_in_place_of_data(folder: Path) -> None:
+    (folder / "given.py").write_text("def loss(y_hat, y, t=1.0): return t * (y_hat - y).mean()\n")
+    spec = {"class": "given.loss", "kwargs": {"t": 0.5}}
+    assert problems(folder, {4: spec}) == [
+        (
+            "[4].spec",
+            'loss needs the arguments "y_hat", "y"; with arguments, a function is called once to '
+            "make what is then called. To give it settings, write a class that keeps them",
+        )
+    ]

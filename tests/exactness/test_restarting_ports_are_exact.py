@@ -220,3 +220,18 @@ def test_the_examples_of_a_batch_are_those_since_it_began_anew(tmp_path: Path) -
     shown = ", ".join(map(str, order[:4].tolist()))
     with pytest.raises(NotFinite, match=f'the examples {shown} of "few"'):
         session.train()
+
+
+def test_a_first_batch_that_cannot_be_computed_is_told(tmp_path: Path) -> None:
+    """Before any pass has begun, the first batch is that of the order of the dataset."""
+    whole = two_ports(groups={"few": {"kwargs": {"batch_size": 2}}})
+    definitions = {d["name"]: d["spec"] for d in whole["initialize"]["definitions"]}
+    definitions["both"] |= graph("few many", **{"with few": "few", "with many": "few many"})
+    whole["initialize"]["pipelines"]["fit"]["input_factories"][0]["variable_names"] = ["u", "y"]
+    definitions["with few"]["neural_graph"][0]["inputs"] = ["u"]
+    whole["initialize"]["pipelines"]["fit"]["input_factories"][1]["variable_names"] = ["x", "v"]
+    whole["initialize"]["pipelines"]["fit"]["losses"].pop()
+    with pytest.raises(
+        ConfigError, match=r'of 2 examples \("few"\) and of 4 \("many"\); let a pro'
+    ):
+        create_session(whole, session_dir=tmp_path / "run")

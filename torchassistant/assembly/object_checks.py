@@ -31,6 +31,7 @@ from torchassistant.config import (
     Described,
     Diagnostics,
     Key,
+    ObjectSpec,
     OptimizerSpec,
     Path,
     Role,
@@ -264,9 +265,23 @@ def _misfits(described: Described, target: Any) -> Iterator[Misfit]:
     is_called = described.nested or not is_itself(target, spec, role)
     if described.kind in ("function", "constant") or not is_called:
         return
-    yield from misfits(target, _given(described, role, target), spec.args, spec.kwargs)
+    found = misfits(target, _given(described, role, target), spec.args, spec.kwargs)
+    if not described.nested and is_itself(target, ObjectSpec(class_=spec.class_), role):
+        # With settings a function makes the object; who writes them often means a partial call.
+        found = (_told_of_settings(misfit) for misfit in found)
+    yield from found
     if _listens(described, target) and spec.monitor is None:
         yield Misfit('this scheduler monitors a result, so it needs "monitor", a display name')
+
+
+def _told_of_settings(misfit: Misfit) -> Misfit:
+    if misfit.path:
+        return misfit
+    hint = (
+        f"; with arguments, a function is called once to make what is then called. To give it settings, "
+        "write a class that keeps them"
+    )
+    return misfit._replace(message=misfit.message + hint)
 
 
 def _listens(described: Described, target: Any) -> bool:

@@ -73,7 +73,8 @@ class RestartingPort:
 
     def examples_of(self, number: int) -> list[Any] | None:
         """The indices of the examples of a batch of this pass, where they are known."""
-        since = self.starts[-1].since
+        # Before any pass has begun, a preflight takes the first batch.
+        since = self.starts[-1].since if self.starts else 0
         return self.port.loader.examples_of(number - since) if number >= since else None
 
     def _begin(self, start: Start, skipped: int = 0) -> None:
