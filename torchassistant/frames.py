@@ -75,8 +75,8 @@ def merge(
         if count != counts[0]:
             raise DataError(
                 f'the frames that lead into "{into}" are to be united, and are of {counts[0]} '
-                f'examples ("{sources[0]}") and of {count} ("{source}"); let a processor of its own '
-                'take each, or make the batches equal ("drop_last" leaves out a smaller last one)',
+                f'examples ("{sources[0]}") and of {count} ("{source}"); let a processor for each '
+                'take them, or make batches equal ("drop_last" leaves out a smaller last one)',
                 about=(into,),
             )
     return united, counts[0]

@@ -278,8 +278,8 @@ def _told_of_settings(misfit: Misfit) -> Misfit:
     if misfit.path:
         return misfit
     hint = (
-        f"; with arguments, a function is called once to make what is then called. To give it settings, "
-        "write a class that keeps them"
+        "; with arguments, a function is called once to make what is then called. To give it "
+        "settings, write a class that keeps them"
     )
     return misfit._replace(message=misfit.message + hint)
 
