@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from torchassistant.assembly import Builder, optimizer_anew, scheduler_anew
 from torchassistant.config import own_models, owner_of, path_within
 from torchassistant.session.checkpoint_storage import Checkpoint
+from torchassistant.session.optimizer_state import load_optimizer, state_of_optimizer
 from torchassistant.session.state import restore_model
 
 
@@ -46,7 +47,7 @@ def _reset_optimizer(builder: Builder, name: str, stage: int) -> None:
     """No state, and the options of the config; the rates stay where a scheduler has taken them."""
     optimizer = builder.parts.optimizers[name]
     rates = [_rates(group) for group in optimizer.param_groups]
-    optimizer.load_state_dict(copy.deepcopy(optimizer_anew(builder, name).state_dict()))
+    load_optimizer(optimizer, copy.deepcopy(state_of_optimizer(optimizer_anew(builder, name))))
     if name in builder.parts.schedulers:
         _set_rates(optimizer, rates)
 

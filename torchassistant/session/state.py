@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -11,7 +10,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from torchassistant.assembly import FittedArtifacts, Parts
 from torchassistant.compat.optimizers import mark_stepped
@@ -30,6 +28,7 @@ from torchassistant.session.checkpoint_storage import Checkpoint, Unusable
 from torchassistant.session.formats import could_be_stored, stored_results, upgraded
 from torchassistant.session.library_state import is_torchs, unlike_optimizer, unlike_state
 from torchassistant.session.module_state import load_module, set_buffers, unsaved_buffers
+from torchassistant.session.optimizer_state import load_optimizer, state_of_optimizer
 from torchassistant.session.stateful_parts import (
     is_full,
     members_of,
@@ -82,7 +81,7 @@ def snapshot(
         contents.add_tensors(f"models/{name}", tensors)
     for name, optimizer in parts.optimizers.items():
         what = f'the optimizer "{name}"'
-        contents.add_state(f"optimizers/{name}", optimizer.state_dict(), what)
+        contents.add_state(f"optimizers/{name}", state_of_optimizer(optimizer), what)
     results = {key: item for key, item in of_results(parts).items() if is_full(item)}
     state = {
         "progress": asdict(progress),
@@ -297,8 +296,7 @@ def _restore_optimizers(checkpoint: Checkpoint, parts: Parts, match: _Match) -> 
             stored = checkpoint.state(key)
             groups = [dict(group) for group in optimizer.param_groups]
             with _fitting(f'the optimizer "{name}"', checkpoint.path):
-                optimizer.load_state_dict(stored)
-                _as_it_was(optimizer, stored)
+                load_optimizer(optimizer, stored)
                 if is_torchs(optimizer):
                     _expect_none(unlike_optimizer(optimizer, groups, stored))
         else:
@@ -402,45 +400,6 @@ def changed_weights(checkpoint: Checkpoint, parts: Parts) -> list[str]:
         if not all(torch.equal(live[key].cpu(), tensor) for key, tensor in stored.items()):
             changed.append(name)
     return changed
-
-
-def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
-    """Give loaded state the dtype that it had, and the memory format of its parameter.
-
-    torch gives it the dtype of the parameter, and files hold no format; fused kernels ask for one.
-    """
-    for live, group in zip(optimizer.param_groups, stored["param_groups"], strict=True):
-        for parameter, index in zip(live["params"], group["params"], strict=True):
-            state = optimizer.state.get(parameter, {})
-            for key, value in stored["state"].get(index, {}).items():
-                loaded = state.get(key)
-                if not (isinstance(value, torch.Tensor) and isinstance(loaded, torch.Tensor)):
-                    if key in state:
-                        state[key] = _nested_as_it_was(loaded, value)
-                    continue
-                if loaded.dtype != value.dtype:
-                    state[key] = loaded = value.to(loaded.device, copy=True)
-                is_plain = loaded.layout is parameter.layout is torch.strided
-                if not is_plain or loaded.shape != parameter.shape:
-                    continue
-                if loaded.stride() != parameter.stride():
-                    state[key] = torch.empty_like(parameter, dtype=loaded.dtype).copy_(loaded)
-
-
-def _nested_as_it_was(loaded: Any, stored: Any) -> Any:
-    """The same for what holds tensors, as the history of LBFGS; torch makes it anew, by its type.
-
-    A deque has no bound then, and a text is none.
-    """
-    if isinstance(stored, torch.Tensor) and isinstance(loaded, torch.Tensor):
-        is_same = loaded.dtype == stored.dtype
-        return loaded if is_same else stored.to(loaded.device, copy=True)
-    if isinstance(stored, dict) and isinstance(loaded, dict):
-        return type(stored)({k: _nested_as_it_was(loaded[k], v) for k, v in stored.items()})
-    if isinstance(stored, (list, tuple, deque)) and isinstance(loaded, type(stored)):
-        items = map(_nested_as_it_was, loaded, stored)
-        return deque(items, stored.maxlen) if isinstance(stored, deque) else type(stored)(items)
-    return stored
 
 
 def _load(target: Any, stored: Any, what: str, folder: Path) -> None:

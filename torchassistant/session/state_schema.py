@@ -23,6 +23,7 @@ from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.durable_files import read_json, read_tensors
 from torchassistant.session.history import parsed_rows
 from torchassistant.session.manifest import Damaged, Manifest
+from torchassistant.session.optimizer_state import is_optimizer_state
 from torchassistant.session.row_data import decoded
 from torchassistant.training import PassProgress, Progress, Row, step_of
 
@@ -96,7 +97,7 @@ def expect_form(folder: Path, manifest: Manifest, logs: Mapping[str, bytes] | No
             key = name.removesuffix(".json")
             state = stored_state(folder, key, f"{key}.safetensors" in manifest.files)
             with _blaming(name):
-                _expect_optimizer(state)
+                _expect(is_optimizer_state(state), "is not the state of an optimizer")
     state = stored_state(folder, STATE, f"{STATE}.safetensors" in manifest.files)
     with _blaming(f"{STATE}.json"):
         _expect_state(state, manifest.format)
@@ -159,18 +160,6 @@ def _expect_code(code: Any) -> None:
     is_table = isinstance(code, dict) and all(isinstance(found, dict) for found in code.values())
     texts = (text for found in code.values() for text in found.values()) if is_table else ()
     _expect(is_table and all(isinstance(t, str) for t in texts), "is not a table of source code")
-
-
-def _expect_optimizer(state: Any) -> None:
-    groups = state.get("param_groups") if isinstance(state, dict) else None
-    _expect(
-        isinstance(groups, list)
-        and all(isinstance(g, dict) and isinstance(g.get("params"), list) for g in groups)
-        and all(type(index) is int for g in groups for index in g["params"])
-        and isinstance(state.get("state"), dict)
-        and all(isinstance(own, dict) for own in state["state"].values()),
-        "is not the state of an optimizer",
-    )
 
 
 def _expect_state(state: Any, written: int) -> None:

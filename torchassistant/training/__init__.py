@@ -60,6 +60,7 @@ from torchassistant.training.step_events import EvalStepEvent, TrainStepEvent
 from torchassistant.training.turns import Turn
 from torchassistant.training.validation_plan import ValidationPlan
 from torchassistant.training.weighted_losses import weighted_sum
+from torchassistant.training.wrapped_optimizers import has_own_form, wrapped_in
 
 __all__ = [
     "NO_FP16",
@@ -123,6 +124,7 @@ __all__ = [
     "evaluation_data",
     "first_sentence",
     "freezing",
+    "has_own_form",
     "infer",
     "is_by_closure",
     "needs_closure",
@@ -139,4 +141,5 @@ __all__ = [
     "unchanged",
     "weighted_losses",
     "weighted_sum",
+    "wrapped_in",
 ]

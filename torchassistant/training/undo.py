@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from torchassistant.data import has_state
 from torchassistant.training.optimizer_calls import parameters_of
+from torchassistant.training.wrapped_optimizers import has_own_form, with_wrapped
 
 
 def undo_of(
@@ -26,15 +27,17 @@ def undo_of(
         objects: Others, whose ``state_dict`` is put back where they have one.
     """
     weights = [(p, p.detach().clone()) for p in parameters_of(optimizers)]
-    states = [{p: copy.deepcopy(own) for p, own in o.state.items()} for o in optimizers]
-    stated = [(one, copy.deepcopy(one.state_dict())) for one in objects if has_state(one)]
+    whole = with_wrapped(optimizers)
+    states = [{p: copy.deepcopy(own) for p, own in o.state.items()} for o in whole]
+    others = (*objects, *filter(has_own_form, optimizers))
+    stated = [(one, copy.deepcopy(one.state_dict())) for one in others if has_state(one)]
 
     def undo() -> None:
         restore_forward_state()
         with torch.no_grad():
             for parameter, weight in weights:
                 parameter.copy_(weight)
-        for optimizer, state in zip(optimizers, states, strict=True):
+        for optimizer, state in zip(whole, states, strict=True):
             optimizer.state.clear()
             optimizer.state.update(state)
         for one, own in stated:
