@@ -37,7 +37,9 @@ def three_rows(folder: Path) -> History:
 
 
 def files_in(folder: Path, where: str = "metrics") -> dict[int, bytes]:
-    return {int(p.stem): p.read_bytes() for p in sorted((folder / where).iterdir())}
+    """The files of stages, by their index; the times of their rows are in another one."""
+    files = sorted((folder / where).glob("[0-9]*.csv"))
+    return {int(path.stem): path.read_bytes() for path in files}
 
 
 @given(st.dictionaries(names, st.floats(), max_size=4))
@@ -198,7 +200,8 @@ def test_a_save_writes_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(logs_module, "continue_file", counted)
     history.append(1, row(1000, other=0.25))
     history.logs.write(history.logs.marks(), save=True)
-    assert written == [len(b"1000,1000,0.25,1.0\n")] * 2
+    times = history.logs.text("metrics/times.csv").splitlines(keepends=True)
+    assert written == [len(times[-1])] * 2 + [len(b"1000,1000,0.25,1.0\n")] * 2
 
 
 def test_a_failed_write_is_mended_by_the_next(

@@ -20,6 +20,7 @@ from torchassistant.training import (
     Pipeline,
     Scheduler,
     Stage,
+    StepLog,
 )
 
 
@@ -66,6 +67,7 @@ class Parts:
         self.pipelines: dict[str, Pipeline] = {}
         self.debug_pipelines: dict[str, DebugPipeline] = {}
         self.stages: list[Stage] = []
+        self.step_log: StepLog | None = None
         for group in GROUPS:
             setattr(self, group, {})
 

@@ -38,6 +38,7 @@ from torchassistant.training import (
     PipelineLoss,
     PipelineMetric,
     Stage,
+    StepLog,
     StepObject,
     Turn,
     ValidationPlan,
@@ -204,6 +205,8 @@ def build_pipelines(builder: Builder) -> None:
 
 def build_stages(builder: Builder) -> None:
     """Every stage of the config, over pipelines that are built."""
+    if builder.spec.log is not None:
+        builder.parts.step_log = StepLog(builder.spec.log.every_iterations)
     builder.parts.stages = [
         _stage(builder, spec, ("train", "stages", index), index)
         for index, spec in enumerate(builder.spec.train.stages)
@@ -370,6 +373,7 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
         epoch_length=spec.epoch_length,
         frozen=frozen,
         evaluators=evaluators_of(builder, spec.evaluators, (*path, "evaluators")),
+        log=parts.step_log,
     )
 
 

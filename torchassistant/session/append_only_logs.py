@@ -24,11 +24,12 @@ from torchassistant.session.durable_files import (
 from torchassistant.session.manifest import Damaged, Manifest
 
 METRICS, COPIES, CHANGES = "metrics", "history", "changes.jsonl"
+STEPS = "steps-"
+TIMES = f"{METRICS}/times.csv"
 
 _NUMBER = r"(?:0|[1-9]\d*)"
-_NAME = re.compile(
-    rf"{METRICS}/{_NUMBER}(?:\.csv|-{_NUMBER}\.safetensors)|{re.escape(CHANGES)}", re.ASCII
-)
+_OF_STAGE = re.compile(rf"{METRICS}/(?:{STEPS})?({_NUMBER})\.csv", re.ASCII)
+_OF_ROW = re.compile(rf"{METRICS}/{_NUMBER}-{_NUMBER}\.safetensors", re.ASCII)
 
 _LONGEST = 1 << 30
 """Bytes that are read of one: rows of a million epochs have fewer."""
@@ -36,7 +37,14 @@ _LONGEST = 1 << 30
 
 def is_log(name: str) -> bool:
     """Whether a file of a session, by its path below it, is one of these."""
-    return _NAME.fullmatch(name) is not None
+    is_of_row = _OF_ROW.fullmatch(name) is not None
+    return name in (TIMES, CHANGES) or is_of_row or stage_of(name) is not None
+
+
+def stage_of(name: str) -> int | None:
+    """The index of the stage whose rows a file holds; None for other files."""
+    found = _OF_STAGE.fullmatch(name)
+    return None if found is None else int(found[1])
 
 
 def texts_of(session: Path, manifest: Manifest) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ RULES = (
     Rule("checkpoints.best.monitor", "applied", "a stage may start from the best state"),
     Rule("checkpoints.best.mode", "applied", "a stage may start from the best state"),
     Rule("checkpoints.**", "free", "when the state is saved, and how much is kept"),
+    Rule("log.**", "applied", "from the next iteration on"),
     Rule("initialize.debug_pipelines.**", "free", "they do not affect the training"),
     Rule("train.stages.*.debug_pipelines.**", "free", "they do not affect the training"),
     Rule("variables.**", "free", "their values are in the config already"),

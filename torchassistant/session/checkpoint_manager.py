@@ -38,6 +38,10 @@ _PATIENCE = 60.0
 """Seconds for which such saves fail, at least, before the run ends."""
 
 
+_BETWEEN_WRITES = 1.0
+"""Seconds for which rows that come often wait for others, at least."""
+
+
 class _Failure(NamedTuple):
     """A save that failed.
 
@@ -104,7 +108,7 @@ class CheckpointManager:
         self._failures: list[_Failure] = []
         self._saved_step: int | None = None
         self._must_look = False
-        self._saved_at = time.monotonic()
+        self._saved_at = self._written_at = time.monotonic()
         self._scored = self._scores_of_newest()
         self.best = best = best_of(spec)
         names = [] if best is None else self.storage.names()
@@ -125,6 +129,12 @@ class CheckpointManager:
         if every is not None and step % every == 0:
             return True
         return seconds is not None and time.monotonic() - self._saved_at >= seconds
+
+    def add_step(self, row: Row) -> None:
+        """Add a row that ``log`` asks for; it is written with others, each second at most."""
+        self.history.append_step(self.progress.stage, row)
+        if time.monotonic() - self._written_at >= _BETWEEN_WRITES:
+            self._write_history()
 
     def add_row(self, row: Row, data: Mapping[str, Data]) -> None:
         """Add a row within an epoch; save the state where it is among the best, or that is due."""
@@ -154,7 +164,11 @@ class CheckpointManager:
         due = due or (seconds is not None and time.monotonic() - self._saved_at >= seconds)
         if due or self.stop.save_asked or self._must_end:
             self.save(row)
-            return
+        else:
+            self._write_history()
+
+    def _write_history(self) -> None:
+        self._written_at = time.monotonic()
         logs, marks = self.history.logs, self.history.logs.marks()
 
         def write() -> None:

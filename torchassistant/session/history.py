@@ -1,16 +1,21 @@
-"""The history of a session: one CSV file a stage, only ever added to."""
+"""The history of a session: CSV files that are only ever added to, one or two a stage.
+
+``metrics/0.csv`` has a row for each epoch, and for each validation within one; ``steps-0.csv`` has
+those that ``log`` asks for, with the time of each; ``times.csv`` has the times of all the others.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from torchassistant.errors import SessionError, near
 from torchassistant.files import InvalidFile
-from torchassistant.session.append_only_logs import METRICS, Logs
+from torchassistant.session.append_only_logs import METRICS, STEPS, TIMES, Logs
 from torchassistant.session.row_data import RowData, data_file, decoded, encoded
 from torchassistant.training import Data, Row, step_of
 
@@ -27,16 +32,23 @@ class History:
 
     def __init__(self, logs: Logs) -> None:
         self.logs = logs
-        self._headers: dict[int, list[str]] = {}
+        self._headers: dict[str, list[str]] = {}
 
     def start(self, stage: int, header: Sequence[str]) -> list[str]:
         """The header of a stage, which is fixed when the stage starts."""
-        if _file(stage) not in self.logs:
-            self.logs.add(_file(stage), _line(header))
-        if stage not in self._headers:
-            text = self.logs.text(_file(stage)).decode()
-            self._headers[stage] = next(csv.reader(io.StringIO(text, newline="")))
-        return self._headers[stage]
+        return self._start(_file(stage), header)
+
+    def start_steps(self, stage: int, header: Sequence[str]) -> list[str]:
+        """The header of the rows that ``log`` asks for, fixed when the first one may come."""
+        return self._start(_steps_file(stage), header)
+
+    def _start(self, file: str, header: Sequence[str]) -> list[str]:
+        if file not in self.logs:
+            self.logs.add(file, _line(header))
+        if file not in self._headers:
+            text = self.logs.text(file).decode()
+            self._headers[file] = next(csv.reader(io.StringIO(text, newline="")))
+        return self._headers[file]
 
     def header(self, stage: int) -> list[str] | None:
         """The columns of a stage; None where it has not begun."""
@@ -56,8 +68,17 @@ class History:
         """
         if data:
             self.logs.add(data_file(stage, step_of(row)), encoded(data))
-        columns = self.start(stage, list(row))
-        self.logs.add(_file(stage), _line([row.get(column, math.nan) for column in columns]))
+        self._append(_file(stage), row)
+        self._start(TIMES, ("stage", "epoch", "step", "time"))
+        self.logs.add(TIMES, _line([stage, row["epoch"], row["step"], time.time()]))
+
+    def append_step(self, stage: int, row: Row) -> None:
+        """Add one of the rows that ``log`` asks for, likewise."""
+        self._append(_steps_file(stage), row)
+
+    def _append(self, file: str, row: Row) -> None:
+        columns = self._start(file, list(row))
+        self.logs.add(file, _line([row.get(column, math.nan) for column in columns]))
 
     def rows(self, stage: int) -> list[Row]:
         """The rows of a stage; none where it has not begun.
@@ -65,10 +86,33 @@ class History:
         Raises:
             SessionError: What is stored is no history.
         """
+        return self._rows(_file(stage), ALWAYS)
+
+    def step_rows(self, stage: int) -> list[Row]:
+        """Those that ``log`` asked for in a stage; ``time`` is in seconds since 1970, UTC.
+
+        Raises:
+            SessionError: What is stored is no history.
+        """
+        return self._rows(_steps_file(stage), ALWAYS_IN_STEPS)
+
+    def times(self, stage: int) -> dict[int, float]:
+        """When each row of a stage was added, in seconds since 1970, by its step.
+
+        Rows of earlier versions have no time.
+
+        Raises:
+            SessionError: What is stored is no history.
+        """
+        found = self._rows(TIMES, ALWAYS_IN_TIMES)
+        times = ((step_of(row), row["time"]) for row in found if row["stage"] == stage)
+        return {step: float(when) for step, when in times if when is not None}
+
+    def _rows(self, file: str, always: Collection[str]) -> list[Row]:
         try:
-            return parsed_rows(self.logs.text(_file(stage)))
+            return parsed_rows(self.logs.text(file), always)
         except InvalidFile as error:
-            raise SessionError(f"{_file(stage)} {error}") from None
+            raise SessionError(f"{file} {error}") from None
 
     def data(self, name: str, stages: Sequence[str | int]) -> list[RowData]:
         """What a metric gave as tensors, row by row.
@@ -103,14 +147,22 @@ class History:
         Args:
             stages: What that column holds for the rows of each stage.
         """
-        import pandas as pd
+        return _table(map(self.rows, range(len(stages))), stages, "seconds")
 
-        labels = enumerate(stages)
-        rows = [{"stage": label, **row} for index, label in labels for row in self.rows(index)]
-        table = pd.DataFrame(rows, columns=None if rows else ["stage", "epoch", "step", "seconds"])
-        empty = [name for name in table if rows and table[name].isna().all()]
-        table = table.astype(dict.fromkeys(empty, float))
-        return table[[c for c in table if c != "seconds"] + ["seconds"]]
+    def step_table(self, stages: Sequence[str | int]) -> pd.DataFrame:
+        """The same of all rows that ``log`` asked for."""
+        return _table(map(self.step_rows, range(len(stages))), stages, "time")
+
+
+def _table(found: Iterable[list[Row]], stages: Sequence[str | int], last: str) -> pd.DataFrame:
+    import pandas as pd
+
+    labels = zip(stages, found, strict=True)
+    rows = [{"stage": label, **row} for label, its_rows in labels for row in its_rows]
+    table = pd.DataFrame(rows, columns=None if rows else ["stage", "epoch", "step", last])
+    empty = [name for name in table if rows and table[name].isna().all()]
+    table = table.astype(dict.fromkeys(empty, float))
+    return table[[c for c in table if c != last] + [last]]
 
 
 def _file(stage: int) -> str:
@@ -118,12 +170,23 @@ def _file(stage: int) -> str:
     return f"{METRICS}/{stage}.csv"
 
 
-_ALWAYS = {"epoch", "step", "seconds"}
+def _steps_file(stage: int) -> str:
+    return f"{METRICS}/{STEPS}{stage}.csv"
+
+
+ALWAYS = {"epoch", "step", "seconds"}
 """The columns of every stage."""
 
+ALWAYS_IN_STEPS = {"epoch", "step", "time"}
+ALWAYS_IN_TIMES = {"stage", "epoch", "step", "time"}
 
-def parsed_rows(text: bytes) -> list[Row]:
-    """The rows of a stage; none where it has not begun.
+
+def parsed_rows(text: bytes, always: Collection[str] = ALWAYS) -> list[Row]:
+    """The rows of a file; none where it has not begun.
+
+    Args:
+        text: What the file holds.
+        always: The columns that such a file has in any case.
 
     Raises:
         InvalidFile: The text is no history.
@@ -138,7 +201,7 @@ def parsed_rows(text: bytes) -> list[Row]:
         rows = [dict(zip(header, map(_number, line), strict=True)) for line in lines]
     except (ValueError, csv.Error) as error:
         raise InvalidFile(f"is not a history: {error}") from None
-    if len(set(header)) < len(header) or not set(header) >= _ALWAYS:
+    if len(set(header)) < len(header) or not set(header) >= set(always):
         raise InvalidFile("is not a history: its first line does not name the columns")
     if any(type(row[key]) is not int for row in rows for key in ("epoch", "step")):
         raise InvalidFile("is not a history: a row has no epoch and step")

@@ -56,6 +56,7 @@ from torchassistant.training import (
     StageHistory,
     StopRequest,
     evaluate,
+    step_header,
     train_stage,
     unchanged,
 )
@@ -168,6 +169,14 @@ class Session(Parts):
         The column ``stage`` holds the name of the stage, or its index where it has none.
         """
         return self.rows.table(self.spec.stage_labels)
+
+    @property
+    def step_history(self) -> pd.DataFrame:
+        """The rows of all stages that ``log`` asked for, as a pandas DataFrame.
+
+        The column ``stage`` is that of :attr:`history`; ``time`` is in seconds since 1970, UTC.
+        """
+        return self.rows.step_table(self.spec.stage_labels)
 
     def data(self, name: str) -> list[RowData]:
         """What a metric gave as tensors (a confusion matrix, a curve), a value for each row.
@@ -327,6 +336,8 @@ class Session(Parts):
                 learn_metric_keys(self, stage, self.rows, index)
                 self._learn_evaluator_keys(index)
                 check_keys(self.rows, index, stage)
+                if stage.log is not None:
+                    self.rows.start_steps(index, step_header(stage))
                 reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
                 rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
                 train_stage(stage, self.progress, rows, manager, reporter, stop)

@@ -7,10 +7,10 @@ damaged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -18,10 +18,10 @@ from torchassistant.config import Spec, read, spec_of
 from torchassistant.data import expect_random_state, is_port_state, is_sampler_state
 from torchassistant.errors import ConfigError
 from torchassistant.files import InvalidFile, parsed_json
-from torchassistant.session.append_only_logs import METRICS, is_log
+from torchassistant.session.append_only_logs import METRICS, STEPS, TIMES, is_log, stage_of
 from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.durable_files import read_json, read_tensors
-from torchassistant.session.history import parsed_rows
+from torchassistant.session.history import ALWAYS_IN_STEPS, ALWAYS_IN_TIMES, parsed_rows
 from torchassistant.session.manifest import Damaged, Manifest
 from torchassistant.session.optimizer_state import is_optimizer_state
 from torchassistant.session.row_data import decoded
@@ -88,7 +88,7 @@ def expect_form(folder: Path, manifest: Manifest, logs: Mapping[str, bytes] | No
     """
     _expect_files(manifest)
     spec = _spec(manifest)
-    rows = None if logs is None else dict(_rows(logs))
+    rows = None if logs is None else _rows(logs)
     with _blaming(CODE):
         _expect_code(read_json(folder / CODE))
     for name in manifest.files:
@@ -146,14 +146,38 @@ def _spec(manifest: Manifest) -> Spec:
     return spec
 
 
-def _rows(logs: Mapping[str, bytes]) -> Iterator[tuple[int, list[Row]]]:
+class _Rows(NamedTuple):
+    """The rows of each stage that has any.
+
+    Args:
+        of_epochs: Those of epochs, and of validations within one.
+        of_steps: Those that ``log`` asked for.
+    """
+
+    of_epochs: Mapping[int, list[Row]]
+    of_steps: Mapping[int, list[Row]]
+
+
+def _rows(logs: Mapping[str, bytes]) -> _Rows:
+    """The history.
+
+    Raises:
+        Damaged: A file is none.
+    """
+    of_epochs: dict[int, list[Row]] = {}
+    of_steps: dict[int, list[Row]] = {}
     for name, text in logs.items():
-        if name.startswith(f"{METRICS}/"):
-            with _blaming(name):
-                if name.endswith(".csv"):
-                    yield int(Path(name).stem), parsed_rows(text)
-                else:
-                    decoded(text)
+        with _blaming(name):
+            stage = stage_of(name)
+            if name.startswith(f"{METRICS}/{STEPS}") and stage is not None:
+                of_steps[stage] = parsed_rows(text, ALWAYS_IN_STEPS)
+            elif stage is not None:
+                of_epochs[stage] = parsed_rows(text)
+            elif name == TIMES:
+                parsed_rows(text, ALWAYS_IN_TIMES)
+            elif name.startswith(f"{METRICS}/"):
+                decoded(text)
+    return _Rows(of_epochs, of_steps)
 
 
 def _expect_code(code: Any) -> None:
@@ -275,9 +299,7 @@ def _epochs_done(progress: Progress, rows: Mapping[int, list[Row]]) -> int:
     return len(epochs) - (progress.within is not None and progress.epoch + 1 in epochs)
 
 
-def _expect_to_fit(
-    progress: Progress, step: int, spec: Spec, rows: Mapping[int, list[Row]] | None
-) -> None:
+def _expect_to_fit(progress: Progress, step: int, spec: Spec, rows: _Rows | None) -> None:
     """See that the progress fits what else is stored."""
     stages = spec.train.stages
     _expect(progress.step == step, f"is of iteration {progress.step}, and its folder of {step}")
@@ -285,14 +307,16 @@ def _expect_to_fit(
         progress.stage <= len(stages),
         f"is of stage {progress.stage + 1}, and there are {len(stages)}",
     )
-    begun = max(rows, default=0) if rows else 0
+    stages_with_rows = [] if rows is None else [*rows.of_epochs, *rows.of_steps]
+    begun = max(stages_with_rows, default=0)
     _expect(begun < max(len(stages), 1), f"has a history of stage {begun + 1}")
-    epochs = progress.epoch if rows is None else _epochs_done(progress, rows)
+    epochs = progress.epoch if rows is None else _epochs_done(progress, rows.of_epochs)
     _expect(
         progress.epoch == epochs and progress.stage_epoch <= epochs,
         f"is of epoch {progress.epoch}, and the history has {epochs}",
     )
-    last = max((step_of(row) for found in (rows or {}).values() for row in found), default=0)
+    files = [] if rows is None else [*rows.of_epochs.values(), *rows.of_steps.values()]
+    last = max((step_of(row) for found in files for row in found), default=0)
     _expect(last <= step, f"is of iteration {step}, and the history goes on to {last}")
     _expect(progress.stage_step <= progress.step, "has more iterations of a stage than of all")
     trained = {name for stage in stages for name in stage.trained_pipelines}

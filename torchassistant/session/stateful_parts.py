@@ -19,6 +19,9 @@ from torchassistant.training import KeptGradients
 
 Members = dict[str, Any]
 
+STEP_LOG = "log/steps"
+"""What was measured since the last row that ``log`` asked for."""
+
 _OF_TRAINING = [name for name, group in GROUPS.items() if group.state == "training"]
 _OF_RESULTS = [name for name, group in GROUPS.items() if group.state == "results"]
 
@@ -59,6 +62,8 @@ def of_training(parts: Parts) -> Members:
     for name, pipeline in parts.pipelines.items():
         if pipeline.train_step is not None:
             members[f"pipelines/{name}/gradients"] = KeptGradients(pipeline)
+    if parts.step_log is not None:
+        members[STEP_LOG] = parts.step_log
     return {key: item for key, item in members.items() if has_state(item)}
 
 
@@ -138,6 +143,8 @@ def described(data: Mapping[str, Any], key: str, with_arguments: bool = False) -
         arguments, objects that are the same when they are built.
     """
     keys = _MAKING if with_arguments else _CODE
+    if key == STEP_LOG:
+        return None if data.get("log") is None else ""
     group, name, *rest = key.split("/")
     initialize = data["initialize"]
     if group == "stages":

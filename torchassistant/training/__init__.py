@@ -6,7 +6,9 @@ from torchassistant.training.combined_losses import combine
 from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.evaluation import evaluate
 from torchassistant.training.events import Listener, Live, Shares
+from torchassistant.training.gradient_norms import GradientNorms, gradient_norm
 from torchassistant.training.inference import chosen, infer
+from torchassistant.training.learning_rates import learning_rates, rate_columns
 from torchassistant.training.linked_input import LinkedInput
 from torchassistant.training.loss_denominators import rarely_counts_samples
 from torchassistant.training.loss_weights import LossWeights
@@ -57,6 +59,8 @@ from torchassistant.training.stage_length import steps_of_optimizer
 from torchassistant.training.stage_loop import train_stage
 from torchassistant.training.state_guard import Changed, unchanged
 from torchassistant.training.step_events import EvalStepEvent, TrainStepEvent
+from torchassistant.training.step_log import StepLog
+from torchassistant.training.step_rows import step_header
 from torchassistant.training.turns import Turn
 from torchassistant.training.validation_plan import ValidationPlan
 from torchassistant.training.weighted_losses import weighted_sum
@@ -77,6 +81,7 @@ __all__ = [
     "DebugPipeline",
     "EvalStepEvent",
     "GradientClipper",
+    "GradientNorms",
     "InputSource",
     "KeptGradients",
     "KeywordLoss",
@@ -107,6 +112,7 @@ __all__ = [
     "Stage",
     "StageEvaluator",
     "StageHistory",
+    "StepLog",
     "StepObject",
     "StopCheck",
     "StopRequest",
@@ -124,15 +130,19 @@ __all__ = [
     "evaluation_data",
     "first_sentence",
     "freezing",
+    "gradient_norm",
     "has_own_form",
     "infer",
     "is_by_closure",
+    "learning_rates",
     "needs_closure",
     "needs_gradient",
     "only_frames",
     "parameters_of",
     "rarely_counts_samples",
+    "rate_columns",
     "recompute_statistics",
+    "step_header",
     "step_of",
     "stepping",
     "steps_of_optimizer",

@@ -119,8 +119,7 @@ class ClosureStep(TrainStep):
             optimizer.step(closure)  # type: ignore[arg-type]
         finally:
             closure.is_over = True
-        name = self.pipeline.optimizer_names.get(id(optimizer), type(optimizer).__name__)
-        what = f'the step of the optimizer "{name}"'
+        what = f'the step of the optimizer "{self.pipeline.name_of(optimizer)}"'
         if closure.losses is None or closure.batch is None:
             raise DataError(
                 f'{what}, in the pipeline "{self.pipeline.name}", has not called its closure'
@@ -128,7 +127,7 @@ class ClosureStep(TrainStep):
         if not all(bool(p.isfinite().all()) for p in parameters_of([optimizer])):
             raise BatchNotFinite(closure.batch, what)
         for values in closure.losses:
-            self.losses.add(values)
+            self.add_losses(values)
 
     def _compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> Any:
         """Forward, losses, backward; clippers."""

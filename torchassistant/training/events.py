@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar, cast
 
 from torch import Tensor
+from torch.optim import Optimizer
 
 from torchassistant.frames import Frames
 from torchassistant.graph import Node, Processor, Watched
@@ -38,12 +39,14 @@ class Batch(NamedTuple):
         frames: Of all ports and processors.
         losses: Each with its display name, the processor it is computed from, its value, and the
             number of terms that this is a mean of.
+        optimizers: Whose gradients are computed; empty for all of its pipeline's.
     """
 
     iteration: int
     numbers: range
     frames: Frames
     losses: Sequence[tuple[Any, ...]]
+    optimizers: Sequence[Optimizer] = ()
 
 
 class Part(Enum):

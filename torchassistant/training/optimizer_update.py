@@ -120,7 +120,7 @@ class OptimizerUpdate:
         self.steps = [
             (optimizer, self.parts.around(self._step_of(optimizer), Part.OPTIMIZER, name))
             for optimizer in self.optimizers
-            for name in [self._name_of(optimizer)]
+            for name in [self.pipeline.name_of(optimizer)]
         ]
 
     def run(self) -> None:
@@ -167,14 +167,11 @@ class OptimizerUpdate:
         held = frozen.among(parameters_of([optimizer]))
         return partial(_sparing_step, step, held) if held else step
 
-    def _name_of(self, optimizer: Optimizer) -> str:
-        return self.pipeline.optimizer_names.get(id(optimizer), type(optimizer).__name__)
-
     def _described(self, part: GradientClipper | Optimizer | Scheduler | None) -> str:
         if isinstance(part, Scheduler):
             return str(part)
         if isinstance(part, Optimizer):
-            return f'the step of the optimizer "{self._name_of(part)}"'
+            return f'the step of the optimizer "{self.pipeline.name_of(part)}"'
         return "the clipping of gradients"
 
 

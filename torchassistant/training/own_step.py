@@ -107,7 +107,7 @@ class OwnStep(TrainStep):
             for parameter in self.trained_elsewhere:
                 parameter.requires_grad = True
         restore_buffers()
-        self.losses.add([(name, "", value, count) for name, value, count in losses])
+        self.add_losses([(name, "", value, count) for name, value, count in losses])
         self.gradients.frames = with_columns(self.pipeline, frames, columns)
         call.let_listeners_step()
         for handle in self.step_finished:
@@ -197,7 +197,7 @@ class _Call:
             self.unscaled.append(optimizer)
         total = self.total if self.total is not None else _zero_on(optimizer)
         for handle in step.gradients_computed:
-            handle(self.batch, total)
+            handle(self.batch._replace(optimizers=(optimizer,)), total)
         held = {id(parameter) for parameter in parameters_of([optimizer])}
         for clipper in step.clippers:
             if any(id(parameter) in held for parameter in clipper.parameters()):

@@ -223,6 +223,10 @@ class Pipeline:
         own = (optimizer for item in self.losses for optimizer in item.optimizers)
         return distinct([*self.graph.optimizers, *own])
 
+    def name_of(self, optimizer: Optimizer) -> str:
+        """What the config calls an optimizer; that of no config is called by its class."""
+        return self.optimizer_names.get(id(optimizer), type(optimizer).__name__)
+
     @property
     def trained(self) -> list[nn.Module]:
         """The models, and the losses, that it changes."""

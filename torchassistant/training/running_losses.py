@@ -31,6 +31,10 @@ class RunningLosses:
         self.means = self.means_from(state)
         self.went_on = bool(state)
 
+    def anew(self) -> RunningLosses:
+        """Means of the same losses, over nothing yet."""
+        return type(self)(self.pipeline)
+
     def means_from(self, state: Mapping[str, tuple[float, float]]) -> dict[str, RunningMean]:
         """A mean for each column, from where the state left it."""
         return {

@@ -26,6 +26,7 @@ from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Row, StageHistory
 from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.stage_evaluator import StageEvaluator
+from torchassistant.training.step_log import StepLog
 from torchassistant.training.turns import LONGEST, EpochLength, Turn
 from torchassistant.training.validation_plan import ValidationPlan
 
@@ -55,6 +56,7 @@ class Stage:
         frozen: What it leaves as it is; the graphs of its training pipelines know it too.
         averages: Of all models; those of models that it trains follow them.
         evaluators: Code of the user that measures models at the ends of epochs.
+        log: What is measured between rows within the epoch; None where there are none.
     """
 
     training: Sequence[Pipeline]
@@ -72,6 +74,7 @@ class Stage:
     frozen: Frozen = NOTHING_FROZEN
     averages: Sequence[Average] = ()
     evaluators: Sequence[StageEvaluator] = ()
+    log: StepLog | None = None
 
     @property
     def all_turns(self) -> Sequence[Turn]:
@@ -168,6 +171,9 @@ class Checkpointer(Protocol):
             is_new: Whether it is not there yet.
             data: What metrics gave as tensors with it.
         """
+
+    def add_step(self, row: Row) -> None:
+        """Add a row of losses, learning rates and gradient norms."""
 
     def add_row(self, row: Row, data: Mapping[str, Data]) -> None:
         """Add a row within an epoch; save the state where it is among the best."""

@@ -23,6 +23,8 @@ from torchassistant.training.reporter import Reporter
 from torchassistant.training.schedulers import Scheduler, schedulers_at, step_at_epoch
 from torchassistant.training.stage import SKIPPED, Checkpointer, Stage, freezing
 from torchassistant.training.stage_length import iterations_of_epoch
+from torchassistant.training.step_log import StepLog
+from torchassistant.training.step_rows import StepRows
 from torchassistant.training.timing import timing_on
 from torchassistant.training.turn_trainer import TurnTrainer
 from torchassistant.training.validation import Measured, Validation
@@ -45,6 +47,7 @@ def train_stage(
                 for each training pipeline that has a batch left:
                     forward, losses, backward, clippers, step
                 debug pipelines whose interval is over
+                a row of running losses, learning rates and gradient norms, where that is due
                 save the state, where that is due
                 validation, a row, and the stop condition, where that is due within the epoch
             averages over epochs follow their models
@@ -113,6 +116,8 @@ class _StageLoop:
         self.listeners: list[Listener] = [self.timing, reporter]
         if stage.debug:
             self.listeners.insert(0, DebugPipelines(stage.debug, progress))
+        if stage.log is not None:
+            self._add_step_rows(stage.log)
         self.turn_trainers = self._turn_trainers() if stage.takes_turns else []
         self.trainers: Sequence[PipelineTrainer] = self.turn_trainers or [
             PipelineTrainer(pipeline, stage, stop, self.listeners, progress)
@@ -131,6 +136,13 @@ class _StageLoop:
         """What metrics gave as tensors for the row at hand."""
         self.ending: Row | None = None
         """The row within an epoch after which the stage ends."""
+
+    def _add_step_rows(self, log: StepLog) -> None:
+        if not self.progress.has_begun_stage:
+            log.start_stage()
+        phases = Phases(self.listeners)
+        rows = StepRows(log, self.stage, self.progress, self.checkpointer, phases)
+        self.listeners.append(rows)
 
     def _turn_trainers(self) -> list[TurnTrainer]:
         stage, stop, listeners = self.stage, self.stop, self.listeners

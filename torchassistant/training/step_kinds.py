@@ -25,8 +25,19 @@ def train_step_of(
         listeners: Of steps.
         progress: Where the run is.
     """
+    kind = _kind_of(pipeline)
+    if stage.log is None:
+        return kind(pipeline, stage, listeners, progress)
+    # A pipeline may sit out, and a batch be left out; the last norms before a row count then.
+    is_alone = len(stage.training) == 1 and not stage.takes_turns and not stage.skips_nonfinite
+    norms = stage.log.norms_of(pipeline, steps_always=is_alone)
+    step = kind(pipeline, stage, [*listeners, norms], progress)
+    step.also_add_to(stage.log.losses_of(step.losses))
+    return step
+
+
+def _kind_of(pipeline: Pipeline) -> type[TrainStep]:
     if pipeline.train_step is not None:
-        return OwnStep(pipeline, stage, listeners, progress)
+        return OwnStep
     by_closure = any(is_by_closure(optimizer) for optimizer in pipeline.optimizers)
-    kind = ClosureStep if by_closure else TrainStep
-    return kind(pipeline, stage, listeners, progress)
+    return ClosureStep if by_closure else TrainStep

@@ -19,6 +19,7 @@ from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Progress
 from torchassistant.training.running_losses import RunningLosses
 from torchassistant.training.stage import Stage
+from torchassistant.training.weighted_losses import LossValues
 
 
 class TrainStep:
@@ -56,6 +57,7 @@ class TrainStep:
         listeners = [self.guard, *listeners]
         gradients, update = self.made_of(stage, listeners, Parts(listeners))
         self.gradients, self.update = gradients, followed_by_averages(update, stage)
+        self.add_losses = self.losses.add
         self.carrying = self.gradients.carrying
         self.step_finished = handlers_of(listeners, Listener.step_finished)
         self.start_epoch()
@@ -69,6 +71,16 @@ class TrainStep:
             self.pipeline, stage.clippers, stage.schedulers, self.losses.latest, parts
         )
         return gradients, update
+
+    def also_add_to(self, means: RunningLosses) -> None:
+        """Add the losses of each batch to other means too."""
+        add, add_too = self.add_losses, means.add
+
+        def add_both(losses: LossValues) -> None:
+            add(losses)
+            add_too(losses)
+
+        self.add_losses = add_both
 
     def start_epoch(self) -> None:
         """Look at the optimizers again: they may have got parameters since the last epoch."""
@@ -106,7 +118,7 @@ class TrainStep:
             for parameter in self.trained_elsewhere:
                 parameter.requires_grad = True
         for values in losses:
-            self.losses.add(values)
+            self.add_losses(values)
         # The graph of the losses goes before the optimizers allocate.
         del losses, values
         self.update.run()

@@ -17,6 +17,7 @@ from torchassistant.config.tree import Path
 from torchassistant.errors import listing
 
 RESERVED = ("epoch", "step", "seconds", "stage", "skipped")
+_OF_STEP_ROWS = ("lr/", "grad_norm/")
 """Columns of the history that are there already."""
 
 _GRAPHS = ("batch_graphs", "batch_processors", "models")
@@ -265,3 +266,5 @@ def check_display(scope: Scope, shown: Shown, seen: set[str]) -> None:
         scope.note(message, place)
     if name in RESERVED:
         scope.note(f'"{name}" is a column of the history already', place)
+    elif scope.spec.log is not None and (name == "time" or name.startswith(_OF_STEP_ROWS)):
+        scope.note(f'"{name}" is a column of the rows that "log" adds', place)

@@ -30,7 +30,7 @@ from torchassistant.config.spec.stages import (
     TrainSpec,
     ValidateSpec,
 )
-from torchassistant.config.spec.training import InitializeSpec, Spec
+from torchassistant.config.spec.training import InitializeSpec, LogSpec, Spec
 
 __all__ = [
     "DEFINITIONS",
@@ -45,6 +45,7 @@ __all__ = [
     "InitializeSpec",
     "InputFactorySpec",
     "InputMetaSpec",
+    "LogSpec",
     "PipelineLossSpec",
     "PipelineMetricSpec",
     "PipelineSpec",

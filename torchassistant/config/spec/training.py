@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from torchassistant.config.blocks import Block, Device, FolderName
+from torchassistant.config.blocks import Block, Count, Device, FolderName
 from torchassistant.config.groups.models import ModelSpec
 from torchassistant.config.history_columns import row_columns
 from torchassistant.config.spec.checkpoints import CheckpointsSpec
@@ -32,6 +32,15 @@ class InitializeSpec(Block):
     )
 
 
+class LogSpec(Block):
+    """Which rows are written within the epochs."""
+
+    every_iterations: Count = Field(
+        description="After every N iterations a row of running losses, learning rates and norms "
+        "of gradients is added to `metrics/steps-0.csv`."
+    )
+
+
 class Spec(Block):
     """A training config."""
 
@@ -51,6 +60,9 @@ class Spec(Block):
     )
     checkpoints: CheckpointsSpec = Field(
         CheckpointsSpec(), description="When checkpoints are saved."
+    )
+    log: LogSpec | None = Field(
+        None, description="When rows are written within the epochs; left out: never."
     )
     on_nonfinite: OnNonfinite = Field(
         "stop",
