@@ -30,6 +30,7 @@ from exact_runs import Runs
 from torch import nn
 from torch.nn.functional import mse_loss
 from torch.optim import SGD
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from torchassistant import create_session
 from torchassistant.errors import ConfigError
@@ -71,6 +72,7 @@ THROUGH = {
 }
 PERCEPTUAL = {"class": "model_losses.perceptual", "models": ["features"], "inputs": ["said", "y"]}
 AT_NODE = node("head", "h", "said", "of_head")
+SMOOTH = {"average_of": "head", "decay": 0.5, "use_buffers": True}
 
 
 def by_hand(twin: Twin, criterion: Callable[..., torch.Tensor], batch_size: int = 4) -> None:
@@ -235,6 +237,40 @@ def test_a_loss_that_differentiates_is_evaluated(tmp_path: Path, kind: str) -> N
         slopes.append((gradient.square().mean().item(), len(x)))
     assert shown == pytest.approx(sum(value * count for value, count in slopes) / 10, rel=1e-6)
     assert list(session.history["slope"])[-1] == shown
+
+
+def test_another_model_in_its_place(tmp_path: Path) -> None:
+    """Where a pipeline runs with another model, its losses are called with that one too."""
+    spec = trained(losses={"through": THROUGH}, models={"smooth": SMOOTH})
+    spec["initialize"]["pipelines"]["check"] = {
+        "input_factories": [feed("batches", "x y")],
+        "losses": [loss("through", loss_display_name="smoothed")],
+        "models": {"head": "smooth"},
+    }
+    spec["train"]["stages"][0]["validation_pipelines"] = ["check"]
+    twin = Twin(spec, tmp_path)
+    stem, head = twin.models["stem"], twin.models["head"]
+    smooth = AveragedModel(head, multi_avg_fn=get_ema_multi_avg_fn(0.5), use_buffers=True)
+    optimizers = [SGD(model.parameters(), lr=0.05) for model in (stem, head)]
+    shown = []
+    for _ in range(2):
+        stem.train(), head.train()
+        for x, y in batches_of(Points(10)):
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            mse_loss(head(stem(x)), y).backward()
+            for optimizer in optimizers:
+                optimizer.step()
+            smooth.update_parameters(head)
+        smooth.eval()
+        with torch.no_grad():
+            losses = [
+                mse_loss(smooth(stem.eval()(x)), y) * len(x) for x, y in batches_of(Points(10))
+            ]
+        shown.append(float(sum(losses)) / 10)
+    twin.models["smooth"].load_state_dict(smooth.module.state_dict())
+    twin.check(unchanged=["features"])
+    assert twin.session.history["smoothed"].tolist() == pytest.approx(shown, rel=1e-6)
 
 
 WRONG: dict[str, tuple[Config, str, str]] = {
