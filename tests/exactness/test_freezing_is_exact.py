@@ -311,3 +311,28 @@ def test_modes_are_given_back(tmp_path: Path) -> None:
     session.train()
     assert all(part.training for part in session.models["backbone"].modules())
     assert all(p.requires_grad for p in session.models["backbone"].parameters())
+
+
+def test_a_model_of_an_optimizer_that_no_stage_trains(tmp_path: Path) -> None:
+    def warnings_of(name: str, *stages: Config) -> list[tuple[str, str]]:
+        spec = backbone_and_head(*stages)
+        both = trained_by(made("SGD", lr=0.05), "head") | {"model": ["backbone", "head"]}
+        definitions = spec["initialize"]["definitions"]
+        definitions[:] = [d for d in definitions if d["name"] not in ("of backbone", "of head")]
+        definitions.append({"group": "optimizers", "name": "both", "spec": both})
+        (run,) = (d for d in definitions if d["group"] == "batch_processors")
+        for one in run["spec"]["neural_graph"]:
+            one["optimizer_name"] = "both"
+        report = preflight(create_session(spec, session_dir=tmp_path / name))
+        return [(w.place.path, w.message) for w in report.warnings]
+
+    first = stage("fit", frozen=["backbone"])
+    assert warnings_of("frozen", first) == [
+        (
+            "train.stages[0].frozen",
+            'the optimizer "both" is to train "backbone", which is frozen in each stage in which '
+            "it steps",
+        )
+    ]
+    assert warnings_of("thawed", first, stage("fit")) == []
+    assert warnings_of("in part", stage("fit", frozen=["backbone:0.*"])) == []

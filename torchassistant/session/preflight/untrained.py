@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
 from torchassistant.assembly import models_reached
-from torchassistant.config import Key
+from torchassistant.config import Key, module_named
 from torchassistant.errors import listing
 from torchassistant.graph import distinct, is_among
 from torchassistant.session.preflight.findings import Findings
@@ -18,15 +19,40 @@ from torchassistant.training import Pipeline, Stage, parameters_of
 
 
 def warn_of_frozen(stage: Stage, index: int, found: Findings) -> None:
-    """Warn of optimizers that step in a stage in which all that they train is frozen."""
+    """Warn of optimizers that step in a stage in which what they train is frozen.
+
+    Of one of several models of an optimizer only where no stage with that optimizer trains it: to
+    thaw a backbone later is what freezing is for.
+    """
     used = distinct(o for pipeline in stage.training for o in pipeline.optimizers)
+    path = ("train", "stages", index, "frozen")
     for name, optimizer in found.session.optimizers.items():
-        if is_among(optimizer, used) and stage.frozen.holds_all_of(parameters_of([optimizer])):
-            found.warn(
-                f'the optimizer "{name}" changes nothing in this stage, as all that it trains '
-                "is frozen here",
-                ("train", "stages", index, "frozen"),
-            )
+        if not is_among(optimizer, used):
+            continue
+        if stage.frozen.holds_all_of(parameters_of([optimizer])):
+            message = "changes nothing in this stage, as all that it trains is frozen here"
+            found.warn(f'the optimizer "{name}" {message}', path)
+            continue
+        for shown in _never_trained(name, optimizer, found.session):
+            message = f'is to train "{shown}", which is frozen in each stage in which it steps'
+            found.warn(f'the optimizer "{name}" {message}', path)
+
+
+def _never_trained(name: str, optimizer: Optimizer, session: Session) -> Iterator[str]:
+    """The models and losses that an optimizer names, and that are wholly frozen wherever it steps."""
+    spec = session.spec.group("optimizers").get(name)
+    stages = [
+        stage
+        for stage in session.stages
+        if any(is_among(optimizer, pipeline.optimizers) for pipeline in stage.training)
+    ]
+    held = {id(parameter) for parameter in parameters_of([optimizer])}
+    for _, named in () if spec is None else spec.models:
+        key = module_named(named)
+        model = (session.losses if key.group == "losses" else session.models)[key.name]
+        own = [parameter for parameter in model.parameters() if id(parameter) in held]
+        if all(stage.frozen.holds_all_of(own) for stage in stages):
+            yield named
 
 
 def warn_of_untrained(found: Findings) -> None:
