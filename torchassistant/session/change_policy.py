@@ -25,6 +25,9 @@ RULES = (
         for key in ("combine", "train_step")
     ),
     Rule("initialize.pipelines.*.eval_step.**", "refused", "it decides what is measured"),
+    Rule("initialize.pipelines.*.normalize_weights", "refused", "it decides what is minimised"),
+    Rule("initialize.pipelines.*.models.**", "refused", "they decide which models run"),
+    Rule("initialize.pipelines.*.input_factories.**", "refused", "they decide what is met"),
     Rule("on_nonfinite", "applied", "from the next iteration on"),
     Rule("train.stages.*.name", "free", "what the stage is called"),
     Rule("train.stages.*.on_nonfinite", "applied", "from the next iteration on"),
@@ -41,6 +44,8 @@ RULES = (
         Rule(f"train.stages.*.training_pipelines.*.{key}", "applied", "from the next iteration on")
         for key in ("repeat", "every", "from", "count_in")
     ),
+    Rule("train.stages.*.training_pipelines.**", "refused", "they decide what is learned"),
+    Rule("train.stages.*.epoch_length", "refused", "it decides where epochs end"),
     Rule("train.stages.+", "applied", "a stage that has not begun, or a new one at the end"),
     Rule("initialize.definitions.+", "applied", "a new definition, for new stages"),
     Rule("initialize.pipelines.+", "applied", "a new pipeline, for new stages"),

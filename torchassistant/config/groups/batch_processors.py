@@ -149,6 +149,16 @@ def _references(spec: BatchProcessorSpec) -> Iterator[Reference]:
             yield Reference(path, "optimizers", node.optimizer_name)
 
 
+_OF_NODES = {
+    "inputs": "they decide what is computed",
+    "outputs": "they decide what is computed",
+    "taps": "they decide what is computed",
+    "carry": "it decides what a batch begins with",
+    "mode": "it decides how a model runs in training",
+    "buffers": "it decides which statistics move",
+    "optimizer_name": "it decides what is trained",
+}
+
 BATCH_PROCESSORS = Group(
     "batch_processors",
     "batch processor",
@@ -170,5 +180,6 @@ BATCH_PROCESSORS = Group(
         Rule("spec.neural_graph.*.compile.**", "applied", "compiled code rounds differently"),
         Rule("spec.compile.**", "applied", "compiled code rounds differently"),
         Rule("spec.neural_graph.*.activation_checkpointing", "free", "speed and memory only"),
+        *(Rule(f"spec.neural_graph.*.{key}.**", "refused", why) for key, why in _OF_NODES.items()),
     ),
 )

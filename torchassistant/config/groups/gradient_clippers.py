@@ -51,5 +51,7 @@ GRADIENT_CLIPPERS = Group(
     changes=(
         Rule("spec.clip_value", "applied", "from now on"),
         Rule("spec.clip_norm", "applied", "from now on"),
+        Rule("spec.model.**", "applied", "from now on"),
+        Rule("spec.optimizer", "applied", "from now on"),
     ),
 )

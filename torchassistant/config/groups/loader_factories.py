@@ -97,5 +97,9 @@ LOADER_FACTORIES = Group(
             Rule(f"spec.kwargs.{key}", "free", "speed only")
             for key in ("prefetch_factor", "pin_memory", "timeout", "multiprocessing_context")
         ),
+        *(
+            Rule(f"spec.{key}", "refused", "it decides the order of the data")
+            for key in ("contiguous", "shuffle_group")
+        ),
     ),
 )

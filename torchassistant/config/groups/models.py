@@ -178,5 +178,13 @@ MODELS = Group(
             for key in ("decay", "every", "start", "warmup")
         ),
         Rule("spec.update_bn", "applied", "when the statistics are recomputed next"),
+        *(
+            Rule(f"spec.{key}", "refused", "it decides what the average is by now")
+            for key in ("kind", "interval", "first", "use_buffers")
+        ),
+        *(
+            Rule(f"spec.{key}", "refused", "it decides what the model is")
+            for key in ("part_of", "path", "average_of")
+        ),
     ),
 )

@@ -144,6 +144,7 @@ OPTIMIZERS = Group(
         Rule("spec.parameters.*.name", "applied", "a name changes no result"),
         Rule("spec.parameters.**", "fixed", _PLACES),
         Rule("spec.rest", "fixed", _PLACES),
+        Rule("spec.model.**", "fixed", _PLACES),
         Rule("spec.args.**", "fixed", "pass it by keyword instead"),
         Rule("spec.lr_scheduler.**", "fixed", "the state of the scheduler is stored"),
     ),
