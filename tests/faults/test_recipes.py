@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from exact_runs import Runs
 from faults import (
+    ROOT,
     Reference,
     Tally,
     assert_valid,
@@ -20,7 +21,7 @@ from faults import (
     write_json,
 )
 from process_harness import ProcessHarness, finish
-from recipes import EXAMPLES, RECIPE_MODULES, ROOT, furnish, recipes_in
+from recipes import EXAMPLES, RECIPE_MODULES, furnish, recipes_in
 from test_kills import killed
 
 KILLS = 4
