@@ -53,7 +53,7 @@ EXAMPLES = {
     "digits": ["parts.ratio=[0.1, 0.05, 0.85]", *_epochs(3)],
     "distillation": ["parts.ratio=[0.1, 0.05, 0.85]", *_epochs(2, 2)],
     "finetune": _epochs(2, 2),
-    "finetune/pretraining": ["images.kwargs.count=60", *_epochs(2)],
+    "finetune/pretraining": ["shapes.kwargs.count=70", *_epochs(2)],
     "gan": [
         "digits_loader.kwargs.batch_size=400",
         "noise_loader.kwargs.batch_size=400",
