@@ -39,7 +39,7 @@ def warn_of_frozen(stage: Stage, index: int, found: Findings) -> None:
 
 
 def _never_trained(name: str, optimizer: Optimizer, session: Session) -> Iterator[str]:
-    """The models and losses that an optimizer names, and that are wholly frozen wherever it steps."""
+    """The models and losses that an optimizer names, wholly frozen in each stage where it steps."""
     spec = session.spec.group("optimizers").get(name)
     stages = [
         stage
