@@ -41,7 +41,11 @@ def many_keys() -> Config:
     """A student and a teacher of which there is an average and a part, in two pipelines."""
     groups: dict[str, dict[str, Config]] = {
         "datasets": {"points": part("Points", 10), "others": part("Points", 10, seed=2)},
-        "loader_factories": {"batches": loader("points"), "more": loader("others", shuffle=True)},
+        "loader_factories": {
+            "batches": loader("points"),
+            "more": loader("others", shuffle=True),
+            **{name: {**loader("others", shuffle=True), "shuffle_group": "g"} for name in "ab"},
+        },
         "models": {
             "net": SMALL,
             "teacher": SMALL,
@@ -149,7 +153,7 @@ REFUSED = {
     'run.neural_graph[0].inputs={"input": "x"}': "they decide what is computed",
     'run.neural_graph[0].taps={"h": "0"}': "they decide what is computed",
     "batches.contiguous=true": "it decides the order of the data",
-    "more.shuffle_group=one": "it decides the order of the data",
+    "more.shuffle_group=g": "it decides the order of the data",
     "ema.interval=epoch": "it decides what the average is by now",
     "ema.first=blend": "it decides what the average is by now",
     "ema.use_buffers=true": "it decides what the average is by now",

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from torchassistant.config import sizes
+from torchassistant.config.module_patterns import TAP
 
 KINDS = {
     "string": "a string",
@@ -17,6 +18,12 @@ KINDS = {
     "number": "a number",
     "boolean": "true or false",
 }
+
+_FORMS = {
+    sizes.PATTERN: 'a size such as "500 MB"',
+    TAP: 'a module such as "layer2", or its input, "layer2@input"',
+}
+"""What patterns mean."""
 
 
 def sentence_of(errors: Sequence[ErrorDetails]) -> str:
@@ -39,12 +46,10 @@ def _sentence(details: ErrorDetails) -> str:
         return "expected at least one, found none"
     if kind == "string_too_short":
         return "expected a string that is not empty"
-    if kind == "string_pattern_mismatch" and context.get("pattern") == sizes.PATTERN:
-        return f'expected a size such as "500 MB", found {shown_value(details["input"])}'
     if kind == "string_pattern_mismatch":
-        return f"expected a string of the form {context.get('pattern')}, " + (
-            f"found {shown_value(details['input'])}"
-        )
+        pattern = str(context.get("pattern"))
+        expected = _FORMS.get(pattern, f"a string of the form {pattern}")
+        return f"expected {expected}, found {shown_value(details['input'])}"
     message = details["msg"].removeprefix("Input should be ").removeprefix("a valid ")
     if kind in ("model_type", "model_attributes_type", "union_tag_not_found"):
         message = "dictionary"

@@ -16,6 +16,8 @@ from torchassistant.config.blocks import Block, NameOrNames, Names
 from torchassistant.config.tree import Path
 
 EVERYTHING = "*"
+TAP = r"^([^:@]+:)?[^:@]+(@input)?$"
+"""What a tap names: a module of a model, or its input."""
 
 
 class Glob(NamedTuple):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from torchassistant.config.checks.scope import Scope
+from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.misfit_messages import shown_value
 from torchassistant.config.named_objects import is_object
@@ -59,9 +60,15 @@ _RULES = {
 
 def check_loaders(scope: Scope) -> None:
     """Check the arguments of each loader factory: each by itself, and then together."""
-    for definition in scope.config.initialize.definitions:
-        if definition.block.group == "loader_factories":
-            _arguments(scope, definition)
+    loaders = [
+        definition
+        for definition in scope.config.initialize.definitions
+        if definition.block.group == "loader_factories"
+    ]
+    for definition in loaders:
+        _arguments(scope, definition)
+    if scope.are_complete("loader_factories"):
+        _shuffle_groups(scope, loaders)
 
 
 def _arguments(scope: Scope, definition: View) -> None:
@@ -79,6 +86,24 @@ def _arguments(scope: Scope, definition: View) -> None:
         keys = [key, *(other for other in kwargs if f'"{other}"' in message)]
         if all(definition.is_whole("spec", "kwargs", one) for one in keys):
             scope.note(message, (*path, key), at_key=True)
+
+
+def _shuffle_groups(scope: Scope, loaders: list[View]) -> None:
+    """A group has several loaders: alone, a loader has no order to share."""
+    groups: dict[Any, list[View]] = {}
+    for definition in loaders:
+        groups.setdefault(definition.spec.shuffle_group, []).append(definition)
+    groups.pop(None, None)
+    if any(isinstance(name, Unknown) for name in groups):
+        return
+    excused = set()
+    for name in reversed([name for name, members in groups.items() if len(members) == 1]):
+        meant = scope.resolver.nearest(name, [other for other in groups if other != name])
+        if name not in excused:
+            hint = f'; did you mean "{meant}"?' if meant else ""
+            message = f'no other loader factory is of the shuffle group "{name}"{hint}'
+            scope.note(message, groups[name][0].at("spec", "shuffle_group"))
+        excused.add(meant)
 
 
 def _with_contiguous(kwargs: dict[str, Any]) -> Iterator[tuple[str, str]]:

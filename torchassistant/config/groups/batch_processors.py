@@ -19,6 +19,7 @@ from torchassistant.config.blocks import (
 )
 from torchassistant.config.change_rule import Rule
 from torchassistant.config.groups.group import Group
+from torchassistant.config.module_patterns import TAP
 from torchassistant.config.references import Reference
 from torchassistant.config.role import ADAPTER, BATCH_PROCESSOR, CALLABLE, MODULE, Role
 
@@ -37,10 +38,6 @@ OUTPUT_ADAPTER = replace(
     noun="output adapter (it cannot be called)",
     search_paths=("torchassistant.output_adapters",),
 )
-
-
-TAP = r"^([^:@]+:)?[^:@]+(@input)?$"
-"""A module of a model, or the input of one."""
 
 
 class NodeSpec(Block):

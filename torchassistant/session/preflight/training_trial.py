@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from torchassistant.config import Path
+from torchassistant.errors import ConfigError
 from torchassistant.frames import Frames
 from torchassistant.graph import Node
 from torchassistant.session.preflight.findings import Findings, path_of_pipeline
@@ -54,11 +56,11 @@ class TrainingTrial:
         with self.found.blamed(pipeline, whole):
             frames = self.batches.for_training(pipeline)
             if pipeline.train_step is None:
-                self._train(pipeline, frames, whole)
+                self._train(pipeline, stage, frames, whole)
             else:
                 self._own_step(pipeline, stage, frames)
 
-    def _train(self, pipeline: Pipeline, frames: Frames, whole: str) -> None:
+    def _train(self, pipeline: Pipeline, stage: Stage, frames: Frames, whole: str) -> None:
         losses = Losses(pipeline, self.found)
         reports: list[tuple[Node, NodeReport]] = []
         clear_gradients(pipeline)
@@ -73,8 +75,7 @@ class TrainingTrial:
             return
         self.found.at = losses.path
         if not total.requires_grad:
-            message = "the losses do not depend on anything that this pipeline trains"
-            raise self.found.error(message, losses.path)
+            raise self._without_gradient(pipeline, stage, losses.path)
         scaler = None
         if pipeline.scaler is not None:
             # One that scales by 1: where a gradient overflows, a step would be left out.
@@ -90,6 +91,16 @@ class TrainingTrial:
             self._carry_on(pipeline, again, frames)
         StepTrial(pipeline, losses, whole, self.found).run(again, scaler)
         measure(pipeline, frames, self.found)
+
+    def _without_gradient(self, pipeline: Pipeline, stage: Stage, path: Path) -> ConfigError:
+        """The error that the losses of a pipeline, which stand at a path, have no gradient."""
+        trained = [p for module in pipeline.trained for p in module.parameters()]
+        if not stage.frozen.holds_all_of(trained):
+            message = "the losses do not depend on anything that this pipeline trains"
+            return self.found.error(message, path)
+        index = next(i for i, one in enumerate(self.found.session.stages) if one is stage)
+        message = f'all that the pipeline "{pipeline.name}" trains is frozen in this stage'
+        return self.found.error(message, ("train", "stages", index, "frozen"))
 
     def _own_step(self, pipeline: Pipeline, stage: Stage, frames: Frames) -> None:
         """Let the object of a pipeline make its step, which is taken back."""
