@@ -5,6 +5,7 @@ from torchassistant.assembly.anew import optimizer_anew, scheduler_anew
 from torchassistant.assembly.build_context import FittedArtifacts
 from torchassistant.assembly.build_order import needed_for
 from torchassistant.assembly.builder import Builder
+from torchassistant.assembly.callback_columns import clash
 from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.groups import assembler_of
 from torchassistant.assembly.groups.assembler import Member
@@ -42,6 +43,7 @@ __all__ = [
     "build_pipeline",
     "build_pipelines",
     "build_stages",
+    "clash",
     "code_of",
     "evaluators_of",
     "fill",

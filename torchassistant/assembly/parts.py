@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from torchassistant.callbacks import Callback
 from torchassistant.config import DATASET_OR_SLICE, GROUPS, Key, Reference, as_slice, module_named
 from torchassistant.data import LoaderFactory, Split
 from torchassistant.graph import BatchGraph, Processor
@@ -53,6 +54,7 @@ class Parts:
     gradient_clippers: dict[str, GradientClipper]
     backward_hooks: dict[str, list[Any]]
     forward_hooks: dict[str, list[Any]]
+    callbacks: dict[str, Callback]
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.seed = seed
@@ -68,6 +70,8 @@ class Parts:
         self.debug_pipelines: dict[str, DebugPipeline] = {}
         self.stages: list[Stage] = []
         self.step_log: StepLog | None = None
+        self.callback_columns: dict[str, list[str]] = {}
+        """The columns of the history that each callback adds values for."""
         for group in GROUPS:
             setattr(self, group, {})
 

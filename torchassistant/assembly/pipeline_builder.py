@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from torchassistant.assembly.builder import Builder
+from torchassistant.assembly.callback_columns import learn_columns, with_columns
 from torchassistant.assembly.compute_options import compiling_of, precision_of
 from torchassistant.assembly.frozen import frozen_in
 from torchassistant.assembly.models_of_losses import with_models
@@ -207,6 +208,7 @@ def build_stages(builder: Builder) -> None:
     """Every stage of the config, over pipelines that are built."""
     if builder.spec.log is not None:
         builder.parts.step_log = StepLog(builder.spec.log.every_iterations)
+    learn_columns(builder)
     builder.parts.stages = [
         _stage(builder, spec, ("train", "stages", index), index)
         for index, spec in enumerate(builder.spec.train.stages)
@@ -348,7 +350,7 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
     for place, name in enumerate(spec.trained_pipelines):
         _held_once(builder, parts.pipelines[name], (*path, "training_pipelines", place))
     steps, frozen = spec.eval_steps, frozen_in(builder, spec, path)
-    return Stage(
+    stage = Stage(
         training=[_freezing(parts.pipelines[name], frozen) for name in spec.trained_pipelines],
         validation=[parts.pipelines[name] for name in spec.validation_pipelines],
         debug=[
@@ -375,6 +377,7 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
         evaluators=evaluators_of(builder, spec.evaluators, (*path, "evaluators")),
         log=parts.step_log,
     )
+    return with_columns(builder, stage, path, index)
 
 
 def _freezing(pipeline: Pipeline, frozen: Frozen) -> Pipeline:

@@ -143,7 +143,7 @@ def _complete_stages(spec: Spec) -> None:
     pipelines = list(spec.initialize.pipelines)
     if not spec.train.stages and 1 <= len(pipelines) <= 2:
         stage = StageSpec(training_pipelines=[*pipelines[:1]], validation_pipelines=pipelines[1:])
-        spec.train = TrainSpec(stages=[stage])
+        spec.train = TrainSpec(stages=[stage], callbacks=spec.train.callbacks)
     for stage in spec.train.stages:
         if stage.stop_condition is None:
             stage.stop_condition = _stop_condition(spec, stage)

@@ -9,6 +9,7 @@ from torchassistant.config.change_rule import Effect
 
 ADAPTER = "adapter"
 BATCH_PROCESSOR = "batch processor"
+CALLBACK = "callback"
 COLLATOR = "collator"
 COMBINE = "combination of losses"
 DATASET = "dataset"

@@ -34,6 +34,8 @@ def _reopen_stage(session: Session, last: int) -> None:
     if progress.has_begun_stage:
         return
     rows = session.rows.rows(last)
+    if len(rows) == 0:  # a callback has ended the training before
+        return
     before = session.rows.rows(last - 1) if last else []
     first_step = step_of(before[-1]) if before else 0
     stage_step = progress.step - first_step

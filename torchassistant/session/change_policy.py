@@ -13,6 +13,8 @@ RULES = (
     Rule("checkpoints.**", "free", "when the state is saved, and how much is kept"),
     Rule("log.**", "applied", "from the next iteration on"),
     Rule("initialize.debug_pipelines.**", "free", "they do not affect the training"),
+    Rule("train.callbacks.**", "applied", "called from the next event on"),
+    Rule("train.stages.*.callbacks.**", "applied", "called from the next event on"),
     Rule("train.stages.*.debug_pipelines.**", "free", "they do not affect the training"),
     Rule("variables.**", "free", "their values are in the config already"),
     Rule("$schema", "free", "for editors"),

@@ -27,7 +27,7 @@ from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.stage_starts import StageStarts
-from torchassistant.training import Data, Progress, Row, StopRequest
+from torchassistant.training import CallbackRun, Data, Progress, Row, StopRequest
 
 _log = logger_for(__name__)
 
@@ -103,6 +103,9 @@ class CheckpointManager:
         self.starts = starts
         self.writer = Writer(self.notify)
         self.random: object = None
+        self.callbacks: CallbackRun | None = None
+        """Hears of what is stored, from when it is set."""
+        self._stored = ""
         self.failed: list[str] = []
         self._identity = folder.identity()
         self._failures: list[_Failure] = []
@@ -142,17 +145,17 @@ class CheckpointManager:
         due = self._is_best(row) or self.starts.is_sought(self.progress.stage, row)
         self._save_or_write(row, due)
 
-    def add_epoch(self, row: Row, is_new: bool, data: Mapping[str, Data]) -> None:
+    def add_epoch(self, stage: int, row: Row, is_new: bool, data: Mapping[str, Data]) -> None:
         """Add the row of an epoch to the history; save the state where that is due.
 
         Args:
+            stage: The index of its stage, which may be done.
             row: Of the epoch.
             is_new: Whether it is not in the history yet, as a row within the epoch.
             data: What metrics gave as tensors with it.
         """
         progress = self.progress
-        ends_stage = progress.stage_epoch == 0
-        stage = progress.stage - 1 if ends_stage else progress.stage
+        ends_stage = progress.stage != stage
         if is_new:
             self.history.append(stage, row, data)
         due = progress.epoch % self.spec.every_epochs == 0 or ends_stage or self._is_best(row)
@@ -178,11 +181,12 @@ class CheckpointManager:
 
         self.writer.ask(write)
 
-    def save(self, row: Row | None = None) -> None:
+    def save(self, row: Row | None = None, quietly: bool = False) -> None:
         """Save the state as it is now.
 
         Args:
             row: The row that is added here, as an epoch ends or was validated; None elsewhere.
+            quietly: Whether callbacks hear nothing of it: only what they have heard is new.
 
         Raises:
             NotSaved: Too many saves have failed.
@@ -197,6 +201,7 @@ class CheckpointManager:
         bundle, session = self.snapshot(self.random)
         scores = self._scores_of(row)
         sought = self.starts.sought(self.progress.stage)
+        self._stored = ""
 
         def write() -> None:
             with _explaining(f"the state at step {step} could not be saved"):
@@ -207,7 +212,7 @@ class CheckpointManager:
                 except Exception as error:
                     self._failures.append(_Failure(step, time.monotonic(), _now(), error))
                     raise
-            self._saved_step = step
+            self._saved_step, self._stored = step, newest
             self._failures.clear()
             with _explaining("older states could not be removed"):
                 self._identity.expect()
@@ -217,6 +222,10 @@ class CheckpointManager:
         if self.stop.save_asked:
             self.wait()
             self._confirm()
+        if self.callbacks is not None and not quietly and self.callbacks.hears_of_checkpoints:
+            self.wait()
+            if self._stored:
+                self.callbacks.saved(self.folder.storage.path(self._stored))
 
     def _scores_of(self, row: Row | None) -> dict[str, float]:
         """What a state is ranked by; one that is saved again after a row keeps its scores."""

@@ -138,6 +138,10 @@ class CheckpointStorage(ABC):
         """
 
     @abstractmethod
+    def path(self, name: str) -> Path:
+        """The folder of a checkpoint."""
+
+    @abstractmethod
     def scores(self, name: str) -> dict[str, float]:
         """The row of the history that a checkpoint was saved with; empty within an epoch."""
 

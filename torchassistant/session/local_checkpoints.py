@@ -74,6 +74,9 @@ class LocalCheckpoints(CheckpointStorage):
         except OSError as error:
             raise SessionError(f"{shown_path(path)} cannot be read: {error.strerror}") from None
 
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
     def scores(self, name: str) -> dict[str, float]:
         try:
             return dict(read_manifest(self.folder / name).scores)

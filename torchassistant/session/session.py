@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from torchassistant.assembly import Parts, code_of, evaluators_of
+from torchassistant.callbacks import Callback
 from torchassistant.config import (
     InferenceSpec,
     StageEvaluatorSpec,
@@ -32,6 +34,11 @@ from torchassistant.messages import logger_for
 from torchassistant.session.allowed_differences import made_anew, may_differ_from
 from torchassistant.session.append_only_logs import CHANGES, Logs
 from torchassistant.session.build_plan import BuildPlan
+from torchassistant.session.callbacks_of_session import (
+    callback_run,
+    warn_of_missing_columns,
+    with_columns_of,
+)
 from torchassistant.session.changes import Change, Code, log_of
 from torchassistant.session.checkpoint_manager import CheckpointManager, Snapshot
 from torchassistant.session.checkpoint_storage import Checkpoint
@@ -51,6 +58,7 @@ from torchassistant.session.stage_starts import StageStarts
 from torchassistant.session.state import changed_weights, restore, snapshot
 from torchassistant.session.state_schema import CODE, SPEC
 from torchassistant.training import (
+    CallbackRun,
     Progress,
     Reporter,
     StageHistory,
@@ -103,7 +111,8 @@ class Session(Parts):
     Its parts are mappings by name: ``models``, ``optimizers``, ``datasets``, ``splits``,
     ``preprocessors``, ``collators``, ``loader_factories``, ``losses``, ``metrics``,
     ``batch_processors``, ``batch_graphs``, ``gradient_clippers``, ``backward_hooks``,
-    ``forward_hooks``, ``pipelines``. ``stages`` is a list; ``progress`` says where it is.
+    ``forward_hooks``, ``callbacks``, ``pipelines``. ``stages`` is a list; ``progress`` says where
+    it is.
 
     All of it is built here: only a ``factory_fn``, which is called meanwhile, sees a part of it.
     It is at its beginning then; :meth:`restore` takes it to where a checkpoint is.
@@ -139,6 +148,10 @@ class Session(Parts):
         self._random: Any = None
         """With this state of the random number generators training goes on."""
         self._has_trained = False
+        self._callback_state: dict[str, Any] = {}
+        """What is stored of callbacks beside the state of their objects."""
+        self._callbacks: CallbackRun | None = None
+        """Those that it is trained with just now."""
         known = dict(plan.fitted.splits)
         self.builder = plan.build(self, devices)
         splits = plan.fitted.splits
@@ -234,6 +247,7 @@ class Session(Parts):
             made_anew=made_anew(checkpoint, self.spec),
         )
         self.progress, self._random = restored.progress, restored.random
+        self._callback_state = restored.callbacks
         self.logs = self.folder.logs(checkpoint)
         self.rows = History(self.logs)
         self._saved = Saved(checkpoint.name, checkpoint, checkpoint.manifest.fixed)
@@ -246,7 +260,9 @@ class Session(Parts):
 
     def _snapshot(self, random: Any) -> Snapshot:
         """A copy of the state as it is now, with the user's code."""
-        bundle = snapshot(self, self.progress, random, circumstances(self.device))
+        run = self._callbacks
+        callbacks = self._callback_state if run is None else run.state()
+        bundle = snapshot(self, self.progress, random, circumstances(self.device), callbacks)
         bundle.add_json(CODE, self.code)
         described = {SPEC: of_text(as_json(as_data(self.spec)))}
         return Snapshot(bundle, {**self._saved.files, **described})
@@ -255,6 +271,7 @@ class Session(Parts):
         self,
         reporter: Reporter | None = None,
         stop: StopRequest | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         """Train until every stage is done. A finished session is left as it is.
 
@@ -264,8 +281,11 @@ class Session(Parts):
         Args:
             reporter: Is called when something happens.
             stop: Ends training after the iteration at hand.
+            callbacks: Called after those of the config; each is known by its ``name``, or else by
+                that of its class. Give them again when the session is resumed.
 
         Raises:
+            ConfigError: What was given is no callback, or two have one name.
             Interrupted: ``stop`` asked for it; training goes on from the iteration at hand.
             SessionError: Another process trains the session.
             UserCodeError: The user's code raised.
@@ -277,10 +297,31 @@ class Session(Parts):
             newest = self.folder.checkpoints.newest(self._saved.checkpoint)
             if newest.name != self._saved.name:
                 self._catch_up(newest)
-            if not self.finished:
-                self._train(newest, reporter or Reporter(), stop or StopRequest())
-            elif self._saved.lacks_end:
-                self._save()
+            self._callbacks = run = callback_run(
+                self, self.spec, self.progress, callbacks, self._callback_state
+            )
+            try:
+                if not self.finished or (run is not None and run.untold is not None):
+                    self._train(newest, reporter or Reporter(), stop or StopRequest())
+                elif self._saved.lacks_end:
+                    self._save()
+            finally:
+                self._callbacks = None
+
+    def emit(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Fire an event of one's own; nobody hears it while the session is not trained.
+
+        Args:
+            name: Of the event. Callbacks of the stage at hand hear it in their methods that are
+                marked with ``on(name)``.
+            args: What those are called with, after the event.
+            kwargs: Likewise.
+
+        Raises:
+            UserCodeError: A method raised.
+        """
+        if self._callbacks is not None:
+            self._callbacks.emit(name, *args, **kwargs)
 
     def _save(self) -> None:
         """Save what could not be saved when it was trained."""
@@ -292,6 +333,12 @@ class Session(Parts):
     def _note_saved(self) -> None:
         """What is in memory is saved by now, in the newest checkpoint."""
         self._saved = Saved(self.folder.storage.names()[-1], files=self._saved.files)
+        self._note_callbacks()
+
+    def _note_callbacks(self) -> None:
+        """What is in memory of callbacks is what a later call of ``train`` goes on from."""
+        if self._callbacks is not None:
+            self._callback_state = copy.deepcopy(self._callbacks.state())
 
     def _catch_up(self, newest: Checkpoint) -> None:
         """Another process has brought the session forward since this one loaded it."""
@@ -326,29 +373,42 @@ class Session(Parts):
 
     def _train_on(self, manager: CheckpointManager, reporter: Reporter, stop: StopRequest) -> None:
         stop.on_save_request(manager.notify)
+        run = self._callbacks
         try:
+            self._tell_beginning(manager)
             while not self.finished:
                 index = self.progress.stage
                 stage = self.stages[index]
+                if run is not None:
+                    stage = with_columns_of(run, stage)
                 if not self.progress.has_begun_stage:
                     self._begin_stage(index, manager)
+                    if run is not None:
+                        run.start_stage(index)
                 learn_keys(self, stage)
                 learn_metric_keys(self, stage, self.rows, index)
                 self._learn_evaluator_keys(index)
+                warn_of_missing_columns(self.rows, index, self.spec.stage_title(index), stage)
                 check_keys(self.rows, index, stage)
                 if stage.log is not None:
                     self.rows.start_steps(index, step_header(stage))
                 reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
                 rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
-                train_stage(stage, self.progress, rows, manager, reporter, stop)
+                train_stage(stage, self.progress, rows, manager, reporter, stop, run)
+                self._tell_end(manager)
             manager.finish()
         except Interrupted as error:
-            raise self._stopped(error, manager, stop) from None
-        except NotSaved:
+            stopped = self._stopped(error, manager, stop)
+            self._tell_of(stopped)
+            raise stopped from None
+        except NotSaved as error:
             # What is trained is in memory only: whoever has the session may save it by train().
             self._saved.lacks_end = True
+            self._note_callbacks()
+            self._tell_of(error)
             raise
         except BaseException as error:
+            self._tell_of(error)
             self._give_up(error, manager)
             raise
         finally:
@@ -360,6 +420,23 @@ class Session(Parts):
         best = self.spec.checkpoints.best
         learn_evaluator_keys(self, self.rows, index, self.stages[index])
         expect_monitored(self, self.stages[index], None if best is None else best.monitor)
+
+    def _tell_beginning(self, manager: CheckpointManager) -> None:
+        """Callbacks hear that training begins, and of the end of a stage that was only stored."""
+        if self._callbacks is not None:
+            manager.callbacks = self._callbacks
+            self._callbacks.start_training()
+            self._tell_end(manager)
+
+    def _tell_end(self, manager: CheckpointManager) -> None:
+        """Callbacks hear of the end of a stage; that they have is stored too."""
+        if self._callbacks is not None and self._callbacks.tell_end():
+            manager.save(quietly=True)
+
+    def _tell_of(self, error: BaseException) -> None:
+        """Callbacks hear of what ends the training."""
+        if self._callbacks is not None:
+            self._callbacks.raised(error)
 
     def _begin_stage(self, index: int, manager: CheckpointManager) -> None:
         """Do what happens once at the beginning of a stage."""

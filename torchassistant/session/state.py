@@ -50,15 +50,21 @@ class Restored(NamedTuple):
         progress: Where the run is.
         random: The state of the random number generators.
         environment: Under what it was saved.
+        callbacks: What is stored of callbacks beside the state of their objects.
     """
 
     progress: Progress
     random: Any
     environment: dict[str, Any]
+    callbacks: dict[str, Any]
 
 
 def snapshot(
-    parts: Parts, progress: Progress, random: Any, environment: dict[str, Any]
+    parts: Parts,
+    progress: Progress,
+    random: Any,
+    environment: dict[str, Any],
+    callbacks: Mapping[str, Any],
 ) -> CheckpointBundle:
     """A copy of the state as it is now.
 
@@ -67,6 +73,7 @@ def snapshot(
         progress: Where the run is.
         random: The state of the random number generators.
         environment: What the state may depend on beside all that.
+        callbacks: Of callbacks what their objects do not keep; empty where there are none.
 
     Raises:
         SessionError: Some state holds what cannot be stored.
@@ -97,6 +104,8 @@ def snapshot(
         "extra_state": extra,
         "environment": environment,
     }
+    if callbacks:
+        state["callbacks"] = callbacks
     contents.add_state("state", state, "the session")
     return contents
 
@@ -155,7 +164,8 @@ def restore(
         for scheduled in parts.schedulers.values():
             # torch warns of schedulers that step first; their optimizers have, in another process.
             mark_stepped(scheduled.optimizer)
-    return Restored(progress, state["random"], state["environment"])
+    callbacks = state.get("callbacks", {})
+    return Restored(progress, state["random"], state["environment"], callbacks)
 
 
 def restore_model(

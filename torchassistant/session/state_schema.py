@@ -192,7 +192,8 @@ def _expect_state(state: Any, written: int) -> None:
     for key in ("progress", "random", "environment", *sections):
         _expect(isinstance(state.get(key), dict), f'has no table "{key}"')
         _expect(all(isinstance(name, str) for name in state[key]), f'has no names in "{key}"')
-    unknown = sorted(state.keys() - {"progress", "random", "environment", *sections})
+    known = {"progress", "random", "environment", "callbacks", *sections}
+    unknown = sorted(state.keys() - known)
     _expect(not unknown, f"has a section that nobody knows, {unknown[:1]}")
     tables = [state["environment"], *filter(_is_table, state["environment"].values())]
     plain = (str, int, float, type(None))
@@ -208,12 +209,48 @@ def _expect_state(state: Any, written: int) -> None:
         )
     for key, own in extra.items():
         _expect(_is_table(own), f'has no table for "{key}"')
+    if "callbacks" in state:
+        _expect(_is_callbacks(state["callbacks"]), "does not say what callbacks have heard")
     for key, own in state["samplers"].items():
         _expect(is_sampler_state(own), f'has no state of the sampler of "{key}"')
     try:
         expect_random_state(state["random"])
     except Exception as error:
         raise InvalidFile(f"has no state of random number generators ({error})") from None
+
+
+def _is_callbacks(data: Any) -> bool:
+    """Whether something has the form of what a run stores of its callbacks."""
+    keys = {"stop", "untold", "is_end_untold", "epoch_told", "iteration_told", "own", "given"}
+    return (
+        _is_table(data)
+        and data.keys() == keys
+        and data["stop"] in ("", "stage", "training")
+        and (data["untold"] is None or _is_count(data["untold"]))
+        and type(data["is_end_untold"]) is bool
+        and _is_count(data["epoch_told"])
+        and _is_count(data["iteration_told"])
+        and _is_table(data["own"], _is_own)
+        and _is_table(data["given"], _is_given)
+    )
+
+
+def _is_own(data: Any) -> bool:
+    if not (_is_table(data) and data.keys() == {"generator", "added"}):
+        return False
+    try:
+        torch.Generator().set_state(data["generator"])
+    except Exception:
+        return False
+    return _is_table(data["added"], lambda value: type(value) in (int, float))
+
+
+def _is_given(data: Any) -> bool:
+    return (
+        _is_table(data)
+        and {"generators"} <= data.keys() <= {"generators", "state"}
+        and _is_table(data["generators"])
+    )
 
 
 def _progress(data: dict[str, Any]) -> Progress:

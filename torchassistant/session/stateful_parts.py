@@ -41,7 +41,8 @@ def members_of(parts: Parts) -> Members:
 
 def run_by(parts: Parts) -> Members:
     """Everything that is run with a batch, or that holds what is: all that may change then."""
-    members = members_of(parts)
+    found = members_of(parts).items()
+    members = {key: item for key, item in found if not key.startswith("callbacks/")}
     members |= {m.id: m.item for m in _members(parts) if m.runs and not m.draws}
     for name, pipeline in parts.pipelines.items():
         # On another device, losses and metrics are copies of their own.

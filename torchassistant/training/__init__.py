@@ -2,6 +2,7 @@
 
 from torchassistant.training.averages import Average, Averaging
 from torchassistant.training.batch_run import BatchRun, only_frames
+from torchassistant.training.callback_run import CallbackRun
 from torchassistant.training.combined_losses import combine
 from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.evaluation import evaluate
@@ -16,6 +17,7 @@ from torchassistant.training.losses_and_metrics import KeywordLoss, Loss, Metric
 from torchassistant.training.losses_by_key import LossByKey, weighted_losses
 from torchassistant.training.losses_of_models import LossOfModels, needs_gradient
 from torchassistant.training.metric_values import WHOLE, Data, Results
+from torchassistant.training.named_callback import NamedCallback, columns_of
 from torchassistant.training.named_counts import CountByFunction, CountOfColumn
 from torchassistant.training.nan_guard import BatchNotFinite, NotFinite
 from torchassistant.training.norm_statistics import batch_norms_of, recompute_statistics
@@ -74,6 +76,7 @@ __all__ = [
     "Averaging",
     "BatchNotFinite",
     "BatchRun",
+    "CallbackRun",
     "Changed",
     "CountByFunction",
     "CountOfColumn",
@@ -93,6 +96,7 @@ __all__ = [
     "LossOfModels",
     "LossWeights",
     "Metric",
+    "NamedCallback",
     "NotFinite",
     "OwnStep",
     "PassProgress",
@@ -123,6 +127,7 @@ __all__ = [
     "batch_norms_of",
     "chosen",
     "clippers_within",
+    "columns_of",
     "combine",
     "decoded",
     "evaluate",

@@ -49,7 +49,8 @@ class ClosureStep(TrainStep):
 
     The optimizer sees one function: each further call begins with the random numbers and the
     buffers that the first one began with, and leaves those that the first one has left. Listeners
-    hear of the first call, whose losses are reported; what the others take is the optimizer's.
+    hear of the first call, whose losses are reported; what the others take is the optimizer's. Who
+    changes the gradients does so in each.
     """
 
     def made_of(
@@ -258,6 +259,7 @@ class _FirstCall(Listener):
         self.of_losses = handlers_of(listeners, Listener.losses_computed)
         self.of_batches = handlers_of(listeners, Listener.batch_accumulated)
         self.of_gradients = handlers_of(listeners, Listener.gradients_computed)
+        self.of_final = handlers_of(listeners, Listener.gradients_final)
         self.is_on = False
         self.batch: Batch | None = None
         self.total = torch.zeros(())
@@ -276,6 +278,10 @@ class _FirstCall(Listener):
             self.batch = batch._replace(frames=Frames())
             for handle in self.of_gradients:
                 handle(batch, total)
+
+    def gradients_final(self, batch: Batch, total: Tensor) -> None:
+        for handle in self.of_final:
+            handle(batch, total)
 
 
 class _WithValue(Accumulation):

@@ -63,8 +63,8 @@ class CombinedLosses(OneBatch):
         for handle in self.losses_computed:
             handle(batch, total)
         combine(self.pipeline, weighted)
-        for handle in self.gradients_computed:
-            handle(batch, total)
+        for handle_gradients in self.gradients_computed:
+            handle_gradients(batch, total)
         return [values]
 
 

@@ -74,7 +74,9 @@ class Evaluator:
         self.data = evaluation_data_of(pipeline)
         self.seed = derived(pipeline.seed, "evaluation", pipeline.name)
         self.evaluation_started = handlers_of(listeners, Listener.evaluation_started)
+        self.batch_measured = handlers_of(listeners, Listener.batch_measured)
         self.batch_evaluated = handlers_of(listeners, Listener.batch_evaluated)
+        self.evaluation_measured = handlers_of(listeners, Listener.evaluation_measured)
         self.evaluation_finished = handlers_of(listeners, Listener.evaluation_finished)
         parts = Parts(listeners)
         may_give_dicts = any(item.loss.keys != () for item in pipeline.losses)
@@ -118,6 +120,7 @@ class Evaluator:
         except UserCodeError as error:
             whole = f'the evaluation of the pipeline "{self.pipeline.name}"'
             raise error.in_part_of(whole) from error.__cause__
+        emit(self.evaluation_measured, self.pipeline.name, results)
         emit(self.evaluation_finished, self.pipeline.name)
         return results
 
@@ -140,6 +143,8 @@ class Evaluator:
             if frames is None:
                 break
             data_pass.run(self._measure, [frames], range(done, done + 1))
+            for handle_frames in self.batch_measured:
+                handle_frames(self.pipeline, done, frames)
             done += 1
             frames.clear()  # outputs are not kept while the next batch is loaded
             for handle in self.batch_evaluated:

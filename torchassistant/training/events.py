@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from torchassistant.frames import Frames
 from torchassistant.graph import Node, Processor, Watched
+from torchassistant.training.metric_values import Results
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Progress, Row
 
@@ -60,6 +61,7 @@ class Part(Enum):
     LOSS = "loss"
     BACKWARD = "backward"
     OPTIMIZER = "optimizer"
+    CALLBACK = "callback"
 
 
 class Phase(Enum):
@@ -87,14 +89,14 @@ class Listener:
                     for each batch of the step:
                         losses_computed
                         batch_accumulated    (unless it is the last one)
-                    gradients_computed
+                    gradients_computed, gradients_final
                     step_finished            (unless the batches were left out)
                 iteration_done
                 evaluations within the epoch, where they are due, and row_added
             for each validation pipeline:
                 evaluation_started
-                for each batch: batch_evaluated
-                evaluation_finished
+                for each batch: batch_measured, batch_evaluated
+                evaluation_measured, evaluation_finished
             epoch_timed
             epoch_finished
         stage_finished
@@ -130,6 +132,12 @@ class Listener:
     def gradients_computed(self, batch: Batch, total: Tensor) -> None:
         """The gradients of a step are with the parameters, unscaled and not clipped."""
 
+    def gradients_final(self, batch: Batch, total: Tensor) -> None:
+        """The same, after all who look at them: they may be changed now.
+
+        With a closure in each call of it; else where ``gradients_computed`` is.
+        """
+
     def step_finished(self, pipeline: Pipeline) -> None:
         """Optimizers and schedulers have stepped."""
 
@@ -151,8 +159,14 @@ class Listener:
     def evaluation_started(self, pipeline: str, batches: int | None) -> None:
         """A validation pipeline begins."""
 
+    def batch_measured(self, pipeline: Pipeline, number: int, frames: Frames) -> None:
+        """The same, while its frames are there: of all ports and processors."""
+
     def batch_evaluated(self) -> None:
         """A batch of a validation pipeline is done."""
+
+    def evaluation_measured(self, pipeline: str, results: Results) -> None:
+        """A validation pipeline is done, with these results."""
 
     def evaluation_finished(self, pipeline: str) -> None:
         """A validation pipeline is done."""
@@ -165,7 +179,7 @@ class Listener:
 
         By phase, as fractions of the time from its start, or from where the run went on with it,
         until its state was saved: ``data``, ``forward``, ``backward``, ``optimizer``, ``metrics``,
-        ``validation``, ``checkpoint``, ``other``.
+        ``validation``, ``checkpoint``, ``callbacks``, ``other``.
         """
 
     def epoch_finished(self, progress: Progress, row: Row) -> None:
@@ -186,6 +200,14 @@ def handlers_of(
     """
     methods = (getattr(listener, event.__name__, None) for listener in listeners)
     return tuple(m for m in methods if m is not None and getattr(m, "__func__", None) is not event)
+
+
+def gradient_handlers_of(
+    listeners: Sequence[object],
+) -> tuple[Callable[[Batch, Tensor], None], ...]:
+    """Who looks at the gradients of a step, and then who may change them."""
+    looking = handlers_of(listeners, Listener.gradients_computed)
+    return looking + handlers_of(listeners, Listener.gradients_final)
 
 
 def emit(handlers: Iterable[Callable[P, None]], *args: P.args, **kwargs: P.kwargs) -> None:

@@ -12,7 +12,14 @@ from torchassistant.frames import Frames
 from torchassistant.training.accumulation import Accumulation
 from torchassistant.training.batch_run import BatchRun, Compute, T
 from torchassistant.training.carrying import Carrying, carrying, carrying_in
-from torchassistant.training.events import Batch, Listener, Part, Parts, handlers_of
+from torchassistant.training.events import (
+    Batch,
+    Listener,
+    Part,
+    Parts,
+    gradient_handlers_of,
+    handlers_of,
+)
 from torchassistant.training.loss_weights import LossWeights
 from torchassistant.training.losses_by_key import losses_over_terms, weighted_losses
 from torchassistant.training.optimizer_calls import parameters_of
@@ -64,7 +71,7 @@ class OneBatch:
     ) -> None:
         self.frames = Frames()
         self.losses_computed = handlers_of(listeners, Listener.losses_computed)
-        self.gradients_computed = handlers_of(listeners, Listener.gradients_computed)
+        self.gradients_computed = gradient_handlers_of(listeners)
         self.forward = carrying(pipeline.graph, _weighted_forward(pipeline, parts, progress))
         self.carrying = carrying_in(self.forward)
         self.backward = Backward(pipeline, parts)
@@ -80,8 +87,8 @@ class OneBatch:
         self.backward.run(total)
         if self.backward.scaler is not None:
             self.backward.unscale(self.backward.scaler)
-        for handle in self.gradients_computed:
-            handle(batch, total)
+        for handle_gradients in self.gradients_computed:
+            handle_gradients(batch, total)
         return [losses]
 
 
@@ -106,7 +113,7 @@ class AccumulatedBatches:
         self.frames = Frames()
         self.losses_computed = handlers_of(listeners, Listener.losses_computed)
         self.batch_accumulated = handlers_of(listeners, Listener.batch_accumulated)
-        self.gradients_computed = handlers_of(listeners, Listener.gradients_computed)
+        self.gradients_computed = gradient_handlers_of(listeners)
         losses = losses_over_terms(pipeline, parts)
         self.weighted = losses.weighted
         self.weights = LossWeights(pipeline, progress) if pipeline.schedules else None

@@ -60,7 +60,7 @@ class Between:
 
     def __init__(
         self,
-        interleaving: Interleaving | Turns,
+        interleaving: Interleaving | Turns | Between,
         is_due: Callable[[], bool],
         act: Callable[[], bool],
     ) -> None:
@@ -73,6 +73,11 @@ class Between:
         if self.is_due() and not self.interleaving.is_known_to_be_over and self.act():
             return False
         return self.interleaving.run_iteration(number)
+
+    @property
+    def is_known_to_be_over(self) -> bool:
+        """See the other classes here."""
+        return self.interleaving.is_known_to_be_over
 
 
 class Turns:

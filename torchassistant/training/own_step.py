@@ -15,7 +15,13 @@ from torchassistant.errors import DataError, UserCodeError, UserError, listing, 
 from torchassistant.frames import Frame, Frames
 from torchassistant.graph import buffers_of
 from torchassistant.training.averaging_update import noting_steps
-from torchassistant.training.events import Batch, Listener, Parts, handlers_of
+from torchassistant.training.events import (
+    Batch,
+    Listener,
+    Parts,
+    gradient_handlers_of,
+    handlers_of,
+)
 from torchassistant.training.gradients import AccumulatedBatches, Backward, OneBatch
 from torchassistant.training.nan_guard import BatchNotFinite
 from torchassistant.training.optimizer_calls import parameters_of
@@ -63,7 +69,7 @@ class OwnStep(TrainStep):
             for optimizer in pipeline.optimizers
         }
         self.losses_computed = handlers_of(listeners, Listener.losses_computed)
-        self.gradients_computed = handlers_of(listeners, Listener.gradients_computed)
+        self.gradients_computed = gradient_handlers_of(listeners)
         self.backward = Backward(pipeline, parts)
         self.optimizers = {pipeline.optimizer_names[id(o)]: o for o in pipeline.optimizers}
         self.functions = _functions_of(pipeline)

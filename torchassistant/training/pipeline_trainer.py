@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,9 @@ from torchassistant.training.progress import PassProgress, Progress, StopRequest
 from torchassistant.training.running_losses import BatchMetrics
 from torchassistant.training.stage import Stage
 from torchassistant.training.step_kinds import train_step_of
+
+Perform = Callable[[Sequence[Frames], range, int], int]
+"""Makes a step: see :meth:`TrainStep.perform`."""
 
 _SMALLEST_SCALE = 2.0**-24
 """Of a loss; it is halved whenever a gradient is not finite."""
@@ -45,6 +48,7 @@ class PipelineTrainer:
     ) -> None:
         self.pipeline = pipeline
         self.train_step = train_step_of(pipeline, stage, listeners, run)
+        self.perform: Perform = self.train_step.perform
         self.metrics = BatchMetrics(pipeline)
         loaded = handlers_of(listeners, Listener.batch_loaded)
         self.data = pipeline.training_data([partial(listen, pipeline) for listen in loaded])
@@ -135,9 +139,8 @@ class PipelineTrainer:
             handle(self.pipeline)
         done = self.progress.batches
         numbers = range(done, done + len(window))
-        perform = self.train_step.perform
         try:
-            self.progress.skipped += self.data_pass.run(perform, window, numbers, iteration)
+            self.progress.skipped += self.data_pass.run(self.perform, window, numbers, iteration)
         except BatchNotFinite as error:
             raise self._explained(error) from None
         except UserCodeError as error:

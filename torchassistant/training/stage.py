@@ -57,6 +57,7 @@ class Stage:
         averages: Of all models; those of models that it trains follow them.
         evaluators: Code of the user that measures models at the ends of epochs.
         log: What is measured between rows within the epoch; None where there are none.
+        added_columns: The columns that callbacks give values for.
     """
 
     training: Sequence[Pipeline]
@@ -75,6 +76,7 @@ class Stage:
     averages: Sequence[Average] = ()
     evaluators: Sequence[StageEvaluator] = ()
     log: StepLog | None = None
+    added_columns: Sequence[str] = ()
 
     @property
     def all_turns(self) -> Sequence[Turn]:
@@ -92,7 +94,7 @@ class Stage:
         """The names of all columns of its rows."""
         skipped = [SKIPPED] if self.skips_nonfinite else []
         measured = [*self.columns.values(), *self.evaluator_columns]
-        return ["epoch", "step", *measured, *skipped, "seconds"]
+        return ["epoch", "step", *measured, *skipped, *self.added_columns, "seconds"]
 
     @property
     def evaluator_columns(self) -> list[str]:
@@ -163,10 +165,11 @@ class Checkpointer(Protocol):
     def save(self) -> None:
         """Save the state as it is now."""
 
-    def add_epoch(self, row: Row, is_new: bool, data: Mapping[str, Data]) -> None:
+    def add_epoch(self, stage: int, row: Row, is_new: bool, data: Mapping[str, Data]) -> None:
         """Add the row of an epoch, unless it is there; save the state where that is due.
 
         Args:
+            stage: The index of its stage, which may be done.
             row: Of the epoch.
             is_new: Whether it is not there yet.
             data: What metrics gave as tensors with it.

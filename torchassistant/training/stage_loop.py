@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 
 from torchassistant.errors import Interrupted, blaming
+from torchassistant.training.callback_run import CallbackRun
 from torchassistant.training.debug_pipeline import DebugPipelines
 from torchassistant.training.events import Listener, Phase, Phases, emit, handlers_of
 from torchassistant.training.interleaving import Between, Interleaving, Turns
@@ -22,6 +23,7 @@ from torchassistant.training.progress import (
 from torchassistant.training.reporter import Reporter
 from torchassistant.training.schedulers import Scheduler, schedulers_at, step_at_epoch
 from torchassistant.training.stage import SKIPPED, Checkpointer, Stage, freezing
+from torchassistant.training.stage_callbacks import StageCallbacks
 from torchassistant.training.stage_length import iterations_of_epoch
 from torchassistant.training.step_log import StepLog
 from torchassistant.training.step_rows import StepRows
@@ -37,8 +39,9 @@ def train_stage(
     checkpointer: Checkpointer,
     reporter: Reporter | None = None,
     stop: StopRequest | None = None,
+    callbacks: CallbackRun | None = None,
 ) -> None:
-    """Train until the stop condition holds.
+    """Train until the stop condition holds, or a callback asks for the end.
 
     In short::
 
@@ -65,6 +68,7 @@ def train_stage(
         checkpointer: Writes rows and saves the state.
         reporter: Is called when something happens.
         stop: Ends training after the iteration at hand; the state is saved then.
+        callbacks: Of the run; left out where there are none.
 
     Raises:
         Interrupted: ``stop`` asked for it.
@@ -72,7 +76,13 @@ def train_stage(
     """
     index = progress.stage
     loop = _StageLoop(
-        stage, progress, history, checkpointer, reporter or Reporter(), stop or StopRequest()
+        stage,
+        progress,
+        history,
+        checkpointer,
+        reporter or Reporter(),
+        stop or StopRequest(),
+        callbacks,
     )
     with freezing(stage), closing(loop):
         while progress.stage == index:
@@ -96,6 +106,7 @@ class _StageLoop:
         checkpointer: Writes rows and saves the state.
         reporter: Is called when something happens.
         stop: Ends training after the iteration at hand.
+        run: The callbacks of the run, if there are any.
     """
 
     def __init__(
@@ -106,14 +117,20 @@ class _StageLoop:
         checkpointer: Checkpointer,
         reporter: Reporter,
         stop: StopRequest,
+        run: CallbackRun | None,
     ) -> None:
         self.stage = stage
+        self.index = progress.stage
         self.progress = progress
         self.history = history
         self.checkpointer = checkpointer
         self.stop = stop
         self.timing = timing_on(stage.device)
         self.listeners: list[Listener] = [self.timing, reporter]
+        self.callbacks: StageCallbacks | None = None
+        if run is not None:
+            self.callbacks = StageCallbacks(run, self.index, self.timing, [reporter])
+            self.listeners.insert(1, self.callbacks)
         if stage.debug:
             self.listeners.insert(0, DebugPipelines(stage.debug, progress))
         if stage.log is not None:
@@ -123,7 +140,11 @@ class _StageLoop:
             PipelineTrainer(pipeline, stage, stop, self.listeners, progress)
             for pipeline in stage.training
         ]
-        self.validation = Validation(stage, checkpointer, stop, self.listeners)
+        if self.callbacks is not None:
+            for trainer in self.trainers:
+                trainer.perform = self.callbacks.around_steps_of(trainer)
+        noting = None if self.callbacks is None else self.callbacks.noted
+        self.validation = Validation(stage, checkpointer, stop, self.listeners, noting)
         self.averages = stage.epoch_averages
         self.evaluator_columns = stage.evaluator_columns
         self.phases = Phases(self.listeners)
@@ -136,6 +157,7 @@ class _StageLoop:
         """What metrics gave as tensors for the row at hand."""
         self.ending: Row | None = None
         """The row within an epoch after which the stage ends."""
+        self.is_ending_new = True
 
     def _add_step_rows(self, log: StepLog) -> None:
         if not self.progress.has_begun_stage:
@@ -210,13 +232,15 @@ class _StageLoop:
         return is_whole
 
     def _interleaving(self) -> Interleaving | Turns | Between:
-        interleaving: Interleaving | Turns
+        interleaving: Interleaving | Turns | Between
         if self.turn_trainers:
             interleaving = Turns(self.stage, self.turn_trainers, self.progress)
         else:
             interleaving = Interleaving(self.trainers, self.epoch.iterations)
         if self.stage.validates.is_within_epochs:
-            return Between(interleaving, self._is_row_due, self._add_row)
+            interleaving = Between(interleaving, self._is_row_due, self._add_row)
+        if self.callbacks is not None:
+            return Between(interleaving, self.callbacks.is_stopping, self._end_early)
         return interleaving
 
     def _is_row_due(self) -> bool:
@@ -230,13 +254,32 @@ class _StageLoop:
         self._append(row)
         self.history.ends_in_epoch = True
         asked = self.stage.is_asked_within_epoch
-        if asked and self._is_finished(self.progress.stage_epoch + 1):
+        is_over = self._is_stopping() or (
+            asked and self._is_finished(self.progress.stage_epoch + 1)
+        )
+        if is_over:
             self.ending = row
             return True
         with self.phases.during(Phase.CHECKPOINT):
             self.checkpointer.add_row(row, self.data)
         emit(handlers_of(self.listeners, Listener.row_added), self.progress, row)
         return False
+
+    def _end_early(self) -> bool:
+        """End the epoch where it is, and the stage with it, as a callback has asked for that."""
+        if self._has_row():
+            self.ending, self.is_ending_new = self.history[-1], False
+            return True
+        self.settle()
+        losses = {trainer.pipeline.name: trainer.losses_since_row() for trainer in self.trainers}
+        epoch, iterations = self.progress.stage_epoch + 1, self.progress.stage_step
+        measured = self.validation.run_at_end(epoch, iterations, is_last=True)
+        self.ending = self._row(losses, measured)
+        self._append(self.ending)
+        return True
+
+    def _is_stopping(self) -> bool:
+        return self.callbacks is not None and self.callbacks.is_stopping()
 
     def _has_row(self) -> bool:
         """Whether there is a row after the iteration at hand, or at the start of the stage."""
@@ -263,7 +306,7 @@ class _StageLoop:
             average.count_epoch(self.progress.epoch + 1)
         epoch, iterations = self.progress.stage_epoch + 1, self.progress.stage_step
         is_done = self._has_row()
-        measured = self.validation.run_at_end(epoch, iterations, is_done)
+        measured = self.validation.run_at_end(epoch, iterations, is_done, self._is_stopping())
         return None if is_done and not measured.evaluators else self._row(losses, measured)
 
     def settle(self) -> None:
@@ -306,29 +349,39 @@ class _StageLoop:
             row[column] = results.evaluators.get(column)
         if self.stage.skips_nonfinite:
             row[SKIPPED] = sum(trainer.progress.skipped for trainer in self.trainers)
+        if self.callbacks is not None:
+            self.callbacks.fill(row)
         row["seconds"] = self.seconds
         return row
 
     def finish_epoch(self, row: Row | None) -> None:
-        """Let schedulers step, ask the stop condition, save the row and the state.
+        """Let callbacks and schedulers act, ask the stop condition, save the row and the state.
 
         Args:
             row: The row of the epoch; None where a validation within it has added that.
         """
-        progress, is_new = self.progress, row is not None or self.ending is not None
+        progress = self.progress
         if row is not None:
             self._append(row)
+        is_new = row is not None or (self.ending is not None and self.is_ending_new)
         self.history.ends_in_epoch = False
         row = self.history[-1]
-        progress.count_epoch(goes_on=isinstance(self.stage.epoch_length, int))
+        # One that ends before its first iteration, with the row of the epoch before, is none.
+        is_one = row["epoch"] == progress.epoch + 1
+        if self.callbacks is not None and is_one:
+            self.callbacks.end_epoch(row, is_open=is_new)
+        if is_one:
+            progress.count_epoch(goes_on=isinstance(self.stage.epoch_length, int))
         if self.ending is None:
             with self.phases.during(Phase.SCHEDULERS):
                 step_at_epoch(self._schedulers(), row)
         finished = self.ending is not None or self._is_finished(progress.stage_epoch)
-        if finished:
+        if finished or self._is_stopping():
             progress.next_stage()
+            if self.callbacks is not None:
+                self.callbacks.run.note_end(self.index)
         with self.phases.during(Phase.CHECKPOINT):
-            self.checkpointer.add_epoch(row, is_new, self.data)
+            self.checkpointer.add_epoch(self.index, row, is_new, self.data)
         emit(handlers_of(self.listeners, Listener.epoch_timed), self.timing.shares())
         emit(handlers_of(self.listeners, Listener.epoch_finished), progress, row)
 

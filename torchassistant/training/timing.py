@@ -19,9 +19,12 @@ PHASES = (
     "metrics",
     "validation",
     "checkpoint",
+    "callbacks",
     "other",
 )
-DATA, FORWARD, BACKWARD, OPTIMIZER, METRICS, VALIDATION, CHECKPOINT, OTHER = range(len(PHASES))
+DATA, FORWARD, BACKWARD, OPTIMIZER, METRICS, VALIDATION, CHECKPOINT, CALLBACKS, OTHER = range(
+    len(PHASES)
+)
 _OF_A_STEP = (DATA, FORWARD, BACKWARD, OPTIMIZER)
 _PHASES = {
     Phase.METRICS: METRICS,
@@ -42,6 +45,7 @@ class Timing(Listener):
         self.requested = self.received = self.computed = self.differentiated = 0.0
         self.phase_began = 0.0
         self.backward_between = 0.0
+        self.of_callbacks = 0.0
         self.start()
 
     def start(self) -> None:
@@ -83,6 +87,17 @@ class Timing(Listener):
 
     def phase_finished(self, phase: Phase) -> None:
         self.seconds[_PHASES[phase]] += perf_counter() - self.phase_began
+
+    def note_callbacks(self, seconds: float) -> None:
+        """Callbacks took so long, which is not part of the phase that they were called in."""
+        self.seconds[CALLBACKS] += seconds
+        self.of_callbacks += seconds
+        # Whatever began before them began later, so to speak.
+        self.requested += seconds
+        self.received += seconds
+        self.computed += seconds
+        self.differentiated += seconds
+        self.phase_began += seconds
 
     def shares(self) -> Shares:
         """How the time was spent since the start; phases that there were none of are left out."""

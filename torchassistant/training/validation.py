@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 
@@ -37,6 +37,7 @@ class Validation:
         checkpointer: Saves the state in the middle of it, where somebody asks for that.
         stop: Knows what was asked for.
         listeners: Of evaluations and batches.
+        noting: Notes what callbacks keep, and gives what puts it back.
     """
 
     def __init__(
@@ -45,24 +46,30 @@ class Validation:
         checkpointer: Checkpointer,
         stop: StopRequest,
         listeners: Sequence[Listener],
+        noting: Callable[[], Callable[[], None]] | None = None,
     ) -> None:
         self.stage = stage
         self.checkpointer = checkpointer
         self.stop = stop
         self.listeners = listeners
+        self.noting = noting
         self.phases = Phases(listeners)
         self.evaluators = [Evaluator(pipeline, self, listeners) for pipeline in stage.validation]
 
-    def run_at_end(self, epoch: int, iterations: int, is_done: bool = False) -> Measured:
+    def run_at_end(
+        self, epoch: int, iterations: int, is_done: bool = False, is_last: bool = False
+    ) -> Measured:
         """What is due at the end of an epoch of the stage; see :meth:`run`.
 
         Args:
             epoch: Counted from 1.
             iterations: So many of the stage are done.
             is_done: Whether the pipelines were run already, after the same iteration.
+            is_last: Whether they are run whatever the plan, as a callback ends the stage.
         """
         evaluators = [one for one in self.stage.evaluators if one.is_due(epoch)]
-        if is_done or not self.stage.validates.is_due_at_end(epoch, iterations):
+        is_due = is_last or self.stage.validates.is_due_at_end(epoch, iterations)
+        if is_done or not is_due:
             return self.run([], evaluators) if evaluators else Measured()
         return self.run(None, evaluators)
 
@@ -88,21 +95,35 @@ class Validation:
             for bring_up_to_date in pipeline.graph.before_evaluation:
                 with self.phases.during(Phase.VALIDATION):
                     bring_up_to_date(self.stop)
-        restore_buffers = buffers_of(m for one in running for m in one.pipeline.reached)
-        restore_states = states_of_evaluators(evaluators)
+        restore = self._noted(running, evaluators)
         while True:
             try:
                 results = {one.pipeline.name: self._evaluate(one) for one in running}
                 return Measured(results, self._measured(evaluators))
             except Interrupted:
-                restore_buffers()
-                restore_states()
+                restore()
                 raise
             except SaveRequested:
-                restore_buffers()
-                restore_states()
+                restore()
                 with self.phases.during(Phase.CHECKPOINT):
                     self.checkpointer.save()
+
+    def _noted(
+        self, running: Sequence[Evaluator], evaluators: Sequence[StageEvaluator]
+    ) -> Callable[[], None]:
+        """Notes what a validation that is left must not have changed; puts that back."""
+        restores = [
+            buffers_of(m for one in running for m in one.pipeline.reached),
+            states_of_evaluators(evaluators),
+        ]
+        if self.noting is not None:
+            restores.append(self.noting())
+
+        def restore() -> None:
+            for put_back in restores:
+                put_back()
+
+        return restore
 
     def _evaluate(self, evaluator: Evaluator) -> Results:
         with self.phases.during(Phase.VALIDATION):

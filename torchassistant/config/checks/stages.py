@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from torchassistant.config.checks.callbacks import check_callbacks, has_callbacks
 from torchassistant.config.checks.evaluators import check_evaluators, columns_of_evaluators
 from torchassistant.config.checks.keyed_columns import may_be_key
 from torchassistant.config.checks.pipelines import RESERVED, scores, shown_as, shown_by
@@ -33,6 +34,7 @@ def check_stages(scope: Scope) -> list[Any]:
         The lists of their training pipelines.
     """
     _pipeline_names(scope)
+    check_callbacks(scope)
     _stage_names(scope)
     stages = scope.config.train.stages
     trained: list[Any] = [stages] if isinstance(stages, Unknown) else []
@@ -59,6 +61,8 @@ def check_stages(scope: Scope) -> list[Any]:
 def _best(scope: Scope, rows: Names) -> None:
     """What the best checkpoints are chosen by is a column of some stage."""
     best = scope.config.checkpoints.best
+    if any(has_callbacks(scope, stage) for stage in scope.config.train.stages):
+        return
     if isinstance(best, View) and not may_be_key(best.use("monitor").name, rows):
         scope.resolver.resolve(
             rows,
@@ -206,6 +210,7 @@ class _Listeners:
         plan = stage.validate_
         self.is_ever_validated = not _is_readable(plan) or plan.block.is_ever
         self.is_validated_at_ends = not _is_readable(plan) or plan.block.is_at_ends
+        self.has_callbacks = has_callbacks(scope, stage)
         self.is_known = training_entries(stage).complete and stage.validation_pipelines.complete
 
     def check(self) -> bool:
@@ -226,7 +231,7 @@ class _Listeners:
             title = self.scope.spec.stage_title(int(self.stage.path[-1]))
             self.listens(each_epoch, row, f"no row of {title} has")
         for pipeline in filter(self.pipelines.__contains__, dict.fromkeys(self.training)):
-            self.listens(
+            self.listens_to(
                 self.scheduled(pipeline, "step"),
                 self.shown(pipeline, losses_only=True),
                 f'after each step only the losses of the pipeline "{pipeline}" can be listened '
@@ -260,6 +265,11 @@ class _Listeners:
         return other | self.row(self.is_ever_validated)
 
     def listens(self, uses: list[Use], known: Names, sentence: str) -> None:
+        """Report display names that are not in rows; columns of callbacks are not known yet."""
+        if not self.has_callbacks:
+            self.listens_to(uses, known, sentence)
+
+    def listens_to(self, uses: list[Use], known: Names, sentence: str) -> None:
         """Report display names that are not there."""
         uses = [use for use in uses if not may_be_key(use.name, known)]
         self.scope.resolver.resolve(known, uses, lambda name, hint: f'{sentence} "{name}"{hint}')
@@ -287,6 +297,7 @@ class _Listeners:
         names += columns_of_evaluators(self.stage)
         evaluators = self.stage.evaluators
         unreadable += math.inf if isinstance(evaluators, Unknown) else evaluators.unreadable
+        unreadable += math.inf if self.has_callbacks else 0
         row = Names(dict.fromkeys([*names, *always]), unreadable)
         return row if self.is_known else self.of_any_pipeline(row)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torchassistant.config.groups.batch_graphs import BATCH_GRAPHS
 from torchassistant.config.groups.batch_processors import BATCH_PROCESSORS
+from torchassistant.config.groups.callbacks import CALLBACKS
 from torchassistant.config.groups.collators import COLLATORS
 from torchassistant.config.groups.datasets import DATASETS
 from torchassistant.config.groups.evaluators import EVALUATORS
@@ -33,6 +34,7 @@ _ALL = (
     GRADIENT_CLIPPERS,
     BACKWARD_HOOKS,
     FORWARD_HOOKS,
+    CALLBACKS,
 )
 
 GROUPS: dict[str, Group] = {group.name: group for group in _ALL}

@@ -172,6 +172,9 @@ class StageSpec(Block):
     evaluators: list[StageEvaluatorSpec] = Field(
         [], description="[Evaluators](#evaluators): what is measured after epochs besides."
     )
+    callbacks: list[Name] = Field(
+        [], description="Callbacks of this stage, called after those of `train.callbacks`."
+    )
     debug_pipelines: list[
         Annotated[
             Annotated[Name, Tag("name")] | Annotated[DebugPipelineSpec, Tag("block")],
@@ -229,4 +232,7 @@ class TrainSpec(Block):
 
     stages: Annotated[list[StageSpec], Field(min_length=1)] = Field(
         [], description="One after the other; left out: one, over all pipelines."
+    )
+    callbacks: list[Name] = Field(
+        [], description="Callbacks of all stages, in the order in which they are called."
     )

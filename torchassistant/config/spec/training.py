@@ -94,6 +94,10 @@ class Spec(Block):
         name = self.train.stages[index].name
         return f"stage {index + 1}" if name is None else f'stage {index + 1} ("{name}")'
 
+    def callbacks_of_stage(self, index: int) -> list[str]:
+        """The names of what is called in a stage, in this order."""
+        return [*self.train.callbacks, *self.train.stages[index].callbacks]
+
     @property
     def stage_labels(self) -> list[str | int]:
         """What the history calls each stage: its name, or else its index."""

@@ -12,7 +12,10 @@ from torchassistant.session.preflight.findings import Findings
 
 
 def check_monitors(found: Findings) -> None:
-    """What listens to a value of a dict names a key that its loss, or evaluator, gives."""
+    """What listens to a value of a dict names a key that its loss, or evaluator, gives.
+
+    And where there are callbacks, what nobody else measures is a column of theirs.
+    """
     session = found.session
     stages = session.stages
     headers = [stage.header for stage in stages]
@@ -21,7 +24,9 @@ def check_monitors(found: Findings) -> None:
         _check(monitor, header, ("train", "stages", index, "stop_condition"), found)
         used = [optimizer for p in stage.training for optimizer in p.optimizers]
         for name, scheduler in session.schedulers.items():
-            if is_among(scheduler.optimizer, used):
+            # One that steps with its optimizer listens to losses, and not to rows.
+            is_by_row = scheduler.interval == "epoch" or "/" in (scheduler.monitor or "")
+            if is_among(scheduler.optimizer, used) and is_by_row:
                 path = found.path_of(Key("optimizers", name))
                 _check(scheduler.monitor, header, (*path, "spec", "lr_scheduler", "monitor"), found)
     best = session.spec.checkpoints.best
@@ -40,7 +45,7 @@ def _check(monitor: Any, header: Sequence[str], path: Path, found: Findings) -> 
         message = f'"{monitor}" is a tensor, which cannot be monitored'
     elif own:
         message = f'"{monitor}" gives several numbers; name one of them: {listing(own)}'
-    elif "/" in monitor:
+    elif "/" in monitor or len(found.session.callbacks) > 0:
         message = f'no row has "{monitor}"{near(monitor, header)}'
     else:
         return

@@ -1,0 +1,210 @@
+"""Callbacks of the tests: one that notes what it hears, and those that a run has to bear."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from torchassistant.callbacks import Callback, on
+
+EVENTS = [name for name in vars(Callback) if name.startswith("on_")]
+
+HEARD: list[tuple[str, int]] = []
+"""What :class:`Notes` heard: the event, and how many iterations were done."""
+ARMED: list[str] = []
+"""Where :class:`Raises` raises; taken out by the tests."""
+
+
+class Points(TensorDataset):
+    """``count`` examples: x (3,) float32, y (1,) float32."""
+
+    def __init__(self, count: int, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(count, 3, generator=generator)
+        super().__init__(x, x.sum(1, keepdim=True))
+
+
+class Net(nn.Sequential):
+    """With a dropout: it draws from torch's global generator in training."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(3, 4), nn.Dropout(0.3), nn.Linear(4, 1))
+
+
+def everywhere(act: Callable[..., None], *names: str) -> Callable[[type], type]:
+    """Let a class do one thing in every event, or in those named: ``act(self, event, name)``."""
+
+    def decorate(made: type) -> type:
+        for name in names or EVENTS:
+
+            def method(self: Any, event: Any, name: str = name) -> None:
+                act(self, event, name)
+
+            setattr(made, name, method)
+        return made
+
+    return decorate
+
+
+class Counting(Callback):
+    """Has a state: how often each event was heard, and what was drawn."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.rng = random.Random(3)
+        self.drawn = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"counts": dict(self.counts), "drawn": self.drawn}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.counts, self.drawn = dict(state["counts"]), state["drawn"]
+
+
+# What each process, or each checkpoint, hears anew is not the same in a run that was cut.
+ONCE = [n for n in EVENTS if n not in ("on_train_start", "on_checkpoint", "on_exception")]
+
+
+def _count(self: Any, event: Any, name: str) -> None:
+    self.counts[name] = self.counts.get(name, 0) + 1
+    self.drawn += torch.rand((), generator=event.generator).item() + self.rng.random()
+
+
+@everywhere(_count, *ONCE)
+class Keeps(Counting):
+    """Counts, and draws from generators of its own."""
+
+
+def _note(self: Any, event: Any, name: str) -> None:
+    HEARD.append((name, event.step))
+
+
+@everywhere(_note)
+class Notes(Callback):
+    """Notes what it hears."""
+
+
+def _draw(self: Any, event: Any, name: str) -> None:
+    torch.rand(3)
+    np.random.rand()
+    random.random()
+
+
+@everywhere(_draw)
+class Draws(Callback):
+    """Draws from all global generators in every event, and says so."""
+
+    draws: ClassVar[bool] = True
+
+
+@everywhere(_draw, *(n for n in EVENTS if n not in ("on_checkpoint", "on_train_start")))
+class DrawsSilently(Callback):
+    """Draws in every event, and does not say so."""
+
+
+def _forget(self: Any, event: Any, name: str) -> None:
+    for model in event.session.models.values():
+        for parameter in model.parameters():
+            parameter.grad = None
+
+
+@everywhere(_forget, "on_step_end", "on_iteration_end", "on_validation_start", "on_epoch_end")
+class Forgets(Callback):
+    """Sets all gradients to None after the step."""
+
+
+class Raises(Callback):
+    """Raises in one event, from the second time on, as long as it is armed."""
+
+
+def _raise(self: Any, event: Any, name: str) -> None:
+    if name in ARMED:
+        raise ArithmeticError(f"no {name}")
+
+
+everywhere(_raise)(Raises)
+
+
+class Stops(Counting):
+    """Asks for the end in one event, at the second time, or the first if there is but one."""
+
+    def __init__(self, event: str, what: str = "training", at: int = 2) -> None:
+        super().__init__()
+        self.event, self.what, self.at = event, what, at
+
+
+def _stop(self: Any, event: Any, name: str) -> None:
+    if name == self.event:
+        self.counts[name] = self.counts.get(name, 0) + 1
+        if self.counts[name] == self.at:
+            getattr(event, f"stop_{self.what}")()
+
+
+everywhere(_stop)(Stops)
+
+
+class Adds(Callback):
+    """Adds columns: a number, a tensor, and one within iterations whose last value counts."""
+
+    columns = ("steps", "norm", "nothing")
+
+    def on_iteration_end(self, event: Any) -> None:
+        event.add("steps", event.iteration)
+
+    def on_backward_end(self, event: Any) -> None:
+        gradients = [p.grad for m in event.models.values() for p in m.parameters()]
+        event.add("norm", torch.stack([g.norm() for g in gradients if g is not None]).norm())
+
+
+class AddsUnknown(Callback):
+    """Adds what it has not declared."""
+
+    columns = ("norm",)
+
+    def on_epoch_end(self, event: Any) -> None:
+        event.add("nrom", 1.0)
+
+
+class Slow(Callback):
+    """Takes its time in every step."""
+
+    def on_step_start(self, event: Any) -> None:
+        time.sleep(0.02)
+
+
+class Halves(Callback):
+    """Changes the gradients, the only place where that is right."""
+
+    def on_backward_end(self, event: Any) -> None:
+        for optimizer in event.optimizers.values():
+            for group in optimizer.param_groups:
+                for parameter in group["params"]:
+                    if parameter.grad is not None:
+                        parameter.grad.mul_(0.5)
+
+
+class Emits(Callback):
+    """Fires an event of its own after every step."""
+
+    def on_step_end(self, event: Any) -> None:
+        event.session.emit("stepped", event.pipeline, loss=event.losses["loss"])
+
+
+class Hears(Counting):
+    """Hears that event."""
+
+    columns = ("heard",)
+
+    @on("stepped")
+    def stepped(self, event: Any, pipeline: str, loss: float) -> None:
+        key = f"{event.called} {pipeline}"
+        self.counts[key] = self.counts.get(key, 0) + 1
+        self.drawn += loss
+        event.add("heard", self.counts[key])

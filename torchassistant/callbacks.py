@@ -1,0 +1,44 @@
+"""Callbacks, which are called at the places of a run; and what is needed to write one."""
+
+from __future__ import annotations
+
+from torchassistant.callback_base import Callback, on
+from torchassistant.callback_events import (
+    BackwardEndEvent,
+    CheckpointEvent,
+    EmittedEvent,
+    EpochEndEvent,
+    EpochStartEvent,
+    ExceptionEvent,
+    IterationEvent,
+    StageEndEvent,
+    StageStartEvent,
+    StepEndEvent,
+    StepStartEvent,
+    TrainEndEvent,
+    TrainStartEvent,
+    ValidationBatchEvent,
+    ValidationEndEvent,
+    ValidationStartEvent,
+)
+
+__all__ = [
+    "BackwardEndEvent",
+    "Callback",
+    "CheckpointEvent",
+    "EmittedEvent",
+    "EpochEndEvent",
+    "EpochStartEvent",
+    "ExceptionEvent",
+    "IterationEvent",
+    "StageEndEvent",
+    "StageStartEvent",
+    "StepEndEvent",
+    "StepStartEvent",
+    "TrainEndEvent",
+    "TrainStartEvent",
+    "ValidationBatchEvent",
+    "ValidationEndEvent",
+    "ValidationStartEvent",
+    "on",
+]
