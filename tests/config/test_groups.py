@@ -46,6 +46,7 @@ BLOCKS: dict[str, dict[str, Any]] = {
     "gradient_clippers": {"model": "net", "clip_norm": 1.0},
     "backward_hooks": {"model": "net", "factory_fn": "my.f"},
     "forward_hooks": {"model": "losses.mse", "factory_fn": "my.f"},
+    "callbacks": {"class": "my.Callback"},
 }
 
 each = pytest.mark.parametrize("group", GROUPS.values(), ids=GROUPS)

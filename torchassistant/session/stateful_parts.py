@@ -42,6 +42,7 @@ def members_of(parts: Parts) -> Members:
 def run_by(parts: Parts) -> Members:
     """Everything that is run with a batch, or that holds what is: all that may change then."""
     found = members_of(parts).items()
+    # No batch runs a callback.
     members = {key: item for key, item in found if not key.startswith("callbacks/")}
     members |= {m.id: m.item for m in _members(parts) if m.runs and not m.draws}
     for name, pipeline in parts.pipelines.items():

@@ -29,8 +29,6 @@ ASSEMBLERS: dict[str, Assembler] = {
     "gradient_clippers": GRADIENT_CLIPPERS,
     "backward_hooks": BACKWARD_HOOKS,
     "forward_hooks": FORWARD_HOOKS,
-    # A batch never runs them: what it changes is looked for elsewhere.
-    "callbacks": Assembler(build_object, itself("callbacks", runs=False)),
 }
 
 
