@@ -22,10 +22,15 @@ STEP = [
     "batches_received",
     "losses_computed",
     "gradients_computed",
+    "gradients_final",
     "step_finished",
     "iteration_done",
 ]
-EVALUATION = ["evaluation_started", "batch_evaluated", "evaluation_finished"]
+EVALUATION = [
+    "evaluation_started",
+    *("batch_measured", "batch_evaluated"),
+    *("evaluation_measured", "evaluation_finished"),
+]
 PHASE = ["phase_started", "phase_finished"]
 EPOCH = [
     "epoch_started",
