@@ -309,6 +309,13 @@ def test_what_feeds_another_runs_earlier(tmp_path: Path) -> None:
         assert "train.stages[0].training_pipelines[0]" in str(caught.value)
 
 
+def test_what_is_fed_has_no_data_that_could_begin_anew(tmp_path: Path) -> None:
+    turns = ("teach", {"pipeline": "learn", "when_exhausted": "restart"})
+    with pytest.raises(ConfigError, match="no data of its own that could be used up") as caught:
+        create_session(linked(*turns), session_dir=tmp_path / "run")
+    assert "train.stages[0].training_pipelines[1].when_exhausted" in str(caught.value)
+
+
 def test_accumulating_pipelines_are_not_linked(tmp_path: Path) -> None:
     more = {"gradient_accumulation": 2}
     with pytest.raises(ConfigError, match='pipeline "learn" accumulates gradients'):

@@ -366,7 +366,11 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
         order=list(parts.pipelines),
         clippers=list(parts.gradient_clippers.values()),
         schedulers=list(parts.schedulers.values()),
-        averages=list(parts.averages.values()),
+        averages=[
+            average
+            for average in parts.averages.values()
+            if not frozen.holds_all_of([*average.model.parameters()])
+        ],
         validates=ValidationPlan(
             spec.validate_.every_epochs, spec.validate_.every_iterations, spec.validate_.at_start
         ),

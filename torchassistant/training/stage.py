@@ -54,7 +54,7 @@ class Stage:
         turns: When each training pipeline runs, and how often; left out: each in every iteration.
         epoch_length: What ends an epoch.
         frozen: What it leaves as it is; the graphs of its training pipelines know it too.
-        averages: Of all models; those of models that it trains follow them.
+        averages: Of all models, without frozen ones; those of models that it trains follow them.
         evaluators: Code of the user that measures models at the ends of epochs.
         log: What is measured between rows within the epoch; None where there are none.
         added_columns: The columns that callbacks give values for.

@@ -94,7 +94,7 @@ def _dataset(view: View, diagnostics: Diagnostics) -> None:
 def _batch_processor(view: View, diagnostics: Diagnostics) -> None:
     block = view.block
     _one_of(view, ("neural_graph", *_OBJECT), diagnostics)
-    if block.neural_graph and not (block.class_ or block.factory_fn):
+    if block.neural_graph is not None and not (block.class_ or block.factory_fn):
         _no_arguments(view, diagnostics)
     elif block.compile and not block.neural_graph:
         message = '"compile" belongs to "neural_graph"'

@@ -35,6 +35,7 @@ def check_linked_inputs(scope: Scope, used: Collection[str] | None) -> None:
     if used is None:
         for stage in scope.config.train.stages:
             _runs_earlier(scope, stage)
+            _has_a_pass(scope, stage)
 
 
 def _links(scope: Scope, used: Collection[str] | None = None) -> Iterator[tuple[str, View, View]]:
@@ -91,3 +92,19 @@ def _runs_earlier(scope: Scope, stage: View) -> None:
                 "stand before it",
                 use.path,
             )
+
+
+def _has_a_pass(scope: Scope, stage: View) -> None:
+    """What other pipelines feed has no data of its own that could begin anew."""
+    for entry in stage.training_pipelines:
+        if not isinstance(entry, View) or entry.block.when_exhausted is None:
+            continue
+        items = scope.pipeline(entry.pipeline).input_factories
+        if isinstance(items, Unknown) or items.unreadable:
+            continue
+        if all(item.block.from_pipeline is not None for item in items):
+            message = (
+                f'another pipeline feeds "{entry.pipeline}", which has no data of its own that '
+                "could be used up"
+            )
+            scope.note(message, entry.at("when_exhausted"), at_key=True)

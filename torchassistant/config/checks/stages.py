@@ -152,7 +152,20 @@ def _reports_that_it_trains_nothing(scope: Scope, name: str, place: Path) -> boo
         message = f'no node of the pipeline "{name}" has an optimizer, so it trains nothing'
         scope.note(message, place)
         return True
+    if not nodes and _calls_models(scope, pipeline) and not scope.loss_optimizers(name):
+        message = (
+            f'no node of the pipeline "{name}" has an optimizer, and no loss of it an '
+            '"optimizer_name" for its models, so it trains nothing'
+        )
+        scope.note(message, place)
+        return True
     return False
+
+
+def _calls_models(scope: Scope, pipeline: View) -> bool:
+    """Whether a loss of a pipeline is called with models."""
+    specs = [scope.groups["losses"][item.loss_name].spec for item in pipeline.losses]
+    return any(not isinstance(spec, Unknown) and bool(spec.block.models) for spec in specs)
 
 
 def _shown_once(scope: Scope, stage: View) -> None:

@@ -123,8 +123,9 @@ class BatchProcessorSpec(Block):
         None,
         description="Frame to inputs of nodes; left out: they are looked up by name in the frame.",
     )
-    neural_graph: Annotated[list[NodeSpec], Field(min_length=1)] | None = Field(
-        None, description="Nodes in the order in which they run."
+    neural_graph: list[NodeSpec] | None = Field(
+        None,
+        description="Nodes in the order in which they run; the list may be empty.",
     )
     output_adapter: Annotated[ObjectSpec | None, OUTPUT_ADAPTER] = Field(
         None, description="Frame to frame; left out: the frame stays as it is."
