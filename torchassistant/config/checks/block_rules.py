@@ -16,6 +16,7 @@ from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.groups.batch_processors import BatchProcessorSpec
 from torchassistant.config.groups.datasets import DatasetSpec
 from torchassistant.config.groups.gradient_clippers import GradientClipperSpec
+from torchassistant.config.groups.losses_and_metrics import LossSpec
 from torchassistant.config.groups.models import AVERAGING, EMA_ONLY, ModelSpec
 from torchassistant.config.groups.optimizers import REST, OptimizerSpec, SchedulerSpec
 from torchassistant.config.groups.splits import SplitSpec
@@ -61,6 +62,9 @@ def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
                 _lengths(view, diagnostics)
             if isinstance(block, OptimizerSpec):
                 _optimizer(view, diagnostics)
+            if isinstance(block, LossSpec) and not (block.inputs or block.models):
+                message = 'expected at least one column, or "models", found none'
+                diagnostics.note(message, view.at("inputs"))
         for key in _ARGUMENTS:
             if key in type(block).model_fields:
                 _arguments(getattr(block, key), (*path, key), diagnostics)

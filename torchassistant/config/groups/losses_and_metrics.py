@@ -58,6 +58,14 @@ class ScoreSpec(ObjectSpec):
 class LossSpec(ScoreSpec):
     """A loss: a callable from tensors to a scalar tensor."""
 
+    inputs: Annotated[
+        Annotated[list[Name], Tag("names")]
+        | Annotated[dict[Name, Name], Field(min_length=1), Tag("table")],
+        NAMES_OR_TABLE,
+    ] = Field(
+        description="Columns of the node's frame, in the order of arguments; or an object, "
+        "parameter → column: it is called by keyword. An empty list for a loss of `models` alone."
+    )
     models: list[Name] = Field(
         [], description="Models that it is called with, before what is made of its inputs."
     )
