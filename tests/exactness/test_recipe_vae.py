@@ -1,9 +1,10 @@
-"""A variational autoencoder whose KL term is ramped up, as a config and as a loop."""
+"""Variational autoencoders as config and loop: one function for a loss, or a KL term ramped up."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from exact_configs import (
     Config,
@@ -67,6 +68,14 @@ class KLToNormal(nn.Module):
         return -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
 
 
+def loss_function(picture: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    """Reconstruction and divergence, summed over all elements and the batch."""
+    bce = binary_cross_entropy(picture, x, reduction="sum")
+    kld = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+    return bce + kld
+
+
+loss_function.reduction = "sum"  # type: ignore[attr-defined]
 HERE = __name__
 
 
@@ -79,6 +88,10 @@ def vae(**fit: object) -> Config:
         "losses": {
             "reconstruction": {**made("BCELoss", reduction="sum"), "inputs": ["picture", "x"]},
             "kl": {**made(f"{HERE}.KLToNormal"), "inputs": ["mu", "logvar"]},
+            "both": {
+                "class": f"{HERE}.loss_function",
+                "inputs": ["picture", "x", "mu", "logvar"],
+            },
         },
         "batch_processors": {
             "run": {"neural_graph": [node("vae", "x", "picture mu logvar", "adam")]}
@@ -111,6 +124,26 @@ def test_it_trains_as_in_a_loop(tmp_path: Path) -> None:
             optimizer.step()
             step += 1
     twin.check()
+
+
+def test_one_function_for_a_loss(tmp_path: Path) -> None:
+    """Adam sees the sum over the batch; the history has it for each example, as the program has."""
+    twin = Twin(vae(losses=[loss("both")]), tmp_path)
+    model = twin.models["vae"]
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(3):
+        train_loss = 0.0
+        for x in batches_of(Digits(14)):
+            optimizer.zero_grad()
+            recon_batch, mu, logvar = model(x)
+            error = loss_function(recon_batch, x, mu, logvar)
+            error.backward()
+            train_loss += error.item()
+            optimizer.step()
+        losses.append(train_loss / 14)
+    twin.check()
+    assert twin.session.history["both"].tolist() == pytest.approx(losses)
 
 
 def test_it_goes_on_from_any_iteration(tmp_path: Path) -> None:

@@ -289,16 +289,24 @@ def test_a_stage_whose_data_has_run_out(tmp_path: Path) -> None:
     assert session.progress.step == 4, "what is saved: the end of the first epoch"
 
 
-@pytest.mark.parametrize("length", ["longest", 2])
-def test_a_stream_without_a_state_cannot_begin_anew(tmp_path: Path, length: str | int) -> None:
+def test_a_stream_without_a_state_cannot_begin_anew(tmp_path: Path) -> None:
+    """Where nobody says that it is to restart, it goes on until it has run out."""
     groups = {"datasets": {"points": made("midway_parts.Stream", 12)}}
     groups["loader_factories"] = {"batches": {"dataset": "points", "kwargs": {"batch_size": 4}}}
-    again = {} if length == 2 else {"when_exhausted": "restart"}
-    config = one_model(groups, stage(entry("fit", **again), epoch_length=length))
     message = 'the stream "points", which has no state_dict and load_state_dict, cannot begin anew'
-    with pytest.raises(ConfigError, match=message) as caught:
-        create_session(config, session_dir=tmp_path / "run")
-    assert "train.stages[0].training_pipelines[0]" in str(caught.value)
+    for length in ("longest", 2):
+        restarts = stage(entry("fit", when_exhausted="restart"), epoch_length=length)
+        with pytest.raises(ConfigError, match=message) as caught:
+            create_session(one_model(groups, restarts), session_dir=tmp_path / "run")
+        assert "train.stages[0].training_pipelines[0]" in str(caught.value)
+    session = create_session(
+        one_model(groups, stage("fit", epochs=2, epoch_length=2)), session_dir=tmp_path / "ends"
+    )
+    with pytest.raises(
+        DataError, match=r'run out before its end: "fit"; .* if it has a state_dict'
+    ):
+        session.train()
+    assert session.progress.step == 2, "what is saved: the end of the first epoch"
     waits = stage(entry("fit", when_exhausted="wait"), epochs=1, epoch_length=3)
     create_session(one_model(groups, waits), session_dir=tmp_path / "waits").train()
 

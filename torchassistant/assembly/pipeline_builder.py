@@ -393,32 +393,34 @@ def _freezing(pipeline: Pipeline, frozen: Frozen) -> Pipeline:
 
 
 def _turns(builder: Builder, spec: StageSpec, path: Path) -> list[Turn]:
-    """When each training pipeline of a stage runs."""
-    turns = _written_turns(spec)
-    for index, (entry, turn) in enumerate(zip(spec.entries, turns, strict=True)):
-        streams = [
-            source.factory
-            for source in builder.parts.pipelines[entry.pipeline].inputs
-            if turn.restarts and not source.factory.can_restart
-        ]
-        if streams:
+    """When each training pipeline of a stage runs.
+
+    Without a word about it, a pass that goes on over epochs of a number of iterations restarts
+    where its data can: streams are often endless, and keep no state.
+    """
+    turns = []
+    for index, entry in enumerate(spec.entries):
+        stream = _stream_without_state(builder.parts.pipelines[entry.pipeline])
+        if stream is not None and entry.when_exhausted == "restart":
             raise builder.maker.problem(
-                f"{_stream(streams[0])} cannot begin anew; "
-                '"when_exhausted": "wait" lets the pipeline sit out',
+                f'{_stream(stream)} cannot begin anew; "when_exhausted": "wait" lets the pipeline '
+                "sit out",
                 (*path, "training_pipelines", index),
             )
+        default = "restart" if isinstance(spec.epoch_length, int) and stream is None else "wait"
+        turns.append(
+            Turn(
+                entry.repeat,
+                entry.every,
+                entry.from_,
+                entry.count_in == "epoch",
+                (entry.when_exhausted or default) == "restart",
+            )
+        )
     return turns
 
 
-def _written_turns(spec: StageSpec) -> list[Turn]:
-    default = "restart" if isinstance(spec.epoch_length, int) else "wait"
-    return [
-        Turn(
-            entry.repeat,
-            entry.every,
-            entry.from_,
-            entry.count_in == "epoch",
-            (entry.when_exhausted or default) == "restart",
-        )
-        for entry in spec.entries
-    ]
+def _stream_without_state(pipeline: Pipeline) -> LoaderFactory | None:
+    """A stream of a pipeline that cannot begin anew within an epoch."""
+    factories = (source.factory for source in pipeline.inputs)
+    return next((factory for factory in factories if not factory.can_restart), None)

@@ -159,5 +159,6 @@ class Turns:
             names = [trainer.pipeline.name for trainer in self.trainers]
             raise DataError(
                 f"the data of the stage has run out before its end: {listing(names)}; "
-                '"when_exhausted": "restart" begins a new pass'
+                '"when_exhausted": "restart" begins a new pass, of a stream if it has a state_dict '
+                "and a load_state_dict"
             )
