@@ -49,8 +49,8 @@ class TrainingEntrySpec(Block):
     when_exhausted: Literal["wait", "restart"] | None = Field(
         None,
         description="Whether it sits out for the rest of the epoch when its data is used up, or "
-        "begins a new pass; left out: `wait`, and `restart` where `epoch_length` is a number and the "
-        "data can begin anew.",
+        "begins a new pass; left out: `wait`, and `restart` where `epoch_length` is a number and "
+        "the data can begin anew.",
     )
 
 
