@@ -26,10 +26,13 @@ class Frames(dict[str, Frame]):
             how many examples a batch was made from, whatever it makes of its columns.
         carried: What is carried from the batch before, by processor, and then to the next one; only
             there where somebody has set it.
+        is_guessed: Whether a count is that of the rows of a column, because nobody has said another
+            one; only there where it is true.
     """
 
-    __slots__ = ("carried", "counts")
+    __slots__ = ("carried", "counts", "is_guessed")
     carried: dict[str, Any]
+    is_guessed: bool
 
     def __init__(
         self, frames: Mapping[str, Frame] | None = None, counts: Mapping[str, int] | None = None

@@ -226,6 +226,7 @@ class MultiLoader:
                         self.has_changed = True
                     if count is None:
                         count = rows_of(frame)
+                        result.is_guessed = True
                     elif may_leave_out:
                         count = examples_left(frame, count)
                     result.counts[name] = count

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torchassistant.config import topological_order
 from torchassistant.frames import Frame, Frames, merge
 from torchassistant.graph.by_identity import distinct
+from torchassistant.graph.carries import expect_examples
 from torchassistant.graph.carrying_run import CarriesOn, CarryingRun
 from torchassistant.graph.freezing import NOTHING_FROZEN, Frozen
 from torchassistant.graph.mode import is_part_of_one
@@ -324,12 +325,16 @@ class CarryingPlan(Plan):
     def run(self, frames: Frames) -> Frames:
         """Run every processor; see :class:`Plan`."""
         before = getattr(frames, "carried", {})
+        is_guessed = getattr(frames, "is_guessed", False)
         after = {}
         for piece, name, carry_on in self.pieces:
             piece.run(frames)
             if carry_on is not None:
                 examples = frames.counts[self.origins[name]]
-                frames[name], after[name] = carry_on(frames[name], examples, before.get(name))
+                frame, state = frames[name], before.get(name)
+                if state is not None and not is_guessed:
+                    expect_examples(state, examples, name)
+                frames[name], after[name] = carry_on(frame, examples, state)
         frames.carried = after
         return frames
 

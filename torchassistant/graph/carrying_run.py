@@ -10,7 +10,6 @@ from torchassistant.frames import Frame
 from torchassistant.graph.carries import (
     Carried,
     detached,
-    expect_examples,
     first_values,
     mapped,
 )
@@ -36,8 +35,6 @@ class CarryingRun(NeuralRun):
         Returns:
             The frame, and what is carried to the next batch.
         """
-        if before is not None:
-            expect_examples(before, examples, self.processor.name)
         given = None
         if self.adapt_input is not None:
             given = self.adapted_input(self.adapt_input, frame)
