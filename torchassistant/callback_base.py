@@ -11,6 +11,7 @@ from torchassistant.callback_events import (
     EpochEndEvent,
     EpochStartEvent,
     ExceptionEvent,
+    IterationEndEvent,
     IterationEvent,
     StageEndEvent,
     StageStartEvent,
@@ -70,7 +71,7 @@ class Callback:
     def on_step_end(self, event: StepEndEvent) -> None:
         """The optimizers of a pipeline have stepped; not called for a batch that is left out."""
 
-    def on_iteration_end(self, event: IterationEvent) -> None:
+    def on_iteration_end(self, event: IterationEndEvent) -> None:
         """Every pipeline has done its part of an iteration."""
 
     def on_validation_start(self, event: ValidationStartEvent) -> None:

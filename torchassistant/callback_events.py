@@ -182,7 +182,7 @@ class EpochStartEvent(RowEvent):
 
 
 class IterationEvent(RowEvent):
-    """An iteration of the stage begins, or is done."""
+    """An iteration of the stage begins."""
 
     __slots__ = ()
 
@@ -197,6 +197,17 @@ class IterationEvent(RowEvent):
         Waits for the device: call it seldom.
         """
         return self._now.live()
+
+
+class IterationEndEvent(IterationEvent):
+    """An iteration of the stage is done."""
+
+    __slots__ = ()
+
+    @property
+    def iteration(self) -> int:
+        """Its number over all stages, from 1."""
+        return self._now.progress.step
 
 
 class StepStartEvent(RowEvent):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -164,12 +166,20 @@ class Adds(Callback):
 
 
 class AddsUnknown(Callback):
-    """Adds what it has not declared."""
+    """Adds what it has not declared, or what is no number."""
 
     columns = ("norm",)
 
-    def on_epoch_end(self, event: Any) -> None:
-        event.add("nrom", 1.0)
+    def __init__(self, event: str, name: str = "nrom") -> None:
+        self.event, self.column = event, name
+
+
+def _add(self: Any, event: Any, name: str) -> None:
+    if name == self.event:
+        event.add(self.column, 1.0 if self.column == "nrom" else "one")
+
+
+everywhere(_add, "on_epoch_end", "on_step_end")(AddsUnknown)
 
 
 class Slow(Callback):
@@ -208,3 +218,75 @@ class Hears(Counting):
         self.counts[key] = self.counts.get(key, 0) + 1
         self.drawn += loss
         event.add("heard", self.counts[key])
+
+
+class Accumulates:
+    """A step of the user's own: gradients of two batches, then a step; an event at each."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.batches = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"batches": self.batches}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.batches = state["batches"]
+
+    def __call__(self, event: Any) -> dict[str, Any]:
+        net, optimizer = event.models["net"], event.optimizers["sgd"]
+        loss = event.losses["loss"](net(event.frame["x"]), event.frame["y"])
+        event.backward(loss)
+        self.batches += 1
+        if self.batches % 2 == 0:
+            event.step(optimizer)
+            optimizer.zero_grad()
+            self.session.emit("stepped", "own", loss=loss.item())
+        return {"loss": loss}
+
+
+def accumulates(session: Any) -> Accumulates:
+    return Accumulates(session)
+
+
+class MonitorCheckpoint(Callback):
+    """As argus has it: keeps the weights of the best epoch by a column, in files of its own."""
+
+    def __init__(self, folder: str, monitor: str = "val", better: str = "min") -> None:
+        self.folder, self.monitor, self.better = folder, monitor, better
+        self.best: float | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best = state["best"]
+
+    def on_epoch_end(self, event: Any) -> None:
+        value = event.row[self.monitor]
+        sign = 1 if self.better == "min" else -1
+        if self.best is None or sign * value < sign * self.best:
+            self.best = value
+            name = f"model-{event.epoch:03d}-{value:.6f}.safetensors"
+            save_file(event.session.models["net"].state_dict(), Path(self.folder, name))
+
+
+class EarlyStopping(Callback):
+    """As argus has it: ends training after some epochs without a better value."""
+
+    def __init__(self, monitor: str, patience: int) -> None:
+        self.monitor, self.patience = monitor, patience
+        self.best, self.waited = float("inf"), 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "waited": self.waited}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.waited = state["best"], state["waited"]
+
+    def on_epoch_end(self, event: Any) -> None:
+        value = event.row[self.monitor]
+        self.waited = 0 if value < self.best else self.waited + 1
+        self.best = min(self.best, value)
+        if self.waited >= self.patience:
+            event.stop_training()

@@ -10,13 +10,15 @@ import pytest
 import torch
 from exact_configs import Config, feed, loader, loss, made, node, stage
 from exact_configs import config as whole_config
-from exact_runs import Runs, assert_same_bits, last_state
+from exact_runs import Cut, Runs, assert_same_bits, last_state
 from heard_parts import ARMED, EVENTS, HEARD, ONCE
 
 from torchassistant import create_session, load_session
 from torchassistant.callbacks import Callback
-from torchassistant.errors import ConfigError, DataError, UserCodeError
+from torchassistant.errors import ConfigError, DataError, Interrupted, SessionError, UserCodeError
 from torchassistant.session import Session
+from torchassistant.training import Reporter, StopRequest
+from torchassistant.training.events import Part
 
 
 def callback(name: str, *args: Any, **kwargs: Any) -> Config:
@@ -174,6 +176,48 @@ def test_a_stop_survives_a_cut(event: str, tmp_path: Path) -> None:
     assert len(load_session(runs.plain).rows.rows(1)) == 1
 
 
+@pytest.mark.parametrize(
+    ("event", "steps"),
+    [
+        ("on_train_start", 0),
+        ("on_epoch_start", 0),
+        ("on_validation_end", 0),
+        ("on_iteration_end", 1),
+        ("on_epoch_end", 3),
+    ],
+)
+def test_a_stop_beside_rows_within_epochs(event: str, steps: int, tmp_path: Path) -> None:
+    validate = {"every_iterations": 1, "at_start": True}
+    stopping = callback("Stops", event, at=1)
+    config = toys(fit(2, validate=validate), fit(1), stops=stopping, adds=callback("Adds"))
+    config["log"] = {"every_iterations": 2}
+    session = trained(config, tmp_path / "run")
+    assert session.finished
+    assert session.history["step"].tolist() == list(range(steps + 1))
+    assert session.history["val"].notna().all()
+    assert load_session(session.path).finished
+
+
+def test_a_validation_that_was_left_to_save_is_heard_once(tmp_path: Path) -> None:
+    class Asks(Reporter):
+        def __init__(self) -> None:
+            self.stop = StopRequest()
+            self.batches = 0
+
+        def batch_evaluated(self) -> None:
+            self.batches += 1
+            if self.batches in (1, 4):
+                self.stop.ask_save()
+
+    session = create_session(toys(keeps=callback("Keeps")), session_dir=tmp_path / "run")
+    asks = Asks()
+    session.train(asks, asks.stop)
+    plain = trained(toys(keeps=callback("Keeps")), tmp_path / "plain")
+    assert asks.batches > 6
+    assert_same_weights(session, plain)
+    assert session.callbacks["keeps"].state_dict() == plain.callbacks["keeps"].state_dict()
+
+
 def test_columns_stand_in_the_rows(tmp_path: Path) -> None:
     session = trained(toys(adds=callback("Adds")), tmp_path / "run")
     history = session.history
@@ -194,7 +238,12 @@ def test_values_may_be_listened_to(tmp_path: Path) -> None:
 def test_a_column_that_is_not_declared_is_an_error(tmp_path: Path) -> None:
     message = 'the callback "mine" adds "nrom", which is none of its columns; did you mean "norm"'
     with pytest.raises(DataError, match=message):
-        trained(toys(mine=callback("AddsUnknown")), tmp_path / "run")
+        trained(toys(mine=callback("AddsUnknown", "on_epoch_end")), tmp_path / "run")
+    with pytest.raises(DataError, match=message) as raised:
+        trained(toys(mine=callback("AddsUnknown", "on_step_end")), tmp_path / "other")
+    assert len(str(raised.value).splitlines()) == 1
+    with pytest.raises(DataError, match='the callback "mine" adds a value of the type str for'):
+        trained(toys(mine=callback("AddsUnknown", "on_epoch_end", "norm")), tmp_path / "text")
 
 
 def test_gradients_may_be_changed_before_they_are_clipped(tmp_path: Path) -> None:
@@ -211,8 +260,6 @@ def test_gradients_may_be_changed_before_they_are_clipped(tmp_path: Path) -> Non
 
 
 def test_their_time_has_a_share_of_its_own(tmp_path: Path) -> None:
-    from torchassistant.training import Reporter
-
     class Shares(Reporter):
         def epoch_timed(self, shares: dict[str, float]) -> None:
             self.shares = shares
@@ -253,6 +300,183 @@ def test_order_and_stages_are_those_of_the_config(tmp_path: Path) -> None:
     assert heard == [*("c", "a", "b", "given"), *("c", "a", "given")]
 
 
+# Every way to step
+
+
+def steps(kind: str, **callbacks: Config) -> Config:
+    """A run whose gradients come from several batches, from closures, in turns, in own steps."""
+    whole = toys(fit(2), **callbacks)
+    (fitting,) = whole["train"]["stages"]
+    initialize = whole["initialize"]
+    if kind == "accumulated":
+        initialize["pipelines"]["fit"]["gradient_accumulation"] = 2
+    elif kind == "closure":
+        spec = next(d["spec"] for d in initialize["definitions"] if d["group"] == "optimizers")
+        spec |= made("LBFGS", lr=0.1, max_iter=3)
+        spec["args"] = []
+    elif kind == "turns":
+        fitting["training_pipelines"] = [{"pipeline": "fit", "repeat": 2}]
+    elif kind == "own":
+        initialize["pipelines"]["fit"]["train_step"] = {"factory_fn": "heard_parts.accumulates"}
+    elif kind == "fp16":
+        whole["precision"] = "fp16"
+    return whole
+
+
+KINDS = ["accumulated", "closure", "turns", "own", "fp16"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_changed_whatever_computes_them(kind: str, tmp_path: Path) -> None:
+    # Without a norm to clip, half of each gradient is half of the loss.
+    config = steps(kind, halves=callback("Halves"))
+    halved = trained(config, tmp_path / "halved")
+    plain = trained(steps(kind), tmp_path / "plain")
+    assert not all(map(torch.equal, weights_of(halved), weights_of(plain)))
+    if kind not in ("own", "fp16"):
+        weighted = steps(kind)
+        weighted["initialize"]["pipelines"]["fit"]["losses"][0]["weight"] = 0.5
+        assert_same_weights(halved, trained(weighted, tmp_path / "weighted"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_are_none_after_any_step(kind: str, tmp_path: Path) -> None:
+    config = steps(kind, forgets=callback("Forgets"))
+    forgetting = trained(config, tmp_path / "forgetting")
+    if kind != "own":  # that adds up its gradients by itself
+        assert_same_weights(forgetting, trained(steps(kind), tmp_path / "plain"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_step_resumes(kind: str, tmp_path: Path) -> None:
+    config = steps(kind, keeps=callback("Keeps"), adds=callback("Adds"), hears=callback("Hears"))
+    runs = Runs(config, tmp_path)
+    runs.check_all_cuts_in_one()
+    heard = load_session(runs.plain).callbacks["hears"].counts
+    assert heard == ({"stepped own": 3} if kind == "own" else {})
+
+
+def test_steps_show_their_turn_and_their_batches(tmp_path: Path) -> None:
+    seen: list[tuple[Any, ...]] = []
+
+    class Looks(Callback):
+        def on_step_start(self, event: Any) -> None:
+            assert [*event.frames] == ["input"]
+            seen.append((event.iteration, event.pipeline, event.repeat, len(event.batches)))
+
+        def on_step_end(self, event: Any) -> None:
+            y_hat, y = (event.frames["run"][name] for name in ("y_hat", "y"))
+            expected = torch.nn.functional.mse_loss(y_hat.detach(), y)
+            assert event.losses == {"loss": expected.item()}
+            assert [*event.optimizers] == ["sgd"]
+            assert event.models["net"] is event.session.models["net"]
+
+        def on_validation_batch_end(self, event: Any) -> None:
+            assert event.frames["run"]["y_hat"].requires_grad is False
+            seen.append((event.pipeline, event.batch))
+
+        def on_validation_end(self, event: Any) -> None:
+            assert [*event.results] == ["val"]
+
+    session = create_session(steps("turns"), session_dir=tmp_path / "run")
+    session.train(callbacks=[Looks()])
+    of_epochs = [seen[:5], seen[5:]]
+    for first, found in zip((1, 3), of_epochs, strict=True):
+        assert found == [
+            *((first, "fit", 0, 1), (first, "fit", 1, 1), (first + 1, "fit", 0, 1)),
+            *(("check", 0), ("check", 1)),
+        ]
+
+
+# As argus has them
+
+
+def test_a_monitor_checkpoint_of_ones_own(tmp_path: Path) -> None:
+    folder = tmp_path / "best"
+    folder.mkdir()
+    mine = callback("MonitorCheckpoint", str(folder))
+    session = trained(toys(fit(4), best=mine), tmp_path / "run")
+    values = session.history["val"].tolist()
+    better = [i for i, value in enumerate(values) if value < min([*values[:i], float("inf")])]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"model-{i + 1:03d}-{values[i]:.6f}.safetensors" for i in better
+    ]
+
+
+def test_an_early_stopping_of_ones_own(tmp_path: Path) -> None:
+    config = toys(fit(30), fit(1), stops=callback("EarlyStopping", "val", 1))
+    runs = Runs(config, tmp_path)
+    rows = load_session(runs.plain).history["val"].tolist()
+    assert rows[-1] >= min(rows[:-1])
+    assert rows[:-1] == sorted(rows[:-1], reverse=True)
+    runs.check_cuts([runs.steps - 4, runs.steps])
+
+
+# Signals, checkpoints, and changes
+
+
+def test_a_signal_comes_as_interrupted(tmp_path: Path) -> None:
+    heard: list[BaseException] = []
+
+    class Listens(heard_parts.Keeps):
+        def on_exception(self, event: Any) -> None:
+            heard.append(event.error)
+            self.counts["lost"] = 1
+
+    session = create_session(toys(), session_dir=tmp_path / "run")
+    cut, listening = Cut(iteration=2), Listens()
+    with pytest.raises(Interrupted):
+        session.train(cut, cut.stop, callbacks=[listening])
+    assert [type(error) for error in heard] == [Interrupted]
+    assert load_session(session.path).progress.step == 2
+    # What it noted then is no part of the run, which goes on in this process too.
+    assert "lost" not in listening.counts
+    session.train(callbacks=[listening])
+    plain = create_session(toys(), session_dir=tmp_path / "plain")
+    plain.train(callbacks=[Listens()])
+    assert_same_bits(session.path, plain.path)
+
+
+def test_a_checkpoint_is_there_when_it_is_heard_of(tmp_path: Path) -> None:
+    found: list[tuple[int, bool]] = []
+
+    class Looks(Callback):
+        def on_checkpoint(self, event: Any) -> None:
+            found.append((event.step, (event.path / "manifest.json").is_file()))
+
+    config = toys()
+    config["checkpoints"] = {"every_iterations": 2, "every_epochs": 2}
+    session = create_session(config, session_dir=tmp_path / "run")
+    session.train(callbacks=[Looks()])
+    assert found == [(2, True), (4, True), (6, True), (6, True), (8, True), (9, True)]
+
+
+def test_they_may_change_in_a_session(tmp_path: Path) -> None:
+    config = toys(fit(2), fit(1), named=["keeps"], keeps=callback("Keeps"), adds=callback("Adds"))
+    session = create_session(config, session_dir=tmp_path / "run")
+    cut = Cut(iteration=4)
+    with pytest.raises(Interrupted):
+        session.train(cut, cut.stop)
+    changed = load_session(session.path, settings=['train.callbacks=["adds"]'])
+    changed.train()
+    assert "steps" not in changed.rows.rows(0)[1]
+    assert changed.rows.rows(1)[0]["steps"] == 9
+    # It was not called any more, and is as it was.
+    assert load_session(session.path).callbacks["keeps"].counts["on_iteration_end"] == 4
+
+
+def test_a_profile_names_them(tmp_path: Path) -> None:
+    parts: set[tuple[str, str]] = set()
+
+    class Parts(Reporter):
+        def part_started(self, part: Part, name: str) -> None:
+            parts.add((part.value, name))
+
+    session = create_session(toys(fit(1), keeps=callback("Keeps")), session_dir=tmp_path / "run")
+    session.train(Parts())
+    assert ("callback", "keeps") in parts
+
+
 # Those that train() is given
 
 
@@ -284,6 +508,18 @@ def test_a_given_one_that_is_missing_is_told(
         capsys.readouterr().err
     )
     assert last_state(session.path)["state.json"] == kept
+
+
+def test_a_state_that_does_not_fit_is_told(tmp_path: Path) -> None:
+    session = create_session(toys(), session_dir=tmp_path / "run")
+    cut, one = Cut(iteration=2), heard_parts.Keeps()
+    with pytest.raises(Interrupted):
+        session.train(cut, cut.stop, callbacks=[one])
+    other = heard_parts.EarlyStopping("val", 1)
+    other.name = "Keeps"
+    message = 'the stored state of the callback "Keeps" does not fit its code'
+    with pytest.raises(SessionError, match=message):
+        load_session(session.path).train(callbacks=[other])
 
 
 def test_what_is_given_must_be_callbacks_of_different_names(tmp_path: Path) -> None:

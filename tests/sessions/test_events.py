@@ -28,6 +28,7 @@ STEP = [
 ]
 EVALUATION = [
     "evaluation_started",
+    "measuring_started",
     *("batch_measured", "batch_evaluated"),
     *("evaluation_measured", "evaluation_finished"),
 ]

@@ -179,6 +179,18 @@ DEEP = "[" * 3000 + "]" * 3000
 TENSOR = {"$": "tensor", "name": 5}
 SPEC: dict[str, Any] = {"initialize": {"definitions": [], "pipelines": {}}}
 
+UNHEARD = {
+    "stop": "",
+    "untold": None,
+    "is_end_untold": False,
+    "epoch_told": 0,
+    "iteration_told": 0,
+    "own": {},
+    "given": {},
+}
+"""What is stored of callbacks that have heard nothing."""
+
+
 MALFORMED: dict[str, Change] = {
     "the state is a list": state(to=[]),
     "no progress": without("state.json", "progress"),
@@ -204,6 +216,12 @@ MALFORMED: dict[str, Change] = {
     "random numbers of another size": state("random", "torch", to={"$": "bytes", "value": "AA=="}),
     "a generator that is a text": state(
         "generators", "loader_factories/training/augment/0.generator", to="x"
+    ),
+    "callbacks are a list": state("callbacks", to=[]),
+    "callbacks with other keys": state("callbacks", to={"stop": ""}),
+    "callbacks of no stage": state("callbacks", to={**UNHEARD, "untold": 5}),
+    "callbacks without random numbers": state(
+        "callbacks", to={**UNHEARD, "own": {"mine": {"generator": [1], "added": {}}}}
     ),
     "samplers are a list": state("samplers", to=[]),
     "a sampler with other keys": state("samplers", "loader_factories/training", to={"told": {}}),

@@ -102,6 +102,11 @@ def expect_form(folder: Path, manifest: Manifest, logs: Mapping[str, bytes] | No
     with _blaming(f"{STATE}.json"):
         _expect_state(state, manifest.format)
         progress = _progress(state["progress"])
+        untold = state.get("callbacks", {}).get("untold")
+        _expect(
+            untold is None or untold < max(len(spec.train.stages), 1),
+            "tells of the end of a stage that there is not",
+        )
         _expect_to_fit(progress, int(folder.name.partition("-")[0]), spec, rows)
     return spec
 

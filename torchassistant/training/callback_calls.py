@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from torchassistant.callback_base import HEARD
 from torchassistant.callback_events import (
@@ -17,6 +17,7 @@ from torchassistant.callback_events import (
     EpochStartEvent,
     Event,
     ExceptionEvent,
+    IterationEndEvent,
     IterationEvent,
     Now,
     StageEndEvent,
@@ -43,7 +44,7 @@ EVENTS: dict[str, type[Event]] = {
     "on_step_start": StepStartEvent,
     "on_backward_end": BackwardEndEvent,
     "on_step_end": StepEndEvent,
-    "on_iteration_end": IterationEvent,
+    "on_iteration_end": IterationEndEvent,
     "on_validation_start": ValidationStartEvent,
     "on_validation_batch_end": ValidationBatchEvent,
     "on_validation_end": ValidationEndEvent,
@@ -72,8 +73,8 @@ class Clock(Protocol):
     of_callbacks: float
     """Seconds so far."""
 
-    def note_callbacks(self, seconds: float) -> None:
-        """Callbacks took so long."""
+    def note_callbacks(self, total: float) -> None:
+        """So many seconds by now; those that are new were spent within a phase."""
 
 
 class NoClock:
@@ -81,7 +82,7 @@ class NoClock:
 
     of_callbacks = 0.0
 
-    def note_callbacks(self, seconds: float) -> None:
+    def note_callbacks(self, total: float) -> None:
         """See :class:`Clock`."""
 
 
@@ -90,7 +91,7 @@ class Calls:
 
     Args:
         calls: Each callback's name for messages, its method, and the event that it gets.
-        clock: Learns how long they take.
+        clock: Learns how long they take. What a callback emits is part of its own time.
     """
 
     def __init__(self, calls: Sequence[tuple[str, Callable[..., Any], Event]], clock: Clock):
@@ -109,29 +110,47 @@ class Calls:
             UserCodeError: One raised.
             DataError: One raised an error of ours, as it asked for what cannot be done.
         """
-        clock = self.clock
-        begin, counted = perf_counter(), clock.of_callbacks
+        counted, begin = self.clock.of_callbacks, perf_counter()
         for what, method, event in self.calls:
             try:
                 method(event, *args, **kwargs)
-            except UserCodeError:
-                raise
-            except UserError as error:
-                raise _named(error, what) from error.__cause__
             except Exception as error:
-                raise UserCodeError(what) from error
-        # What a callback emits is counted already.
-        clock.note_callbacks(perf_counter() - begin - (clock.of_callbacks - counted))
+                _blame(what, error)
+        self.clock.note_callbacks(counted + perf_counter() - begin)
+
+    def between_steps(self) -> Callable[[object], None]:
+        """What makes them in every iteration, where no phase is under way: as quick as can be."""
+        calls, clock = self.calls, self.clock
+
+        def run(live: object) -> None:
+            counted, begin = clock.of_callbacks, perf_counter()
+            for what, method, event in calls:
+                try:
+                    method(event)
+                except Exception as error:
+                    _blame(what, error)
+            clock.of_callbacks = counted + perf_counter() - begin
+
+        return run
 
 
-def _named(error: UserError, what: str) -> UserError:
-    """An error of ours that a callback has met, with its name."""
+def _blame(what: str, error: Exception) -> NoReturn:
+    """Say whose fault an error is: of a callback, by its name and the event.
+
+    Raises:
+        UserCodeError: It is one of the user's code.
+        DataError: It is one of ours.
+    """
+    if isinstance(error, UserCodeError):
+        raise error
+    if not isinstance(error, UserError):
+        raise UserCodeError(what) from error
     name = what.partition(", in ")[0]
     problems = [
         p if p.message.startswith(name) else replace(p, message=f"{what}: {p.message}")
         for p in error.problems
     ]
-    return DataError(*problems, about=error.about)
+    raise DataError(*problems, about=error.about) from error.__cause__
 
 
 def calls_of(

@@ -74,6 +74,7 @@ class Evaluator:
         self.data = evaluation_data_of(pipeline)
         self.seed = derived(pipeline.seed, "evaluation", pipeline.name)
         self.evaluation_started = handlers_of(listeners, Listener.evaluation_started)
+        self.measuring_started = handlers_of(listeners, Listener.measuring_started)
         self.batch_measured = handlers_of(listeners, Listener.batch_measured)
         self.batch_evaluated = handlers_of(listeners, Listener.batch_evaluated)
         self.evaluation_measured = handlers_of(listeners, Listener.evaluation_measured)
@@ -113,6 +114,7 @@ class Evaluator:
         limit = _limit(length, steps)
         totals = [total for total in (length, limit) if total is not None]
         emit(self.evaluation_started, self.pipeline.name, min(totals, default=None))
+        emit(self.measuring_started, self.pipeline)
         try:
             with self._a_pass() as data_pass:
                 self._measure_all(data_pass, limit)

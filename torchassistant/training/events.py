@@ -94,7 +94,7 @@ class Listener:
                 iteration_done
                 evaluations within the epoch, where they are due, and row_added
             for each validation pipeline:
-                evaluation_started
+                evaluation_started, measuring_started
                 for each batch: batch_measured, batch_evaluated
                 evaluation_measured, evaluation_finished
             epoch_timed
@@ -158,6 +158,9 @@ class Listener:
 
     def evaluation_started(self, pipeline: str, batches: int | None) -> None:
         """A validation pipeline begins."""
+
+    def measuring_started(self, pipeline: Pipeline) -> None:
+        """The same, of a pipeline only, and not of an evaluator."""
 
     def batch_measured(self, pipeline: Pipeline, number: int, frames: Frames) -> None:
         """The same, while its frames are there: of all ports and processors."""

@@ -13,12 +13,13 @@ from torch import Tensor
 from torchassistant.callbacks import Callback
 from torchassistant.data import (
     derived,
+    expect_states_of,
     generators_in,
     has_state,
     set_states_of,
     states_of,
 )
-from torchassistant.errors import DataError, blaming, listing, near
+from torchassistant.errors import DataError, SessionError, blaming, listing, near
 
 
 class NamedCallback:
@@ -93,10 +94,21 @@ class NamedCallback:
         return kept
 
     def set_state_of_object(self, kept: Mapping[str, Any]) -> None:
-        """Put back what :meth:`state_of_object` gave."""
-        if "state" in kept and has_state(self.callback):
-            self.callback.load_state_dict(kept["state"])  # type: ignore[attr-defined]
-        set_states_of(generators_in({self.name: self.callback}), kept["generators"])
+        """Put back what :meth:`state_of_object` gave.
+
+        Raises:
+            SessionError: It is the state of something else.
+        """
+        generators = generators_in({self.name: self.callback})
+        try:
+            expect_states_of(generators, kept["generators"])
+            if "state" in kept and has_state(self.callback):
+                self.callback.load_state_dict(kept["state"])  # type: ignore[attr-defined]
+        except Exception as error:
+            raise SessionError(
+                f"the stored state of {self} does not fit its code: {error}"
+            ) from error
+        set_states_of(generators, kept["generators"])
 
     def noted(self) -> Callable[[], None]:
         """Notes all of that; puts it back."""

@@ -27,13 +27,20 @@ class StageCallbacks(Listener):
         stage: The index of the stage.
         timing: Learns how long they take.
         listeners: Who else listens to the loop.
+        live: Gives the running losses.
     """
 
     def __init__(
-        self, run: CallbackRun, stage: int, timing: Timing, listeners: Sequence[Listener]
+        self,
+        run: CallbackRun,
+        stage: int,
+        timing: Timing,
+        listeners: Sequence[Listener],
+        live: Live,
     ) -> None:
         self.run = run
         self.now = run.now
+        self.now.live = live
         self.stage = stage
         self.owns = owns = run.enter(stage, timing)
         parts = Parts(listeners)
@@ -54,9 +61,9 @@ class StageCallbacks(Listener):
     def _listen(self) -> None:
         """Override those events of the loop that somebody wants to hear."""
         heard = {
-            "iteration_done": (self.on_iteration_end, self._iteration_done),
+            "iteration_done": (self.on_iteration_end, self.on_iteration_end.between_steps()),
             "gradients_final": (self.on_backward_end, self._gradients_final),
-            "evaluation_started": (self.on_validation_start, self._evaluation_started),
+            "measuring_started": (self.on_validation_start, self._measuring_started),
             "batch_measured": (self.on_batch, self._batch_measured),
             "evaluation_measured": (self.on_validation_end, self._evaluation_measured),
         }
@@ -67,7 +74,7 @@ class StageCallbacks(Listener):
     # Epochs
 
     def epoch_started(self, progress: Progress, iterations: int | None) -> None:
-        """An epoch begins, unless it goes on, or is not to be."""
+        """An epoch begins, or goes on."""
         self.now.epoch = number = progress.epoch + 1
         self.now.iterations = iterations
         if self.run.epoch_told != number:
@@ -143,15 +150,10 @@ class StageCallbacks(Listener):
         self.now.frames = batch.frames
         self.on_backward_end.run()
 
-    def _iteration_done(self, live: Live) -> None:
-        now = self.now
-        now.live, now.iteration = live, now.progress.step
-        self.on_iteration_end.run()
-
     # Validation
 
-    def _evaluation_started(self, pipeline: str, batches: int | None) -> None:
-        self.now.pipeline = pipeline
+    def _measuring_started(self, pipeline: Pipeline) -> None:
+        self.now.pipeline = pipeline.name
         self.on_validation_start.run()
 
     def _batch_measured(self, pipeline: Pipeline, number: int, frames: Frames) -> None:

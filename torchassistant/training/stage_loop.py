@@ -129,7 +129,7 @@ class _StageLoop:
         self.listeners: list[Listener] = [self.timing, reporter]
         self.callbacks: StageCallbacks | None = None
         if run is not None:
-            self.callbacks = StageCallbacks(run, self.index, self.timing, [reporter])
+            self.callbacks = StageCallbacks(run, self.index, self.timing, [reporter], self.live)
             self.listeners.insert(1, self.callbacks)
         if stage.debug:
             self.listeners.insert(0, DebugPipelines(stage.debug, progress))

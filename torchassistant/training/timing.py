@@ -45,12 +45,12 @@ class Timing(Listener):
         self.requested = self.received = self.computed = self.differentiated = 0.0
         self.phase_began = 0.0
         self.backward_between = 0.0
-        self.of_callbacks = 0.0
         self.start()
 
     def start(self) -> None:
         """An epoch begins."""
         self.seconds = [0.0] * len(PHASES)
+        self.of_callbacks = 0.0
         self.started = perf_counter()
 
     def step_started(self, pipeline: Pipeline) -> None:
@@ -88,10 +88,10 @@ class Timing(Listener):
     def phase_finished(self, phase: Phase) -> None:
         self.seconds[_PHASES[phase]] += perf_counter() - self.phase_began
 
-    def note_callbacks(self, seconds: float) -> None:
-        """Callbacks took so long, which is not part of the phase that they were called in."""
-        self.seconds[CALLBACKS] += seconds
-        self.of_callbacks += seconds
+    def note_callbacks(self, total: float) -> None:
+        """Callbacks took so long by now, which is no part of the phase that they were called in."""
+        seconds = total - self.of_callbacks
+        self.of_callbacks = total
         # Whatever began before them began later, so to speak.
         self.requested += seconds
         self.received += seconds
@@ -103,6 +103,7 @@ class Timing(Listener):
         """How the time was spent since the start; phases that there were none of are left out."""
         total = perf_counter() - self.started
         seconds = self._seconds()
+        seconds[CALLBACKS] = self.of_callbacks
         seconds[OTHER] = max(0.0, total - sum(seconds))
         whole = sum(seconds)
         return {
