@@ -31,6 +31,7 @@ INPUT_ADAPTER = Role(
     kind=ADAPTER,
     other_kinds=(BATCH_PROCESSOR, MODULE),
     holds=(ADAPTER, BATCH_PROCESSOR),
+    or_itself=True,
 )
 OUTPUT_ADAPTER = replace(
     INPUT_ADAPTER,
@@ -171,6 +172,7 @@ BATCH_PROCESSORS = Group(
         kind=BATCH_PROCESSOR,
         other_kinds=(ADAPTER, MODULE),
         holds=(ADAPTER, BATCH_PROCESSOR),
+        or_itself=True,
     ),
     state="results",
     held=lambda spec: ("",) if spec.is_object else (),

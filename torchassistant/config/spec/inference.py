@@ -18,6 +18,7 @@ INPUT_CONVERTER_ROLE = Role(
     methods=CALLABLE,
     kind=INPUT_CONVERTER,
     other_kinds=(MODULE,),
+    or_itself=True,
     code=NO_TRACE,
 )
 
@@ -41,6 +42,7 @@ INFERENCE_POSTPROCESSOR = replace(
     name="inference_postprocessor",
     noun="post-processor (it cannot be called)",
     given=("the session",),
+    or_itself=False,
     code=None,
 )
 

@@ -68,6 +68,7 @@ WEIGHT_ROLE = Role(
     ("torchassistant.weights",),
     methods=CALLABLE,
     kind=WEIGHT,
+    or_itself=True,
 )
 
 
@@ -213,6 +214,7 @@ POSTPROCESSOR = Role(
     "postprocessor (it cannot be called)",
     methods=CALLABLE,
     other_kinds=(ADAPTER, BATCH_PROCESSOR, MODULE),
+    or_itself=True,
     code=NO_TRACE,
 )
 OUTPUT_DEVICE_ROLE = Role(
@@ -221,6 +223,7 @@ OUTPUT_DEVICE_ROLE = Role(
     ("torchassistant.output_devices",),
     methods=CALLABLE,
     kind=OUTPUT_DEVICE,
+    or_itself=True,
     code=NO_TRACE,
 )
 

@@ -28,6 +28,7 @@ STOP_CONDITION_ROLE = Role(
     methods=CALLABLE,
     kind=STOP_CONDITION,
     holds=(STOP_CONDITION,),
+    or_itself=True,
     code=("applied", "called at the end of the next epoch"),
 )
 
