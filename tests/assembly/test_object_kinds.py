@@ -141,7 +141,11 @@ WRONG = (
     "torch.nn.functional",
 )
 NESTED = tuple(place for place in PLACES if place.startswith("in ") or " in a scheduler" in place)
-TAKEN_AS_THEY_ARE = ("loss", "loss by name", "metric", "collator", "transform", "transform by name")
+TAKEN_AS_THEY_ARE = (
+    *("loss", "loss by name", "metric", "collator", "transform", "transform by name"),
+    *("batch processor", "input adapter", "output adapter", "stop condition"),
+    *("postprocessor", "postprocessor in a stage", "output device"),
+)
 """Here a function, or an object that can be called, may be the object itself."""
 
 
@@ -258,6 +262,9 @@ def test_sentences(kinds: Path, path: str, message: str, key: str) -> None:
         ("transform", "kinds.Net", {}, False),
         ("metrics", "torchmetrics.functional.mean_squared_error", {}, True),
         ("metrics", "torch.dist", {}, True),
+        ("stop_condition", "kinds.loss_function", {}, True),
+        ("input_adapter", "kinds.collate", {}, True),
+        ("input_adapter", "kinds.unsaid", {}, False),
         ("models", "kinds.loss_function", {}, False),
     ],
 )
