@@ -497,6 +497,9 @@ SMALL: dict[str, Mistake] = {
     "an epoch as long as another pipeline": put(
         STAGE, '"epoch_length": §"elsewhere"', "neither a training pipeline"
     ),
+    "a metric of training that is not there": put(
+        STAGE, '"measure_training": [§"nothing"]', 'has a metric that is shown as "nothing"'
+    ),
     "an epoch of no iteration": put(STAGE, '"epoch_length": §0', "greater than 0"),
     "no training pipeline": value(f"{STAGE}.training_pipelines", "[]", "at least one"),
     "a pipeline without losses": moved(

@@ -371,6 +371,7 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
             for average in parts.averages.values()
             if not frozen.holds_all_of([*average.model.parameters()])
         ],
+        measures=spec.measure_training,
         validates=ValidationPlan(
             spec.validate_.every_epochs, spec.validate_.every_iterations, spec.validate_.at_start
         ),

@@ -42,6 +42,7 @@ RULES = (
     Rule("train.stages.*.stop_condition.**", "applied", "called at the end of the next epoch"),
     Rule("train.stages.*.eval_steps.**", "applied", "from the next validation on"),
     Rule("train.stages.*.validate.**", "applied", "from the next iteration on"),
+    Rule("train.stages.*.measure_training.**", "fixed", "it decides which columns a stage has"),
     *(
         Rule(f"train.stages.*.training_pipelines.*.{key}", "applied", "from the next iteration on")
         for key in ("repeat", "every", "from", "count_in")

@@ -66,8 +66,9 @@ class History:
             row: By column.
             data: What metrics gave as tensors with it, by display name.
         """
-        if data:
-            self.logs.add(data_file(stage, step_of(row)), encoded(data))
+        file = data_file(stage, step_of(row))
+        if data and file not in self.logs:
+            self.logs.add(file, encoded(data))
         self._append(_file(stage), row)
         self._start(TIMES, ("stage", "epoch", "step", "time"))
         self.logs.add(TIMES, _line([stage, row["epoch"], row["step"], time.time()]))

@@ -51,7 +51,8 @@ def learn_metric_keys(parts: Parts, stage: Stage, history: History, index: int) 
 
 
 def _measured(stage: Stage) -> list[tuple[Pipeline, PipelineMetric]]:
-    return [(pipeline, item) for pipeline in stage.validation for item in pipeline.metrics]
+    validated = [(pipeline, item) for pipeline in stage.validation for item in pipeline.metrics]
+    return validated + [(p, item) for p in stage.training for item in stage.measured(p)]
 
 
 def _keys_in(header: Sequence[str], pipeline: str, shown_as: str) -> tuple[str, ...]:

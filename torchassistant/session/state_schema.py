@@ -289,6 +289,7 @@ def _is_pass(data: Any) -> bool:
         and (data.get("number") is None or _is_count(data["number"]))
         and _is_table(data["losses"], _is_mean)
         and _is_table(data.get("carry", {}), _is_carry)
+        and _is_of_metrics(data.get("metrics", {}))
         and (loaders is None or _is_table(loaders, is_port_state))
     )
 
@@ -300,6 +301,29 @@ def _is_carry(data: Any) -> bool:
         and data.keys() == {"examples", "nodes"}
         and _is_count(data["examples"])
         and _is_table(data["nodes"], lambda node: _is_table(node, _is_state))
+    )
+
+
+def _is_of_metrics(data: Any) -> bool:
+    """Whether something has the form of what metrics have counted in an epoch."""
+    return data == {} or (
+        _is_table(data)
+        and data.keys() == {"steps", "is_empty", "metrics"}
+        and _is_count(data["steps"])
+        and type(data["is_empty"]) is bool
+        and _is_table(data["metrics"], _is_of_metric)
+    )
+
+
+def _is_of_metric(data: Any) -> bool:
+    if not _is_table(data) or data.keys() == {"own"}:
+        return _is_table(data)
+    return (
+        data.keys() == {"data", "moved", "generators"}
+        and _is_table(data["data"], lambda own: isinstance(own, dict))
+        and isinstance(data["moved"], list)
+        and all(isinstance(path, str) for path in data["moved"])
+        and _is_table(data["generators"])
     )
 
 

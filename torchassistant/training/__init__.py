@@ -5,6 +5,7 @@ from torchassistant.training.batch_run import BatchRun, only_frames
 from torchassistant.training.callback_run import CallbackRun
 from torchassistant.training.combined_losses import combine
 from torchassistant.training.debug_pipeline import DebugPipeline
+from torchassistant.training.epoch_metrics import expect_storable
 from torchassistant.training.evaluation import evaluate
 from torchassistant.training.events import Listener, Live, Shares
 from torchassistant.training.gradient_norms import GradientNorms, gradient_norm
@@ -133,6 +134,7 @@ __all__ = [
     "evaluate",
     "evaluating_step",
     "evaluation_data",
+    "expect_storable",
     "first_sentence",
     "freezing",
     "gradient_norm",

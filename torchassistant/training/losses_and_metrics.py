@@ -359,6 +359,12 @@ class _MeanOfBatches:
     def reset(self) -> None:
         self.means = {}
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"means": {key: mean.state for key, mean in self.means.items()}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.means = {key: RunningMean(state=tuple(own)) for key, own in state["means"].items()}
+
 
 def _sure_keys(metric: Any) -> tuple[str, ...] | None:
     """The keys of what a metric gives, where that is known before it has met a batch."""

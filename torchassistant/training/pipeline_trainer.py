@@ -9,7 +9,9 @@ from typing import Any
 from torchassistant.errors import DataError, UserCodeError
 from torchassistant.frames import Frames
 from torchassistant.training.data_pass import DataPass
+from torchassistant.training.epoch_metrics import EpochMetrics, OwnStepMetrics
 from torchassistant.training.events import Listener, Part, Parts, handlers_of
+from torchassistant.training.metric_values import Results
 from torchassistant.training.nan_guard import BatchNotFinite, NotFinite, explained
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import PassProgress, Progress, StopRequest
@@ -47,8 +49,13 @@ class PipelineTrainer:
         run: Progress,
     ) -> None:
         self.pipeline = pipeline
+        self.epoch_metrics = _epoch_metrics_of(pipeline, stage, run)
+        if self.epoch_metrics is not None:
+            listeners = [*listeners, self.epoch_metrics]
         self.train_step = train_step_of(pipeline, stage, listeners, run)
         self.perform: Perform = self.train_step.perform
+        if isinstance(self.epoch_metrics, OwnStepMetrics):
+            self.epoch_metrics.frames = lambda: self.train_step.frames
         self.metrics = BatchMetrics(pipeline)
         loaded = handlers_of(listeners, Listener.batch_loaded)
         self.data = pipeline.training_data([partial(listen, pipeline) for listen in loaded])
@@ -75,6 +82,8 @@ class PipelineTrainer:
         if not progress.done:
             self.start_pass(progress)
         self.train_step.losses.start(progress.losses)
+        if self.epoch_metrics is not None:
+            self.epoch_metrics.start(progress.metrics)
         self.train_step.start_epoch()
 
     def start_pass(self, progress: PassProgress) -> None:
@@ -167,6 +176,8 @@ class PipelineTrainer:
         self.progress.losses = self.train_step.losses.state()
         if self.train_step.carrying is not None:
             self.progress.carry = self.train_step.carrying.values
+        if self.epoch_metrics is not None:
+            self.progress.metrics = self.epoch_metrics.state()
         if not self.is_resumed_when_done:
             self.progress.data = self.data_state()
 
@@ -185,17 +196,22 @@ class PipelineTrainer:
         self.train_step.losses.start({})
         self.progress.losses = {}
         self.progress.skipped = 0
+        if self.epoch_metrics is not None:
+            self.progress.metrics = self.epoch_metrics.state()
 
-    def losses_since_row(self) -> dict[str, float]:
-        """The losses since the last row, or the beginning of the epoch; nothing without a batch.
+    def results_since_row(self) -> Results:
+        """What was measured since the last row, or the beginning of the epoch: once for each row.
 
-        Of batches that were all skipped they are NaN: these were met.
+        Losses, and metrics where they are measured in training; nothing without a batch. Losses of
+        batches that were all skipped are NaN: these were met.
         """
         losses = self.train_step.losses
-        return losses.values() if self.progress.skipped else losses.measured()
+        results = Results() if self.epoch_metrics is None else self.epoch_metrics.results()
+        results.numbers |= losses.values() if self.progress.skipped else losses.measured()
+        return results
 
-    def finish_epoch(self) -> dict[str, float]:
-        """The losses over the epoch, as they were when each batch was trained on.
+    def finish_epoch(self) -> Results:
+        """What was measured over the epoch, as it was when each batch was trained on.
 
         Raises:
             DataError: The epoch had no batch.
@@ -214,4 +230,12 @@ class PipelineTrainer:
                 f'the gradients of the pipeline "{self.pipeline.name}" are infinite or NaN in '
                 '"fp16", however small the losses are made; "bf16" has the range of float32'
             )
-        return self.losses_since_row()
+        return self.results_since_row()
+
+
+def _epoch_metrics_of(pipeline: Pipeline, stage: Stage, run: Progress) -> EpochMetrics | None:
+    measured = stage.measured(pipeline)
+    if not measured:
+        return None
+    kind = EpochMetrics if pipeline.train_step is None else OwnStepMetrics
+    return kind(pipeline, measured, run)

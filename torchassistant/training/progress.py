@@ -35,6 +35,7 @@ class PassProgress:
         rounds: Passes that were done before, in the same epoch.
         steps: Steps that are done in an iteration that is not.
         carry: What its graph carries to the next batch, by processor.
+        metrics: What those of its metrics have counted that are measured in training.
     """
 
     batches: int = 0
@@ -46,6 +47,7 @@ class PassProgress:
     rounds: int = 0
     steps: int = 0
     carry: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
 
     def carried(self) -> PassProgress:
         """The same pass, as it goes on in the next epoch."""

@@ -22,7 +22,7 @@ from torchassistant.training.averages import Average
 from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.metric_values import Data
 from torchassistant.training.optimizer_update import GradientClipper
-from torchassistant.training.pipeline import Pipeline
+from torchassistant.training.pipeline import Pipeline, PipelineMetric
 from torchassistant.training.progress import Row, StageHistory
 from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.stage_evaluator import StageEvaluator
@@ -58,6 +58,8 @@ class Stage:
         evaluators: Code of the user that measures models at the ends of epochs.
         log: What is measured between rows within the epoch; None where there are none.
         added_columns: The columns that callbacks give values for.
+        measures: The display names of the metrics of its training pipelines that are measured over
+            the epoch, or whether all are.
     """
 
     training: Sequence[Pipeline]
@@ -77,6 +79,7 @@ class Stage:
     evaluators: Sequence[StageEvaluator] = ()
     log: StepLog | None = None
     added_columns: Sequence[str] = ()
+    measures: bool | Sequence[str] = False
 
     @property
     def all_turns(self) -> Sequence[Turn]:
@@ -106,9 +109,31 @@ class Stage:
         """The column of each (pipeline, display name) that a row holds, in the config's order."""
         return row_columns(
             self.order,
-            {p.name: p.trained_losses for p in self.training},
+            {p.name: p.trained_losses + self._measured_columns(p) for p in self.training},
             {p.name: p.evaluated_columns for p in self.validation},
         )
+
+    def measured(self, pipeline: Pipeline) -> list[PipelineMetric]:
+        """The metrics of a training pipeline that are measured over the epoch, as it is trained."""
+        if self.measures is False or any(pipeline.name == other.name for other in self.validation):
+            return []
+        names = self.measures
+        return [m for m in pipeline.metrics if names is True or m.shown_as in names]
+
+    def _measured_columns(self, pipeline: Pipeline) -> list[str]:
+        return [column for item in self.measured(pipeline) for column in item.columns]
+
+    def data_name(self, pipeline: Pipeline, name: str) -> str:
+        """What the data of a metric is called that is measured in training.
+
+        Args:
+            pipeline: Where it is measured.
+            name: Its display name, or ``NAME/KEY``.
+        """
+        others = [item for other in self.validation for item in other.metrics]
+        others += [m for p in self.training if p.name != pipeline.name for m in self.measured(p)]
+        is_taken = any(name == m.shown_as or name.startswith(f"{m.shown_as}/") for m in others)
+        return f"{pipeline.name} {name}" if is_taken else name
 
     @property
     def trained(self) -> list[nn.Module]:

@@ -11,7 +11,7 @@ from torchassistant.training.callback_run import CallbackRun
 from torchassistant.training.debug_pipeline import DebugPipelines
 from torchassistant.training.events import Listener, Phase, Phases, emit, handlers_of
 from torchassistant.training.interleaving import Between, Interleaving, Turns
-from torchassistant.training.metric_values import Data
+from torchassistant.training.metric_values import Data, Results
 from torchassistant.training.pipeline_trainer import PipelineTrainer
 from torchassistant.training.progress import (
     EpochProgress,
@@ -93,9 +93,6 @@ def train_stage(
     loop.finish()
 
 
-Losses = Mapping[str, Mapping[str, float]]
-
-
 class _StageLoop:
     """What the loop works with; the state of the run is in ``progress`` and nowhere else.
 
@@ -152,7 +149,7 @@ class _StageLoop:
         self.epoch = EpochProgress(0, 0.0, {})
         # Of the epoch, or since its last row, on the monotonic clock, less what it took before.
         self.started = 0.0
-        self.unvalidated: Losses = {pipeline.name: {} for pipeline in stage.validation}
+        self.unvalidated = {pipeline.name: Results() for pipeline in stage.validation}
         self.data: dict[str, Data] = {}
         """What metrics gave as tensors for the row at hand."""
         self.ending: Row | None = None
@@ -249,8 +246,9 @@ class _StageLoop:
     def _add_row(self) -> bool:
         """Validate within the epoch; gives whether the stage ends there."""
         self.settle()
-        losses = {trainer.pipeline.name: trainer.losses_since_row() for trainer in self.trainers}
-        row = self._row(losses, self.validation.run())
+        with self.phases.during(Phase.METRICS):
+            trained = {one.pipeline.name: one.results_since_row() for one in self.trainers}
+        row = self._row(trained, self.validation.run())
         self._append(row)
         self.history.ends_in_epoch = True
         asked = self.stage.is_asked_within_epoch
@@ -271,10 +269,10 @@ class _StageLoop:
             self.ending, self.is_ending_new = self.history[-1], False
             return True
         self.settle()
-        losses = {trainer.pipeline.name: trainer.losses_since_row() for trainer in self.trainers}
+        trained = {one.pipeline.name: one.results_since_row() for one in self.trainers}
         epoch, iterations = self.progress.stage_epoch + 1, self.progress.stage_step
         measured = self.validation.run_at_end(epoch, iterations, is_last=True)
-        self.ending = self._row(losses, measured)
+        self.ending = self._row(trained, measured)
         self._append(self.ending)
         return True
 
@@ -301,13 +299,13 @@ class _StageLoop:
     def last_row(self) -> Row | None:
         """The row at the end of an epoch; None where a validation within it has added that."""
         with self.phases.during(Phase.METRICS):
-            losses = {trainer.pipeline.name: trainer.finish_epoch() for trainer in self.trainers}
+            trained = {trainer.pipeline.name: trainer.finish_epoch() for trainer in self.trainers}
         for average in self.averages:
             average.count_epoch(self.progress.epoch + 1)
         epoch, iterations = self.progress.stage_epoch + 1, self.progress.stage_step
         is_done = self._has_row()
         measured = self.validation.run_at_end(epoch, iterations, is_done, self._is_stopping())
-        return None if is_done and not measured.evaluators else self._row(losses, measured)
+        return None if is_done and not measured.evaluators else self._row(trained, measured)
 
     def settle(self) -> None:
         """Bring the progress of the epoch up to date, before it is saved."""
@@ -330,21 +328,18 @@ class _StageLoop:
                 for name, value in trainer.live().items()
             }
 
-    def _row(self, losses: Losses, results: Measured) -> Row:
+    def _row(self, trained: Mapping[str, Results], results: Measured) -> Row:
         """A row.
 
         Args:
-            losses: Those of each training pipeline, by display name.
+            trained: What each training pipeline has measured.
             results: Those of validation pipelines and of evaluators.
         """
-        validated = {name: one.numbers for name, one in results.pipelines.items()}
-        measured: Losses = {**losses, **self.unvalidated, **validated}
-        self.data = {
-            n: one for found in results.pipelines.values() for n, one in found.data.items()
-        }
+        measured = {**trained, **self.unvalidated, **results.pipelines}
+        self.data = dict(self._data_of(trained, results))
         row: Row = {"epoch": self.progress.epoch + 1, "step": self.progress.step}
         for (pipeline, shown_as), column in self.stage.columns.items():
-            row[column] = measured[pipeline].get(shown_as)
+            row[column] = measured[pipeline].numbers.get(shown_as)
         for column in self.evaluator_columns:
             row[column] = results.evaluators.get(column)
         if self.stage.skips_nonfinite:
@@ -353,6 +348,16 @@ class _StageLoop:
             self.callbacks.fill(row)
         row["seconds"] = self.seconds
         return row
+
+    def _data_of(
+        self, trained: Mapping[str, Results], results: Measured
+    ) -> Iterator[tuple[str, Data]]:
+        """What metrics gave as tensors for a row, by name."""
+        for found in results.pipelines.values():
+            yield from found.data.items()
+        for trainer in self.trainers:
+            for name, value in trained[trainer.pipeline.name].data.items():
+                yield self.stage.data_name(trainer.pipeline, name), value
 
     def finish_epoch(self, row: Row | None) -> None:
         """Let callbacks and schedulers act, ask the stop condition, save the row and the state.

@@ -9,6 +9,7 @@ from typing import Any
 from torchassistant.config.checks.callbacks import check_callbacks, has_callbacks
 from torchassistant.config.checks.evaluators import check_evaluators, columns_of_evaluators
 from torchassistant.config.checks.keyed_columns import may_be_key
+from torchassistant.config.checks.measured_in_training import check_measured, measured_in
 from torchassistant.config.checks.pipelines import RESERVED, scores, shown_as, shown_by
 from torchassistant.config.checks.resolver import Names, Use
 from torchassistant.config.checks.scope import Scope, may_train
@@ -48,6 +49,7 @@ def check_stages(scope: Scope) -> list[Any]:
         _debug(scope, stage)
         _eval_steps(scope, stage)
         check_epoch_length(scope, stage)
+        check_measured(scope, stage)
         listeners = _Listeners(scope, stage)
         if not listeners.check():
             _validates_something(scope, stage)
@@ -293,7 +295,7 @@ class _Listeners:
         Args:
             is_validated: Whether the results of validation are among them.
         """
-        trained = {name: self.shown(name, losses_only=True) for name in self.training}
+        trained = {name: self.trained(name) for name in self.training}
         validated = {name: self.shown(name) for name in self.validation}
         columns = row_columns(
             list(self.pipelines),
@@ -333,6 +335,15 @@ class _Listeners:
         known = [name for name in names if not isinstance(name, Unknown)]
         unreadable = view.losses.unreadable + (0 if losses_only else view.metrics.unreadable)
         return Names(known, unreadable + len(names) - len(known))
+
+    def trained(self, pipeline: str) -> Names:
+        """What a row shows of the training of a pipeline."""
+        losses = self.shown(pipeline, losses_only=True)
+        if pipeline in self.validation:
+            return losses
+        measured = measured_in(self.scope, self.stage, pipeline)
+        unreadable = losses.unreadable + measured.unreadable
+        return Names([*losses.names, *measured.names], unreadable)
 
     def monitors(self) -> Iterator[Use]:
         """The display names that stop conditions of ours listen to."""

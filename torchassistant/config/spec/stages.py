@@ -17,7 +17,7 @@ from torchassistant.config.blocks import (
 )
 from torchassistant.config.module_patterns import PatternSpec
 from torchassistant.config.role import CALLABLE, STOP_CONDITION, Role
-from torchassistant.config.spec.pipelines import DebugPipelineSpec
+from torchassistant.config.spec.pipelines import DebugPipelineSpec, PipelineSpec
 
 OnNonfinite = Literal["stop", "skip"]
 
@@ -177,6 +177,14 @@ class StageSpec(Block):
     callbacks: list[Name] = Field(
         [], description="Callbacks of this stage, called after those of `train.callbacks`."
     )
+    measure_training: Annotated[
+        Annotated[bool, Tag("switch")] | Annotated[list[Name], Tag("names")],
+        Discriminator(lambda value: "names" if isinstance(value, list) else "switch"),
+    ] = Field(
+        False,
+        description="Whether the metrics of its training pipelines are measured over the epoch, on "
+        "the batches as they were trained on; or the display names of those that are.",
+    )
     debug_pipelines: list[
         Annotated[
             Annotated[Name, Tag("name")] | Annotated[DebugPipelineSpec, Tag("block")],
@@ -222,6 +230,13 @@ class StageSpec(Block):
             TrainingEntrySpec(pipeline=entry) if isinstance(entry, str) else entry
             for entry in self.training_pipelines
         ]
+
+    def measured(self, name: str, pipeline: PipelineSpec) -> list[str]:
+        """The display names of the metrics of a training pipeline that it measures in training."""
+        if self.measure_training is False or name in self.validation_pipelines:
+            return []
+        shown, names = [metric.shown_as for metric in pipeline.metrics], self.measure_training
+        return shown if names is True else [one for one in shown if one in names]
 
     @property
     def trained_pipelines(self) -> list[str]:

@@ -79,7 +79,10 @@ class Spec(Block):
         return list(
             row_columns(
                 list(pipelines),
-                {name: pipelines[name].trained_losses for name in known},
+                {
+                    name: pipelines[name].trained_losses + stage.measured(name, pipelines[name])
+                    for name in known
+                },
                 {
                     name: pipelines[name].evaluated_losses
                     + [metric.shown_as for metric in pipelines[name].metrics]

@@ -9,13 +9,16 @@ import torch
 
 from torchassistant.errors import UserCodeError, UserError
 from torchassistant.frames import Frames
+from torchassistant.graph import is_among
 from torchassistant.session.preflight.findings import Findings, path_of_pipeline
 from torchassistant.training import (
     LossByKey,
     LossWeights,
     Pipeline,
     Progress,
+    Stage,
     combine,
+    expect_storable,
     weighted_sum,
 )
 
@@ -84,11 +87,23 @@ class Losses:
         return value
 
 
-def measure(pipeline: Pipeline, frames: Frames, found: Findings) -> None:
-    """Compute each metric of a pipeline over one batch."""
+def measure(
+    pipeline: Pipeline, frames: Frames, found: Findings, stage: Stage | None = None
+) -> None:
+    """Compute each metric of a pipeline over one batch.
+
+    Args:
+        pipeline: Which one.
+        frames: Of the batch.
+        found: Learns which metric runs.
+        stage: The stage that trains it; what it measures in training has to be stored.
+    """
+    stored = [] if stage is None else [item.metric for item in stage.measured(pipeline)]
     with torch.no_grad():
         for index, item in enumerate(pipeline.metrics):
             found.at = (*path_of_pipeline(pipeline), "metrics", index)
             metric = item.metric.fresh()
             metric.update(frames[item.node], pipeline.graph.count_of(frames, item.node))
+            if is_among(item.metric, stored):
+                expect_storable(metric, item.metric.fresh())
             metric.result()

@@ -40,7 +40,7 @@ def _check(monitor: Any, header: Sequence[str], path: Path, found: Findings) -> 
         return
     metrics = [item for p in found.session.pipelines.values() for item in p.metrics]
     by_key = [column for item in metrics for column in item.columns]
-    own = [column for column in by_key if column.startswith(f"{monitor}/")]
+    own = list(dict.fromkeys(c for c in by_key if c.startswith(f"{monitor}/")))
     if any(monitor in item.data for item in metrics):
         message = f'"{monitor}" is a tensor, which cannot be monitored'
     elif own:

@@ -90,7 +90,7 @@ class TrainingTrial:
         if pipeline.graph.carries:
             self._carry_on(pipeline, again, frames)
         StepTrial(pipeline, losses, whole, self.found).run(again, scaler)
-        measure(pipeline, frames, self.found)
+        measure(pipeline, frames, self.found, stage)
 
     def _without_gradient(self, pipeline: Pipeline, stage: Stage, path: Path) -> ConfigError:
         """The error that the losses of a pipeline, which stand at a path, have no gradient."""
@@ -115,7 +115,7 @@ class TrainingTrial:
             # A batch that is not finite is told of, or left out, in training.
             with contextlib.suppress(BatchNotFinite):
                 own.perform([frames], range(1), 1)
-                measure(pipeline, own.frames, self.found)
+                measure(pipeline, own.frames, self.found, stage)
         kept.load_state_dict(gradients)
 
     def _run_compiled(self, pipeline: Pipeline, frames: Frames) -> None:
