@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,20 +157,21 @@ def one_model(
 
 
 class RandomStart(Reporter):
-    """Remembers the state of torch's generator when training began."""
+    """Remembers the states of torch's and Python's generators when training began."""
 
     state: Tensor | None = None
+    python_state: Any = None
 
     def epoch_started(self, progress: Progress, iterations: int | None) -> None:
         if self.state is None:
-            self.state = torch.get_rng_state()
+            self.state, self.python_state = torch.get_rng_state(), random.getstate()
 
 
 class Twin:
     """A trained session, and copies of its models as they were before training.
 
-    Torch's random numbers go on from where training began, so that a loop written by hand draws
-    the same ones.
+    Random numbers of torch and Python go on from where training began, so that a loop written by
+    hand draws the same ones.
 
     Args:
         config: The config.
@@ -185,6 +187,7 @@ class Twin:
         self.session.train(reporter)
         assert reporter.state is not None
         torch.set_rng_state(reporter.state)
+        random.setstate(reporter.python_state)
 
     def check(self, unchanged: Collection[str] = ()) -> None:
         """Both have the same weights, other than at the start where they are not ``unchanged``."""
