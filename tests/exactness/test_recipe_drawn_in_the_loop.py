@@ -1,4 +1,4 @@
-"""Programs that draw random numbers as they go: the noise of a DCGAN, the pairs of a siamese net."""
+"""Random numbers drawn on the way: the noise of a DCGAN, the pairs of a siamese net."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from exact_configs import (
     feed,
     graph,
     layer,
-    layers,
     loader,
     loss,
     made,
