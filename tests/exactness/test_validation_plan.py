@@ -33,6 +33,7 @@ from torch.utils.data import IterableDataset
 from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError
 from torchassistant.session import Session
+from torchassistant.session.preflight import preflight
 from torchassistant.training import Progress, Reporter, Row, StageHistory
 
 HERE = __name__
@@ -393,6 +394,25 @@ def test_left_out_a_condition_listens_to_nothing_that_is_never_there(tmp_path: P
     del found["stop_condition"]
     session = create_session(validated(found), session_dir=tmp_path / "session", preflight=False)
     assert type(session.stages[0].stop_condition).__name__ == "EpochsCompleted"
+
+
+@pytest.mark.parametrize(
+    ("keys", "length"),
+    [
+        ({"every_epochs": 3}, "2 epochs"),
+        ({"every_epochs": None, "every_iterations": 7}, "6 iterations"),
+        ({"every_epochs": None, "every_iterations": 6}, None),
+        ({"every_epochs": 2}, None),
+        ({"every_epochs": 3, "at_start": True}, None),
+    ],
+)
+def test_a_stage_that_is_too_short_for_its_plan(
+    tmp_path: Path, keys: dict[str, Any], length: str | None
+) -> None:
+    session = create_session(validated(plan(2, **keys)), session_dir=tmp_path / "run")
+    told = [(w.place.path, w.message) for w in preflight(session).warnings if w.place]
+    never = f"the validation pipelines are never run: this stage has {length}"
+    assert told == ([("train.stages[0].validate", never)] if length else [])
 
 
 def test_the_plan_may_change_in_a_session(tmp_path: Path) -> None:

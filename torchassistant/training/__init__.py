@@ -58,7 +58,7 @@ from torchassistant.training.reporter import Reporter, Reporters
 from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.stage import SKIPPED, Stage, freezing
 from torchassistant.training.stage_evaluator import StageEvaluator
-from torchassistant.training.stage_length import steps_of_optimizer
+from torchassistant.training.stage_length import iterations_of_stage, steps_of_optimizer
 from torchassistant.training.stage_loop import train_stage
 from torchassistant.training.state_guard import Changed, unchanged
 from torchassistant.training.step_events import EvalStepEvent, TrainStepEvent
@@ -141,6 +141,7 @@ __all__ = [
     "has_own_form",
     "infer",
     "is_by_closure",
+    "iterations_of_stage",
     "learning_rates",
     "needs_closure",
     "needs_gradient",

@@ -56,6 +56,20 @@ def iterations_of_epoch(stage: Stage, steps: Mapping[str, int | None], begun: in
     return min(counts) if stage.epoch_length == SHORTEST else max(counts)
 
 
+def iterations_of_stage(stage: Stage) -> int | None:
+    """How many iterations a whole stage has at most; None where that cannot be known."""
+    if stage.num_epochs is None:
+        return None
+    lengths = {pipeline.name: steps_of_pass(pipeline) for pipeline in stage.training}
+    begun = 0
+    for _ in range(stage.num_epochs):
+        iterations = iterations_of_epoch(stage, lengths, begun)
+        if iterations is None:
+            return None
+        begun += iterations
+    return begun
+
+
 def steps_of_pass(pipeline: Pipeline) -> int | None:
     """How many steps one pass over its training data has; None where nobody knows."""
     batches = pipeline.training_data().length()
