@@ -209,6 +209,8 @@ def end_of(session: Path) -> End:
             end[name] = timeless(json.loads(data))
     for folder in ("metrics", "history"):
         for name, data in tree(session / folder).items():
+            if name == "times.csv":  # Wall time alone.
+                continue
             end[f"{folder}/{name}"] = without_seconds(data.decode(errors="replace"))
     return end
 
@@ -278,7 +280,7 @@ def leftovers(session: Path) -> list[str]:
         p.name
         for folder in ("metrics", "history")
         for p in (session / folder).iterdir()
-        if not re.fullmatch(r"\d+\.csv|changes\.jsonl", p.name)
+        if not re.fullmatch(r"(\d+|times)\.csv|changes\.jsonl", p.name)
     ]
     return sorted(inside) + odd + rows
 
