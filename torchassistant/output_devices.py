@@ -334,7 +334,7 @@ class JsonLines(WritesFiles):
         if input is not None:
             is_apart = not isinstance(data, Mapping) or "input" in data
             data = {"input": input, "result": data} if is_apart else {"input": input, **data}
-        line = json.dumps(_jsonable(data, "the data"), ensure_ascii=False, allow_nan=False) + "\n"
+        line = json.dumps(jsonable(data, "the data"), ensure_ascii=False, allow_nan=False) + "\n"
         with self._opened() as file:
             # One write of whole bytes: lines of several processes do not mix.
             left = memoryview(line.encode("utf-8", errors="backslashreplace"))
@@ -355,7 +355,16 @@ class JsonLines(WritesFiles):
             yield opened.fileno()
 
 
-def _jsonable(value: Any, place: str) -> Any:
+def jsonable(value: Any, place: str) -> Any:
+    """A value as JSON has it: tensors and arrays are lists, and what is not finite is null.
+
+    Args:
+        value: What is written.
+        place: What it is called in messages.
+
+    Raises:
+        DataError: JSON has no such thing.
+    """
     if hasattr(value, "tolist"):
         value = value.tolist()
     if value is None or isinstance(value, bool | int | str):
@@ -363,7 +372,7 @@ def _jsonable(value: Any, place: str) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(item, f"{place}[{key!r}]") for key, item in value.items()}
+        return {str(key): jsonable(item, f"{place}[{key!r}]") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_jsonable(item, f"{place}[{index}]") for index, item in enumerate(value)]
+        return [jsonable(item, f"{place}[{index}]") for index, item in enumerate(value)]
     raise DataError(f"{place} is of type {type(value).__name__}, which cannot be written as JSON")

@@ -138,6 +138,7 @@ def described_in(spec: Spec, wanted: Collection[Key] | None = None) -> Iterator[
         yield from objects_in(pipelines, ("initialize", "pipelines"), "")
         yield from objects_in(debug, ("initialize", "debug_pipelines"), "")
         yield from objects_in(spec.train.stages, ("train", "stages"), "")
+        yield from objects_in(spec.inference, ("inference",), "")
 
 
 def _loaders(spec: Spec, wanted: Collection[Key] | None) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -50,7 +50,9 @@ from torchassistant.training import (
 )
 
 
-def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Iterator[Key]:
+def wanted_by(
+    spec: Spec, pipeline: PipelineSpec, with_data: bool = True, scored: bool = True
+) -> Iterator[Key]:
     """The definitions that a pipeline names; without data, only what its graph needs.
 
     Names that are not defined are passed over: the check of the config reports them.
@@ -67,7 +69,8 @@ def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Ite
         for node in processors[name].neural_graph or []
     }
     losses = spec.group(LOSSES)
-    for item in pipeline.losses if with_data else ():
+    is_scored = with_data and scored
+    for item in pipeline.losses if is_scored else ():
         models.update(losses[item.loss_name].models if item.loss_name in losses else ())
     models.update(substitutes)
     yield from (Key("batch_graphs", name) for name in _graphs_of_statistics(spec, models))
@@ -77,6 +80,7 @@ def wanted_by(spec: Spec, pipeline: PipelineSpec, with_data: bool = True) -> Ite
     if with_data:
         factories = (item.loader_factory for item in pipeline.input_factories)
         yield from (Key("loader_factories", name) for name in factories if name is not None)
+    if is_scored:
         yield from (Key("losses", item.loss_name) for item in pipeline.losses)
         yield from (Key("metrics", item.metric_name) for item in pipeline.metrics)
 
@@ -92,10 +96,24 @@ def _graphs_of_statistics(spec: Spec, models: Iterable[str]) -> Iterator[str]:
 
 
 def build_pipeline(
-    builder: Builder, name: str, spec: PipelineSpec, with_data: bool = True
+    builder: Builder,
+    name: str,
+    spec: PipelineSpec,
+    with_data: bool = True,
+    scored: bool = True,
 ) -> Pipeline:
-    """One pipeline; without data it has a graph only, and can infer."""
+    """One pipeline; without data it has a graph only, and can infer.
+
+    Args:
+        builder: Has built its parts.
+        name: Of the pipeline.
+        spec: Its block.
+        with_data: Whether it gets its data.
+        scored: Whether it gets its losses, its metrics, and steps of its own.
+    """
     parts = builder.parts
+    if not scored:
+        spec = spec.model_copy(update=_UNSCORED)
     graph = graph_of(builder, spec)
     precision = precision_of(builder.spec.precision, builder.devices, graph)
     if not with_data:
@@ -149,6 +167,14 @@ def build_pipeline(
     used = pipeline.modules
     models = {name: model for name, model in parts.models.items() if is_among(model, used)}
     return replace(pipeline, models=models)
+
+
+_UNSCORED: dict[str, Any] = {
+    "losses": [],
+    "metrics": [],
+    **dict.fromkeys(("combine", "train_step", "eval_step")),
+}
+"""What a pipeline says that only predicts."""
 
 
 def _steps(builder: Builder, spec: PipelineSpec, path: Path) -> dict[str, Any]:

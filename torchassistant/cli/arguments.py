@@ -122,9 +122,31 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument(
             "inputs",
             metavar="INPUT",
-            nargs="+",
+            nargs="*",
             help="what to predict for; one prediction for each, and a folder stands for the files "
-            "in it",
+            "in it; left out: the data of --pipeline",
+        )
+        parser.add_argument(
+            "--pipeline",
+            metavar="NAME",
+            help="the pipeline that is run; without inputs, on every example of its data",
+        )
+        parser.add_argument(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="write a new file of predictions (.csv, .jsonl), one row for each",
+        )
+        parser.add_argument(
+            "--overwrite", action="store_true", help="replace the file of --output if it is there"
+        )
+        parser.add_argument(
+            "--column",
+            dest="columns",
+            metavar="NAME",
+            action="append",
+            default=[],
+            help="keep this column too, as an input or a target; can be repeated",
         )
     parser.add_argument(
         "--set",

@@ -146,8 +146,15 @@ def infer(arguments: Namespace) -> int:
             settings=arguments.settings,
             **allowed(arguments),
             checkpoint=arguments.checkpoint,
+            pipeline=arguments.pipeline,
+            output=arguments.output,
+            overwrite=arguments.overwrite,
+            columns=arguments.columns,
+            reporter=None if arguments.output is None else reporter_for(),
             tell=print_failed,
         )
+    if arguments.output is not None:
+        say(f"{outcome.made:,} predictions written to {shown_path(arguments.output)}", sys.stdout)
     if not outcome.failed:
         return DONE
     nothing_made = not outcome.made and outcome.misfits == outcome.failed

@@ -60,6 +60,14 @@ class Origin:
         here = f' ({index} of "{self.name}")' if inner != index and name != self.name else ""
         return f'example {inner} of the dataset "{name}"{here}'
 
+    def index_in_whole(self, index: Any) -> Any:
+        """The index of an example in the dataset that this one is slices of, or laid around."""
+        steps = _steps(self.dataset, index)
+        for dataset, inner in steps:
+            if not isinstance(dataset, (Subset, PreprocessedDataset, CachedDataset)):
+                return inner
+        return index
+
     def _name(self, dataset: Any) -> str:
         known = (name for name, one in self.named.items() if one is dataset)
         return next(known, self.name if dataset is self.dataset else "")

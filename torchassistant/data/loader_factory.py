@@ -153,7 +153,14 @@ class LoaderFactory:
 
     def in_process(self) -> LoaderFactory:
         """The same without workers, for who wants a batch or two."""
-        kwargs = {key: value for key, value in self.kwargs.items() if key not in _WORKERS_ONLY}
+        return self._without(_WORKERS_ONLY, fills_caches=False)
+
+    def keeping_all(self) -> LoaderFactory:
+        """The same, and the last batch is kept where there are too few examples for a whole one."""
+        return self._without(("drop_last",), self.fills_caches)
+
+    def _without(self, keys: Sequence[str], fills_caches: bool) -> LoaderFactory:
+        kwargs = {key: value for key, value in self.kwargs.items() if key not in keys}
         return LoaderFactory(
             self.dataset,
             self.collator,
@@ -161,7 +168,7 @@ class LoaderFactory:
             self.name,
             self.dataset_name,
             self.augments,
-            fills_caches=False,
+            fills_caches=fills_caches,
             named=self.named,
             order_seed=self.order_seed,
             contiguous=self.contiguous,

@@ -39,6 +39,7 @@ class BuildPlan:
         pipelines: The names of the pipelines that are built; None is all of them, and the stages.
         with_data: Whether pipelines get their data; without, they can infer, and a dataset is built
             when it is asked for.
+        scored: Whether pipelines that are named get losses and metrics.
         dry: Whether nothing may be fetched, nor written.
     """
 
@@ -51,6 +52,7 @@ class BuildPlan:
     wanted: Collection[Key] | None = None
     pipelines: Collection[str] | None = None
     with_data: bool = True
+    scored: bool = True
     dry: bool = False
 
     def devices(self) -> Devices:
@@ -70,7 +72,7 @@ class BuildPlan:
             build_stages(builder)
         for name in self.pipelines or ():
             spec = self.spec.initialize.pipelines[name]
-            parts.pipelines[name] = build_pipeline(builder, name, spec, self.with_data)
+            parts.pipelines[name] = build_pipeline(builder, name, spec, self.with_data, self.scored)
         if not self.with_data:
             parts.datasets = DatasetsOnDemand(builder)
         return builder

@@ -16,6 +16,7 @@ RULES = (
     Rule("train.callbacks.**", "applied", "called from the next event on"),
     Rule("train.stages.*.callbacks.**", "applied", "called from the next event on"),
     Rule("train.stages.*.debug_pipelines.**", "free", "they do not affect the training"),
+    Rule("inference.**", "free", "it does not affect the training"),
     Rule("variables.**", "free", "their values are in the config already"),
     Rule("$schema", "free", "for editors"),
     Rule("device", "applied", "other devices round differently"),

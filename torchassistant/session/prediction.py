@@ -36,11 +36,13 @@ class Prediction:
         input: What it is for.
         result: The kept columns, or what the post-processor made of them.
         error: Why there is no result; None where there is one.
+        index: Of the example in its dataset, where it is one; its input is the same as a text.
     """
 
     input: Input
     result: Any = None
     error: UserError | UserCodeError | None = None
+    index: Any = None
 
     @property
     def shown_input(self) -> str:
@@ -85,7 +87,7 @@ class Predictor:
         self.ports = inference_inputs(builder, builder.spec.initialize.pipelines[name], spec)
         self.results = spec.results
         self.seed = derived(parts.seed, "inputs")
-        self.finish = _postprocessor(parts, builder, spec)
+        self.finish = postprocessor_of(parts, builder, spec)
 
     def groups(self, inputs: Sequence[str]) -> list[list[str] | Prediction]:
         """The texts of each prediction, one for each port; folders are the files in them.
@@ -221,9 +223,10 @@ def offered(function: Callable[..., Any], **known: Any) -> dict[str, Any]:
     return {p.name: known[p.name] for p in others if p.name in known and p.kind in kinds}
 
 
-def _postprocessor(
+def postprocessor_of(
     parts: Parts, builder: Builder, spec: InferenceSpec
 ) -> Callable[[dict[str, Any], Input], Any]:
+    """What is done with the columns of a prediction, and what it is for."""
     if spec.postprocessor is None:
         return lambda columns, given: columns
     path, what, role = ("postprocessor",), "the post-processor", INFERENCE_POSTPROCESSOR.name

@@ -14,6 +14,7 @@ from torchassistant.config import (
     DEFINITIONS,
     GROUPS,
     PIPELINES,
+    Block,
     Diagnostics,
     EvaluationSpec,
     InferenceSpec,
@@ -90,7 +91,9 @@ class Request(Generic[Config]):
         self.has_new_code = False
         own, others = split_overrides(block, settings)
         is_folder = Path(source).is_dir()
-        self.own = read({"session_dir": str(source)} if is_folder else source, own, block)
+        first = _first_checkpoint(source, checkpoint, block) if is_folder else None
+        kept = {} if first is None else stored_spec(first.manifest).get("inference") or {}
+        self.own = read({**kept, "session_dir": str(source)} if is_folder else source, own, block)
         config = validated(block, self.own.tree, self.own)
         if config is None or not self.own.is_whole(("session_dir",)):
             raise ConfigError(*self.own.in_order())
@@ -100,12 +103,12 @@ class Request(Generic[Config]):
         self.folder = SessionFolder(config.session_dir)
         self.which = checkpoint
         self.source = "" if is_folder else str(source)
-        self.checkpoint, self.merged = self._chosen()
+        self.checkpoint, self.merged = self._chosen(first)
 
-    def _chosen(self) -> tuple[Checkpoint, Diagnostics]:
+    def _chosen(self, first: Checkpoint | None = None) -> tuple[Checkpoint, Diagnostics]:
         """A checkpoint, and the config that it was saved with, with the one at hand merged in."""
         try:
-            checkpoint = self.folder.verified(self.which, with_history=False)
+            checkpoint = first or self.folder.verified(self.which, with_history=False)
         except SessionError as error:
             if not self.source:
                 raise
@@ -197,6 +200,7 @@ class Request(Generic[Config]):
         wanted: Iterable[Key],
         pipelines: Collection[str],
         with_data: bool = True,
+        scored: bool = True,
     ) -> Session:
         """The session with the weights of the checkpoint; only what is wanted of it is built.
 
@@ -208,6 +212,7 @@ class Request(Generic[Config]):
             wanted: The definitions that are built, with what they need.
             pipelines: The names of the pipelines that are built.
             with_data: Whether these get their data.
+            scored: Whether they get their losses and metrics.
 
         Raises:
             ConfigError: A preprocessor is given other arguments, and cannot take them.
@@ -225,6 +230,7 @@ class Request(Generic[Config]):
             list(wanted),
             pipelines,
             with_data,
+            scored,
         )
         session = Session(self.folder, plan)
         self._expect_no_refitting(session)
@@ -284,6 +290,13 @@ class Request(Generic[Config]):
             message = f'no pipeline is named "{name}"{near(name, known)}'
             self.merged.problems.append(self.own.problem(message, path))
 
+    def expect_loader(self, spec: Spec, name: str) -> None:
+        """Note it where a config names a loader factory that is not there."""
+        known = spec.group("loader_factories")
+        if name not in known:
+            message = f'no loader factory is named "{name}"{near(name, known)}'
+            self.merged.problems.append(self.own.problem(message, ("loader_factory",)))
+
     def expect_evaluators(self, spec: Spec, entries: Sequence[StageEvaluatorSpec]) -> None:
         """Note it where an entry of ``evaluators`` names what is not there, or stands twice."""
         names: set[str] = set()
@@ -307,6 +320,14 @@ class Request(Generic[Config]):
                 message = f'"{name}" is not evaluated{near(name, names)}'
                 problem = self.own.problem(message, ("eval_steps", name), at_key=True)
                 self.merged.problems.append(problem)
+
+
+def _first_checkpoint(source: str | Path, which: str, block: type[Block]) -> Checkpoint | None:
+    """The checkpoint of a session folder whose config says how predictions are made."""
+    folder = SessionFolder(source)
+    if block is not InferenceSpec or not folder.is_there:
+        return None
+    return folder.verified(which, with_history=False)
 
 
 def _meant(spec: Spec, names: Collection[str], is_own: Callable[[TreePath], bool]) -> list[str]:

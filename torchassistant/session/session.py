@@ -42,6 +42,7 @@ from torchassistant.session.callbacks_of_session import (
 from torchassistant.session.changes import Change, Code, log_of
 from torchassistant.session.checkpoint_manager import CheckpointManager, Snapshot
 from torchassistant.session.checkpoint_storage import Checkpoint
+from torchassistant.session.dataset_predictions import predict_data
 from torchassistant.session.durable_files import as_json, clear_aside
 from torchassistant.session.environment import circumstances, created, differences
 from torchassistant.session.evaluator_keys import expect_monitored, learn_evaluator_keys
@@ -565,10 +566,39 @@ class Session(Parts):
             DataError: The inputs do not fit the pipeline.
             UserCodeError: The user's code raised for the only input.
         """
-        diagnostics = read({"session_dir": str(self.path), **options}, block=InferenceSpec)
+        return predict(self, self.builder, self._inference(options), inputs)
+
+    def predict(
+        self, pipeline: str | None = None, columns: Sequence[str] = (), **options: Any
+    ) -> list[dict[str, Any]]:
+        """Predictions for all the data of a pipeline, in its own order.
+
+        Args:
+            pipeline: Its name; left out: as for :meth:`infer`.
+            columns: Columns to keep besides, as inputs and targets.
+            options: ``results`` and ``postprocessor`` of an inference config.
+
+        Returns:
+            For each example its ``index`` in the dataset, and the columns: tensors without the axis
+            of the batch; or ``result``, where the post-processor gives no dict.
+
+        Raises:
+            ConfigError: The options do not fit the session.
+            DataError: An example does not fit the pipeline.
+            UserCodeError: The user's code raised.
+        """
+        named = {} if pipeline is None else {"inference_pipeline": pipeline}
+        spec = self._inference({**options, **named})
+        return predict_data(self, self.builder, spec, columns)
+
+    def _inference(self, options: dict[str, Any]) -> InferenceSpec:
+        """How predictions are made: as the session's config says, but for what is given."""
+        kept = as_data(self.spec).get("inference") or {}
+        tree = {**kept, **options, "session_dir": str(self.path)}
+        diagnostics = read(tree, block=InferenceSpec)
         spec = validate(InferenceSpec, diagnostics.tree, diagnostics)
         if spec is not None:
             check_blocks(spec, diagnostics)
         diagnostics.raise_if_any()
         assert spec is not None, "what is past repair has problems"
-        return predict(self, self.builder, spec, inputs)
+        return spec

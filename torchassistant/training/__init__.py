@@ -3,7 +3,9 @@
 from torchassistant.training.averages import Average, Averaging
 from torchassistant.training.batch_run import BatchRun, only_frames
 from torchassistant.training.callback_run import CallbackRun
+from torchassistant.training.carrying import carrying
 from torchassistant.training.combined_losses import combine
+from torchassistant.training.data_pass import DataPass
 from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.epoch_metrics import expect_storable
 from torchassistant.training.evaluation import evaluate
@@ -11,6 +13,7 @@ from torchassistant.training.events import Listener, Live, Shares
 from torchassistant.training.gradient_norms import GradientNorms, gradient_norm
 from torchassistant.training.inference import chosen, infer
 from torchassistant.training.learning_rates import learning_rates, rate_columns
+from torchassistant.training.linked_data import evaluation_data_of
 from torchassistant.training.linked_input import LinkedInput
 from torchassistant.training.loss_denominators import rarely_counts_samples
 from torchassistant.training.loss_weights import LossWeights
@@ -82,6 +85,7 @@ __all__ = [
     "CountByFunction",
     "CountOfColumn",
     "Data",
+    "DataPass",
     "DebugPipeline",
     "EvalStepEvent",
     "GradientClipper",
@@ -126,6 +130,7 @@ __all__ = [
     "ValidationPlan",
     "WeightSchedule",
     "batch_norms_of",
+    "carrying",
     "chosen",
     "clippers_within",
     "columns_of",
@@ -134,6 +139,7 @@ __all__ = [
     "evaluate",
     "evaluating_step",
     "evaluation_data",
+    "evaluation_data_of",
     "expect_storable",
     "first_sentence",
     "freezing",

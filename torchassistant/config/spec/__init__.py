@@ -10,6 +10,7 @@ from torchassistant.config.spec.definitions import DEFINITIONS, DefinitionBlock
 from torchassistant.config.spec.evaluation import EvaluationSpec
 from torchassistant.config.spec.inference import (
     INFERENCE_POSTPROCESSOR,
+    InferenceBlock,
     InferenceSpec,
     InputMetaSpec,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "DefinitionBlock",
     "EvaluationSpec",
     "FrozenSpec",
+    "InferenceBlock",
     "InferenceSpec",
     "InitializeSpec",
     "InputFactorySpec",

@@ -43,20 +43,19 @@ INFERENCE_POSTPROCESSOR = replace(
     noun="post-processor (it cannot be called)",
     given=("the session",),
     or_itself=False,
-    code=None,
 )
 
 
-class InferenceSpec(Block):
-    """What an inference config says beside what it changes in the session's config."""
+class InferenceBlock(Block):
+    """How predictions are made: what an inference config says, and a training config may keep."""
 
-    schema_: str | None = Field(None, alias="$schema", description="For editors.")
-    variables: dict[str, Any] | None = Field(
-        None, description="Values by name, for `${name}` in strings."
-    )
-    session_dir: FolderName = Field(description="Folder of the session.")
     inference_pipeline: Name | None = Field(
         None, description="Left out: the last validation pipeline of the last stage."
+    )
+    loader_factory: Name | None = Field(
+        None,
+        description="In place of inputs: predictions for all of its data, which feeds the "
+        "pipeline's only port.",
     )
     inputs_meta: list[InputMetaSpec] = Field([], description="How the text of inputs is read.")
     results: Names | None = Field(None, description="Columns to keep; left out: all outputs.")
@@ -68,3 +67,13 @@ class InferenceSpec(Block):
     )
     initialize: dict[str, Any] = Field({}, description="Merged into the session's `initialize`.")
     device: Device | None = Field(None, description="Left out: as the session says.")
+
+
+class InferenceSpec(InferenceBlock):
+    """What an inference config says beside what it changes in the session's config."""
+
+    schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    variables: dict[str, Any] | None = Field(
+        None, description="Values by name, for `${name}` in strings."
+    )
+    session_dir: FolderName = Field(description="Folder of the session.")

@@ -12,6 +12,7 @@ from torchassistant.config.groups.models import ModelSpec
 from torchassistant.config.history_columns import row_columns
 from torchassistant.config.spec.checkpoints import CheckpointsSpec
 from torchassistant.config.spec.definitions import Definition
+from torchassistant.config.spec.inference import InferenceBlock
 from torchassistant.config.spec.pipelines import DebugPipelineSpec, PipelineSpec
 from torchassistant.config.spec.stages import OnNonfinite, StageEvaluatorSpec, TrainSpec
 
@@ -71,6 +72,11 @@ class Spec(Block):
     )
     initialize: InitializeSpec = Field(description="The objects and the pipelines.")
     train: TrainSpec = Field(TrainSpec(), description="The stages of the training.")
+    inference: InferenceBlock | None = Field(
+        None,
+        description="What an [inference config](#inference-configs) says, for `infer` with the "
+        "session folder alone.",
+    )
 
     def columns_of_stage(self, index: int) -> list[str]:
         """The columns of the history of a stage that losses and metrics have, in order."""
