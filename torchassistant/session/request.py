@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
@@ -92,7 +92,7 @@ class Request(Generic[Config]):
         own, others = split_overrides(block, settings)
         is_folder = Path(source).is_dir()
         first = _first_checkpoint(source, checkpoint, block) if is_folder else None
-        kept = {} if first is None else stored_spec(first.manifest).get("inference") or {}
+        kept = {} if first is None else _kept_in(first)
         self.own = read({**kept, "session_dir": str(source)} if is_folder else source, own, block)
         config = validated(block, self.own.tree, self.own)
         if config is None or not self.own.is_whole(("session_dir",)):
@@ -328,6 +328,12 @@ def _first_checkpoint(source: str | Path, which: str, block: type[Block]) -> Che
     if block is not InferenceSpec or not folder.is_there:
         return None
     return folder.verified(which, with_history=False)
+
+
+def _kept_in(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the config of a session says of predictions."""
+    kept = stored_spec(checkpoint.manifest).get("inference")
+    return kept if isinstance(kept, dict) else {}
 
 
 def _meant(spec: Spec, names: Collection[str], is_own: Callable[[TreePath], bool]) -> list[str]:

@@ -593,7 +593,8 @@ class Session(Parts):
 
     def _inference(self, options: dict[str, Any]) -> InferenceSpec:
         """How predictions are made: as the session's config says, but for what is given."""
-        kept = as_data(self.spec).get("inference") or {}
+        block = self.spec.inference
+        kept = {} if block is None else as_data(block)
         tree = {**kept, **options, "session_dir": str(self.path)}
         diagnostics = read(tree, block=InferenceSpec)
         spec = validate(InferenceSpec, diagnostics.tree, diagnostics)
