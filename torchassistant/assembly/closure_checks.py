@@ -64,7 +64,7 @@ def _optimizers_of(spec: Spec, pipeline: PipelineSpec) -> Iterator[str]:
     processors = spec.group("batch_processors")
     for processor in [] if graph is None else graph.nodes:
         nodes = processors[processor].neural_graph if processor in processors else None
-        yield from (node.optimizer_name for node in nodes or () if node.optimizer_name)
+        yield from (name for node in nodes or () for _, name in node.optimizers)
     losses = {item.loss_name for item in pipeline.losses}
     for name, optimizer in spec.group("optimizers").items():
         if any(optimizer.trains(Key(LOSSES, loss)) for loss in losses):

@@ -105,7 +105,7 @@ def _up_to(
             other = spec.model_copy(update=own)
             node = node_of(builder, processor.name, other, (*path, index))
         calling = replace(node.calling, keeps_buffers=not is_its)
-        nodes.append(replace(node, optimizer=None, calling=calling))
+        nodes.append(replace(node, optimizers=(), calling=calling))
     copied = copy.copy(processor)
     if is_last:
         end = max(index for index, spec in enumerate(specs) if spec.model_name == model)

@@ -96,12 +96,12 @@ class BatchGraph:
     @property
     def optimizers(self) -> list[Optimizer]:
         """The optimizers of the nodes, once each, in the order of the nodes."""
-        return distinct(n.optimizer for n in self.nodes if n.optimizer is not None)
+        return distinct(one for node in self.nodes for one in node.optimizers)
 
     @property
     def trained(self) -> list[nn.Module]:
         """The models that a pipeline over this graph changes."""
-        return distinct(n.model for n in self.nodes if n.optimizer is not None)
+        return distinct(node.model for node in self.nodes if node.optimizers)
 
     @property
     def carries(self) -> bool:

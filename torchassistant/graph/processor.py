@@ -36,7 +36,7 @@ class Node:
         model: Called with the inputs, in order.
         inputs: Names of the tensors that it is called with.
         outputs: Names of the tensors that it returns.
-        optimizer: What trains it here; None where this graph does not change it.
+        optimizers: What trains it here; none where this graph does not change it.
         calling: How the model is called.
         carries: Inputs that are outputs of the batch before.
     """
@@ -45,7 +45,7 @@ class Node:
     model: nn.Module
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    optimizer: Optimizer | None = None
+    optimizers: Sequence[Optimizer] = ()
     calling: Calling = field(default_factory=Calling)
     carries: Sequence[Carry] = ()
 

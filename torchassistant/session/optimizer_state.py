@@ -30,7 +30,7 @@ def load_optimizer(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
     One that it keeps goes on with the same groups of parameters, where both have the same.
     """
     wrapped = wrapped_in(optimizer)
-    sharing = [name for name, one in wrapped.items() if _share_groups(optimizer, one)]
+    shared = {name: _shared_groups(optimizer, one) for name, one in wrapped.items()}
     own = stored if has_own_form(optimizer) else {k: v for k, v in stored.items() if k != _WRAPPED}
     optimizer.load_state_dict(dict(own))
     if not has_own_form(optimizer):
@@ -42,8 +42,9 @@ def load_optimizer(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
             continue
         one.load_state_dict(states[name])
         _as_it_was(one, states[name])
-        if name in sharing:
-            one.param_groups = optimizer.param_groups
+        groups = shared[name]
+        if groups is not None:
+            one.param_groups = [optimizer.param_groups[index] for index in groups]
 
 
 def is_optimizer_state(state: Any) -> bool:
@@ -62,14 +63,12 @@ def is_optimizer_state(state: Any) -> bool:
     )
 
 
-def _share_groups(optimizer: Optimizer, wrapped: Optimizer) -> bool:
-    """Whether both have the same groups, so that a rate that is set in one holds for the other."""
-    groups, others = optimizer.param_groups, wrapped.param_groups
-    return len(groups) == len(others) and all(map(_is, groups, others))
-
-
-def _is(one: Any, other: Any) -> bool:
-    return one is other
+def _shared_groups(optimizer: Optimizer, wrapped: Optimizer) -> list[int] | None:
+    """Which groups of an optimizer those of one within are, so that a rate holds for both."""
+    places = {id(group): index for index, group in enumerate(optimizer.param_groups)}
+    found = [places.get(id(group)) for group in wrapped.param_groups]
+    indices = [index for index in found if index is not None]
+    return indices if len(indices) == len(found) else None
 
 
 def _as_it_was(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:

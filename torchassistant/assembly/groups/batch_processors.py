@@ -64,7 +64,7 @@ def node_of(context: BuildContext, processor: str, node: NodeSpec, path: Path) -
         parts.models[node.model_name],
         tuple(node.input_names),
         tuple(node.output_names),
-        parts.optimizers[node.optimizer_name] if node.optimizer_name else None,
+        tuple(parts.optimizers[name] for _, name in node.optimizers),
         _calling(context, processor, node),
         [Carry(name, output) for name, output in node.carry.items()],
     )

@@ -80,17 +80,25 @@ COMPILED_TAPS = '"compile" makes one piece of a model, and "taps" look into it'
 
 
 def _optimizer(scope: Scope, node: View) -> None:
-    """The optimizer of a node is for the model that it runs."""
-    found = scope.held_by(scope.groups["optimizers"][node.optimizer_name])
+    """Each optimizer of a node is for the model that it runs."""
+    named = node.optimizer_name
+    for use in named.repeated() if isinstance(named, Items) else ():
+        scope.note(f'the optimizer "{use.name}" is named twice', use.path)
+    for path, name in node.block.optimizers:
+        _is_for_its_model(scope, node, Use(name, node.at(*path)))
+
+
+def _is_for_its_model(scope: Scope, node: View, optimizer: Use) -> None:
+    found = scope.held_by(scope.groups["optimizers"][scope.resolver.meaning(optimizer)])
     run = Key("models", node.block.model_name)
     if not found or not scope.definitions.keys() >= {*found}:
         return
     if run in scope.definitions:
         if not any(_is_for(scope, one, run) for one in found):
             scope.note(
-                f'the optimizer "{node.optimizer_name}" is for {in_words(found)}, '
+                f'the optimizer "{optimizer.name}" is for {in_words(found)}, '
                 f'and this node runs "{run.name}"',
-                node.at("optimizer_name"),
+                optimizer.path,
             )
     elif len(found) == 1 and found[0].group == "models" and isinstance(node.model_name, Unknown):
         scope.resolver.take_for(node.use("model_name"), found[0].name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from torchassistant.config.checks.scope import Scope, in_words
+from torchassistant.config.checks.scope import Scope, in_words, optimizers_of
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.references import LOSSES, Key
@@ -54,7 +54,7 @@ def _one_optimizer_a_model(scope: Scope, pipeline: View) -> None:
         trained = scope.held_by(scope.groups["optimizers"][spec.optimizer_name])
         for node in nodes:
             is_same = Key("models", node.model_name) in trained
-            if is_same and node.optimizer_name != spec.optimizer_name:
+            if is_same and all(name != spec.optimizer_name for name in optimizers_of(node)):
                 scope.note(
                     f'the loss "{item.loss_name}" would train the model "{node.model_name}" with '
                     f'"{spec.optimizer_name}", and a node of this pipeline runs it without that '

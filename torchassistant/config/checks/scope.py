@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from torchassistant.config.block_fields import PLACEHOLDER
 from torchassistant.config.checks.resolver import Names, Resolver, Use
 from torchassistant.config.checks.unknown import Unknown
-from torchassistant.config.checks.view import View
+from torchassistant.config.checks.view import Items, View
 from torchassistant.config.dependencies import asks_the_session, needed_by
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.groups import GROUPS
@@ -279,7 +279,8 @@ class Scope:
         nodes = self.nodes(pipeline)
         graph = self.wiring(pipeline).graph.path
         if graph not in self._listeners:
-            optimizers = [self.groups["optimizers"][node.optimizer_name] for node in nodes]
+            names = [name for node in nodes for name in optimizers_of(node)]
+            optimizers = [self.groups["optimizers"][name] for name in names]
             self._listeners[graph] = list(dict.fromkeys(_listeners(optimizers)))
         of_losses = self.loss_optimizers(str(pipeline.path[-1]))
         return [*self._listeners[graph], *_listeners(of_losses)]
@@ -294,6 +295,14 @@ def in_words(keys: Iterable[Key]) -> str:
 def may_train(node: Any) -> bool:
     """Whether a node has an optimizer, if it can be read or not."""
     return node.optimizer_name is not None
+
+
+def optimizers_of(node: Any) -> list[Any]:
+    """What a node means by the names of its optimizers, if that can be read or not."""
+    named = node.optimizer_name
+    if named is None:
+        return []
+    return named.all() if isinstance(named, Items) else [named]
 
 
 def _listeners(optimizers: Iterable[Any]) -> Iterator[tuple[str, Use]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from torchassistant.config.checks.scope import Scope, may_train
+from torchassistant.config.checks.scope import Scope, may_train, optimizers_of
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.groups.models import is_part, owner_of
@@ -60,7 +60,7 @@ def _trained_by_losses(scope: Scope, trained: Sequence[str]) -> set[Any]:
     found: set[Any] = set()
     for name in trained:
         pipeline = scope.pipeline(name)
-        at_nodes = [node.optimizer_name for node in scope.nodes(pipeline) if may_train(node)]
+        at_nodes = [one for node in scope.nodes(pipeline) for one in optimizers_of(node)]
         optimizers = [scope.groups["optimizers"][one] for one in at_nodes]
         optimizers += scope.loss_optimizers(name)
         held = {key for one in optimizers for key in scope.held_by(one)}
@@ -82,10 +82,11 @@ def _all_nodes(scope: Scope) -> list[Any]:
 def _unused(scope: Scope, nodes: Sequence[View]) -> list[View]:
     """The optimizers of no node, but for those that a node may mean whose optimizer is wrong."""
     optimizers = scope.groups["optimizers"]
-    used = {node.optimizer_name for node in nodes}
+    named = [(node, name) for node in nodes for name in optimizers_of(node)]
+    used = {name for _, name in named}
     left = [optimizer for name, optimizer in optimizers.items() if name not in used]
-    for node in nodes:
-        own = optimizers[node.optimizer_name]
+    for node, name in named:
+        own = optimizers[name]
         if isinstance(own, View) and not _is_mistaken(scope, own, node):
             continue
         fitting = [one for one in left if node.block.model_name in _models_of(one)]

@@ -14,6 +14,7 @@ from torchassistant.config.blocks import (
     Compile,
     Device,
     Name,
+    NameOrNames,
     Names,
     ObjectSpec,
 )
@@ -22,6 +23,7 @@ from torchassistant.config.groups.group import Group
 from torchassistant.config.module_patterns import TAP
 from torchassistant.config.references import Reference
 from torchassistant.config.role import ADAPTER, BATCH_PROCESSOR, CALLABLE, MODULE, Role
+from torchassistant.config.tree import Path
 
 INPUT_ADAPTER = Role(
     "input_adapter",
@@ -69,8 +71,10 @@ class NodeSpec(Block):
         {},
         description="Inputs that are outputs of the batch before: input → output.",
     )
-    optimizer_name: Name | None = Field(
-        None, description="Left out: this node is not changed by the pipelines of this graph."
+    optimizer_name: NameOrNames | None = Field(
+        None,
+        description="What trains its model; a list where several optimizers have parameters of it. "
+        "Left out: this node is not changed by the pipelines of this graph.",
     )
     name: Name | None = Field(None, description="Left out: the name of the model.")
     mode: Literal["eval"] | None = Field(
@@ -94,6 +98,13 @@ class NodeSpec(Block):
     def node_name(self) -> str:
         """The node's own name."""
         return self.name or self.model_name
+
+    @property
+    def optimizers(self) -> list[tuple[Path, str]]:
+        """The names of its optimizers, each with where it stands in here."""
+        if isinstance(self.optimizer_name, list):
+            return [(("optimizer_name", i), name) for i, name in enumerate(self.optimizer_name)]
+        return [] if self.optimizer_name is None else [(("optimizer_name",), self.optimizer_name)]
 
     @property
     def input_names(self) -> list[str]:
@@ -143,9 +154,8 @@ class BatchProcessorSpec(Block):
 def _references(spec: BatchProcessorSpec) -> Iterator[Reference]:
     for index, node in enumerate(spec.neural_graph or []):
         yield Reference(("neural_graph", index, "model_name"), "models", node.model_name)
-        if node.optimizer_name:
-            path = ("neural_graph", index, "optimizer_name")
-            yield Reference(path, "optimizers", node.optimizer_name)
+        for path, name in node.optimizers:
+            yield Reference(("neural_graph", index, *path), "optimizers", name)
 
 
 _OF_NODES = {

@@ -73,7 +73,7 @@ class NodeWatch:
             inputs,
             [_described(label, value) for label, value in zip(_labels(node), made, strict=False)],
             sum(p.numel() for p in node.model.parameters()),
-            self._optimizers.get(id(node.optimizer)),
+            ", ".join(self._optimizers[id(optimizer)] for optimizer in node.optimizers) or None,
         )
 
     def _noting_buffers(

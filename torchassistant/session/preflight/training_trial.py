@@ -139,7 +139,7 @@ class TrainingTrial:
             if not report.parameters or report.is_frozen:
                 continue
             report.reached = _has_gradient(node.model)
-            if node.optimizer is not None and not report.reached:
+            if node.optimizers and not report.reached:
                 message = f'no gradient reaches the node "{report.node}", which is trained here'
                 found.warn(message, found.path_of_node(report.processor, report.node))
         path = (*path_of_pipeline(pipeline), "losses")
