@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import pytest
 import torch
 from exact_configs import (
     Config,
@@ -27,6 +28,8 @@ from exact_runs import Runs
 from torch.nn.functional import cross_entropy
 from torch.optim import SGD
 
+from torchassistant import create_session
+from torchassistant.errors import ConfigError
 from torchassistant.losses import KLDistillation
 
 FIRST, SECOND = 14, 12
@@ -123,3 +126,11 @@ def test_it_is_the_plain_loop(tmp_path: Path) -> None:
 
 def test_cuts(tmp_path: Path) -> None:
     Runs(lwf(), tmp_path).check_cuts((3, 8, 9, 13))
+
+
+def test_an_average_is_frozen_as_a_whole(tmp_path: Path) -> None:
+    whole = lwf()
+    whole["train"]["stages"][1]["frozen"] = ["old net:0.weight"]
+    with pytest.raises(ConfigError, match='is a part of the average "old net"') as told:
+        create_session(whole, session_dir=tmp_path / "run")
+    assert told.value.problems[0].place.path == "train.stages[1].frozen[0]"

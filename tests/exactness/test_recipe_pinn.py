@@ -141,3 +141,12 @@ def test_models_of_losses_that_nothing_trains(tmp_path: Path) -> None:
             '"optimizer_name" for its models, so it trains nothing',
         )
     ]
+
+
+def test_nothing_to_compile(tmp_path: Path) -> None:
+    whole = pinn()
+    for definition in whole["initialize"]["definitions"]:
+        if definition["group"] == "batch_processors":
+            definition["spec"]["compile"] = True
+    with pytest.raises(ConfigError, match='"compile" belongs to "neural_graph"'):
+        create_session(whole, session_dir=tmp_path / "run")

@@ -56,7 +56,24 @@ def _part(builder: Builder, spec: FrozenSpec, path: Path, is_text: bool) -> Froz
         # What the block would have a key for is the entry itself.
         raise builder.maker.problem(error.problems[0].message, path) from None
     part = frozen_part(spec.shown, pattern, models, spec.mode == "eval")
+    average = _average_in_part(builder.parts, part)
+    if average is not None:
+        message = (
+            f'{spec.shown} is a part of the average "{average}", which is frozen as a whole or '
+            "follows its model"
+        )
+        raise builder.maker.problem(message, path)
     if part.in_eval_mode is not None and not part.in_eval_mode:
         message = f'"mode": "eval" has no effect, as no whole module fits {spec.shown}'
         raise builder.maker.problem(message, (*path, "mode"))
     return part
+
+
+def _average_in_part(parts: Parts, part: FrozenPart) -> str | None:
+    """The average of which an entry freezes some parameters, not all, and nothing else."""
+    frozen = {id(parameter) for parameter in part.parameters}
+    for name, average in parts.averages.items():
+        own = {id(parameter) for parameter in average.model.parameters()}
+        if part.in_eval_mode is None and frozen and frozen < own:
+            return name
+    return None

@@ -100,7 +100,7 @@ def _batch_processor(view: View, diagnostics: Diagnostics) -> None:
     _one_of(view, ("neural_graph", *_OBJECT), diagnostics)
     if block.neural_graph is not None and not (block.class_ or block.factory_fn):
         _no_arguments(view, diagnostics)
-    elif block.compile and not block.neural_graph:
+    if block.compile and not block.neural_graph:
         message = '"compile" belongs to "neural_graph"'
         diagnostics.note(message, view.at("compile"), at_key=True)
 
