@@ -70,6 +70,8 @@ def wrong_types(source: Source) -> Iterator[tuple[str, Planted]]:
 
 def may_be_several(source: Source, path: Path) -> bool:
     """Whether a list of names may stand in the place of a name."""
+    if path[4:5] == ("neural_graph",) and path[6:] == ("optimizer_name",):
+        return True
     is_of_a_definition = path[1:2] == ("definitions",) and path[3:] == ("spec", "model")
     return is_of_a_definition and source.get((*path[:3], "group")) in SEVERAL
 

@@ -189,9 +189,6 @@ SMALL: dict[str, Mistake] = {
     "class and neural_graph": put(
         "@batch_processors.processor.spec", '§"class": "pkg.P"', "only one of"
     ),
-    "an empty neural graph": value(
-        "@batch_processors.processor.spec.neural_graph", "[]", "at least one"
-    ),
     "an empty stop condition": value(f"{STAGE}.stop_condition", "{}", "is needed"),
     "shares that are not 1": value("@splits.parts.spec.ratio", "[0.5, 0.2]", "add up to 0.7"),
     "a share below 0": value("@splits.parts.spec.ratio", "[1.2, §-0.2]", "greater than 0"),
@@ -880,7 +877,6 @@ SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "a model that nothing trains": (
             *_NO_NAME,
-            "an empty neural graph",
             "a node without its optimizer",
         ),
         "a model where an optimizer is": (*_NO_NAME, "a group that is none", "no group"),
@@ -914,9 +910,6 @@ SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
         "no edges to a node": (
             *("a misspelt edge", "an edge under another name", "a port that feeds nothing"),
             *("a misspelt port", "a port with a processor's name"),
-        ),
-        "an empty neural graph": (
-            *(*_NO_SCHEDULER, "a misspelt column of a loss", "an unused optimizer"),
         ),
         "a pipeline without losses": (
             *("a misspelt output", "a column that an adapter does not select"),
