@@ -404,3 +404,8 @@ def test_a_file_of_a_row_gives_what_it_was_given() -> None:
 def test_a_broken_file_of_a_row_is_told(file: bytes) -> None:
     with pytest.raises(InvalidFile, match="holds no data of metrics"):
         decoded(file)
+
+
+def test_a_tracker_is_told_what_does_its_work(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a MetricTracker, which remembers values over epochs"):
+        create_session(measured(m=made("MetricTracker", ACCURACY)), session_dir=tmp_path / "s")

@@ -20,7 +20,7 @@ from torchassistant.training.loss_weights import LossWeights
 from torchassistant.training.losses_and_metrics import KeywordLoss, Loss, Metric
 from torchassistant.training.losses_by_key import LossByKey, weighted_losses
 from torchassistant.training.losses_of_models import LossOfModels, needs_gradient
-from torchassistant.training.metric_values import WHOLE, Data, Results
+from torchassistant.training.metric_values import WHOLE, Data, Results, is_of_torchmetrics
 from torchassistant.training.named_callback import NamedCallback, columns_of
 from torchassistant.training.named_counts import CountByFunction, CountOfColumn
 from torchassistant.training.nan_guard import BatchNotFinite, NotFinite
@@ -147,6 +147,7 @@ __all__ = [
     "has_own_form",
     "infer",
     "is_by_closure",
+    "is_of_torchmetrics",
     "iterations_of_stage",
     "learning_rates",
     "needs_closure",

@@ -136,14 +136,14 @@ def _is_by_class(key: str, metric: Any) -> bool:
 
 def _metrics_by_key(metric: Any) -> Mapping[str, Any]:
     """The metrics of a collection of torchmetrics, by the keys that they give."""
-    if not _is_of_torchmetrics(metric, "MetricCollection"):
+    if not is_of_torchmetrics(metric, "MetricCollection"):
         return {}
     return dict(metric.items(keep_base=False, copy_state=False))
 
 
 def _named_by_label(given: Mapping[Any, Any], metric: Any) -> Mapping[Any, Any]:
     """What ``ClasswiseWrapper`` gives by its labels alone: it puts the metric's class before."""
-    if not _is_of_torchmetrics(metric, "ClasswiseWrapper"):
+    if not is_of_torchmetrics(metric, "ClasswiseWrapper"):
         return given
     head = f"{type(metric.metric).__name__.lower()}_"
     if not all(isinstance(key, str) and key.startswith(head) for key in given):
@@ -151,7 +151,7 @@ def _named_by_label(given: Mapping[Any, Any], metric: Any) -> Mapping[Any, Any]:
     return {key.removeprefix(head): value for key, value in given.items()}
 
 
-def _is_of_torchmetrics(metric: Any, name: str) -> bool:
+def is_of_torchmetrics(metric: Any, name: str) -> bool:
     """Whether a metric is of a class of torchmetrics, which is imported only where it is used."""
     return any(
         kind.__name__ == name and kind.__module__.startswith("torchmetrics.")

@@ -11,7 +11,14 @@ from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.inputs_by_keyword import called_first, in_order
 from torchassistant.assembly.parts import Parts
 from torchassistant.config import COUNT_OF_LOSS, TRANSFORM_OF_SCORE, ObjectSpec
-from torchassistant.training import CountByFunction, CountOfColumn, KeywordLoss, Loss, Metric
+from torchassistant.training import (
+    CountByFunction,
+    CountOfColumn,
+    KeywordLoss,
+    Loss,
+    Metric,
+    is_of_torchmetrics,
+)
 
 
 def _build_loss(context: BuildContext, one: Defined) -> Any:
@@ -35,6 +42,12 @@ def _build_loss(context: BuildContext, one: Defined) -> Any:
 
 def _build_metric(context: BuildContext, one: Defined) -> Metric:
     function, transform = context.object_of(one), _transform(context, one)
+    if is_of_torchmetrics(function, "MetricTracker"):
+        message = (
+            f"{one.what} is a MetricTracker, which remembers values over epochs, as the history "
+            'does here: name the metric in it; "checkpoints.best" keeps the best state by it'
+        )
+        raise context.maker.problem(message, one.path)
     columns, keywords = in_order(one.spec.inputs, called_first(function, transform, "update"))
     shared = context.parts.with_models
     return Metric(one.what, function, columns, transform, shared, keywords)
