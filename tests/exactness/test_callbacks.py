@@ -125,10 +125,31 @@ def test_each_event_is_heard_once_whatever_cuts_the_run(tmp_path: Path) -> None:
     }
 
 
+def test_a_kill_after_any_save_undoes_what_came_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = toys(keeps=callback("Keeps"), adds=callback("Adds"), copies=callback("Copies"))
+    config["checkpoints"] = {"every_iterations": 1}
+    monkeypatch.setattr(heard_parts.Copies, "to", tmp_path / "killed")
+    plain = trained(config, tmp_path / "plain").path
+    monkeypatch.setattr(heard_parts.Copies, "to", None)
+    killed = sorted((tmp_path / "killed").iterdir())
+    # Of each iteration, and of each epoch; two of those end a stage that nobody has heard of yet.
+    assert len(killed) == 9 + 3
+    for path in killed:
+        load_session(path).train()
+        assert_same_bits(path, plain)
+
+
+@pytest.fixture(scope="module")
+def raising(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(toys(mine=callback("Raises")), tmp_path_factory.mktemp("raising"))
+
+
 @pytest.mark.parametrize("event", [n for n in EVENTS if n != "on_exception"])
-def test_what_one_raises_is_told_with_its_name(event: str, tmp_path: Path) -> None:
-    runs = Runs(toys(mine=callback("Raises")), tmp_path)
-    session = load_session(runs.copy(tmp_path / "created", "raised"))
+def test_what_one_raises_is_told_with_its_name(event: str, raising: Runs) -> None:
+    runs = raising
+    session = load_session(runs.copy(runs.folder / "created", f"raised in {event}"))
     ARMED.append(event)
     with pytest.raises(UserCodeError, match=f'the callback "mine", in {event}') as raised:
         session.train()
