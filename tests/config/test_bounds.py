@@ -127,7 +127,8 @@ def test_no_change_ends_in_another_error(
     values: list[tuple[Path, Any]], names: list[tuple[Path, str]], left_out: set[str]
 ) -> None:
     changed = copy.deepcopy(CONFIG)
-    for path, value in values:
+    for path, drawn in values:
+        value = copy.deepcopy(drawn)  # one object, put into itself, would be endless
         _change(changed, path, lambda node, key, value=value: operator.setitem(node, key, value))
     for path, name in names:
         _change(changed, path, lambda node, key, name=name: _rename(node, key, name))

@@ -106,7 +106,7 @@ def test_a_repeated_signal_does_not_stop_at_once(harness: ProcessHarness, tmp_pa
     # Each may be delivered to another thread, and so the first may not be the first to arrive.
     assert ended_by in (signal.SIGHUP, signal.SIGXCPU, signal.SIGTERM), victim.stderr
     (*_, last) = victim.stderr.splitlines()
-    assert last.startswith(f"ended by {ended_by.name}: the state after iteration")
+    assert ": the state after iteration" in last
     assert step_of(checkpoints_of(session)[-1]) == iterations.stat().st_size
     assert not victim.survivors(MOST_DYING)
     finish(harness, session, reference)
