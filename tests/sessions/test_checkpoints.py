@@ -19,7 +19,7 @@ from toy_config import Command, Config, toy_config
 
 from torchassistant import create_session, load_session
 from torchassistant.config import load
-from torchassistant.errors import NotSaved, SessionError
+from torchassistant.errors import ConfigError, NotSaved, SessionError
 from torchassistant.session import Session, evaluate_config
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoint_retention import Best, prune
@@ -186,6 +186,9 @@ class InMemory(CheckpointStorage):
         self.stored: dict[str, dict[str, float]] = {}
         self.damaged: set[str] = set()
 
+    def path(self, name: str) -> Path:
+        return Path("nowhere", name)
+
     def names(self) -> list[str]:
         return sorted(self.stored, key=order_of)
 
@@ -218,12 +221,12 @@ def test_a_storage_may_be_another(capsys: pytest.CaptureFixture[str]) -> None:
     storage, best = InMemory(), Best("loss", "min", 1)
     for step, loss in enumerate([3.0, 1.0, 2.0, 4.0], start=1):
         newest = storage.save(step, CheckpointBundle(), {}, {"loss": loss})
-        prune(storage, newest, 2, best)
+        prune(storage, newest, 2, [best])
     assert [order_of(name)[0] for name in storage.names()] == [2, 3, 4]
     checkpoints = CheckpointSelector(storage, "memory")
     known = checkpoints.newest()
     assert checkpoints.newest(known) is known
-    assert checkpoints.chosen("best", best).name == "0000000002"
+    assert checkpoints.chosen("best", [best]).name == "0000000002"
     storage.damaged.add("0000000004")
     assert checkpoints.newest().name == "0000000003"
     assert "resuming from checkpoint 0000000003" in capsys.readouterr().err
@@ -238,7 +241,7 @@ def scored(folder: Path, scores: list[float], best: Best, keep_last: int = 1) ->
     for step, score in enumerate(scores, start=1):
         finite = {"loss": score} if math.isfinite(score) else {}
         newest = checkpoints.save(step, CheckpointBundle(), {}, finite)
-        prune(checkpoints, newest, keep_last, best)
+        prune(checkpoints, newest, keep_last, [best])
     return checkpoints
 
 
@@ -567,3 +570,70 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
     assert again.progress.epoch == 2
     again.train()
     assert again.finished
+
+
+# The best by several monitors
+
+SEVERAL = [{"monitor": "val loss", "mode": "max"}, {"monitor": "loss", "keep": 2}]
+
+
+def test_the_best_by_several_monitors(tmp_path: Path) -> None:
+    """Losses fall here: the largest is that of the first epoch, the smallest those of the last."""
+    config = {"keep_last": 1, "every_epochs": 50, "best": SEVERAL}
+    session = made(tmp_path / "run", config)
+    session.train()
+    rows = session.history.set_index("step")
+    wanted = {"best": "val loss", "best-val loss": "val loss", "best-loss": "loss"}
+    steps = {"val loss": rows["val loss"].idxmax(), "loss": rows["loss"].idxmin()}
+    for which, monitor in wanted.items():
+        chosen = session.folder.verified(which)
+        assert order_of(chosen.name)[0] == steps[monitor]
+        measured = evaluate_config(tmp_path / "run", checkpoint=which)["val loss"]
+        assert measured == rows["val loss"][steps[monitor]]
+    stayed = {order_of(name)[0] for name in session.folder.storage.names()}
+    assert stayed == {steps["val loss"], *rows["loss"].nsmallest(2).index}
+
+
+def test_the_best_by_several_monitors_survive_a_cut(tmp_path: Path) -> None:
+    config = {"keep_last": 1, "every_epochs": 50, "best": SEVERAL}
+    plain = made(tmp_path / "plain", config)
+    plain.train()
+    cut(made(tmp_path / "run", config), 5)
+    cut(load_session(tmp_path / "run"), 4)
+    session = load_session(tmp_path / "run")
+    session.train()
+    assert session.folder.storage.names() == plain.folder.storage.names()
+    for which in ("best", "best-loss"):
+        mine, theirs = (one.folder.verified(which) for one in (session, plain))
+        assert mine.name == theirs.name
+        assert mine.manifest.scores == theirs.manifest.scores
+
+
+def test_a_best_checkpoint_of_no_monitor_is_told(tmp_path: Path) -> None:
+    session = made(tmp_path / "run", {"best": SEVERAL})
+    session.train()
+    with pytest.raises(SessionError) as error:
+        evaluate_config(session.path, checkpoint="best-los")
+    assert '"best", "best-val loss", "best-loss", "last"' in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("best", "message"),
+    [
+        ([{"monitor": "loss"}, {"monitor": "loss", "mode": "max"}], r"best\[1\].*listed twice"),
+        ([{"monitor": "loss"}, {"monitor": "vall loss"}], r'best\[1\].*did you mean "val loss"'),
+        ([], "best"),
+    ],
+)
+def test_monitors_of_a_list_are_checked(tmp_path: Path, best: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        made(tmp_path / "run", {"best": best})
+
+
+def test_a_session_may_get_another_monitor(tmp_path: Path) -> None:
+    """A list may take the place of the only one, and what was the best before is known."""
+    session = made(tmp_path / "run", {"keep_last": 9, "best": SEVERAL[0]})
+    session.train()
+    more = [f"checkpoints.best={json.dumps(SEVERAL)}"]
+    changed = load_session(session.path, settings=more)
+    assert [best.monitor for best in changed.spec.checkpoints.bests] == ["val loss", "loss"]

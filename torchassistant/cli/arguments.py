@@ -95,7 +95,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
     if command in ("evaluate", "infer"):
         parser.add_argument(
             "--checkpoint",
-            metavar="best|last|STEP",
+            metavar="best|best-MONITOR|last|STEP",
             default="last",
             help="which checkpoint of the session is used (default: last)",
         )

@@ -10,6 +10,8 @@ _DEFINITIONS = "initialize.definitions"
 RULES = (
     Rule("checkpoints.best.monitor", "applied", "a stage may start from the best state"),
     Rule("checkpoints.best.mode", "applied", "a stage may start from the best state"),
+    Rule("checkpoints.best.*.monitor", "applied", "a stage may start from the best state"),
+    Rule("checkpoints.best.*.mode", "applied", "a stage may start from the best state"),
     Rule("checkpoints.**", "free", "when the state is saved, and how much is kept"),
     Rule("log.**", "applied", "from the next iteration on"),
     Rule("initialize.debug_pipelines.**", "free", "they do not affect the training"),

@@ -20,7 +20,7 @@ from torchassistant.errors import NotSaved, SessionError, shown_path
 from torchassistant.messages import logger_for
 from torchassistant.session.background_writer import Writer
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.checkpoint_retention import best_of, prune, scores_of
+from torchassistant.session.checkpoint_retention import bests_of, prune, scores_of
 from torchassistant.session.checkpoint_storage import order_of
 from torchassistant.session.folder_identity import FolderGone
 from torchassistant.session.history import History
@@ -113,9 +113,9 @@ class CheckpointManager:
         self._must_look = False
         self._saved_at = self._written_at = time.monotonic()
         self._scored = self._scores_of_newest()
-        self.best = best = best_of(spec)
-        names = [] if best is None else self.storage.names()
-        self._ranks = [best.rank(self.storage.scores(name)) for name in names if best is not None]
+        self.bests = bests_of(spec)
+        scores = [self.storage.scores(name) for name in self.storage.names() if self.bests]
+        self._ranks = [[best.rank(found) for found in scores] for best in self.bests]
 
     def notify(self) -> None:
         """Something failed, or somebody asks for the state: to be looked at after the iteration."""
@@ -216,7 +216,7 @@ class CheckpointManager:
             self._failures.clear()
             with _explaining("older states could not be removed"):
                 self._identity.expect()
-                prune(self.storage, newest, self.spec.keep_last, self.best, sought)
+                prune(self.storage, newest, self.spec.keep_last, self.bests, sought)
 
         self.writer.ask(write)
         if self.stop.save_asked:
@@ -235,8 +235,8 @@ class CheckpointManager:
             is_same = self._scored[0] == step and self.progress.stage_step > 0
             return self._scored[1] if is_same else {}
         scores = scores_of(row)
-        if self.best is not None:
-            self._ranks.append(self.best.rank(scores))
+        for best, ranks in zip(self.bests, self._ranks, strict=True):
+            ranks.append(best.rank(scores))
         self._scored = step, scores
         return scores
 
@@ -314,12 +314,12 @@ class CheckpointManager:
         return (order_of(names[-1])[0], self.storage.scores(names[-1])) if names else (-1, {})
 
     def _is_best(self, row: Row) -> bool:
-        """Whether an epoch is among the best so far."""
-        if self.best is None:
-            return False
-        rank = self.best.rank(row)
-        better = [other for other in self._ranks if other <= rank]
-        return rank < math.inf and len(better) < self.best.keep
+        """Whether an epoch is among the best so far, by any monitor."""
+        return any(
+            (rank := best.rank(row)) < math.inf
+            and sum(other <= rank for other in ranks) < best.keep
+            for best, ranks in zip(self.bests, self._ranks, strict=True)
+        )
 
     def _report_failures(self) -> None:
         for error in self.writer.fetch():

@@ -39,10 +39,9 @@ class Best:
         return sorted(ranked, key=lambda name: self.rank(scores[name]))[: self.keep]
 
 
-def best_of(spec: CheckpointsSpec) -> Best | None:
-    """Which ones a config lets stay for how good they are."""
-    best = spec.best
-    return None if best is None else Best(best.monitor, best.mode, best.keep)
+def bests_of(spec: CheckpointsSpec) -> list[Best]:
+    """Which ones a config lets stay for how good they are, by each monitor."""
+    return [Best(best.monitor, best.mode, best.keep) for best in spec.bests]
 
 
 class Sought(NamedTuple):
@@ -78,7 +77,7 @@ def prune(
     storage: CheckpointStorage,
     newest: str,
     keep_last: int,
-    best: Best | None,
+    bests: Sequence[Best],
     sought: Sequence[Sought] = (),
 ) -> None:
     """Remove what need not stay, among those up to the newest; and what a dead process left.
@@ -88,14 +87,15 @@ def prune(
         newest: The one that was saved just now. What seems to be newer is damaged, or of a run that
             is gone on from before it.
         keep_last: How many of the last ones stay.
-        best: Which ones stay beside those.
+        bests: Which ones stay beside those, by each monitor.
         sought: States that stay while the run may go on from before the stage that wants them.
     """
     names = [name for name in storage.names() if order_of(name) <= order_of(newest)]
     standing = [name for name in names if not _superseded(name, names)]
     staying: set[str | None] = set(standing[-keep_last:])
-    if best is not None:
-        staying |= set(best.among({name: storage.scores(name) for name in standing}))
+    scores = {name: storage.scores(name) for name in standing} if bests else {}
+    for best in bests:
+        staying |= set(best.among(scores))
     oldest = order_of(standing[-keep_last:][0])[0]
     staying |= {stored_with(row, storage) for row, until in sought if oldest <= until}
     for name in names:

@@ -65,15 +65,15 @@ class CheckpointSelector:
     def chosen(
         self,
         which: str,
-        best: Best | None,
+        bests: Sequence[Best],
         known: Checkpoint | None = None,
         with_history: bool = True,
     ) -> Checkpoint:
         """A verified checkpoint by what a person calls it.
 
         Args:
-            which: ``last``, ``best``, or a step.
-            best: What ``best`` means.
+            which: ``last``, a step, ``best``, or ``best-MONITOR``.
+            bests: What ``best`` means: by the first monitor, unless one is named.
             known: One that is verified already, and is not verified again.
             with_history: Whether the history up to it is needed too.
 
@@ -83,9 +83,11 @@ class CheckpointSelector:
         if which == LAST:
             return self.newest(known, with_history)
         names = self.storage.names()
-        if which == BEST:
-            if best is None:
-                raise SessionError('the config has no "best" in its "checkpoints"')
+        if which == BEST and not bests:
+            raise SessionError('the config has no "best" in its "checkpoints"')
+        named = {f"{BEST}-{best.monitor}": best for best in reversed(bests)}
+        best = bests[0] if which == BEST else named.get(which)
+        if best is not None:
             scores = {name: self.storage.scores(name) for name in names}
             ranked = replace(best, keep=len(names)).among(scores)
             if not ranked:
@@ -94,7 +96,9 @@ class CheckpointSelector:
         same = [n for n in names if n == which or _is_step(which, order_of(n)[0])]
         if not same:
             steps = [str(order_of(name)[0]) for name in names]
-            found = listing(list(dict.fromkeys([*([BEST] if best else []), LAST, *steps])))
+            by_monitor = list(reversed(named)) if len(named) > 1 else []
+            calls = [*([BEST] if bests else []), *by_monitor, LAST, *steps]
+            found = listing(list(dict.fromkeys(calls)))
             raise SessionError(f'there is no checkpoint "{which}"; there are {found}')
         return self._verified(same[-1], known, with_history)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torchassistant.assembly import Parts
 from torchassistant.errors import DataError, listing, near
@@ -51,7 +51,7 @@ def _take_from(header: list[str], evaluator: StageEvaluator) -> None:
     evaluator.keys = keys
 
 
-def expect_monitored(parts: Parts, stage: Stage, best: str | None) -> None:
+def expect_monitored(parts: Parts, stage: Stage, best: Sequence[str]) -> None:
     """See that what listens to an evaluator of a stage names a key that it gives.
 
     Args:
@@ -71,10 +71,10 @@ def expect_monitored(parts: Parts, stage: Stage, best: str | None) -> None:
             raise DataError(f'no evaluator gives "{monitor}"{near(monitor, header)}')
 
 
-def _monitors(parts: Parts, stage: Stage, best: str | None) -> Iterator[object]:
+def _monitors(parts: Parts, stage: Stage, best: Sequence[str]) -> Iterator[object]:
     yield getattr(stage.stop_condition, "monitor", None)
     used = [optimizer for pipeline in stage.training for optimizer in pipeline.optimizers]
     for scheduler in parts.schedulers.values():
         if is_among(scheduler.optimizer, used):
             yield scheduler.monitor
-    yield best
+    yield from best

@@ -418,9 +418,9 @@ class Session(Parts):
 
     def _learn_evaluator_keys(self, index: int) -> None:
         """Let the evaluators of a stage know their keys, so that its columns are known."""
-        best = self.spec.checkpoints.best
         learn_evaluator_keys(self, self.rows, index, self.stages[index])
-        expect_monitored(self, self.stages[index], None if best is None else best.monitor)
+        monitors = [best.monitor for best in self.spec.checkpoints.bests]
+        expect_monitored(self, self.stages[index], monitors)
 
     def _tell_beginning(self, manager: CheckpointManager) -> None:
         """Callbacks hear that training begins, and of the end of a stage that was only stored."""

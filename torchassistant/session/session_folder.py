@@ -15,7 +15,7 @@ from torchassistant.files import InvalidFile
 from torchassistant.messages import logger_for
 from torchassistant.session.append_only_logs import CHANGES, COPIES, METRICS, Logs, is_log
 from torchassistant.session.checkpoint_bundle import CheckpointBundle, read_state
-from torchassistant.session.checkpoint_retention import best_of
+from torchassistant.session.checkpoint_retention import bests_of
 from torchassistant.session.checkpoint_selection import LAST, CheckpointSelector
 from torchassistant.session.checkpoint_storage import Checkpoint, CheckpointStorage
 from torchassistant.session.durable_files import (
@@ -158,8 +158,8 @@ class SessionFolder:
         newest = self.checkpoints.newest(with_history=with_history)
         if which == LAST:
             return newest
-        best = best_of(newest.spec.checkpoints)
-        return self.checkpoints.chosen(which, best, newest, with_history)
+        bests = bests_of(newest.spec.checkpoints)
+        return self.checkpoints.chosen(which, bests, newest, with_history)
 
     def _expect_fixed(self, checkpoint: Checkpoint) -> None:
         """See that the files that never change are as a checkpoint says.

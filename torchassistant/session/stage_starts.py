@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 from torchassistant.config import Spec, StartFromSpec
 from torchassistant.errors import SessionError
-from torchassistant.session.checkpoint_retention import Sought, best_of, scores_of, stored_with
+from torchassistant.session.checkpoint_retention import (
+    Best,
+    Sought,
+    bests_of,
+    scores_of,
+    stored_with,
+)
 from torchassistant.session.checkpoint_storage import CheckpointStorage
 from torchassistant.session.history import History
 from torchassistant.training import Row, step_of
@@ -38,7 +44,7 @@ class StageStarts:
     def __init__(self, spec: Spec, history: History) -> None:
         self.spec = spec
         self.history = history
-        self.best = best_of(spec.checkpoints)
+        self.bests = bests_of(spec.checkpoints)
         self.starts = [
             _Start(index, spec.stage_index(stage.start_from.stage), stage.start_from)
             for index, stage in enumerate(spec.train.stages)
@@ -78,7 +84,8 @@ class StageStarts:
         title, source = self.spec.stage_title(stage), self.spec.stage_title(start.source)
         which = f"{title} starts from the {start.spec.checkpoint} state of {source}"
         if row is None:
-            monitor = "" if self.best is None else f', and no row of it has a "{self.best.monitor}"'
+            best = self._best(start)
+            monitor = "" if best is None else f', and no row of it has a "{best.monitor}"'
             raise SessionError(f"{which}{monitor}")
         name = stored_with(row, storage)
         if name is None:
@@ -90,8 +97,13 @@ class StageStarts:
         rows = self.history.rows(start.source)
         if start.spec.checkpoint == "last":
             return rows[-1] if len(rows) else None
-        best = self.best
+        best = self._best(start)
         if best is None:
             return None
         ranked = [row for row in rows if math.isfinite(best.rank(scores_of(row)))]
         return min(ranked, key=lambda row: best.rank(row), default=None)
+
+    def _best(self, start: _Start) -> Best | None:
+        """By what a stage knows the best state; by the first monitor, if it names none."""
+        own = (best for best in self.bests if start.spec.monitor in (None, best.monitor))
+        return next(own, None)

@@ -88,6 +88,14 @@ def _source(scope: Scope, stage: View, start: View) -> int | None:
     return None if isinstance(found, Unknown) else earlier.get(found)
 
 
+def best_views(scope: Scope) -> list[View]:
+    """What the best checkpoints are chosen by, as far as it can be read."""
+    best = scope.config.checkpoints.best
+    if isinstance(best, View):
+        return [best]
+    return [] if best is None or isinstance(best, Unknown) else list(best)
+
+
 def _checkpoint(scope: Scope, start: View, columns: Names | None) -> None:
     """The best is known by a monitor that is there; the last needs none."""
     if start.checkpoint == "last":
@@ -95,16 +103,18 @@ def _checkpoint(scope: Scope, start: View, columns: Names | None) -> None:
             message = '"monitor" belongs to the best checkpoint'
             scope.note(message, start.at("monitor"), at_key=True)
         return
-    best = scope.config.checkpoints.best
+    bests = best_views(scope)
     where = start.at("checkpoint") if start.has("checkpoint") else start.path
-    if best is None:
+    if scope.config.checkpoints.best is None:
         scope.note('the best checkpoint is known by "checkpoints.best", which is missing', where)
-    if not isinstance(best, View) or isinstance(best.monitor, Unknown):
+    monitors = [best.monitor for best in bests]
+    if not monitors or any(isinstance(monitor, Unknown) for monitor in monitors):
         return
-    monitor = best.monitor
+    monitor = monitors[0]
     if start.monitor is not None:
+        monitor = start.monitor if start.monitor in monitors else monitor
         scope.resolver.resolve(
-            Names([monitor]),
+            Names(monitors),
             [start.use("monitor")],
             lambda name, hint: f'no best checkpoint is kept by "{name}"{hint}',
             only_one=False,

@@ -13,7 +13,7 @@ from torchassistant.config.checks.measured_in_training import check_measured, me
 from torchassistant.config.checks.pipelines import RESERVED, scores, shown_as, shown_by
 from torchassistant.config.checks.resolver import Names, Use
 from torchassistant.config.checks.scope import Scope, may_train
-from torchassistant.config.checks.stage_beginnings import check_beginning
+from torchassistant.config.checks.stage_beginnings import best_views, check_beginning
 from torchassistant.config.checks.training_entries import check_epoch_length, training_entries
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
@@ -61,16 +61,21 @@ def check_stages(scope: Scope) -> list[Any]:
 
 
 def _best(scope: Scope, rows: Names) -> None:
-    """What the best checkpoints are chosen by is a column of some stage."""
-    best = scope.config.checkpoints.best
+    """What the best checkpoints are chosen by is a column of some stage, and stands there once."""
+    bests = best_views(scope)
+    seen: set[Any] = set()
+    for best in bests:
+        if isinstance(best.monitor, str) and best.monitor in seen:
+            scope.note(f'"{best.monitor}" is listed twice', best.at("monitor"))
+        seen.add(best.block.monitor)
     if any(has_callbacks(scope, stage) for stage in scope.config.train.stages):
         return
-    if isinstance(best, View) and not may_be_key(best.use("monitor").name, rows):
-        scope.resolver.resolve(
-            rows,
-            [best.use("monitor")],
-            lambda name, hint: f'no row of any stage has "{name}"{hint}',
-        )
+    uses = [best.use("monitor") for best in bests]
+    scope.resolver.resolve(
+        rows,
+        [use for use in uses if not may_be_key(use.name, rows)],
+        lambda name, hint: f'no row of any stage has "{name}"{hint}',
+    )
 
 
 def _pipeline_names(scope: Scope) -> None:

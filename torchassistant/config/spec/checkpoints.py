@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    Discriminator,
+    Field,
+    PositiveFloat,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+)
 
 from torchassistant.config.blocks import Block, Count, Name
 
@@ -28,11 +35,27 @@ class CheckpointsSpec(Block):
         None, description="Save when N seconds have passed since the last save, too."
     )
     keep_last: Count = Field(3, description="How many of the last checkpoints are kept.")
-    best: BestSpec | None = Field(None, description="Those of the best epochs are kept too.")
+    best: (
+        Annotated[
+            Annotated[BestSpec, Tag("block")]
+            | Annotated[list[BestSpec], Field(min_length=1), Tag("list")],
+            Discriminator(lambda value: "list" if isinstance(value, list) else "block"),
+        ]
+        | None
+    ) = Field(
+        None, description="Those of the best epochs are kept too; a list: by several monitors."
+    )
     max_failed_saves: Count | None = Field(
         3,
         description="Failed saves in a row that end the run; `null`: it always continues.",
     )
+
+    @property
+    def bests(self) -> list[BestSpec]:
+        """By what the best are chosen; ``best`` alone means the first."""
+        if self.best is None:
+            return []
+        return self.best if isinstance(self.best, list) else [self.best]
 
     @model_serializer(mode="wrap")
     def _with_null(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class StartFromSpec(Block):
         "best", description="`best` is the best within that stage; it needs `checkpoints.best`."
     )
     monitor: Name | None = Field(
-        None, description="Left out: the `monitor` of `checkpoints.best`, which it has to be."
+        None, description="One of `checkpoints.best`; left out: the first."
     )
     models: Names | None = Field(None, description="Left out: every model but averages.")
 

@@ -29,10 +29,11 @@ def check_monitors(found: Findings) -> None:
             if is_among(scheduler.optimizer, used) and is_by_row:
                 path = found.path_of(Key("optimizers", name))
                 _check(scheduler.monitor, header, (*path, "spec", "lr_scheduler", "monitor"), found)
-    best = session.spec.checkpoints.best
-    if best is not None:
+    checkpoints = session.spec.checkpoints
+    for place, best in enumerate(checkpoints.bests):
         every = [column for header in headers for column in header]
-        _check(best.monitor, every, ("checkpoints", "best", "monitor"), found)
+        at = (place,) if isinstance(checkpoints.best, list) else ()
+        _check(best.monitor, every, ("checkpoints", "best", *at, "monitor"), found)
 
 
 def _check(monitor: Any, header: Sequence[str], path: Path, found: Findings) -> None:
