@@ -157,8 +157,8 @@ def test_of_two_states_at_one_step_the_later_counts(tmp_path: Path) -> None:
         shutil.copytree(folder / "0000000000", folder / f"0000000000-{number}")
     assert storage.names() == ["0000000000", "0000000000-1", "0000000000-2"]
     assert checkpoints.newest().name == "0000000000-2"
-    assert checkpoints.chosen("0", None).name == "0000000000-2"
-    assert checkpoints.chosen("0000000000-1", None).name == "0000000000-1"
+    assert checkpoints.chosen("0", []).name == "0000000000-2"
+    assert checkpoints.chosen("0000000000-1", []).name == "0000000000-1"
     prune(storage, "0000000000-2", 3, Best("loss", "min", 1))
     assert storage.names() == ["0000000000-2"]
 
@@ -166,7 +166,7 @@ def test_of_two_states_at_one_step_the_later_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("which", ["²", "9" * 5000, "-1", "", "0x0", "../0000000000"])
 def test_what_no_checkpoint_is_called(tmp_path: Path, which: str) -> None:
     with pytest.raises(SessionError, match="there is no checkpoint"):
-        made(tmp_path / "run").folder.checkpoints.chosen(which, None)
+        made(tmp_path / "run").folder.checkpoints.chosen(which, [])
 
 
 def test_more_than_nine_states_at_one_step(tmp_path: Path) -> None:
