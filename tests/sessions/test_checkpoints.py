@@ -159,7 +159,7 @@ def test_of_two_states_at_one_step_the_later_counts(tmp_path: Path) -> None:
     assert checkpoints.newest().name == "0000000000-2"
     assert checkpoints.chosen("0", []).name == "0000000000-2"
     assert checkpoints.chosen("0000000000-1", []).name == "0000000000-1"
-    prune(storage, "0000000000-2", 3, Best("loss", "min", 1))
+    prune(storage, "0000000000-2", 3, [Best("loss", "min", 1)])
     assert storage.names() == ["0000000000-2"]
 
 
