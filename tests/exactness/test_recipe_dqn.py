@@ -9,8 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from exact_configs import Config, Twin, config, feed, layer, layers, loader, made, node, trained_by
-from exact_configs import stage
+from exact_configs import (
+    Config,
+    Twin,
+    config,
+    feed,
+    layer,
+    layers,
+    loader,
+    made,
+    node,
+    stage,
+    trained_by,
+)
 from exact_runs import Runs
 from test_recipe_reinforce import Corridor
 from torch import Tensor, nn, optim
@@ -37,7 +48,7 @@ class Agent:
 
     def __init__(self) -> None:
         self.env = Corridor()
-        self.memory: deque[Transition] = deque([], maxlen=40)
+        self.memory: deque[Transition] = deque(maxlen=40)
         self.steps_done = 0
 
     def select_action(self, policy_net: nn.Module, state: Tensor) -> Tensor:
