@@ -98,6 +98,23 @@ class TransformerModel(nn.Module):
         return log_softmax(self.decoder(output), dim=-1).view(-1, NTOKEN)
 
 
+class WithState(RNNModel):
+    """The same, with a first state for as many columns as a collator says."""
+
+    def initial_state(self, batch_size: int) -> Hidden:
+        return self.init_hidden(batch_size)
+
+
+class Columns:
+    """Leaves whole batches as they are, and says how many columns they have."""
+
+    def __call__(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        return batch
+
+    def count(self, batch: tuple[Tensor, Tensor]) -> int:
+        return batch[0].shape[1]
+
+
 def word_language_model(model: str) -> Config:
     sgd = trained_by(made("SGD", lr=20.0), "model")
     sgd["lr_scheduler"] = {
@@ -106,17 +123,19 @@ def word_language_model(model: str) -> Config:
     }
     run = (
         node("model", "data hidden", "output next", "sgd", carry={"hidden": "next"})
-        if model == "RNNModel"
+        if model != "TransformerModel"
         else node("model", "data", "output", "sgd")
     )
     whole = {"batch_size": None, "shuffle": False}
+    collated = {"collator": "columns"} if model == "WithState" else {}
     groups: dict[str, dict[str, Config]] = {
         "datasets": {
             "train": made(f"{HERE}.Corpus", 75, BATCH, 1),
             "valid": made(f"{HERE}.Corpus", 40, EVAL_BATCH, 2),
         },
+        "collators": {"columns": made(f"{HERE}.Columns")},
         "loader_factories": {
-            name: {"dataset": name, "kwargs": whole} for name in ("train", "valid")
+            name: {"dataset": name, "kwargs": whole, **collated} for name in ("train", "valid")
         },
         "models": {"model": made(f"{HERE}.{model}")},
         "optimizers": {"sgd": sgd},
@@ -172,7 +191,7 @@ def train(model: nn.Module, source: Tensor, lr: float) -> None:
             p.data.add_(p.grad, alpha=-lr)
 
 
-@pytest.mark.parametrize("name", ["RNNModel", "TransformerModel"])
+@pytest.mark.parametrize("name", ["RNNModel", "WithState", "TransformerModel"])
 def test_it_equals_a_plain_loop(tmp_path: Path, name: str) -> None:
     twin = Twin(word_language_model(name), tmp_path)
     model = twin.models["model"]
