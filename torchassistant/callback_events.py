@@ -34,6 +34,9 @@ class Own(Protocol):
     def add(self, name: str, value: Any, row: dict[str, Any] | None) -> None:
         """Note a value for the row that comes, or for this one."""
 
+    def add_to_mean(self, name: str, value: Any, terms: Any, row: dict[str, Any] | None) -> None:
+        """Note a value for a mean in the row that comes."""
+
 
 def _nothing() -> dict[str, float]:
     return {}
@@ -64,6 +67,7 @@ class Now:
     iteration: int = 0
     pipeline: str = ""
     repeat: int = 0
+    is_repeated: bool = False
     models: Mapping[str, nn.Module] = field(default_factory=dict)
     optimizers: Mapping[str, Optimizer] = field(default_factory=dict)
     batches: Sequence[Mapping[str, Mapping[str, Any]]] = ()
@@ -151,6 +155,23 @@ class RowEvent(Event):
             DataError: It is neither, or the callback has no such column.
         """
         self._own.add(name, value, self._now.open_row)
+
+    def add_to_mean(
+        self, name: str, value: float | torch.Tensor, terms: int | torch.Tensor = 1
+    ) -> None:
+        """Give a value for a column of the next row, which is the mean over all that it is given.
+
+        Args:
+            name: One of the ``columns`` of the callback; not one that :meth:`add` gives values.
+            value: A number, or a tensor with one element. One on a GPU is read when the row is
+                written.
+            terms: Of how many terms it is the mean, as a number or a tensor with one element; with
+                0 it does not count, whatever it is.
+
+        Raises:
+            DataError: It is neither, or the callback has no such column; or the row is made.
+        """
+        self._own.add_to_mean(name, value, terms, self._now.open_row)
 
 
 class TrainStartEvent(RowEvent):
@@ -261,6 +282,16 @@ class BackwardEndEvent(StepStartEvent):
     """
 
     __slots__ = ()
+
+    @property
+    def optimizers(self) -> Mapping[str, Optimizer]:
+        """The optimizers that are about to step, by name."""
+        return self._now.optimizers
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether an optimizer that demands a closure calls it again in the same step."""
+        return self._now.is_repeated
 
 
 class StepEndEvent(StepStartEvent):

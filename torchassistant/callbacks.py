@@ -22,6 +22,8 @@ from torchassistant.callback_events import (
     ValidationEndEvent,
     ValidationStartEvent,
 )
+from torchassistant.gradient_norms import GradientNorms
+from torchassistant.learning_rate_monitor import LearningRateMonitor
 
 __all__ = [
     "BackwardEndEvent",
@@ -31,8 +33,10 @@ __all__ = [
     "EpochEndEvent",
     "EpochStartEvent",
     "ExceptionEvent",
+    "GradientNorms",
     "IterationEndEvent",
     "IterationEvent",
+    "LearningRateMonitor",
     "StageEndEvent",
     "StageStartEvent",
     "StepEndEvent",

@@ -27,11 +27,13 @@ ARGUMENTS = {
         "Stack": {},
         "StackTensors": {},
     },
+    "gradient_norms": {"GradientNorms": {"optimizers": ["adam"]}},
     "input_converters": {
         "ImageFile": {"mode": "L", "size": [28, 28]},
         "JsonValue": {},
         "Text": {},
     },
+    "learning_rate_monitor": {"LearningRateMonitor": {"optimizers": ["adam"]}},
     "losses": {
         "KLDistillation": {"temperature": 4.0},
         "FeatureMatching": {},
@@ -173,6 +175,8 @@ def test_every_argument_is_annotated_and_described(module, name):
 @each_module
 def test_a_class_is_called_or_has_the_methods_of_its_kind(module):
     expected = {
+        "gradient_norms": ["on_backward_end"],
+        "learning_rate_monitor": ["on_epoch_end"],
         "preprocessors": ["process"],
         "tabular": ["process"],
         "metrics": ["update", "compute", "reset"],

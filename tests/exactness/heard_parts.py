@@ -261,6 +261,20 @@ def accumulates(session: Any) -> Accumulates:
     return Accumulates(session)
 
 
+def steps_sgd(session: Any) -> Callable[[Any], dict[str, Any]]:
+    """A step of the user's own: of two optimizers only one steps."""
+
+    def train_step(event: Any) -> dict[str, Any]:
+        optimizer = event.optimizers["sgd"]
+        optimizer.zero_grad()
+        loss = event.losses["loss"](event.models["net"](event.frame["x"]), event.frame["y"])
+        event.backward(loss)
+        event.step(optimizer)
+        return {"loss": loss}
+
+    return train_step
+
+
 class MonitorCheckpoint(Callback):
     """As argus has it: keeps the weights of the best epoch by a column, in files of its own."""
 

@@ -33,14 +33,10 @@ from torch.optim.lr_scheduler import StepLR
 
 from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError, Interrupted
+from torchassistant.gradient_norm import gradient_norm
+from torchassistant.learning_rates import learning_rates, rate_columns
 from torchassistant.session import Session
-from torchassistant.training import (
-    Progress,
-    StepLog,
-    gradient_norm,
-    learning_rates,
-    rate_columns,
-)
+from torchassistant.training import Progress, StepLog
 from torchassistant.training.nan_guard import NanGuard
 from torchassistant.training.step_kinds import train_step_of
 

@@ -241,13 +241,16 @@ def _is_callbacks(data: Any) -> bool:
 
 
 def _is_own(data: Any) -> bool:
-    if not (_is_table(data) and data.keys() == {"generator", "added"}):
+    keys = {"generator", "added"}
+    if not (_is_table(data) and keys <= data.keys() <= {*keys, "means"}):
         return False
     try:
         torch.Generator().set_state(data["generator"])
     except Exception:
         return False
-    return _is_table(data["added"], lambda value: type(value) in (int, float))
+    if not _is_table(data.get("means", {}), _is_mean):
+        return False
+    return _is_table(data["added"], _is_number)
 
 
 def _is_given(data: Any) -> bool:

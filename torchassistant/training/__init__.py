@@ -10,9 +10,8 @@ from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.epoch_metrics import expect_storable
 from torchassistant.training.evaluation import evaluate
 from torchassistant.training.events import Listener, Live, Shares
-from torchassistant.training.gradient_norms import GradientNorms, gradient_norm
+from torchassistant.training.gradient_norms import GradientNorms
 from torchassistant.training.inference import chosen, infer
-from torchassistant.training.learning_rates import learning_rates, rate_columns
 from torchassistant.training.linked_data import evaluation_data_of
 from torchassistant.training.linked_input import LinkedInput
 from torchassistant.training.loss_denominators import rarely_counts_samples
@@ -143,19 +142,16 @@ __all__ = [
     "expect_storable",
     "first_sentence",
     "freezing",
-    "gradient_norm",
     "has_own_form",
     "infer",
     "is_by_closure",
     "is_of_torchmetrics",
     "iterations_of_stage",
-    "learning_rates",
     "needs_closure",
     "needs_gradient",
     "only_frames",
     "parameters_of",
     "rarely_counts_samples",
-    "rate_columns",
     "recompute_statistics",
     "step_header",
     "step_of",

@@ -280,6 +280,7 @@ class _FirstCall(Listener):
                 handle(batch, total)
 
     def gradients_final(self, batch: Batch, total: Tensor) -> None:
+        batch = batch if self.is_on else batch._replace(is_repeated=True)
         for handle in self.of_final:
             handle(batch, total)
 

@@ -41,6 +41,7 @@ class Batch(NamedTuple):
         losses: Each with its display name, the processor it is computed from, its value, and the
             number of terms that this is a mean of.
         optimizers: Whose gradients are computed; empty for all of its pipeline's.
+        is_repeated: Whether a closure computes it again for the same step.
     """
 
     iteration: int
@@ -48,6 +49,7 @@ class Batch(NamedTuple):
     frames: Frames
     losses: Sequence[tuple[Any, ...]]
     optimizers: Sequence[Optimizer] = ()
+    is_repeated: bool = False
 
 
 class Part(Enum):

@@ -20,6 +20,7 @@ from torchassistant.data import (
     states_of,
 )
 from torchassistant.errors import DataError, SessionError, blaming, listing, near
+from torchassistant.training.running_mean import RunningMean
 
 
 class NamedCallback:
@@ -34,6 +35,7 @@ class NamedCallback:
     Attributes:
         generator: On the CPU.
         added: Values by column, for the next row.
+        means: Means by column, for the next row.
     """
 
     def __init__(self, name: str, callback: Callback, columns: Sequence[str], seed: int) -> None:
@@ -42,6 +44,7 @@ class NamedCallback:
         self.columns = columns
         self.generator = torch.Generator().manual_seed(derived(seed, "callback", name))
         self.added: dict[str, Any] = {}
+        self.means: dict[str, RunningMean] = {}
 
     def __str__(self) -> str:
         return f'the callback "{self.name}"'
@@ -57,34 +60,66 @@ class NamedCallback:
         Raises:
             DataError: It is neither, or there is no such column.
         """
-        if name not in self.columns:
-            known = near(name, self.columns) or "; it declares none"
-            raise DataError(f'{self} adds "{name}", which is none of its columns{known}')
-        if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
+        self._expect_number(name, value)
+        if isinstance(value, Tensor):
             value = value.detach().clone()
-        elif not isinstance(value, Real):
-            raise DataError(f'{self} adds {_described(value)} for "{name}", which is no number')
         if row is None:
             self.added[name] = value
         else:
             row[name] = _number(value)
+
+    def add_to_mean(self, name: str, value: Any, terms: Any, row: dict[str, Any] | None) -> None:
+        """Note a value for a column that is the mean of such.
+
+        Args:
+            name: One of its columns.
+            value: A number, or a tensor with one element, which is read when the row is written.
+            terms: Of how many terms it is the mean.
+            row: None: it stands in the row that comes.
+
+        Raises:
+            DataError: One is no number, there is no such column, or the row is made already.
+        """
+        self._expect_number(name, value)
+        self._expect_number(name, terms)
+        if row is not None:
+            raise DataError(f'{self} adds to the mean "{name}" of a row that is made already')
+        if not isinstance(value, Tensor):
+            value = torch.tensor(float(value), dtype=torch.float64)
+        self.means.setdefault(name, RunningMean()).add(value.detach().clone(), terms)
+
+    def _expect_number(self, name: str, value: Any) -> None:
+        if name not in self.columns:
+            known = near(name, self.columns) or "; it declares none"
+            raise DataError(f'{self} adds "{name}", which is none of its columns{known}')
+        if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
+            return
+        if not isinstance(value, Real):
+            raise DataError(f'{self} adds {_described(value)} for "{name}", which is no number')
 
     def fill(self, row: dict[str, Any]) -> None:
         """Give a row what was added since the last one; None where that is nothing."""
         for name in self.columns:
             value = self.added.get(name)
             row[name] = None if value is None else _number(value)
+        for name, mean in self.means.items():
+            if mean.state[1]:
+                row[name] = mean.value()
         self.added.clear()
+        self.means.clear()
 
     def state(self) -> dict[str, Any]:
         """What is stored of it beside what the object keeps."""
         added = {name: _number(value) for name, value in self.added.items()}
-        return {"generator": self.generator.get_state(), "added": added}
+        means = {name: list(mean.state) for name, mean in self.means.items()}
+        return {"generator": self.generator.get_state(), "added": added, "means": means}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Put back what :meth:`state` gave."""
         self.generator.set_state(state["generator"])
         self.added = dict(state["added"])
+        means = state.get("means", {})
+        self.means = {name: RunningMean(state=(s, n)) for name, (s, n) in means.items()}
 
     def state_of_object(self) -> dict[str, Any]:
         """What the object keeps: its state, if it has one, and its random number generators."""

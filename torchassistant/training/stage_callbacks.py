@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from torchassistant.frames import Frames
+from torchassistant.graph import is_among
 from torchassistant.training.callback_calls import Calls, calls_of
 from torchassistant.training.callback_run import CallbackRun
 from torchassistant.training.events import Batch, Listener, Live, Parts
@@ -147,8 +148,18 @@ class StageCallbacks(Listener):
         return perform_heard
 
     def _gradients_final(self, batch: Batch, total: Tensor) -> None:
-        self.now.frames = batch.frames
-        self.on_backward_end.run()
+        now, of_pipeline = self.now, self.now.optimizers
+        now.frames, now.is_repeated = batch.frames, batch.is_repeated
+        if batch.optimizers:
+            now.optimizers = {
+                name: optimizer
+                for name, optimizer in of_pipeline.items()
+                if is_among(optimizer, batch.optimizers)
+            }
+        try:
+            self.on_backward_end.run()
+        finally:
+            now.optimizers = of_pipeline
 
     # Validation
 

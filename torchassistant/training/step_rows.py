@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from torch.optim import Optimizer
 
+from torchassistant.learning_rates import learning_rates, rate_columns
 from torchassistant.training.events import Listener, Live, Phase, Phases
-from torchassistant.training.learning_rates import learning_rates, rate_columns
 from torchassistant.training.progress import Progress, Row
 from torchassistant.training.stage import Checkpointer, Stage
 from torchassistant.training.step_log import StepLog
