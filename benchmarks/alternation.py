@@ -17,10 +17,10 @@ from benchmarks.plain import ByHand
 from benchmarks.tasks import Config, Task
 from benchmarks.terminal import terminal
 from torchassistant import create_session
-from torchassistant.cli.progress_bar import BarReporter
 from torchassistant.data.rng import derived
 from torchassistant.session import Session
 from torchassistant.training import Progress, Row
+from torchassistant.training.progress_bar import BarReporter
 
 OURS = "ours"
 BARE, BAR = "loop by hand, no bar", "loop by hand, bar with running loss"

@@ -16,8 +16,8 @@ from benchmarks.figures import Figure, Spread
 from benchmarks.tasks import Task, part
 from benchmarks.terminal import terminal
 from torchassistant import create_session
-from torchassistant.cli.progress_bar import BarReporter
 from torchassistant.session import Session
+from torchassistant.training.progress_bar import BarReporter
 
 NEVER = 10**6
 ITERATIONS = 2

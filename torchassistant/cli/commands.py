@@ -9,7 +9,6 @@ from typing import Any, TextIO
 
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, print_failed, warn
-from torchassistant.cli.progress_bar import reporter_for
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output, say
 from torchassistant.cli.tables import preflight_lines, result_as_data, result_in_short
@@ -27,6 +26,7 @@ from torchassistant.session import (
     store,
     train_profiled,
 )
+from torchassistant.training import reporter_for
 
 
 def init(arguments: Namespace, config: ReadConfig) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,14 @@ from torchassistant.config import Spec
 from torchassistant.errors import ConfigError
 from torchassistant.messages import logger_for
 from torchassistant.session.history import History
-from torchassistant.training import CallbackRun, NamedCallback, Progress, Stage, columns_of
+from torchassistant.training import (
+    CallbackRun,
+    NamedCallback,
+    Progress,
+    Reporter,
+    Stage,
+    columns_of,
+)
 
 _log = logger_for(__name__)
 
@@ -44,7 +51,7 @@ def callback_run(
         NamedCallback(name, parts.callbacks[name], parts.callback_columns[name], parts.seed)
         for name in names
     ]
-    for callback in given:
+    for callback in _without_reporters(given):
         owns.append(_given(parts, callback, [own.name for own in owns]))
     own_given = [own.name for own in owns[len(names) :]]
     for name in sorted(stored.get("given", {}).keys() - {*own_given}):
@@ -58,6 +65,11 @@ def callback_run(
     if stored:
         run.set_state(stored)
     return run
+
+
+def _without_reporters(given: Iterable[Any]) -> list[Any]:
+    """What was given as callbacks, without those that only report: nothing of these is stored."""
+    return [one for one in given if isinstance(one, Callback) or not isinstance(one, Reporter)]
 
 
 def _given(parts: Parts, callback: Any, names: Sequence[str]) -> NamedCallback:

@@ -47,10 +47,12 @@ from torchassistant.session.durable_files import as_json, clear_aside
 from torchassistant.session.environment import circumstances, created, differences
 from torchassistant.session.evaluator_keys import expect_monitored, learn_evaluator_keys
 from torchassistant.session.history import History
+from torchassistant.session.html_summary import HtmlSummary
 from torchassistant.session.lock import only_trainer
 from torchassistant.session.loss_keys import check_keys, learn_keys
 from torchassistant.session.manifest import Fingerprints, of_text
 from torchassistant.session.metric_keys import learn_metric_keys
+from torchassistant.session.notebook_progress import default_reporter
 from torchassistant.session.prediction import predict
 from torchassistant.session.row_data import RowData
 from torchassistant.session.session_folder import SessionFolder
@@ -62,6 +64,7 @@ from torchassistant.training import (
     CallbackRun,
     Progress,
     Reporter,
+    Reporters,
     StageHistory,
     StopRequest,
     evaluate,
@@ -192,6 +195,10 @@ class Session(Parts):
         """
         return self.rows.step_table(self.spec.stage_labels)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it, where it is the last line of a cell."""
+        return HtmlSummary(self, self.spec, self.progress, self.rows).html(self.folder)
+
     def data(self, name: str) -> list[RowData]:
         """What a metric gave as tensors (a confusion matrix, a curve), a value for each row.
 
@@ -272,7 +279,7 @@ class Session(Parts):
         self,
         reporter: Reporter | None = None,
         stop: StopRequest | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: Sequence[Callback | Reporter] = (),
     ) -> None:
         """Train until every stage is done. A finished session is left as it is.
 
@@ -280,10 +287,12 @@ class Session(Parts):
         the run is stopped.
 
         Args:
-            reporter: Is called when something happens.
+            reporter: Is called when something happens; left out: in a notebook one that shows the
+                progress, elsewhere nobody.
             stop: Ends training after the iteration at hand.
             callbacks: Called after those of the config; each is known by its ``name``, or else by
-                that of its class. Give them again when the session is resumed.
+                that of its class. Give them again when the session is resumed. A reporter among
+                them is called after ``reporter``; it has no name, and nothing of it is stored.
 
         Raises:
             ConfigError: What was given is no callback, or two have one name.
@@ -303,11 +312,22 @@ class Session(Parts):
             )
             try:
                 if not self.finished or (run is not None and run.untold is not None):
-                    self._train(newest, reporter or Reporter(), stop or StopRequest())
+                    watching = [one for one in callbacks if isinstance(one, Reporter)]
+                    first = (
+                        default_reporter(self.spec.stage_labels) if reporter is None else reporter
+                    )
+                    whole = Reporters(first, *watching) if watching else first
+                    self._train(newest, whole, StopRequest() if stop is None else stop)
                 elif self._saved.lacks_end:
                     self._save()
             finally:
                 self._callbacks = None
+
+    def _reporter(self, given: Reporter | None, callbacks: Sequence[object]) -> Reporter:
+        """Who shows the progress, and whoever else only reports."""
+        first = default_reporter(self.spec.stage_labels) if given is None else given
+        others = [one for one in callbacks if isinstance(one, Reporter)]
+        return Reporters(first, *others) if others else first
 
     def emit(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Fire an event of one's own; nobody hears it while the session is not trained.

@@ -56,6 +56,7 @@ from torchassistant.training.progress import (
     StopRequest,
     step_of,
 )
+from torchassistant.training.progress_bar import BarReporter, reporter_for
 from torchassistant.training.reporter import Reporter, Reporters
 from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.stage import SKIPPED, Stage, freezing
@@ -77,6 +78,7 @@ __all__ = [
     "WHOLE",
     "Average",
     "Averaging",
+    "BarReporter",
     "BatchNotFinite",
     "BatchRun",
     "CallbackRun",
@@ -153,6 +155,7 @@ __all__ = [
     "parameters_of",
     "rarely_counts_samples",
     "recompute_statistics",
+    "reporter_for",
     "step_header",
     "step_of",
     "stepping",

@@ -1,4 +1,4 @@
-"""What a person sees while a session trains: a bar on a terminal, lines elsewhere."""
+"""What a person sees while a session trains: a bar where that can be redrawn, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from torchassistant.cli.streams import say
 from torchassistant.errors import in_one_line
-from torchassistant.training import Live, Progress, Reporter, Row, Shares
+from torchassistant.training.events import Live, Shares
+from torchassistant.training.progress import Progress, Row
+from torchassistant.training.reporter import Reporter
 
 REDRAW_SECONDS = 0.2
 LIVE_SHARE = 0.05
@@ -49,21 +50,25 @@ class LineReporter(Reporter):
         self.shares = shares
 
     def row_added(self, progress: Progress, row: Row) -> None:
-        self._say(f"{self.title()} after iteration {progress.stage_step}", row, "")
+        self._say_row(f"{self.title()} after iteration {progress.stage_step}", row, "")
 
     def epoch_finished(self, progress: Progress, row: Row) -> None:
-        self._say(self.title(), row, _spent(self.shares))
+        self._say_row(self.title(), row, _spent(self.shares))
 
-    def _say(self, title: str, row: Row, spent: str) -> None:
+    def _say_row(self, title: str, row: Row, spent: str) -> None:
         shown = [
             f"{name} {value:.4g}"
             for name, value in row.items()
             if value is not None and name not in _NOT_SHOWN
         ]
-        say("  ".join([title, *shown, f"{row['seconds']:.1f} s{spent}"]), self.stream)
+        self._say("  ".join([title, *shown, f"{row['seconds']:.1f} s{spent}"]))
 
     def noted(self, sentence: str) -> None:
-        say(sentence, self.stream)
+        self._say(sentence)
+
+    def _say(self, sentence: str) -> None:
+        self.stream.write(f"{in_one_line(sentence)}\n")
+        self.stream.flush()
 
     def title(self) -> str:
         """Which stage, and which epoch of it."""
