@@ -99,6 +99,10 @@ def train(arguments: Namespace) -> int:
             accept_changes=arguments.accept_changes,
         )
     if session.finished:
+        with stopping_after_iteration(saves=True) as stop:
+            # Where a process died at the very end, callbacks have not heard of it, or files of
+            # weights are missing.
+            session.train(stop=stop)
         say(f"{_described(session)} is finished; nothing is left to do", sys.stdout)
         return DONE
     if session.progress.step:

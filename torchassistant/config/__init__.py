@@ -9,6 +9,7 @@ from torchassistant.config.config_kinds import SESSION_PARTS, is_session, kind_o
 from torchassistant.config.defaults import PREDICTION
 from torchassistant.config.dependencies import asks_the_session, needed_by, references_of_evaluator
 from torchassistant.config.diagnostics import Diagnostics
+from torchassistant.config.file_names import as_file_name
 from torchassistant.config.groups import GROUPS, ID_WORDS
 from torchassistant.config.groups.batch_processors import NodeSpec
 from torchassistant.config.groups.losses_and_metrics import (
@@ -180,6 +181,7 @@ __all__ = [
     "StageSpec",
     "StartFromSpec",
     "as_data",
+    "as_file_name",
     "as_slice",
     "asks_the_session",
     "bytes_of",

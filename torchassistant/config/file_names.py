@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
+from urllib.parse import quote
 
 _RESERVED = {"con", "prn", "aux", "nul"} | {f"{p}{n}" for p in ("com", "lpt") for n in range(1, 10)}
 _FORBIDDEN = set('/\\:*?"<>|')
@@ -22,6 +24,16 @@ def why_unsafe(name: str) -> str | None:
     if len(name.encode()) > 200:
         return "it is longer than 200 bytes"
     return None
+
+
+def as_file_name(text: str) -> str:
+    """A text as a file's name: what no name may hold is written as in addresses, as ``%2F``.
+
+    Different texts have different names. One that is no name even so is a digest of the text.
+    """
+    forbidden = _FORBIDDEN | {"%"}
+    name = "".join(quote(c, safe="") if c in forbidden else c for c in text)
+    return name if why_unsafe(name) is None else hashlib.sha256(text.encode()).hexdigest()
 
 
 def folded(name: str) -> str:

@@ -12,6 +12,8 @@ RULES = (
     Rule("checkpoints.best.mode", "applied", "a stage may start from the best state"),
     Rule("checkpoints.best.*.monitor", "applied", "a stage may start from the best state"),
     Rule("checkpoints.best.*.mode", "applied", "a stage may start from the best state"),
+    Rule("checkpoints.best.weights_only", "applied", "the files follow as training goes on"),
+    Rule("checkpoints.best.*.weights_only", "applied", "the files follow as training goes on"),
     Rule("checkpoints.**", "free", "when the state is saved, and how much is kept"),
     Rule("log.**", "applied", "from the next iteration on"),
     Rule("initialize.debug_pipelines.**", "free", "they do not affect the training"),

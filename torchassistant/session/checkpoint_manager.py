@@ -19,6 +19,7 @@ from torchassistant.data import random_state
 from torchassistant.errors import NotSaved, SessionError, shown_path
 from torchassistant.messages import logger_for
 from torchassistant.session.background_writer import Writer
+from torchassistant.session.best_weights import BestWeights
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoint_retention import bests_of, prune, scores_of
 from torchassistant.session.checkpoint_storage import order_of
@@ -114,12 +115,18 @@ class CheckpointManager:
         self._saved_at = self._written_at = time.monotonic()
         self._scored = self._scores_of_newest()
         self.bests = bests_of(spec)
+        self.best_weights = BestWeights(folder.path, self.storage, self.bests)
         scores = [self.storage.scores(name) for name in self.storage.names() if self.bests]
         self._ranks = [[best.rank(found) for found in scores] for best in self.bests]
 
     def notify(self) -> None:
         """Something failed, or somebody asks for the state: to be looked at after the iteration."""
         self._must_look = True
+
+    def begin(self) -> None:
+        """Bring what is beside the checkpoints to what is stored, before anything is trained."""
+        if self.best_weights.has_any:
+            self.writer.ask(lambda: self._keep_weights(self.best_weights.begin))
 
     def is_save_due(self, step: int) -> bool:
         """Whether the state is to be saved after this iteration."""
@@ -217,6 +224,8 @@ class CheckpointManager:
             with _explaining("older states could not be removed"):
                 self._identity.expect()
                 prune(self.storage, newest, self.spec.keep_last, self.bests, sought)
+            if self.best_weights.bests:
+                self._keep_weights(self.best_weights.update)
 
         self.writer.ask(write)
         if self.stop.save_asked:
@@ -226,6 +235,11 @@ class CheckpointManager:
             self.wait()
             if self._stored:
                 self.callbacks.saved(self.folder.storage.path(self._stored))
+
+    def _keep_weights(self, keep: Callable[[], None]) -> None:
+        with _explaining("the weights of the best states could not be kept"):
+            self._identity.expect()
+            keep()
 
     def _scores_of(self, row: Row | None) -> dict[str, float]:
         """What a state is ranked by; one that is saved again after a row keeps its scores."""

@@ -20,11 +20,13 @@ class Best:
         monitor: A column of the history.
         mode: ``min`` or ``max``.
         keep: How many.
+        weights_only: Whether the weights of the best one are kept as files of their own too.
     """
 
     monitor: str
     mode: str
     keep: int
+    weights_only: bool = False
 
     def rank(self, scores: Mapping[str, float | None]) -> float:
         """The smaller, the better; infinite for what has no score."""
@@ -41,7 +43,9 @@ class Best:
 
 def bests_of(spec: CheckpointsSpec) -> list[Best]:
     """Which ones a config lets stay for how good they are, by each monitor."""
-    return [Best(best.monitor, best.mode, best.keep) for best in spec.bests]
+    return [
+        Best(best.monitor, best.mode, best.keep, best.weights_only) for best in spec.bests
+    ]
 
 
 class Sought(NamedTuple):

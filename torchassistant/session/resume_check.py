@@ -15,9 +15,10 @@ import torch
 
 from torchassistant.data import slots_of
 from torchassistant.errors import Interrupted
+from torchassistant.session.best_weights import WEIGHTS
 from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.codec import CodecError, encode
-from torchassistant.session.durable_files import own_memory, read_tensors
+from torchassistant.session.durable_files import fingerprint, own_memory, read_tensors
 from torchassistant.session.load import load_session
 from torchassistant.session.manifest import MANIFEST
 from torchassistant.session.session import Session
@@ -238,10 +239,12 @@ def _different_rows(one: Path, other: Path) -> str | None:
         ]
         if rows[0] != rows[1]:
             return f"metrics/{path.name}"
-    data = [
-        {path.name: path.read_bytes() for path in (session / "metrics").glob("*.safetensors")}
-        for session in (one, other)
-    ]
+    data = [_tensor_files(session) for session in (one, other)]
     names = sorted(data[0].keys() | data[1].keys())
-    differing = (name for name in names if data[0].get(name) != data[1].get(name))
-    return next((f"metrics/{name}" for name in differing), None)
+    return next((name for name in names if data[0].get(name) != data[1].get(name)), None)
+
+
+def _tensor_files(session: Path) -> dict[str, str]:
+    """The digests of what stands beside the checkpoints as tensors, by the path in the session."""
+    found = [p for part in ("metrics", WEIGHTS) for p in (session / part).rglob("*.safetensors")]
+    return {p.relative_to(session).as_posix(): fingerprint(p)["sha256"] for p in found}

@@ -320,6 +320,8 @@ class Session(Parts):
                     self._train(newest, whole, StopRequest() if stop is None else stop)
                 elif self._saved.lacks_end:
                     self._save()
+                elif not self._pending.changes:
+                    self._repair()
             finally:
                 self._callbacks = None
 
@@ -350,6 +352,12 @@ class Session(Parts):
             manager.save()
             manager.finish()
         self._note_saved()
+
+    def _repair(self) -> None:
+        """What a process left that died when all was trained, and not all of it was written."""
+        with closing(self._manager(StopRequest())) as manager:
+            manager.begin()
+            manager.finish()
 
     def _note_saved(self) -> None:
         """What is in memory is saved by now, in the newest checkpoint."""
@@ -389,6 +397,7 @@ class Session(Parts):
             self._random = None
         with closing(self._manager(stop)) as manager:
             self._begin(manager, newest)
+            manager.begin()
             self._saved.checkpoint = None  # it may be removed, or damaged, while this goes on
             self._train_on(manager, reporter, stop)
 

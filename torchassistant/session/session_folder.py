@@ -14,6 +14,7 @@ from torchassistant.errors import SessionError, listing, shown_path
 from torchassistant.files import InvalidFile
 from torchassistant.messages import logger_for
 from torchassistant.session.append_only_logs import CHANGES, COPIES, METRICS, Logs, is_log
+from torchassistant.session.best_weights import WEIGHTS
 from torchassistant.session.checkpoint_bundle import CheckpointBundle, read_state
 from torchassistant.session.checkpoint_retention import bests_of
 from torchassistant.session.checkpoint_selection import LAST, CheckpointSelector
@@ -40,7 +41,7 @@ from torchassistant.session.wrong_folder import why_no_session
 _log = logger_for(__name__)
 
 STATIC, CHECKPOINTS = "static", "checkpoints"
-_OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS, COPIES)
+_OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS, COPIES, WEIGHTS)
 _OPTIONAL = ("profile",)
 """What a session may have besides, and is nobody's but the session's."""
 
@@ -123,6 +124,10 @@ class SessionFolder:
             for path in inside.iterdir() if inside.is_dir() else ():
                 if not (is_log(f"{METRICS}/{path.name}") or path.name in others or _may_stay(path)):
                     yield f"{folder}/{path.name}"
+        weights = self.path / WEIGHTS
+        for path in weights.rglob("*") if weights.is_dir() else ():
+            if not (path.is_dir() or path.name.endswith(".safetensors") or _may_stay(path)):
+                yield path.relative_to(self.path).as_posix()
         names = self.storage.names()
         for path in (self.path / CHECKPOINTS).iterdir():
             if path.name not in names and not _may_stay(path):

@@ -17,6 +17,7 @@ from torchassistant.config.checks.stage_beginnings import best_views, check_begi
 from torchassistant.config.checks.training_entries import check_epoch_length, training_entries
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
+from torchassistant.config.file_names import as_file_name, folded
 from torchassistant.config.history_columns import row_columns
 from torchassistant.config.missing_parts import TRAINING, VALIDATION
 from torchassistant.config.named_objects import objects_in
@@ -68,6 +69,7 @@ def _best(scope: Scope, rows: Names) -> None:
         if isinstance(best.monitor, str) and best.monitor in seen:
             scope.note(f'"{best.monitor}" is listed twice', best.at("monitor"))
         seen.add(best.block.monitor)
+    _expect_own_folders(scope, bests)
     if any(has_callbacks(scope, stage) for stage in scope.config.train.stages):
         return
     uses = [best.use("monitor") for best in bests]
@@ -76,6 +78,19 @@ def _best(scope: Scope, rows: Names) -> None:
         [use for use in uses if not may_be_key(use.name, rows)],
         lambda name, hint: f'no row of any stage has "{name}"{hint}',
     )
+
+
+def _expect_own_folders(scope: Scope, bests: list[View]) -> None:
+    """The weights of each stand in a folder of their own, on every system."""
+    folders: dict[str, str] = {}
+    for best in bests:
+        if not (isinstance(best.monitor, str) and best.weights_only is True):
+            continue
+        folder = folded(as_file_name(best.monitor))
+        other = folders.setdefault(folder, best.monitor)
+        if other != best.monitor:
+            message = f'the weights would stand in one folder with those of "{other}" on some systems'
+            scope.note(message, best.at("weights_only"))
 
 
 def _pipeline_names(scope: Scope) -> None:

@@ -22,6 +22,11 @@ class BestSpec(Block):
     monitor: Name = Field(description="A display name in the rows of a stage.")
     mode: Literal["min", "max"] = Field("min", description="Whether less is better, or more.")
     keep: Count = Field(1, description="How many are kept in addition to the last ones.")
+    weights_only: bool = Field(
+        False,
+        description="Whether the weights of the best are in `weights/best/MONITOR/` too, a file for "
+        "each model.",
+    )
 
 
 class CheckpointsSpec(Block):
