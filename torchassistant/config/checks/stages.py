@@ -89,7 +89,9 @@ def _expect_own_folders(scope: Scope, bests: list[View]) -> None:
         folder = folded(as_file_name(best.monitor))
         other = folders.setdefault(folder, best.monitor)
         if other != best.monitor:
-            message = f'the weights would stand in one folder with those of "{other}" on some systems'
+            message = (
+                f'the weights would stand in one folder with those of "{other}" on some systems'
+            )
             scope.note(message, best.at("weights_only"))
 
 
