@@ -89,9 +89,7 @@ def _expect_own_folders(scope: Scope, bests: list[View]) -> None:
         folder = folded(as_file_name(best.monitor))
         other = folders.setdefault(folder, best.monitor)
         if other != best.monitor:
-            message = (
-                f'the weights would stand in one folder with those of "{other}" on some systems'
-            )
+            message = f'on some systems these would stand in one folder with those of "{other}"'
             scope.note(message, best.at("weights_only"))
 
 

@@ -24,8 +24,8 @@ class BestSpec(Block):
     keep: Count = Field(1, description="How many are kept in addition to the last ones.")
     weights_only: bool = Field(
         False,
-        description="Whether the weights of the best are in `weights/best/MONITOR/` too, a file for "
-        "each model.",
+        description="Whether the weights of the best stand in `weights/best/MONITOR/` too, a file "
+        "for each model.",
     )
 
 
