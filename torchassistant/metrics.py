@@ -23,6 +23,8 @@ class Accuracy:
     ``torchmetrics.Accuracy`` with these arguments, and an object of torchmetrics is what one gets.
     """
 
+    better = "max"
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Make one of the two."""
         # A subclass has arguments of its own.
@@ -81,6 +83,8 @@ class SequenceAccuracy:
             or in the target, is ignored, and the two may differ in length; a sequence without it
             ends with its length. None: sequences have no end, and the lengths must be the same.
     """
+
+    better = "max"
 
     def __init__(self, padding_value: int | None = None, end_value: int | None = None) -> None:
         self.padding_value = padding_value

@@ -43,8 +43,8 @@ def _values(history: History, monitor: str) -> list[float]:
     return [float(value) for value in found if value is not None]
 
 
-def _check_mode(mode: str) -> None:
-    if mode not in ("min", "max"):
+def _check_mode(mode: str | None) -> None:
+    if mode not in (None, "min", "max"):
         raise ValueError(f'mode must be "min" or "max", found {mode!r}')
 
 
@@ -114,7 +114,8 @@ class EarlyStopping:
             that is better by less does not become the best, so slow progress adds up.
         patience: How many rows, epochs as a rule, may pass without improvement: with the last of
             them the stage is done.
-        mode: ``min`` where less is better, ``max`` where more is.
+        mode: ``min`` where less is better, ``max`` where more is. None is what the
+            ``better`` of a metric in the config says; where nothing says it, it is ``min``.
 
     Raises:
         ValueError: An argument is not one of these.
@@ -123,7 +124,7 @@ class EarlyStopping:
     asked_within_epoch = True
 
     def __init__(
-        self, monitor: str, min_delta: float = 0.0, patience: int = 1, mode: str = "min"
+        self, monitor: str, min_delta: float = 0.0, patience: int = 1, mode: str | None = None
     ) -> None:
         _check_mode(mode)
         if not min_delta >= 0:
@@ -141,7 +142,7 @@ class EarlyStopping:
         Raises:
             DataError: ``monitor`` is not measured in this stage.
         """
-        sign = 1 if self.mode == "min" else -1
+        sign = -1 if self.mode == "max" else 1
         best, waited = math.inf, 0
         for value in _values(history, self.monitor):
             if best - sign * value > self.min_delta:
@@ -187,13 +188,14 @@ class TargetReached:
     Args:
         monitor: The display name of a loss or metric.
         target: The value to reach.
-        mode: ``max`` where the value must be at least the target, ``min`` where at most.
+        mode: ``max`` where the value must be at least the target, ``min`` where at most. None is
+            what the metric says, likewise; where that says nothing, it is ``max``.
 
     Raises:
         ValueError: ``mode`` is neither, or ``target`` is NaN.
     """
 
-    def __init__(self, monitor: str, target: float, mode: str = "max") -> None:
+    def __init__(self, monitor: str, target: float, mode: str | None = None) -> None:
         _check_mode(mode)
         if math.isnan(target):
             raise ValueError("target must be a number, found NaN")
@@ -210,7 +212,7 @@ class TargetReached:
         values = _values(history, self.monitor)
         if not values:
             return False
-        return values[-1] >= self.target if self.mode == "max" else values[-1] <= self.target
+        return values[-1] <= self.target if self.mode == "min" else values[-1] >= self.target
 
 
 class _Several:

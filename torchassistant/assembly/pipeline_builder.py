@@ -11,6 +11,7 @@ from torchassistant.assembly.callback_columns import learn_columns, with_columns
 from torchassistant.assembly.compute_options import compiling_of, precision_of
 from torchassistant.assembly.frozen import frozen_in
 from torchassistant.assembly.models_of_losses import with_models
+from torchassistant.assembly.monitored_modes import set_mode_of_condition, set_modes_of_best
 from torchassistant.assembly.schedulers import build_waiting, expect_lengths_of_resets
 from torchassistant.assembly.stage_evaluators import evaluators_of
 from torchassistant.assembly.substitution import graph_of, models_of
@@ -29,6 +30,7 @@ from torchassistant.config import (
     unread_columns,
 )
 from torchassistant.data import LoaderFactory
+from torchassistant.errors import blaming
 from torchassistant.graph import BatchGraph, Frozen, is_among
 from torchassistant.output_devices import Printer
 from torchassistant.training import (
@@ -239,6 +241,7 @@ def build_stages(builder: Builder) -> None:
         _stage(builder, spec, ("train", "stages", index), index)
         for index, spec in enumerate(builder.spec.train.stages)
     ]
+    set_modes_of_best(builder)
     optimizers = builder.defined("optimizers")
     build_waiting(builder, optimizers)
     expect_lengths_of_resets(builder, optimizers)
@@ -373,6 +376,9 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
     what = f"the stop condition of {builder.spec.stage_title(index)}"
     here = (*path, "stop_condition")
     condition = builder.maker.make(spec.stop_condition, here, what, "stop_condition")
+    names = (*spec.trained_pipelines, *spec.validation_pipelines)
+    with blaming(what):
+        set_mode_of_condition(builder, condition, dict.fromkeys(names))
     for place, name in enumerate(spec.trained_pipelines):
         _held_once(builder, parts.pipelines[name], (*path, "training_pipelines", place))
     steps, frozen = spec.eval_steps, frozen_in(builder, spec, path)

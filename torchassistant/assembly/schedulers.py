@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LinearLR, ReduceLROnPlateau, SequentialLR
 
 from torchassistant.assembly.build_context import BuildContext, Defined
+from torchassistant.assembly.monitored_modes import may_need_mode, with_mode
 from torchassistant.assembly.role_checks import takes_it_first
 from torchassistant.config import LR_SCHEDULER, Path, SchedulerSpec, lengths_in, with_length
 from torchassistant.data import derived, seeded
@@ -18,7 +19,11 @@ from torchassistant.training import Scheduler, Stage, steps_of_optimizer
 
 
 def waits_for_stages(spec: SchedulerSpec) -> bool:
-    """Whether a scheduler can be built only when the length of its stage is known."""
+    """Whether a scheduler can be built only when the stages are, and what it may monitor."""
+    return _has_auto(spec) or may_need_mode(spec)
+
+
+def _has_auto(spec: SchedulerSpec) -> bool:
     return any(True for _ in lengths_in([spec.args, spec.kwargs]))
 
 
@@ -46,8 +51,10 @@ def scheduler_of(
     spec, path = one.spec.lr_scheduler, (*one.path, "lr_scheduler")
     what = f"the scheduler of {one.what}"
     described = spec
-    if waits_for_stages(spec):
+    if _has_auto(spec):
         described = _with_length(context, one, stage)
+    if may_need_mode(spec):
+        described = with_mode(context, described, path, spec.monitor)
     warmup = spec.warmup and LinearLR(
         optimizer, start_factor=spec.warmup.start_factor, total_iters=spec.warmup.steps
     )
@@ -88,7 +95,7 @@ def expect_lengths_of_resets(context: BuildContext, optimizers: Sequence[Defined
     for index, stage in enumerate(context.spec.train.stages):
         for one in optimizers:
             scheduler = one.spec.lr_scheduler
-            if f"schedulers.{one.name}" in stage.reset and waits_for_stages(scheduler):
+            if f"schedulers.{one.name}" in stage.reset and _has_auto(scheduler):
                 _with_length(context, one, index)
 
 

@@ -43,7 +43,9 @@ class Best:
 
 def bests_of(spec: CheckpointsSpec) -> list[Best]:
     """Which ones a config lets stay for how good they are, by each monitor."""
-    return [Best(best.monitor, best.mode, best.keep, best.weights_only) for best in spec.bests]
+    return [
+        Best(best.monitor, best.mode or "min", best.keep, best.weights_only) for best in spec.bests
+    ]
 
 
 class Sought(NamedTuple):

@@ -2,6 +2,7 @@
 
 from torchassistant.training.averages import Average, Averaging
 from torchassistant.training.batch_run import BatchRun, only_frames
+from torchassistant.training.better import Mode, better_of
 from torchassistant.training.callback_run import CallbackRun
 from torchassistant.training.carrying import carrying
 from torchassistant.training.combined_losses import combine
@@ -102,6 +103,7 @@ __all__ = [
     "LossOfModels",
     "LossWeights",
     "Metric",
+    "Mode",
     "NamedCallback",
     "NotFinite",
     "OwnStep",
@@ -131,6 +133,7 @@ __all__ = [
     "ValidationPlan",
     "WeightSchedule",
     "batch_norms_of",
+    "better_of",
     "carrying",
     "chosen",
     "clippers_within",

@@ -69,7 +69,7 @@ def values_of(given: Any, name: str, metric: Any) -> MetricValues:
     if not isinstance(given, Mapping):
         _sort(given, WHOLE, metric, values, name)
         return values
-    inner = _metrics_by_key(metric)
+    inner = metrics_by_key(metric)
     for key, one in _named_by_label(given, metric).items():
         if not isinstance(key, str) or not key.isprintable() or key == WHOLE:
             raise DataError(f"the keys of {name} must be texts; found {key!r}")
@@ -134,7 +134,7 @@ def _is_by_class(key: str, metric: Any) -> bool:
     return has_list and (key == "classes" or key.endswith("_per_class"))
 
 
-def _metrics_by_key(metric: Any) -> Mapping[str, Any]:
+def metrics_by_key(metric: Any) -> Mapping[str, Any]:
     """The metrics of a collection of torchmetrics, by the keys that they give."""
     if not is_of_torchmetrics(metric, "MetricCollection"):
         return {}

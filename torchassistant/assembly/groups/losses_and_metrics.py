@@ -11,12 +11,15 @@ from torchassistant.assembly.groups.assembler import Assembler, Member
 from torchassistant.assembly.inputs_by_keyword import called_first, in_order
 from torchassistant.assembly.parts import Parts
 from torchassistant.config import COUNT_OF_LOSS, TRANSFORM_OF_SCORE, ObjectSpec
+from torchassistant.errors import DataError, blaming
 from torchassistant.training import (
+    WHOLE,
     CountByFunction,
     CountOfColumn,
     KeywordLoss,
     Loss,
     Metric,
+    better_of,
     is_of_torchmetrics,
 )
 
@@ -48,9 +51,19 @@ def _build_metric(context: BuildContext, one: Defined) -> Metric:
             'does here: name the metric in it; "checkpoints.best" keeps the best state by it'
         )
         raise context.maker.problem(message, one.path)
+    _expect_mode(context, one, function)
     columns, keywords = in_order(one.spec.inputs, called_first(function, transform, "update"))
     shared = context.parts.with_models
     return Metric(one.what, function, columns, transform, shared, keywords)
+
+
+def _expect_mode(context: BuildContext, one: Defined, metric: Any) -> None:
+    """See that a metric says of what it gives that less is better, or more, or nothing."""
+    try:
+        with blaming(one.what):
+            better_of(metric, WHOLE)
+    except DataError as error:
+        raise context.maker.problem(f"{one.what}: {error}", one.path) from None
 
 
 def _count(context: BuildContext, one: Defined) -> CountOfColumn | CountByFunction | None:

@@ -20,7 +20,10 @@ class BestSpec(Block):
     """Which checkpoints are kept for how good they are."""
 
     monitor: Name = Field(description="A display name in the rows of a stage.")
-    mode: Literal["min", "max"] = Field("min", description="Whether less is better, or more.")
+    mode: Literal["min", "max"] | None = Field(
+        None,
+        description="Whether less is better, or more; left out: what the metric says, else `min`.",
+    )
     keep: Count = Field(1, description="How many are kept in addition to the last ones.")
     weights_only: bool = Field(
         False,
