@@ -293,13 +293,18 @@ class Metric(Score):
         return metric
 
     def fresh(self) -> Metric:
-        """A metric with a state of its own."""
+        """A metric with a state of its own.
+
+        Raises:
+            UserCodeError: It cannot be copied, or reset.
+        """
         metric = copy.copy(self)
         if hasattr(self.function, "update"):
             # A copy of a model would neither learn, nor be in the mode that the model is in.
             itself = {id(one): one for one in self.shared()}
-            metric.function = copy.deepcopy(self.function, itself)
-            metric.function.reset()
+            with blaming(self.name):
+                metric.function = copy.deepcopy(self.function, itself)
+                metric.function.reset()
         else:
             metric.function = _MeanOfBatches(self.function)
         return metric
