@@ -26,6 +26,21 @@ def test_a_regular_file_is_read(tmp_path: Path) -> None:
         assert not os.get_inheritable(opened.fileno())
 
 
+def test_an_interruption_while_a_file_is_opened_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(b"{}")
+
+    def interrupted(*args: Any, **kwargs: Any) -> None:
+        open(*args, **kwargs).close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("torchassistant.files.open", interrupted, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        open_regular(path)
+
+
 def test_what_is_reached_through_a_linked_folder_is_read(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "disk" / "a").write_bytes(b"abc")

@@ -66,15 +66,17 @@ def open_regular(path: str | Path, most: int | None = None) -> BufferedReader:
         OSError: It cannot be opened.
         InvalidFile: It is no regular file, or too large.
     """
-    handle = regular_handle(path)
+    # Opened in one call: where an interruption comes right after it, nobody closes a handle that
+    # is closed already.
+    file = open(path, "rb", opener=lambda path, _: regular_handle(path))  # noqa: SIM115
     try:
-        size = os.fstat(handle).st_size
+        size = os.fstat(file.fileno()).st_size
         if most is not None and size > most:
             raise InvalidFile(f"has {size_text(size)}, and {size_text(most)} at most are read")
-        return open(handle, "rb")
     except BaseException:
-        os.close(handle)
+        file.close()
         raise
+    return file
 
 
 def read_regular(path: str | Path, most: int) -> bytes:

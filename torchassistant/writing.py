@@ -235,9 +235,8 @@ class Place:
         handle = os.open(self.root, _FOLDER)
         try:
             for index, step in enumerate(self.steps):
-                inner = self._entered(handle, step, index)
-                os.close(handle)
-                handle = inner
+                outer, handle = handle, self._entered(handle, step, index)
+                os.close(outer)
             yield handle
         finally:
             os.close(handle)

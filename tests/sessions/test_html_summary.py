@@ -103,7 +103,11 @@ def test_a_session_that_is_trained(tmp_path: Path) -> None:
         str(best["epoch"]),
     ]
     assert found["best values"][2][:2] == ["loss", "lowest"]
-    assert tables(load_session(tmp_path / "run")) == found
+    loaded = load_session(tmp_path / "run")
+    assert tables(loaded) == found
+    loaded.stages.clear()  # as in a session that only predicts
+    assert "stages" not in tables(loaded)
+    assert tables(loaded)["history: the last 5 of 6 rows"] == last
 
 
 class Ending(Callback):

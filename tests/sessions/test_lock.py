@@ -121,3 +121,23 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     os.symlink(tmp_path / "elsewhere", tmp_path / "run" / "environment.json")
     with pytest.raises(SessionError, match=r"environment.json is a link"):
         session.train()
+
+
+class Interrupted(set[str]):
+    """An interruption comes right after something was added."""
+
+    def add(self, element: str) -> None:
+        super().add(element)
+        raise KeyboardInterrupt
+
+
+def test_an_interruption_while_it_is_taken_leaves_it_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "environment.json"
+    file.touch()
+    held = Interrupted()
+    monkeypatch.setattr("torchassistant.session.lock._held", held)
+    with pytest.raises(KeyboardInterrupt), only_trainer(file):
+        pass
+    assert not held

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import random
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import nbformat
 import pytest
+import torch
 from nbclient import NotebookClient
 from toy_config import Config, environment, toy_config
 
@@ -96,6 +101,35 @@ def test_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The last checkpoint is that of the first epoch.
     assert [output.get("text") for output in resumed[:-1]] == ["4 4\n"]
     assert resumed[-1].data["text/plain"] == "True"
+
+
+@pytest.mark.faults
+def test_an_interruption_at_any_moment(tmp_path: Path) -> None:
+    whole = create_session(epochs(6), session_dir=tmp_path / "whole")
+    whole.train()
+    moments = random.Random(5)
+    for number in range(40):
+        session = create_session(epochs(6), session_dir=tmp_path / str(number))
+        with interrupted_after(moments.uniform(0.0005, 0.4)):
+            session.train(NotebookReporter(page()[0]))
+        session.train()
+        assert list(session.history["step"]) == list(whole.history["step"])
+        weights, others = whole.models["net"].state_dict(), session.models["net"].state_dict()
+        assert all(torch.equal(weights[name], others[name]) for name in weights), number
+
+
+@contextmanager
+def interrupted_after(seconds: float) -> Iterator[None]:
+    """What the stop button of a notebook does, after so many seconds, unless it is done by then."""
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 # --- what is shown -------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ class HtmlSummary:
         self.parts = parts
         self.spec = spec
         self.progress = progress
-        self.rows = [history.rows(index) for index in range(len(parts.stages))]
+        self.rows = [history.rows(index) for index in range(len(spec.train.stages))]
 
     def html(self, folder: SessionFolder) -> str:
         """All of it.
@@ -64,7 +64,7 @@ class HtmlSummary:
         return f"<div>{''.join(sections)}</div>"
 
     def _standing(self) -> str:
-        progress, count = self.progress, len(self.parts.stages)
+        progress, count = self.progress, len(self.spec.train.stages)
         done = f"{progress.epoch:,} epochs and {progress.step:,} iterations are done"
         if progress.stage >= count:
             return f"finished: {done}; on {self.parts.device}"
@@ -87,8 +87,9 @@ class HtmlSummary:
             yield name, type(optimizer).__name__, "; ".join(_groups(optimizer))
 
     def _stages(self) -> Iterable[Cells]:
-        for index, stage in enumerate(self.parts.stages):
-            spec = self.spec.train.stages[index]
+        # None is built of a session that only predicts.
+        built = zip(self.parts.stages, self.spec.train.stages, strict=False)
+        for index, (stage, spec) in enumerate(built):
             pipelines = dict.fromkeys(p.name for p in (*stage.training, *stage.validation))
             yield (
                 self.spec.stage_title(index),

@@ -42,8 +42,8 @@ def only_trainer(file: Path) -> Iterator[None]:
             raise SessionError(
                 f"{session} is being trained by {_holder(handle) or 'another process'}"
             ) from None
-        _held.add(key)
         try:
+            _held.add(key)
             yield
         finally:
             _held.discard(key)

@@ -312,12 +312,8 @@ class Session(Parts):
             )
             try:
                 if not self.finished or (run is not None and run.untold is not None):
-                    watching = [one for one in callbacks if isinstance(one, Reporter)]
-                    first = (
-                        default_reporter(self.spec.stage_labels) if reporter is None else reporter
-                    )
-                    whole = Reporters(first, *watching) if watching else first
-                    self._train(newest, whole, StopRequest() if stop is None else stop)
+                    whole = self._reporter(reporter, callbacks)
+                    self._train(newest, whole, stop or StopRequest())
                 elif self._saved.lacks_end:
                     self._save()
                 elif not self._pending.changes:
