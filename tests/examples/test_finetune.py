@@ -21,6 +21,9 @@ pytestmark = pytest.mark.examples
 Run = Callable[..., CompletedProcess[str]]
 
 PRETRAINED, SESSION = "sessions/pretraining", "sessions/finetune"
+LENGTH = "train.stages[{}].stop_condition.kwargs.num_epochs={}"
+SHORTER = ("--set", LENGTH.format(0, 10), "--set", LENGTH.format(1, 15))
+"""Half of the epochs do as well, if less surely."""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,7 @@ def created(workplace: Path, run: Run) -> CompletedProcess[str]:
     run("train.py", PRETRAINED)
     config = workplace / "examples/finetune/training.json"
     config.write_text(config.read_text().replace('"best": {', '"keep_last": 100, "best": {', 1))
-    return run("init.py", "examples/finetune/training.json")
+    return run("init.py", "examples/finetune/training.json", *SHORTER)
 
 
 @pytest.fixture(scope="module")

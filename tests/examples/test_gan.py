@@ -29,18 +29,18 @@ INFERENCE = "examples/gan/inference.json"
 
 @pytest.fixture(scope="module")
 def session(workplace: Path, run: Run) -> Path:
-    """The trained session."""
-    run("init.py", "examples/gan/training.json")
+    """The session, trained for less than a third of its epochs: so many make digits already."""
+    shorter = "train.stages[0].stop_condition.kwargs.num_epochs=45"
+    run("init.py", "examples/gan/training.json", "--set", shorter)
     run("train.py", SESSION)
     return workplace / SESSION
 
 
-def test_all_ten_digits_are_found_and_most_are_clear(session: Path, run: Run) -> None:
+def test_digits_are_found_and_many_are_clear(session: Path, run: Run) -> None:
     results = json.loads(run("evaluate.py", EVALUATION, "--json").stdout)
     assert list(results) == ["digits found", "rarest digit", "confident"]
-    assert results["digits found"] == 10
-    assert results["rarest digit"] >= 0.02
-    assert results["confident"] >= 0.65
+    assert results["digits found"] >= 9
+    assert results["confident"] >= 0.4
 
 
 def test_the_session_holds_the_generator_that_was_judged(session: Path) -> None:
@@ -48,18 +48,18 @@ def test_the_session_holds_the_generator_that_was_judged(session: Path) -> None:
     with torch.no_grad():
         images = generator(torch.randn(1000, 32, generator=torch.Generator().manual_seed(1)))
     counts = probabilities(images).argmax(dim=1).bincount(minlength=10)
-    assert counts.min() >= 20
-    assert confident(images).mean() >= 0.65
+    assert (counts > 0).sum() >= 9
+    assert confident(images).mean() >= 0.4
 
 
 def test_debugging_saves_a_grid_every_fifteen_epochs(session: Path) -> None:
     files = sorted((session.parent / "gan-samples").iterdir())
-    assert [file.name for file in files] == [f"{number:06d}.png" for number in range(1, 11)]
+    assert [file.name for file in files] == [f"{number:06d}.png" for number in range(1, 4)]
     grids = [_pixels(file) for file in files]
     # Eight images of 32 by 32 pixels a side, with gaps of 2 between them.
     assert all(grid.shape == (270, 270) for grid in grids)
     # The noise is the same each time, the generator is not.
-    assert len({grid.tobytes() for grid in grids}) == 10
+    assert len({grid.tobytes() for grid in grids}) == 3
     assert grids[-1].std() > 50
 
 
@@ -73,6 +73,17 @@ def test_inference_makes_the_same_image_of_the_same_seed(
     assert first.shape == (128, 128)
     assert np.array_equal(first, third)
     assert not np.array_equal(first, second)
+
+
+@pytest.mark.slow
+def test_of_the_whole_run_all_ten_digits_are_found_and_most_are_clear(run: Run) -> None:
+    run("init.py", "examples/gan/training.json", "--set", "session_dir=sessions/whole-gan")
+    run("train.py", "sessions/whole-gan")
+    done = run("evaluate.py", EVALUATION, "--set", "session_dir=sessions/whole-gan", "--json")
+    results = json.loads(done.stdout)
+    assert results["digits found"] == 10
+    assert results["rarest digit"] >= 0.02
+    assert results["confident"] >= 0.65
 
 
 def test_judge_knows_digits_from_noise() -> None:

@@ -25,9 +25,10 @@ BEGINNING = "The session "
 
 @pytest.fixture(scope="module")
 def session(workplace: Path, run: Run) -> Path:
-    """The trained session."""
+    """The session, trained for two of its six epochs."""
     shutil.copytree(DOCS, workplace / "docs", ignore=shutil.ignore_patterns("*.py", "*.json"))
-    run("init.py", "examples/language_model/training.json")
+    shorter = "train.stages[0].stop_condition.kwargs.num_epochs=2"
+    run("init.py", "examples/language_model/training.json", "--set", shorter)
     run("train.py", SESSION)
     return workplace / SESSION
 
