@@ -33,6 +33,7 @@ FLOORS = {
     "data": 4,
     "catalogue": 3,
     "config": 2,
+    "trackers": 2,
     "compat": 1,
     "errors": 1,
     "ownership": 1,

@@ -24,6 +24,7 @@ from torchassistant.callback_events import (
 )
 from torchassistant.gradient_norms import GradientNorms
 from torchassistant.learning_rate_monitor import LearningRateMonitor
+from torchassistant.loggers import MLflow, TensorBoard, Trackio
 
 __all__ = [
     "BackwardEndEvent",
@@ -37,10 +38,13 @@ __all__ = [
     "IterationEndEvent",
     "IterationEvent",
     "LearningRateMonitor",
+    "MLflow",
     "StageEndEvent",
     "StageStartEvent",
     "StepEndEvent",
     "StepStartEvent",
+    "TensorBoard",
+    "Trackio",
     "TrainEndEvent",
     "TrainStartEvent",
     "ValidationBatchEvent",

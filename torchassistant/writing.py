@@ -15,11 +15,11 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from torchassistant.errors import UserError, listing, shown_path
 
@@ -206,8 +206,11 @@ class Place:
             if why is not None:
                 raise UserError(f"{self.given} may not be written: {step!r} {why}")
 
-    def expect_own(self) -> None:
+    def expect_own(self, content: Content | None = None) -> None:
         """See that the file is not there, or was made here.
+
+        Args:
+            content: What a file that was not made here has to hold; None: JSON lines.
 
         Raises:
             UserError: It was not.
@@ -219,7 +222,7 @@ class Place:
         self._expect_plain(found)
         handle = os.open(self.path, os.O_RDONLY | _SAFELY)
         try:
-            self._expect_made_here(handle)
+            self._expect_made_here(handle, content or JSON_LINES)
         finally:
             os.close(handle)
 
@@ -255,8 +258,11 @@ class Place:
             raise self._link(os.path.join(self.root, *self.steps[: index + 1])) from None
 
     @contextmanager
-    def appending(self) -> Iterator[int]:
+    def appending(self, content: Content | None = None) -> Iterator[int]:
         """The file, open to append to it; it and its folder are made where they are missing.
+
+        Args:
+            content: What a file that was not made here has to hold; None: JSON lines.
 
         Raises:
             UserError: What is there is no regular file, has another owner or other names, or was
@@ -265,13 +271,13 @@ class Place:
         """
         *_, name = self.steps
         with replace(self, steps=self.steps[:-1]).opened() as folder:
-            handle = self._file_in(folder, name)
+            handle = self._file_in(folder, name, content or JSON_LINES)
         try:
             yield handle
         finally:
             os.close(handle)
 
-    def _file_in(self, folder: int, name: str) -> int:
+    def _file_in(self, folder: int, name: str, content: Content) -> int:
         try:
             handle = new_file(folder, name)
         except FileExistsError:
@@ -284,7 +290,7 @@ class Place:
         handle = os.open(name, os.O_RDWR | os.O_APPEND | _SAFELY, dir_fd=folder)
         try:
             self._expect_plain(os.fstat(handle))
-            self._expect_made_here(handle)
+            self._expect_made_here(handle, content)
         except BaseException:
             os.close(handle)
             raise
@@ -299,15 +305,15 @@ class Place:
             whose = "has other names too" if found.st_nlink > 1 else "is somebody else's"
             raise UserError(f"{self.given} may not be written: the file is there, and {whose}")
 
-    def _expect_made_here(self, handle: int) -> None:
+    def _expect_made_here(self, handle: int, content: Content) -> None:
         marked = _is_marked(handle)
-        if marked or ((self.is_allowed or marked is None) and _holds_json_lines(handle)):
+        if marked or ((self.is_allowed or marked is None) and content.is_in(handle)):
             return
         hint = (
-            "it does not hold JSON lines"
+            f"it does not hold {content.what}"
             if self.is_allowed
             else f"--allow-write {os.path.dirname(self.path)} on the command line allows it where "
-            "it holds JSON lines"
+            f"it holds {content.what}"
         )
         raise UserError(
             f"{self.given} may not be appended to: the file is there, and was not made by this "
@@ -325,6 +331,19 @@ class Place:
             if os.path.isdir(link)
             else f"{self.given} may not be written: it is a link, and links are not followed"
         )
+
+
+def refuse_links_below(folder: str) -> None:
+    """See that no link stands anywhere in a folder, for what opens files of it by their paths.
+
+    Raises:
+        UserError: There is one.
+    """
+    for inside, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            if os.path.islink(os.path.join(inside, name)):
+                path = shown_path(os.path.join(inside, name))
+                raise UserError(f"{path} is a link, and links are not followed")
 
 
 class WritesFiles:
@@ -387,6 +406,23 @@ def _holds_json_lines(handle: int) -> bool:
     tail = os.pread(handle, _LOOKED_AT, max(0, size - _LOOKED_AT)).split(b"\n")
     return len(head) > 1 and tail[-1] == b"" and all(map(_is_object, (head[0], tail[-2])))
 
+
+class Content(NamedTuple):
+    """What a file of one kind holds.
+
+    Args:
+        what: For messages.
+        is_in: Whether an open file does.
+    """
+
+    what: str
+    is_in: Callable[[int], bool]
+
+
+JSON_LINES = Content("JSON lines", _holds_json_lines)
+SQLITE = Content(
+    "an SQLite database", lambda handle: os.pread(handle, 16, 0) in (b"", b"SQLite format 3\0")
+)
 
 _LOOKED_AT = 1 << 20
 

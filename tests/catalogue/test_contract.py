@@ -34,6 +34,11 @@ ARGUMENTS = {
         "Text": {},
     },
     "learning_rate_monitor": {"LearningRateMonitor": {"optimizers": ["adam"]}},
+    "loggers": {
+        "MLflow": {"folder": "mlflow", "experiment": "digits", "name": "first"},
+        "TensorBoard": {"folder": "runs", "name": "first"},
+        "Trackio": {"folder": "trackio", "project": "digits", "name": "first"},
+    },
     "losses": {
         "KLDistillation": {"temperature": 4.0},
         "FeatureMatching": {},
@@ -179,6 +184,7 @@ def test_a_class_is_called_or_has_the_methods_of_its_kind(module):
         "learning_rate_monitor": ["on_epoch_end"],
         "preprocessors": ["process"],
         "tabular": ["process"],
+        "loggers": ["on_train_start", "on_checkpoint"],
         "metrics": ["update", "compute", "reset"],
     }
     for name in ARGUMENTS[module]:

@@ -8,6 +8,8 @@ from typing import Any
 
 from torchassistant.assembly.signatures import Misfit
 from torchassistant.errors import UserError
+from torchassistant.logger_base import Logger
+from torchassistant.trackers import missing_package
 from torchassistant.writing import WritesFiles, Writing
 
 
@@ -42,6 +44,8 @@ def misplaced(
     is_ours = inspect.isclass(target) and issubclass(target, WritesFiles)
     if not is_ours or target.__module__.partition(".")[0] != __name__.partition(".")[0]:
         return None
+    if issubclass(target, Logger) and (missing := missing_package(target.tracker)) is not None:
+        return Misfit(f"{target.__name__}: {missing}")
     try:
         made = target(*args, **kwargs)  # which writes nothing yet
     except (TypeError, ValueError):

@@ -16,6 +16,7 @@ SUMMARIES = {
     "train": "Train a session, or resume it, until its last stage is done.",
     "evaluate": "Compute losses and metrics with the trained models of a session.",
     "infer": "Make predictions with the trained models of a session.",
+    "log": "Send the history of a session to TensorBoard, MLflow or Trackio: what is missing there.",
     "check": "Find every mistake in a config. Nothing is created.",
     "verify-resume": "Test whether an interrupted run resumes to exactly the same result.",
     "schema": "Print the JSON Schema of a config, by which editors complete and check one.",
@@ -54,6 +55,9 @@ def _add_version(parser: argparse.ArgumentParser) -> None:
 def _fill(parser: argparse.ArgumentParser, command: str) -> None:
     _add_version(parser)
     if command == "schema":
+        return
+    if command == "log":
+        _fill_log(parser)
         return
     if command in ("init", "check", "verify-resume"):
         parser.add_argument("config", metavar="CONFIG", help="training config (JSON)")
@@ -175,6 +179,28 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
         default=[],
         help="allow the config to write into this folder too; can be repeated",
     )
+
+
+def _fill_log(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("session", metavar="SESSION_DIR", help="folder that init created")
+    parser.add_argument(
+        "--to",
+        choices=("tensorboard", "mlflow", "trackio"),
+        required=True,
+        help="the program that shows it",
+    )
+    parser.add_argument(
+        "--folder",
+        metavar="FOLDER",
+        help="where its files are, or are to be (default: a folder of the session, of its name)",
+    )
+    parser.add_argument(
+        "--name", metavar="NAME", help="what the run is called (default: as the session's folder)"
+    )
+    parser.add_argument(
+        "--experiment", metavar="NAME", help="of MLflow (default: torchassistant)"
+    )
+    parser.add_argument("--project", metavar="NAME", help="of Trackio (default: torchassistant)")
 
 
 def allowed(arguments: argparse.Namespace) -> dict[str, Any]:

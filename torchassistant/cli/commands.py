@@ -23,6 +23,7 @@ from torchassistant.session import (
     expect_no_trainer,
     infer_config,
     load_session,
+    log_history,
     store,
     train_profiled,
 )
@@ -163,6 +164,18 @@ def infer(arguments: Namespace) -> int:
         return DONE
     nothing_made = not outcome.made and outcome.misfits == outcome.failed
     return USER_ERROR if nothing_made else USER_CODE
+
+
+def log(arguments: Namespace) -> int:
+    """Send the history of a session to a tracker."""
+    given = ("folder", "name", "experiment", "project")
+    options = {name: value for name in given if (value := getattr(arguments, name)) is not None}
+    with stopping_at_once():
+        sent, where = log_history(arguments.session, arguments.to, **options)
+    count = f"{sent} point{'s' if sent != 1 else ''}"
+    what = f"{count} sent" if sent else "nothing is missing"
+    say(f"{arguments.to}: {what} ({shown_path(where)})", sys.stdout)
+    return DONE
 
 
 def _as_json(data: Any) -> str:

@@ -92,5 +92,6 @@ def _run_engine(command: str, arguments: Any) -> int:
         "train": commands.train,
         "evaluate": commands.evaluate,
         "infer": commands.infer,
+        "log": commands.log,
     }
     return of_session[command](arguments)

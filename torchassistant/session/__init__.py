@@ -5,6 +5,7 @@ from torchassistant.session.evaluation_run import evaluate_config
 from torchassistant.session.inference_run import infer_config
 from torchassistant.session.load import load_session
 from torchassistant.session.lock import expect_no_trainer
+from torchassistant.session.log_history import log_history
 from torchassistant.session.prediction import NotPredicted, Prediction
 from torchassistant.session.preflight import GroupReport, NodeReport, Preflight
 from torchassistant.session.profiling import train_profiled
@@ -28,6 +29,7 @@ __all__ = [
     "first_difference",
     "infer_config",
     "load_session",
+    "log_history",
     "store",
     "train_profiled",
     "train_traced",

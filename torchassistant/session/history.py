@@ -97,6 +97,29 @@ class History:
         """
         return self._rows(_steps_file(stage), ALWAYS_IN_STEPS)
 
+    def rows_after(self, stage: int, seen: int) -> tuple[list[Row], int]:
+        """The rows of a stage that follow after some bytes of its file.
+
+        Args:
+            stage: The index of the stage.
+            seen: What the last call gave as the second value; 0 for all rows.
+
+        Returns:
+            The rows, and how many bytes the file has.
+
+        Raises:
+            SessionError: What is stored is no history.
+        """
+        return self._rows_after(_file(stage), ALWAYS, seen)
+
+    def step_rows_after(self, stage: int, seen: int) -> tuple[list[Row], int]:
+        """The same of those that ``log`` asked for."""
+        return self._rows_after(_steps_file(stage), ALWAYS_IN_STEPS, seen)
+
+    def times_after(self, seen: int) -> tuple[list[Row], int]:
+        """The same of when rows were added: ``stage``, ``epoch``, ``step``, ``time``."""
+        return self._rows_after(TIMES, ALWAYS_IN_TIMES, seen)
+
     def times(self, stage: int) -> dict[int, float]:
         """When each row of a stage was added, in seconds since 1970, by its step.
 
@@ -110,8 +133,31 @@ class History:
         return {step: float(when) for step, when in times if when is not None}
 
     def _rows(self, file: str, always: Collection[str]) -> list[Row]:
+        return self._rows_after(file, always, 0)[0]
+
+    def _rows_after(
+        self, file: str, always: Collection[str], seen: int
+    ) -> tuple[list[Row], int]:
+        text = self.logs.text(file)
+        if seen == len(text):
+            return [], seen
+        header = _line(self._start(file, ())) if seen else b""
         try:
-            return parsed_rows(self.logs.text(file), always)
+            return parsed_rows(header + text[seen:], always), len(text)
+        except InvalidFile as error:
+            raise SessionError(f"{file} {error}") from None
+
+    def data_of(self, stage: int, step: int) -> dict[str, Data]:
+        """What metrics gave as tensors with one row, by display name.
+
+        Raises:
+            SessionError: What is stored is no data.
+        """
+        file = data_file(stage, step)
+        if file not in self.logs:
+            return {}
+        try:
+            return decoded(self.logs.text(file))
         except InvalidFile as error:
             raise SessionError(f"{file} {error}") from None
 
@@ -128,13 +174,7 @@ class History:
         found, known = [], set[str]()
         for index, label in enumerate(stages):
             for row in self.rows(index):
-                file = data_file(index, step_of(row))
-                if file not in self.logs:
-                    continue
-                try:
-                    data = decoded(self.logs.text(file))
-                except InvalidFile as error:
-                    raise SessionError(f"{file} {error}") from None
+                data = self.data_of(index, step_of(row))
                 known |= data.keys()
                 if name in data:
                     found.append(RowData(label, int(row["epoch"] or 0), step_of(row), data[name]))

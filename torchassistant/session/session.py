@@ -48,6 +48,7 @@ from torchassistant.session.environment import circumstances, created, differenc
 from torchassistant.session.evaluator_keys import expect_monitored, learn_evaluator_keys
 from torchassistant.session.history import History
 from torchassistant.session.html_summary import HtmlSummary
+from torchassistant.session.history_feed import HistoryFeed, about_session
 from torchassistant.session.lock import only_trainer
 from torchassistant.session.loss_keys import check_keys, learn_keys
 from torchassistant.session.manifest import Fingerprints, of_text
@@ -214,6 +215,12 @@ class Session(Parts):
             SessionError: No row has data of that name.
         """
         return self.rows.data(name, self.spec.stage_labels)
+
+    def history_feed(self) -> HistoryFeed:
+        """The history row by row, as loggers send it. While it is trained, it may hold more than
+        what is stored; in a callback's ``on_train_start`` and ``on_checkpoint`` it does not."""
+        about = about_session(self.path, self.spec, self._saved.files)
+        return HistoryFeed(about, self.rows, len(self.spec.train.stages))
 
     def write_new(self, folder: SessionFolder) -> None:
         """Write a new session, and read it back: what cannot be put back must not become one.

@@ -12,6 +12,7 @@ from torchassistant.assembly import FittedArtifacts
 from torchassistant.config import MAX_BYTES, Diagnostics, Spec, as_data, read, scan
 from torchassistant.errors import SessionError, listing, shown_path
 from torchassistant.files import InvalidFile
+from torchassistant.loggers import MLflow, TensorBoard, Trackio
 from torchassistant.messages import logger_for
 from torchassistant.session.append_only_logs import CHANGES, COPIES, METRICS, Logs, is_log
 from torchassistant.session.best_weights import WEIGHTS
@@ -42,7 +43,7 @@ _log = logger_for(__name__)
 
 STATIC, CHECKPOINTS = "static", "checkpoints"
 _OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS, COPIES, WEIGHTS)
-_OPTIONAL = ("profile",)
+_OPTIONAL = ("profile", *(logger.own_folder for logger in (MLflow, TensorBoard, Trackio)))
 """What a session may have besides, and is nobody's but the session's."""
 
 
