@@ -16,7 +16,7 @@ SUMMARIES = {
     "train": "Train a session, or resume it, until its last stage is done.",
     "evaluate": "Compute losses and metrics with the trained models of a session.",
     "infer": "Make predictions with the trained models of a session.",
-    "log": "Send the history of a session to TensorBoard, MLflow or Trackio: what is missing there.",
+    "log": "Send what TensorBoard, MLflow or Trackio lacks of the history of a session.",
     "check": "Find every mistake in a config. Nothing is created.",
     "verify-resume": "Test whether an interrupted run resumes to exactly the same result.",
     "schema": "Print the JSON Schema of a config, by which editors complete and check one.",
@@ -197,9 +197,7 @@ def _fill_log(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--name", metavar="NAME", help="what the run is called (default: as the session's folder)"
     )
-    parser.add_argument(
-        "--experiment", metavar="NAME", help="of MLflow (default: torchassistant)"
-    )
+    parser.add_argument("--experiment", metavar="NAME", help="of MLflow (default: torchassistant)")
     parser.add_argument("--project", metavar="NAME", help="of Trackio (default: torchassistant)")
 
 

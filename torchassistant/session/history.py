@@ -135,9 +135,7 @@ class History:
     def _rows(self, file: str, always: Collection[str]) -> list[Row]:
         return self._rows_after(file, always, 0)[0]
 
-    def _rows_after(
-        self, file: str, always: Collection[str], seen: int
-    ) -> tuple[list[Row], int]:
+    def _rows_after(self, file: str, always: Collection[str], seen: int) -> tuple[list[Row], int]:
         text = self.logs.text(file)
         if seen == len(text):
             return [], seen

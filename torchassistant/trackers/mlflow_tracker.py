@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 from torchassistant.errors import UserError, shown_path
-from torchassistant.trackers.record import About, Key, News, Outcome, Picture, Point
+from torchassistant.trackers.record import About, Key, News, Outcome
 from torchassistant.trackers.tracker import Tracker
 
 DATABASE = "mlflow.db"

@@ -208,21 +208,19 @@ def _text_of(value: Any) -> str:
 def _parameters(about: About) -> Any:
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
-    return hparams_pb(
-        dict(about.parameters), trial_id=about.name, start_time_secs=about.created
-    )
+    return hparams_pb(dict(about.parameters), trial_id=about.name, start_time_secs=about.created)
 
 
 def _end() -> Any:
     """That the run is done, for the page "HParams"."""
+    from tensorboard.compat.proto import summary_pb2
     from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS
     from tensorboard.plugins.hparams.metadata import (
+        NULL_TENSOR,
         SESSION_END_INFO_TAG,
         create_summary_metadata,
-        NULL_TENSOR,
     )
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
-    from tensorboard.compat.proto import summary_pb2
 
     end = SessionEndInfo(status=STATUS_SUCCESS, end_time_secs=time.time())
     value = summary_pb2.Summary.Value(

@@ -57,5 +57,5 @@ class Tracker(ABC):
     def end(self, outcome: Outcome) -> None:
         """Note how the run has ended."""
 
-    def let_go(self) -> None:
+    def let_go(self) -> None:  # noqa: B027, as most hold nothing
         """Hold nothing any more; what was not written yet is left out."""

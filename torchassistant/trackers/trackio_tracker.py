@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -99,7 +98,9 @@ class TrackioTracker(Tracker):
         from trackio.media import get_project_media_path
 
         folder = get_project_media_path(self.project, self._id, picture.step)
-        path = folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', picture.tag)}-{picture.key.milliseconds}.png"
+        path = (
+            folder / f"{re.sub(r'[^A-Za-z0-9_-]', '_', picture.tag)}-{picture.key.milliseconds}.png"
+        )
         path.write_bytes(as_png(picture.draw()))
         below = path.relative_to(Path(self.folder) / "media")
         return {"_type": "trackio.image", "file_path": str(below), "caption": None}
