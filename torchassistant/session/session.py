@@ -47,8 +47,8 @@ from torchassistant.session.durable_files import as_json, clear_aside
 from torchassistant.session.environment import circumstances, created, differences
 from torchassistant.session.evaluator_keys import expect_monitored, learn_evaluator_keys
 from torchassistant.session.history import History
-from torchassistant.session.html_summary import HtmlSummary
 from torchassistant.session.history_feed import HistoryFeed, about_session
+from torchassistant.session.html_summary import HtmlSummary
 from torchassistant.session.lock import only_trainer
 from torchassistant.session.loss_keys import check_keys, learn_keys
 from torchassistant.session.manifest import Fingerprints, of_text
