@@ -78,6 +78,8 @@ def expect_kind(tree: Any, block: type[Block], file: str = "") -> None:
 SESSION_PARTS = (
     *("spec.json", "environment.json", "changes.jsonl"),
     *("static", "checkpoints", "metrics", "history", "weights", "profile"),
+    # of loggers
+    *("tensorboard", "mlflow", "trackio"),
 )
 """What a session folder holds, and training alone writes."""
 
