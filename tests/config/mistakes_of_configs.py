@@ -247,6 +247,59 @@ SMALL: dict[str, Mistake] = {
     "a seed that is a string": put("", '"seed": §"1"', "a whole number"),
     "a huge seed": put("", '"seed": §99999999999999999999', "less than"),
     "checkpoints never": put("", '"checkpoints": {"every_epochs": §0}', "greater than 0"),
+    # what measures, listens and is kept
+    "a misspelt callback": put("train", '"callbacks": [§"lrs"]', 'named "lrs"'),
+    "callbacks in no list": put("train", '"callbacks": §"rates"', "expected a list"),
+    "a callback that is no name": put(STAGE, '"callbacks": [§{"class": "A"}]', "expected a string"),
+    "a callback of a stage that is not there": put(
+        STAGE, '"callbacks": [§"rates"]', 'no callback is named "rates"'
+    ),
+    "a callback without its class": defined("callbacks", '"rates"', "§{}", "is needed"),
+    "a callback's argument outside of kwargs": defined(
+        "callbacks",
+        '"rates"',
+        '{"class": "LearningRateMonitor",\n§"optimizer": "adam"}',
+        'arguments stand under "kwargs"',
+    ),
+    "a misspelt evaluator": put(
+        STAGE, '"evaluators": [{"evaluator": §"blue"}]', 'no evaluator is named "blue"'
+    ),
+    "an evaluator that is a name": put(STAGE, '"evaluators": [§"bleu"]', "expected an object"),
+    "evaluators in no list": put(STAGE, '"evaluators": §{}', "expected a list"),
+    "an evaluator without its class": defined("evaluators", '"bleu"', "§{}", "is needed"),
+    "a log of nothing": put("", '"log": §{}', '"every_iterations" is missing'),
+    "a log never": put("", '"log": {"every_iterations": §0}', "greater than 0"),
+    "a log in words": put("", '"log": {"every_iterations": §"often"}', "a whole number"),
+    "a log that is a number": put("", '"log": §100', "expected an object"),
+    "a misspelt key of a log": put(
+        "", '"log": {"every_iterations": 1, §"every_iteration": 2}', 'unknown key "every_iteration"'
+    ),
+    "no best": put("", '"checkpoints": {"best": §[]}', "at least one"),
+    "a best that is a name": put("", '"checkpoints": {"best": §"mse"}', "expected"),
+    "a best of a misspelt monitor": put(
+        "",
+        '"checkpoints": {"best": [{"monitor": "mse"}, {"monitor": §"mes"}]}',
+        'did you mean "mse"',
+    ),
+    "a best twice": put(
+        "",
+        '"checkpoints": {"best": [{"monitor": "mse"}, {"monitor": §"mse", "mode": "max"}]}',
+        "is listed twice",
+    ),
+    "a best without a monitor": put(
+        "", '"checkpoints": {"best": [§{"mode": "min"}]}', '"monitor" is missing'
+    ),
+    "a best's mode": put(
+        "", '"checkpoints": {"best": {"monitor": "mse", "mode": §"least"}}', "'min' or 'max'"
+    ),
+    "weights of the best in words": put(
+        "", '"checkpoints": {"best": {"monitor": "mse", "weights_only": §"yes"}}', "true or false"
+    ),
+    "a misspelt key of a best": put(
+        "",
+        '"checkpoints": {"best": [{"monitor": "mse", §"weights_onyl": true}]}',
+        'did you mean "weights_only"',
+    ),
     "an empty folder's name": value("session_dir", '""', "not empty"),
     "a variable that is not there": value("session_dir", '"runs/${nmae}"', 'named "nmae"'),
     # graphs

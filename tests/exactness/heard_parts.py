@@ -162,7 +162,8 @@ class Adds(Callback):
         event.add("steps", event.iteration)
 
     def on_backward_end(self, event: Any) -> None:
-        gradients = [p.grad for m in event.models.values() for p in m.parameters()]
+        groups = [group for o in event.optimizers.values() for group in o.param_groups]
+        gradients = [p.grad for group in groups for p in group["params"]]
         event.add("norm", torch.stack([g.norm() for g in gradients if g is not None]).norm())
 
 

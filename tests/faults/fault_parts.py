@@ -122,6 +122,40 @@ class LargestError:
         return self.largest
 
 
+class Errors:
+    """A metric that gives a tensor: the errors of columns float32 (B, 1), as a histogram (5,)."""
+
+    def __init__(self) -> None:
+        self.counts = torch.zeros(5)
+
+    def reset(self) -> None:
+        self.counts = torch.zeros(5)
+
+    def update(self, predictions: Tensor, targets: Tensor) -> None:
+        self.counts += torch.histc((predictions - targets).detach(), 5, -2, 2)
+
+    def compute(self) -> Tensor:
+        return self.counts
+
+
+class Spread:
+    """An evaluator with a state: how far a model's outputs are spread, and what it drew."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, models: Any, loader: Any) -> dict[str, Any]:
+        self.calls += 1
+        spread = torch.cat([models["model"](x) for x, _ in loader]).std()
+        return {"spread": spread, "drawn": torch.rand(()), "calls": self.calls}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"calls": self.calls}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.calls = state["calls"]
+
+
 class NumberToRow:
     """An input converter: ``"1,2"`` → tensor (2,)."""
 

@@ -42,6 +42,7 @@ def fault_config(
     keep: int = 3,
     mode: str = "min",
     timeout: float = 0,
+    listeners: bool = False,
 ) -> Config:
     """A config that uses every kind of object with state.
 
@@ -58,6 +59,7 @@ def fault_config(
         keep: How many of the last checkpoints are kept, beside the best.
         mode: Which one is the best: that of the least loss, or of the most (``max``).
         timeout: Of the loaders, in seconds.
+        listeners: Whether everything that measures and listens is there too.
     """
     loading = {"batch_size": 4, "num_workers": workers, "timeout": timeout}
     encoder = {"model_name": "encoder", "inputs": ["x"], "outputs": ["code"]}
@@ -110,7 +112,7 @@ def fault_config(
         },
         "batch_graphs": {"early": {"nodes": ["early run"]}, "later": {"nodes": ["late run"]}},
     }
-    return {
+    config: Config = {
         "session_dir": "run",
         "seed": 5,
         "device": "cpu",
@@ -145,6 +147,39 @@ def fault_config(
             ]
         },
     }
+    if listeners:
+        _listen(config)
+    return config
+
+
+def _listen(config: Config) -> None:
+    """Add callbacks, an evaluator, a metric that gives a tensor, rows and files of weights."""
+    callbacks = {
+        "keeps": "heard_parts.Keeps",
+        "draws": "heard_parts.Draws",
+        "adds": "heard_parts.Adds",
+        "rates": "LearningRateMonitor",
+        "norms": "GradientNorms",
+    }
+    added = [
+        *(("callbacks", name, {"class": path}) for name, path in callbacks.items()),
+        ("evaluators", "spread", {"class": "fault_parts.Spread"}),
+        ("metrics", "errors", {"class": "fault_parts.Errors", "inputs": ["y_hat", "y"]}),
+    ]
+    config["initialize"]["definitions"] += [
+        {"group": group, "name": name, "spec": spec} for group, name, spec in added
+    ]
+    errors = {"metric_name": "errors", "display_name": "val errors"}
+    config["initialize"]["pipelines"]["check"]["metrics"].append(errors)
+    first, second = config["train"]["stages"]
+    config["train"]["callbacks"] = ["keeps", "rates", "adds", "draws"]
+    second["callbacks"] = ["norms"]
+    first["validate"] = {"every_iterations": 3}
+    evaluator = {"evaluator": "spread", "models": {"model": "encoder"}}
+    first["evaluators"] = [{**evaluator, "loader_factory": "checking"}]
+    config["log"] = {"every_iterations": 2}
+    best = {**config["checkpoints"]["best"], "weights_only": True}
+    config["checkpoints"]["best"] = [best, {"monitor": "spread/drawn", "weights_only": True}]
 
 
 def _pipeline(loader: str, graph: str, shown: str) -> Config:
@@ -168,6 +203,8 @@ def environment() -> dict[str, str]:
 
 # --- contents of a folder ------------------------------------------------------------------------
 
+_ROWS = re.compile(r"((steps-)?\d+|times)\.csv|\d+-\d+\.safetensors|changes\.jsonl")
+_WEIGHTS = re.compile(r"weights/best(/[^/.]+(/\w+\.safetensors)?)?")
 CHECKPOINT = re.compile(r"(\d{10})(?:-(\d+))?")
 WALL_TIME = {"seconds", "time", "elapsed", "saved_at"}
 
@@ -211,7 +248,9 @@ def end_of(session: Path) -> End:
         for name, data in tree(session / folder).items():
             if name == "times.csv":  # Wall time alone.
                 continue
-            end[f"{folder}/{name}"] = without_seconds(data.decode(errors="replace"))
+            is_text = not name.endswith(".safetensors")
+            end[f"{folder}/{name}"] = without_seconds(data.decode()) if is_text else data
+    end |= {f"weights/{name}": data for name, data in tree(session / "weights").items()}
     return end
 
 
@@ -225,12 +264,11 @@ def timeless(data: Any) -> Any:
 
 
 def without_seconds(text: str) -> list[list[str]]:
-    """A history, cell by cell, without its column ``seconds``."""
+    """A history, cell by cell, without its last column, ``seconds`` or ``time``."""
     rows = list(csv.reader(io.StringIO(text)))
-    if not rows or "seconds" not in rows[0]:
-        return rows
-    column = rows[0].index("seconds")
-    return [row[:column] + row[column + 1 :] for row in rows]
+    if rows and rows[0][-1] in ("seconds", "time"):
+        return [row[:-1] for row in rows]
+    return rows
 
 
 def differences(found: End, expected: End) -> list[str]:
@@ -273,16 +311,17 @@ def write_json(path: Path, data: Any) -> None:
 def leftovers(session: Path) -> list[str]:
     """Files in a session folder that are not part of a session."""
     known = {"spec.json", "environment.json", "changes.jsonl"}
-    known |= {"static", "checkpoints", "metrics", "history"}
+    known |= {"static", "checkpoints", "metrics", "history", "weights"}
     inside = {path.name for path in session.iterdir()} - known
     odd = [p.name for p in (session / "checkpoints").iterdir() if not CHECKPOINT.fullmatch(p.name)]
     rows = [
         p.name
         for folder in ("metrics", "history")
         for p in (session / folder).iterdir()
-        if not re.fullmatch(r"(\d+|times)\.csv|changes\.jsonl", p.name)
+        if not _ROWS.fullmatch(p.name)
     ]
-    return sorted(inside) + odd + rows
+    weights = [path.relative_to(session).as_posix() for path in (session / "weights").rglob("*")]
+    return sorted(inside) + odd + rows + [n for n in weights if not _WEIGHTS.fullmatch(n)]
 
 
 @dataclass
