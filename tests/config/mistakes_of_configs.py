@@ -275,29 +275,24 @@ SMALL: dict[str, Mistake] = {
         "", '"log": {"every_iterations": 1, §"every_iteration": 2}', 'unknown key "every_iteration"'
     ),
     "no best": put("", '"checkpoints": {"best": §[]}', "at least one"),
-    "a best that is a name": put("", '"checkpoints": {"best": §"mse"}', "expected"),
-    "a best of a misspelt monitor": put(
-        "",
-        '"checkpoints": {"best": [{"monitor": "mse"}, {"monitor": §"mes"}]}',
-        'did you mean "mse"',
-    ),
+    "a best that is a name": put("", '"checkpoints": {"best": §"step"}', "expected"),
     "a best twice": put(
         "",
-        '"checkpoints": {"best": [{"monitor": "mse"}, {"monitor": §"mse", "mode": "max"}]}',
+        '"checkpoints": {"best": [{"monitor": "step"}, {"monitor": §"step", "mode": "max"}]}',
         "is listed twice",
     ),
     "a best without a monitor": put(
         "", '"checkpoints": {"best": [§{"mode": "min"}]}', '"monitor" is missing'
     ),
     "a best's mode": put(
-        "", '"checkpoints": {"best": {"monitor": "mse", "mode": §"least"}}', "'min' or 'max'"
+        "", '"checkpoints": {"best": {"monitor": "step", "mode": §"least"}}', "'min' or 'max'"
     ),
     "weights of the best in words": put(
-        "", '"checkpoints": {"best": {"monitor": "mse", "weights_only": §"yes"}}', "true or false"
+        "", '"checkpoints": {"best": {"monitor": "step", "weights_only": §"yes"}}', "true or false"
     ),
     "a misspelt key of a best": put(
         "",
-        '"checkpoints": {"best": [{"monitor": "mse", §"weights_onyl": true}]}',
+        '"checkpoints": {"best": [{"monitor": "step", §"weights_onyl": true}]}',
         'did you mean "weights_only"',
     ),
     "an empty folder's name": value("session_dir", '""', "not empty"),
@@ -911,8 +906,23 @@ _MORE_NODES = (
     "an input from an output and from the frame",
 )
 
+_ANY_COLUMN = (
+    *("a monitor that no row has", "a monitor by position", "a nested monitor"),
+    *("a scheduler's monitor", "a scheduler's monitor after each step"),
+)
+"""What is not told where there are callbacks that nobody knows: they may add columns."""
 SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
     "small": {
+        "a misspelt callback": _ANY_COLUMN,
+        "callbacks in no list": _ANY_COLUMN,
+        "a callback that is no name": _ANY_COLUMN,
+        "a callback of a stage that is not there": (
+            *("a callback without its class", "a callback's argument outside of kwargs"),
+            *_ANY_COLUMN,
+        ),
+        "a misspelt evaluator": _ANY_COLUMN,
+        "an evaluator that is a name": _ANY_COLUMN,
+        "evaluators in no list": _ANY_COLUMN,
         "one key under two names": ("a misspelt later name",),
         "an edge from far": ("a port that feeds nothing", "a misspelt port"),
         "an edge too many": ("a port that feeds nothing", "a port with a processor's name"),
