@@ -153,36 +153,15 @@ class SaveImages(WritesFiles):
         Raises:
             DataError: The data is something else; then nothing is saved.
         """
-        if isinstance(data, Mapping):
-            if len({_safe(key) for key in data}) < len(data):
-                raise DataError(f"two of the names {list(data)} give the same file name")
-            grids = {f"-{_safe(key)}": self._grid(data[key], f'"{key}": ') for key in data}
-        else:
-            grids = {"": self._grid(data, "")}
-        images = {suffix: _as_png(grid) for suffix, grid in grids.items()}
+        if isinstance(data, Mapping) and len({_safe(key) for key in data}) < len(data):
+            raise DataError(f"two of the names {list(data)} give the same file name")
+        found = images_of(data, "SaveImages", self.columns)
+        images = {f"-{_safe(key)}" if key else "": image for key, image in found.items()}
         with self._opened() as folder:
             names = self._saved(images, folder)
         if input is not None:
             files = ", ".join(str(self.folder / name) for name in names)
             print(f"{_input_text(input)}: {files}", flush=True)
-
-    def _grid(self, value: Any, place: str) -> Tensor:
-        """All images of a value in one: uint8 (H, W) or (H, W, C)."""
-        images = _image_batch(value, place)
-        count, channels, height, width = images.shape
-        columns = min(self.columns, count)
-        rows = math.ceil(count / columns)
-        grid = torch.zeros(
-            channels,
-            rows * (height + _GAP) - _GAP,
-            columns * (width + _GAP) - _GAP,
-            dtype=torch.uint8,
-        )
-        for index, image in enumerate(images):
-            top = index // columns * (height + _GAP)
-            left = index % columns * (width + _GAP)
-            grid[:, top : top + height, left : left + width] = image
-        return grid[0] if channels == 1 else grid.permute(1, 2, 0).contiguous()
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
@@ -218,6 +197,44 @@ class SaveImages(WritesFiles):
         pattern = re.compile(re.escape(self.prefix) + r"(\d{6,})(-.*)?\.png")
         found = (pattern.fullmatch(name) for name in os.listdir(folder))
         return 1 + max((int(match[1]) for match in found if match), default=0)
+
+
+def images_of(data: Any, who: str, columns: int = 8) -> dict[str, bytes]:
+    """The images of a result as PNG files, those of a batch in one grid.
+
+    Args:
+        data: As :class:`SaveImages` takes it.
+        who: Wants them, for messages.
+        columns: How many stand side by side in a grid.
+
+    Returns:
+        The files by the keys of a dict; a tensor has the key "".
+
+    Raises:
+        DataError: The data is something else.
+    """
+    if not isinstance(data, Mapping):
+        return {"": _as_png(_grid(_image_batch(data, "", who), columns))}
+    batches = {str(key): _image_batch(data[key], f'"{key}": ', who) for key in data}
+    return {key: _as_png(_grid(images, columns)) for key, images in batches.items()}
+
+
+def _grid(images: Tensor, columns: int) -> Tensor:
+    """All images of (B, C, H, W) in one: uint8 (H, W) or (H, W, C)."""
+    count, channels, height, width = images.shape
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    grid = torch.zeros(
+        channels,
+        rows * (height + _GAP) - _GAP,
+        columns * (width + _GAP) - _GAP,
+        dtype=torch.uint8,
+    )
+    for index, image in enumerate(images):
+        top = index // columns * (height + _GAP)
+        left = index % columns * (width + _GAP)
+        grid[:, top : top + height, left : left + width] = image
+    return grid[0] if channels == 1 else grid.permute(1, 2, 0).contiguous()
 
 
 def _as_png(grid: Tensor) -> bytes:
@@ -271,18 +288,18 @@ def _safe(key: str) -> str:
     return re.sub(r"[^\w.+=-]", "_", str(key))
 
 
-def _image_batch(value: Any, place: str) -> Tensor:
+def _image_batch(value: Any, place: str, who: str) -> Tensor:
     """uint8 (B, C, H, W) on the CPU."""
     if not isinstance(value, Tensor):
-        raise DataError(f"{place}SaveImages needs a tensor, found {type(value).__name__}")
+        raise DataError(f"{place}{who} needs a tensor, found {type(value).__name__}")
     shape = tuple(value.shape)
     if not (len(shape) == 2 or (len(shape) in (3, 4) and shape[-3] in (1, 3, 4))):
         raise DataError(
-            f"{place}SaveImages needs a shape (H, W), (C, H, W) or (B, C, H, W) with 1, 3 or 4 "
+            f"{place}{who} needs a shape (H, W), (C, H, W) or (B, C, H, W) with 1, 3 or 4 "
             f"channels C, found {shape}"
         )
     if 0 in shape:
-        raise DataError(f"{place}SaveImages was given no pixels: shape {shape}")
+        raise DataError(f"{place}{who} was given no pixels: shape {shape}")
     images = value.detach().cpu()
     while images.ndim < 4:
         images = images.unsqueeze(0)
@@ -292,7 +309,7 @@ def _image_batch(value: Any, place: str) -> Tensor:
         return images.float().nan_to_num(0.0).clamp(0, 1).mul(255).round().to(torch.uint8)
     if images.dtype != torch.uint8:
         raise DataError(
-            f"{place}SaveImages needs floating-point or uint8 values, "
+            f"{place}{who} needs floating-point or uint8 values, "
             f"found {str(images.dtype).removeprefix('torch.')}"
         )
     return images

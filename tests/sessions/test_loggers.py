@@ -19,7 +19,7 @@ from torchassistant import create_session, load_session
 from torchassistant.callbacks import Trackio
 from torchassistant.cli import main
 from torchassistant.compat.trackio import trackio_in
-from torchassistant.errors import ConfigError, SessionError
+from torchassistant.errors import ConfigError, DataError, SessionError
 from torchassistant.session import Session, log_history
 from torchassistant.trackers.mlflow_tracker import _client
 
@@ -429,6 +429,15 @@ def test_several_sessions_share_a_folder(tmp_path: Path) -> None:
         assert in_tensorboard(tmp_path / "runs" / name) == points
 
 
+def test_another_session_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    config = logged_config("TensorBoard", folder="runs")
+    create_session(config, trust=TRUSTED).train()
+    shutil.rmtree("run")
+    session = create_session(config, trust=TRUSTED)
+    session.train()
+    assert in_tensorboard(tmp_path / "runs" / "run") == close_to(expected(session))
+
+
 def test_two_do_not_write_one_run_at_a_time() -> None:
     session = create_session(logged_config("TensorBoard"), trust=TRUSTED)
     said = []
@@ -468,3 +477,54 @@ def test_a_session_with_the_files_of_loggers_is_replaced() -> None:
     trust = [part for name in TRUSTED for part in ("--trust", name)]
     assert main(["init", "config.json", "--replace", "run", *trust]) == 0
     assert not Path("run/tensorboard").exists()
+
+
+def test_images_of_debug_pipelines_are_kept_and_sent() -> None:
+    config = logged_config("TensorBoard")
+    samples = {
+        "input_factories": [{"variable_names": ["x", "y"], "loader_factory": "checking"}],
+        "interval": 5,
+        "postprocessor": {"class": "logged_parts.image_of"},
+        "log": True,
+    }
+    config["initialize"]["debug_pipelines"] = {"samples": samples}
+    config["train"]["stages"][0]["debug_pipelines"] = ["samples"]
+    kill = {"class": "logged_parts.Kill", "kwargs": {"file": "killed", "iteration": 11}}
+    config["initialize"]["definitions"].append({"group": "callbacks", "name": "k", "spec": kill})
+    config["train"]["callbacks"].append("k")
+    create_session(config, trust=TRUSTED)
+    train = ["train", "run", *(part for name in TRUSTED for part in ("--trust", name))]
+    process = os.fork()
+    if process == 0:
+        try:
+            main(train)
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(process, 0)[1]) == signal.SIGKILL
+    assert main(train) == 0
+    assert images_in("run/tensorboard", "samples") == [5, 10]
+    log_history("run", "tensorboard", folder="again", name="all")
+    assert images_in("again/all", "samples") == [5, 10]
+    assert len(Path("run/metrics/pictures.jsonl").read_text().splitlines()) == 2
+
+
+def images_in(folder: str, tag: str) -> list[int]:
+    """The steps of the images of a tag, which are 6 pixels wide."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(folder)
+    events.Reload()
+    assert all(image.width == 6 for image in events.Images(tag))
+    return [image.step for image in events.Images(tag)]
+
+
+def test_a_debug_pipeline_that_gives_no_image_is_told() -> None:
+    config = logged_config()
+    inputs = [{"variable_names": ["x", "y"], "loader_factory": "checking"}]
+    wrong = {"input_factories": inputs, "log": True}
+    wrong["postprocessor"] = {"class": "logged_parts.number_of"}
+    config["initialize"]["debug_pipelines"] = {"samples": wrong}
+    config["train"]["stages"][0]["debug_pipelines"] = ["samples"]
+    session = create_session(config, trust=TRUSTED)
+    with pytest.raises(DataError, match='"log" of the debug pipeline "samples" needs a tensor'):
+        session.train()

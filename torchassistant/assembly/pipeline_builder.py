@@ -339,7 +339,8 @@ def _stream(factory: LoaderFactory) -> str:
 def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> DebugPipeline:
     parts, maker = builder.parts, builder.maker
     graph = graph_of(builder, spec)
-    postprocessor, device = None, Printer()
+    postprocessor: Any = None
+    device: Any = None if spec.log else Printer()
     if spec.postprocessor:
         what = f'the postprocessor of "{name}"'
         postprocessor = maker.make(
@@ -359,6 +360,7 @@ def _debug(builder: Builder, name: str, spec: DebugPipelineSpec, path: Path) -> 
         device,
         parts.seed,
         precision_of(builder.spec.precision, builder.devices, graph),
+        spec.log,
     )
 
 

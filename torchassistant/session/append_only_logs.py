@@ -26,6 +26,7 @@ from torchassistant.session.manifest import Damaged, Manifest
 METRICS, COPIES, CHANGES = "metrics", "history", "changes.jsonl"
 STEPS = "steps-"
 TIMES = f"{METRICS}/times.csv"
+PICTURES = f"{METRICS}/pictures.jsonl"
 
 _NUMBER = r"(?:0|[1-9]\d*)"
 _OF_STAGE = re.compile(rf"{METRICS}/(?:{STEPS})?({_NUMBER})\.csv", re.ASCII)
@@ -38,7 +39,7 @@ _LONGEST = 1 << 30
 def is_log(name: str) -> bool:
     """Whether a file of a session, by its path below it, is one of these."""
     is_of_row = _OF_ROW.fullmatch(name) is not None
-    return name in (TIMES, CHANGES) or is_of_row or stage_of(name) is not None
+    return name in (TIMES, PICTURES, CHANGES) or is_of_row or stage_of(name) is not None
 
 
 def stage_of(name: str) -> int | None:

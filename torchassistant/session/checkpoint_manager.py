@@ -146,6 +146,10 @@ class CheckpointManager:
         if time.monotonic() - self._written_at >= _BETWEEN_WRITES:
             self._write_history()
 
+    def add_picture(self, name: str, image: bytes) -> None:
+        """Add a picture, a PNG file; it is written with what comes next."""
+        self.history.add_picture(self.progress.stage, self.progress.step, name, image)
+
     def add_row(self, row: Row, data: Mapping[str, Data]) -> None:
         """Add a row within an epoch; save the state where it is among the best, or that is due."""
         self.history.append(self.progress.stage, row, data)

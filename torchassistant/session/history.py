@@ -2,25 +2,44 @@
 
 ``metrics/0.csv`` has a row for each epoch, and for each validation within one; ``steps-0.csv`` has
 those that ``log`` asks for, with the time of each; ``times.csv`` has the times of all the others.
+Images of debug pipelines stand in ``pictures.jsonl``.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 import time
+from base64 import b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from torchassistant.errors import SessionError, near
 from torchassistant.files import InvalidFile
-from torchassistant.session.append_only_logs import METRICS, STEPS, TIMES, Logs
+from torchassistant.session.append_only_logs import METRICS, PICTURES, STEPS, TIMES, Logs
 from torchassistant.session.row_data import RowData, data_file, decoded, encoded
 from torchassistant.training import Data, Row, step_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class StoredPicture(NamedTuple):
+    """A picture of a debug pipeline.
+
+    Args:
+        name: That of the pipeline; with ``/KEY``, where it gave several.
+        step: Iterations over all stages.
+        time: In seconds since 1970, UTC.
+        base64: A PNG file.
+    """
+
+    name: str
+    step: int
+    time: float
+    base64: bytes
 
 
 class History:
@@ -76,6 +95,20 @@ class History:
     def append_step(self, stage: int, row: Row) -> None:
         """Add one of the rows that ``log`` asks for, likewise."""
         self._append(_steps_file(stage), row)
+
+    def add_picture(self, stage: int, step: int, name: str, image: bytes) -> None:
+        """Add a picture of a step, which is a PNG file."""
+        line = {"stage": stage, "step": step, "time": time.time(), "name": name}
+        line["png"] = b64encode(image).decode()
+        self.logs.add(PICTURES, json.dumps(line, ensure_ascii=False).encode() + b"\n")
+
+    def pictures_after(self, seen: int) -> tuple[list[StoredPicture], int]:
+        """The pictures that follow after some bytes of their file; as :meth:`rows_after`."""
+        text = self.logs.text(PICTURES)
+        try:
+            return parsed_pictures(text[seen:]), len(text)
+        except InvalidFile as error:
+            raise SessionError(f"{PICTURES} {error}") from None
 
     def _append(self, file: str, row: Row) -> None:
         columns = self._start(file, list(row))
@@ -245,6 +278,21 @@ def parsed_rows(text: bytes, always: Collection[str] = ALWAYS) -> list[Row]:
     if any(type(row[key]) is not int for row in rows for key in ("epoch", "step")):
         raise InvalidFile("is not a history: a row has no epoch and step")
     return rows
+
+
+def parsed_pictures(text: bytes) -> list[StoredPicture]:
+    """The pictures of debug pipelines, or of the end of their file.
+
+    Raises:
+        InvalidFile: The text is something else.
+    """
+    try:
+        return [
+            StoredPicture(str(p["name"]), int(p["step"]), float(p["time"]), p["png"].encode())
+            for p in map(json.loads, text.splitlines())
+        ]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InvalidFile(f"holds no pictures ({type(error).__name__}: {error})") from None
 
 
 def _number(text: str) -> int | float | None:

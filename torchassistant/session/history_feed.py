@@ -6,6 +6,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torchassistant.session.durable_files import as_json
 from torchassistant.session.environment import ENVIRONMENT
 from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
-from torchassistant.trackers import STEPS, About, News, Picture, Point, drawing_of
+from torchassistant.trackers import STEPS, About, News, Picture, Point, drawing_of, pixels_of
 from torchassistant.training import Row, step_of
 
 _OF_ROWS = ("step", "time")
@@ -60,6 +61,10 @@ class HistoryFeed:
             steps = self.history.step_rows_after(stage, self._seen["steps", stage])
             for row in self._noted("steps", stage, steps):
                 found.points.extend(_points(row, float(row["time"] or 0), STEPS))
+        pictures, self._seen["pictures", 0] = self.history.pictures_after(self._seen["pictures", 0])
+        for name, step, time, base64 in pictures:
+            found.pictures.append(Picture(name, step, time, partial(pixels_of, base64)))
+        found.pictures.sort(key=lambda picture: (picture.step, picture.time))
         found.points.sort(key=lambda point: (point.step, point.time))
         return found
 

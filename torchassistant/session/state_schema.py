@@ -18,10 +18,22 @@ from torchassistant.config import Spec, read, spec_of
 from torchassistant.data import expect_random_state, is_port_state, is_sampler_state
 from torchassistant.errors import ConfigError
 from torchassistant.files import InvalidFile, parsed_json
-from torchassistant.session.append_only_logs import METRICS, STEPS, TIMES, is_log, stage_of
+from torchassistant.session.append_only_logs import (
+    METRICS,
+    PICTURES,
+    STEPS,
+    TIMES,
+    is_log,
+    stage_of,
+)
 from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.durable_files import read_json, read_tensors
-from torchassistant.session.history import ALWAYS_IN_STEPS, ALWAYS_IN_TIMES, parsed_rows
+from torchassistant.session.history import (
+    ALWAYS_IN_STEPS,
+    ALWAYS_IN_TIMES,
+    parsed_pictures,
+    parsed_rows,
+)
 from torchassistant.session.manifest import Damaged, Manifest
 from torchassistant.session.optimizer_state import is_optimizer_state
 from torchassistant.session.row_data import decoded
@@ -180,6 +192,8 @@ def _rows(logs: Mapping[str, bytes]) -> _Rows:
                 of_epochs[stage] = parsed_rows(text)
             elif name == TIMES:
                 parsed_rows(text, ALWAYS_IN_TIMES)
+            elif name == PICTURES:
+                parsed_pictures(text)
             elif name.startswith(f"{METRICS}/"):
                 decoded(text)
     return _Rows(of_epochs, of_steps)

@@ -4,7 +4,7 @@ A tracker is asked what it has of a session, and is sent the rest. What each pac
 imported when it is used.
 """
 
-from torchassistant.trackers.drawing import drawing_of
+from torchassistant.trackers.drawing import drawing_of, pixels_of
 from torchassistant.trackers.following import STEPS, Follower
 from torchassistant.trackers.missing_packages import missing_package
 from torchassistant.trackers.mlflow_tracker import MLflowTracker
@@ -29,4 +29,5 @@ __all__ = [
     "TrackioTracker",
     "drawing_of",
     "missing_package",
+    "pixels_of",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -52,6 +53,18 @@ def as_png(pixels: Pixels) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
     return file.getvalue()
+
+
+def pixels_of(base64: bytes) -> Pixels:
+    """What a PNG file shows, which is given in Base64.
+
+    Raises:
+        OSError: It is none.
+    """
+    from PIL import Image
+
+    with Image.open(io.BytesIO(b64decode(base64)), formats=("PNG",)) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 def _drawing_of_tensor(tensor: Tensor) -> Callable[[], Pixels] | None:

@@ -11,6 +11,9 @@ from torchassistant.trackers.tracker import Tracker
 STEPS = "steps/"
 """What the tags begin with of rows within epochs, which only a session has."""
 
+_OF_ALL = ("epoch", "seconds")
+"""Tags that every session sends."""
+
 
 class Follower:
     """A tracker that follows a session. What it was sent is not read again after the beginning.
@@ -52,6 +55,8 @@ class Follower:
         has = self.tracker.open(self.source.about)
         strange = _ours(has, news.keys) - news.keys
         if strange:
+            last = max((key.step for key in news.keys), default=-1)
+            strange |= {key for key in has if key.step > last}
             has = self.tracker.forget(min(key.step for key in strange))
         rest = news.without(has)
         self.tracker.send(rest)
@@ -88,5 +93,5 @@ class Follower:
 
 def _ours(found: set[Key], known: set[Key]) -> set[Key]:
     """Those that a session has sent; people may add others of their own."""
-    tags = {key.tag for key in known}
+    tags = {*_OF_ALL, *(key.tag for key in known)}
     return {key for key in found if key.tag in tags or key.tag.startswith(STEPS)}

@@ -203,6 +203,9 @@ class Checkpointer(Protocol):
     def add_step(self, row: Row) -> None:
         """Add a row of losses, learning rates and gradient norms."""
 
+    def add_picture(self, name: str, image: bytes) -> None:
+        """Add a picture to the history, as a PNG file."""
+
     def add_row(self, row: Row, data: Mapping[str, Data]) -> None:
         """Add a row within an epoch; save the state where it is among the best."""
 

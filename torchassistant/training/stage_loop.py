@@ -129,7 +129,9 @@ class _StageLoop:
             self.callbacks = StageCallbacks(run, self.index, self.timing, [reporter], self.live)
             self.listeners.insert(1, self.callbacks)
         if stage.debug:
-            self.listeners.insert(0, DebugPipelines(stage.debug, progress))
+            self.listeners.insert(
+                0, DebugPipelines(stage.debug, progress, checkpointer.add_picture)
+            )
         if stage.log is not None:
             self._add_step_rows(stage.log)
         self.turn_trainers = self._turn_trainers() if stage.takes_turns else []

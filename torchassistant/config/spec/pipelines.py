@@ -247,3 +247,8 @@ class DebugPipelineSpec(Block):
     output_device: Annotated[ObjectSpec | None, OUTPUT_DEVICE_ROLE] = Field(
         None, description="Left out: they are printed."
     )
+    log: bool = Field(
+        False,
+        description="Keep them, as images, with the history, from where loggers take them; "
+        "without an `output_device` nothing is printed then.",
+    )
