@@ -121,6 +121,67 @@ def has_method(found: Found, name: str) -> bool:
     return False
 
 
+def class_texts(found: Found, name: str) -> tuple[str, ...] | None:
+    """The texts of a tuple or list that objects of a class certainly have as an attribute.
+
+    None where anything in the modules of its family could give it another value.
+    """
+    family = list(_family(found))
+    for owner in family:
+        if owner is None or _may_set(owner, name):
+            return None
+    for owner in family:
+        assert owner is not None
+        for node in owner.node.body if isinstance(owner.node, ast.ClassDef) else ():
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                if node.name == name:
+                    return None
+            elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                if [ast.unparse(target) for target in targets] == [name]:
+                    return _texts(node.value)
+                if _may_bind(node, name):
+                    return None
+            elif _may_bind(node, name):
+                return None
+    return None
+
+
+def _may_set(owner: Found, name: str) -> bool:
+    """Whether the module of a class may set an attribute in other ways than in its body."""
+    if owner.full_name in _KNOWN:
+        return False
+    node, tree = owner.node, _parsed(owner.file)
+    if tree is None or not isinstance(node, ast.ClassDef):
+        return True
+    if node.decorator_list or node.keywords or {"__new__", "__getattribute__"} & {*_methods(node)}:
+        return True
+    return sum(_binds_in_body(part, name) for part in node.body) > 1 or any(
+        (isinstance(part, ast.Attribute) and part.attr == name and not _is_read(part))
+        or (isinstance(part, ast.Name) and part.id in ("setattr", "vars", "exec"))
+        or (isinstance(part, ast.Attribute) and part.attr in ("__dict__", "__setattr__"))
+        for part in ast.walk(tree)
+    )
+
+
+def _binds_in_body(node: ast.stmt, name: str) -> bool:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return node.name == name
+    return _may_bind(node, name)
+
+
+def _is_read(node: ast.Attribute) -> bool:
+    return isinstance(node.ctx, ast.Load)
+
+
+def _texts(value: ast.expr | None) -> tuple[str, ...] | None:
+    if not isinstance(value, (ast.Tuple, ast.List)):
+        return None
+    texts = [one.value for one in value.elts if isinstance(one, ast.Constant)]
+    is_sure = len(texts) == len(value.elts) and all(isinstance(text, str) for text in texts)
+    return tuple(map(str, texts)) if is_sure else None
+
+
 def _family(found: Found, depth: int = 0) -> Iterator[Found | None]:
     """A class and what it is derived from, in the order of one line of descent.
 

@@ -7,6 +7,11 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from torchassistant.config.checks.callbacks import check_callbacks, has_callbacks
+from torchassistant.config.checks.declared_columns import (
+    Declared,
+    declared_keys_of,
+    note_wrong_keys,
+)
 from torchassistant.config.checks.evaluators import check_evaluators, columns_of_evaluators
 from torchassistant.config.checks.keyed_columns import may_be_key
 from torchassistant.config.checks.measured_in_training import check_measured, measured_in
@@ -42,6 +47,7 @@ def check_stages(scope: Scope) -> list[Any]:
     trained: list[Any] = [stages] if isinstance(stages, Unknown) else []
     rows = Names([], stages.unreadable)
     by_stage: dict[int, Names] = {}
+    declared: dict[str, list[tuple[str, ...] | None]] = {}
     for stage in stages:
         trained.append(training_entries(stage))
         _trains_something(scope, stage)
@@ -55,13 +61,15 @@ def check_stages(scope: Scope) -> list[Any]:
         if not listeners.check():
             _validates_something(scope, stage)
         rows = listeners.beside(rows)
+        for name, keys in listeners.declared().items():
+            declared.setdefault(name, []).extend(keys)
         check_beginning(scope, stage, by_stage)
         by_stage[int(stage.path[-1])] = listeners.beside(Names([]))
-    _best(scope, rows)
+    _best(scope, rows, declared)
     return trained
 
 
-def _best(scope: Scope, rows: Names) -> None:
+def _best(scope: Scope, rows: Names, declared: Declared) -> None:
     """What the best checkpoints are chosen by is a column of some stage, and stands there once."""
     bests = best_views(scope)
     seen: set[Any] = set()
@@ -78,6 +86,8 @@ def _best(scope: Scope, rows: Names) -> None:
         [use for use in uses if not may_be_key(use.name, rows)],
         lambda name, hint: f'no row of any stage has "{name}"{hint}',
     )
+    if rows.complete:
+        note_wrong_keys(scope, uses, declared)
 
 
 def _expect_own_folders(scope: Scope, bests: list[View]) -> None:
@@ -303,11 +313,39 @@ class _Listeners:
         """Report display names that are not in rows; columns of callbacks are not known yet."""
         if not self.has_callbacks:
             self.listens_to(uses, known, sentence)
+            if known.complete:
+                note_wrong_keys(self.scope, uses, self.declared())
 
     def listens_to(self, uses: list[Use], known: Names, sentence: str) -> None:
         """Report display names that are not there."""
         uses = [use for use in uses if not may_be_key(use.name, known)]
         self.scope.resolver.resolve(known, uses, lambda name, hint: f'{sentence} "{name}"{hint}')
+
+    def declared(self) -> dict[str, list[tuple[str, ...] | None]]:
+        """The keys of each column that may have some, as far as their source tells them."""
+        if not self.pipelines.keys() >= {*self.training, *self.validation}:
+            return {}
+        columns = row_columns(
+            list(self.pipelines),
+            {name: list(self.trained(name).names) for name in self.training},
+            {name: list(self.shown(name).names) for name in self.validation},
+        )
+        metrics = {
+            (name, shown_as(self.scope, score)): score.name
+            for name in {*self.training, *self.validation}
+            for score in scores(self.scope.pipeline(name))
+            if score.group == "metrics"
+        }
+        found: dict[str, list[tuple[str, ...] | None]] = {}
+        for place, column in columns.items():
+            keys = declared_keys_of(self.scope, "metrics", metrics.get(place))
+            found.setdefault(column, []).append(keys)
+        for entry in self.stage.evaluators:
+            name = entry.evaluator
+            if isinstance(name, str):
+                keys = declared_keys_of(self.scope, "evaluators", name)
+                found.setdefault(name, []).append(keys)
+        return found
 
     def row(self, is_validated: bool = True) -> Names:
         """The columns of a row, and how many more there may be.
