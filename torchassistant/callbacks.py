@@ -25,6 +25,7 @@ from torchassistant.callback_events import (
 from torchassistant.gradient_norms import GradientNorms
 from torchassistant.learning_rate_monitor import LearningRateMonitor
 from torchassistant.loggers import MLflow, TensorBoard, Trackio
+from torchassistant.model_checkpoint import ModelCheckpoint
 
 __all__ = [
     "BackwardEndEvent",
@@ -39,6 +40,7 @@ __all__ = [
     "IterationEvent",
     "LearningRateMonitor",
     "MLflow",
+    "ModelCheckpoint",
     "StageEndEvent",
     "StageStartEvent",
     "StepEndEvent",

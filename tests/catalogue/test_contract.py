@@ -50,6 +50,16 @@ ARGUMENTS = {
         "MeanValue": {},
         "SequenceAccuracy": {"padding_value": 0, "end_value": 2},
     },
+    "model_checkpoint": {
+        "ModelCheckpoint": {
+            "models": ["net"],
+            "event": "epoch_end",
+            "every": 2,
+            "monitor": "loss",
+            "mode": "min",
+            "keep_last": 3,
+        }
+    },
     "output_adapters": {
         "IdentityAdapter": {},
         "RenameVariables": {"names": {"x": "y"}},
@@ -182,6 +192,7 @@ def test_a_class_is_called_or_has_the_methods_of_its_kind(module):
     expected = {
         "gradient_norms": ["on_backward_end"],
         "learning_rate_monitor": ["on_epoch_end"],
+        "model_checkpoint": ["on_epoch_end", "state_dict", "load_state_dict"],
         "preprocessors": ["process"],
         "tabular": ["process"],
         "loggers": ["on_train_start", "on_checkpoint"],

@@ -317,3 +317,22 @@ class EarlyStopping(Callback):
         self.best = min(self.best, value)
         if self.waited >= self.patience:
             event.stop_training()
+
+
+class Wrongness:
+    """A metric of which more is better: the mean squared error."""
+
+    better = "max"
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.total, self.count = 0.0, 0
+
+    def update(self, y_hat: torch.Tensor, y: torch.Tensor) -> None:
+        self.total += float((y_hat - y).square().sum())
+        self.count += len(y)
+
+    def compute(self) -> float:
+        return self.total / self.count

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from torchassistant.assembly.builder import Builder
+from torchassistant.assembly.monitored_modes import set_mode_of_condition
 from torchassistant.config import Path
 from torchassistant.errors import DataError
 from torchassistant.training import Stage, columns_of
 
 
 def learn_columns(builder: Builder) -> None:
-    """Ask every callback of the config for its columns.
+    """Ask every callback of the config for its columns, and tell it what is better.
 
     Raises:
         ConfigError: They are no names.
@@ -25,6 +26,7 @@ def learn_columns(builder: Builder) -> None:
         except DataError as error:
             raise builder.maker.problem(str(error), one.path) from None
         parts.callback_columns[one.name] = columns
+        set_mode_of_condition(builder, parts.callbacks[one.name], parts.pipelines)
 
 
 def with_columns(builder: Builder, stage: Stage, path: Path, index: int) -> Stage:

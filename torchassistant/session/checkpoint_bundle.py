@@ -14,11 +14,11 @@ from torchassistant.files import InvalidFile
 from torchassistant.session.codec import CodecError, decode, encode
 from torchassistant.session.durable_files import (
     as_json,
-    own_memory,
     read_json,
     read_tensors,
     write_tensors,
 )
+from torchassistant.whole_files import own_memory
 
 
 class CheckpointBundle:

@@ -34,8 +34,7 @@ from torchassistant.files import (
     read_regular,
     regular_handle,
 )
-
-ASIDE = ".aside-"
+from torchassistant.whole_files import ASIDE, own_memory, replacing, sync_path
 
 MOST_JSON = 2**30
 """Bytes of a JSON file of a session: large states are tensors."""
@@ -70,15 +69,15 @@ def new_folder(path: Path, replaces: bool = False, makes_parents: bool = True) -
         yield aside
         for folder, _, files in os.walk(aside, onerror=_raise):
             for name in files:
-                _sync(Path(folder, name))
-            _sync(Path(folder))
+                sync_path(Path(folder, name))
+            sync_path(Path(folder))
         if replaces:
             _exchange(aside, path)
         else:
             aside.rename(path)
         is_whole = True
         for parent in [path.parent, *(p.parent for p in parents)]:
-            _sync(parent)
+            sync_path(parent)
         if replaces:
             shutil.rmtree(aside, ignore_errors=True)
     except BaseException as error:
@@ -134,18 +133,8 @@ def clear_aside(folder: Path) -> None:
 def replace_file(path: Path, data: bytes) -> None:
     """Replace a file by a whole new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=ASIDE, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
+    with replacing(path) as aside:
+        aside.write_bytes(data)
 
 
 def continue_file(path: Path, size: int, data: bytes, sync: bool) -> None:
@@ -176,13 +165,13 @@ def continue_file(path: Path, size: int, data: bytes, sync: bool) -> None:
         if sync:
             os.fsync(file.fileno())
     if sync and is_new:
-        _sync(path.parent)
+        sync_path(path.parent)
 
 
 def sync_file(path: Path) -> None:
     """Wait until a file, and that it is there, is on the disk."""
-    _sync(path)
-    _sync(path.parent)
+    sync_path(path)
+    sync_path(path.parent)
 
 
 def as_json(data: Any) -> bytes:
@@ -207,14 +196,6 @@ def holds(path: Path, data: bytes) -> bool | None:
             return file.read(len(data) + 1) == data
     except (OSError, InvalidFile):
         return None
-
-
-def own_memory(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies on the CPU that nothing else changes; tensors that share memory get their own."""
-    return {
-        name: tensor.detach().resolve_conj().resolve_neg().to("cpu", copy=True).contiguous()
-        for name, tensor in tensors.items()
-    }
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -359,11 +340,3 @@ def _raise(error: OSError) -> None:
     """What cannot be read must not pass for empty; but it may be gone by now."""
     if not isinstance(error, FileNotFoundError):
         raise error
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

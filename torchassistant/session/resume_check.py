@@ -18,13 +18,14 @@ from torchassistant.errors import Interrupted
 from torchassistant.session.best_weights import WEIGHTS
 from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.codec import CodecError, encode
-from torchassistant.session.durable_files import fingerprint, own_memory, read_tensors
+from torchassistant.session.durable_files import fingerprint, read_tensors
 from torchassistant.session.load import load_session
 from torchassistant.session.manifest import MANIFEST
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import CHECKPOINTS, SessionFolder
 from torchassistant.session.state_schema import CODE
 from torchassistant.training import Live, Pipeline, Reporter, StopRequest
+from torchassistant.whole_files import own_memory
 
 Trace = list[dict[str, Any]]
 """What a run was given, in order: each batch of each loader; and the losses of each iteration."""

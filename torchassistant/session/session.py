@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from torchassistant.assembly import Parts, code_of, evaluators_of
+from torchassistant.assembly import Parts, code_of, evaluators_of, set_mode_of_condition
 from torchassistant.callbacks import Callback
 from torchassistant.config import (
     InferenceSpec,
@@ -314,6 +314,8 @@ class Session(Parts):
             newest = self.folder.checkpoints.newest(self._saved.checkpoint)
             if newest.name != self._saved.name:
                 self._catch_up(newest)
+            for one in callbacks:
+                set_mode_of_condition(self.builder, one, self.pipelines)
             self._callbacks = run = callback_run(
                 self, self.spec, self.progress, callbacks, self._callback_state
             )

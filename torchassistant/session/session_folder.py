@@ -21,7 +21,6 @@ from torchassistant.session.checkpoint_retention import bests_of
 from torchassistant.session.checkpoint_selection import LAST, CheckpointSelector
 from torchassistant.session.checkpoint_storage import Checkpoint, CheckpointStorage
 from torchassistant.session.durable_files import (
-    ASIDE,
     as_json,
     differing,
     fingerprint,
@@ -38,6 +37,7 @@ from torchassistant.session.lock import is_held
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.state_schema import SPEC, stored_spec
 from torchassistant.session.wrong_folder import why_no_session
+from torchassistant.whole_files import ASIDE
 
 _log = logger_for(__name__)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from torchassistant.callbacks import ModelCheckpoint
 from torchassistant.config import Key, Path
 from torchassistant.errors import listing, near
 from torchassistant.graph import is_among
@@ -29,6 +30,11 @@ def check_monitors(found: Findings) -> None:
             if is_among(scheduler.optimizer, used) and is_by_row:
                 path = found.path_of(Key("optimizers", name))
                 _check(scheduler.monitor, header, (*path, "spec", "lr_scheduler", "monitor"), found)
+        for name in session.spec.callbacks_of_stage(index):
+            callback = session.callbacks[name]
+            if isinstance(callback, ModelCheckpoint):
+                path = found.path_of(Key("callbacks", name))
+                _check(callback.monitor, header, (*path, "spec"), found)
     checkpoints = session.spec.checkpoints
     for place, best in enumerate(checkpoints.bests):
         every = [column for header in headers for column in header]
