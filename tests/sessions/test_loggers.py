@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import shutil
 import signal
+import socket
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,13 @@ from toy_config import Config, toy_config, write
 
 import torchassistant.logger_base as logger_base
 from torchassistant import create_session, load_session
-from torchassistant.callbacks import Trackio
+from torchassistant.callbacks import TensorBoard, Trackio
 from torchassistant.cli import main
 from torchassistant.compat.trackio import trackio_in
 from torchassistant.errors import ConfigError, DataError, SessionError
+from torchassistant.logger_base import Logger
 from torchassistant.session import Session, log_history
+from torchassistant.trackers import About, News, Point
 from torchassistant.trackers.mlflow_tracker import _client
 
 Points = dict[str, list[tuple[int, int, float]]]
@@ -99,18 +103,18 @@ def in_tensorboard(folder: Path) -> Points:
     }
 
 
-def run_in_mlflow(folder: Path) -> tuple[Any, Any]:
+def run_in_mlflow(folder: Path, experiment: str = "torchassistant") -> tuple[Any, Any]:
     """The client, and the only run."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{folder.absolute()}/mlflow.db")
-    experiment = client.get_experiment_by_name("torchassistant")
-    (run,) = client.search_runs([experiment.experiment_id])
+    found = client.get_experiment_by_name(experiment)
+    (run,) = client.search_runs([found.experiment_id])
     return client, run
 
 
-def in_mlflow(folder: Path) -> Points:
-    client, run = run_in_mlflow(folder)
+def in_mlflow(folder: Path, experiment: str = "torchassistant") -> Points:
+    client, run = run_in_mlflow(folder, experiment)
     return {
         tag: sorted((m.step, m.timestamp, m.value) for m in _history(client, run, tag))
         for tag in run.data.metrics
@@ -195,14 +199,21 @@ def test_every_point_is_there_once_after_kills_anywhere(empty_mlflow: Path) -> N
     expect_all(load_session("run", trust=TRUSTED), Path("run"))
 
 
-def test_what_a_session_is_stands_in_each(empty_mlflow: Path) -> None:
+def test_what_a_session_is_stands_in_each(
+    empty_mlflow: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Any, address: Any) -> None:
+        raise AssertionError(f"{address} of the network was asked")
+
+    for method in ("connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, method, refuse)
     session = trained()
     give_database(empty_mlflow)
     for to in TRACKERS:
         sent, _ = log_history("run", to)
         again, where = log_history("run", to)
         assert sent == sum(map(len, expected(session).values())) + 3
-        assert again == 0
+        assert again == 0, to
         assert where.startswith(str(Path("run", to).absolute()))
     expect_all(session, Path("run"))
     config = Path("run/spec.json").read_text()
@@ -261,6 +272,41 @@ def _expect_described_in_trackio(config: str) -> None:
     for picture in pictures:
         assert picture["_type"] == "trackio.image"
         assert Path("run/trackio/media", picture["file_path"]).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_session_that_was_moved_goes_to_an_experiment_of_its_own(empty_mlflow: Path) -> None:
+    session = trained()
+    give_database(empty_mlflow)
+    log_history("run", "mlflow")
+    shutil.copytree("run", "moved")
+    sent, _ = log_history("moved", "mlflow")
+    assert sent > 20
+    assert log_history("moved", "mlflow")[0] == 0
+    assert in_mlflow(Path("moved/mlflow"), "torchassistant 2") == expected(session)
+    assert len(list(Path("run/mlflow/artifacts").iterdir())) == 1
+
+
+class Given:
+    """Points at any times, as a source."""
+
+    about = About("session", "run", 0.0, "{}", {"seed": 1})
+
+    def __init__(self, times: list[float]) -> None:
+        self.points = [Point("loss", step, time, 0.5) for step, time in enumerate(times)]
+
+    def news(self) -> News:
+        return News(self.points)
+
+
+@pytest.mark.parametrize("logger", [TensorBoard, Trackio])
+def test_a_point_is_known_again_whatever_its_time(logger: type[Logger], tmp_path: Path) -> None:
+    draw = random.Random(0)
+    # Half a millisecond, and a little more or less, is where rounding twice would go wrong.
+    times = [1.8e9 + draw.randrange(10**6) + 0.0005 + draw.uniform(-1e-6, 1e-6) for _ in range(999)]
+    for sent in (999, 0):
+        follower = logger().follower(tmp_path, Given(times))
+        assert follower.catch_up() == sent
+        follower.close("finished")
 
 
 def test_only_what_a_checkpoint_holds_is_sent() -> None:

@@ -11,10 +11,10 @@ import shutil
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any
 from urllib.parse import unquote, urlparse
 
-from torchassistant.errors import UserError, shown_path
 from torchassistant.trackers.record import About, Key, News, Outcome
 from torchassistant.trackers.tracker import Tracker
 
@@ -100,13 +100,11 @@ class MLflowTracker(Tracker):
 
     def _found(self, about: About) -> Any:
         """The run of the session; None where there is none."""
-        experiment = self._client.get_experiment_by_name(self.experiment)
+        experiment = self._experiment()
         if experiment is None:
             return None
         runs = self._client.search_runs(
-            [experiment.experiment_id],
-            f"tags.`{_SESSION}` = '{about.session}'",
-            max_results=1000,
+            [experiment], f"tags.`{_SESSION}` = '{about.session}'", max_results=1000
         )
         return next((run for run in runs if run.info.run_name == self._run_name(about)), None)
 
@@ -116,35 +114,33 @@ class MLflowTracker(Tracker):
     def _begun(self, about: About) -> str:
         """The id of a new run."""
         run = self._client.create_run(
-            self._experiment(),
+            self._experiment(make=True),
             start_time=round(about.created * 1000),
             tags={_SESSION: about.session},
             run_name=self._run_name(about),
         )
         return str(run.info.run_id)
 
-    def _experiment(self) -> str:
-        """The id of the experiment.
+    def _experiment(self, make: bool = False) -> str | None:
+        """The id of the experiment; None where there is none.
 
-        Raises:
-            UserError: It keeps its artifacts somewhere else, or is deleted.
+        One that keeps its artifacts elsewhere, as the folder was moved or copied since, or that was
+        deleted, is left alone: then it is one with a number after its name.
+
+        Args:
+            make: Whether to make it.
         """
         place = os.path.join(self.folder, _ARTIFACTS)
-        found = self._client.get_experiment_by_name(self.experiment)
-        if found is None:
-            return str(self._client.create_experiment(self.experiment, artifact_location=place))
-        if found.lifecycle_stage != "active":
-            raise UserError(
-                f'the experiment "{self.experiment}" of {shown_path(self.where)} is deleted; name '
-                "another one"
-            )
-        there = _path_of(found.artifact_location)
-        if os.path.realpath(there) != os.path.realpath(place):
-            raise UserError(
-                f'the experiment "{self.experiment}" of {shown_path(self.where)} keeps its '
-                f"artifacts in {shown_path(there)}, and not beside it; name another experiment"
-            )
-        return str(found.experiment_id)
+        for number in count(1):
+            name = self.experiment if number == 1 else f"{self.experiment} {number}"
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                create = self._client.create_experiment
+                return str(create(name, artifact_location=place)) if make else None
+            there = os.path.realpath(_path_of(found.artifact_location))
+            if found.lifecycle_stage == "active" and there == os.path.realpath(place):
+                return str(found.experiment_id)
+        raise AssertionError("numbers do not end")
 
     def _describe(self, about: About) -> None:
         """Note the parameters that are missing, which never change, and the config as it is."""

@@ -61,19 +61,19 @@ class TrackioTracker(Tracker):
     def send(self, news: News) -> None:
         """See :class:`Tracker`; all of it, or nothing."""
         with trackio_in(self.folder) as storage:
-            rows: dict[tuple[int, float], dict[str, Any]] = {}
+            # By step and time in milliseconds, so that what is read again is the same.
+            rows: dict[tuple[int, int], dict[str, Any]] = {}
             for point in news.points:
-                rows.setdefault((point.step, point.time), {})[point.tag] = point.value
+                rows.setdefault(point.key[1:], {})[point.tag] = point.value
             for picture in news.pictures:
-                row = rows.setdefault((picture.step, picture.time), {})
-                row[picture.tag] = self._stored(picture)
+                rows.setdefault(picture.key[1:], {})[picture.tag] = self._stored(picture)
             keys = sorted(rows)
             storage.bulk_log(
                 self.project,
                 self._run,
                 [rows[key] for key in keys],
                 steps=[step for step, _ in keys],
-                timestamps=[datetime.fromtimestamp(time, UTC).isoformat() for _, time in keys],
+                timestamps=[_timestamp(milliseconds) for _, milliseconds in keys],
                 config=self._config,
                 run_id=self._id,
             )
@@ -111,3 +111,7 @@ def _keys(logs: list[dict[str, Any]]) -> Iterator[Key]:
         time = datetime.fromisoformat(log["timestamp"]).timestamp()
         for tag in log.keys() - {"timestamp", "step"}:
             yield key_of(tag, log["step"], time)
+
+
+def _timestamp(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
