@@ -475,6 +475,21 @@ def test_several_sessions_share_a_folder(tmp_path: Path) -> None:
         assert in_tensorboard(tmp_path / "runs" / name) == points
 
 
+def test_several_loggers_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = logged_config("TensorBoard", "Trackio", folder="shared")
+    second = {"class": "Trackio", "kwargs": {"folder": "shared", "project": "other"}}
+    config["initialize"]["definitions"].append(
+        {"group": "callbacks", "name": "second", "spec": second}
+    )
+    config["train"]["callbacks"].append("second")
+    session = create_session(config, trust=TRUSTED)
+    session.train()
+    assert "could not be written" not in capsys.readouterr().err
+    assert in_trackio(tmp_path / "shared") == expected(session)
+    assert in_tensorboard(tmp_path / "shared" / "run") == close_to(expected(session))
+    assert (tmp_path / "shared" / "other.db").exists()
+
+
 def test_another_session_takes_the_place_of_the_first(tmp_path: Path) -> None:
     config = logged_config("TensorBoard", folder="runs")
     create_session(config, trust=TRUSTED).train()

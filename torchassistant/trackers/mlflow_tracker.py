@@ -77,6 +77,10 @@ class MLflowTracker(Tracker):
         """See :class:`Tracker`; MLflow takes few signs in names."""
         return _name(tag)
 
+    def place_of(self, about: About) -> tuple[str, ...]:
+        """See :class:`Tracker`."""
+        return self.experiment, self._run_name(about)
+
     def send(self, news: News) -> None:
         """See :class:`Tracker`."""
         from mlflow.entities import Metric

@@ -89,7 +89,7 @@ class TensorBoardTracker(Tracker):
 
     def lock_for(self, about: About) -> str:
         """See :class:`Tracker`; the folder is that of one run."""
-        return ".lock"
+        return ".tensorboard.lock"
 
     def _add_summary(self, step: int, when: float, summary: Any) -> None:
         from tensorboard.compat.proto import event_pb2

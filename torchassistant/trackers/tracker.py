@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -25,7 +26,12 @@ class Tracker(ABC):
 
     def lock_for(self, about: About) -> str:
         """The name of a file in its folder that whoever writes a run of a session locks."""
-        return f".{about.session}.lock"
+        which = "\n".join((about.session, *self.place_of(about)))
+        return f".{self.extra}-{zlib.crc32(which.encode()):08x}.lock"
+
+    def place_of(self, about: About) -> tuple[str, ...]:
+        """What names the run in its folder, which may hold several of one session."""
+        return ()
 
     @abstractmethod
     def open(self, about: About) -> set[Key]:

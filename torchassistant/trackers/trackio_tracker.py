@@ -58,6 +58,10 @@ class TrackioTracker(Tracker):
         """See :class:`Tracker`; what Trackio calls something by gets two underscores."""
         return f"__{tag}" if tag in _OTHERS else tag
 
+    def place_of(self, about: About) -> tuple[str, ...]:
+        """See :class:`Tracker`."""
+        return self.project, about.name if self.name is None else self.name
+
     def send(self, news: News) -> None:
         """See :class:`Tracker`; all of it, or nothing."""
         with trackio_in(self.folder) as storage:
