@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 from hostile_config import Hostile, config_text, run
 
+from torchassistant import callbacks
 from torchassistant.assembly.allowlist import VARIABLE, Allowlist
 from torchassistant.assembly.importing import NotFound, Refused, find
 from torchassistant.config.roles import ROLES
@@ -879,6 +880,11 @@ LEFT_OUT = {
     "torchvision.datasets.LSUNClass",
     "torchvision.models.register_model",
     "torchvision.transforms.v2.functional.register_kernel",
+    # What a callback is written with, and called with.
+    *(f"torchassistant.callbacks.{n}" for n in callbacks.__all__ if n.endswith("Event")),
+    *("torchassistant.callbacks.Callback", "torchassistant.callbacks.on"),
+    # Parts of output devices.
+    *("torchassistant.output_devices.images_of", "torchassistant.output_devices.jsonable"),
 }
 
 
