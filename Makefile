@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test test-faults check quickstart bench bench-peers bench-gpu
+.PHONY: help setup test test-slow test-faults check quickstart bench bench-peers bench-gpu
 
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
@@ -27,6 +27,9 @@ setup: $(STAMP)  ## make .venv and install TorchAssistant and its tools there
 
 test: setup  ## run the tests (WORKERS=2, ARGS="-k name")
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-slow: setup  ## run the longer sweeps of the same checks
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -m slow -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # An hour on 2 cores, ten minutes of which are fuzzing (FUZZ_SECONDS=600; FUZZ_SEED, FUZZ_REPLAY: see
 # tests/faults/fuzzing.py). Some scenarios need root, and strace; where they are missing they say so.
