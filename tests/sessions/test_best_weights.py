@@ -96,7 +96,7 @@ def test_killed_at_any_moment(
     """What stands on the disk at each moment is resumed, as after a kill at that moment."""
     session = made(tmp_path / "run", FALLING)
     moments: list[Path] = []
-    real = durable_files._sync
+    real = durable_files.sync_path
 
     def standing(path: Path) -> None:
         if "weights" in path.parts or (path.name == "checkpoints" and session.progress.epoch):
@@ -104,7 +104,7 @@ def test_killed_at_any_moment(
             shutil.copytree(session.path, moments[-1])
         real(path)
 
-    monkeypatch.setattr(durable_files, "_sync", standing)
+    monkeypatch.setattr(durable_files, "sync_path", standing)
     session.train()
     monkeypatch.undo()
     behind = 0
