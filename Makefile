@@ -30,6 +30,8 @@ test: setup  ## run the tests (WORKERS=2, ARGS="-k name")
 
 test-slow: setup  ## run the longer sweeps of the same checks
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -m slow -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	EVERY_CUT=1 OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest tests/exactness -n $(WORKERS) \
+	    --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # An hour on 2 cores, ten minutes of which are fuzzing (FUZZ_SECONDS=600; FUZZ_SEED, FUZZ_REPLAY: see
 # tests/faults/fuzzing.py). Some scenarios need root, and strace; where they are missing they say so.

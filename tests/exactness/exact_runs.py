@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Sequence
@@ -55,6 +56,13 @@ def assert_same_bits(one: Path, other: Path) -> None:
     assert without_seconds(one) == without_seconds(other)
 
 
+def some(places: int) -> list[int]:
+    """The places, from 1, at which runs are cut: all of them takes long (``make test-slow``)."""
+    if "EVERY_CUT" in os.environ:
+        return list(range(1, places + 1))
+    return sorted({1, (places + 1) // 2, places})
+
+
 class Runs:
     """A session as it was created, and the same trained without a cut.
 
@@ -87,16 +95,16 @@ class Runs:
             load_session(path).train(cut, cut.stop)
 
     def check_cuts(self, iterations: Sequence[int] | None = None) -> None:
-        """A cut at each iteration, each in a run of its own."""
-        for iteration in iterations or range(1, self.steps + 1):
+        """A cut at each iteration, or at some, each in a run of its own."""
+        for iteration in iterations or some(self.steps):
             session = self.cut(f"cut at {iteration}", iteration=iteration)
             assert session.progress.step == iteration
             session.train()
             assert_same_bits(session.path, self.plain)
 
     def check_cuts_in_validation(self, batches: int) -> None:
-        """A cut at each batch of validation, each in a run of its own."""
-        for evaluated in range(1, batches + 1):
+        """A cut at each batch of validation, or at some, each in a run of its own."""
+        for evaluated in some(batches):
             session = self.cut(f"cut in validation {evaluated}", evaluated=evaluated)
             session.train()
             assert_same_bits(session.path, self.plain)
