@@ -140,8 +140,8 @@ EVAL_STEP_ROLE = replace(
 )
 
 
-class PipelineSpec(Block):
-    """A batch graph, the loaders that feed it, its losses and its metrics."""
+class _FedGraphSpec(Block):
+    """A batch graph, and the loaders that feed it."""
 
     graph: Name | None = Field(None, description="Left out: the only graph.")
     input_factories: Annotated[list[InputFactorySpec], Field(min_length=1)] = Field(
@@ -150,6 +150,11 @@ class PipelineSpec(Block):
     models: Annotated[dict[Name, Name], Field(min_length=1)] | None = Field(
         None, description="Models that run in the place of others: the other's name to its own."
     )
+
+
+class PipelineSpec(_FedGraphSpec):
+    """A batch graph, the loaders that feed it, its losses and its metrics."""
+
     losses: list[PipelineLossSpec] = Field([], description="Summed, and minimised in training.")
     normalize_weights: bool = Field(
         False, description="Whether the weights of its losses are divided by their sum."
@@ -228,16 +233,9 @@ OUTPUT_DEVICE_ROLE = Role(
 )
 
 
-class DebugPipelineSpec(Block):
+class DebugPipelineSpec(_FedGraphSpec):
     """A look at the models in the middle of training."""
 
-    graph: Name | None = Field(None, description="Left out: the only graph.")
-    input_factories: Annotated[list[InputFactorySpec], Field(min_length=1)] = Field(
-        description="What feeds each port."
-    )
-    models: Annotated[dict[Name, Name], Field(min_length=1)] | None = Field(
-        None, description="Models that run in the place of others: the other's name to its own."
-    )
     num_iterations: Count = Field(1, description="Batches that are run each time.")
     interval: Count = Field(1, description="Run every N iterations.")
     output_keys: Names = Field(["y_hat"], description="Columns that are kept.")
