@@ -18,6 +18,10 @@ from torchassistant.training import Reporter, StopRequest
 from torchassistant.training.events import Live
 
 
+DEVICE = os.environ.get("EXACT_DEVICE")
+"""Where runs train, in place of what their configs say: ``make test-gpu`` names a GPU."""
+
+
 class Cut(Reporter):
     """Asks for an end after an iteration, or after a batch of validation, counted from 1."""
 
@@ -74,6 +78,8 @@ class Runs:
     def __init__(self, config: Config, folder: Path) -> None:
         self.folder = folder
         self.plain = folder / "plain"
+        if DEVICE is not None:
+            config = {**config, "device": DEVICE}
         create_session(config, session_dir=self.plain)
         self.copy(self.plain, "created")
         session = load_session(self.plain)
