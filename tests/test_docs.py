@@ -35,6 +35,11 @@ def script(name: str) -> Any:
     return module
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_merge_was_left_unfinished(page: Path) -> None:
+    assert not re.search(r"^(<<<<<<<|>>>>>>>) ", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
 def test_the_tables_are_those_of_the_language() -> None:
     tables = script("tables")
     page = tables.PAGE.read_text(encoding="utf-8")

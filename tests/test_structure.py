@@ -38,6 +38,8 @@ FLOORS = {
     "errors": 1,
     "ownership": 1,
 }
+# Folders of the catalogue: built-in classes of one kind that need a module each.
+CATALOGUE_FOLDERS = ("callbacks",)
 # Each module of it is about another part of other packages, and a face of its own.
 WITHOUT_FACE = ("compat",)
 TORCH = ("torch", "torchvision", "torchmetrics", "safetensors.torch")
@@ -93,6 +95,8 @@ class Module:
         head, *rest = self.name.removeprefix(f"{PACKAGE}.").split(".")
         if head == "__main__":
             return "cli"
+        if head in CATALOGUE_FOLDERS:
+            return "catalogue"
         if head in ("errors", "ownership") or rest or self.is_package:
             return head
         return "catalogue"

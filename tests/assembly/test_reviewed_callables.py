@@ -121,8 +121,8 @@ REVIEWED = {
     "torchmetrics.detection.helpers._calculate_map_with_coco": {"eval"},
     "torchmetrics.detection.helpers.CocoBackend.tm_to_coco": {"open", "write", "dumps"},
     # Files of weights in the folder of the session, where no link is followed.
-    "torchassistant.model_checkpoint.ModelCheckpoint._clear": {"unlink"},
-    "torchassistant.model_checkpoint.ModelCheckpoint._keep": {"mkdir", "dumps"},
+    "torchassistant.callbacks.model_checkpoint.ModelCheckpoint._clear": {"unlink"},
+    "torchassistant.callbacks.model_checkpoint.ModelCheckpoint._keep": {"mkdir", "dumps"},
     "torchassistant.whole_files.replacing": {"unlink"},
     "torchassistant.whole_files.sync_path": {"open"},
     # Text that the person gives as input.

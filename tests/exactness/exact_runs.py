@@ -17,7 +17,6 @@ from torchassistant.session import Session
 from torchassistant.training import Reporter, StopRequest
 from torchassistant.training.events import Live
 
-
 DEVICE = os.environ.get("EXACT_DEVICE")
 """Where runs train, in place of what their configs say: ``make test-gpu`` names a GPU."""
 

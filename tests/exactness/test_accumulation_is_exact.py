@@ -33,7 +33,7 @@ from torch.optim import SGD
 
 from torchassistant import create_session
 from torchassistant.losses import MaskedCrossEntropy
-from torchassistant.training.loss_denominators import as_sum, or_one, terms_of
+from torchassistant.training.losses.loss_denominators import as_sum, or_one, terms_of
 
 Criterion = Callable[..., Tensor]
 

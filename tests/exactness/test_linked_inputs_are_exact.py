@@ -32,7 +32,7 @@ from torch.optim import SGD
 from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError, DataError, Interrupted
 from torchassistant.training import steps_of_optimizer
-from torchassistant.training.linked_data import evaluation_data_of
+from torchassistant.training.evaluation.linked_data import evaluation_data_of
 
 COUNT = 26
 """Examples: 7 batches of 4, the last of which has 2."""

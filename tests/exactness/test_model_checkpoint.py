@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from test_callbacks import assert_same_weights, callback, fit, toys, trained, wrong
 
 from torchassistant import create_session, load_session
-from torchassistant.callback_events import Now
 from torchassistant.callbacks import Callback, ModelCheckpoint
+from torchassistant.callbacks.events import Now
+from torchassistant.callbacks.model_checkpoint import _weights_of
 from torchassistant.errors import DataError, SessionError, UserCodeError
-from torchassistant.model_checkpoint import _weights_of
 from torchassistant.session import Session
 from torchassistant.training import NamedCallback
 from torchassistant.training.callback_calls import NoClock, calls_of

@@ -38,7 +38,7 @@ from torchassistant.learning_rates import learning_rates, rate_columns
 from torchassistant.session import Session
 from torchassistant.training import Progress, StepLog
 from torchassistant.training.nan_guard import NanGuard
-from torchassistant.training.step_kinds import train_step_of
+from torchassistant.training.steps.step_kinds import train_step_of
 
 GROUPED = {
     **trained_by(made("SGD", lr=0.05), "net"),

@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 from toy_config import Config, toy_config, write
 
-import torchassistant.logger_base as logger_base
+import torchassistant.callbacks.logger as logger_base
 from torchassistant import create_session, load_session
 from torchassistant.callbacks import TensorBoard, Trackio
+from torchassistant.callbacks.logger import Logger
 from torchassistant.cli import main
 from torchassistant.compat.trackio import trackio_in
 from torchassistant.errors import ConfigError, DataError, SessionError
-from torchassistant.logger_base import Logger
 from torchassistant.session import Session, log_history
 from torchassistant.trackers import About, News, Point
 from torchassistant.trackers.mlflow_tracker import _client

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from torchassistant.errors import DataError, UserCodeError
-from torchassistant.training.named_counts import CountByFunction, CountOfColumn, as_count
+from torchassistant.training.losses.named_counts import CountByFunction, CountOfColumn, as_count
 
 FRAME = {"mask": torch.tensor([True, False, True]), "lengths": [2, 3], "rate": torch.tensor(0.5)}
 

@@ -40,6 +40,7 @@ _CATALOGUE = tuple(
 )
 _MODELLING = {
     **dict.fromkeys(_CATALOGUE, True),
+    "torchassistant.callbacks": True,
     "torch.distributions": True,
     "torch.fft": True,
     "torch.functional": True,

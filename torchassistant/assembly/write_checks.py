@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torchassistant.assembly.signatures import Misfit
+from torchassistant.callbacks.logger import Logger
 from torchassistant.errors import UserError
-from torchassistant.logger_base import Logger
 from torchassistant.trackers import missing_package
 from torchassistant.writing import WritesFiles, Writing
 

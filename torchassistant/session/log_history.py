@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from torchassistant.callbacks.logger import Logger
+from torchassistant.callbacks.loggers import MLflow, TensorBoard, Trackio
 from torchassistant.errors import ConfigError, SessionError, UserError, listing, shown_path
-from torchassistant.logger_base import Logger
-from torchassistant.loggers import MLflow, TensorBoard, Trackio
 from torchassistant.session.history import History
 from torchassistant.session.history_feed import HistoryFeed, about_session
 from torchassistant.session.session_folder import SessionFolder

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from torchassistant.assembly import FittedArtifacts
+from torchassistant.callbacks.loggers import MLflow, TensorBoard, Trackio
 from torchassistant.config import MAX_BYTES, Diagnostics, Spec, as_data, read, scan
 from torchassistant.errors import SessionError, listing, shown_path
 from torchassistant.files import InvalidFile
-from torchassistant.loggers import MLflow, TensorBoard, Trackio
 from torchassistant.messages import logger_for
 from torchassistant.session.append_only_logs import CHANGES, COPIES, METRICS, Logs, is_log
 from torchassistant.session.best_weights import WEIGHTS

@@ -5,24 +5,27 @@ from torchassistant.training.batch_run import BatchRun, only_frames
 from torchassistant.training.better import Mode, better_of
 from torchassistant.training.callback_run import CallbackRun
 from torchassistant.training.carrying import carrying
-from torchassistant.training.combined_losses import combine
 from torchassistant.training.data_pass import DataPass
-from torchassistant.training.debug_pipeline import DebugPipeline
 from torchassistant.training.epoch_metrics import expect_storable
-from torchassistant.training.evaluation import evaluate
+from torchassistant.training.evaluation.debug_pipeline import DebugPipeline
+from torchassistant.training.evaluation.evaluator import evaluate
+from torchassistant.training.evaluation.inference import chosen, infer
+from torchassistant.training.evaluation.linked_data import evaluation_data_of
+from torchassistant.training.evaluation.validation_plan import ValidationPlan
 from torchassistant.training.events import Listener, Live, Shares
 from torchassistant.training.gradient_norms import GradientNorms
-from torchassistant.training.inference import chosen, infer
-from torchassistant.training.linked_data import evaluation_data_of
 from torchassistant.training.linked_input import LinkedInput
-from torchassistant.training.loss_denominators import rarely_counts_samples
-from torchassistant.training.loss_weights import LossWeights
-from torchassistant.training.losses_and_metrics import KeywordLoss, Loss, Metric
-from torchassistant.training.losses_by_key import LossByKey, weighted_losses
-from torchassistant.training.losses_of_models import LossOfModels, needs_gradient
-from torchassistant.training.metric_values import WHOLE, Data, Results, is_of_torchmetrics
+from torchassistant.training.loop.stage_length import iterations_of_stage, steps_of_optimizer
+from torchassistant.training.loop.stage_loop import train_stage
+from torchassistant.training.losses.loss_denominators import rarely_counts_samples
+from torchassistant.training.losses.loss_weights import LossWeights
+from torchassistant.training.losses.losses_and_metrics import KeywordLoss, Loss, Metric
+from torchassistant.training.losses.losses_by_key import LossByKey, weighted_losses
+from torchassistant.training.losses.losses_of_models import LossOfModels, needs_gradient
+from torchassistant.training.losses.metric_values import WHOLE, Data, Results, is_of_torchmetrics
+from torchassistant.training.losses.named_counts import CountByFunction, CountOfColumn
+from torchassistant.training.losses.weighted_losses import weighted_sum
 from torchassistant.training.named_callback import NamedCallback, columns_of
-from torchassistant.training.named_counts import CountByFunction, CountOfColumn
 from torchassistant.training.nan_guard import BatchNotFinite, NotFinite
 from torchassistant.training.norm_statistics import batch_norms_of, recompute_statistics
 from torchassistant.training.optimizer_calls import (
@@ -34,8 +37,6 @@ from torchassistant.training.optimizer_calls import (
     stepping,
     two_closures,
 )
-from torchassistant.training.optimizer_update import GradientClipper, clippers_within
-from torchassistant.training.own_step import KeptGradients, OwnStep, evaluating_step
 from torchassistant.training.pipeline import (
     InputSource,
     Pipeline,
@@ -62,15 +63,14 @@ from torchassistant.training.reporter import Reporter, Reporters
 from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.stage import SKIPPED, Stage, freezing
 from torchassistant.training.stage_evaluator import StageEvaluator
-from torchassistant.training.stage_length import iterations_of_stage, steps_of_optimizer
-from torchassistant.training.stage_loop import train_stage
 from torchassistant.training.state_guard import Changed, unchanged
-from torchassistant.training.step_events import EvalStepEvent, TrainStepEvent
 from torchassistant.training.step_log import StepLog
 from torchassistant.training.step_rows import step_header
+from torchassistant.training.steps.combined_losses import combine
+from torchassistant.training.steps.optimizer_update import GradientClipper, clippers_within
+from torchassistant.training.steps.own_step import KeptGradients, OwnStep, evaluating_step
+from torchassistant.training.steps.step_events import EvalStepEvent, TrainStepEvent
 from torchassistant.training.turns import Turn
-from torchassistant.training.validation_plan import ValidationPlan
-from torchassistant.training.weighted_losses import weighted_sum
 from torchassistant.training.wrapped_optimizers import has_own_form, wrapped_in
 
 __all__ = [

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from torchassistant.errors import DataError
-from torchassistant.training.loss_denominators import Count, or_one
+from torchassistant.training.losses.loss_denominators import Count, or_one
 
 Backward = Callable[[Tensor, bool], None]
 """Runs a backward pass; the second argument is whether there will be another one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from torchassistant.errors import DataError
-from torchassistant.training.metric_values import metrics_by_key
+from torchassistant.training.losses.metric_values import metrics_by_key
 
 Mode = Literal["min", "max"]
 

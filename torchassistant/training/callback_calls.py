@@ -8,8 +8,9 @@ from functools import partial
 from time import perf_counter
 from typing import Any, NoReturn, Protocol
 
-from torchassistant.callback_base import HEARD
-from torchassistant.callback_events import (
+from torchassistant.callbacks import Callback
+from torchassistant.callbacks.base import HEARD
+from torchassistant.callbacks.events import (
     BackwardEndEvent,
     CheckpointEvent,
     EmittedEvent,
@@ -30,7 +31,6 @@ from torchassistant.callback_events import (
     ValidationEndEvent,
     ValidationStartEvent,
 )
-from torchassistant.callbacks import Callback
 from torchassistant.data import random_state, set_random_state
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.training.events import Part, Parts

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchassistant.callback_events import Now
+from torchassistant.callbacks.events import Now
 from torchassistant.errors import UserCodeError, UserError, cause_of
 from torchassistant.messages import logger_for
 from torchassistant.training.callback_calls import Calls, Clock, NoClock, calls_of, emitted_calls

@@ -14,9 +14,9 @@ from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frame, Frames
 from torchassistant.training.events import Batch, Listener
 from torchassistant.training.linked_input import detached
-from torchassistant.training.losses_and_metrics import Metric
+from torchassistant.training.losses.losses_and_metrics import Metric
+from torchassistant.training.losses.metric_values import Results
 from torchassistant.training.metric_state import paths_in, set_state_of_metric, state_of_metric
-from torchassistant.training.metric_values import Results
 from torchassistant.training.pipeline import Pipeline, PipelineMetric
 from torchassistant.training.progress import Progress
 

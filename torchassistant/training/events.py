@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from torchassistant.frames import Frames
 from torchassistant.graph import Node, Processor, Watched
-from torchassistant.training.metric_values import Results
+from torchassistant.training.losses.metric_values import Results
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Progress, Row
 

@@ -20,7 +20,7 @@ from torchassistant.data import (
     states_of,
 )
 from torchassistant.errors import DataError, SessionError, blaming, listing, near
-from torchassistant.training.running_mean import RunningMean
+from torchassistant.training.losses.running_mean import RunningMean
 
 
 class NamedCallback:

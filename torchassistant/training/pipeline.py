@@ -16,8 +16,8 @@ from torchassistant.errors import Place
 from torchassistant.frames import Frame
 from torchassistant.graph import BatchGraph, Calling, Compiling, distinct
 from torchassistant.training.linked_input import LinkedInput
-from torchassistant.training.losses_and_metrics import Loss, Metric
-from torchassistant.training.metric_values import WHOLE, shown
+from torchassistant.training.losses.losses_and_metrics import Loss, Metric
+from torchassistant.training.losses.metric_values import WHOLE, shown
 from torchassistant.training.optimizer_calls import parameters_of
 from torchassistant.training.precision import Precision
 

@@ -19,16 +19,16 @@ from torchassistant.graph import (
     set_training,
 )
 from torchassistant.training.averages import Average
-from torchassistant.training.debug_pipeline import DebugPipeline
-from torchassistant.training.metric_values import Data
-from torchassistant.training.optimizer_update import GradientClipper
+from torchassistant.training.evaluation.debug_pipeline import DebugPipeline
+from torchassistant.training.evaluation.validation_plan import ValidationPlan
+from torchassistant.training.losses.metric_values import Data
 from torchassistant.training.pipeline import Pipeline, PipelineMetric
 from torchassistant.training.progress import Row, StageHistory
 from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.stage_evaluator import StageEvaluator
 from torchassistant.training.step_log import StepLog
+from torchassistant.training.steps.optimizer_update import GradientClipper
 from torchassistant.training.turns import LONGEST, EpochLength, Turn
-from torchassistant.training.validation_plan import ValidationPlan
 
 StopCondition = Callable[[int, StageHistory], Any]
 

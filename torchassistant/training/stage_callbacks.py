@@ -11,9 +11,9 @@ from torchassistant.graph import is_among
 from torchassistant.training.callback_calls import Calls, calls_of
 from torchassistant.training.callback_run import CallbackRun
 from torchassistant.training.events import Batch, Listener, Live, Parts
-from torchassistant.training.metric_values import Results
+from torchassistant.training.loop.pipeline_trainer import Perform, PipelineTrainer
+from torchassistant.training.losses.metric_values import Results
 from torchassistant.training.pipeline import Pipeline
-from torchassistant.training.pipeline_trainer import Perform, PipelineTrainer
 from torchassistant.training.progress import Progress, Row
 from torchassistant.training.timing import Timing
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from torchassistant.training.gradient_norms import GradientNorms
+from torchassistant.training.losses.running_losses import RunningLosses
 from torchassistant.training.pipeline import Pipeline
-from torchassistant.training.running_losses import RunningLosses
 
 Means = Mapping[str, tuple[float, float]]
 

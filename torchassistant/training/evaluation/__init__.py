@@ -1,0 +1,1 @@
+"""Running pipelines without training them: evaluation, validation, inference, debug pipelines."""

@@ -1,0 +1,202 @@
+"""One pass over the data of a pipeline without changing anything."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+from torchassistant.data import derived, object_rngs_seeded, seeded
+from torchassistant.errors import DataError, UserCodeError
+from torchassistant.frames import Frames
+from torchassistant.training.batch_run import BatchRun
+from torchassistant.training.carrying import carrying
+from torchassistant.training.data_pass import DataPass
+from torchassistant.training.evaluation.linked_data import evaluation_data_of
+from torchassistant.training.events import Listener, Part, Parts, emit, handlers_of
+from torchassistant.training.losses.losses_and_metrics import Metric
+from torchassistant.training.losses.losses_by_key import LossByKey
+from torchassistant.training.losses.metric_values import Results
+from torchassistant.training.losses.running_losses import with_sums
+from torchassistant.training.losses.running_mean import RunningMean
+from torchassistant.training.pipeline import Pipeline, PipelineLoss, PipelineMetric
+from torchassistant.training.progress import StopCheck, StopRequest
+from torchassistant.training.reporter import Reporter
+from torchassistant.training.steps.own_step import evaluating_step
+
+Steps = int | float
+"""How much of a pass: a count of batches, or a fraction of them (as a float)."""
+
+
+def evaluate(
+    pipeline: Pipeline,
+    steps: Steps = 1.0,
+    reporter: Reporter | None = None,
+    stop: StopCheck | None = None,
+) -> Results:
+    """Losses (means over samples) and metrics (of the whole pass) by display name.
+
+    Eval mode, no gradient, unshuffled. Random numbers that are drawn here follow from the seed
+    and the name of the pipeline alone, so the same weights give the same result wherever the
+    pipeline is evaluated, and training goes on as if nothing had been drawn.
+
+    Args:
+        pipeline: What is evaluated.
+        steps: A count of batches, or a fraction of as many as the data says that it has.
+        reporter: Is called for every batch.
+        stop: Ends the pass early.
+
+    Raises:
+        Interrupted: ``stop`` asked for it.
+    """
+    listeners = [] if reporter is None else [reporter]
+    for bring_up_to_date in pipeline.graph.before_evaluation:
+        bring_up_to_date(stop or StopRequest())
+    with closing(Evaluator(pipeline, stop or StopRequest(), listeners)) as evaluator:
+        return evaluator.run(steps)
+
+
+class Evaluator:
+    """Evaluates a pipeline, again and again.
+
+    Args:
+        pipeline: What is evaluated.
+        stop: Ends a pass early.
+        listeners: Of passes and batches.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, stop: StopCheck, listeners: Sequence[Listener] = ()
+    ) -> None:
+        self.pipeline = pipeline
+        self.stop = stop
+        self.data = evaluation_data_of(pipeline)
+        self.seed = derived(pipeline.seed, "evaluation", pipeline.name)
+        self.evaluation_started = handlers_of(listeners, Listener.evaluation_started)
+        self.measuring_started = handlers_of(listeners, Listener.measuring_started)
+        self.batch_measured = handlers_of(listeners, Listener.batch_measured)
+        self.batch_evaluated = handlers_of(listeners, Listener.batch_evaluated)
+        self.evaluation_measured = handlers_of(listeners, Listener.evaluation_measured)
+        self.evaluation_finished = handlers_of(listeners, Listener.evaluation_finished)
+        parts = Parts(listeners)
+        may_give_dicts = any(item.loss.keys != () for item in pipeline.losses)
+        self.losses: list[tuple[PipelineLoss, Any]] = [
+            (
+                item,
+                parts.around(
+                    LossByKey(item.loss) if may_give_dicts else item.loss, Part.LOSS, item.shown_as
+                ),
+            )
+            for item in pipeline.losses
+        ]
+        self.batches = BatchRun.for_evaluation(
+            pipeline.graph,
+            pipeline.precision,
+            self._add_losses_by_key if may_give_dicts else self._add_losses,
+            lambda: pipeline.reached,
+            parts.of_graph,
+        )
+        self.run_batch = self.batches.run
+        self.own = evaluating_step(pipeline) if pipeline.eval_step is not None else None
+        self.means: dict[str, RunningMean] = {}
+        self.metrics: list[tuple[PipelineMetric, Metric]] = []
+
+    def run(self, steps: Steps = 1.0) -> Results:
+        """One pass; see :func:`evaluate`."""
+        if self.own is None:
+            losses = self.pipeline.losses
+            self.means = {item.shown_as: RunningMean(item.loss.sums) for item in losses}
+        else:
+            self.means = {name: RunningMean() for name in self.pipeline.evaluated_losses}
+        self.metrics = [(item, item.metric.fresh()) for item in self.pipeline.metrics]
+        length = self.data.length()
+        limit = _limit(length, steps)
+        totals = [total for total in (length, limit) if total is not None]
+        emit(self.evaluation_started, self.pipeline.name, min(totals, default=None))
+        emit(self.measuring_started, self.pipeline)
+        try:
+            with self._a_pass() as data_pass:
+                self._measure_all(data_pass, limit)
+                results = self._results()
+        except UserCodeError as error:
+            whole = f'the evaluation of the pipeline "{self.pipeline.name}"'
+            raise error.in_part_of(whole) from error.__cause__
+        emit(self.evaluation_measured, self.pipeline.name, results)
+        emit(self.evaluation_finished, self.pipeline.name)
+        return results
+
+    @contextmanager
+    def _a_pass(self) -> Iterator[DataPass]:
+        with (
+            seeded(self.seed),
+            object_rngs_seeded(self.pipeline.rng_holders, self.seed),
+            self.batches.mode(),
+            closing(DataPass(self.data, self.stop, restarts=True)) as data_pass,
+        ):
+            self.run_batch = carrying(self.pipeline.graph, self.batches.run)
+            data_pass.start(0)
+            yield data_pass
+
+    def _measure_all(self, data_pass: DataPass, limit: int | None) -> None:
+        done = 0
+        while limit is None or done < limit:
+            frames = data_pass.next()
+            if frames is None:
+                break
+            data_pass.run(self._measure, [frames], range(done, done + 1))
+            for handle_frames in self.batch_measured:
+                handle_frames(self.pipeline, done, frames)
+            done += 1
+            frames.clear()  # outputs are not kept while the next batch is loaded
+            for handle in self.batch_evaluated:
+                handle()
+            self.stop.check()
+        if not done:
+            raise DataError(f'the loaders of the pipeline "{self.pipeline.name}" give no batch')
+
+    def _measure(self, window: Sequence[Frames], numbers: range) -> None:
+        (frames,) = window
+        if self.own is None:
+            self.run_batch(frames)
+        else:
+            for name, value, examples in self.own(frames, numbers.start):
+                self.means[name].add(value, examples)
+        for item, metric in self.metrics:
+            metric.update(frames[item.node], self.pipeline.graph.count_of(frames, item.node))
+
+    def _add_losses(self, frames: Frames) -> None:
+        for (item, loss), mean in zip(self.losses, self.means.values(), strict=True):
+            # Not kept: a small tensor between large ones keeps their memory apart.
+            mean.add(*loss(frames[item.node], self.pipeline.graph.count_of(frames, item.node)))
+
+    def _add_losses_by_key(self, frames: Frames) -> None:
+        for item, loss in self.losses:
+            samples = self.pipeline.graph.count_of(frames, item.node)
+            value, terms, named = loss(frames[item.node], samples)
+            self.means[item.shown_as].add(value.detach(), terms)
+            for key, one, count in named:
+                mean = self.means.setdefault(f"{item.shown_as}/{key}", RunningMean(item.loss.sums))
+                mean.add(one.detach(), count)
+
+    def _results(self) -> Results:
+        losses = {name: mean.value() for name, mean in self.means.items()}
+        if self.own is None:
+            losses = with_sums(self.pipeline.losses, losses)
+        results = Results(losses)
+        for item, metric in self.metrics:
+            results.add(item.shown_as, metric.result())
+        return results
+
+    def close(self) -> None:
+        """End what loads the data."""
+        self.data.close()
+
+
+def _limit(length: int | None, steps: Steps) -> int | None:
+    """How many batches are run; None is all that there are, whatever length is claimed."""
+    if isinstance(steps, int):
+        return steps
+    if steps >= 1 or length is None:
+        return None
+    return max(1, math.ceil(length * steps))

@@ -1,0 +1,1 @@
+"""Losses and metrics: their values, counts and weights, and their means over an epoch."""

@@ -1,0 +1,1 @@
+"""A step of training: gradients from batches, and new parameters from gradients."""
