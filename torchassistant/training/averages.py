@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import get_ema_multi_avg_fn, get_swa_avg_fn, get_swa_multi_avg_fn
 
-from torchassistant.compat.foreach import copy_all
+from torchassistant.compat.foreach import copy_all, lerp_all
 from torchassistant.compat.modules import own_buffers, unsaved_names
 from torchassistant.errors import DataError
 from torchassistant.graph import NOTHING_FROZEN, Frozen
@@ -82,7 +82,6 @@ class Average:
         self.counted = self.updates = self.epoch = 0
         self.recompute: Callable[[StopCheck], None] | None = None
         self.is_stale = False
-        self._ema = get_ema_multi_avg_fn(averaging.decay)
         self._parameters: list[Tensors] = []
         self._modules: list[tuple[nn.Module, Any, nn.Module, Any]] = []
 
@@ -155,14 +154,11 @@ class Average:
             self.is_stale = False
 
     def _update(self) -> None:
-        copies = self.updates == 0 and not self.averaging.blends_first
-        if copies or not self.averaging.averages_buffers:
-            buffers = self._buffers()
-            copy_all(*buffers)
-        if copies:
-            for average, current in self._parameters:
-                copy_all(average, current)
+        if self.updates == 0 and not self.averaging.blends_first:
+            self._copy()
         else:
+            if self._modules and not self.averaging.averages_buffers:
+                copy_all(*self._buffers())
             for average, current in self._averaged():
                 self._blend(average, current)
         self.updates += 1
@@ -182,11 +178,11 @@ class Average:
         n = self.updates
         if self.averaging.kind == "swa":
             _mean(average, current, n)
-        elif self.averaging.warms_up:
-            decay = min(self.averaging.decay, (1 + n) / (10 + n))
-            get_ema_multi_avg_fn(decay)(average, current, n)
-        else:
-            self._ema(average, current, n)
+            return
+        decay = self.averaging.decay
+        if self.averaging.warms_up:
+            decay = min(decay, (1 + n) / (10 + n))
+        _moving_mean(average, current, decay)
 
     def _buffers(self) -> Tensors:
         """The buffers of both, each once; one that has got another shape is replaced at once."""
@@ -225,10 +221,18 @@ class Average:
         self.epoch, self.is_stale = state["epoch"], state["stale"] > 0
 
 
+def _moving_mean(average: list[torch.Tensor], current: list[torch.Tensor], decay: float) -> None:
+    """An exponential moving average, without the guard of gradients that detached ones spare."""
+    if _is_continuous(average[0]):
+        lerp_all(average, current, 1 - decay)
+    else:
+        get_ema_multi_avg_fn(decay)(average, current, 0)
+
+
 def _mean(average: list[torch.Tensor], current: list[torch.Tensor], n: int) -> None:
     """The mean of n + 1 updates, rounded as ``AveragedModel`` does by default."""
     one = average[0]
-    if one.device.type in _TOGETHER and (one.is_floating_point() or one.is_complex()):
+    if one.device.type in _TOGETHER and _is_continuous(one):
         get_swa_multi_avg_fn()(average, current, n)
         return
     mean = get_swa_avg_fn()
@@ -238,6 +242,10 @@ def _mean(average: list[torch.Tensor], current: list[torch.Tensor], n: int) -> N
 
 _TOGETHER = ("cuda", "xpu")
 """Devices on which torch averages many tensors in one call."""
+
+
+def _is_continuous(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _may_have_buffers(module: nn.Module) -> bool:
