@@ -220,6 +220,12 @@ SMALL: dict[str, Mistake] = {
     "a clipper without a limit": defined(
         "gradient_clippers", '"clip"', '§{"model": "net"}', '"clip_value" and "clip_norm"'
     ),
+    "a gradient penalty of no model": defined(
+        "losses",
+        '"penalty"',
+        '§{"class": "GradientPenalty", "inputs": ["x", "y"]}',
+        '"models": ["critic"]',
+    ),
     "a hook without its function": defined(
         "forward_hooks", '"hook"', '§{"model": "net"}', '"factory_fn" is missing'
     ),
@@ -920,6 +926,31 @@ SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
             *("a callback without its class", "a callback's argument outside of kwargs"),
             *_ANY_COLUMN,
         ),
+        # With another loader, or another port's, a pass has an end.
+        "a pass without an end": ("a port fed twice", "a loader for no port"),
+        # What is carried need not come from anywhere else; and it is an output, however misspelt.
+        "a carry of a column": (
+            *("a misspelt column", "a misspelt input of an adapter", "a misspelt output"),
+        ),
+        "a carry to no input": ("a carry of no output",),  # both write the key
+        # An entry, or a metric, that cannot be read may be the one.
+        "a metric of training that is not there": (
+            *("an entry without a pipeline", "no training pipeline", "an undefined metric"),
+        ),
+        # Two loaders: where there are two ports each has to name its own, and none is known by it.
+        "a list in place of a loader": (
+            *("a port that feeds nothing", "a port with a processor's name", "a misspelt port"),
+        ),
+        # It monitors the loss that is shown under another name then, or not at all.
+        "a warmup of a scheduler that monitors": (
+            *("a display name of two lines", "a display name of a column"),
+            "a pipeline without losses",
+        ),
+        # A second pipeline has all columns, so that the first one's loader has the misspelt one;
+        # and where there are two ports it has to name its own.
+        "no weights to normalize": (
+            *("a misspelt column", "a port with a processor's name", "a port that feeds nothing"),
+        ),
         "a misspelt evaluator": _ANY_COLUMN,
         "an evaluator that is a name": _ANY_COLUMN,
         "evaluators in no list": _ANY_COLUMN,
@@ -969,7 +1000,9 @@ SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
             "two nodes that are given one name",
             "an input from an output and from the frame",
         ),
-        "no training pipeline": ("a scheduler's monitor after each step",),
+        "no training pipeline": (
+            *("a scheduler's monitor after each step", "an epoch as long as another pipeline"),
+        ),
         "no edges to a node": (
             *("a misspelt edge", "an edge under another name", "a port that feeds nothing"),
             *("a misspelt port", "a port with a processor's name"),
@@ -1008,7 +1041,10 @@ SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
         "no stages": _NO_SCHEDULER,
         "a far graph": ("an object twice",),
         "a far processor": ("a port with a processor's name",),
-        "a far model": ("a model that nothing trains",),
+        "a far model": (
+            "a model that nothing trains",
+            "outputs that clash",  # the message calls the node by the name of its model
+        ),
         "a far loss": ("a loss twice", "a display name twice"),
     },
     "gan": {

@@ -12,6 +12,7 @@ from torchassistant.errors import ConfigError
 
 NET = layers(layer("Linear", 4, 3), layer("BatchNorm1d", 3), layer("Linear", 3, 1))
 SGD = {**made("SGD", lr=0.05), "model": "net"}
+MEAN = {**made("MSELoss"), "inputs": ["y_hat", "y"]}
 CHECK = {
     "input_factories": [feed("batches", "x y")],
     "losses": [loss("error", loss_display_name="val")],
@@ -27,6 +28,7 @@ def one(
     models: Config | None = None,
     nodes: tuple[Config, ...] = (),
     optimizers: Config | None = None,
+    losses: Config | None = None,
 ) -> Config:
     """A network that is trained, and validated."""
     run = {**node("net", "x", "y_hat", "sgd"), **(of_node or {})}
@@ -35,7 +37,7 @@ def one(
         "loader_factories": {"batches": loader("points"), **(loaders or {})},
         "models": {"net": NET, **(models or {})},
         "optimizers": {"sgd": {**SGD, **(optimizer or {})}, **(optimizers or {})},
-        "losses": {"error": {**made("MSELoss"), "inputs": ["y_hat", "y"]}},
+        "losses": {"error": MEAN, **(losses or {})},
         "batch_processors": {"run": {"neural_graph": [run, *nodes]}},
     }
     pipeline = {
@@ -132,6 +134,42 @@ WRONG: dict[str, tuple[Config, str, str]] = {
         ),
         "train.stages[0].stop_condition.kwargs.monitor",
         '"val" is measured in validation only',
+    ),
+    "a monitor that is measured at the start only": (
+        one(
+            None,
+            {
+                **validated(validate=WITHIN),
+                "stop_condition": made("EarlyStopping", monitor="val"),
+            },
+        ),
+        "train.stages[0].stop_condition.kwargs.monitor",
+        '"val" is measured in validation only',
+    ),
+    "a monitor that is measured after the last epoch": (
+        one({"lr_scheduler": PLATEAU}, validated(epochs=2, validate={"every_epochs": 3})),
+        ".spec.lr_scheduler.monitor",
+        '"val" is measured in validation only',
+    ),
+    "validation after the last epoch": (
+        one(None, validated(epochs=2, validate={"every_epochs": 3})),
+        "train.stages[0].validate",
+        "with this the validation pipelines of the stage are never run",
+    ),
+    "an optimizer of a model that nothing runs": (
+        one({"model": ["net", "spare"]}, models={"spare": layers(layer("Linear", 2, 2))}),
+        ".spec.model[1]",
+        'no node that a training pipeline runs with "sgd" is of "spare"',
+    ),
+    "an optimizer of a loss that nothing computes": (
+        one({"model": ["net", "losses.spare"]}, losses={"spare": MEAN}),
+        ".spec.model[1]",
+        'no training pipeline has the loss "spare"',
+    ),
+    "a gradient penalty of no model": (
+        one(losses={"penalty": {**made("GradientPenalty"), "inputs": ["x", "x"]}}),
+        ".spec",
+        "GradientPenalty is called with one model, the critic",
     ),
     "a group of one loader": (
         one(loaders={"batches": grouped("noise")}),

@@ -258,7 +258,8 @@ class _Wires:
     def stray_source(self, stray: Use, used: Sequence[str]) -> None:
         """Take the only edge from nowhere for the only one that may be missing, or for none."""
         dest = str(stray.path[-2])
-        free = [port for port in self.ports.names if port not in used]
+        taken = {*used, *self.nodes.names}
+        free = [port for port in self.ports.names if port not in taken]
         if not free and len(self.edges[dest]) == 1:
             feeds = {node: self.edges.get(node, []) for node in self.nodes.names}
             behind = [node for node in feeds if dest in reachable(node, feeds)]

@@ -51,7 +51,9 @@ def measured_in(scope: Scope, stage: View, pipeline: str) -> Names:
     names = [name for name in shown if not isinstance(name, Unknown)]
     unreadable = len(shown) - len(names) + isinstance(measured, Unknown)
     if isinstance(measured, Items):
-        unreadable += measured.unreadable
+        # What cannot be read may be each of the others, and nothing that is no metric.
+        others = len(shown) - sum(name in measured.names for name in names)
+        unreadable = min(measured.unreadable, others + scope.pipeline(pipeline).metrics.unreadable)
         names = [name for name in names if name in measured.names]
     return Names(names, unreadable)
 

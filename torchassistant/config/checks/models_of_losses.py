@@ -11,12 +11,15 @@ from torchassistant.config.checks.view import View
 from torchassistant.config.references import LOSSES, Key
 from torchassistant.config.spec import PipelineSpec
 
+_PENALTY = ("GradientPenalty", "torchassistant.losses.GradientPenalty")
+
 
 def check_models_of_losses(scope: Scope, used: Collection[str] | None) -> None:
     """Check the models and the optimizers that losses name."""
     for name, loss in scope.groups[LOSSES].items():
         for use in loss.spec.models.repeated():
             scope.note(f'the model "{use.name}" is named twice', use.path)
+        _penalty(scope, loss.spec)
         _optimizer(scope, name, loss.spec)
     if not scope.scored:
         return
@@ -25,6 +28,20 @@ def check_models_of_losses(scope: Scope, used: Collection[str] | None) -> None:
         if isinstance(pipeline.block, PipelineSpec):
             _one_optimizer_a_model(scope, pipeline)
             _one_device_a_model(scope, pipeline, homes)
+
+
+def _penalty(scope: Scope, spec: Any) -> None:
+    """A gradient penalty of ours is called with one model."""
+    if spec.block.class_ not in _PENALTY or isinstance(spec.models, Unknown) or not spec.complete:
+        return
+    count = len(spec.block.models)
+    if count != 1:
+        found = f"{count} models" if count else "none"
+        scope.note(
+            "GradientPenalty is called with one model, the critic, and with real and generated "
+            f'samples: "models": ["critic"], "inputs": ["real", "fake"]; found {found}',
+            spec.at("models") if count else spec.path,
+        )
 
 
 def _optimizer(scope: Scope, name: str, spec: Any) -> None:

@@ -212,10 +212,11 @@ class Scope:
 
     @cached_property
     def fed_ports(self) -> dict[Any, set[str]]:
-        """The ports of each graph that some pipeline names."""
+        """The ports of each graph that some pipeline names; what is filled in names none."""
         fed: dict[Any, set[str]] = {}
         for _, pipeline in self.pipelines(None):
-            ports = {item.input_alias for item in pipeline.block.input_factories}
+            items = [item for item in pipeline.input_factories if item.has("input_alias")]
+            ports = {item.block.input_alias for item in items}
             fed.setdefault(pipeline.graph, set()).update(ports)
         return fed
 

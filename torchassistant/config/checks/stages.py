@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from torchassistant.config.blocks import ObjectSpec
 from torchassistant.config.checks.callbacks import check_callbacks, has_callbacks
 from torchassistant.config.checks.declared_columns import (
     Declared,
@@ -234,7 +235,7 @@ def _validates_something(scope: Scope, stage: View) -> None:
     # A stored config says what was left out too.
     if not names and plan.block != ValidateSpec():
         scope.note("this stage has no validation pipelines", stage.at("validate"))
-    elif names and not plan.block.is_ever:
+    elif names and (not plan.block.is_ever or (_ends_before(stage) and not plan.block.at_start)):
         message = "with this the validation pipelines of the stage are never run"
         scope.note(message, stage.at("validate"))
 
@@ -243,8 +244,22 @@ def _is_readable(plan: Any) -> bool:
     return isinstance(plan, View) and plan.is_whole() and plan.complete
 
 
+def _ends_before(stage: View) -> bool:
+    """Whether a stage has fewer epochs than lie between two of its validations."""
+    plan, condition = stage.block.validate_, stage.block.stop_condition
+    if plan.every_iterations is not None or not isinstance(condition, ObjectSpec):
+        return False
+    if our_class(condition.class_ or "", "stop_condition") != "EpochsCompleted":
+        return False
+    given = [*condition.args, condition.kwargs.get("num_epochs")]
+    return isinstance(given[0], int) and given[0] < (plan.every_epochs or 0)
+
+
 class _Listeners:
-    """What listens to the rows of a stage: its stop condition, and learning rate schedulers."""
+    """What listens to the rows of a stage: its stop condition, and learning rate schedulers.
+
+    What is measured only before the first iteration is listened to in vain.
+    """
 
     def __init__(self, scope: Scope, stage: View) -> None:
         self.scope = scope
@@ -254,7 +269,9 @@ class _Listeners:
         self.validation = list(stage.validation_pipelines.names)
         plan = stage.validate_
         self.is_ever_validated = not _is_readable(plan) or plan.block.is_ever
-        self.is_validated_at_ends = not _is_readable(plan) or plan.block.is_at_ends
+        self.is_validated_at_ends = not _is_readable(plan) or (
+            plan.block.is_at_ends and not _ends_before(stage)
+        )
         self.has_callbacks = has_callbacks(scope, stage)
         self.is_known = training_entries(stage).complete and stage.validation_pipelines.complete
 
@@ -268,7 +285,7 @@ class _Listeners:
         if self.pipelines.keys() >= {*self.training, *self.validation}:
             row = self.row()
             monitors = list(self.monitors())
-            is_deaf = self.never_hear(monitors, self.is_ever_validated)
+            is_deaf = self.never_hear(monitors, self.is_validated_at_ends)
             self.listens(monitors, row, "no row of this stage has")
             trained = self.training if self.is_known else list(self.pipelines)
             each_epoch = [use for name in trained for use in self.scheduled(name, "epoch")]
@@ -298,7 +315,7 @@ class _Listeners:
         for use in found:
             message = (
                 f'"{use.name}" is measured in validation only, which with the "validate" of this '
-                "stage is not run when it is listened to"
+                "stage is not run once it has begun"
             )
             self.scope.note(message, use.path)
         return bool(found)

@@ -34,6 +34,8 @@ def check_unused(scope: Scope, stages: Sequence[Any]) -> None:
         if not isinstance(optimizer.group, Unknown):
             message = f'no training pipeline uses the optimizer "{optimizer.name}"'
             scope.note(message, optimizer.at("name"))
+    if is_known:
+        _never_run(scope, nodes, trained)
     models = {node.block.model_name for node in nodes} | _trained_by_losses(scope, trained)
     if not models <= scope.groups["models"].keys():
         return
@@ -44,6 +46,43 @@ def check_unused(scope: Scope, stages: Sequence[Any]) -> None:
         if not is_its and not isinstance(model.group, Unknown):
             # Whether it has anything to train is known when it is built.
             scope.diagnostics.untrained.append((name, model.at("name")))
+
+
+def _never_run(scope: Scope, nodes: Sequence[View], trained: Sequence[str]) -> None:
+    """Report models of an optimizer of several, that nothing runs where that optimizer steps."""
+    pipelines = [scope.pipeline(name) for name in trained]
+    items = [item for pipeline in pipelines for item in pipeline.losses]
+    losses = [scope.groups["losses"][item.loss_name] for item in items]
+    is_unsure = any(not pipeline.losses.complete for pipeline in pipelines) or any(
+        isinstance(loss, Unknown) for loss in losses
+    )
+    # A step of one's own calls what it likes.
+    if is_unsure or any(pipeline.train_step is not None for pipeline in pipelines):
+        return
+    run = {model for loss in losses for model in loss.spec.block.models}
+    for pipeline in pipelines:
+        run.update((pipeline.block.models or {}).values())
+    computed = {loss.block.name for loss in losses}
+    for name, optimizer in scope.groups["optimizers"].items():
+        own = [node for node in nodes if name in optimizers_of(node)]
+        held = scope.modules_of(optimizer)
+        if not own or len(held) < 2 or any(_is_mistaken(scope, optimizer, n) for n in own):
+            continue
+        here = run | {node.block.model_name for node in own}
+        for path, key in held:
+            if key.group == "losses":
+                if key.name not in computed:
+                    message = f'no training pipeline has the loss "{key.name}"'
+                    scope.note(f"{message}, so that nothing trains it", path)
+            elif not any(_share(scope, key.name, model) for model in here):
+                message = f'no node that a training pipeline runs with "{name}" is of "{key.name}"'
+                scope.note(f"{message}, so that nothing trains this model", path)
+
+
+def _share(scope: Scope, one: str, other: str) -> bool:
+    """Whether one model is another, or a part of it, or has it as a part."""
+    models = scope.models
+    return is_part(one, other, models) or is_part(other, one, models)
 
 
 def _trained_nodes(scope: Scope, trained: Sequence[str]) -> list[Any]:
