@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -10,6 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from torch.utils.data import Dataset
+
+from torchassistant.collators import DefaultCollator
+from torchassistant.data.loader_factory import LoaderFactory
 
 SCRIPT = Path(__file__).with_name("outlived.py")
 SIGNALS = (
@@ -67,3 +72,41 @@ def test_they_end_with_it(way: str, state: str) -> None:
     for worker in left:
         os.kill(worker, signal.SIGKILL)
     assert not left
+
+
+class Garbage:
+    """In a cycle, and notes in which process it was collected."""
+
+    def __init__(self, note: Path) -> None:
+        self.note = note
+        self.itself = self
+
+    def __del__(self) -> None:
+        self.note.write_text(str(os.getpid()))
+
+
+class Collecting(Dataset[int]):
+    """Collects garbage wherever it is read."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> int:
+        gc.collect()
+        return index
+
+
+def test_a_copy_of_a_process_leaves_its_garbage_alone(tmp_path: Path) -> None:
+    """Memory of a GPU that lies there in cycles would abort it."""
+    note = tmp_path / "collected in"
+    gc.disable()
+    try:
+        Garbage(note)
+        factory = LoaderFactory(Collecting(), DefaultCollator(), {"num_workers": 1})
+        assert len(list(factory.for_evaluation(0).batches())) == 2
+        assert not note.exists()
+    finally:
+        gc.enable()
+    gc.collect()
+    assert note.read_text() == str(os.getpid())
+    assert gc.get_freeze_count() == 0

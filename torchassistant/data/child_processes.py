@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import multiprocessing
 import os
 import select
@@ -48,6 +49,26 @@ def signals_held_back(method: str) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def heap_frozen(method: str) -> Iterator[None]:
+    """Processes are started in here, that never collect garbage of the process they copy.
+
+    What lies there in cycles may be memory of a GPU, which a copy of a process cannot give back: it
+    would be aborted. It would also copy every page that the collector touches.
+
+    Args:
+        method: How they are started: ``fork``, ``spawn``, ``forkserver``.
+    """
+    if method != "fork" or gc.get_freeze_count():
+        yield
+        return
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def disregard_stop_signals() -> None:

@@ -21,16 +21,18 @@ def prefetched(frame: dict[str, Any], device: torch.device) -> dict[str, Any]:
         frame: Tensors on the host are pinned, where they are not yet; the rest stays as it is.
         device: A CUDA device.
     """
+    on_host = [name for name, value in frame.items() if _is_on_host(value)]
+    if not on_host:
+        return frame
     copying, current = _copy_stream(device), torch.cuda.current_stream(device)
     with torch.cuda.stream(copying):
-        given = {name: _copied(value, device) for name, value in frame.items()}
+        copies = {name: _copied(frame[name], device) for name in on_host}
     current.wait_stream(copying)
-    for name, value in given.items():
-        if value is not frame[name]:
-            # It was allocated for the other stream, which must not have it back before this one
-            # is through with it.
-            value.record_stream(current)
-    return given
+    for copy in copies.values():
+        # It was allocated for the other stream, which must not have it back before this one is
+        # through with it.
+        copy.record_stream(current)
+    return {**frame, **copies}
 
 
 @cache
@@ -39,8 +41,9 @@ def _copy_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def _copied(value: Any, device: torch.device) -> Any:
-    is_dense = isinstance(value, torch.Tensor) and value.layout is torch.strided
-    if not (is_dense and value.is_cpu):
-        return value
+def _is_on_host(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_cpu and value.layout is torch.strided
+
+
+def _copied(value: torch.Tensor, device: torch.device) -> torch.Tensor:
     return value.pin_memory().to(device, non_blocking=True)

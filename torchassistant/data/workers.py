@@ -30,6 +30,7 @@ from torchassistant.data.batch_sampler import Batch
 from torchassistant.data.child_processes import (
     disregard_stop_signals,
     end_with_parent,
+    heap_frozen,
     is_first_thread,
     signals_held_back,
 )
@@ -261,7 +262,7 @@ class Workers:
         context: Any = self.loader.multiprocessing_context or multiprocessing
         method = context.get_start_method()
         # In this order: what holds signals back starts a process too, the resource tracker.
-        with starting_processes(method == "fork"), signals_held_back(method):
+        with starting_processes(method == "fork"), signals_held_back(method), heap_frozen(method):
             self._iterator = iter(self.loader)
         _started.update(workers_of(self._iterator))
         _handle_deaths_while_waiting_only()

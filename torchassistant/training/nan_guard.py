@@ -75,14 +75,12 @@ class NanGuard(Listener):
         self.by_device: dict[torch.device, list[torch.Tensor]] = {}
         for parameter in parameters:
             self.by_device.setdefault(parameter.device, []).append(parameter)
-        self.ones = {
-            device: torch.ones((), dtype=torch.float32, device=device) for device in self.by_device
-        }
         self.check = nonfinite_check()
         self.check_each: set[torch.device] = set()  # where some gradients are sparse or complex
-        self.found = {
-            device: torch.zeros((), dtype=torch.float32, device=device) for device in self.by_device
-        }
+        self.ones: dict[torch.device, torch.Tensor] = {}
+        self.found: dict[torch.device, torch.Tensor] = {}
+        for device in self.by_device:
+            self._watch(device)
 
     def losses_computed(self, batch: Batch, total: torch.Tensor) -> None:
         if not math.isfinite(total.item()):
@@ -107,60 +105,97 @@ class NanGuard(Listener):
             BatchNotFinite: One was not.
         """
 
+    def _watch(self, device: torch.device) -> None:
+        self.ones[device] = torch.ones((), dtype=torch.float32, device=device)
+        self.found[device] = torch.zeros((), dtype=torch.float32, device=device)
+
     def _check_gradients(self) -> None:
         """Note on each device whether one of its gradients is not finite."""
         for device, parameters in self.by_device.items():
-            found = self.found[device]
-            gradients = [g for p in parameters if (g := p.grad) is not None]
-            if device not in self.check_each:
-                try:
-                    # In one pass over all, which multiplies each gradient by one.
-                    self.check(gradients, found, self.ones[device])
-                    continue
-                except RuntimeError:
-                    self.check_each.add(device)
-            for gradient in gradients:
-                values = gradient.coalesce().values() if gradient.is_sparse else gradient
-                torch.maximum(found, (~values.isfinite()).any().float(), out=found)
+            self._note(device, [g for p in parameters if (g := p.grad) is not None])
+
+    def _note(self, device: torch.device, values: list[torch.Tensor]) -> None:
+        """Note whether one of some tensors of a device is not finite."""
+        found = self.found[device]
+        if device not in self.check_each:
+            try:
+                # In one pass over all, which multiplies each of them by one.
+                self.check(values, found, self.ones[device])
+                return
+            except RuntimeError:
+                self.check_each.add(device)
+        for one in values:
+            dense = one.coalesce().values() if one.is_sparse else one
+            torch.maximum(found, (~dense.isfinite()).any().float(), out=found)
+
+
+_NOT_YET = -1.0
+"""What stands where an answer of a GPU is to arrive: none of its answers is negative."""
 
 
 class LateNanGuard(NanGuard):
-    """Asks a GPU, and takes the answer an iteration or two later, or before anything is saved."""
+    """Asks a GPU, and takes the answer an iteration or two later, or before anything is saved.
+
+    The GPU writes its answers to memory of the host that it can reach by itself. To look there is
+    cheaper than to ask an event, and nothing is allocated once there are enough such places.
+    """
 
     def __init__(self, parameters: Sequence[torch.Tensor], is_scaled: bool) -> None:
         super().__init__(parameters, is_scaled)
-        self.pending: deque[tuple[Batch, torch.Tensor, Any]] = deque()
+        self.pending: deque[tuple[Batch, torch.Tensor]] = deque()
+        self.free: list[torch.Tensor] = []
 
     def losses_computed(self, batch: Batch, total: torch.Tensor) -> None:
         """The loss is looked at with the gradients."""
 
     def gradients_computed(self, batch: Batch, total: torch.Tensor) -> None:
-        if not self.is_scaled:
-            self._check_gradients()
-        flags = [f.to(total.device, non_blocking=True) for f in self.found.values()]
-        bad = sum(flags, start=(~total.isfinite()).float())
-        host = torch.empty(bad.shape, dtype=bad.dtype, pin_memory=True)
-        host.copy_(bad, non_blocking=True)
-        event = torch.cuda.Event()
-        event.record()
-        self.pending.append((batch, host, event))
+        home = total.device
+        if home not in self.found:
+            self._watch(home)
+        losses = [total.detach()]
+        if self.is_scaled:
+            self._note(home, losses)
+        else:
+            for device in self.found:
+                parameters = self.by_device.get(device, ())
+                values = [g for p in parameters if (g := p.grad) is not None]
+                self._note(device, values + losses if device == home else values)
+        answer = self._place()
+        answer.copy_(self._bad(home), non_blocking=True)
+        self.pending.append((batch, answer))
 
     def step_finished(self, pipeline: Pipeline) -> None:
-        self._take_answers(waits=False)
+        while self.pending and self.pending[0][1].item() != _NOT_YET:
+            self._take()
 
     def settle(self) -> None:
-        self._take_answers(waits=True)
-
-    def _take_answers(self, waits: bool) -> None:
-        """Take the answers that have arrived; with ``waits``, wait for all of them."""
+        if self.pending:
+            for device in self.found:
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
         while self.pending:
-            batch, host, event = self.pending[0]
-            if not waits and not event.query():
-                return
-            event.synchronize()
-            self.pending.popleft()
-            if bool(host):
-                raise BatchNotFinite(batch)
+            self._take()
+
+    def _take(self) -> None:
+        """Take the oldest answer, which has arrived."""
+        batch, answer = self.pending.popleft()
+        is_bad = answer.item() != 0
+        self.free.append(answer)
+        if is_bad:
+            raise BatchNotFinite(batch)
+
+    def _place(self) -> torch.Tensor:
+        """A place for an answer that is to arrive."""
+        if not self.free:
+            self.free += torch.empty(64, pin_memory=True).unbind()
+        return self.free.pop().fill_(_NOT_YET)
+
+    def _bad(self, home: torch.device) -> torch.Tensor:
+        """More than 0 where something was not finite on any device."""
+        if len(self.found) == 1:
+            return self.found[home]
+        flags = [found.to(home, non_blocking=True) for found in self.found.values()]
+        return torch.stack(flags).sum()
 
 
 def explained(
