@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test test-slow test-faults check quickstart bench bench-peers bench-gpu
+.PHONY: help setup test test-slow test-faults check quickstart test-gpu bench bench-peers bench-gpu
 
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
@@ -32,6 +32,12 @@ test-slow: setup  ## run the longer sweeps of the same checks
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest -m slow -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 	EVERY_CUT=1 OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest tests/exactness -n $(WORKERS) \
 	    --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# On a machine with a CUDA device: what only a GPU shows, then the cuts of all recipes there.
+test-gpu: setup  ## run the tests that need a CUDA device, and cut the recipes there
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest tests/gpu tests/data/test_gpu_prefetch.py -n $(WORKERS) $(ARGS)
+	EXACT_DEVICE=cuda OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest tests/exactness -k cut \
+	    -n $(WORKERS) $(ARGS)
 
 # An hour on 2 cores, ten minutes of which are fuzzing (FUZZ_SECONDS=600; FUZZ_SEED, FUZZ_REPLAY: see
 # tests/faults/fuzzing.py). Some scenarios need root, and strace; where they are missing they say so.

@@ -185,6 +185,7 @@ SMALL: dict[str, Mistake] = {
         "@batch_processors.processor.spec", '"compile": §"fast"', "'max-autotune'"
     ),
     "a precision that is none": put("", '"precision": §"half"', "'bf16'"),
+    "determinism that is neither": put("", '"deterministic": §"yes"', "true or false"),
     "no data": drop("@datasets.numbers.spec.class", "is needed"),
     "class and neural_graph": put(
         "@batch_processors.processor.spec", '§"class": "pkg.P"', "only one of"

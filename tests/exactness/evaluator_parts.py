@@ -58,9 +58,12 @@ class Restless:
         for model in models.values():
             model.train()
         total = 0.0
+        device = next(parameter.device for m in models.values() for parameter in m.parameters())
         with torch.enable_grad():
             for x, y in loader:
-                value = sum(mse_loss(model(x), y) for model in models.values())
+                value = sum(
+                    mse_loss(model(x.to(device)), y.to(device)) for model in models.values()
+                )
                 assert isinstance(value, Tensor)
                 value.backward()
                 total += float(value.detach())

@@ -615,3 +615,16 @@ class Uncopied(nn.Linear):
 
     def __deepcopy__(self, memo: object) -> Uncopied:
         raise TypeError("there is only one")
+
+
+class Recurrent(nn.Module):
+    """The points as sequences of numbers, (n, width) to (n, 1), with dropout between two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(1, 5, num_layers=2, dropout=0.4, batch_first=True)
+        self.last = nn.Linear(5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden: Tensor = self.rnn(x.unsqueeze(-1))[0]
+        return self.last(hidden[:, -1])

@@ -59,7 +59,8 @@ class Classifier(nn.Module):
         *,
         attention_mask: Tensor | None = None,
     ) -> ModelOutput:
-        hidden = self.words(input_ids) + self.places(torch.arange(input_ids.shape[1]))
+        places = torch.arange(input_ids.shape[1], device=input_ids.device)
+        hidden = self.words(input_ids) + self.places(places)
         padding = None if attention_mask is None else attention_mask == 0
         for layer in self.layers:
             hidden = layer(hidden, src_key_padding_mask=padding)

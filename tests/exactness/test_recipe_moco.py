@@ -47,9 +47,9 @@ class Queue(nn.Module):
         queries, keys = normalize(queries, dim=1), normalize(keys, dim=1)
         positive = (queries * keys).sum(1, keepdim=True)
         logits = torch.cat([positive, queries @ self.queue.clone().T], 1) / TEMPERATURE
-        result = cross_entropy(logits, torch.zeros(len(queries), dtype=torch.int64))
+        result = cross_entropy(logits, self.at.new_zeros(len(queries)))
         with torch.no_grad():
-            places = (self.at + torch.arange(len(keys))) % SIZE
+            places = (self.at + torch.arange(len(keys), device=keys.device)) % SIZE
             self.queue[places] = keys
             self.at.copy_((self.at + len(keys)) % SIZE)
         return result

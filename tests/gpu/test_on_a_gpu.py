@@ -28,6 +28,7 @@ from torch.nn.functional import mse_loss
 from torch.optim import Adam
 
 from torchassistant import create_session
+from torchassistant.session.create import Draft
 from torchassistant.training import Reporter
 from torchassistant.training.events import Live
 
@@ -60,6 +61,9 @@ def waiting_is_allowed_again() -> Iterator[None]:
 def on_gpu(config: Config, **more: Any) -> Config:
     return {**config, "device": "cuda", **more}
 
+
+# The first call in a process says that it does not see every wait.
+pytestmark = pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 
 ADAM = {"optimizers": {"descent": trained_by(made("Adam", lr=0.01), "net")}}
 
@@ -117,6 +121,23 @@ def test_a_cut_run_goes_on_exactly(tmp_path: Path, workers: int, precision: str)
     }
     config = on_gpu(one_model(groups), precision=precision)
     Runs(config, tmp_path).check_cuts([1, 3, 5, 7])
+
+
+def recurrent(**top: Any) -> Config:
+    """A model whose dropout cuDNN draws."""
+    return on_gpu(one_model({**ADAM, "models": {"net": part("Recurrent")}}), **top)
+
+
+def test_deterministic_recurrent_layers_draw_what_is_stored(tmp_path: Path) -> None:
+    Runs(recurrent(deterministic=True), tmp_path).check_cuts([1, 3])
+    assert torch.backends.cudnn.enabled
+
+
+def test_dropout_that_cannot_be_stored_is_told() -> None:
+    told = [problem.message for problem in Draft(recurrent()).preflight().warnings]
+    assert any('"deterministic": true' in message for message in told)
+    told = [p.message for p in Draft(recurrent(deterministic=True)).preflight().warnings]
+    assert not any("cuDNN" in message for message in told)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(tmp_path: Path) -> None:

@@ -160,3 +160,13 @@ def test_optimizers_and_schedulers() -> None:
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=0.1)
         state = make(optimizer).state_dict()
         assert str(stored(state)) == str(state)
+
+
+def test_what_was_on_a_device_returns_to_the_one_of_the_run() -> None:
+    """The device ``meta`` stands in for a GPU: its tensors have no values, but a place."""
+    state = {"there": torch.empty(2, device="meta"), "here": torch.ones(2), "at": [1.5]}
+    data, tensors = encode(state)
+    stored = {name: torch.zeros(2) for name in tensors}
+    back = decode(json.loads(json.dumps(data)), stored, torch.device("meta"))
+    assert (back["there"].is_meta, back["here"].is_cpu, back["at"]) == (True, True, [1.5])
+    assert decode(data, stored)["there"].is_cpu

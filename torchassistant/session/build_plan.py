@@ -21,7 +21,11 @@ from torchassistant.assembly import (
 from torchassistant.compat.compiler import defer_compiler_import
 from torchassistant.config import Key, Spec
 from torchassistant.session.lazy_datasets import DatasetsOnDemand
-from torchassistant.training import Precision
+from torchassistant.training import (
+    Precision,
+    draw_dropout_from_torch,
+    use_deterministic_kernels,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,10 +66,14 @@ class BuildPlan:
     def build(self, parts: Parts, devices: Devices) -> Builder:
         """Fill the parts; gives what has built them."""
         Precision(self.spec.precision, devices.base).set_for_process()
+        if self.spec.deterministic:
+            use_deterministic_kernels(devices.base)
         defer_compiler_import()
         maker = ObjectMaker(parts, self.place_of, self.allowlist, self.dry)
         builder = Builder(self.spec, parts, devices, self.fitted, maker, self.stored)
         builder.build(self.wanted)
+        if self.spec.deterministic:
+            draw_dropout_from_torch(parts.whole_models.values())
         prepare_statistics(builder)
         if self.pipelines is None:
             build_pipelines(builder)

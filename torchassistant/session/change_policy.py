@@ -25,6 +25,7 @@ RULES = (
     Rule("$schema", "free", "for editors"),
     Rule("device", "applied", "other devices round differently"),
     Rule("precision", "applied", "other precisions round differently"),
+    Rule("deterministic", "applied", "other kernels round differently"),
     Rule("initialize.pipelines.*.compile.**", "applied", "compiled code rounds differently"),
     Rule("initialize.pipelines.*.losses.*.weight.**", "refused", _BEGUN),
     *(

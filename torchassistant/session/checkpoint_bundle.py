@@ -74,13 +74,19 @@ class CheckpointBundle:
         return sorted([*self.data, *self.tensors])
 
 
-def read_state(folder: Path, name: str, has_tensors: bool | None = None) -> Any:
+def read_state(
+    folder: Path,
+    name: str,
+    has_tensors: bool | None = None,
+    device: torch.device | None = None,
+) -> Any:
     """The state that was added under a name.
 
     Args:
         folder: Where it was written.
         name: Its name.
         has_tensors: Whether it holds some; left out: whether there is a file of them.
+        device: Where tensors belong that were on a device; left out: in the memory of the host.
 
     Raises:
         OSError: It cannot be read.
@@ -89,6 +95,6 @@ def read_state(folder: Path, name: str, has_tensors: bool | None = None) -> Any:
     file = folder / f"{name}.safetensors"
     tensors = read_tensors(file) if (file.exists() if has_tensors is None else has_tensors) else {}
     try:
-        return decode(read_json(folder / f"{name}.json"), tensors)
+        return decode(read_json(folder / f"{name}.json"), tensors, device)
     except CodecError as error:
         raise InvalidFile(str(error)) from None

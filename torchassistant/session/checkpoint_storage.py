@@ -71,15 +71,19 @@ class Checkpoint:
         except Damaged as error:
             raise Unusable(f"{shown_path(self.path)} is damaged: {error}") from None
 
-    def state(self, name: str) -> Any:
+    def state(self, name: str, device: torch.device | None = None) -> Any:
         """The state that was added under a name.
+
+        Args:
+            name: Its name.
+            device: Where tensors belong that were on a device; left out: in the host's memory.
 
         Raises:
             FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
             Unusable: It is none.
         """
         try:
-            return stored_state(self.path, name, self.has(f"{name}.safetensors"))
+            return stored_state(self.path, name, self.has(f"{name}.safetensors"), device)
         except Damaged as error:
             raise Unusable(f"{shown_path(self.path)} is damaged: {error}") from None
 

@@ -34,20 +34,39 @@ def encode(value: Any) -> tuple[Any, dict[str, torch.Tensor]]:
     return _encoded(value, "", tensors), tensors
 
 
-def decode(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+def decode(
+    value: Any, tensors: Mapping[str, torch.Tensor], device: torch.device | None = None
+) -> Any:
     """The state that :func:`encode` was given.
+
+    Args:
+        value: The JSON data.
+        tensors: The table of tensors.
+        device: Where tensors belong that were not in the memory of the host; left out: there too.
 
     Raises:
         CodecError: That is not what it gave.
     """
     try:
-        return _decoded(value, tensors)
+        return _decoded(value, _Tensors(tensors, device))
     except Exception as error:
         # What is put together here, is put together by others, and they raise anything.
         raise CodecError(f"holds no state ({type(error).__name__}: {error})") from None
 
 
-def _decoded(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+class _Tensors:
+    """The table of tensors, of which some belong on a device."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor], device: torch.device | None) -> None:
+        self.tensors = tensors
+        self.device = device
+
+    def of(self, value: dict[str, Any]) -> torch.Tensor:
+        tensor = self.tensors[value["name"]]
+        return tensor.to(self.device) if value.get("on_device") else tensor
+
+
+def _decoded(value: Any, tensors: _Tensors) -> Any:
     if isinstance(value, list):
         return [_decoded(item, tensors) for item in value]
     if not isinstance(value, dict):
@@ -60,14 +79,14 @@ def _decoded(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     if kind == "bytes":
         return base64.b64decode(value["value"], validate=True)
     if kind == "tensor":
-        return tensors[value["name"]]
+        return tensors.of(value)
     if kind == "ndarray":
-        return tensors[value["name"]].numpy()
+        return tensors.of(value).numpy()
     if kind in _PUT_TOGETHER:
         parts = [_decoded(part, tensors) for part in value["parts"]]
         return _PUT_TOGETHER[kind](*parts, *(_decoded(item, tensors) for item in value["rest"]))
     if kind == "number":
-        return tensors[value["name"]].numpy()[()]
+        return tensors.of(value).numpy()[()]
     items = [_decoded(item, tensors) for item in value["items"]]
     if kind in ("dict", "ordered"):
         pairs = [(tuple(k) if isinstance(k, list) else k, v) for k, v in items]
@@ -87,7 +106,8 @@ def _encoded(value: Any, at: str, tensors: dict[str, torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
         taken = _taken_apart(value)
         if taken is None:
-            return {_TAG: "tensor", "name": _put(value, at, tensors)}
+            where = {} if value.is_cpu else {"on_device": True}
+            return {_TAG: "tensor", "name": _put(value, at, tensors), **where}
         kind, parts, rest = taken
         return {
             _TAG: kind,

@@ -138,7 +138,7 @@ def restore(
         FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
     """
     written = checkpoint.manifest.format
-    state = checkpoint.state("state")
+    state = checkpoint.state("state", parts.device)
     if written < 3:
         state = upgraded(state, parts)
     match = _Match(
@@ -183,7 +183,7 @@ def restore_model(
     Raises:
         Unusable: What is stored does not fit the model, as its code has changed.
     """
-    state, written = checkpoint.state("state"), checkpoint.manifest.format
+    state, written = checkpoint.state("state", parts.device), checkpoint.manifest.format
     if written < 3:
         state = upgraded(state, parts)
     key, prefix = f"models/{owner}", f"{path}." if path else ""
@@ -303,7 +303,7 @@ def _restore_optimizers(checkpoint: Checkpoint, parts: Parts, match: _Match) -> 
     for name, optimizer in parts.optimizers.items():
         key = f"optimizers/{name}"
         if checkpoint.has(f"{key}.json"):
-            stored = checkpoint.state(key)
+            stored = checkpoint.state(key, parts.device)
             groups = [dict(group) for group in optimizer.param_groups]
             with _fitting(f'the optimizer "{name}"', checkpoint.path):
                 load_optimizer(optimizer, stored)

@@ -49,15 +49,17 @@ _SECTIONS = {
 }
 
 
-def stored_state(folder: Path, name: str, has_tensors: bool) -> Any:
-    """The state that was added to a checkpoint under a name.
+def stored_state(
+    folder: Path, name: str, has_tensors: bool, device: torch.device | None = None
+) -> Any:
+    """The state that was added to a checkpoint under a name; see :func:`read_state`.
 
     Raises:
         FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
         Damaged: It is not as states are written.
     """
     with _blaming(f"{name}.json"):
-        return read_state(folder, name, has_tensors)
+        return read_state(folder, name, has_tensors, device)
 
 
 def stored_tensors(folder: Path, name: str) -> dict[str, torch.Tensor]:

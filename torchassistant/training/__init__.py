@@ -6,6 +6,11 @@ from torchassistant.training.better import Mode, better_of
 from torchassistant.training.callback_run import CallbackRun
 from torchassistant.training.carrying import carrying
 from torchassistant.training.data_pass import DataPass
+from torchassistant.training.determinism import (
+    draw_dropout_from_torch,
+    use_deterministic_kernels,
+    with_hidden_draws,
+)
 from torchassistant.training.epoch_metrics import expect_storable
 from torchassistant.training.evaluation.debug_pipeline import DebugPipeline
 from torchassistant.training.evaluation.evaluator import evaluate
@@ -140,6 +145,7 @@ __all__ = [
     "columns_of",
     "combine",
     "decoded",
+    "draw_dropout_from_torch",
     "evaluate",
     "evaluating_step",
     "evaluation_data",
@@ -166,7 +172,9 @@ __all__ = [
     "train_stage",
     "two_closures",
     "unchanged",
+    "use_deterministic_kernels",
     "weighted_losses",
     "weighted_sum",
+    "with_hidden_draws",
     "wrapped_in",
 ]

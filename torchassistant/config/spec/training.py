@@ -59,6 +59,10 @@ class Spec(Block):
         description="Of forward passes and losses: torch's default, `tf32` on GPUs that have it, "
         "or mixed precision with `bf16` or `fp16`. Weights stay float32.",
     )
+    deterministic: bool = Field(
+        False,
+        description="On a GPU, only kernels that give the same bits in every run; slower.",
+    )
     checkpoints: CheckpointsSpec = Field(
         CheckpointsSpec(), description="When checkpoints are saved."
     )

@@ -12,6 +12,7 @@ from torchassistant.session.preflight.evaluation_trial import EvaluationTrial
 from torchassistant.session.preflight.evaluators import learn_keys_of_evaluators
 from torchassistant.session.preflight.findings import Findings
 from torchassistant.session.preflight.first_batches import FirstBatches
+from torchassistant.session.preflight.hidden_draws import warn_of_hidden_draws
 from torchassistant.session.preflight.monitors import check_monitors
 from torchassistant.session.preflight.node_watch import NodeWatch
 from torchassistant.session.preflight.report import Preflight, StageReport
@@ -81,6 +82,7 @@ def _fly(session: Session, found: Findings) -> Preflight:
         if pipeline.name not in run:
             evaluation.run(pipeline)
     warn_of_untrained(found)
+    warn_of_hidden_draws(found)
     check_monitors(found)
     groups = parameter_groups(session)
     return Preflight(
