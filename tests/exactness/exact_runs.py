@@ -78,7 +78,7 @@ class Runs:
         self.folder = folder
         self.plain = folder / "plain"
         if DEVICE is not None:
-            config = {**config, "device": DEVICE, "deterministic": True}
+            config = {"deterministic": True, **config, "device": DEVICE}
         create_session(config, session_dir=self.plain)
         self.copy(self.plain, "created")
         session = load_session(self.plain)

@@ -90,6 +90,8 @@ def recipe() -> Config:
     }
     both = {"training_pipelines": ["fit"], "validation_pipelines": ["check"]}
     return {
+        # No kernel of CUDA's is so for the gradient of its pooling.
+        "deterministic": False,
         "seed": 3,
         "device": "cpu",
         "checkpoints": {"keep_last": 1, "best": {"monitor": "val loss"}},

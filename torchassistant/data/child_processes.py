@@ -52,23 +52,28 @@ def signals_held_back(method: str) -> Iterator[None]:
 
 
 @contextmanager
-def heap_frozen(method: str) -> Iterator[None]:
-    """Processes are started in here, that never collect garbage of the process they copy.
+def collecting_no_garbage() -> Iterator[None]:
+    """Processes are started in here; each calls :func:`keep_inherited_garbage` before all else.
 
-    What lies there in cycles may be memory of a GPU, which a copy of a process cannot give back: it
-    would be aborted. It would also copy every page that the collector touches.
-
-    Args:
-        method: How they are started: ``fork``, ``spawn``, ``forkserver``.
+    What lies in cycles in this process may be memory of a GPU, which a copy of the process cannot
+    give back: it would be aborted if it collected it.
     """
-    if method != "fork" or gc.get_freeze_count():
-        yield
-        return
-    gc.freeze()
+    collects = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if collects:
+            gc.enable()
+
+
+def keep_inherited_garbage() -> None:
+    """Collect garbage from now on, but none that this process has a copy of.
+
+    That also leaves those pages of memory shared which the collector would touch.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 def disregard_stop_signals() -> None:

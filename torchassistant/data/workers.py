@@ -28,10 +28,11 @@ from torchassistant.compat.data_loader import (
 )
 from torchassistant.data.batch_sampler import Batch
 from torchassistant.data.child_processes import (
+    collecting_no_garbage,
     disregard_stop_signals,
     end_with_parent,
-    heap_frozen,
     is_first_thread,
+    keep_inherited_garbage,
     signals_held_back,
 )
 from torchassistant.data.columnar import ColumnsAt
@@ -159,6 +160,7 @@ class WorkerStart:
         if self.is_watched:
             watch()
         if threading.current_thread() is threading.main_thread():
+            keep_inherited_garbage()
             end_with_parent(self.by_first_thread)
             disregard_stop_signals()
         info: Any = get_worker_info()
@@ -262,7 +264,11 @@ class Workers:
         context: Any = self.loader.multiprocessing_context or multiprocessing
         method = context.get_start_method()
         # In this order: what holds signals back starts a process too, the resource tracker.
-        with starting_processes(method == "fork"), signals_held_back(method), heap_frozen(method):
+        with (
+            starting_processes(method == "fork"),
+            signals_held_back(method),
+            collecting_no_garbage(),
+        ):
             self._iterator = iter(self.loader)
         _started.update(workers_of(self._iterator))
         _handle_deaths_while_waiting_only()
