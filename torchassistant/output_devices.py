@@ -153,10 +153,11 @@ class SaveImages(WritesFiles):
         Raises:
             DataError: The data is something else; then nothing is saved.
         """
-        if isinstance(data, Mapping) and len({_safe(key) for key in data}) < len(data):
+        if isinstance(data, Mapping) and len({safe_in_file_names(key) for key in data}) < len(data):
             raise DataError(f"two of the names {list(data)} give the same file name")
         found = images_of(data, "SaveImages", self.columns)
-        images = {f"-{_safe(key)}" if key else "": image for key, image in found.items()}
+        suffixes = [f"-{safe_in_file_names(key)}" if key else "" for key in found]
+        images = dict(zip(suffixes, found.values(), strict=True))
         with self._opened() as folder:
             names = self._saved(images, folder)
         if input is not None:
@@ -283,7 +284,7 @@ def _write(data: bytes, name: str, folder: int) -> None:
         raise
 
 
-def _safe(key: str) -> str:
+def safe_in_file_names(key: str) -> str:
     """A key as part of a file name: what may mean something to a file system becomes ``_``."""
     return re.sub(r"[^\w.+=-]", "_", str(key))
 

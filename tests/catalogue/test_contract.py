@@ -84,6 +84,15 @@ ARGUMENTS = {
             "max_words": 100,
         },
     },
+    "samples": {
+        "Samples": {
+            "pipeline": "show",
+            "every": 2,
+            "examples": 16,
+            "columns": ["image", "label", "y_hat"],
+            "images": ["image"],
+        }
+    },
     "stop_conditions": {
         # The conditions inside are objects of the config too; the builder makes them first.
         "AllOf": {"conditions": [{"class": "EpochsCompleted", "kwargs": {"num_epochs": 1}}]},

@@ -26,6 +26,7 @@ from torchassistant.callbacks.gradient_norms import GradientNorms
 from torchassistant.callbacks.learning_rate_monitor import LearningRateMonitor
 from torchassistant.callbacks.loggers import MLflow, TensorBoard, Trackio
 from torchassistant.callbacks.model_checkpoint import ModelCheckpoint
+from torchassistant.callbacks.samples import Samples
 
 __all__ = [
     "BackwardEndEvent",
@@ -41,6 +42,7 @@ __all__ = [
     "LearningRateMonitor",
     "MLflow",
     "ModelCheckpoint",
+    "Samples",
     "StageEndEvent",
     "StageStartEvent",
     "StepEndEvent",

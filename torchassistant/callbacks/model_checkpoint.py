@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 
 from torchassistant.callbacks.base import Callback
 from torchassistant.callbacks.events import EpochEndEvent, Event, TrainEndEvent, TrainStartEvent
+from torchassistant.callbacks.own_folder import make_folder, own_folder
 from torchassistant.errors import DataError, near
-from torchassistant.whole_files import own_memory, replacing, sync_path
+from torchassistant.whole_files import own_memory, replacing
 
 FOLDER = ("weights", "callbacks")
 """Where such files are below the folder of the session, in a folder for each callback."""
@@ -109,7 +110,7 @@ class ModelCheckpoint(Callback):
 
     def on_train_start(self, event: TrainStartEvent) -> None:
         """Remove what a process that died has written past the state that was stored."""
-        folder = _folder_of(event)
+        folder = own_folder(event, FOLDER)
         if all((folder / name).is_file() for names in self.files for name in names):
             self._clear(folder)
 
@@ -139,7 +140,7 @@ class ModelCheckpoint(Callback):
         """Likewise; nothing is left over now."""
         if self.event == "train_end":
             self._keep(event, "final")
-        self._clear(_folder_of(event))
+        self._clear(own_folder(event, FOLDER))
 
     def _on_event(self, event: Event) -> None:
         if event.step % self.every == 0:
@@ -165,11 +166,8 @@ class ModelCheckpoint(Callback):
 
     def _keep(self, event: Event, suffix: str, more: Mapping[str, Any] | None = None) -> None:
         """Write the files of an event, and remove those that are not to stay."""
-        folder = _folder_of(event)
-        for part in (folder.parent.parent, folder.parent, folder):
-            if not part.exists():
-                part.mkdir()
-                sync_path(part.parent)
+        folder = own_folder(event, FOLDER)
+        make_folder(folder, FOLDER)
         session = event.session
         models = {name: session.models[name] for name in self.models or session.whole_models}
         names = [f"{name}-{suffix}.safetensors" for name in models]
@@ -190,22 +188,6 @@ class ModelCheckpoint(Callback):
         for path in list(_files_in(folder)):
             if path.name not in kept:
                 path.unlink(missing_ok=True)
-
-
-def _folder_of(event: Event) -> Path:
-    """The folder of a callback's files.
-
-    Raises:
-        DataError: It cannot have one, by its name; or a link stands there, and is not followed.
-    """
-    # Names in a config are checked; one that train() is given may be anything.
-    if Path(event.name).name != event.name or event.name == "..":
-        raise DataError(f'"{event.name}" cannot be the name of a folder')
-    folder = Path(event.session.path, *FOLDER, event.name)
-    for part in (folder.parent.parent, folder.parent, folder):
-        if part.is_symlink():
-            raise DataError(f"{part} is a link, and links are not followed")
-    return folder
 
 
 def _files_in(folder: Path) -> Iterator[Path]:

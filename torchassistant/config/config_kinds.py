@@ -77,7 +77,7 @@ def expect_kind(tree: Any, block: type[Block], file: str = "") -> None:
 
 SESSION_PARTS = (
     *("spec.json", "environment.json", "changes.jsonl"),
-    *("static", "checkpoints", "metrics", "history", "weights", "profile"),
+    *("static", "checkpoints", "metrics", "history", "weights", "samples", "profile"),
     # of loggers
     *("tensorboard", "mlflow", "trackio"),
 )

@@ -181,6 +181,20 @@ class MultiLoader:
             return self.restarting[port.name].examples_of(number)
         return port.loader.examples_of(number)
 
+    def indices_of(self, number: int, count: int, done: int) -> list[Any]:
+        """The indices in their dataset of the examples of a batch of this epoch.
+
+        Args:
+            number: Of the batch.
+            count: So many examples are in it.
+            done: So many were in those before: of a stream, the examples are counted.
+        """
+        for port in self.ports:
+            found = self.examples_of(port, number)
+            if found is not None and len(found) == count:
+                return [port.loader.origin.index_in_whole(index) for index in found]
+        return list(range(done, done + count))
+
     def _shown(self, port: Port, numbers: Sequence[int]) -> str:
         """What a port was fed with in some batches, in words."""
         origin = port.loader.origin

@@ -27,6 +27,7 @@ METRICS, COPIES, CHANGES = "metrics", "history", "changes.jsonl"
 STEPS = "steps-"
 TIMES = f"{METRICS}/times.csv"
 PICTURES = f"{METRICS}/pictures.jsonl"
+SAMPLES = f"{METRICS}/samples.jsonl"
 
 _NUMBER = r"(?:0|[1-9]\d*)"
 _OF_STAGE = re.compile(rf"{METRICS}/(?:{STEPS})?({_NUMBER})\.csv", re.ASCII)
@@ -39,7 +40,7 @@ _LONGEST = 1 << 30
 def is_log(name: str) -> bool:
     """Whether a file of a session, by its path below it, is one of these."""
     is_of_row = _OF_ROW.fullmatch(name) is not None
-    return name in (TIMES, PICTURES, CHANGES) or is_of_row or stage_of(name) is not None
+    return name in (TIMES, PICTURES, SAMPLES, CHANGES) or is_of_row or stage_of(name) is not None
 
 
 def stage_of(name: str) -> int | None:

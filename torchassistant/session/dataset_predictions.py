@@ -11,7 +11,7 @@ import torch
 
 from torchassistant.assembly import Builder, Parts
 from torchassistant.config import InferenceSpec
-from torchassistant.data import MultiLoader, derived, object_rngs_seeded, seeded
+from torchassistant.data import derived, object_rngs_seeded, seeded
 from torchassistant.errors import ConfigError, DataError, near
 from torchassistant.frames import Frame, Frames
 from torchassistant.session.prediction import (
@@ -91,7 +91,7 @@ class DatasetPredictions:
                     [frames],
                     range(number, number + 1),
                 )
-                indices = indices_of(self.data, number, count, done)
+                indices = self.data.indices_of(number, count, done)
                 for row in range(count):
                     yield self._prediction(columns, count, row, indices[row])
                 if self.batch_done is not None:
@@ -135,22 +135,6 @@ def predict_data(
         {"index": index, **(result if isinstance(result, dict) else {"result": result})}
         for index, result in rows
     ]
-
-
-def indices_of(data: MultiLoader, number: int, count: int, done: int) -> list[Any]:
-    """The indices of the examples of a batch in their dataset; of a stream, how many came before.
-
-    Args:
-        data: Gives the batches.
-        number: Of the batch.
-        count: So many examples are in it.
-        done: So many were in those before.
-    """
-    for port in data.ports:
-        found = data.examples_of(port, number)
-        if found is not None and len(found) == count:
-            return [port.loader.origin.index_in_whole(index) for index in found]
-    return list(range(done, done + count))
 
 
 def row_of(value: Any, count: int, row: int, name: str) -> Any:

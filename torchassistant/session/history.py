@@ -2,7 +2,7 @@
 
 ``metrics/0.csv`` has a row for each epoch, and for each validation within one; ``steps-0.csv`` has
 those that ``log`` asks for, with the time of each; ``times.csv`` has the times of all the others.
-Images of debug pipelines stand in ``pictures.jsonl``.
+Images of debug pipelines stand in ``pictures.jsonl``; ``samples.jsonl`` says where samples are.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torchassistant.errors import SessionError, near
 from torchassistant.files import InvalidFile
-from torchassistant.session.append_only_logs import METRICS, PICTURES, STEPS, TIMES, Logs
+from torchassistant.session.append_only_logs import METRICS, PICTURES, SAMPLES, STEPS, TIMES, Logs
 from torchassistant.session.row_data import RowData, data_file, decoded, encoded
+from torchassistant.session.stored_samples import NotedSamples, parsed_samples
 from torchassistant.training import Data, Row, step_of
 
 if TYPE_CHECKING:
@@ -109,6 +110,18 @@ class History:
             return parsed_pictures(text[seen:]), len(text)
         except InvalidFile as error:
             raise SessionError(f"{PICTURES} {error}") from None
+
+    def add_samples(self, noted: NotedSamples) -> None:
+        """Note that there are samples."""
+        self.logs.add(SAMPLES, noted.line())
+
+    def samples_after(self, seen: int) -> tuple[list[NotedSamples], int]:
+        """The samples that follow after some bytes of their file; as :meth:`rows_after`."""
+        text = self.logs.text(SAMPLES)
+        try:
+            return parsed_samples(text[seen:]), len(text)
+        except InvalidFile as error:
+            raise SessionError(f"{SAMPLES} {error}") from None
 
     def _append(self, file: str, row: Row) -> None:
         columns = self._start(file, list(row))

@@ -11,15 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from torchassistant.config import Spec, as_data
+from torchassistant.errors import DataError
 from torchassistant.session.durable_files import as_json
 from torchassistant.session.environment import ENVIRONMENT
 from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
-from torchassistant.trackers import STEPS, About, News, Picture, Point, drawing_of, pixels_of
+from torchassistant.session.stored_samples import NotedSamples, StoredSamples, folder_of
+from torchassistant.trackers import (
+    STEPS,
+    About,
+    News,
+    Picture,
+    Point,
+    Text,
+    drawing_of,
+    pixels_of,
+    side_by_side,
+)
 from torchassistant.training import Row, step_of
 
 _OF_ROWS = ("step", "time")
 """Columns that say when a row is, and are no measurement."""
+
+
+_LONGEST_CELL = 500
+"""Signs of a cell of a table of samples."""
 
 
 class HistoryFeed:
@@ -64,7 +80,11 @@ class HistoryFeed:
         pictures, self._seen["pictures", 0] = self.history.pictures_after(self._seen["pictures", 0])
         for name, step, time, base64 in pictures:
             found.pictures.append(Picture(name, step, time, partial(pixels_of, base64)))
+        samples, self._seen["samples", 0] = self.history.samples_after(self._seen["samples", 0])
+        for noted in samples:
+            self._add_samples(found, noted)
         found.pictures.sort(key=lambda picture: (picture.step, picture.time))
+        found.texts.sort(key=lambda text: (text.step, text.time))
         found.points.sort(key=lambda point: (point.step, point.time))
         return found
 
@@ -87,6 +107,41 @@ class HistoryFeed:
             draw = drawing_of(value)
             if draw is not None:
                 found.pictures.append(Picture(name, step, time, draw))
+
+    def _add_samples(self, found: News, noted: NotedSamples) -> None:
+        step, folder = noted.step, folder_of(self.history.logs.session, noted)
+        time = self._times.get((noted.stage, step), self._clock)
+        stored = StoredSamples(noted.name, noted.stage, noted.epoch, step, folder, noted.images)
+        for column in noted.images:
+            draw = partial(_side_by_side, stored, column)
+            found.pictures.append(Picture(f"{noted.name}/{column}", step, time, draw))
+        found.texts.append(Text(noted.name, step, time, partial(_as_table, stored)))
+
+
+def _side_by_side(samples: StoredSamples, column: str) -> Any:
+    """The images of a column; one that somebody has removed since is left out."""
+    try:
+        files = list(samples.images_of(column))
+    except DataError:
+        files = []
+    return side_by_side([path for path in files if path.is_file()])
+
+
+def _as_table(samples: StoredSamples) -> str:
+    """What the samples hold besides images, as a table in Markdown."""
+    try:
+        rows = samples.rows()
+    except DataError as error:
+        return str(error)
+    names = list(dict.fromkeys(n for row in rows for n in row if n not in samples.images))
+    lines = [names, ["---"] * len(names), *([_cell(row.get(n)) for n in names] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    short = text if len(text) <= _LONGEST_CELL else f"{text[:_LONGEST_CELL]}…"
+    return " ".join(short.replace("|", "\\|").split())
 
 
 def _points(row: Row, time: float, prefix: str = "") -> Iterator[Point]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,14 +61,17 @@ from torchassistant.session.stage_beginning import begin_stage
 from torchassistant.session.stage_starts import StageStarts
 from torchassistant.session.state import changed_weights, restore, snapshot
 from torchassistant.session.state_schema import CODE, SPEC
+from torchassistant.session.stored_samples import NotedSamples, StoredSamples, folder_of
 from torchassistant.training import (
     CallbackRun,
+    Look,
     Progress,
     Reporter,
     Reporters,
     StageHistory,
     StopRequest,
     evaluate,
+    looks_at_pipeline,
     step_header,
     train_stage,
     unchanged,
@@ -215,6 +218,66 @@ class Session(Parts):
             SessionError: No row has data of that name.
         """
         return self.rows.data(name, self.spec.stage_labels)
+
+    def samples(self, callback: str | None = None) -> list[StoredSamples]:
+        """What callbacks of the class Samples have kept, epoch by epoch.
+
+        Args:
+            callback: The name of one; left out: of all.
+        """
+        labels = self.spec.stage_labels
+        return [
+            StoredSamples(
+                noted.name,
+                labels[noted.stage],
+                noted.epoch,
+                noted.step,
+                folder_of(self.path, noted),
+                noted.images,
+            )
+            for noted in self.rows.samples_after(0)[0]
+            if callback in (None, noted.name)
+        ]
+
+    def note_samples(
+        self, callback: str, stage: int, epoch: int, folder: str, images: Sequence[str]
+    ) -> None:
+        """Note samples of an epoch in the history; see the callback Samples.
+
+        Args:
+            callback: The name of the callback that has kept them.
+            stage: The index of the stage.
+            epoch: Over all stages, from 1.
+            folder: The name of their folder, in that of the callback.
+            images: The columns that are images.
+        """
+        step = self.progress.step
+        self.rows.add_samples(NotedSamples(callback, stage, epoch, step, folder, [*images]))
+
+    def looks(
+        self, pipeline: str, columns: Sequence[str] | None = None
+    ) -> Generator[Look, None, None]:
+        """Run a debug pipeline, or another one over its data, and leave no trace in the training.
+
+        Args:
+            pipeline: The name of a debug pipeline, or else of a pipeline.
+            columns: The columns of a pipeline; left out: all of its data, and what its last
+                processors give. A debug pipeline has its ``output_keys``.
+
+        Returns:
+            For each batch a look: ``number``, ``indices`` of its examples in the dataset, and
+            ``result``, the columns by name or what the post-processor made of them. Close it where
+            not all are wanted.
+
+        Raises:
+            ConfigError: There is no such pipeline.
+        """
+        if pipeline in self.debug_pipelines:
+            return self.debug_pipelines[pipeline].looks(self.progress.step)
+        if pipeline not in self.pipelines:
+            known = {**self.debug_pipelines, **self.pipelines}
+            raise ConfigError(f'no pipeline is named "{pipeline}"{near(pipeline, known)}')
+        return looks_at_pipeline(self.pipelines[pipeline], columns, self.progress.step)
 
     def history_feed(self) -> HistoryFeed:
         """The history row by row, as loggers send it. While it is trained, it may hold more than

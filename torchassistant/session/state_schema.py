@@ -21,6 +21,7 @@ from torchassistant.files import InvalidFile, parsed_json
 from torchassistant.session.append_only_logs import (
     METRICS,
     PICTURES,
+    SAMPLES,
     STEPS,
     TIMES,
     is_log,
@@ -37,6 +38,7 @@ from torchassistant.session.history import (
 from torchassistant.session.manifest import Damaged, Manifest
 from torchassistant.session.optimizer_state import is_optimizer_state
 from torchassistant.session.row_data import decoded
+from torchassistant.session.stored_samples import parsed_samples
 from torchassistant.training import PassProgress, Progress, Row, step_of
 
 SPEC, CODE, STATE = "spec.json", "code.json", "state"
@@ -196,6 +198,8 @@ def _rows(logs: Mapping[str, bytes]) -> _Rows:
                 parsed_rows(text, ALWAYS_IN_TIMES)
             elif name == PICTURES:
                 parsed_pictures(text)
+            elif name == SAMPLES:
+                parsed_samples(text)
             elif name.startswith(f"{METRICS}/"):
                 decoded(text)
     return _Rows(of_epochs, of_steps)

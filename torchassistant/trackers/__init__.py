@@ -4,11 +4,11 @@ A tracker is asked what it has of a session, and is sent the rest. What each pac
 imported when it is used.
 """
 
-from torchassistant.trackers.drawing import drawing_of, pixels_of
+from torchassistant.trackers.drawing import drawing_of, pixels_of, side_by_side
 from torchassistant.trackers.following import STEPS, Follower
 from torchassistant.trackers.missing_packages import missing_package
 from torchassistant.trackers.mlflow_tracker import MLflowTracker
-from torchassistant.trackers.record import About, Key, News, Outcome, Picture, Point, Source
+from torchassistant.trackers.record import About, Key, News, Outcome, Picture, Point, Source, Text
 from torchassistant.trackers.tensorboard_tracker import TensorBoardTracker
 from torchassistant.trackers.tracker import Tracker
 from torchassistant.trackers.trackio_tracker import TrackioTracker
@@ -25,9 +25,11 @@ __all__ = [
     "Point",
     "Source",
     "TensorBoardTracker",
+    "Text",
     "Tracker",
     "TrackioTracker",
     "drawing_of",
     "missing_package",
     "pixels_of",
+    "side_by_side",
 ]

@@ -6,6 +6,7 @@ import io
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ _READABLE = 28
 
 _MOST = 1 << 20
 """Entries of what is drawn; who gives more wants no picture."""
+
+_MOST_IMAGES = 64
+_GAP_OF_IMAGES = 2
 
 _COLORS = ((31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40), (148, 103, 189))
 
@@ -65,6 +69,32 @@ def pixels_of(base64: bytes) -> Pixels:
 
     with Image.open(io.BytesIO(b64decode(base64)), formats=("PNG",)) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def side_by_side(files: Sequence[Path], columns: int = 8) -> Pixels:
+    """The images of some PNG files in one, row by row; without any a gray square.
+
+    Raises:
+        OSError: A file is none.
+    """
+    from PIL import Image
+
+    images: list[Pixels] = []
+    for path in files[:_MOST_IMAGES]:
+        with Image.open(path, formats=("PNG",)) as image:
+            images.append(np.asarray(image.convert("RGB")))
+    if not images:
+        return np.full((16, 16, 3), 128, np.uint8)
+    height, width = (max(image.shape[axis] for image in images) for axis in (0, 1))
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    gap = _GAP_OF_IMAGES
+    whole = (rows * (height + gap) - gap, columns * (width + gap) - gap, 3)
+    found = np.zeros(whole, np.uint8)
+    for index, one in enumerate(images):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        found[top : top + one.shape[0], left : left + one.shape[1]] = one
+    return found
 
 
 def _drawing_of_tensor(tensor: Tensor) -> Callable[[], Pixels] | None:

@@ -74,6 +74,7 @@ class Follower:
         return News(
             [point._replace(tag=shown(point.tag)) for point in news.points],
             [picture._replace(tag=shown(picture.tag)) for picture in news.pictures],
+            [text._replace(tag=shown(text.tag)) for text in news.texts],
         )
 
     def close(self, outcome: Outcome) -> None:

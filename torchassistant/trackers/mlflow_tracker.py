@@ -60,7 +60,7 @@ class MLflowTracker(Tracker):
         run = self._found(about)
         self._run = self._begun(about) if run is None else run.info.run_id
         self._describe(about)
-        return {*self._points(), *self._pictures()}
+        return {*self._points(), *self._pictures(), *self._texts()}
 
     def forget(self, step: int) -> set[Key]:
         """See :class:`Tracker`. Points cannot be taken away: the run is deleted, as MLflow does.
@@ -97,6 +97,11 @@ class MLflowTracker(Tracker):
                 timestamp=picture.key.milliseconds,
                 synchronous=True,
             )
+
+        for text in news.texts:
+            key = text.key
+            name = f"{_quoted(key.tag)}+step+{key.step}+timestamp+{key.milliseconds}.md"
+            self._client.log_text(self._run, text.read(), f"{_TEXTS}/{name}")
 
     def end(self, outcome: Outcome) -> None:
         """See :class:`Tracker`."""
@@ -173,6 +178,21 @@ class MLflowTracker(Tracker):
                 tag, step, milliseconds = found.groups()
                 yield Key(re.sub("[~#]", "/", tag), int(step), int(milliseconds))
 
+    def _texts(self) -> Iterator[Key]:
+        for file in self._client.list_artifacts(self._run, _TEXTS):
+            found = _TEXT.fullmatch(file.path)
+            if found:
+                tag, step, milliseconds = found.groups()
+                yield Key(tag.replace("~", "/"), int(step), int(milliseconds))
+
+
+def _quoted(tag: str) -> str:
+    """A tag, of which :func:`_name` has left few signs, as part of a file name."""
+    return tag.replace("/", "~")
+
+
+_TEXTS = "texts"
+_TEXT = re.compile(_TEXTS + r"/(.+)\+step\+(\d+)\+timestamp\+(\d+)\.md")
 
 _PICTURE = re.compile(r"images/(.+)[+%]step[+%](\d+)[+%]timestamp[+%](\d+)[+%][^+%]*\.png")
 """How ``log_image`` names files."""

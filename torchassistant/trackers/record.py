@@ -1,4 +1,4 @@
-"""What a tracker is given of a session: numbers and pictures, each with its step and its time."""
+"""What a tracker is given of a session: numbers, pictures, texts, each with step and time."""
 
 from __future__ import annotations
 
@@ -71,28 +71,51 @@ class Picture(NamedTuple):
         return key_of(self.tag, self.step, self.time)
 
 
+class Text(NamedTuple):
+    """A text.
+
+    Args:
+        tag: As in :class:`Key`.
+        step: Likewise.
+        time: As of a point.
+        read: Gives it, in Markdown.
+    """
+
+    tag: str
+    step: int
+    time: float
+    read: Callable[[], str]
+
+    @property
+    def key(self) -> Key:
+        """What it is known by."""
+        return key_of(self.tag, self.step, self.time)
+
+
 @dataclass(slots=True)
 class News:
-    """What is new, both in the order of their steps."""
+    """What is new, each kind in the order of its steps."""
 
     points: list[Point] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    texts: list[Text] = field(default_factory=list)
 
     def __len__(self) -> int:
-        """How many of both."""
-        return len(self.points) + len(self.pictures)
+        """How many of all kinds."""
+        return len(self.points) + len(self.pictures) + len(self.texts)
 
     def without(self, keys: set[Key]) -> News:
         """Those that are not among the keys."""
         return News(
             [point for point in self.points if point.key not in keys],
             [picture for picture in self.pictures if picture.key not in keys],
+            [text for text in self.texts if text.key not in keys],
         )
 
     @property
     def keys(self) -> set[Key]:
         """Of all of them."""
-        return {point.key for point in self.points} | {picture.key for picture in self.pictures}
+        return {one.key for one in (*self.points, *self.pictures, *self.texts)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from torchassistant.trackers.drawing import as_png
-from torchassistant.trackers.record import About, Key, News, Outcome, Picture, Point, key_of
+from torchassistant.trackers.record import About, Key, News, Outcome, Picture, Point, Text, key_of
 from torchassistant.trackers.tracker import Tracker
 
 CONFIG = "torchassistant/config"
@@ -73,6 +73,8 @@ class TensorBoardTracker(Tracker):
             self._add_summary(point.step, point.time, _scalar(point))
         for picture in news.pictures:
             self._add_summary(picture.step, picture.time, _image(picture))
+        for text in news.texts:
+            self._add_summary(text.step, text.time, _text(text))
         self._write()
 
     def end(self, outcome: Outcome) -> None:
@@ -149,8 +151,14 @@ class _Found:
                 self.config = _text_of(value)
             elif value.tag == metadata.SESSION_START_INFO_TAG:
                 self.has_parameters = True
-            elif value.HasField("simple_value") or value.HasField("image"):
+            elif _is_of_ours(value):
                 self.keys.add(key_of(value.tag, event.step, event.wall_time))
+
+
+def _is_of_ours(value: Any) -> bool:
+    """Whether it is a number, a picture or a text."""
+    is_text = value.metadata.plugin_data.plugin_name == "text"
+    return is_text or value.HasField("simple_value") or value.HasField("image")
 
 
 def _files_in(folder: str) -> list[str]:
@@ -186,6 +194,12 @@ def _image(picture: Picture) -> Any:
         height=height, width=width, colorspace=3, encoded_image_string=as_png(pixels)
     )
     return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=picture.tag, image=image)])
+
+
+def _text(text: Text) -> Any:
+    from tensorboard.plugins.text.summary_v2 import text_pb
+
+    return text_pb(text.tag, text.read())
 
 
 def _config(about: About) -> Any:

@@ -71,6 +71,9 @@ class TrackioTracker(Tracker):
                 rows.setdefault(point.key[1:], {})[point.tag] = point.value
             for picture in news.pictures:
                 rows.setdefault(picture.key[1:], {})[picture.tag] = self._stored(picture)
+            for text in news.texts:
+                shown = {"_type": "trackio.markdown", "_value": text.read()}
+                rows.setdefault(text.key[1:], {})[text.tag] = shown
             keys = sorted(rows)
             storage.bulk_log(
                 self.project,

@@ -16,6 +16,7 @@ from torchassistant.training.evaluation.debug_pipeline import DebugPipeline
 from torchassistant.training.evaluation.evaluator import evaluate
 from torchassistant.training.evaluation.inference import chosen, infer
 from torchassistant.training.evaluation.linked_data import evaluation_data_of
+from torchassistant.training.evaluation.looks import Look, looks_at_pipeline
 from torchassistant.training.evaluation.validation_plan import ValidationPlan
 from torchassistant.training.events import Listener, Live, Shares
 from torchassistant.training.gradient_norms import GradientNorms
@@ -103,6 +104,7 @@ __all__ = [
     "LinkedInput",
     "Listener",
     "Live",
+    "Look",
     "Loss",
     "LossByKey",
     "LossOfModels",
@@ -158,6 +160,7 @@ __all__ = [
     "is_by_closure",
     "is_of_torchmetrics",
     "iterations_of_stage",
+    "looks_at_pipeline",
     "needs_closure",
     "needs_gradient",
     "only_frames",

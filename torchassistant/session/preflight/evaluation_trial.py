@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torchassistant.callbacks import Samples
 from torchassistant.config import Path
 from torchassistant.session.preflight.findings import Findings, path_of_pipeline
 from torchassistant.session.preflight.first_batches import FirstBatches
@@ -49,6 +50,12 @@ class EvaluationTrial:
                 self.found.at = (*path_of_pipeline(pipeline), "eval_step")
                 evaluating_step(pipeline)(frames, 0)
             measure(pipeline, frames, self.found)
+
+    def samples(self, callback: Samples, path: Path) -> None:
+        """Look at one example as a callback would, and keep nothing."""
+        self.found.at, self.found.fed = path, None
+        with self.found.problem_of("what the callback keeps"):
+            callback.rows(self.found.session, most=1)
 
     def debug(self, debug: DebugPipeline) -> None:
         """Run one batch of a debug pipeline, without showing it."""

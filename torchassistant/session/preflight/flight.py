@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from torchassistant.callbacks import Samples
 from torchassistant.config import Key
 from torchassistant.data import derived, object_rngs_seeded, seeded
 from torchassistant.errors import ConfigError
@@ -81,6 +82,10 @@ def _fly(session: Session, found: Findings) -> Preflight:
     for pipeline in session.pipelines.values():
         if pipeline.name not in run:
             evaluation.run(pipeline)
+    for name, callback in session.callbacks.items():
+        # What is wrong with its pipeline is told already.
+        if isinstance(callback, Samples) and not (found.problems or found.raised):
+            evaluation.samples(callback, found.path_of(Key("callbacks", name)))
     warn_of_untrained(found)
     warn_of_hidden_draws(found)
     check_monitors(found)

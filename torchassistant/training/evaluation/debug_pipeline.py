@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
-from torchassistant.data import derived, object_rngs_seeded, seeded
-from torchassistant.errors import UserCodeError, UserError, blaming
+from torchassistant.data import MultiLoader, derived
+from torchassistant.errors import UserCodeError, blaming
 from torchassistant.graph import BatchGraph
 from torchassistant.output_devices import images_of
-from torchassistant.training.batch_run import BatchRun, only_frames
-from torchassistant.training.carrying import carrying
 from torchassistant.training.evaluation.inference import chosen
+from torchassistant.training.evaluation.looks import Look, batches_seen
 from torchassistant.training.events import Listener, Live
 from torchassistant.training.pipeline import InputSource, evaluation_data, rng_holders_of
 from torchassistant.training.precision import Precision
-from torchassistant.training.progress import Progress, StopRequest
-from torchassistant.training.state_guard import unchanged
+from torchassistant.training.progress import Progress
 
 
 def _keep_nothing(name: str, image: bytes) -> None:
@@ -63,38 +60,41 @@ class DebugPipeline:
             step: It is done.
             keep: Called with the name of each image and its PNG file, where it is logged.
         """
-        for bring_up_to_date in self.graph.before_evaluation:
-            bring_up_to_date(StopRequest())
-        batches = BatchRun.for_evaluation(self.graph, self.precision, only_frames)
-        run_batch = carrying(self.graph, batches.run)
-        seed = derived(self.seed, "debug", self.name, step)
+        with closing(self.looks(step)) as looks:
+            for look in looks:
+                with self._blamed(), blaming("what is done with the results"):
+                    if self.is_logged:
+                        for name, image in self._images(look.number, look.result):
+                            keep(name, image)
+                    if self.device is not None:
+                        self.device(look.result)
+
+    def looks(self, step: int) -> Generator[Look, None, None]:
+        """What it gives for each batch, at a step of training; nobody is handed it.
+
+        Raises:
+            UserCodeError: The user's code raised.
+            UserError: The data does not fit.
+        """
         parts = [part for p in self.graph.processors.values() for part in p.parts]
-        rng_holders = rng_holders_of(self.inputs) | {
-            f"part {i}": part for i, part in enumerate(parts)
-        }
-        try:
-            with (
-                unchanged(rng_holders, lightly=True),
-                closing(evaluation_data(self.inputs, derived(self.seed, self.name))) as data,
-                seeded(seed),
-                object_rngs_seeded(rng_holders, seed),
-                batches.mode(),
-                closing(data.frames(0)) as batches_of_pass,
-            ):
-                for number, frames in enumerate(islice(batches_of_pass, self.iterations)):
-                    try:
-                        run_batch(frames)
-                    except (UserError, UserCodeError) as error:
-                        raise data.explained(error, [number], frames) from error.__cause__
-                    result: Any = chosen(frames, self.graph, self.keys)
+        holders = rng_holders_of(self.inputs) | {f"part {i}": part for i, part in enumerate(parts)}
+        seed = derived(self.seed, "debug", self.name, step)
+        seen = batches_seen(self.graph, self._data, holders, self.precision, seed, self.iterations)
+        with self._blamed(), closing(seen):
+            for number, indices, frames in seen:
+                result: Any = chosen(frames, self.graph, self.keys)
+                if self.postprocessor is not None:
                     with blaming("what is done with the results"):
-                        if self.postprocessor is not None:
-                            result = self.postprocessor(result)
-                        if self.is_logged:
-                            for name, image in self._images(number, result):
-                                keep(name, image)
-                        if self.device is not None:
-                            self.device(result)
+                        result = self.postprocessor(result)
+                yield Look(number, indices, result)
+
+    def _data(self) -> MultiLoader:
+        return evaluation_data(self.inputs, derived(self.seed, self.name))
+
+    @contextmanager
+    def _blamed(self) -> Iterator[None]:
+        try:
+            yield
         except UserCodeError as error:
             raise error.in_part_of(f'the debug pipeline "{self.name}"') from error.__cause__
 
