@@ -579,6 +579,48 @@ def images_in(folder: str, tag: str) -> list[int]:
     return [image.step for image in events.Images(tag)]
 
 
+def test_samples_are_sent_to_each(empty_mlflow: Path) -> None:
+    import trackio
+
+    config = logged_config()
+    inputs = [{"variable_names": ["x", "y"], "loader_factory": "checking"}]
+    image = {"class": "logged_parts.image_of"}
+    config["initialize"]["debug_pipelines"] = {
+        "images": {"input_factories": inputs, "postprocessor": image}
+    }
+    for name, kwargs in {
+        "drawn seen": {"pipeline": "images", "images": ["result"]},
+        "said": {"pipeline": "check", "examples": 3, "every": 2},
+    }.items():
+        spec = {"class": "Samples", "kwargs": kwargs}
+        config["initialize"]["definitions"].append(
+            {"group": "callbacks", "name": name, "spec": spec}
+        )
+        config["train"]["callbacks"].append(name)
+    create_session(config, trust=TRUSTED).train()
+    give_database(empty_mlflow)
+    for to in TRACKERS:
+        assert log_history("run", to)[0] > 0
+        assert log_history("run", to)[0] == 0, to
+    assert images_in("run/tensorboard", "drawn seen/result") == [4, 8, 12]
+    client, run = run_in_mlflow(Path("run/mlflow"))
+    texts = [file.path for file in client.list_artifacts(run.info.run_id, "texts")]
+    assert sorted(text.split("+timestamp")[0] for text in texts) == [
+        *(f"texts/drawn seen+step+{step}" for step in (12, 4, 8)),
+        "texts/said+step+8",
+    ]
+    pictures = [file.path for file in client.list_artifacts(run.info.run_id, "images")]
+    assert len([p for p in pictures if "drawn seen" in p and p.endswith(".png")]) == 3
+    with trackio_in(str(Path("run/trackio").absolute())) as storage:
+        (run,) = trackio.Api().runs("torchassistant")
+        logs = storage.get_logs("torchassistant", run.name, run_id=run.id)
+    (table,) = [log["said"]["_value"] for log in logs if "said" in log]
+    assert table.splitlines()[0] == "| index | x | y | y_hat |"
+    assert len(table.splitlines()) == 2 + 3
+    drawn = [log["drawn seen/result"] for log in logs if "drawn seen/result" in log]
+    assert [picture["_type"] for picture in drawn] == ["trackio.image"] * 3
+
+
 def test_a_debug_pipeline_that_gives_no_image_is_told() -> None:
     config = logged_config()
     inputs = [{"variable_names": ["x", "y"], "loader_factory": "checking"}]

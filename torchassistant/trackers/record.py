@@ -115,7 +115,8 @@ class News:
     @property
     def keys(self) -> set[Key]:
         """Of all of them."""
-        return {one.key for one in (*self.points, *self.pictures, *self.texts)}
+        points = {point.key for point in self.points}
+        return points | {p.key for p in self.pictures} | {text.key for text in self.texts}
 
 
 @dataclass(frozen=True, slots=True)

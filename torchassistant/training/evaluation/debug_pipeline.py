@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from torchassistant.data import MultiLoader, derived
+from torchassistant.data import MultiLoader, derived, generators_in
 from torchassistant.errors import UserCodeError, blaming
 from torchassistant.graph import BatchGraph
 from torchassistant.output_devices import images_of
@@ -78,6 +78,8 @@ class DebugPipeline:
         """
         parts = [part for p in self.graph.processors.values() for part in p.parts]
         holders = rng_holders_of(self.inputs) | {f"part {i}": part for i, part in enumerate(parts)}
+        # Of the post-processor what it draws from, and not what else it keeps, as a counter.
+        holders |= generators_in({"postprocessor": self.postprocessor})
         seed = derived(self.seed, "debug", self.name, step)
         seen = batches_seen(self.graph, self._data, holders, self.precision, seed, self.iterations)
         with self._blamed(), closing(seen):
