@@ -92,7 +92,7 @@ class Samples(Callback):
                 ``output_keys``.
         """
         known = {**session.debug_pipelines, **session.pipelines}
-        if not isinstance(self.pipeline, str) or self.pipeline not in known:
+        if self.pipeline not in list(known):  # it may be anything
             shown = f'"{self.pipeline}"{near(str(self.pipeline), known)}'
             raise DataError(f"no pipeline and no debug pipeline is named {shown}")
         for what, names in (("columns", self.kept_columns), ("images", self.images)):
