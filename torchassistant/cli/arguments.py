@@ -122,6 +122,11 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
         parser.add_argument(
             "--json", action="store_true", help="print one JSON object instead of a table"
         )
+        parser.add_argument(
+            "--keep",
+            action="store_true",
+            help="keep the predictions in SESSION_DIR/evaluations, one row for each example",
+        )
     if command == "infer":
         parser.add_argument(
             "inputs",

@@ -130,6 +130,7 @@ def evaluate(arguments: Namespace) -> int:
             settings=arguments.settings,
             **allowed(arguments),
             checkpoint=arguments.checkpoint,
+            keep=arguments.keep,
         )
     if arguments.json:
         print(_as_json({name: result_as_data(value) for name, value in results.items()}))

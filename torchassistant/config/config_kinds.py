@@ -77,7 +77,16 @@ def expect_kind(tree: Any, block: type[Block], file: str = "") -> None:
 
 SESSION_PARTS = (
     *("spec.json", "environment.json", "changes.jsonl"),
-    *("static", "checkpoints", "metrics", "history", "weights", "samples", "profile"),
+    *(
+        "static",
+        "checkpoints",
+        "metrics",
+        "history",
+        "weights",
+        "samples",
+        "evaluations",
+        "profile",
+    ),
     # of loggers
     *("tensorboard", "mlflow", "trackio"),
 )

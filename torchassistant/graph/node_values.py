@@ -65,16 +65,23 @@ def keyed_call(call: Call, keys: Sequence[str], place: Place) -> Call:
 def listed(result: Any, names: Sequence[str], place: Place) -> list[Any]:
     """What a model has returned, as many values as there are names.
 
+    A list of dicts under one name, as models that detect objects return for a batch, is one value.
+
     Raises:
         DataError: It has returned something else.
     """
-    if isinstance(result, torch.Tensor):
+    if isinstance(result, torch.Tensor) or (len(names) == 1 and _is_by_example(result)):
         result = (result,)
     elif not isinstance(result, (list, tuple)) or isinstance(result, PackedSequence):
         result = listed_by_key(result, names, place)
     if len(result) != len(names):
         raise miscounted(result, names, place)
     return list(result)
+
+
+def _is_by_example(result: Any) -> bool:
+    """Whether it is a dict for each example of a batch."""
+    return type(result) is list and all(isinstance(one, dict) for one in result)
 
 
 def listed_by_key(result: Any, names: Sequence[str], place: Place) -> list[Any]:

@@ -25,6 +25,7 @@ def evaluate_config(
     allow_download: bool = False,
     allow_write: Sequence[str] = (),
     checkpoint: str = LAST,
+    keep: bool = False,
 ) -> dict[str, Any]:
     """Losses and metrics by display name, and what evaluators measure.
 
@@ -38,6 +39,7 @@ def evaluate_config(
         allow_download: Whether they may download, follow addresses and unpack what nobody pinned.
         allow_write: Folders that they may write into, beyond those that any config may.
         checkpoint: ``last``, ``best`` or a step.
+        keep: Whether to keep the predictions in the session; see ``Session.evaluate``.
 
     Raises:
         ConfigError: The config has problems, alone or laid over the session's.
@@ -80,4 +82,4 @@ def evaluate_config(
         return request.open(spec, needed, spec.with_sources(names)), names
 
     session, names = request.first_usable(opened)
-    return session.evaluate(names, config.eval_steps, reporter, stop, measuring(session.spec))
+    return session.evaluate(names, config.eval_steps, reporter, stop, measuring(session.spec), keep)

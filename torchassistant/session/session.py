@@ -49,6 +49,7 @@ from torchassistant.session.evaluator_keys import expect_monitored, learn_evalua
 from torchassistant.session.history import History
 from torchassistant.session.history_feed import HistoryFeed, about_session
 from torchassistant.session.html_summary import HtmlSummary
+from torchassistant.session.kept_predictions import folder_of_evaluation, keep_results, kept
 from torchassistant.session.lock import only_trainer
 from torchassistant.session.loss_keys import check_keys, learn_keys
 from torchassistant.session.manifest import Fingerprints, of_text
@@ -599,6 +600,7 @@ class Session(Parts):
         reporter: Reporter | None = None,
         stop: StopRequest | None = None,
         evaluators: Sequence[StageEvaluatorSpec] | None = None,
+        keep: bool = False,
     ) -> dict[str, Any]:
         """Losses and metrics of pipelines by display name, and what evaluators measure: floats.
 
@@ -612,9 +614,12 @@ class Session(Parts):
             stop: Ends the evaluation early.
             evaluators: Entries as of a stage, which give ``EVALUATOR/KEY``; left out: those of the
                 last stage, or none where pipelines are named.
+            keep: Whether to keep the predictions too, in ``evaluations`` in the session's folder:
+                ``STEP/PIPELINE.csv``, and what was measured in ``STEP/results.json``.
 
         Raises:
             ConfigError: There is no such pipeline.
+            DataError: The predictions do not fit into a table.
         """
         if evaluators is None:
             evaluators = self.spec.default_evaluators if pipelines is None else ()
@@ -623,16 +628,20 @@ class Session(Parts):
         results: dict[str, Any] = {}
         reporter = reporter or Reporter()
         measuring = evaluators_of(self.builder, evaluators, ("evaluators",))
+        folder = folder_of_evaluation(self.path, self.progress.step) if keep else None
         try:
             for name in names:
                 steps = eval_steps.get(name, 1.0) if isinstance(eval_steps, dict) else eval_steps
-                found = evaluate(self.pipelines[name], steps, reporter, stop)
+                with kept(self.pipelines[name], folder) as add:
+                    found = evaluate(self.pipelines[name], steps, reporter, stop, add)
                 results |= {**found.numbers, **found.data}
             with unchanged({one.name: one.function for one in measuring}):
                 for one in measuring:
                     results |= one.run(stop or StopRequest(), [reporter])
         finally:
             reporter.close()
+        if folder is not None:
+            keep_results(folder, results)
         return results
 
     def _check_evaluation(self, names: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from torchassistant.training.determinism import (
 )
 from torchassistant.training.epoch_metrics import expect_storable
 from torchassistant.training.evaluation.debug_pipeline import DebugPipeline
-from torchassistant.training.evaluation.evaluator import evaluate
+from torchassistant.training.evaluation.evaluator import KeepBatch, evaluate
 from torchassistant.training.evaluation.inference import chosen, infer
 from torchassistant.training.evaluation.linked_data import evaluation_data_of
 from torchassistant.training.evaluation.looks import Look, looks_at_pipeline
@@ -99,6 +99,7 @@ __all__ = [
     "GradientClipper",
     "GradientNorms",
     "InputSource",
+    "KeepBatch",
     "KeptGradients",
     "KeywordLoss",
     "LinkedInput",

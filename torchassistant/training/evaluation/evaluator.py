@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
-from torchassistant.data import derived, object_rngs_seeded, seeded
+from torchassistant.data import MultiLoader, derived, object_rngs_seeded, seeded
 from torchassistant.errors import DataError, UserCodeError
 from torchassistant.frames import Frames
 from torchassistant.training.batch_run import BatchRun
@@ -29,11 +29,20 @@ Steps = int | float
 """How much of a pass: a count of batches, or a fraction of them (as a float)."""
 
 
+KeepBatch = Callable[[MultiLoader, int, Frames], None]
+"""Called with the data, the number of a batch of it, and the batch with what was computed."""
+
+
+def _keep_nothing(data: MultiLoader, number: int, frames: Frames) -> None:
+    """Nobody wants the batch."""
+
+
 def evaluate(
     pipeline: Pipeline,
     steps: Steps = 1.0,
     reporter: Reporter | None = None,
     stop: StopCheck | None = None,
+    keep: KeepBatch | None = None,
 ) -> Results:
     """Losses (means over samples) and metrics (of the whole pass) by display name.
 
@@ -46,6 +55,7 @@ def evaluate(
         steps: A count of batches, or a fraction of as many as the data says that it has.
         reporter: Is called for every batch.
         stop: Ends the pass early.
+        keep: Is called with each batch that was measured, and with what has given it.
 
     Raises:
         Interrupted: ``stop`` asked for it.
@@ -54,6 +64,8 @@ def evaluate(
     for bring_up_to_date in pipeline.graph.before_evaluation:
         bring_up_to_date(stop or StopRequest())
     with closing(Evaluator(pipeline, stop or StopRequest(), listeners)) as evaluator:
+        if keep is not None:
+            evaluator.keep = keep
         return evaluator.run(steps)
 
 
@@ -101,6 +113,7 @@ class Evaluator:
         self.own = evaluating_step(pipeline) if pipeline.eval_step is not None else None
         self.means: dict[str, RunningMean] = {}
         self.metrics: list[tuple[PipelineMetric, Metric]] = []
+        self.keep: KeepBatch = _keep_nothing
 
     def run(self, steps: Steps = 1.0) -> Results:
         """One pass; see :func:`evaluate`."""
@@ -147,6 +160,7 @@ class Evaluator:
             data_pass.run(self._measure, [frames], range(done, done + 1))
             for handle_frames in self.batch_measured:
                 handle_frames(self.pipeline, done, frames)
+            self.keep(self.data, done, frames)
             done += 1
             frames.clear()  # outputs are not kept while the next batch is loaded
             for handle in self.batch_evaluated:
