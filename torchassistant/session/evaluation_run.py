@@ -82,4 +82,6 @@ def evaluate_config(
         return request.open(spec, needed, spec.with_sources(names)), names
 
     session, names = request.first_usable(opened)
-    return session.evaluate(names, config.eval_steps, reporter, stop, measuring(session.spec), keep)
+    kept_as = request.checkpoint.name if keep else False
+    evaluators = measuring(session.spec)
+    return session.evaluate(names, config.eval_steps, reporter, stop, evaluators, kept_as)

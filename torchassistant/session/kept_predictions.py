@@ -22,15 +22,18 @@ from torchassistant.whole_files import replacing
 FOLDER, RESULTS = "evaluations", "results.json"
 
 
-def folder_of_evaluation(session: Path, step: int) -> Path:
-    """Where the predictions are kept that the weights of a step make; it is made.
+def folder_of_evaluation(session: Path, name: str) -> Path:
+    """Where the predictions are kept that a checkpoint makes, by its name; it is made.
 
     Raises:
+        DataError: The name cannot be that of a folder.
         SessionError: A link stands in its place.
         OSError: It cannot be made.
     """
-    refuse_links(session, (FOLDER, f"{FOLDER}/{step:010d}"))
-    folder = session / FOLDER / f"{step:010d}"
+    if Path(name).name != name or name == "..":
+        raise DataError(f'"{name}" cannot be the name of a folder')
+    refuse_links(session, (FOLDER, f"{FOLDER}/{name}"))
+    folder = session / FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -600,7 +600,7 @@ class Session(Parts):
         reporter: Reporter | None = None,
         stop: StopRequest | None = None,
         evaluators: Sequence[StageEvaluatorSpec] | None = None,
-        keep: bool = False,
+        keep: bool | str = False,
     ) -> dict[str, Any]:
         """Losses and metrics of pipelines by display name, and what evaluators measure: floats.
 
@@ -615,7 +615,8 @@ class Session(Parts):
             evaluators: Entries as of a stage, which give ``EVALUATOR/KEY``; left out: those of the
                 last stage, or none where pipelines are named.
             keep: Whether to keep the predictions too, in ``evaluations`` in the session's folder:
-                ``STEP/PIPELINE.csv``, and what was measured in ``STEP/results.json``.
+                ``STEP/PIPELINE.csv``, and what was measured in ``STEP/results.json``. A text is
+                the name of another folder there.
 
         Raises:
             ConfigError: There is no such pipeline.
@@ -628,7 +629,10 @@ class Session(Parts):
         results: dict[str, Any] = {}
         reporter = reporter or Reporter()
         measuring = evaluators_of(self.builder, evaluators, ("evaluators",))
-        folder = folder_of_evaluation(self.path, self.progress.step) if keep else None
+        folder = None
+        if keep is not False:
+            name = f"{self.progress.step:010d}" if keep is True else keep
+            folder = folder_of_evaluation(self.path, name)
         try:
             for name in names:
                 steps = eval_steps.get(name, 1.0) if isinstance(eval_steps, dict) else eval_steps
