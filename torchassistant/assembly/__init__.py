@@ -2,7 +2,7 @@
 
 from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.anew import optimizer_anew, scheduler_anew
-from torchassistant.assembly.build_context import FittedArtifacts
+from torchassistant.assembly.build_context import FittedArtifacts, ReadSession
 from torchassistant.assembly.build_order import needed_for
 from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.callback_columns import clash
@@ -28,7 +28,10 @@ from torchassistant.assembly.prediction_inputs import (
 from torchassistant.assembly.reachable_models import models_reached
 from torchassistant.assembly.stage_evaluators import evaluators_of, wanted_by_evaluators
 from torchassistant.assembly.statistics_of_averages import prepare_statistics
+from torchassistant.assembly.taken_weights import TakenWeights, WeightsRow
 from torchassistant.assembly.user_code import code_of, meaning
+from torchassistant.assembly.weight_checks import report_weights
+from torchassistant.assembly.weight_files import Source, held
 
 __all__ = [
     "Allowlist",
@@ -40,6 +43,10 @@ __all__ = [
     "ObjectMaker",
     "Parts",
     "PlaceOf",
+    "ReadSession",
+    "Source",
+    "TakenWeights",
+    "WeightsRow",
     "assembler_of",
     "build_pipeline",
     "build_pipelines",
@@ -48,6 +55,7 @@ __all__ = [
     "code_of",
     "evaluators_of",
     "fill",
+    "held",
     "inference_inputs",
     "meaning",
     "missing_data",
@@ -55,6 +63,7 @@ __all__ = [
     "needed_for",
     "optimizer_anew",
     "prepare_statistics",
+    "report_weights",
     "scheduler_anew",
     "set_mode_of_condition",
     "survey",

@@ -15,8 +15,26 @@ from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.object_maker import ObjectMaker
 from torchassistant.assembly.parts import Parts
 from torchassistant.assembly.reachable_models import models_reached
-from torchassistant.config import GROUPS, LOSSES, Key, Path, Spec, module_named
+from torchassistant.assembly.weight_files import Source
+from torchassistant.config import (
+    GROUPS,
+    LOSSES,
+    Key,
+    ModelWeightsSpec,
+    Path,
+    Spec,
+    module_named,
+)
 from torchassistant.data import random_state, same_state
+from torchassistant.errors import UserError
+
+ReadSession = Callable[[ModelWeightsSpec, str], Source]
+"""Gives the weights of a model of a session: what the config says of it, and the model's name."""
+
+
+def no_sessions(spec: ModelWeightsSpec, model: str) -> Source:
+    """Where nothing reads sessions."""
+    raise UserError(f"{spec.shown} is not read here")
 
 
 @dataclass(slots=True)
@@ -67,6 +85,7 @@ class BuildContext:
         devices: Where things are.
         fitted: What was decided when the session was created.
         maker: Makes the objects that the config describes.
+        read_session: Gives weights of other sessions.
 
     ``drew`` are the definitions that drew random numbers when they were built, as far as they make
     examples.
@@ -79,7 +98,9 @@ class BuildContext:
         devices: Devices,
         fitted: FittedArtifacts,
         maker: ObjectMaker,
+        read_session: ReadSession = no_sessions,
     ) -> None:
+        self.read_session = read_session
         self.spec = spec
         self.parts = parts
         self.devices = devices

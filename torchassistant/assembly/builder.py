@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from torchassistant.assembly.build_context import BuildContext, Defined, FittedArtifacts
+from torchassistant.assembly.build_context import (
+    BuildContext,
+    Defined,
+    FittedArtifacts,
+    ReadSession,
+    no_sessions,
+)
 from torchassistant.assembly.build_order import build_order
 from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.groups import assembler_of
@@ -26,6 +32,7 @@ class Builder(BuildContext):
         fitted: What was decided when the session was created.
         maker: Makes the objects that the config describes.
         stored: The definitions whose state is put back when all is built.
+        read_session: Gives weights of other sessions.
     """
 
     def __init__(
@@ -36,8 +43,9 @@ class Builder(BuildContext):
         fitted: FittedArtifacts,
         maker: ObjectMaker,
         stored: Collection[Key] = (),
+        read_session: ReadSession = no_sessions,
     ) -> None:
-        super().__init__(spec, parts, devices, fitted, maker)
+        super().__init__(spec, parts, devices, fitted, maker, read_session)
         self.stored = stored
         self.definitions: dict[Key, Any] = {
             Key(d.group, d.name): d for d in spec.initialize.definitions

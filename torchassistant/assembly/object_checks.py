@@ -43,6 +43,9 @@ from torchassistant.config import (
 from torchassistant.errors import Problem, UserCodeError
 from torchassistant.writing import Writing
 
+ONCE = "weights"
+"""The role of what is called when a session is created, and never again."""
+
 _LOADER_GIVEN = ("dataset", "collate_fn", "generator")
 """Arguments of a ``DataLoader`` that the loader factory gives itself."""
 
@@ -52,6 +55,7 @@ def survey(
     diagnostics: Diagnostics,
     allowlist: Allowlist,
     wanted: Collection[Key] | None = None,
+    is_new: bool = True,
 ) -> None:
     """Find what cannot be imported, may not be, is of the wrong kind, or gets wrong arguments.
 
@@ -60,6 +64,7 @@ def survey(
         diagnostics: Gets the problems.
         allowlist: Decides what may be imported.
         wanted: Only these definitions, and no stages; None is everything.
+        is_new: Whether the session is new, so that what only creates it is called.
 
     Raises:
         UserCodeError: A module of the user raised while it was imported; what was found besides
@@ -74,7 +79,8 @@ def survey(
         for misfit in misfits(DataLoader, _LOADER_GIVEN[:1], (), dict.fromkeys(own)):
             diagnostics.note(misfit.message, (*path, *misfit.path), misfit.at_key)
     # Last, because it ends where a module of the user raised.
-    survey_objects(described_in(spec, wanted), diagnostics, allowlist, spec.session_dir)
+    objects = (one for one in described_in(spec, wanted) if is_new or one.role != ONCE)
+    survey_objects(objects, diagnostics, allowlist, spec.session_dir)
     report_closures(spec, diagnostics, allowlist)
     report_untrained(spec, diagnostics, allowlist)
     report_unfit_inputs(spec, diagnostics, allowlist)

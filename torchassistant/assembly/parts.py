@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from torchassistant.assembly.taken_weights import TakenWeights
 from torchassistant.callbacks import Callback
 from torchassistant.config import DATASET_OR_SLICE, GROUPS, Key, Reference, as_slice, module_named
 from torchassistant.data import LoaderFactory, Split
@@ -64,6 +65,8 @@ class Parts:
         """What an optimizer leaves out on purpose, by its name."""
         self.averages: dict[str, Average] = {}
         self.parts_of_models: set[str] = set()
+        self.weights: dict[str, TakenWeights] = {}
+        """What became of the weights that models began with, where they were read just now."""
         self.schedulers: dict[str, Scheduler] = {}
         self.loss_calls: dict[str, Loss] = {}
         self.pipelines: dict[str, Pipeline] = {}

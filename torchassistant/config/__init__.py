@@ -52,6 +52,7 @@ from torchassistant.config.missing_parts import (
     data_sources,
     has_missing_parts,
 )
+from torchassistant.config.model_weights import SESSION, ModelWeightsSpec
 from torchassistant.config.module_patterns import EVERYTHING, Glob, PatternSpec, glob_of
 from torchassistant.config.named_objects import (
     ATTRIBUTE,
@@ -140,6 +141,7 @@ __all__ = [
     "PREDICTION",
     "REST",
     "ROLES",
+    "SESSION",
     "SESSION_PARTS",
     "TENSOR",
     "TORCHMETRICS",
@@ -163,6 +165,7 @@ __all__ = [
     "Key",
     "LossSpec",
     "ModelSpec",
+    "ModelWeightsSpec",
     "NodeSpec",
     "ObjectSpec",
     "OptimizerSpec",

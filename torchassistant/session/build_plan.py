@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from torchassistant.assembly import (
     Allowlist,
@@ -21,6 +23,7 @@ from torchassistant.assembly import (
 from torchassistant.compat.compiler import defer_compiler_import
 from torchassistant.config import Key, Spec
 from torchassistant.session.lazy_datasets import DatasetsOnDemand
+from torchassistant.session.session_weights import weights_of_session
 from torchassistant.training import (
     Precision,
     draw_dropout_from_torch,
@@ -63,14 +66,15 @@ class BuildPlan:
         """The devices of the run."""
         return Devices(self.spec, self.place_of, self.device)
 
-    def build(self, parts: Parts, devices: Devices) -> Builder:
-        """Fill the parts; gives what has built them."""
+    def build(self, parts: Parts, devices: Devices, path: Path) -> Builder:
+        """Fill the parts of the session at a path; gives what has built them."""
         Precision(self.spec.precision, devices.base).set_for_process()
         if self.spec.deterministic:
             use_deterministic_kernels(devices.base)
         defer_compiler_import()
         maker = ObjectMaker(parts, self.place_of, self.allowlist, self.dry)
-        builder = Builder(self.spec, parts, devices, self.fitted, maker, self.stored)
+        read_session = partial(weights_of_session, own=path)
+        builder = Builder(self.spec, parts, devices, self.fitted, maker, self.stored, read_session)
         builder.build(self.wanted)
         if self.spec.deterministic:
             draw_dropout_from_torch(parts.whole_models.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torchassistant.session.lock import only_trainer
 from torchassistant.session.preflight import Preflight, preflight
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import SessionFolder
+from torchassistant.session.session_weights import weights_of_session
 from torchassistant.session.survey import surveyed
 from torchassistant.session.wrong_folder import folder_for
 
@@ -55,7 +57,10 @@ class Draft:
         if not isinstance(config, ReadConfig):
             config = read_training(config, settings)
         self.diagnostics = config.diagnostics
-        self.spec: Spec = surveyed(config.spec, config.diagnostics, self.allowlist)
+        reads = partial(weights_of_session, own=_meant_folder(config))
+        self.spec: Spec = surveyed(
+            config.spec, config.diagnostics, self.allowlist, read_session=reads
+        )
         try:
             self.allowlist.writing.expect_session(self.spec.session_dir or "")
         except UserError as error:
@@ -111,6 +116,12 @@ class Draft:
         report = preflight(session)
         report.warnings[:0] = session.builder.maker.warnings
         return report
+
+
+def _meant_folder(config: ReadConfig) -> Path | None:
+    """The folder that a config says; None where it says none."""
+    named = None if config.spec is None else config.spec.session_dir
+    return folder_for(named, config.diagnostics.file)
 
 
 def create_session(

@@ -162,7 +162,7 @@ class Session(Parts):
         self._callbacks: CallbackRun | None = None
         """Those that it is trained with just now."""
         known = dict(plan.fitted.splits)
-        self.builder = plan.build(self, devices)
+        self.builder = plan.build(self, devices, folder.path)
         splits = plan.fitted.splits
         drawn = {name: found for name, found in splits.items() if found is not known.get(name)}
         self._pending = Pending(changes, drawn)

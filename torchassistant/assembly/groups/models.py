@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.compute_options import MEMORY_FORMATS
 from torchassistant.assembly.groups.assembler import Assembler, itself
+from torchassistant.assembly.model_weights import take_weights
 from torchassistant.config import DECAY, ModelSpec
 from torchassistant.errors import near
 from torchassistant.training import Average, Averaging
@@ -18,8 +19,14 @@ from torchassistant.training import Average, Averaging
 def _build(context: BuildContext, one: Defined) -> nn.Module:
     if one.spec.part_of:
         return _part(context, one)
-    if one.spec.average_of:
-        return _average(context, one)
+    model = _average(context, one) if one.spec.average_of else _whole(context, one)
+    if one.spec.sources and not context.parts.restoring:
+        take_weights(context, one, model)
+    return model
+
+
+def _whole(context: BuildContext, one: Defined) -> nn.Module:
+    """The object that the config describes, where it belongs."""
     model = context.object_of(one)
     if not isinstance(model, nn.Module):
         message = f"{one.what} must be a torch.nn.Module; found {type(model).__name__}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import islice
+from keyword import iskeyword
 from typing import Any
 
 from torchassistant.config.automatic_lengths import misplaced_lengths
@@ -20,6 +21,7 @@ from torchassistant.config.groups.losses_and_metrics import LossSpec
 from torchassistant.config.groups.models import AVERAGING, EMA_ONLY, ModelSpec
 from torchassistant.config.groups.optimizers import REST, OptimizerSpec, SchedulerSpec
 from torchassistant.config.groups.splits import SplitSpec
+from torchassistant.config.model_weights import ModelWeightsSpec, misfit_of_rename
 from torchassistant.config.module_patterns import PatternSpec
 from torchassistant.config.named_objects import ATTRIBUTE, NAMED, OF, TENSOR, form_of, is_object
 from torchassistant.config.references import OWNERS
@@ -54,6 +56,8 @@ def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
             _pattern(view, diagnostics)
         elif isinstance(block, ModelSpec):
             _model(view, diagnostics)
+        elif isinstance(block, ModelWeightsSpec):
+            _model_weights(view, diagnostics)
         elif hasattr(block, "class_"):
             _one_of(view, _OBJECT, diagnostics)
             if isinstance(block, SchedulerSpec):
@@ -113,6 +117,8 @@ def _model(view: View, diagnostics: Diagnostics) -> None:
         if block.memory_format is not None:
             message = f'"memory_format" belongs to "{block.other}", whose format this model has'
             diagnostics.note(message, view.at("memory_format"), at_key=True)
+    if block.weights is not None and (why := _why_no_weights(block)) is not None:
+        diagnostics.note(why, view.at("weights"), at_key=True)
     if block.part_of and block.path_ is None and view.complete:
         diagnostics.broke('"path" is needed: which part it is', view.path)
     _belong(view, ("path_",), "part_of", diagnostics)
@@ -130,6 +136,36 @@ def _model(view: View, diagnostics: Diagnostics) -> None:
             if getattr(block, key) is not None:
                 message = f'"{key}" belongs to "kind": "ema"'
                 diagnostics.note(message, view.at(key), at_key=True)
+
+
+def _why_no_weights(block: ModelSpec) -> str | None:
+    """Why a model can have no weights of its own; None where it can."""
+    if block.part_of:
+        into = f', with "into": "{block.path_}"' if block.path_ else ""
+        return f'a part has the weights of its whole: give them to "{block.part_of}"{into}'
+    if block.average_of and block.first != "blend":
+        return (
+            f'the first update copies "{block.average_of}" over them: give them to that model, or '
+            'write "first": "blend"'
+        )
+    return None
+
+
+def _model_weights(view: View, diagnostics: Diagnostics) -> None:
+    block = view.block
+    _one_of(view, ("from", "factory_fn"), diagnostics)
+    if block.from_ is not None and block.factory_fn is None:
+        _no_arguments(view, diagnostics)
+    if block.session is None and (block.from_ or block.factory_fn):
+        for key in ("model", "checkpoint"):
+            if getattr(block, key) is not None:
+                message = f'"{key}" belongs to "from": "session:PATH"'
+                diagnostics.note(message, view.at(key), at_key=True)
+    for index, pair in enumerate(block.rename):
+        if view.is_whole("rename", index) and (why := misfit_of_rename(*pair)) is not None:
+            diagnostics.broke(why, view.at("rename", index))
+    for key in ("include", "exclude"):
+        _named_once(view, key, diagnostics)
 
 
 def _belong(view: View, names: Sequence[str], owner: str, diagnostics: Diagnostics) -> None:
@@ -243,7 +279,7 @@ def _at_most_one_of(view: View, keys: tuple[str, ...], diagnostics: Diagnostics)
 
 def _values(view: View, keys: tuple[str, ...]) -> dict[str, Any]:
     """What these keys are given; unknown where that cannot be read."""
-    uses = {key: view.use("class_" if key == "class" else key) for key in keys}
+    uses = {key: view.use(f"{key}_" if iskeyword(key) else key) for key in keys}
     return {key: view.resolver.meaning(use) for key, use in uses.items()}
 
 

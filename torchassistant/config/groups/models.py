@@ -10,8 +10,10 @@ from pydantic import Discriminator, Field, Tag
 from torchassistant.config.blocks import Count, Name, ObjectSpec, Position
 from torchassistant.config.change_rule import Rule
 from torchassistant.config.groups.group import Group
+from torchassistant.config.model_weights import WEIGHTS_OF_MODEL, ModelWeights, ModelWeightsSpec
 from torchassistant.config.references import Reference
 from torchassistant.config.role import METRIC, MODULE, MODULE_BASES, Role
+from torchassistant.config.tree import Path
 
 DECAY = 0.999
 
@@ -30,6 +32,11 @@ class ModelSpec(ObjectSpec):
     memory_format: Literal["channels_last", "channels_last_3d"] | None = Field(
         None,
         description="Memory format of its weights and input images; left out: torch's default.",
+    )
+    weights: Annotated[ModelWeights | None, WEIGHTS_OF_MODEL] = Field(
+        None,
+        description="What it begins with, in place of what its class makes; a list: later ones "
+        "win. See [weights](weights.md).",
     )
     part_of: Name | None = Field(
         None, description="The model that it is a part of, with the same parameters."
@@ -81,6 +88,13 @@ class ModelSpec(ObjectSpec):
         "statistics are recomputed, or `false`. Left out: the first one that trains with its "
         "model.",
     )
+
+    @property
+    def sources(self) -> list[tuple[Path, ModelWeightsSpec]]:
+        """Where its weights come from, each with where it stands in here."""
+        if isinstance(self.weights, list):
+            return [(("weights", index), one) for index, one in enumerate(self.weights)]
+        return [] if self.weights is None else [(("weights",), self.weights)]
 
     @property
     def recomputes_statistics(self) -> bool:
@@ -172,6 +186,7 @@ MODELS = Group(
     held=lambda spec: () if spec.part_of else ("",),
     id_keys=(("averages", "average_of"),),
     changes=(
+        Rule("spec.weights.**", "free", "they were read when the session was created"),
         Rule("spec.memory_format", "applied", "other kernels round differently"),
         *(
             Rule(f"spec.{key}", "applied", "from the next update on")

@@ -1,0 +1,197 @@
+"""Tensors in files of anybody: safetensors files, and folders as ``transformers`` writes them.
+
+The header of a file tells the names and shapes; a tensor is read when it is asked for, so that a
+file may be larger than what is taken of it. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import safe_open
+
+from torchassistant.errors import UserError, listing, near, shown_path
+from torchassistant.files import InvalidFile, open_regular, parsed_json, read_regular
+
+SUFFIX = ".safetensors"
+_WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle", ".tar")
+_MOST_INDEX = 100_000_000
+"""Bytes of an index; as many as safetensors allows a header to have."""
+
+_FOREIGN = {
+    ".h5": "Keras",
+    ".keras": "Keras",
+    ".msgpack": "Flax",
+    ".npz": "NumPy",
+    ".npy": "NumPy",
+    ".onnx": "ONNX",
+    ".gguf": "GGUF",
+}
+
+
+class Stored(NamedTuple):
+    """A tensor that is not read yet.
+
+    Args:
+        shape: Its shape.
+        read: Gives it, on the CPU.
+    """
+
+    shape: tuple[int, ...]
+    read: Callable[[], torch.Tensor]
+
+
+Source = Mapping[str, Stored]
+"""Tensors by name."""
+
+
+def held(tensors: Mapping[str, torch.Tensor]) -> Source:
+    """Tensors that are in memory already."""
+    return {name: Stored(tuple(t.shape), partial(_itself, t)) for name, t in tensors.items()}
+
+
+def _itself(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor
+
+
+def stored_in(path: Path) -> Source:
+    """The tensors of a file or folder.
+
+    Args:
+        path: A safetensors file; or a folder with ``model.safetensors``, or with
+            ``model.safetensors.index.json`` and the files that it names.
+
+    Raises:
+        UserError: There is none, or it is something else; the message is a sentence.
+    """
+    shown = shown_path(path)
+    try:
+        if path.is_dir():
+            return _in_folder(path)
+        if path.suffix != SUFFIX:
+            _refuse(path)
+        return _in_file(path)
+    except InvalidFile as error:
+        raise UserError(f"{shown} {error}") from None
+    except FileNotFoundError:
+        raise UserError(f"there is no {shown}{_beside(path)}") from None
+    except OSError as error:
+        raise UserError(f"{shown} cannot be read: {error.strerror}") from None
+
+
+def _beside(path: Path) -> str:
+    """The files of weights that lie where one was looked for."""
+    try:
+        names = [other.name for other in path.parent.iterdir() if other.suffix == path.suffix]
+    except OSError:
+        return f": there is no folder {shown_path(path.parent)}"
+    return near(path.name, names)
+
+
+def _refuse(path: Path) -> None:
+    """See that a file that is no safetensors file is not taken for one.
+
+    Raises:
+        UserError: Always, where the file is there.
+    """
+    open_regular(os.path.realpath(path)).close()
+    shown = shown_path(path)
+    if path.suffix in _PICKLES:
+        safe = path.with_suffix(SUFFIX)
+        raise UserError(
+            f"{shown} may be a pickle, which no config reads: "
+            f'"torchassistant convert {shown} {shown_path(safe)}" makes a file of it that is read'
+        )
+    kind = _FOREIGN.get(path.suffix)
+    said = "" if kind is None else f", but one of {kind}"
+    raise UserError(
+        f'{shown} is no {SUFFIX} file{said}; a "factory_fn" can read it and give a state dict'
+    )
+
+
+def _in_file(path: Path) -> Source:
+    """The tensors of a safetensors file, which may be reached through a link.
+
+    Raises:
+        InvalidFile: It is none.
+        OSError: It cannot be read.
+    """
+    real = os.path.realpath(path)
+    open_regular(real).close()
+    try:
+        with safe_open(real, framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except OSError:
+        raise
+    except Exception as error:
+        raise InvalidFile(f"is not a whole {SUFFIX} file ({error})") from None
+
+    return {name: Stored(shape, partial(_read, real, name)) for name, shape in shapes.items()}
+
+
+def _read(path: str, name: str) -> torch.Tensor:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor(name)
+    except Exception as error:
+        raise UserError(f'{shown_path(path)}: "{name}" cannot be read ({error})') from None
+
+
+def _in_folder(folder: Path) -> Source:
+    """The tensors of a folder as ``transformers`` writes it.
+
+    Raises:
+        UserError: It is none.
+    """
+    if (folder / _INDEX).exists():
+        return _sharded(folder)
+    if (folder / _WHOLE).exists():
+        return _in_file(folder / _WHOLE)
+    shown = shown_path(folder)
+    if (folder / "checkpoints").is_dir():
+        raise UserError(f'{shown} is a session: write "session:{shown}"')
+    names = sorted(path.name for path in folder.iterdir())
+    found = [name for name in names if name.endswith(SUFFIX)]
+    if found:
+        raise UserError(f"{shown} has no {_WHOLE}; name one of its files: {listing(found)}")
+    pickles = [name for name in names if name.endswith(_PICKLES)]
+    if pickles:
+        _refuse(folder / pickles[0])
+    raise UserError(f"{shown} has no {_WHOLE} and no {_INDEX}")
+
+
+def _sharded(folder: Path) -> Source:
+    """The tensors of several files, which an index names."""
+    place = folder / _INDEX
+    index = parsed_json(read_regular(os.path.realpath(place), _MOST_INDEX))
+    shards = dict(_shards(index, shown_path(place)))
+    found: dict[str, Stored] = {}
+    for shard in dict.fromkeys(shards.values()):
+        try:
+            inside = _in_file(folder / shard)
+        except FileNotFoundError:
+            raise UserError(f'{shown_path(place)} names "{shard}", which is not there') from None
+        except InvalidFile as error:
+            raise UserError(f"{shown_path(folder / shard)} {error}") from None
+        for name in (name for name, home in shards.items() if home == shard):
+            if name not in inside:
+                raise UserError(f'{shown_path(folder / shard)} does not have "{name}"')
+            found[name] = inside[name]
+    return found
+
+
+def _shards(index: Any, shown: str) -> Iterator[tuple[str, str]]:
+    """Each name in an index, with the file beside it that has the tensor."""
+    table = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(table, dict):
+        raise UserError(f'{shown} has no "weight_map"')
+    for name, shard in table.items():
+        if not isinstance(shard, str) or Path(shard).name != shard or not shard.endswith(SUFFIX):
+            raise UserError(f"{shown}: {shard!r} is no {SUFFIX} file beside it")
+        yield name, shard
