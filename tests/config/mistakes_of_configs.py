@@ -171,6 +171,40 @@ SMALL: dict[str, Mistake] = {
         silent(s.put("@models.net.spec", '"factory_fn": "pkg.make"', first=True))
         + s.at("@models.net.spec.class", "only one of", key=True)
     ),
+    "weights from nowhere": put("@models.net.spec", '"weights": §{"strict": true}', "is needed"),
+    "weights from two sources": put(
+        "@models.net.spec",
+        '"weights": [{"from": "a.safetensors"}, {"from": "session:a", §"factory_fn": "pkg.f"}]',
+        "only one of",
+    ),
+    "a checkpoint of a file": put(
+        "@models.net.spec",
+        '"weights": {"from": "a.safetensors", §"checkpoint": "best"}',
+        'belongs to "from": "session:PATH"',
+    ),
+    "arguments without a function": put(
+        "@models.net.spec",
+        '"weights": {"from": "a.safetensors", §"kwargs": {"a": 1}}',
+        'belongs to "class" or "factory_fn"',
+    ),
+    "a name that cannot be renamed": put(
+        "@models.net.spec",
+        '"weights": {"from": "a.safetensors", "rename": [["a", "b"], §["(", ""]]}',
+        "is not a regular expression",
+    ),
+    "three texts to rename": put(
+        "@models.net.spec",
+        '"weights": {"from": "a.safetensors", "rename": [§["a", "b", "c"]]}',
+        "at most 2",
+    ),
+    "a glob twice": put(
+        "@models.net.spec",
+        '"weights": {"from": "a.safetensors", "exclude": ["a", §"a"]}',
+        "is named twice",
+    ),
+    "the class of weights": put(
+        "@models.net.spec", '"weights": {"from": "a", §"class": "pkg.A"}', 'unknown key "class"'
+    ),
     "neither class nor factory_fn": drop("@models.net.spec.class", "is needed"),
     "an empty class": value("@models.net.spec.class", '""', "not empty"),
     "class and link": put("@datasets.training.spec", '§"class": "pkg.A"', "only one of"),

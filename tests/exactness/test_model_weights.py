@@ -17,6 +17,7 @@ from torch.nn.functional import mse_loss
 from weight_parts import Tied, Tower
 
 from torchassistant import create_session, load_session
+from torchassistant.cli.tables import preflight_lines
 from torchassistant.errors import ConfigError
 from torchassistant.session import Draft, Session
 
@@ -230,7 +231,7 @@ def test_what_is_missing_or_unknown_is_told_with_its_shape() -> None:
     report = created({"from": file, "strict": False}).weights["net"]
     assert [(row.name, row.shape) for row in report.left_out] == [("neck.weight", (2, 3))]
     assert [(row.name, row.shape_here) for row in report.missing] == [("head.bias", (1,))]
-    assert 'weights of "net": taken: 8 tensors of weights.safetensors' not in str(report)
+    assert 'weights of "net": taken: 8 tensors of weights.safetensors\n' in str(report)
     assert "left out: 1 tensor of weights.safetensors (the model has no such name)" in str(report)
 
 
@@ -259,7 +260,9 @@ def test_patterns_are_looked_at_before_anything_is_built() -> None:
     weights = {"from": saved(tower().state_dict()), "include": ["hed.*"]}
     with pytest.raises(ConfigError, match=r'matches "hed\.\*"'):
         Draft(config(weights), dry=True)
-    with pytest.raises(ConfigError, match='did you mean "weights.safetensors"'):
+    report = Draft(config({**weights, "include": ["head.*"]}), dry=True).preflight()
+    assert 'weights of "net": taken: 2 tensors of weights.safetensors' in preflight_lines(report)
+    with pytest.raises(ConfigError, match=r'did you mean "weights\.safetensors"'):
         Draft(config({"from": "wieghts.safetensors"}), dry=True)
 
 

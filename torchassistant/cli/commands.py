@@ -11,7 +11,12 @@ from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, print_failed, warn
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output, say
-from torchassistant.cli.tables import preflight_lines, result_as_data, result_in_short
+from torchassistant.cli.tables import (
+    preflight_lines,
+    result_as_data,
+    result_in_short,
+    weight_lines,
+)
 from torchassistant.config import ReadConfig, as_data
 from torchassistant.errors import SessionError, escaped_in_json, in_one_line, shown_path
 from torchassistant.session import (
@@ -39,6 +44,8 @@ def init(arguments: Namespace, config: ReadConfig) -> int:
         session, report = store(draft, with_preflight=arguments.preflight, replace=replace)
     if report is not None:
         _show(report, sys.stdout)
+    else:
+        print("".join(f"{line}\n" for line in weight_lines(session.weights.values())), end="")
     say(f"session {shown_path(session.path)} created", sys.stdout)
     return DONE
 

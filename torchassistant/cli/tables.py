@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from torchassistant.assembly import TakenWeights
 from torchassistant.errors import in_one_line
 from torchassistant.session import GroupReport, Preflight
 
@@ -35,6 +36,7 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
     for name, batches in report.batches.items():
         count = "an unknown number of batches" if batches is None else _count(batches, "batch")
         yield f"pipeline {in_one_line(name)}: {count} an epoch"
+    yield from weight_lines(report.weights)
     for text in report.models:
         yield in_one_line(f"model {text}")
     for name, parameters in report.optimizers.items():
@@ -53,6 +55,12 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
                 mode = f", {_count(frozen.in_eval_mode, 'module')} in eval mode"
             count = _count(frozen.parameters, "parameter")
             yield in_one_line(f"{stage.title}: freezes {frozen.shown} ({count}{mode})")
+
+
+def weight_lines(weights: Iterable[TakenWeights]) -> Iterator[str]:
+    """What became of the weights that models begin with."""
+    for taken in weights:
+        yield from map(in_one_line, taken.lines())
 
 
 def _groups(groups: Sequence[GroupReport]) -> Iterator[str]:

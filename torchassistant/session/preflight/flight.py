@@ -98,6 +98,7 @@ def _fly(session: Session, found: Findings) -> Preflight:
         list(models_of_others(session)),
         stages,
         found.warnings,
+        list(session.weights.values()),
     )
 
 

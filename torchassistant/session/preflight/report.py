@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from torchassistant.assembly import TakenWeights
 from torchassistant.errors import Problem
 
 
@@ -100,6 +101,7 @@ class Preflight:
         models: What each model is that is a part or an average of another.
         stages: What each stage does with the models.
         warnings: What is allowed, and is probably not meant.
+        weights: What became of the weights that models begin with.
     """
 
     nodes: list[NodeReport] = field(default_factory=list)
@@ -109,3 +111,4 @@ class Preflight:
     models: list[str] = field(default_factory=list)
     stages: list[StageReport] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    weights: list[TakenWeights] = field(default_factory=list)
