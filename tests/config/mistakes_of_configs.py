@@ -990,7 +990,6 @@ SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
         "an evaluator that is a name": _ANY_COLUMN,
         "evaluators in no list": _ANY_COLUMN,
         "one key under two names": ("a misspelt later name",),
-        "no weights to normalize": ("a port that feeds nothing", "a port with a processor's name"),
         "an edge from far": ("a port that feeds nothing", "a misspelt port"),
         "an edge too many": ("a port that feeds nothing", "a port with a processor's name"),
         "no loader": (
