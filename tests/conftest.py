@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from warm_commands import WarmCommands
 
 from torchassistant.cli.log_handler import messages_on_stderr
 
@@ -14,6 +15,14 @@ def _messages() -> Iterator[None]:
     """Messages are printed as the commands print them; pytest would take them for itself."""
     with messages_on_stderr():
         yield
+
+
+@pytest.fixture(scope="session")
+def warm_commands() -> Iterator[WarmCommands]:
+    """Runs commands in processes of their own that need not import torch."""
+    commands = WarmCommands()
+    yield commands
+    commands.close()
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from warm_commands import WarmCommands
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +26,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(workplace: Path) -> Run:
+def run(workplace: Path, warm_commands: WarmCommands) -> Run:
     """``run("init.py", CONFIG)`` runs a command in the workplace, as a person would.
 
     It returns the completed process, with text in ``stdout`` and ``stderr``; a status other than
@@ -35,15 +35,7 @@ def run(workplace: Path) -> Run:
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def run(script: str, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, str(ROOT / script), *arguments],
-            cwd=workplace,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        done = warm_commands.run(script, *arguments, cwd=workplace, env=environment, timeout=600)
         assert done.returncode == status, done.stderr
         return done
 

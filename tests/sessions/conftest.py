@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from warm_commands import WarmCommands
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -16,10 +16,20 @@ from toy_config import ROOT, Command, environment  # noqa: E402
 
 
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
+def command(tmp_path: Path, warm_commands: WarmCommands) -> Command:
     """``command("init.py", CONFIG)`` runs a script in the test's folder; ``"-m"`` a module."""
 
-    def run(script: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return warm_commands.run(script, *arguments, cwd=tmp_path, env=environment())
+
+    return run
+
+
+@pytest.fixture
+def interpreter(tmp_path: Path) -> Command:
+    """The same in an interpreter of its own, for what happens before torch is imported, too."""
+
+    def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         called = [script] if script == "-m" else [str(ROOT / script)]
         return subprocess.run(
             [sys.executable, *called, *arguments],
@@ -29,7 +39,6 @@ def command(tmp_path: Path) -> Command:
             text=True,
             timeout=120,
             check=False,
-            **options,
         )
 
     return run

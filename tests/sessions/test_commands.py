@@ -23,8 +23,10 @@ def config(tmp_path: Path) -> str:
     return write(tmp_path / "config.json", toy_config())
 
 
-def test_init_train_evaluate_infer(tmp_path: Path, command: Command, config: str) -> None:
-    made = command("init.py", config)
+def test_init_train_evaluate_infer(
+    tmp_path: Path, command: Command, interpreter: Command, config: str
+) -> None:
+    made = interpreter("init.py", config)
     assert (made.returncode, made.stderr) == (0, "")
     assert made.stdout.endswith("\nsession run created\n")
     before = files_of(tmp_path)
@@ -34,7 +36,7 @@ def test_init_train_evaluate_infer(tmp_path: Path, command: Command, config: str
     assert refused.stdout == ""
     assert files_of(tmp_path) == before
 
-    trained = command("train.py", "run")
+    trained = interpreter("train.py", "run")
     assert trained.returncode == 0, trained.stderr
     lines = trained.stderr.splitlines()
     assert [line.split("  ")[0] for line in lines] == [f"stage 1/1 epoch {n}/3" for n in (1, 2, 3)]
@@ -52,7 +54,7 @@ def test_init_train_evaluate_infer(tmp_path: Path, command: Command, config: str
         tmp_path / "evaluation.json",
         {"session_dir": "run", "validation_pipelines": ["fit", "check"], "eval_steps": 0.5},
     )
-    found = command("evaluate.py", "evaluation.json", "--json")
+    found = interpreter("evaluate.py", "evaluation.json", "--json")
     assert set(json.loads(found.stdout)) == {"loss", "val loss"}
 
     write(
@@ -66,7 +68,7 @@ def test_init_train_evaluate_infer(tmp_path: Path, command: Command, config: str
             "output_device": {"class": "JsonLines", "args": ["out.jsonl"]},
         },
     )
-    asked = command("infer.py", "inference.json", "1,2", "3,4")
+    asked = interpreter("infer.py", "inference.json", "1,2", "3,4")
     assert asked.returncode == 0, asked.stderr
     answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert len(answers) == 2

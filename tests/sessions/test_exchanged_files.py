@@ -210,7 +210,7 @@ def test_the_ways_on_are_told(run: Path, command: Command) -> None:
     assert "train.py resumes it" in done.stderr
     assert '"session_dir" creates a new one elsewhere' in done.stderr
     assert "--replace run starts over" in done.stderr
-    done = command("init.py", config, "--replace", stdin=subprocess.DEVNULL)
+    done = command("init.py", config, "--replace")
     assert done.returncode == 2
     assert "--replace run confirms it" in done.stderr
     assert is_old(run)
