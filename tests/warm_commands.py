@@ -168,7 +168,7 @@ def leave(status: int) -> NoReturn:
 
 def warm_up() -> None:
     """Import what a command imports, and what torch imports when the first optimizer is built."""
-    for name in ("torchassistant.cli.commands", "torchassistant.stop_conditions"):
+    for name in ("torchassistant.cli.commands", "torchassistant.stop_conditions", "torchmetrics"):
         importlib.import_module(name)
     torch = importlib.import_module("torch")
     torch.optim.SGD([torch.zeros(1)], lr=0.1)

@@ -537,15 +537,8 @@ def test_in_the_configs_of_an_evaluation_and_of_an_inference(trapped: Path) -> N
     assert files(trapped) == before
 
 
-def test_of_python_and_of_installed_packages(trapped: Path) -> None:
-    check_refused(trapped, PYTHONS)
-
-
-@pytest.mark.parametrize(
-    "hostile", [TORCHS, MACHINERY, OTHERS], ids=["torch", "machinery", "other libraries"]
-)
-def test_of_the_libraries(trapped: Path, hostile: list[Hostile]) -> None:
-    check_refused(trapped, hostile)
+def test_of_python_of_the_libraries_and_of_other_packages(trapped: Path) -> None:
+    check_refused(trapped, CORPUS)
 
 
 def test_by_way_of_a_module_of_the_user(trapped: Path) -> None:

@@ -115,9 +115,10 @@ class Runs:
             assert_same_bits(session.path, self.plain)
 
     def check_all_cuts_in_one(self) -> None:
-        """One run that is cut at every iteration."""
-        path = self.copy(self.folder / "created", "cut everywhere")
-        for _ in range(self.steps):
-            self.go_on_to(path, iteration=1)
+        """One run that is cut at every iteration, or at some, two of which follow each other."""
+        path, done = self.copy(self.folder / "created", "cut everywhere"), 0
+        for iteration in sorted({*some(self.steps), min(2, self.steps)}):
+            self.go_on_to(path, iteration=iteration - done)
+            done = iteration
         load_session(path).train()
         assert_same_bits(path, self.plain)

@@ -26,7 +26,7 @@ from exact_configs import (
     without_seconds,
 )
 from exact_configs import part as exact_part
-from exact_runs import Cut, Runs, assert_same_bits
+from exact_runs import Cut, Runs, assert_same_bits, some
 
 from torchassistant import create_session, load_session
 from torchassistant.errors import Interrupted
@@ -236,9 +236,10 @@ def from_each_checkpoint(config: Config, folder: Path) -> None:
     """As after ``kill -9`` at any time: what was written later than a state stands there still."""
     runs = Runs(config, folder)
     names = [path.name for path in sorted((runs.plain / "checkpoints").iterdir())]
-    for name in names[:-1]:
+    for number in some(len(names) - 1):
+        name = names[number - 1]
         path = runs.copy(runs.plain, f"from {name}")
-        for later in names[names.index(name) + 1 :]:
+        for later in names[number:]:
             shutil.rmtree(path / "checkpoints" / later)
         session = load_session(path)
         assert session.progress.step == int(name[:10])

@@ -22,8 +22,9 @@ Run = Callable[..., CompletedProcess[str]]
 
 PRETRAINED, SESSION = "sessions/pretraining", "sessions/finetune"
 LENGTH = "train.stages[{}].stop_condition.kwargs.num_epochs={}"
-SHORTER = ("--set", LENGTH.format(0, 10), "--set", LENGTH.format(1, 15))
-"""Half of the epochs do as well, if less surely."""
+SHORT = ("--set", LENGTH.format(0, 6))
+SHORTER = ("--set", LENGTH.format(0, 8), "--set", LENGTH.format(1, 12))
+"""About half of the epochs do as well, if less surely."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def created(workplace: Path, run: Run) -> CompletedProcess[str]:
     """What ``init`` printed of the second session; the first one is trained."""
     command = [sys.executable, "-m", "examples.finetune.pictures"]
     subprocess.run(command, cwd=workplace, check=True, timeout=120)
-    run("init.py", "examples/finetune/pretraining.json")
+    run("init.py", "examples/finetune/pretraining.json", *SHORT)
     run("train.py", PRETRAINED)
     config = workplace / "examples/finetune/training.json"
     config.write_text(config.read_text().replace('"best": {', '"keep_last": 100, "best": {', 1))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from warm_commands import WarmCommands
+
+from torchassistant.session import train_traced
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -42,3 +45,13 @@ def interpreter(tmp_path: Path) -> Command:
         )
 
     return run
+
+
+@pytest.fixture
+def verifying_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``verify-resume`` trains in this process, not in one for each run, which imports torch."""
+
+    def here(run: Any, until: int, allowed: dict[str, Any]) -> tuple[int, int, int]:
+        return (0, *train_traced(run.session, until, run.trace, allowed))
+
+    monkeypatch.setattr("torchassistant.cli.verify_resume._in_process", here)

@@ -32,7 +32,14 @@ def peak_of(way: str, training: int, validation: int, folder: Path, env: dict[st
     return int(done.stdout)
 
 
-@pytest.mark.parametrize(("training", "validation"), [(4, 120), (120, 4)])
+LONG = pytest.mark.slow
+"""One run that is long in both shows what either holds; these tell which of them it was."""
+
+
+@pytest.mark.parametrize(
+    ("training", "validation"),
+    [(60, 60), pytest.param(4, 120, marks=LONG), pytest.param(120, 4, marks=LONG)],
+)
 @pytest.mark.parametrize("allocator", ALLOCATORS)
 def test_the_peak_is_that_of_a_loop_by_hand(
     tmp_path: Path, training: int, validation: int, allocator: str

@@ -9,6 +9,8 @@ import sys
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,23 +136,51 @@ def _source(item: Any) -> str | None:
     """The source of a class or function of the user, where it is to be had."""
     try:
         file = inspect.getsourcefile(item)
-        return inspect.getsource(item) if file and is_users_file(file) else None
+        if not file or not is_users_file(file):
+            return None
+        place = _place(inspect.unwrap(item))
+        if place is None:
+            return inspect.getsource(item)
+        if place not in _SOURCES:
+            _SOURCES[place] = inspect.getsource(item)
+        return _SOURCES[place]
     except (OSError, TypeError):
         return None
 
 
+_SOURCES: dict[tuple[object, ...], str] = {}
+"""Sources by their places: for each, Python parses the whole file."""
+
+
+def _place(item: Any) -> tuple[object, ...] | None:
+    """Where a class or function is written, and when that was; None for a cell of a notebook."""
+    file = inspect.getsourcefile(item)
+    if not file or not Path(file).is_file():
+        return None
+    written = Path(file).stat()
+    code = getattr(item, "__code__", None)
+    line = code.co_firstlineno if code else vars(item).get("__firstlineno__")
+    name = (item.__module__, item.__qualname__, line)
+    return (file, written.st_mtime_ns, written.st_size, *name)
+
+
 def _named_in(source: str, module: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """What a source names, of what its module knows: dotted names, and what they mean."""
+    for name in _names_in(source):
+        value = _meant(name.split("."), module)
+        if inspect.isclass(value) or inspect.isfunction(value) or _is_plain(value):
+            yield name, value
+
+
+@lru_cache(maxsize=512)
+def _names_in(source: str) -> tuple[str, ...]:
+    """The dotted names in a source, in order."""
     try:
         tree = ast.parse(textwrap.dedent(source))
     except SyntaxError:
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Name, ast.Attribute)):
-            name = ast.unparse(node)
-            value = _meant(name.split("."), module)
-            if inspect.isclass(value) or inspect.isfunction(value) or _is_plain(value):
-                yield name, value
+        return ()
+    nodes = (node for node in ast.walk(tree) if isinstance(node, (ast.Name, ast.Attribute)))
+    return tuple(dict.fromkeys(map(ast.unparse, nodes)))
 
 
 def _meant(steps: list[str], module: Mapping[str, Any]) -> Any:

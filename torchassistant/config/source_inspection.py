@@ -121,6 +121,7 @@ def has_method(found: Found, name: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=128)
 def class_texts(found: Found, name: str) -> tuple[str, ...] | None:
     """The texts of a tuple or list that objects of a class certainly have as an attribute.
 

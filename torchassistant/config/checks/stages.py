@@ -330,7 +330,7 @@ class _Listeners:
         """Report display names that are not in rows; columns of callbacks are not known yet."""
         if not self.has_callbacks:
             self.listens_to(uses, known, sentence)
-            if known.complete:
+            if uses and known.complete:
                 note_wrong_keys(self.scope, uses, self.declared())
 
     def listens_to(self, uses: list[Use], known: Names, sentence: str) -> None:
