@@ -537,8 +537,12 @@ def test_in_the_configs_of_an_evaluation_and_of_an_inference(trapped: Path) -> N
     assert files(trapped) == before
 
 
-def test_of_python_of_the_libraries_and_of_other_packages(trapped: Path) -> None:
-    check_refused(trapped, CORPUS)
+def test_of_python_of_torch_and_of_its_machinery(trapped: Path) -> None:
+    check_refused(trapped, [*PYTHONS, *TORCHS, *MACHINERY])
+
+
+def test_of_other_libraries(trapped: Path) -> None:
+    check_refused(trapped, OTHERS)
 
 
 def test_by_way_of_a_module_of_the_user(trapped: Path) -> None:
