@@ -22,9 +22,8 @@ Run = Callable[..., CompletedProcess[str]]
 
 PRETRAINED, SESSION = "sessions/pretraining", "sessions/finetune"
 LENGTH = "train.stages[{}].stop_condition.kwargs.num_epochs={}"
-SHORT = ("--set", LENGTH.format(0, 6))
-SHORTER = ("--set", LENGTH.format(0, 8), "--set", LENGTH.format(1, 12))
-"""About half of the epochs do as well, if less surely."""
+SHORTER = ("--set", LENGTH.format(0, 10), "--set", LENGTH.format(1, 11))
+"""Less than half of the epochs do as well, if less surely."""
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def created(workplace: Path, run: Run) -> CompletedProcess[str]:
     """What ``init`` printed of the second session; the first one is trained."""
     command = [sys.executable, "-m", "examples.finetune.pictures"]
     subprocess.run(command, cwd=workplace, check=True, timeout=120)
-    run("init.py", "examples/finetune/pretraining.json", *SHORT)
+    run("init.py", "examples/finetune/pretraining.json")
     run("train.py", PRETRAINED)
     config = workplace / "examples/finetune/training.json"
     config.write_text(config.read_text().replace('"best": {', '"keep_last": 100, "best": {', 1))
