@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from typing import Any
 
@@ -96,7 +97,20 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             action="store_true",
             help="write a trace of some iterations to SESSION_DIR/profile, for ui.perfetto.dev",
         )
+    if command in ("train", "evaluate", "infer"):
+        parser.add_argument(
+            "--device",
+            metavar="auto|cpu|cuda:N|mps",
+            type=_device,
+            help="use this device, whatever the config says; the session is not changed",
+        )
     if command in ("evaluate", "infer"):
+        parser.add_argument(
+            "--weights-only",
+            action="store_true",
+            help="build neither losses nor optimizers, nor what only they need"
+            + ("; metrics are measured" if command == "evaluate" else ", as always"),
+        )
         parser.add_argument(
             "--checkpoint",
             metavar="best|best-MONITOR|last|STEP",
@@ -213,6 +227,12 @@ def allowed(arguments: argparse.Namespace) -> dict[str, Any]:
         "allow_download": arguments.allow_download,
         "allow_write": arguments.allow_write,
     }
+
+
+def _device(text: str) -> str:
+    if re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", text) is None:
+        raise argparse.ArgumentTypeError(f"must be auto, cpu, mps, cuda or cuda:N; found {text!r}")
+    return text
 
 
 def _at_least_two(text: str) -> int:

@@ -102,6 +102,7 @@ def train(arguments: Namespace) -> int:
         expect_no_trainer(SessionFolder(arguments.session).environment)
         session = load_session(
             arguments.session,
+            arguments.device,
             settings=arguments.settings,
             **allowed(arguments),
             accept_changes=arguments.accept_changes,
@@ -138,6 +139,8 @@ def evaluate(arguments: Namespace) -> int:
             **allowed(arguments),
             checkpoint=arguments.checkpoint,
             keep=arguments.keep,
+            device=arguments.device,
+            weights_only=arguments.weights_only,
         )
     if arguments.json:
         print(_as_json({name: result_as_data(value) for name, value in results.items()}))
@@ -159,6 +162,7 @@ def infer(arguments: Namespace) -> int:
             settings=arguments.settings,
             **allowed(arguments),
             checkpoint=arguments.checkpoint,
+            device=arguments.device,
             pipeline=arguments.pipeline,
             output=arguments.output,
             overwrite=arguments.overwrite,

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from torchassistant.assembly import Allowlist, wanted_by, wanted_by_evaluators
-from torchassistant.config import EvaluationSpec, Key, Spec, StageEvaluatorSpec
-from torchassistant.errors import ConfigError
+from torchassistant.config import EvaluationSpec, Key, PipelineSpec, Spec, StageEvaluatorSpec
+from torchassistant.errors import ConfigError, listing
 from torchassistant.session.checkpoint_selection import LAST
-from torchassistant.session.request import Request
+from torchassistant.session.request import Request, on_device
 from torchassistant.session.session import Session
 from torchassistant.training import Reporter, StopRequest
 
@@ -26,6 +26,8 @@ def evaluate_config(
     allow_write: Sequence[str] = (),
     checkpoint: str = LAST,
     keep: bool = False,
+    device: str | None = None,
+    weights_only: bool = False,
 ) -> dict[str, Any]:
     """Losses and metrics by display name, and what evaluators measure.
 
@@ -40,13 +42,18 @@ def evaluate_config(
         allow_write: Folders that they may write into, beyond those that any config may.
         checkpoint: ``last``, ``best`` or a step.
         keep: Whether to keep the predictions in the session; see ``Session.evaluate``.
+        device: Another device than the config says.
+        weights_only: Whether no losses are built, nor what only they need: metrics are measured,
+            and evaluators run.
 
     Raises:
-        ConfigError: The config has problems, alone or laid over the session's.
+        ConfigError: The config has problems, alone or laid over the session's; or nothing is left
+            to measure.
         SessionError: There is no such session.
         UserCodeError: The user's code raised.
     """
     allowlist = Allowlist(trust, allow_download, allow_write)
+    settings = [*settings, *on_device(device)]
     request = Request(source, EvaluationSpec, settings, allowlist, checkpoint)
     config = request.config
 
@@ -65,7 +72,8 @@ def evaluate_config(
 
     def wanted(spec: Spec, name: str) -> Iterator[Key]:
         for one in spec.with_sources([name]):
-            yield from wanted_by(spec, spec.initialize.pipelines[one])
+            pipeline = spec.initialize.pipelines[one]
+            yield from wanted_by(spec, without_losses(pipeline) if weights_only else pipeline)
 
     def besides(spec: Spec) -> Iterator[Key]:
         return wanted_by_evaluators(spec, measuring(spec))
@@ -77,6 +85,8 @@ def evaluate_config(
             raise ConfigError(
                 "the last stage has no validation pipeline; an evaluation config can name some"
             )
+        if weights_only:
+            _leave_losses_out(spec, names, measuring(spec))
         needed = [key for name in names for key in wanted(spec, name)]
         needed += besides(spec)
         return request.open(spec, needed, spec.with_sources(names)), names
@@ -85,3 +95,26 @@ def evaluate_config(
     kept_as = request.checkpoint.name if keep else False
     evaluators = measuring(session.spec)
     return session.evaluate(names, config.eval_steps, reporter, stop, evaluators, kept_as)
+
+
+def without_losses(pipeline: PipelineSpec) -> PipelineSpec:
+    """A pipeline that measures its metrics only."""
+    return pipeline.model_copy(update=_WITHOUT_LOSSES)
+
+
+_WITHOUT_LOSSES = {"losses": [], "normalize_weights": False, "combine": None, "train_step": None}
+
+
+def _leave_losses_out(
+    spec: Spec, names: Sequence[str], evaluators: Sequence[StageEvaluatorSpec]
+) -> None:
+    """Let pipelines measure their metrics only.
+
+    Raises:
+        ConfigError: There are none, and no evaluators.
+    """
+    pipelines = spec.initialize.pipelines
+    if not evaluators and not any(pipelines[name].metrics for name in names):
+        raise ConfigError(f"without losses there is nothing to measure in {listing(names)}")
+    for name in spec.with_sources(names):
+        pipelines[name] = without_losses(pipelines[name])

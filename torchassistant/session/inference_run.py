@@ -22,7 +22,7 @@ from torchassistant.session.prediction import (
     postprocessor_of,
 )
 from torchassistant.session.prediction_table import PredictionTable
-from torchassistant.session.request import Request
+from torchassistant.session.request import Request, on_device
 from torchassistant.session.session import Session
 from torchassistant.training import Reporter
 
@@ -57,6 +57,7 @@ def infer_config(
     allow_download: bool = False,
     allow_write: Sequence[str] = (),
     checkpoint: str = LAST,
+    device: str | None = None,
     pipeline: str | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
@@ -78,6 +79,7 @@ def infer_config(
         allow_download: Whether they may download, follow addresses and unpack what nobody pinned.
         allow_write: Folders that they may write into, beyond those that any config may.
         checkpoint: ``last``, ``best`` or a step.
+        device: Another device than the config says.
         pipeline: Which one; left out: as the config says.
         output: A file of predictions, in place of the output device.
         overwrite: Whether that may take the place of one that is there.
@@ -97,6 +99,7 @@ def infer_config(
     """
     table = None if output is None else PredictionTable(output, overwrite)
     allowlist = Allowlist(trust, allow_download, allow_write)
+    settings = [*settings, *on_device(device)]
     if pipeline is not None:
         settings = [*settings, f"inference_pipeline={json.dumps(pipeline)}"]
     request = Request(source, InferenceSpec, settings, allowlist, checkpoint)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from torchassistant.assembly import Allowlist, code_of
-from torchassistant.config import spec_of
-from torchassistant.errors import ConfigError, SessionError
+from torchassistant.assembly import Allowlist, code_of, needed_for
+from torchassistant.config import GROUPS, Key, Spec, spec_of
+from torchassistant.errors import ConfigError, SessionError, near
 from torchassistant.session import apply_changes, changes
 from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.checkpoint_selection import LAST
@@ -30,6 +30,7 @@ def load_session(
     allow_write: Sequence[str] = (),
     accept_changes: bool = False,
     checkpoint: str = LAST,
+    only: Sequence[str] | None = None,
 ) -> Session:
     """Load a session as one of its checkpoints holds it.
 
@@ -44,9 +45,13 @@ def load_session(
         accept_changes: Whether changes are accepted that make another run of it: of data, models,
             and the code of those.
         checkpoint: ``last``, ``best`` or a step. To train it, the last one is needed.
+        only: Groups of definitions, as ``["models"]``: those are built, with what they need, and
+            get their state; nothing else of the session is built, nor has to be importable. Such a
+            session cannot be trained. Left out: all of it.
 
     Raises:
-        ConfigError: With every problem of the config, and every change that is refused.
+        ConfigError: With every problem of the config, and every change that is refused; or a group
+            is none, or is for training only.
         SessionError: There is no session, or no checkpoint that is not damaged.
         UserCodeError: The user's code raised.
     """
@@ -55,6 +60,8 @@ def load_session(
     while True:
         chosen = folder.verified(checkpoint)
         try:
+            if only is not None:
+                return _partly(folder, chosen, device, settings, allowlist, only)
             return _loaded(folder, chosen, device, settings, allowlist, accept_changes)
         except FileNotFoundError:
             # Where somebody trains the session, a state that was chosen may be taken away.
@@ -62,6 +69,42 @@ def load_session(
                 raise
         except Unusable as error:
             folder.checkpoints.pass_over(chosen, error)
+
+
+def _partly(
+    folder: SessionFolder,
+    checkpoint: Checkpoint,
+    device: str | None,
+    settings: Sequence[str],
+    allowlist: Allowlist,
+    groups: Sequence[str],
+) -> Session:
+    _expect_groups(groups)
+    diagnostics = folder.read_spec(checkpoint, settings)
+    spec = spec_of(diagnostics, lambda spec: (), scored=False)
+    keys = [] if spec is None else _keys_of(spec, groups)
+    wanted = [] if spec is None else needed_for(spec, keys)
+    spec = surveyed(spec, diagnostics, allowlist, wanted)
+    fitted = folder.fitted(checkpoint)
+    stored = stored_definitions(checkpoint, spec, fitted)
+    plan = BuildPlan(
+        spec, diagnostics.place_of, fitted, allowlist, device, stored, keys, (), with_data=False
+    )
+    session = Session(folder, plan, code_of(spec, allowlist, wanted))
+    session.restore_results(checkpoint)
+    return session
+
+
+def _expect_groups(groups: Sequence[str]) -> None:
+    known = [name for name, group in GROUPS.items() if group.state != "training"]
+    for name in groups:
+        if name not in known:
+            raise ConfigError(f'"only" cannot be "{name}"{near(name, known)}')
+
+
+def _keys_of(spec: Spec, groups: Sequence[str]) -> list[Key]:
+    definitions = spec.initialize.definitions
+    return [Key(one.group, one.name) for one in definitions if one.group in groups]
 
 
 def _loaded(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -343,3 +344,8 @@ def _meant(spec: Spec, names: Collection[str], is_own: Callable[[TreePath], bool
     if not there.keys() >= {*names}:
         found += [name for name in there if is_own((*PIPELINES, name))]
     return [name for name in dict.fromkeys(found) if name is not None]
+
+
+def on_device(device: str | None) -> list[str]:
+    """What sets the device of an evaluation or inference config, as ``PATH=VALUE``."""
+    return [] if device is None else [f"device={json.dumps(device)}"]

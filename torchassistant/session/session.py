@@ -157,6 +157,8 @@ class Session(Parts):
         self._random: Any = None
         """With this state of the random number generators training goes on."""
         self._has_trained = False
+        self._is_whole = True
+        """Whether all of it is built, so that it can be trained."""
         self._callback_state: dict[str, Any] = {}
         """What is stored of callbacks beside the state of their objects."""
         self._callbacks: CallbackRun | None = None
@@ -337,6 +339,23 @@ class Session(Parts):
                 f"of results may differ: {'; '.join(found)}"
             )
 
+    def restore_results(self, checkpoint: Checkpoint) -> None:
+        """Put back of a checkpoint what takes part in results, into what is built of the session.
+
+        Args:
+            checkpoint: Which one.
+
+        Raises:
+            SessionError: It does not fit the code of the user any more.
+        """
+        may_differ = may_differ_from(checkpoint, self.spec)
+        anew = made_anew(checkpoint, self.spec)
+        restored = restore(checkpoint, self, may_differ, weights_only=True, made_anew=anew)
+        self.progress = restored.progress
+        self.logs = self.folder.logs(checkpoint)
+        self.rows = History(self.logs)
+        self._is_whole = False
+
     def _snapshot(self, random: Any) -> Snapshot:
         """A copy of the state as it is now, with the user's code."""
         run = self._callbacks
@@ -368,12 +387,16 @@ class Session(Parts):
         Raises:
             ConfigError: What was given is no callback, or two have one name.
             Interrupted: ``stop`` asked for it; training goes on from the iteration at hand.
-            SessionError: Another process trains the session.
+            SessionError: Another process trains the session, or only a part of it was loaded.
             UserCodeError: The user's code raised.
             DataError: The data does not fit the config.
             NotFinite: A loss or a gradient is not finite.
             NotSaved: Training is done, and not all of it could be written.
         """
+        if not self._is_whole:
+            raise SessionError(
+                f"only a part of {shown_path(self.path)} was loaded: load all of it to train it"
+            )
         with only_trainer(self.folder.environment):
             newest = self.folder.checkpoints.newest(self._saved.checkpoint)
             if newest.name != self._saved.name:
