@@ -197,6 +197,17 @@ SMALL: dict[str, Mistake] = {
         '"weights": {"from": "a.safetensors", "rename": [§["a", "b", "c"]]}',
         "at most 2",
     ),
+    "a state of a file": put(
+        "@optimizers.adam.spec", '"state": {"from": §"adam.pth"}', "a session such as"
+    ),
+    "a state from nowhere": put(
+        "@optimizers.adam.spec", '"state": §{"change_fn": "pkg.f"}', "is needed"
+    ),
+    "an optimizer of a function": put(
+        "@optimizers.adam.spec",
+        '"state": {"factory_fn": "pkg.f", §"optimizer": "adam"}',
+        'belongs to "from": "session:PATH"',
+    ),
     "a glob twice": put(
         "@models.net.spec",
         '"weights": {"from": "a.safetensors", "exclude": ["a", §"a"]}',

@@ -2,7 +2,7 @@
 
 from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.anew import optimizer_anew, scheduler_anew
-from torchassistant.assembly.build_context import FittedArtifacts, ReadSession
+from torchassistant.assembly.build_context import Defined, FittedArtifacts, ReadSession
 from torchassistant.assembly.build_order import needed_for
 from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.callback_columns import clash
@@ -36,6 +36,7 @@ from torchassistant.assembly.weight_files import Source, held
 __all__ = [
     "Allowlist",
     "Builder",
+    "Defined",
     "Devices",
     "FittedArtifacts",
     "InferenceInput",

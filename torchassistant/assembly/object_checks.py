@@ -43,8 +43,8 @@ from torchassistant.config import (
 from torchassistant.errors import Problem, UserCodeError
 from torchassistant.writing import Writing
 
-ONCE = "weights"
-"""The role of what is called when a session is created, and never again."""
+ONCE = ("weights", "state", "change_fn")
+"""The roles of what is called when a session is created, and never again."""
 
 _LOADER_GIVEN = ("dataset", "collate_fn", "generator")
 """Arguments of a ``DataLoader`` that the loader factory gives itself."""
@@ -79,7 +79,7 @@ def survey(
         for misfit in misfits(DataLoader, _LOADER_GIVEN[:1], (), dict.fromkeys(own)):
             diagnostics.note(misfit.message, (*path, *misfit.path), misfit.at_key)
     # Last, because it ends where a module of the user raised.
-    objects = (one for one in described_in(spec, wanted) if is_new or one.role != ONCE)
+    objects = (one for one in described_in(spec, wanted) if is_new or one.role not in ONCE)
     survey_objects(objects, diagnostics, allowlist, spec.session_dir)
     report_closures(spec, diagnostics, allowlist)
     report_untrained(spec, diagnostics, allowlist)

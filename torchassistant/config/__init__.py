@@ -65,6 +65,7 @@ from torchassistant.config.named_objects import (
     nested_in,
     objects_in,
 )
+from torchassistant.config.optimizer_state import CHANGE_OF_STATE, OptimizerStateSpec
 from torchassistant.config.reader import MAX_BYTES, read_file, scan
 from torchassistant.config.references import (
     DATASET_OR_SLICE,
@@ -118,6 +119,7 @@ __all__ = [
     "ADAPTER",
     "ATTRIBUTE",
     "BATCH_PROCESSOR",
+    "CHANGE_OF_STATE",
     "COLLATOR",
     "COUNT_OF_LOSS",
     "DATASET",
@@ -169,6 +171,7 @@ __all__ = [
     "NodeSpec",
     "ObjectSpec",
     "OptimizerSpec",
+    "OptimizerStateSpec",
     "ParameterGroupSpec",
     "Path",
     "PatternSpec",

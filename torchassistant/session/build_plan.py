@@ -22,6 +22,7 @@ from torchassistant.assembly import (
 )
 from torchassistant.compat.compiler import defer_compiler_import
 from torchassistant.config import Key, Spec
+from torchassistant.session.first_optimizer_states import begin_optimizers
 from torchassistant.session.lazy_datasets import DatasetsOnDemand
 from torchassistant.session.session_weights import weights_of_session
 from torchassistant.training import (
@@ -78,6 +79,7 @@ class BuildPlan:
         builder.build(self.wanted)
         if self.spec.deterministic:
             draw_dropout_from_torch(parts.whole_models.values())
+        begin_optimizers(builder, self.stored, path)
         prepare_statistics(builder)
         if self.pipelines is None:
             build_pipelines(builder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from torchassistant.session.lock import only_trainer
 from torchassistant.session.preflight import Preflight, preflight
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import SessionFolder
-from torchassistant.session.session_weights import weights_of_session
 from torchassistant.session.survey import surveyed
 from torchassistant.session.wrong_folder import folder_for
 
@@ -57,9 +55,12 @@ class Draft:
         if not isinstance(config, ReadConfig):
             config = read_training(config, settings)
         self.diagnostics = config.diagnostics
-        reads = partial(weights_of_session, own=_meant_folder(config))
         self.spec: Spec = surveyed(
-            config.spec, config.diagnostics, self.allowlist, read_session=reads
+            config.spec,
+            config.diagnostics,
+            self.allowlist,
+            is_new=True,
+            own=_meant_folder(config),
         )
         try:
             self.allowlist.writing.expect_session(self.spec.session_dir or "")

@@ -1,17 +1,18 @@
-"""The weights of a model of another session, for a model that begins with them."""
+"""What a new session begins with that another one has: weights of its models."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
 
 from torchassistant.assembly import Source, held
-from torchassistant.config import ModelWeightsSpec, Spec, owner_of, path_within
+from torchassistant.config import ModelWeightsSpec, OptimizerStateSpec, owner_of, path_within
 from torchassistant.errors import SessionError, near, shown_path
 from torchassistant.session.checkpoint_selection import LAST
+from torchassistant.session.checkpoint_storage import Checkpoint
 from torchassistant.session.session_folder import SessionFolder
 
 
@@ -26,28 +27,58 @@ def weights_of_session(spec: ModelWeightsSpec, name: str, own: Path | None) -> S
     Raises:
         SessionError: There is no such session, checkpoint or model.
     """
-    path = Path(spec.session or "")
-    shown = shown_path(path)
-    if own is not None and os.path.realpath(path) == os.path.realpath(own):
-        raise SessionError(f"{shown} is this session itself")
-    folder = SessionFolder(path)
-    checkpoint = folder.verified(spec.checkpoint or LAST, with_history=False)
-    models = _models(checkpoint.spec)
-    meant = spec.model or (name if name in models else "")
-    if not meant and len(models) == 1:
-        meant = next(iter(models))
-    if meant not in models:
-        what = f'no model is named "{meant}" in {shown}' if meant else f'"model": which of {shown}?'
-        raise SessionError(f"{what}{near(meant or name, models)}")
+    shown, checkpoint = checkpoint_of(spec, own)
+    models = checkpoint.spec.group("models")
+    meant = one_named(spec.model, name, models, "model", shown)
     owner, inside = owner_of(meant, models), path_within(meant, models)
     prefix = f"{inside}." if inside else ""
     tensors = checkpoint.tensors(f"models/{owner}")
     return held(_below(prefix, tensors))
 
 
-def _models(spec: Spec) -> Mapping[str, object]:
-    return spec.group("models")
-
-
 def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def checkpoint_of(
+    spec: ModelWeightsSpec | OptimizerStateSpec, own: Path | None
+) -> tuple[str, Checkpoint]:
+    """The checkpoint that something is read from, and what its session is called in messages.
+
+    Args:
+        spec: Which session, and which of its checkpoints.
+        own: The session that is being created, which cannot be meant; None where it is not known.
+
+    Raises:
+        SessionError: There is none.
+    """
+    path = Path(spec.session or "")
+    shown = shown_path(path)
+    if own is not None and os.path.realpath(path) == os.path.realpath(own):
+        raise SessionError(f"{shown} is this session itself")
+    return shown, SessionFolder(path).verified(spec.checkpoint or LAST, with_history=False)
+
+
+def one_named(
+    named: str | None, default: str, known: Collection[str], noun: str, shown: str
+) -> str:
+    """The definition of a session that is meant.
+
+    Args:
+        named: What the config says; None: the one of the same name, or the only one.
+        default: The name of what it is for.
+        known: What there is.
+        noun: What one of them is called.
+        shown: The session in messages.
+
+    Raises:
+        SessionError: There is none of that name, or nobody knows which is meant.
+    """
+    meant = named or (default if default in known else "")
+    if not meant and len(known) == 1:
+        (meant,) = known
+    if meant in known:
+        return meant
+    if not meant:
+        raise SessionError(f'"{noun}" has to say which one of {shown}{near(default, known)}')
+    raise SessionError(f'no {noun} is named "{meant}" in {shown}{near(meant, known)}')

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
+from pathlib import Path
 
-from torchassistant.assembly import Allowlist, ReadSession, report_weights, survey
+from torchassistant.assembly import Allowlist, report_weights, survey
 from torchassistant.config import Diagnostics, Key, Spec
 from torchassistant.errors import UserCodeError
+from torchassistant.session.first_optimizer_states import report_optimizer_states
+from torchassistant.session.session_weights import weights_of_session
 
 
 def surveyed(
@@ -14,7 +18,8 @@ def surveyed(
     diagnostics: Diagnostics,
     allowlist: Allowlist,
     wanted: Collection[Key] | None = None,
-    read_session: ReadSession | None = None,
+    is_new: bool = False,
+    own: Path | None = None,
 ) -> Spec:
     """The spec of a config, after everything that can be found without building it.
 
@@ -23,17 +28,19 @@ def surveyed(
         diagnostics: What is wrong with it so far.
         allowlist: Decides what may be imported.
         wanted: The definitions that are needed, where not all are.
-        read_session: Of a new session: gives weights of others; None where all weights are stored.
+        is_new: Whether the session is new, so that what it begins with is read.
+        own: The folder that it is for; None where it is not known.
 
     Raises:
         ConfigError: With every problem, in file order.
         UserCodeError: A module of the user raised while it was imported; it brings the problems.
     """
     if spec is not None:
-        if read_session is not None:
-            report_weights(spec, diagnostics, read_session)
+        if is_new:
+            report_weights(spec, diagnostics, partial(weights_of_session, own=own))
+            report_optimizer_states(spec, diagnostics, own)
         try:
-            survey(spec, diagnostics, allowlist, wanted, is_new=read_session is not None)
+            survey(spec, diagnostics, allowlist, wanted, is_new=is_new)
         except UserCodeError as error:
             error.problems = diagnostics.in_order()
             raise

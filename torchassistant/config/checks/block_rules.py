@@ -24,6 +24,7 @@ from torchassistant.config.groups.splits import SplitSpec
 from torchassistant.config.model_weights import ModelWeightsSpec, misfit_of_rename
 from torchassistant.config.module_patterns import PatternSpec
 from torchassistant.config.named_objects import ATTRIBUTE, NAMED, OF, TENSOR, form_of, is_object
+from torchassistant.config.optimizer_state import OptimizerStateSpec
 from torchassistant.config.references import OWNERS
 from torchassistant.config.spec import InputFactorySpec
 from torchassistant.config.tensor_literals import misfits_of_tensor
@@ -58,6 +59,8 @@ def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
             _model(view, diagnostics)
         elif isinstance(block, ModelWeightsSpec):
             _model_weights(view, diagnostics)
+        elif isinstance(block, OptimizerStateSpec):
+            _read_from(view, ("optimizer", "checkpoint"), bool(block.from_), diagnostics)
         elif hasattr(block, "class_"):
             _one_of(view, _OBJECT, diagnostics)
             if isinstance(block, SchedulerSpec):
@@ -153,19 +156,27 @@ def _why_no_weights(block: ModelSpec) -> str | None:
 
 def _model_weights(view: View, diagnostics: Diagnostics) -> None:
     block = view.block
-    _one_of(view, ("from", "factory_fn"), diagnostics)
-    if block.from_ is not None and block.factory_fn is None:
-        _no_arguments(view, diagnostics)
-    if block.session is None and (block.from_ or block.factory_fn):
-        for key in ("model", "checkpoint"):
-            if getattr(block, key) is not None:
-                message = f'"{key}" belongs to "from": "session:PATH"'
-                diagnostics.note(message, view.at(key), at_key=True)
+    _read_from(view, ("model", "checkpoint"), block.session is not None, diagnostics)
     for index, pair in enumerate(block.rename):
         if view.is_whole("rename", index) and (why := misfit_of_rename(*pair)) is not None:
             diagnostics.broke(why, view.at("rename", index))
     for key in ("include", "exclude"):
         _named_once(view, key, diagnostics)
+
+
+def _read_from(
+    view: View, of_session: Sequence[str], is_session: bool, diagnostics: Diagnostics
+) -> None:
+    """There is one source; keys that say what of a session is meant are given with one."""
+    block = view.block
+    _one_of(view, ("from", "factory_fn"), diagnostics)
+    if block.from_ is not None and block.factory_fn is None:
+        _no_arguments(view, diagnostics)
+    if not is_session and (block.from_ or block.factory_fn):
+        for key in of_session:
+            if getattr(block, key) is not None:
+                message = f'"{key}" belongs to "from": "session:PATH"'
+                diagnostics.note(message, view.at(key), at_key=True)
 
 
 def _belong(view: View, names: Sequence[str], owner: str, diagnostics: Diagnostics) -> None:

@@ -11,6 +11,7 @@ from torchassistant.config.blocks import Block, Count, Name, NameOrNames, Object
 from torchassistant.config.change_rule import Condition, Rule
 from torchassistant.config.groups.group import Group, all_of_it
 from torchassistant.config.module_patterns import PatternSpec
+from torchassistant.config.optimizer_state import STATE_OF_OPTIMIZER, OptimizerStateSpec
 from torchassistant.config.references import Key, Reference, module_named
 from torchassistant.config.role import OPTIMIZER, SCHEDULER, Role
 from torchassistant.config.tree import Path
@@ -79,6 +80,12 @@ class OptimizerSpec(ObjectSpec):
         None, description="Sets its learning rate."
     )
 
+    state: Annotated[OptimizerStateSpec | None, STATE_OF_OPTIMIZER] = Field(
+        None,
+        description="What it begins with, in place of nothing; see "
+        "[weights](weights.md#the-state-of-an-optimizer).",
+    )
+
     @property
     def models(self) -> list[tuple[Path, str]]:
         """The names of the models and losses, each with where it stands in here."""
@@ -122,6 +129,7 @@ OPTIMIZERS = Group(
     held=all_of_it,
     id_keys=(("schedulers", "lr_scheduler"),),
     changes=(
+        Rule("spec.state.**", "free", "it was read when the session was created"),
         Rule(
             "spec.kwargs.lr.**",
             "fixed",
