@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Callable
 from typing import Any
 
 EPILOG = (
@@ -18,6 +19,7 @@ SUMMARIES = {
     "evaluate": "Compute losses and metrics with the trained models of a session.",
     "infer": "Make predictions with the trained models of a session.",
     "log": "Send what TensorBoard, MLflow or Trackio lacks of the history of a session.",
+    "convert": "Turn weights of torch.save into a safetensors file, without running code in them.",
     "check": "Find every mistake in a config. Nothing is created.",
     "verify-resume": "Test whether an interrupted run resumes to exactly the same result.",
     "schema": "Print the JSON Schema of a config, by which editors complete and check one.",
@@ -57,8 +59,8 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
     _add_version(parser)
     if command == "schema":
         return
-    if command == "log":
-        _fill_log(parser)
+    if command in _WITHOUT_CONFIG:
+        _WITHOUT_CONFIG[command](parser)
         return
     if command in ("init", "check", "verify-resume"):
         parser.add_argument("config", metavar="CONFIG", help="training config (JSON)")
@@ -133,9 +135,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
         )
         parser.add_argument("--complete", action="store_true", help="print the completed config")
     if command == "evaluate":
-        parser.add_argument(
-            "--json", action="store_true", help="print one JSON object instead of a table"
-        )
+        _add_json(parser)
         parser.add_argument(
             "--keep",
             action="store_true",
@@ -218,6 +218,44 @@ def _fill_log(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--experiment", metavar="NAME", help="of MLflow (default: torchassistant)")
     parser.add_argument("--project", metavar="NAME", help="of Trackio (default: torchassistant)")
+
+
+def _fill_convert(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="FILE", help="weights that torch.save wrote (.pth, …)")
+    parser.add_argument("target", metavar="NEW_FILE", help="where they go; ends in .safetensors")
+    parser.add_argument(
+        "--key",
+        metavar="NAME",
+        help="which dictionary in the file is meant, as model, or model.ema for one in another "
+        "(default: the only one, or state_dict)",
+    )
+    parser.add_argument(
+        "--exclude",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="leave out tensors whose names match, as 'fc.*'; can be repeated",
+    )
+    parser.add_argument(
+        "--skip-objects",
+        action="store_true",
+        help="leave out objects that are no weights and that only code could make",
+    )
+    parser.add_argument("--replace", action="store_true", help="replace NEW_FILE if it is there")
+    _add_json(parser)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of a table"
+    )
+
+
+_WITHOUT_CONFIG: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "log": _fill_log,
+    "convert": _fill_convert,
+}
+"""What fills the parsers of commands that build nothing from a config."""
 
 
 def allowed(arguments: argparse.Namespace) -> dict[str, Any]:

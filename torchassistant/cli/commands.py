@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import Namespace
-from typing import Any, TextIO
+from typing import TextIO
 
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, print_failed, warn
+from torchassistant.cli.layout import as_json
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output, say
 from torchassistant.cli.tables import (
@@ -18,7 +18,7 @@ from torchassistant.cli.tables import (
     weight_lines,
 )
 from torchassistant.config import ReadConfig, as_data
-from torchassistant.errors import SessionError, escaped_in_json, in_one_line, shown_path
+from torchassistant.errors import SessionError, in_one_line, shown_path
 from torchassistant.session import (
     Draft,
     Preflight,
@@ -83,7 +83,7 @@ def check(arguments: Namespace, config: ReadConfig) -> int:
         warn([*draft.warnings, *([] if arguments.preflight else draft.missing)])
         report = draft.preflight() if arguments.preflight else None
     if arguments.complete:
-        print(_as_json(as_data(draft.spec)))
+        print(as_json(as_data(draft.spec)))
     if report is not None:
         _show(report, sys.stderr if arguments.complete else sys.stdout)
     if not arguments.complete:
@@ -143,7 +143,7 @@ def evaluate(arguments: Namespace) -> int:
             weights_only=arguments.weights_only,
         )
     if arguments.json:
-        print(_as_json({name: result_as_data(value) for name, value in results.items()}))
+        print(as_json({name: result_as_data(value) for name, value in results.items()}))
         return DONE
     shown = [(in_one_line(name), value) for name, value in results.items()]
     width = max((len(name) for name, _ in shown), default=0)
@@ -188,11 +188,6 @@ def log(arguments: Namespace) -> int:
     what = f"{count} sent" if sent else "nothing is missing"
     say(f"{arguments.to}: {what} ({shown_path(where)})", sys.stdout)
     return DONE
-
-
-def _as_json(data: Any) -> str:
-    """Data as JSON that a terminal can show."""
-    return escaped_in_json(json.dumps(data, indent=2, ensure_ascii=False))
 
 
 def _described(session: Session) -> str:

@@ -68,10 +68,19 @@ def _print_schema() -> int:
     return DONE
 
 
+def _run_convert(arguments: Any) -> int:
+    """Convert a file; this process needs no torch for it."""
+    from torchassistant.cli.convert import convert
+
+    return convert(arguments)
+
+
 def _run(command: str, arguments: Any) -> int:
     """Run the function behind a command."""
     if command == "schema":
         return _print_schema()
+    if command == "convert":
+        return _run_convert(arguments)
     with leaving_no_trace(arguments.preflight) if command == "check" else nullcontext():
         return _run_engine(command, arguments)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from torchassistant.assembly import TakenWeights
+from torchassistant.cli.layout import aligned, counted
 from torchassistant.errors import in_one_line
 from torchassistant.session import GroupReport, Preflight
 
@@ -31,16 +32,16 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
                 reached,
             )
         )
-    yield from _aligned(rows)
+    yield from aligned(rows)
     yield ""
     for name, batches in report.batches.items():
-        count = "an unknown number of batches" if batches is None else _count(batches, "batch")
+        count = "an unknown number of batches" if batches is None else counted(batches, "batch")
         yield f"pipeline {in_one_line(name)}: {count} an epoch"
     yield from weight_lines(report.weights)
     for text in report.models:
         yield in_one_line(f"model {text}")
     for name, parameters in report.optimizers.items():
-        yield f"optimizer {in_one_line(name)}: {_count(parameters, 'parameter')}"
+        yield f"optimizer {in_one_line(name)}: {counted(parameters, 'parameter')}"
         yield from _groups(report.groups.get(name, []))
     for stage in report.stages:
         for name, turn in stage.turns.items():
@@ -52,8 +53,8 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
         for frozen in stage.frozen:
             mode = ""
             if frozen.in_eval_mode is not None:
-                mode = f", {_count(frozen.in_eval_mode, 'module')} in eval mode"
-            count = _count(frozen.parameters, "parameter")
+                mode = f", {counted(frozen.in_eval_mode, 'module')} in eval mode"
+            count = counted(frozen.parameters, "parameter")
             yield in_one_line(f"{stage.title}: freezes {frozen.shown} ({count}{mode})")
 
 
@@ -68,21 +69,9 @@ def _groups(groups: Sequence[GroupReport]) -> Iterator[str]:
     if len(groups) == 1 and groups[0].name is None:
         return
     for number, group in enumerate(groups):
-        said = [_count(group.parameters, "parameter")]
+        said = [counted(group.parameters, "parameter")]
         said += [f"{key} {value:g}" for key, value in group.options.items()]
         yield in_one_line(f"  group {group.name or number}: {', '.join(said)}")
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    shown = [[in_one_line(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    for row in shown:
-        yield "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip()
-
-
-def _count(number: int, what: str) -> str:
-    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
-    return f"{number:,} {what if number == 1 else plural}"
 
 
 def result_in_short(value: Any) -> str:

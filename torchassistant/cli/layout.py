@@ -1,0 +1,32 @@
+"""Results as text: a table for a person, JSON for a program."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from torchassistant.errors import escaped_in_json, in_one_line
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table, whose columns are as wide as what stands in them."""
+    shown = [[in_one_line(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    for row in shown:
+        yield "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip()
+
+
+def as_json(data: Any) -> str:
+    """Data as JSON that a terminal can show."""
+    return escaped_in_json(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def counted(number: int, what: str) -> str:
+    """How many there are of something.
+
+    >>> counted(2, "batch")
+    '2 batches'
+    """
+    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
+    return f"{number:,} {what if number == 1 else plural}"
