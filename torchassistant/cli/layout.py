@@ -28,5 +28,5 @@ def counted(number: int, what: str) -> str:
     >>> counted(2, "batch")
     '2 batches'
     """
-    plural = f"{what}es" if what.endswith("ch") else f"{what}s"
+    plural = f"{what}es" if what.endswith("tch") else f"{what}s"
     return f"{number:,} {what if number == 1 else plural}"
