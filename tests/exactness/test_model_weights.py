@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -365,6 +366,47 @@ def test_a_pickle_is_not_read(name: str) -> None:
 def test_other_formats_are_for_a_function() -> None:
     Path("weights.h5").write_bytes(b"")
     assert 'one of Keras; a "factory_fn" can read it' in problems({"from": "weights.h5"})
+
+
+# Addresses
+
+
+def cached(state: State, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a file that is in torch's cache, with its sum in the name."""
+    monkeypatch.setenv("TORCH_HOME", str(Path.cwd()))
+    file = Path(saved(state))
+    name = f"net-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}.safetensors"
+    folder = Path("hub", "checkpoints")
+    folder.mkdir(parents=True, exist_ok=True)
+    file.rename(folder / name)
+    return f"https://nowhere.example/{name}"
+
+
+def test_a_file_with_its_sum_in_its_name_is_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = cached(tower().state_dict(), monkeypatch)
+    assert_same(net_of(created({"from": url})), tower().state_dict())
+    (file,) = Path("hub", "checkpoints").iterdir()
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + b"x")
+    assert "does not match its name" in told_of({"from": url})
+    file.unlink()
+    load_session("run")
+    report = Draft(config({"from": url}), dry=True).preflight()
+    assert any("init downloads it" in str(warning) for warning in report.warnings)
+
+    def download(address: str, path: str, *arguments: Any) -> None:
+        assert address == url
+        Path(path).write_bytes(data)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    assert_same(net_of(created({"from": url}, name="other")), tower().state_dict())
+
+
+def test_an_address_that_nobody_pinned_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no checksum pins"):
+        Draft(config({"from": "https://nowhere.example/net.safetensors"}), dry=True)
+    with pytest.raises(ConfigError, match="no address of a file"):
+        Draft(config({"from": "file:///net-0123abcd.safetensors"}), dry=True)
 
 
 # Functions

@@ -11,6 +11,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from torchassistant.assembly.build_context import BuildContext, Defined, ReadSession
+from torchassistant.assembly.downloads import Missing
+from torchassistant.assembly.pretrained import fetched
 from torchassistant.assembly.taken_weights import TakenWeights, WeightsRow
 from torchassistant.assembly.weight_files import Source, held, stored_in
 from torchassistant.assembly.weight_names import Named, idle_patterns, named, reaches
@@ -40,7 +42,8 @@ class _Read(NamedTuple):
 def take_weights(context: BuildContext, one: Defined, model: nn.Module) -> None:
     """Put weights into a model, as its definition says.
 
-    What was taken is in ``parts.weights`` afterwards.
+    What was taken is in ``parts.weights`` afterwards. Where a dry run would have to download
+    something, nothing is taken, with a warning.
 
     Args:
         context: What is there to build with.
@@ -52,7 +55,13 @@ def take_weights(context: BuildContext, one: Defined, model: nn.Module) -> None:
             fit; with names and shapes.
         UserCodeError: The user's code raised.
     """
-    read = [_read(context, one, spec, (*one.path, *at)) for at, spec in one.spec.sources]
+    try:
+        read = [_read(context, one, spec, (*one.path, *at)) for at, spec in one.spec.sources]
+    except Missing as error:
+        message = f"the weights of {one.what} are left out here: {error}"
+        place = context.maker.place_of((*one.path, "weights"))
+        context.maker.warnings.append(Problem(message, place))
+        return
     _Taking(context, one, model, read).take()
 
 
@@ -67,6 +76,10 @@ def source_of(context: BuildContext, spec: ModelWeightsSpec, path: Path, model: 
         what = f'the weights of the model "{model}"'
         return _given(context, context.maker.make(spec, path, what, "weights"), path, spec)
     try:
+        if spec.is_url:
+            maker = context.maker
+            path_there = fetched(spec.shown, maker.allowlist.allow_download, maker.dry)
+            return stored_in(FilePath(path_there))
         return stored_source(spec, model, context.read_session)
     except UserError as error:
         place = context.maker.place_of((*path, "from"))

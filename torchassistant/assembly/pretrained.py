@@ -186,9 +186,17 @@ def _load(
     folder = model_dir or os.path.join(torch.hub.get_dir(), "checkpoints")
     name = file_name or os.path.basename(urlparse(url).path)
     path = os.path.join(folder, name)
-    pinned = _SUM_IN_NAME.search(name)
+    _fetch(url, path, progress)
+    return torch.hub.load_state_dict_from_url(
+        url, folder, map_location, progress, check_hash, name, weights_only=True
+    )
+
+
+def _fetch(url: str, path: str, progress: bool = True) -> None:
+    """Download a file that is not there, and see that it has the sum that its name says."""
+    pinned = _SUM_IN_NAME.search(os.path.basename(path))
     if not os.path.exists(path):
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         _log.info(f"downloading {url} to {path}")
         try:
             torch.hub.download_url_to_file(url, path, pinned and pinned[1], progress)
@@ -196,9 +204,51 @@ def _load(
             error.close()  # it is an answer, too, with a connection
             raise
     _expect_sound(path, pinned and pinned[1])
-    return torch.hub.load_state_dict_from_url(
-        url, folder, map_location, progress, check_hash, name, weights_only=True
+
+
+def why_not_fetched(url: str, allow_download: bool) -> str | None:
+    """Why a config may not have a file of weights downloaded; None where it may.
+
+    Args:
+        url: Where it is.
+        allow_download: Whether what nobody pinned may be downloaded.
+    """
+    address = urlparse(url)
+    if address.scheme not in ("http", "https") or not os.path.basename(address.path):
+        return f"{url} is no address of a file that can be downloaded"
+    if allow_download or _SUM_IN_NAME.search(os.path.basename(address.path)):
+        return None
+    return (
+        f"no checksum pins {url}, so it is refused: the beginning of the file's SHA-256 sum in its "
+        "name pins it, as in NAME-0123abcd.safetensors; --allow-download on the command line "
+        "allows it"
     )
+
+
+def fetched(url: str, allow_download: bool, dry: bool) -> str:
+    """The path of a file of weights in torch's cache, where it is downloaded if it is not there.
+
+    Args:
+        url: Where it is.
+        allow_download: Whether what nobody pinned may be downloaded.
+        dry: Whether nothing may be downloaded.
+
+    Raises:
+        Missing: It is not there, and nothing may be downloaded.
+        UserError: It may not be downloaded, cannot be had, or has another sum.
+    """
+    refused = why_not_fetched(url, allow_download)
+    if refused is not None:
+        raise UserError(refused)
+    name = os.path.basename(urlparse(url).path)
+    path = os.path.join(torch.hub.get_dir(), "checkpoints", name)
+    if dry and not os.path.exists(path):
+        _refuse_download(url)
+    try:
+        _fetch(url, path)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{url} cannot be downloaded: {error}") from None
+    return path
 
 
 def _load_dry(url: str, model_dir: str | None = None, *args: Any, **kwargs: Any) -> Any:

@@ -74,6 +74,11 @@ class ModelWeightsSpec(Block):
         return self.from_.removeprefix(SESSION) if is_session and self.from_ else None
 
     @property
+    def is_url(self) -> bool:
+        """Whether it is downloaded."""
+        return self.from_ is not None and self.session is None and "://" in self.from_
+
+    @property
     def shown(self) -> str:
         """The source in messages."""
         return self.from_ or self.factory_fn or ""

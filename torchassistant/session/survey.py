@@ -37,7 +37,8 @@ def surveyed(
     """
     if spec is not None:
         if is_new:
-            report_weights(spec, diagnostics, partial(weights_of_session, own=own))
+            reads = partial(weights_of_session, own=own)
+            report_weights(spec, diagnostics, reads, allowlist.allow_download)
             report_optimizer_states(spec, diagnostics, own)
         try:
             survey(spec, diagnostics, allowlist, wanted, is_new=is_new)
