@@ -15,7 +15,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from torchassistant.config import size_text
+from torchassistant.sizes import size_text
 
 
 class InvalidFile(Exception):

@@ -19,6 +19,8 @@ SUMMARIES = {
     "evaluate": "Compute losses and metrics with the trained models of a session.",
     "infer": "Make predictions with the trained models of a session.",
     "log": "Send what TensorBoard, MLflow or Trackio lacks of the history of a session.",
+    "runs": "List the sessions in a folder: how far each is, its best results, whether it runs.",
+    "diff": "Compare two sessions: config, environment, code, results.",
     "convert": "Turn weights of torch.save into a safetensors file, without running code in them.",
     "check": "Find every mistake in a config. Nothing is created.",
     "verify-resume": "Test whether an interrupted run resumes to exactly the same result.",
@@ -218,6 +220,7 @@ def _fill_log(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--experiment", metavar="NAME", help="of MLflow (default: torchassistant)")
     parser.add_argument("--project", metavar="NAME", help="of Trackio (default: torchassistant)")
+    _add_json(parser)
 
 
 def _fill_convert(parser: argparse.ArgumentParser) -> None:
@@ -245,15 +248,32 @@ def _fill_convert(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
 
 
-def _add_json(parser: argparse.ArgumentParser) -> None:
+def _fill_runs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object instead of a table"
+        "folder",
+        metavar="FOLDER",
+        nargs="?",
+        default=".",
+        help="sessions in it, and in folders in it, are listed (default: the working directory)",
     )
+    _add_json(parser)
+
+
+def _fill_diff(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("one", metavar="SESSION_DIR", help="a session")
+    parser.add_argument("other", metavar="OTHER_SESSION_DIR", help="and another one")
+    _add_json(parser)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
 _WITHOUT_CONFIG: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "log": _fill_log,
     "convert": _fill_convert,
+    "runs": _fill_runs,
+    "diff": _fill_diff,
 }
 """What fills the parsers of commands that build nothing from a config."""
 

@@ -184,6 +184,9 @@ def log(arguments: Namespace) -> int:
     options = {name: value for name in given if (value := getattr(arguments, name)) is not None}
     with stopping_at_once():
         sent, where = log_history(arguments.session, arguments.to, **options)
+    if arguments.json:
+        print(as_json({"to": arguments.to, "sent": sent, "where": str(where)}))
+        return DONE
     count = f"{sent} point{'s' if sent != 1 else ''}"
     what = f"{count} sent" if sent else "nothing is missing"
     say(f"{arguments.to}: {what} ({shown_path(where)})", sys.stdout)

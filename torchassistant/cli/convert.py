@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from torchassistant.cli.exit_status import DONE
 from torchassistant.cli.layout import aligned, as_json, counted
 from torchassistant.cli.streams import expect_output
-from torchassistant.config import size_text
 from torchassistant.conversion import Converted, convert_weights
 from torchassistant.errors import in_one_line, shown_path
+from torchassistant.sizes import size_text
 
 _MOST_NAMED = 20
 

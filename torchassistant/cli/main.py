@@ -69,18 +69,40 @@ def _print_schema() -> int:
 
 
 def _run_convert(arguments: Any) -> int:
-    """Convert a file; this process needs no torch for it."""
+    """Convert a file."""
     from torchassistant.cli.convert import convert
 
     return convert(arguments)
+
+
+def _run_runs(arguments: Any) -> int:
+    """List sessions."""
+    from torchassistant.cli.overview import runs
+
+    return runs(arguments)
+
+
+def _run_diff(arguments: Any) -> int:
+    """Compare sessions."""
+    from torchassistant.cli.overview import diff
+
+    return diff(arguments)
+
+
+_WITHOUT_ENGINE: dict[str, Callable[[Any], int]] = {
+    "convert": _run_convert,
+    "runs": _run_runs,
+    "diff": _run_diff,
+}
+"""Commands for which torch is not imported; each imports what it needs itself."""
 
 
 def _run(command: str, arguments: Any) -> int:
     """Run the function behind a command."""
     if command == "schema":
         return _print_schema()
-    if command == "convert":
-        return _run_convert(arguments)
+    if command in _WITHOUT_ENGINE:
+        return _WITHOUT_ENGINE[command](arguments)
     with leaving_no_trace(arguments.preflight) if command == "check" else nullcontext():
         return _run_engine(command, arguments)
 

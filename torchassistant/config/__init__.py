@@ -89,7 +89,6 @@ from torchassistant.config.role import (
     Role,
 )
 from torchassistant.config.roles import ROLES, role_named
-from torchassistant.config.sizes import bytes_of, machine_memory, size_text
 from torchassistant.config.source_inspection import find_source, signature_of
 from torchassistant.config.spec import (
     INFERENCE_POSTPROCESSOR,
@@ -114,6 +113,7 @@ from torchassistant.config.tree import Path, path_text, place_of, walk
 from torchassistant.config.unread_columns import unread_columns
 from torchassistant.config.validate import validate
 from torchassistant.config.variables import substitute
+from torchassistant.sizes import bytes_of, machine_memory, size_text
 
 __all__ = [
     "ADAPTER",

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-from torchassistant.config import sizes
+from torchassistant import sizes
 
 Name = Annotated[str, Field(min_length=1)]
 FolderName = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from torchassistant.config import sizes
+from torchassistant import sizes
 from torchassistant.config.module_patterns import TAP
 
 KINDS = {

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import struct
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.files import InvalidFile, regular_handle
+from torchassistant.lock_holder import lock_holder
 
 _held: set[str] = set()
 """Files locked by this process: the system does not stop a process from locking twice."""
@@ -89,11 +88,5 @@ def _opened(file: Path) -> int:
 
 def _holder(handle: int) -> str | None:
     """Which process has the lock, where the system tells; None where none seems to have it."""
-    if sys.platform == "linux":
-        # struct flock: type, whence, start, length, process.
-        layout = "hhqqi"
-        asked = struct.pack(layout, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        found = struct.unpack(layout, fcntl.fcntl(handle, fcntl.F_GETLK, asked))
-        if found[0] != fcntl.F_UNLCK and found[4] > 0:
-            return f"process {found[4]}"
-    return None
+    process = lock_holder(handle)
+    return None if process is None else f"process {process}"

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from torchassistant.config import Spec, read, validate
 from torchassistant.config.blocks import ByteSize
-from torchassistant.config.sizes import bytes_of, size_text
+from torchassistant.sizes import bytes_of, size_text
 
 UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNITS |= {"kiB": 2**10, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
