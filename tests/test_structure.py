@@ -24,8 +24,9 @@ PACKAGE = "torchassistant"
 
 # The façade stands above every floor: it may reach all of them, and nothing may reach it.
 FLOORS = {
-    PACKAGE: 9,
-    "cli": 8,
+    PACKAGE: 10,
+    "cli": 9,
+    "export": 8,
     "session": 7,
     "assembly": 6,
     "training": 5,

@@ -18,6 +18,7 @@ SUMMARIES = {
     "train": "Train a session, or resume it, until its last stage is done.",
     "evaluate": "Compute losses and metrics with the trained models of a session.",
     "infer": "Make predictions with the trained models of a session.",
+    "export": "Write the graph of a session as ONNX, .pt2 or safetensors, verified.",
     "log": "Send what TensorBoard, MLflow or Trackio lacks of the history of a session.",
     "runs": "List the sessions in a folder: how far each is, its best results, whether it runs.",
     "diff": "Compare two sessions: config, environment, code, results.",
@@ -115,6 +116,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             help="build neither losses nor optimizers, nor what only they need"
             + ("; metrics are measured" if command == "evaluate" else ", as always"),
         )
+    if command in ("evaluate", "export", "infer"):
         parser.add_argument(
             "--checkpoint",
             metavar="best|best-MONITOR|last|STEP",
@@ -143,6 +145,8 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             action="store_true",
             help="keep the predictions in SESSION_DIR/evaluations, one row for each example",
         )
+    if command == "export":
+        _fill_export(parser)
     if command == "infer":
         parser.add_argument(
             "inputs",
@@ -199,6 +203,34 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
         action="append",
         default=[],
         help="allow the config to write into this folder too; can be repeated",
+    )
+
+
+def _fill_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--format", choices=("onnx", "pt2", "safetensors"), required=True, help="of the file"
+    )
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", required=True, help="the new folder that holds it"
+    )
+    parser.add_argument("--pipeline", metavar="NAME", help="the pipeline whose graph is written")
+    parser.add_argument(
+        "--batch",
+        metavar="dynamic|N",
+        type=_batch,
+        help="batches of any size, or of N examples only (default: dynamic)",
+    )
+    parser.add_argument(
+        "--dynamic",
+        metavar="INPUT:AXIS",
+        action="append",
+        default=[],
+        help="a further axis of any size, as words:1; can be repeated",
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=("float16", "bfloat16"),
+        help="of the weights and of what is computed; inputs and outputs stay float32",
     )
 
 
@@ -291,6 +323,16 @@ def _device(text: str) -> str:
     if re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,4})?", text) is None:
         raise argparse.ArgumentTypeError(f"must be auto, cpu, mps, cuda or cuda:N; found {text!r}")
     return text
+
+
+def _batch(text: str) -> int | None:
+    if text == "dynamic":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number from 1, or dynamic; found {text!r}"
+        )
+    return int(text)
 
 
 def _at_least_two(text: str) -> int:

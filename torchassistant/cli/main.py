@@ -110,6 +110,10 @@ def _run(command: str, arguments: Any) -> int:
 def _run_engine(command: str, arguments: Any) -> int:
     """The same for all that need the engine; only now is it imported."""
     config = _read_early(arguments) if command in ("init", "check", "verify-resume") else None
+    if command == "export":  # what writes files is imported for nothing else
+        from torchassistant.cli.export import export
+
+        return export(arguments)
     from torchassistant.cli import commands, verify_resume
 
     if config is not None:

@@ -159,6 +159,16 @@ class LoaderFactory:
         """The same, and the last batch is kept where there are too few examples for a whole one."""
         return self._without(("drop_last",), self.fills_caches)
 
+    def in_batches_of(self, examples: int) -> LoaderFactory:
+        """The same for batches of another size, whole or not, without workers.
+
+        A dataset that gives whole batches by itself gives those.
+        """
+        factory = self._without((*_WORKERS_ONLY, "drop_last"), fills_caches=False)
+        if factory.kwargs.get("batch_size", 1) is not None:
+            factory.kwargs["batch_size"] = examples
+        return factory
+
     def _without(self, keys: Sequence[str], fills_caches: bool) -> LoaderFactory:
         kwargs = {key: value for key, value in self.kwargs.items() if key not in keys}
         return LoaderFactory(

@@ -3,7 +3,7 @@
 from torchassistant.graph.batch_graph import BatchGraph, Plan, Watched, set_training
 from torchassistant.graph.buffers import buffers_of, elements_of, overlaps
 from torchassistant.graph.by_identity import distinct, is_among
-from torchassistant.graph.carries import Carry
+from torchassistant.graph.carries import Carry, first_values, mapped
 from torchassistant.graph.freezing import (
     NOTHING_FROZEN,
     Frozen,
@@ -41,10 +41,12 @@ __all__ = [
     "distinct",
     "elements_of",
     "evaluating",
+    "first_values",
     "frozen_part",
     "is_among",
     "is_part_of_one",
     "keyword_call",
+    "mapped",
     "mode_dependent",
     "moved",
     "overlaps",

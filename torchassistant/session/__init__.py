@@ -1,11 +1,14 @@
 """The session folder: created, loaded, trained, evaluated, used."""
 
+from torchassistant.session.checkpoint_selection import LAST
 from torchassistant.session.create import Draft, create_session, store
+from torchassistant.session.durable_files import new_folder
 from torchassistant.session.evaluation_run import evaluate_config
 from torchassistant.session.inference_run import infer_config
 from torchassistant.session.load import load_session
 from torchassistant.session.lock import expect_no_trainer
 from torchassistant.session.log_history import log_history
+from torchassistant.session.open_pipeline import OpenPipeline, open_pipeline
 from torchassistant.session.prediction import NotPredicted, Prediction
 from torchassistant.session.preflight import GroupReport, NodeReport, Preflight
 from torchassistant.session.profiling import train_profiled
@@ -14,10 +17,12 @@ from torchassistant.session.session import Session
 from torchassistant.session.session_folder import SessionFolder
 
 __all__ = [
+    "LAST",
     "Draft",
     "GroupReport",
     "NodeReport",
     "NotPredicted",
+    "OpenPipeline",
     "Prediction",
     "Preflight",
     "Session",
@@ -30,6 +35,8 @@ __all__ = [
     "infer_config",
     "load_session",
     "log_history",
+    "new_folder",
+    "open_pipeline",
     "store",
     "train_profiled",
     "train_traced",

@@ -1,0 +1,133 @@
+"""Recurrent layers and packed sequences as scans: torch's own are what they are compared with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import pytest
+import torch
+from export_configs import PARTS, config_of, session_of
+from export_parts import Reader, Sentences, Stepping
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from torchassistant.compat import recurrence
+from torchassistant.export import export_session
+from torchassistant.export.recurrent_layers import traceable_recurrence
+
+WORDS = {
+    "data": {"class": "export_parts.Sentences"},
+    "columns": ["words", "label"],
+    "loader": {"collator": "pad"},
+    "more": [{"group": "collators", "name": "pad", "spec": {"class": "PadSequences"}}],
+}
+NODE = {"model_name": "net", "inputs": ["words"], "outputs": ["y"]}
+
+
+def flat(value: Any) -> list[torch.Tensor]:
+    return [value] if isinstance(value, torch.Tensor) else [t for one in value for t in flat(one)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (nn.LSTM, {}),
+        (nn.LSTM, {"proj_size": 2, "bias": False}),
+        (nn.GRU, {"batch_first": False}),
+        (nn.RNN, {"nonlinearity": "relu", "bidirectional": False}),
+        (nn.RNN, {}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+def test_layers_are_what_torch_makes_of_them(
+    kind: Any, options: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Outside of a trace torch compiles a scan, which takes seconds.
+    monkeypatch.setattr(recurrence, "scan", recurrence.written_out)
+    layer = kind(4, 3, 2, **{"batch_first": True, "bidirectional": True, **options}).eval()
+    x = torch.randn(5, 4, 4)
+    lengths = torch.tensor([2, 4, 1, 3, 4] if layer.batch_first else [3, 5, 1, 2])
+
+    def given() -> list[torch.Tensor]:
+        states, last = layer(x)
+        packed = pack_padded_sequence(x, lengths, layer.batch_first, enforce_sorted=False)
+        again, last_packed = layer(packed, last)
+        padded, found = pad_packed_sequence(again, layer.batch_first, padding_value=-1.0)
+        alone, last_alone = layer(x[0])
+        return flat([states, last, padded, found, last_packed, alone, last_alone])
+
+    with torch.no_grad():
+        wanted = given()
+        with traceable_recurrence():
+            found = given()
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+    assert type(layer).forward.__module__ == "torch.nn.modules.rnn"
+
+
+def test_packed_texts_of_any_length(tmp_path: Path) -> None:
+    session = session_of(
+        config_of({"net": {"class": "export_parts.Reader"}}, [NODE], **WORDS), tmp_path
+    )
+    made = export_session(session.path, tmp_path / "pt2", format="pt2", trust=PARTS)
+    assert made.notes == []
+    module = torch.export.load(tmp_path / "pt2" / "model.pt2").module()
+    net: Reader = session.models["net"].eval()
+    for rows in ([[1]], [[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 0, 0, 0, 0, 0, 0]]):
+        words = torch.tensor(rows)
+        with torch.no_grad():
+            torch.testing.assert_close(module({"words": words})["y"], net(words))
+    assert len(Sentences()) == 12
+
+
+@pytest.mark.slow  # writing ONNX takes seconds
+@pytest.mark.parametrize("model", ["Reader", "Attending"])
+def test_texts_in_onnx(tmp_path: Path, model: str) -> None:
+    layers = {"kwargs": {"kind": "LSTM", "layers": 2}} if model == "Reader" else {}
+    net_spec = {"class": f"export_parts.{model}"} | layers
+    session = session_of(config_of({"net": net_spec}, [NODE], **WORDS), tmp_path)
+    export_session(session.path, tmp_path / "onnx", format="onnx", trust=PARTS)
+    runner = onnxruntime.InferenceSession(tmp_path / "onnx" / "model.onnx")
+    net = session.models["net"].eval()
+    for rows in ([[1]], [[1, 2, 3, 4, 5, 6, 7, 8], [1, 2, 0, 0, 0, 0, 0, 0]]):
+        words = torch.tensor(rows)
+        (found,) = runner.run(["y"], {"words": words.numpy()})
+        with torch.no_grad():
+            torch.testing.assert_close(torch.from_numpy(found), net(words))
+
+
+@pytest.mark.parametrize("format", ["pt2", pytest.param("onnx", marks=pytest.mark.slow)])
+def test_a_carry_is_further_inputs_and_outputs(tmp_path: Path, format: str) -> None:
+    node = {
+        "model_name": "net",
+        "inputs": ["x", "state"],
+        "outputs": ["y", "next"],
+        "carry": {"state": "next"},
+    }
+    config = config_of(
+        {"net": {"class": "export_parts.Stepping", "kwargs": {"layers": 1}}},
+        [node],
+        columns=["x", "y0"],
+        loader={"contiguous": True},
+        data={"class": "export_parts.Series"},
+    )
+    session = session_of(config, tmp_path)
+    export_session(session.path, tmp_path / "new", format=format, trust=PARTS)
+    net: Stepping = session.models["net"].eval()
+    x, state = torch.randn(3, 4, 2), (torch.randn(1, 3, 3), torch.randn(1, 3, 3))
+    with torch.no_grad():
+        y, after = net(x, state)
+    inputs = {"x": x, "state.0": state[0], "state.1": state[1]}
+    wanted = {"y": y, "next.0": after[0], "next.1": after[1]}
+    if format == "pt2":
+        found = torch.export.load(tmp_path / "new" / "model.pt2").module()(inputs)
+    else:
+        runner = onnxruntime.InferenceSession(tmp_path / "new" / "model.onnx")
+        names = [one.name for one in runner.get_outputs()]
+        values = runner.run(names, {name: value.numpy() for name, value in inputs.items()})
+        found = {n: torch.from_numpy(v) for n, v in zip(names, values, strict=True)}
+    assert list(found) == list(wanted)
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,304 @@
+"""From a pipeline to the module that a file is made of, with batches to try it on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torchassistant.data import random_state, seeded
+from torchassistant.errors import DataError, UserCodeError, UserError, listing
+from torchassistant.export.boundary import Boundary, bounded, differs, drawing
+from torchassistant.export.exported_graph import (
+    CarriedState,
+    Column,
+    ExportedGraph,
+    Tensors,
+    Wiring,
+    leaves,
+)
+from torchassistant.export.sample_batches import Axes, axes_of
+from torchassistant.frames import Frames
+from torchassistant.graph import BatchGraph, Node, Place, first_values, mapped
+from torchassistant.training import BatchRun, Pipeline, Precision, StopRequest, chosen, only_frames
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exportable:
+    """A graph as a module, and batches for it.
+
+    Args:
+        module: The graph.
+        boundary: What of the session's graph stays outside.
+        batches: Run the graph, in the right mode.
+        samples: For each size of batch, the inputs.
+        axes: For each input, its axes that are of no fixed size.
+    """
+
+    module: ExportedGraph
+    boundary: Boundary
+    batches: BatchRun[Frames]
+    samples: Sequence[Tensors]
+    axes: Mapping[str, Axes]
+
+    def without(self, names: Sequence[str]) -> Exportable:
+        """The same without some columns among the inputs, which nothing depends on."""
+        samples = [
+            {name: value for name, value in sample.items() if name not in names}
+            for sample in self.samples
+        ]
+        return replace(self, module=self.module.without(names), samples=samples)
+
+    def axis_names(self, batch: int | None) -> dict[str, dict[int, str]]:
+        """For each input the names of its axes that are of any size.
+
+        Args:
+            batch: The only size of batches; None: any.
+        """
+        return {
+            name: ({} if batch is not None else dict.fromkeys(self.axes[name].batch, "batch"))
+            | {axis: f"{name}_{axis}" for axis in self.axes[name].varying}
+            for name in self.samples[-1]
+        }
+
+    def inputs_of(self, frames: Frames) -> Tensors:
+        """The columns among the inputs, for the frames of the ports of the session's graph."""
+        given = self.boundary.frames(frames)
+        return {one.name: given[one.port][one.column] for one in self.module.wiring.columns}
+
+    def outputs_of(self, inputs: Tensors) -> Tensors:
+        """What torch makes of some inputs."""
+        with self.batches.mode(), seeded(0):
+            return {name: value.clone() for name, value in self.module(dict(inputs)).items()}
+
+
+class Planner:
+    """Makes the module of a pipeline, with more or less of it left outside.
+
+    Args:
+        pipeline: The pipeline.
+        results: The columns that are to come out; None: all outputs of the last processors.
+        frames: Batches of several sizes.
+        counts: The numbers of their examples.
+        dtype: In what it computes; None: as the models are.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        results: Sequence[str] | None,
+        frames: Sequence[Frames],
+        counts: Sequence[int],
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.graph = pipeline.graph
+        self.results = results
+        self.frames = frames
+        self.counts = counts
+        self.dtype = dtype
+        for bring_up_to_date in self.graph.before_evaluation:
+            bring_up_to_date(StopRequest())
+        self.drawing = drawing(self.graph, frames[-1])
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        """The models of the graph by name."""
+        there = {id(module) for module in self.graph.modules}
+        return {n: m for n, m in self.pipeline.models.items() if id(m) in there}
+
+    @property
+    def infers(self) -> list[str]:
+        """The nodes whose models have a ``run_inference``."""
+        return [n.name for n in self.graph.nodes if hasattr(n.model, "run_inference")]
+
+    def planned(self, cut: Sequence[str], by_inference: bool) -> Exportable:
+        """The module, with the adapters of some processors left outside.
+
+        Args:
+            cut: These processors.
+            by_inference: Whether models are called by ``run_inference`` where they have one.
+
+        Raises:
+            CutOff: Another adapter has to be left outside.
+            UserError: Something cannot be exported.
+        """
+        boundary = bounded(self.graph, cut, self.frames[-1])
+        run = BatchRun.for_inference if by_inference else BatchRun.for_evaluation
+        batches: BatchRun[Frames] = run(boundary.graph, Precision(), only_frames)
+        framed = [boundary.frames(frames) for frames in self.frames]
+        columns, axes = self._columns(boundary.graph, framed)
+        with batches.mode(), seeded(0):
+            state, states = self._state(boundary.graph, batches, framed)
+            if state is not None:
+                axes |= {
+                    name: axes_of([s[name] for s in states], self.counts, name)
+                    for name in state.inputs
+                }
+            wiring = Wiring(columns, [], state, self.dtype)
+            module = ExportedGraph(boundary.graph, batches.run, self.models, wiring)
+            if self.dtype is not None:
+                module.to(self.dtype)
+            samples = [
+                {one.name: given[one.port][one.column] for one in columns} | carried
+                for given, carried in zip(framed, states, strict=True)
+            ]
+            with watching(boundary):
+                wiring.results = self._results(module, samples[-1])
+        return Exportable(module, boundary, batches, samples, axes)
+
+    def _columns(
+        self, graph: BatchGraph, framed: Sequence[Frames]
+    ) -> tuple[list[Column], dict[str, Axes]]:
+        found = [
+            (port, name)
+            for port in graph.ports
+            for name, value in framed[-1][port].items()
+            if isinstance(value, Tensor) and value.layout is torch.strided
+        ]
+        names = [name for _, name in found]
+        columns, axes = [], {}
+        for port, column in found:
+            name = column if names.count(column) == 1 else f"{port}.{column}"
+            values = [frames[port][column] for frames in framed]
+            counts = [frames.counts[port] for frames in framed]
+            axes[name] = axes_of(values, counts, name)
+            columns.append(Column(name, port, column, next(iter(axes[name].batch), None)))
+        return columns, axes
+
+    def _results(self, module: ExportedGraph, sample: Tensors) -> list[str]:
+        """The columns that come out, where torch runs the graph on tensors alone."""
+        frames = module.frames(sample)
+        given = [id(value) for frame in frames.values() for value in frame.values()]
+        before = random_state()
+        try:
+            made = module.run(frames)
+        except (UserError, UserCodeError) as error:
+            raise self._without_lists(error) from error.__cause__
+        if differs(before, random_state()):
+            raise Draws(
+                "a model draws random numbers in evaluation too, so that no two runs give the "
+                "same; let it take the noise as an input (--format safetensors writes the weights)"
+            )
+        names = self.results
+        if names is None:
+            found = chosen(made, module.graph, None)
+            names = [name for name, value in found.items() if id(value) not in given]
+            names = names or list(found)
+        return list(names)
+
+    def _without_lists(self, error: UserError | UserCodeError) -> UserError | UserCodeError:
+        """The same error, and what a file cannot take, where that may be why."""
+        lists = sorted(
+            {
+                name
+                for frame in self.frames[-1].values()
+                for name, value in frame.items()
+                if not isinstance(value, Tensor)
+            }
+        )
+        if not lists or not isinstance(error, DataError):
+            return error
+        return DataError(f"{error}; a file takes tensors only, which {listing(lists)} are not")
+
+    def _state(
+        self, graph: BatchGraph, batches: BatchRun[Frames], framed: Sequence[Frames]
+    ) -> tuple[CarriedState | None, list[Tensors]]:
+        """What is carried from batch to batch, and its first values for each size of batch."""
+        if not graph.carries:
+            return None, [{} for _ in framed]
+        starts = [_first_state(graph, batches, frames) for frames in framed]
+        inputs, outputs = _carried_names(graph, starts[-1])
+        states = [CarriedState(start, inputs, outputs) for start in starts]
+        first = [dict(zip(inputs, state.start(), strict=True)) for state in states]
+        return states[-1], first
+
+
+def _first_state(
+    graph: BatchGraph, batches: BatchRun[Frames], frames: Frames
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """What is carried to a first batch, by processor, node and input.
+
+    Where that is None, it is zeros of the shapes that are carried on: torch's recurrent layers
+    begin with zeros then, and other models are found out when the file is verified.
+    """
+    whole = Frames({port: dict(frame) for port, frame in frames.items()}, frames.counts)
+    after = batches.run(whole).carried
+    start: dict[str, dict[str, dict[str, Any]]] = {}
+    for name, nodes in _carrying(graph):
+        examples = after[name]["examples"]
+        for node in nodes:
+            given = first_values(node.model, node.carries, examples, Place(name, node.name))
+            then = after[name]["nodes"][node.name]
+            values = {
+                key: mapped(then[key], torch.zeros_like) if value is None else value
+                for key, value in given.items()
+            }
+            start.setdefault(name, {})[node.name] = values
+    return start
+
+
+def _carrying(graph: BatchGraph) -> list[tuple[str, list[Node]]]:
+    """The processors that carry something, with those of their nodes that do."""
+    found = [
+        (name, [node for node in processor.nodes if len(node.carries)])
+        for name, processor in graph.processors.items()
+    ]
+    return [(name, nodes) for name, nodes in found if nodes]
+
+
+def _carried_names(
+    graph: BatchGraph, start: Mapping[str, Mapping[str, Mapping[str, Any]]]
+) -> tuple[list[str], list[str]]:
+    """The names of the tensors that are carried, as inputs and as outputs."""
+    inputs: list[str] = []
+    outputs: list[str] = []
+    for name, nodes in _carrying(graph):
+        for node in nodes:
+            for carry in node.carries:
+                value = start[name][node.name][carry.input]
+                heads = [
+                    key if key not in known else f"{node.name}.{key}"
+                    for key, known in ((carry.input, inputs), (carry.output, outputs))
+                ]
+                inputs += [key for key, _ in leaves(heads[0], value)]
+                outputs += [key for key, _ in leaves(heads[1], value)]
+    return inputs, outputs
+
+
+class Draws(UserError):
+    """A model draws random numbers in evaluation."""
+
+
+class CutOff(Exception):
+    """An adapter cannot be traced, and may be left outside.
+
+    Args:
+        processor: Whose adapter.
+        error: What was raised.
+    """
+
+    def __init__(self, processor: str, error: BaseException) -> None:
+        self.processor = processor
+        self.error = error
+        super().__init__(processor)
+
+
+@contextmanager
+def watching(boundary: Boundary) -> Iterator[None]:
+    """Say of what is raised in here whether an adapter raised it that may be left outside.
+
+    Raises:
+        CutOff: It was.
+    """
+    try:
+        yield
+    except Exception as error:
+        for name, watched in boundary.watched.items():
+            if watched.error is not None:
+                raise CutOff(name, watched.error) from error
+        raise

@@ -1,0 +1,97 @@
+"""ONNX: a program of torch.export as a file that onnxruntime runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torchassistant.export.exported_graph import Tensors
+from torchassistant.export.tracing import NotTraceable, input_names, quietly
+
+OPSET = 20
+"""The version of ONNX's operators: the one that torch's exporter is written for."""
+
+
+def write_onnx(
+    program: torch.export.ExportedProgram,
+    outputs: Sequence[str],
+    axes: Mapping[str, Mapping[int, str]],
+    path: Path,
+) -> None:
+    """Write a program as ONNX.
+
+    Args:
+        program: Is written.
+        outputs: The names of its outputs.
+        axes: For each input the names of its axes that are of any size.
+        path: The file.
+
+    Raises:
+        NotTraceable: It holds an operator that ONNX, or torch's exporter, does not have.
+    """
+    with quietly():
+        try:
+            written = torch.onnx.export(
+                program,
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=input_names(program),
+                output_names=list(outputs),
+                dynamic_shapes=({name: dict(named) for name, named in axes.items()},),
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise NotTraceable(f"the graph cannot be written as ONNX: {_reason(error)}") from error
+        assert written is not None, "torch gives none to its older exporter only"
+        written.save(path)
+
+
+def _reason(error: BaseException) -> str:
+    """What the innermost error says, in its first line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+class OnnxFile:
+    """A file of ONNX, run by onnxruntime on the CPU.
+
+    Args:
+        path: The file.
+
+    Raises:
+        NotTraceable: onnxruntime cannot run it here.
+    """
+
+    runner = "onnxruntime"
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise NotTraceable(f"onnxruntime cannot run the file: {_reason(error)}") from error
+        self.outputs = [one.name for one in self._session.get_outputs()]
+
+    def __call__(self, inputs: Mapping[str, Tensor]) -> Tensors:
+        """The outputs for some inputs.
+
+        Raises:
+            NotTraceable: onnxruntime refuses them.
+        """
+        given = {name: value.detach().numpy() for name, value in inputs.items()}
+        try:
+            made = self._session.run(self.outputs, given)
+        except Exception as error:
+            raise NotTraceable(f"onnxruntime refuses a batch: {_reason(error)}") from error
+        return {n: torch.from_numpy(v) for n, v in zip(self.outputs, made, strict=True)}

@@ -1,0 +1,171 @@
+"""From a module to a program of torch.export, and what there is to say where that fails."""
+
+from __future__ import annotations
+
+import linecache
+import logging
+import re
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from torchassistant.compat.export_errors import is_about_shapes, is_about_values
+from torchassistant.errors import UserCodeError, UserError, cause_of, shown_path
+from torchassistant.export.exportable import CutOff, Exportable, watching
+from torchassistant.export.recurrent_layers import traceable_recurrence
+from torchassistant.ownership import is_users_file
+
+_BATCH = "batch"
+_AXIS = "axis_{}_{}"
+
+
+class NotTraceable(UserError):
+    """A graph cannot be written as a file."""
+
+
+def traced(
+    exportable: Exportable, batch: int | None
+) -> tuple[Exportable, torch.export.ExportedProgram]:
+    """The program of a graph, and the graph without the inputs that nothing depends on.
+
+    Args:
+        exportable: The graph.
+        batch: The only size of batches; None: any.
+
+    Raises:
+        CutOff: An adapter has to be left outside.
+        NotTraceable: Something else cannot be traced.
+    """
+    program = _traced(exportable, batch)
+    unread = _unread(program)
+    if not unread:
+        return exportable, program
+    smaller = exportable.without(unread)
+    try:
+        return smaller, _traced(smaller, batch)
+    except (CutOff, NotTraceable):  # an adapter reads them, whatever for
+        return exportable, program
+
+
+def _traced(exportable: Exportable, batch: int | None) -> torch.export.ExportedProgram:
+    shapes = _dynamic_shapes(exportable, batch)
+    try:
+        with (
+            quietly(),
+            exportable.batches.mode(),
+            traceable_recurrence(),
+            watching(exportable.boundary),
+        ):
+            return _exported(exportable, shapes)
+    except (CutOff, UserError):
+        raise
+    except Exception as error:
+        raise NotTraceable(_why(error, exportable)) from error
+
+
+def _exported(
+    exportable: Exportable, shapes: dict[str, dict[int, Any]]
+) -> torch.export.ExportedProgram:
+    sample = dict(exportable.samples[-1])
+    try:
+        return torch.export.export(exportable.module, (sample,), dynamic_shapes=(shapes,))
+    except Exception as error:
+        if not is_about_shapes(error) or _fixed(error):
+            raise
+        # Axes that must be equal, as those of a text and of its mask, become one.
+        refine = torch.export.dynamic_shapes.refine_dynamic_shapes_from_suggested_fixes
+        (tied,) = refine(str(error), (shapes,))
+        return torch.export.export(exportable.module, (sample,), dynamic_shapes=(tied,))
+
+
+def _dynamic_shapes(exportable: Exportable, batch: int | None) -> dict[str, dict[int, Any]]:
+    """For each input the axes that are of no fixed size."""
+    shapes: dict[str, dict[int, Any]] = {}
+    size = torch.export.Dim(_BATCH)
+    for number, name in enumerate(exportable.samples[-1]):
+        axes = exportable.axes[name]
+        shapes[name] = {} if batch is not None else dict.fromkeys(axes.batch, size)
+        for axis in axes.varying:
+            shapes[name][axis] = torch.export.Dim(_AXIS.format(number, axis))
+    return shapes
+
+
+def _unread(program: torch.export.ExportedProgram) -> list[str]:
+    """The inputs that nothing depends on, by the names of the module."""
+    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
+    outputs = set(program.graph_signature.user_outputs)
+    names = input_names(program)
+    inputs = zip(names, program.graph_signature.user_inputs, strict=True)
+    return [n for n, own in inputs if not len(nodes[str(own)].users) and own not in outputs]
+
+
+def input_names(program: torch.export.ExportedProgram) -> list[str]:
+    """The names of the inputs, in the order of the program."""
+    ((sample,), _) = program.example_inputs
+    return list(sample)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without the warnings of exporters, which are about their own insides."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _fixed(error: Exception) -> list[tuple[str, int]]:
+    """The names of axes that code has fixed, and their sizes."""
+    return [(name, int(size)) for name, size in re.findall(r"^\s+(\w+) = (\d+)$", str(error), re.M)]
+
+
+def _why(error: Exception, exportable: Exportable) -> str:
+    """Why something cannot be traced, with the place in the user's code."""
+    if is_about_shapes(error):
+        return _why_fixed(error, list(exportable.samples[-1]))
+    cause = cause_of(error) if isinstance(error, UserCodeError) else error
+    part = error.part if isinstance(error, UserCodeError) else "the graph"
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    said = lines[0] if lines else type(cause).__name__
+    if is_about_values(cause):
+        said = (
+            "what it does depends on the values of a tensor, and a file holds one way for all of "
+            f"them (torch.where and torch.cond can choose in it): {said}"
+        )
+    return f"{part} cannot be exported: {_place(cause)}{said}"
+
+
+def _why_fixed(error: Exception, names: list[str]) -> str:
+    fixed = _fixed(error)
+    if not fixed:
+        return f"the graph cannot be exported: {str(error).strip()}"
+    name, size = fixed[0]
+    if name == _BATCH:
+        return (
+            f"the code of the graph fixes the size of a batch to {size}, as by a number in a view "
+            f"or int(x.shape[0]); --batch {size} exports it for batches of that size"
+        )
+    _, number, axis = name.split("_")
+    return (
+        f'the code of the graph fixes axis {axis} of "{names[int(number)]}" to {size}, and it is '
+        "to be of any size: it was asked for, or differs from batch to batch in the data"
+    )
+
+
+def _place(error: BaseException) -> str:
+    """The last line of the user's own code in a traceback."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if is_users_file(frame.filename)]
+    if not own:
+        return ""
+    frame = own[-1]
+    line = linecache.getline(frame.filename, frame.lineno or 0).strip()
+    return f"{shown_path(frame.filename)}:{frame.lineno}, in {frame.name}: {line}: "
