@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,6 +147,89 @@ def test_what_has_another_name_too_is_not_written_to(tmp_path: Path, where: str)
     assert other.read_text() == "mine"
     assert files_in(tmp_path) == files_in(tmp_path, "history")
     assert path.read_bytes() == history.logs.text("metrics/0.csv")
+
+
+MIB = 2**20
+
+
+def with_tensors(folder: Path, count: int, save: bool = False) -> History:
+    """A history with rows of 1 MiB of tensors each, which are written one after the other."""
+    history = History(Logs(folder))
+    history.logs.repair()
+    for epoch in range(1, count + 1):
+        history.append(0, row(epoch, loss=0.5), {"curve": torch.full((MIB // 4,), float(epoch))})
+        history.logs.write(history.logs.marks(), save)
+    return history
+
+
+@pytest.fixture
+def peak() -> Iterator[Callable[[], int]]:
+    """The most bytes that Python has had since it was asked last; those of tensors are no part."""
+    tracemalloc.start()
+
+    def asked() -> int:
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        return found
+
+    yield asked
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("save", [False, True])
+def test_tensors_of_rows_are_not_kept_in_memory(
+    tmp_path: Path, peak: Callable[[], int], save: bool
+) -> None:
+    history = with_tensors(tmp_path, 24, save)
+    assert peak() < 8 * MIB
+    marks = history.logs.marks()
+    again = History(Logs(tmp_path, texts_of(tmp_path, Manifest({}, {}, logs=marks))))
+    again.logs.repair()
+    assert not again.logs.damage()
+    assert again.logs.marks() == marks
+    assert peak() < 8 * MIB
+    for one in (history, again):
+        for epoch in range(1, 25):
+            (curve,) = one.data_of(0, epoch).values()
+            assert isinstance(curve, torch.Tensor) and bool((curve == epoch).all())
+    assert peak() < 8 * MIB
+
+
+@pytest.mark.parametrize("where", ["metrics", "history"])
+@pytest.mark.parametrize("spoil", ["missing", "cut off", "linked"])
+def test_tensors_that_somebody_spoils_come_from_the_other_file(
+    tmp_path: Path, where: str, spoil: str
+) -> None:
+    history = with_tensors(tmp_path, 2)
+    path = tmp_path / where / "0-1.safetensors"
+    whole = path.read_bytes()
+    if spoil == "missing":
+        path.unlink()
+    elif spoil == "cut off":
+        os.truncate(path, 100)
+    else:
+        os.link(path, tmp_path / "backup")
+    assert history.data_of(0, 1)["curve"][0] == 1
+    history.logs.write(history.logs.marks(), save=True)
+    assert path.read_bytes() == whole
+    assert path.stat().st_nlink == 1
+
+
+def test_tensors_of_which_both_files_are_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run goes on, and its next state is whole."""
+    history = with_tensors(tmp_path, 2)
+    for where in ("metrics", "history"):
+        (tmp_path / where / "0-1.safetensors").unlink()
+    with pytest.raises(SessionError, match=r"history is lost: metrics/0-1.safetensors is missing"):
+        history.data_of(0, 1)
+    there = history.logs.write(history.logs.marks(), save=True)
+    assert "that row has no tensors any more" in capsys.readouterr().err
+    assert there == history.logs.marks()
+    again = History(Logs(tmp_path, texts_of(tmp_path, Manifest({}, {}, logs=there))))
+    assert again.data_of(0, 1) == {}
+    assert set(again.data_of(0, 2)) == {"curve"}
 
 
 @pytest.mark.parametrize("name", ["../0.csv", "metrics/x.csv", "spec.json", "/etc/passwd"])

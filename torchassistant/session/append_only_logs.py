@@ -1,8 +1,10 @@
 """Files of a session that are only added to: the history, its data, and what was changed.
 
-What counts is in memory. A checkpoint holds the length and the SHA-256 of each file, so that a save
-writes what is new and no more, however long the file has become; each file stands in the session
-twice, and where one of the two is not as a checkpoint says, it is made again from the other.
+What counts is in memory, but for the tensors of rows, which may be large: those are read from the
+disk when somebody asks for them, and compared with what was written. A checkpoint holds the length
+and the SHA-256 of each file, so that a save writes what is new and no more, however long the file
+has become; each file stands in the session twice, and where one of the two is not as a checkpoint
+says, it is made again from the other.
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ from typing import Any
 
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.files import InvalidFile, open_regular
+from torchassistant.messages import logger_for
 from torchassistant.session.durable_files import (
     continue_file,
     refuse_links,
     sync_file,
     what_is_wrong,
 )
-from torchassistant.session.manifest import Damaged, Manifest
+from torchassistant.session.manifest import Damaged, Fingerprints, Manifest
+
+_log = logger_for(__name__)
 
 METRICS, COPIES, CHANGES = "metrics", "history", "changes.jsonl"
 STEPS = "steps-"
@@ -39,8 +44,13 @@ _LONGEST = 1 << 30
 
 def is_log(name: str) -> bool:
     """Whether a file of a session, by its path below it, is one of these."""
-    is_of_row = _OF_ROW.fullmatch(name) is not None
-    return name in (TIMES, PICTURES, SAMPLES, CHANGES) or is_of_row or stage_of(name) is not None
+    names = (TIMES, PICTURES, SAMPLES, CHANGES)
+    return name in names or is_of_row(name) or stage_of(name) is not None
+
+
+def is_of_row(name: str) -> bool:
+    """Whether a file holds the tensors of one row: it is written once, and never added to."""
+    return _OF_ROW.fullmatch(name) is not None
 
 
 def stage_of(name: str) -> int | None:
@@ -49,8 +59,10 @@ def stage_of(name: str) -> int | None:
     return None if found is None else int(found[1])
 
 
-def texts_of(session: Path, manifest: Manifest) -> dict[str, bytes]:
+def texts_of(session: Path, manifest: Manifest) -> Mapping[str, bytes]:
     """What the files held when a checkpoint was written, by their names.
+
+    The tensors of a row are read when they are asked for: only then is said that they are lost.
 
     Args:
         session: The session folder.
@@ -64,7 +76,30 @@ def texts_of(session: Path, manifest: Manifest) -> dict[str, bytes]:
     wrong = [name for name in manifest.logs if not is_log(name)]
     if wrong:
         raise Damaged(f"its manifest has a history of the name {wrong[0]!r}")
-    return {name: _text_of(session, name, mark) for name, mark in manifest.logs.items()}
+    return _StoredTexts(session, manifest.logs)
+
+
+class _StoredTexts(Mapping[str, bytes]):
+    """What files held, of which those of rows are not kept in memory."""
+
+    def __init__(self, session: Path, marks: Fingerprints) -> None:
+        self._session = session
+        self._marks = marks
+        self._held = {
+            name: _text_of(session, name, mark)
+            for name, mark in marks.items()
+            if not is_of_row(name)
+        }
+
+    def __getitem__(self, name: str) -> bytes:
+        held = self._held.get(name)
+        return _text_of(self._session, name, self._marks[name]) if held is None else held
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._marks)
+
+    def __len__(self) -> int:
+        return len(self._marks)
 
 
 def _text_of(session: Path, name: str, mark: Mapping[str, Any]) -> bytes:
@@ -105,6 +140,8 @@ def _places(session: Path, name: str) -> tuple[Path, Path]:
 class Logs:
     """The files of one session.
 
+    The tensors of a row are held until they are written.
+
     Args:
         session: The session folder.
         texts: What they hold, by their names below it: ``metrics/0.csv``, ``changes.jsonl``.
@@ -112,69 +149,106 @@ class Logs:
 
     def __init__(self, session: Path, texts: Mapping[str, bytes] | None = None) -> None:
         self.session = session
-        self._texts: dict[str, bytearray] = {}
+        self._held: dict[str, bytearray] = {}
+        self._sizes: dict[str, int] = {}
         self._digests: dict[str, Any] = {}
         self._written: dict[Path, int] = {}
         self._synced: set[Path] = set()
         for name, text in (texts or {}).items():
             self.add(name, text)
+            self._release(name)
 
     def text(self, name: str) -> bytes:
-        """What one holds; nothing where there is none."""
-        return bytes(self._texts.get(name, b""))
+        """What one holds; nothing where there is none.
+
+        Raises:
+            SessionError: It was written, and has been damaged or taken away since.
+        """
+        return bytes(self._content(name)) if name in self._sizes else b""
+
+    def _content(self, name: str) -> bytes | bytearray:
+        """The same, not copied where it is held."""
+        held = self._held.get(name)
+        if held is not None:
+            return held
+        try:
+            return _text_of(self.session, name, self._mark(name, self._sizes[name]))
+        except Damaged as error:
+            raise SessionError(f"{shown_path(self.session)}: {error}") from None
 
     def add(self, name: str, data: bytes) -> None:
         """Add to one, which begins here where there is none."""
-        if name not in self._texts:
-            self._texts[name], self._digests[name] = bytearray(), hashlib.sha256()
-        self._texts[name] += data
+        if name not in self._sizes:
+            self._held[name], self._digests[name] = bytearray(), hashlib.sha256()
+            self._sizes[name] = 0
+        self._held[name] += data
         self._digests[name].update(data)
+        self._sizes[name] += len(data)
+
+    def _release(self, name: str) -> None:
+        """Hold the tensors of a row no longer, as they are written."""
+        if is_of_row(name):
+            self._held.pop(name, None)
 
     def __contains__(self, name: str) -> bool:
         """Whether there is anything in one."""
-        return bool(self._texts.get(name))
+        return self._sizes.get(name, 0) > 0
 
     def marks(self) -> dict[str, dict[str, Any]]:
         """The length and the SHA-256 of each, as they are now, by name."""
-        return {
-            name: {"size": len(text), "sha256": self._digests[name].hexdigest()}
-            for name, text in self._texts.items()
-        }
+        return {name: self._mark(name, size) for name, size in list(self._sizes.items())}
 
-    def write(self, marks: Mapping[str, Mapping[str, Any]], save: bool) -> None:
+    def _mark(self, name: str, size: int) -> dict[str, Any]:
+        return {"size": size, "sha256": self._digests[name].hexdigest()}
+
+    def write(self, marks: Fingerprints, save: bool) -> Fingerprints:
         """Bring the files to where they were; another thread may add to them meanwhile.
 
         Args:
             marks: What :meth:`marks` gave.
             save: Whether to write the copies too, and to wait until all of it is on the disk.
 
+        Returns:
+            The marks, without those of tensors of which somebody took away both the file and the
+            copy; nobody asks for them any more.
+
         Raises:
             OSError: A file could not be written; the next time it is.
             SessionError: A link stands in the place of one.
         """
         refuse_links(self.session, (METRICS, COPIES, CHANGES))
-        for name, mark in marks.items():
-            for path in _places(self.session, name)[: 2 if save else 1]:
-                self._write(path, self._texts[name], mark["size"], save)
+        there = {name: mark for name, mark in marks.items() if name in self._sizes}
+        for name, mark in list(there.items()):
+            try:
+                for path in _places(self.session, name)[: 2 if save or is_of_row(name) else 1]:
+                    self._write(path, name, mark["size"], save)
+                self._release(name)
+            except SessionError as error:
+                _log.warning(f"{error}; that row has no tensors any more")
+                del there[name], self._sizes[name]
+        return there
 
-    def _write(self, path: Path, text: bytearray, size: int, sync: bool) -> None:
-        _part_from_others(path)
+    def _write(self, path: Path, name: str, size: int, sync: bool) -> None:
         done = self._written.get(path, 0)
-        if done and not (path.is_file() and path.stat().st_size >= done):
-            done = 0  # somebody has cut it off, or taken it away
+        if done and not (path.is_file() and path.stat().st_size >= done and not _is_shared(path)):
+            done = 0  # somebody has cut it off, taken it away, or linked it
         if done < size or not path.exists():
-            continue_file(path, done, bytes(text[done:size]), sync)
+            # Read before anything is taken away: the other of the two may be damaged.
+            content = self._content(name)
+            _part_from_others(path)
+            continue_file(path, done, bytes(content[done:size]), sync or name not in self._held)
             self._written[path] = size
         if sync and (done == size or path not in self._synced):
             sync_file(path)
             self._synced.add(path)
 
     def repair(self) -> None:
-        """Make the files what is in memory: cut off, written again, taken away.
+        """Make the files what counts: cut off, written again, taken away.
 
         Raises:
             OSError: A file could not be written.
-            SessionError: A link or a folder stands in the place of one.
+            SessionError: A link or a folder stands in the place of one; or the tensors of a row
+                are lost.
         """
         refuse_links(self.session, (METRICS, COPIES, CHANGES))
         self._written.clear()
@@ -183,7 +257,8 @@ class Logs:
             (self.session / folder).mkdir(exist_ok=True)
         for path in self._strange():
             path.unlink()
-        for name, text in self._texts.items():
+        for name in self._sizes:
+            text = self._content(name)
             for path in _places(self.session, name):
                 if path.is_dir():
                     raise SessionError(f"{shown_path(path)} is a folder, and no regular file")
@@ -195,10 +270,11 @@ class Logs:
                 elif path.stat().st_size > len(text):
                     continue_file(path, len(text), b"", sync=True)
                 self._written[path] = len(text)
+            self._release(name)
 
     def _strange(self) -> Iterator[Path]:
         """Files of this kind that do not belong to the state at hand."""
-        known = {path for name in self._texts for path in _places(self.session, name)}
+        known = {path for name in self._sizes for path in _places(self.session, name)}
         stages = [
             path
             for folder in (METRICS, COPIES)
@@ -210,13 +286,17 @@ class Logs:
                 yield path
 
     def damage(self, with_copies: bool = True) -> list[str]:
-        """A sentence for each file that lacks something of what is in memory.
+        """A sentence for each file that lacks something of what counts.
 
         Args:
             with_copies: Whether the copies count; earlier versions made none.
+
+        Raises:
+            SessionError: The tensors of a row are lost.
         """
         found = []
-        for name, text in self._texts.items():
+        for name in self._sizes:
+            text = self._content(name)
             for path in _places(self.session, name)[: 2 if with_copies else 1]:
                 if not text and not path.exists():
                     continue
@@ -226,16 +306,20 @@ class Logs:
         return found
 
 
-def _part_from_others(path: Path) -> None:
-    """Take a file away that is known under another name too, which is not to be written to.
+def _is_shared(path: Path) -> bool:
+    """Whether a file is known under another name too: then it is not to be written to.
 
     A backup may have been made of links, or a stranger have made one.
     """
-    if path.is_file() and path.stat().st_nlink > 1:
+    return path.is_file() and path.stat().st_nlink > 1
+
+
+def _part_from_others(path: Path) -> None:
+    if _is_shared(path):
         path.unlink()
 
 
-def _wrong_with(path: Path, text: bytearray) -> str | None:
+def _wrong_with(path: Path, text: bytes | bytearray) -> str | None:
     """What keeps a file from beginning with a text; None where it does."""
     try:
         with open_regular(path) as file:

@@ -218,8 +218,8 @@ class CheckpointManager:
             with _explaining(f"the state at step {step} could not be saved"):
                 try:
                     self._identity.expect()
-                    logs.write(marks, save=True)
-                    newest = self.storage.save(step, bundle, session, scores, marks)
+                    there = logs.write(marks, save=True)
+                    newest = self.storage.save(step, bundle, session, scores, there)
                 except Exception as error:
                     self._failures.append(_Failure(step, time.monotonic(), _now(), error))
                     raise

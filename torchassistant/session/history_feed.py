@@ -22,6 +22,7 @@ from torchassistant.trackers import (
     About,
     News,
     Picture,
+    Pixels,
     Point,
     Text,
     drawing_of,
@@ -104,9 +105,15 @@ class HistoryFeed:
         time = self._clock
         found.points.extend(_points(row, time))
         for name, value in self.history.data_of(stage, step).items():
-            draw = drawing_of(value)
-            if draw is not None:
+            if drawing_of(value) is not None:
+                draw = partial(self._drawn, stage, step, name)
                 found.pictures.append(Picture(name, step, time, draw))
+
+    def _drawn(self, stage: int, step: int, name: str) -> Pixels:
+        """Read again what is drawn, as all rows together may be large."""
+        draw = drawing_of(self.history.data_of(stage, step)[name])
+        assert draw is not None, name
+        return draw()
 
     def _add_samples(self, found: News, noted: NotedSamples) -> None:
         step, folder = noted.step, folder_of(self.history.logs.session, noted)

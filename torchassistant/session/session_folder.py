@@ -34,7 +34,7 @@ from torchassistant.session.environment import ENVIRONMENT
 from torchassistant.session.folder_identity import SameFolder
 from torchassistant.session.local_checkpoints import LocalCheckpoints
 from torchassistant.session.lock import is_held
-from torchassistant.session.manifest import Fingerprints
+from torchassistant.session.manifest import Damaged, Fingerprints
 from torchassistant.session.state_schema import SPEC, stored_spec
 from torchassistant.session.wrong_folder import why_no_session
 from torchassistant.whole_files import ASIDE
@@ -201,8 +201,15 @@ class SessionFolder:
         return read(source, settings, variables=False)
 
     def logs(self, checkpoint: Checkpoint) -> Logs:
-        """The history, and what was changed, up to a state."""
-        return Logs(self.path, checkpoint.logs)
+        """The history, and what was changed, up to a state.
+
+        Raises:
+            SessionError: The tensors of a row were taken away since the checkpoint was read.
+        """
+        try:
+            return Logs(self.path, checkpoint.logs)
+        except Damaged as error:
+            raise SessionError(f"{shown_path(self.path)}: {error}") from None
 
     def warn_of_damage(self, checkpoint: Checkpoint, logs: Logs) -> None:
         """Warn of what is not as the checkpoint has it; training puts it back."""

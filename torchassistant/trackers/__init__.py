@@ -4,7 +4,7 @@ A tracker is asked what it has of a session, and is sent the rest. What each pac
 imported when it is used.
 """
 
-from torchassistant.trackers.drawing import drawing_of, pixels_of, side_by_side
+from torchassistant.trackers.drawing import Pixels, drawing_of, pixels_of, side_by_side
 from torchassistant.trackers.following import STEPS, Follower
 from torchassistant.trackers.missing_packages import missing_package
 from torchassistant.trackers.mlflow_tracker import MLflowTracker
@@ -22,6 +22,7 @@ __all__ = [
     "News",
     "Outcome",
     "Picture",
+    "Pixels",
     "Point",
     "Source",
     "TensorBoardTracker",
