@@ -129,6 +129,49 @@ def test_what_is_free_changes_no_bit(tmp_path: Path, debugged: Session, setting:
     assert log_of(session.path)[0]["after"] == FREE[setting][1]
 
 
+MONITOR = ("callbacks", {"class": "LearningRateMonitor"})
+BOARD = ("callbacks", {"class": "TensorBoard"})
+
+
+def test_a_logger_comes_freely(tmp_path: Path, debugged: Session) -> None:
+    """Without consent, and without a bit that is other."""
+    definitions = begun(tmp_path / "run", with_debugging()).spec.initialize.definitions
+    place = f"initialize.definitions[{len(definitions)}]"
+    board = '{"group": "callbacks", "name": "board", "spec": {"class": "TensorBoard"}}'
+    session = trained(tmp_path / "run", f"{place}={board}", 'train.callbacks=["board"]')
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+    assert same(session, debugged)
+    assert rows(session) == rows(debugged)
+    assert [entry["effect"] for entry in log_of(session.path)] == ["free"] * 2
+
+
+@pytest.mark.parametrize(
+    ("before", "settings", "effects"),
+    [
+        (["rates"], ['train.callbacks=["rates", "board"]'], {"free"}),
+        (["rates", "board"], ['train.callbacks=["board", "rates"]'], {"free"}),
+        (["board"], ["board.class=torchassistant.callbacks.Trackio"], {"free"}),
+        (["board"], ["board.kwargs.name=other"], {"free"}),
+        (["board"], ['train.callbacks=["more"]'], {"applied"}),
+        (["more"], ['train.callbacks=["board"]'], {"applied"}),
+        (["more", "last"], ['train.callbacks=["last", "more"]'], {"applied"}),
+        (["more"], ["more.class=TensorBoard"], {"applied"}),
+        (["rates"], ['train.stages[0].callbacks=["board"]'], {"free"}),
+        (["rates"], ['train.stages[0].callbacks=["board", "more"]'], {"applied"}),
+    ],
+)
+def test_other_callbacks_are_applied(
+    tmp_path: Path, before: list[str], settings: list[str], effects: set[str]
+) -> None:
+    kept = {"class": "ModelCheckpoint", "kwargs": {"monitor": "loss"}}
+    more = {"rates": MONITOR, "board": BOARD, "more": ("callbacks", kept)}
+    config = toy_config(**more, last=("callbacks", kept))
+    config["train"]["callbacks"] = before
+    session = begun(tmp_path / "run", config)
+    loaded = load_session(session.path, settings=settings)
+    assert {change.effect for change in loaded._pending.changes} == effects
+
+
 # Applied
 
 

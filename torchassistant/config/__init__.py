@@ -12,6 +12,11 @@ from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.file_names import as_file_name
 from torchassistant.config.groups import GROUPS, ID_WORDS
 from torchassistant.config.groups.batch_processors import NodeSpec
+from torchassistant.config.groups.callbacks import (
+    IN_LOGGERS_ALONE,
+    LOGGERS_ARE_FREE,
+    OF_LOGGER,
+)
 from torchassistant.config.groups.losses_and_metrics import (
     COUNT_OF_LOSS,
     TORCHMETRICS,
@@ -131,13 +136,16 @@ __all__ = [
     "ID_WORDS",
     "INFERENCE_POSTPROCESSOR",
     "INPUT_CONVERTER",
+    "IN_LOGGERS_ALONE",
     "LITERAL",
+    "LOGGERS_ARE_FREE",
     "LOSSES",
     "LR_SCHEDULER",
     "MAX_BYTES",
     "METRIC",
     "MODULE",
     "OF",
+    "OF_LOGGER",
     "OUTPUT_DEVICE",
     "PIPELINES",
     "PREDICTION",

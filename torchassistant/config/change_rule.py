@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 Effect = Literal["free", "applied", "refused", "fixed"]
 
 
 class Condition(NamedTuple):
-    """For which definitions a rule holds.
+    """For which changes a rule holds.
 
     Args:
         text: As the table of the documentation says it.
-        holds: Whether it holds for a definition with this block.
+        holds: Whether it holds, given what is changed, as it was and as it is: the blocks of a
+            definition, or one where it is new or gone.
     """
 
     text: str
-    holds: Callable[[Any], bool]
+    holds: Callable[[Sequence[Any]], bool]
 
 
 class Rule(NamedTuple):
@@ -30,7 +31,7 @@ class Rule(NamedTuple):
             ``refused`` would make one run of two, and needs ``--accept-changes``; ``fixed`` cannot
             be changed, as what is stored would win.
         why: A clause for the table of the documentation, and for the message.
-        only: Of a group's definitions, those that are meant; None is all of them.
+        only: Of such changes, those that are meant; None is all of them.
     """
 
     where: str
@@ -38,8 +39,13 @@ class Rule(NamedTuple):
     why: str
     only: Condition | None = None
 
-    def fits(self, steps: list[str], block: Any = None) -> bool:
-        """Whether a path, by its steps, is meant; in a definition with this block."""
+    def fits(self, steps: list[str], changed: Sequence[Any] = ()) -> bool:
+        """Whether a path, by its steps, is meant.
+
+        Args:
+            steps: Of the path.
+            changed: What a condition is given.
+        """
         *pattern, last = self.where.split(".")
         if last == "**":
             is_as_long = len(steps) >= len(pattern)
@@ -47,4 +53,4 @@ class Rule(NamedTuple):
             pattern.append(last)
             is_as_long = len(steps) == len(pattern)
         is_meant = is_as_long and all(p in ("*", s) for p, s in zip(pattern, steps, strict=False))
-        return is_meant and (self.only is None or self.only.holds(block))
+        return is_meant and (self.only is None or self.only.holds(changed))

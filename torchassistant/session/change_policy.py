@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from torchassistant.config import GROUPS, ROLES, Path, Rule, Spec
+from collections.abc import Iterable
+from typing import Any
+
+from torchassistant.config import (
+    GROUPS,
+    IN_LOGGERS_ALONE,
+    LOGGERS_ARE_FREE,
+    OF_LOGGER,
+    ROLES,
+    Path,
+    Rule,
+    Spec,
+)
 
 _BEGUN = "this was decided when the session was created"
 _DEFINITIONS = "initialize.definitions"
@@ -17,8 +29,14 @@ RULES = (
     Rule("checkpoints.**", "free", "when the state is saved, and how much is kept"),
     Rule("log.**", "applied", "from the next iteration on"),
     Rule("initialize.debug_pipelines.**", "free", "they do not affect the training"),
-    Rule("train.callbacks.**", "applied", "called from the next event on"),
-    Rule("train.stages.*.callbacks.**", "applied", "called from the next event on"),
+    *(
+        rule
+        for where in ("train.callbacks.**", "train.stages.*.callbacks.**")
+        for rule in (
+            Rule(where, "free", LOGGERS_ARE_FREE, IN_LOGGERS_ALONE),
+            Rule(where, "applied", "called from the next event on"),
+        )
+    ),
     Rule("train.stages.*.debug_pipelines.**", "free", "they do not affect the training"),
     Rule("inference.**", "free", "it does not affect the training"),
     Rule("variables.**", "free", "their values are in the config already"),
@@ -56,6 +74,7 @@ RULES = (
     Rule("train.stages.*.training_pipelines.**", "refused", "they decide what is learned"),
     Rule("train.stages.*.epoch_length", "refused", "it decides where epochs end"),
     Rule("train.stages.+", "applied", "a stage that has not begun, or a new one at the end"),
+    Rule("initialize.definitions.+", "free", LOGGERS_ARE_FREE, OF_LOGGER),
     Rule("initialize.definitions.+", "applied", "a new definition, for new stages"),
     Rule("initialize.pipelines.+", "applied", "a new pipeline, for new stages"),
     *(
@@ -75,27 +94,41 @@ CODE_RULES = (
 """The same for the code of the user, by the name of the role that it plays."""
 
 
-def rule_of(path: Path, spec: Spec, is_new: bool, begun: int) -> Rule:
+def rule_of(path: Path, before: Spec, after: Spec, is_new: bool, begun: int) -> Rule:
     """The first rule that fits a change.
 
     Args:
         path: What has changed.
-        spec: The config with the change.
+        before: The config without the change.
+        after: The config with it.
         is_new: Whether there was nothing at this path.
         begun: How many stages have begun.
     """
     steps = [str(step) for step in path]
-    block = None
+    changed: list[Any] = []
     stage = steps[2] if steps[:2] == ["train", "stages"] and len(steps) > 2 else None
     if stage is not None and int(stage) >= begun:
         steps = ["train", "stages", "+"]
     elif steps[:2] in (["initialize", "definitions"], ["initialize", "pipelines"]):
+        if steps[1] == "definitions" and len(steps) > 2:
+            both = [spec.initialize.definitions[int(steps[2]) :] for spec in (before, after)]
+            changed = [found[0].spec for found in both if found]
+            steps[2] = (both[1] or both[0])[0].group
         if is_new and len(steps) == 3:
             steps[2] = "+"
-        elif steps[1] == "definitions" and len(steps) > 2:
-            definition = spec.initialize.definitions[int(steps[2])]
-            steps[2], block = definition.group, definition.spec
-    return next(rule for rule in RULES if rule.fits(steps, block))
+    elif steps[:2] == ["train", "callbacks"]:
+        changed = [_blocks(spec, spec.train.callbacks) for spec in (before, after)]
+    elif stage is not None and steps[3:4] == ["callbacks"]:
+        changed = [
+            _blocks(spec, spec.train.stages[int(stage)].callbacks) for spec in (before, after)
+        ]
+    return next(rule for rule in RULES if rule.fits(steps, changed))
+
+
+def _blocks(spec: Spec, callbacks: Iterable[str]) -> dict[str, Any]:
+    """What a config says of callbacks, by name, in their order."""
+    known = {one.name: one.spec for one in spec.initialize.definitions if one.group == "callbacks"}
+    return {name: known.get(name) for name in callbacks}
 
 
 def rule_of_code(role: str) -> Rule:

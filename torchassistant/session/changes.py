@@ -67,7 +67,7 @@ def judged(
     begun = progress.stage + progress.has_begun_stage
     changes = []
     for path, old, new in _differences(as_data(before), as_data(after), ()):
-        rule = rule_of(path, after, old is _NOTHING, begun)
+        rule = rule_of(path, before, after, old is _NOTHING, begun)
         shown_old, shown_new = (None if v is _NOTHING else v for v in (old, new))
         if rule.effect == "fixed" or (rule.effect == "refused" and not accepted):
             values = f"{_short(shown_old)} became {_short(shown_new)}"

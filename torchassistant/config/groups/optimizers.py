@@ -111,6 +111,10 @@ _LIVE = ("lr", "weight_decay", "betas", "eps", "alpha", "rho", "maximize")
 """Arguments that an optimizer reads in each step, and that fit the state that it has."""
 _PLACES = "the state of each parameter is stored by its place in the groups"
 
+_SCHEDULED = Condition(
+    "with an `lr_scheduler`", lambda changed: changed[-1].lr_scheduler is not None
+)
+
 OPTIMIZERS = Group(
     "optimizers",
     "optimizer",
@@ -134,14 +138,14 @@ OPTIMIZERS = Group(
             "spec.kwargs.lr.**",
             "fixed",
             "the learning rate is set by the scheduler, once a session is created",
-            only=Condition("with an `lr_scheduler`", lambda spec: spec.lr_scheduler is not None),
+            only=_SCHEDULED,
         ),
         *(Rule(f"spec.kwargs.{key}.**", "applied", "from now on") for key in _LIVE),
         Rule(
             "spec.parameters.*.kwargs.lr.**",
             "fixed",
             "the learning rate is set by the scheduler, once a session is created",
-            only=Condition("with an `lr_scheduler`", lambda spec: spec.lr_scheduler is not None),
+            only=_SCHEDULED,
         ),
         *(Rule(f"spec.parameters.*.kwargs.{key}.**", "applied", "from now on") for key in _LIVE),
         Rule(
