@@ -8,38 +8,63 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-Groups = Iterator[tuple[str, Mapping[str, Any]]]
 
+class LearningRates:
+    """The learning rates of optimizers, in columns that are those of the groups of now.
 
-def rate_columns(optimizers: Mapping[str, Optimizer]) -> list[str]:
-    """The columns of the learning rates of optimizers, which are given by name."""
-    return [column for name, one in optimizers.items() for column, _ in _groups_of(name, one)]
-
-
-def learning_rates(optimizers: Mapping[str, Optimizer]) -> dict[str, float]:
-    """The learning rates of optimizers as they are now.
+    A column is ``lr/OPTIMIZER``, or ``lr/OPTIMIZER/GROUP`` of one with several groups. A group
+    without a name, or with that of another, is called by its place, from 0. Groups that code of the
+    user adds later have no column, as those of a history are fixed.
 
     Args:
-        optimizers: By name. A rate that is a tensor on a GPU is waited for.
+        optimizers: By name.
 
-    Returns:
-        By column: ``lr/OPTIMIZER``, or ``lr/OPTIMIZER/GROUP`` of one with several groups. A group
-        without a name, or with that of another, is called by its place, from 0.
+    Attributes:
+        columns: Of all groups that have a learning rate.
     """
-    groups = (found for name, one in optimizers.items() for found in _groups_of(name, one))
-    return {column: float(group["lr"]) for column, group in groups}
+
+    def __init__(self, optimizers: Mapping[str, Optimizer]) -> None:
+        self._groups = {name: len(one.param_groups) for name, one in optimizers.items()}
+        self._places = [
+            (column, name, index)
+            for name, one in optimizers.items()
+            for index, column in _columns_of(name, one)
+        ]
+        self.columns = [column for column, _, _ in self._places]
+
+    def of(self, optimizers: Mapping[str, Optimizer]) -> dict[str, float]:
+        """The learning rates as they are now, by column.
+
+        Args:
+            optimizers: The same. A rate that is a tensor on a GPU is waited for.
+        """
+        groups = {name: one.param_groups for name, one in optimizers.items()}
+        return {
+            column: float(groups[name][index]["lr"])
+            for column, name, index in self._places
+            if index < len(groups[name])
+        }
+
+    def later(self, optimizers: Mapping[str, Optimizer]) -> list[str]:
+        """The groups that have no column, as they were added since: ``OPTIMIZER/GROUP``."""
+        return [
+            f"{name}/{_shown(group, index)}"
+            for name, one in optimizers.items()
+            for index, group in enumerate(one.param_groups)
+            if index >= self._groups[name]
+        ]
 
 
-def _groups_of(name: str, optimizer: Optimizer) -> Groups:
-    """The groups of parameters that have a learning rate, with their columns."""
+def _columns_of(name: str, optimizer: Optimizer) -> Iterator[tuple[int, str]]:
+    """The places of the groups of parameters that have a learning rate, with their columns."""
     groups = optimizer.param_groups
-    if len(groups) == 1:
-        if "lr" in groups[0]:
-            yield f"lr/{name}", groups[0]
-        return
     times = Counter(group.get("name") for group in groups)
     for index, group in enumerate(groups):
-        own = group.get("name")
-        shown = own if isinstance(own, str) and times[own] == 1 else index
         if "lr" in group:
-            yield f"lr/{name}/{shown}", group
+            shown = _shown(group, index) if times[group.get("name")] == 1 else index
+            yield index, f"lr/{name}" if len(groups) == 1 else f"lr/{name}/{shown}"
+
+
+def _shown(group: Mapping[str, Any], index: int) -> str | int:
+    own = group.get("name")
+    return own if isinstance(own, str) else index

@@ -61,6 +61,26 @@ def test_learning_rates_are_those_of_the_last_step(interval: str, tmp_path: Path
     assert column(session, "lr/sgd/rest") == [0.1 * s for s in steps]
 
 
+class Growing(Callback):
+    """Lets the optimizer train more, from the second epoch on."""
+
+    def on_epoch_start(self, event: Any) -> None:
+        if event.epoch == 2:
+            more = torch.nn.Parameter(torch.zeros(1))
+            event.session.optimizers["sgd"].add_param_group({"params": [more], "lr": 9.0})
+
+
+def test_groups_that_come_later_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run goes on, and the rates that have columns stand in them."""
+    session = create_session(toys(fit(3), rates=RATES), session_dir=tmp_path / "run")
+    session.train(callbacks=[Growing()])
+    assert column(session, "lr/sgd") == [0.1] * 3
+    said = capsys.readouterr().err
+    assert said.count('the callback "rates" shows no learning rate of "sgd/1": columns are') == 1
+
+
 def test_learning_rates_stand_in_rows_within_an_epoch(tmp_path: Path) -> None:
     validate = {"every_iterations": 1, "at_start": True}
     config = scheduled(toys(fit(2, validate=validate), rates=RATES), "step")

@@ -34,7 +34,7 @@ from torch.optim.lr_scheduler import StepLR
 from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError, Interrupted
 from torchassistant.gradient_norm import gradient_norm
-from torchassistant.learning_rates import learning_rates, rate_columns
+from torchassistant.learning_rates import LearningRates
 from torchassistant.session import Session
 from torchassistant.training import Progress, StepLog
 from torchassistant.training.nan_guard import NanGuard
@@ -337,10 +337,14 @@ def test_groups_without_a_name_of_their_own_are_called_by_their_place() -> None:
         group |= {} if name is None else {"name": name}
     optimizers = {"sgd": SGD(groups), "one": SGD(weights, lr=torch.tensor(0.5))}
     columns = ["lr/sgd/a", "lr/sgd/1", "lr/sgd/2", "lr/sgd/3", "lr/one"]
-    assert rate_columns(optimizers) == columns
-    assert learning_rates(optimizers) == dict(
-        zip(columns, [0.0, 0.125, 0.25, 0.375, 0.5], strict=True)
-    )
+    rates = LearningRates(optimizers)
+    assert rates.columns == columns
+    found = dict(zip(columns, [0.0, 0.125, 0.25, 0.375, 0.5], strict=True))
+    assert rates.of(optimizers) == found
+    for optimizer in optimizers.values():
+        optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)], "lr": 1.0})
+    assert rates.of(optimizers) == found
+    assert rates.later(optimizers) == ["sgd/4", "one/1"]
 
 
 def test_sparse_gradients_and_missing_ones_have_a_norm() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch.optim import Optimizer
 
-from torchassistant.learning_rates import learning_rates, rate_columns
+from torchassistant.learning_rates import LearningRates
 from torchassistant.training.events import Listener, Live, Phase, Phases
 from torchassistant.training.progress import Progress, Row
 from torchassistant.training.stage import Checkpointer, Stage
@@ -19,7 +19,7 @@ def step_header(stage: Stage) -> list[str]:
     optimizers = _optimizers(stage)
     norms = [f"grad_norm/{name}" for name in optimizers]
     losses = _loss_columns(stage).values()
-    return ["epoch", "step", *losses, *rate_columns(optimizers), *norms, "time"]
+    return ["epoch", "step", *losses, *LearningRates(optimizers).columns, *norms, "time"]
 
 
 class StepRows(Listener):
@@ -46,6 +46,7 @@ class StepRows(Listener):
         self.checkpointer = checkpointer
         self.phases = phases
         self.optimizers = _optimizers(stage)
+        self.rates = LearningRates(self.optimizers)
         self.columns = _loss_columns(stage)
 
     def iteration_done(self, live: Live) -> None:
@@ -57,7 +58,7 @@ class StepRows(Listener):
         losses, norms = self.log.take()
         row: Row = {"epoch": self.progress.epoch + 1, "step": self.progress.step}
         row |= {column: losses.get(measured) for measured, column in self.columns.items()}
-        row |= learning_rates(self.optimizers)
+        row |= self.rates.of(self.optimizers)
         row |= {f"grad_norm/{name}": norms.get(name) for name in self.optimizers}
         row["time"] = time.time()
         return row
