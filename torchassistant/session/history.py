@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import time
 from base64 import b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -125,7 +124,7 @@ class History:
 
     def _append(self, file: str, row: Row) -> None:
         columns = self._start(file, list(row))
-        self.logs.add(file, _line([row.get(column, math.nan) for column in columns]))
+        self.logs.add(file, _line([row.get(column) for column in columns]))
 
     def rows(self, stage: int) -> list[Row]:
         """The rows of a stage; none where it has not begun.
