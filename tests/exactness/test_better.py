@@ -119,6 +119,39 @@ def test_a_mode_in_the_config_wins(tmp_path: Path) -> None:
     assert modes(create_session(spec, session_dir=tmp_path / "t"))[4] == "min"
 
 
+class Late(torch.optim.lr_scheduler.LRScheduler):
+    """A scheduler of a user, which leaves the first epochs out."""
+
+    def __init__(self, optimizer: Any, after: int, then: list[Any]) -> None:
+        self.optimizer, self.after, self.then = optimizer, after, then
+
+    def step(self, value: Any = None) -> None:
+        self.after -= 1
+        for one in self.then if self.after < 0 else []:
+            one.step(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"after": self.after, "then": [one.state_dict() for one in self.then]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.after = state["after"]
+        for one, own in zip(self.then, state["then"], strict=True):
+            one.load_state_dict(own)
+
+
+def test_a_plateau_in_a_scheduler_of_a_user(tmp_path: Path) -> None:
+    spec = monitored("v m/accuracy", m=made("metric_parts.TopK"))
+    optimizer = next(d for d in spec["initialize"]["definitions"] if d["group"] == "optimizers")
+    inner = [made("ReduceLROnPlateau", patience=0), made("ReduceLROnPlateau", mode="min")]
+    late = made("test_better.Late", 1, then=inner)
+    optimizer["spec"]["lr_scheduler"] = {**late, "monitor": "v m/accuracy"}
+    session = create_session(spec, session_dir=tmp_path / "s")
+    session.train()
+    for one in (session, load_session(tmp_path / "s")):
+        plateaus: Any = one.schedulers["descent"].scheduler
+        assert [plateau.mode for plateau in plateaus.then] == ["max", "min"]
+
+
 def test_what_is_kept_reduced_and_resumed_follows_it(tmp_path: Path) -> None:
     spec = monitored("v m/accuracy", m=made("metric_parts.TopK"))
     spec["checkpoints"] |= {"keep_last": 1}

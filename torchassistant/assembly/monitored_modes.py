@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -71,17 +71,38 @@ def may_need_mode(spec: SchedulerSpec) -> bool:
 def with_mode(context: BuildContext, spec: ObjectSpec, path: Path, monitor: str) -> ObjectSpec:
     """A scheduler's description, with the mode of what it monitors where it leaves that out.
 
+    So it is with schedulers that stand among its arguments.
+
     Raises:
         ConfigError: There is no such scheduler.
     """
     mode = mode_of(context, monitor, context.spec.initialize.pipelines)
     if mode is None:
         return spec
-    target = context.maker.find(spec.class_ or "", (*path, "class"), LR_SCHEDULER.name)
+
+    def filled(value: Any, path: Path) -> Any:
+        if isinstance(value, list):
+            return [filled(one, (*path, index)) for index, one in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        found = {key: filled(one, (*path, key)) for key, one in value.items()}
+        if _lacks_mode(context, found, path):
+            found["kwargs"] = {**found.get("kwargs", {}), "mode": mode}
+        return found
+
+    given = {"class": spec.class_, "args": spec.args, "kwargs": spec.kwargs}
+    found = filled(given, path)
+    return spec.model_copy(update={"args": found["args"], "kwargs": found["kwargs"]})
+
+
+def _lacks_mode(context: BuildContext, value: Mapping[str, Any], path: Path) -> bool:
+    """Whether a value describes a plateau scheduler that is not told what is better."""
+    name = value.get("class")
+    if not isinstance(name, str) or "mode" in value.get("kwargs", {}):
+        return False
+    target = context.maker.find(name, (*path, "class"), LR_SCHEDULER.name)
     if not (inspect.isclass(target) and issubclass(target, ReduceLROnPlateau)):
-        return spec
+        return False
     # The optimizer comes first, and is not in the config.
     places = list(inspect.signature(target).parameters)[1:]
-    if "mode" not in places[len(spec.args) :]:
-        return spec
-    return spec.model_copy(update={"kwargs": {**spec.kwargs, "mode": mode}})
+    return "mode" in places[len(value.get("args", [])) :]
