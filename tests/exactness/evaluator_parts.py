@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from exact_parts import Points
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
+from torch.utils.data import IterableDataset
 
 
 class Accuracy:
@@ -42,6 +44,25 @@ def error(models: Mapping[str, nn.Module], loader: Iterable[Any]) -> dict[str, A
         "batches": np.int64(len(losses)),
         "is_net": name == "net",
     }
+
+
+class Flow(IterableDataset[Any]):
+    """The examples of another dataset, as a stream."""
+
+    def __init__(self, size: int) -> None:
+        self.points = Points(size)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.points[index] for index in range(len(self.points)))
+
+
+def rounded(models: Mapping[str, nn.Module], loader: Iterable[Any]) -> dict[str, Any]:
+    """A mean over batches in the precision that it is called in; and one in float32."""
+    net = models["net"]
+    lossy = [mse_loss(net(x).float(), y) for x, y in loader]
+    with torch.autocast("cpu", enabled=False):
+        whole = [mse_loss(net(x), y) for x, y in loader]
+    return {"lossy": torch.stack(lossy).mean(), "whole": torch.stack(whole).mean()}
 
 
 class Restless:

@@ -107,6 +107,51 @@ def test_what_it_gives_is_what_a_plain_loop_gives(tmp_path: Path) -> None:
     assert rows(twin.session, "ours/is_net") == [1, 1]
 
 
+def test_it_is_called_in_the_precision_of_the_run(tmp_path: Path) -> None:
+    """As validation is; it may compute in another."""
+    config = {**evaluated("rounded", epochs=1), "precision": "bf16"}
+    session = create_session(config, session_dir=tmp_path / "session")
+    session.train()
+    net = session.models["net"].eval()
+    with torch.no_grad():
+        whole = [mse_loss(net(x), y) for x, y in batches_of(Points(10))]
+        with torch.autocast("cpu", torch.bfloat16):
+            lossy = [mse_loss(net(x).float(), y) for x, y in batches_of(Points(10))]
+    assert rows(session, "ours/whole") == [float(torch.stack(whole).mean())]
+    assert rows(session, "ours/lossy") == [float(torch.stack(lossy).mean())]
+    assert rows(session, "ours/lossy") != rows(session, "ours/whole")
+    assert session.evaluate() == {
+        **session.evaluate(),
+        "ours/lossy": rows(session, "ours/lossy")[0],
+    }
+
+
+@pytest.mark.parametrize("data", [part("Points", 10), made(f"{HERE}.Flow", 10)])
+def test_validation_within_epochs_leaves_its_cells_empty(tmp_path: Path, data: Config) -> None:
+    """Over a stream too; it is called at the end of each epoch, and a cut in between resumes."""
+    config = evaluated("Restless")
+    definitions = config["initialize"]["definitions"]
+    factory = {"group": "loader_factories", "name": "flow", "spec": loader("data", 4)}
+    definitions.extend([{"group": "datasets", "name": "data", "spec": data}, factory])
+    config["train"]["stages"][0]["evaluators"][0]["loader_factory"] = "flow"
+    config["initialize"]["pipelines"]["check"] = {
+        "input_factories": [feed("batches", "x y")],
+        "losses": [loss("error", loss_display_name="val")],
+    }
+    config["train"]["stages"][0] |= {
+        "validation_pipelines": ["check"],
+        "validate": {"every_iterations": 2},
+    }
+    runs = Runs(config, tmp_path)
+    history = load_session(runs.plain).history
+    at_end = history["step"].isin([3, 6]).tolist()
+    assert at_end == [False, True, False, True]
+    assert history["val"].notna().all()
+    assert history["ours/total"].notna().tolist() == at_end
+    assert history["ours/calls"].dropna().diff().dropna().tolist() == [1.0]
+    runs.check_cuts()
+
+
 def test_training_is_as_if_it_was_not_called(tmp_path: Path) -> None:
     """Whatever it draws, and whatever gradients, buffers and modes it leaves behind."""
     net = {"models": {"net": NORMED}}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from torchassistant.assembly.devices import Devices
-from torchassistant.config import CompileSpec
+from torchassistant.config import CompileSpec, Spec, origin_of
 from torchassistant.graph import BatchGraph, Compiling
 from torchassistant.training import Precision
 
@@ -28,5 +30,15 @@ def compiling_of(value: bool | str | CompileSpec) -> Compiling | None:
 
 def precision_of(name: str, devices: Devices, graph: BatchGraph) -> Precision:
     """The precision of what runs over a graph: on its GPU, where some of it is on one."""
-    homes = [devices.processors[processor] for processor in graph.processors]
+    return _precision(name, devices, (devices.processors[one] for one in graph.processors))
+
+
+def precision_of_models(spec: Spec, devices: Devices, names: Iterable[str]) -> Precision:
+    """The precision of what calls models by itself: on their GPU, where some are on one."""
+    origins = (origin_of(name, spec.group("models")) for name in names)
+    homes = (devices.models.get(origin, devices.base) for origin in origins)
+    return _precision(spec.precision, devices, homes)
+
+
+def _precision(name: str, devices: Devices, homes: Iterable[torch.device]) -> Precision:
     return Precision(name, next((d for d in homes if d.type != "cpu"), devices.base))

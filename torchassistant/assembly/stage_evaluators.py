@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from torchassistant.assembly.builder import Builder
+from torchassistant.assembly.compute_options import precision_of_models
 from torchassistant.config import Key, Path, Spec, StageEvaluatorSpec
 from torchassistant.errors import blaming
 from torchassistant.graph import is_part_of_one
@@ -39,8 +40,8 @@ def _one(builder: Builder, entry: StageEvaluatorSpec, path: Path) -> StageEvalua
     parts = builder.parts
     function = parts.evaluators[entry.evaluator]
     own = parts.models
-    names = entry.models
-    models = dict(own) if names is None else {name: own[one] for name, one in names.items()}
+    names = dict(zip(own, own, strict=True)) if entry.models is None else entry.models
+    models = {name: own[one] for name, one in names.items()}
     factory = entry.loader_factory
     return StageEvaluator(
         entry.evaluator,
@@ -51,6 +52,7 @@ def _one(builder: Builder, entry: StageEvaluatorSpec, path: Path) -> StageEvalua
         entry.every_epochs,
         _refreshes(builder, models),
         _declared(builder, entry.evaluator, function, path),
+        precision_of_models(builder.spec, builder.devices, names.values()),
     )
 
 

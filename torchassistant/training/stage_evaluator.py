@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -25,6 +25,7 @@ from torchassistant.data import (
 from torchassistant.errors import DataError, blaming, listing
 from torchassistant.graph import buffers_of, evaluating
 from torchassistant.training.events import Listener, emit, handlers_of
+from torchassistant.training.precision import Precision
 from torchassistant.training.progress import StopCheck, StopRequest
 
 TWO_BATCHES = 2
@@ -44,6 +45,7 @@ class StageEvaluator:
         every_epochs: It is called after every so many epochs of the stage.
         refreshes: Bring averages among its models up to date.
         keys: Those of the dict; None is not known yet.
+        precision: It is called in that, as the forward passes of a validation are.
     """
 
     name: str
@@ -54,6 +56,7 @@ class StageEvaluator:
     every_epochs: int = 1
     refreshes: Sequence[Callable[[StopCheck], None]] = ()
     keys: tuple[str, ...] | None = None
+    precision: Precision = field(default_factory=Precision)
 
     @property
     def what(self) -> str:
@@ -82,9 +85,9 @@ class StageEvaluator:
     def run(self, stop: StopCheck, listeners: Sequence[Listener] = ()) -> dict[str, float]:
         """What it measures, by column.
 
-        Its models are in eval mode, without gradient. Random numbers follow from the seed and its
-        name alone; its generators, those of its data and the global ones, and the buffers and
-        gradients of its models are afterwards as they were.
+        Its models are in eval mode, without gradient, in the run's precision. Random numbers follow
+        from the seed and its name alone; its generators, those of its data and the global ones, and
+        the buffers and gradients of its models are afterwards as they were.
 
         Args:
             stop: Ends it early, between two batches.
@@ -115,6 +118,7 @@ class StageEvaluator:
             object_rngs_seeded(self._rng_holders(), seed),
             nullcontext() if data is None else closing(data),
             blaming(self.what),
+            self.precision.forward(),
         ):
             result = self.function(dict(self.models), data)
             numbers = dict(self._numbers(result))
