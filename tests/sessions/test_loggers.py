@@ -26,6 +26,7 @@ from torchassistant.errors import ConfigError, DataError, SessionError
 from torchassistant.session import Session, log_history
 from torchassistant.trackers import About, News, Point
 from torchassistant.trackers.mlflow_tracker import _client
+from torchassistant.training import Reporter
 
 Points = dict[str, list[tuple[int, int, float]]]
 """By tag: step, milliseconds, value, in the order in which they are kept."""
@@ -365,6 +366,73 @@ def test_a_tracker_that_fails_does_not_end_the_training(
     assert all("training goes on" in text for text in warnings)
     found = READERS[to](Path("run", to))
     assert found == (close_to if to == "tensorboard" else dict)(expected(session))
+
+
+class Outage(Reporter):
+    """The database of MLflow takes nothing, from one epoch of the run to another.
+
+    Args:
+        kind: ``locked``, as another program writes, or ``full``, as there is no room for a page.
+        epochs: So many are done when it begins, and when it ends.
+    """
+
+    def __init__(self, kind: str, epochs: tuple[int, int]) -> None:
+        self.kind, self.epochs = kind, epochs
+        self.other: sqlite3.Connection | None = None
+        self.is_full = kind == "full" and epochs[0] == 0
+        self._connect = sqlite3.dbapi2.connect
+
+    def connect(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
+        """What each action of MLflow connects with; who waits for a lock waits for seconds."""
+        connection = self._connect(*args, **{**kwargs, "timeout": 0.0})
+        if self.is_full:
+            connection.execute("PRAGMA max_page_count = 1")
+        return connection
+
+    def epoch_finished(self, progress: Any, row: Any) -> None:
+        begins, ends = (progress.epoch == one for one in self.epochs)
+        if begins and self.kind == "locked":
+            self.other = self._connect("run/mlflow/mlflow.db", isolation_level=None)
+            self.other.execute("BEGIN EXCLUSIVE")
+        elif ends:
+            self.is_full = False
+            if self.other is not None:
+                self.other.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "epochs", "said"),
+    [
+        ("locked", (1, 2), "database is locked"),
+        ("full", (0, 2), "database or disk is full"),
+    ],
+)
+def test_mlflow_gets_later_what_its_database_did_not_take(
+    kind: str,
+    epochs: tuple[int, int],
+    said: str,
+    empty_mlflow: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Training goes on, with a warning for each attempt."""
+    session = create_session(logged_config("MLflow"), trust=TRUSTED)
+    give_database(empty_mlflow)
+    with sqlite3.connect("run/mlflow/mlflow.db", isolation_level=None) as database:
+        database.execute("PRAGMA page_size = 512")  # so that a few rows need another page
+        database.execute("VACUUM")
+    database.close()
+    outage = Outage(kind, epochs)
+    monkeypatch.setattr(logger_base, "_PAUSE", 0.0)
+    monkeypatch.setenv("MLFLOW_SQLALCHEMYSTORE_POOLCLASS", "NullPool")
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", outage.connect)
+    session.train(outage)
+    assert session.finished
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == (1 if kind == "locked" else 3)
+    assert all(said in line for line in warnings)
+    assert all("training goes on, and what is missing is sent later" in line for line in warnings)
+    assert in_mlflow(Path("run/mlflow")) == expected(session)
 
 
 def test_what_was_not_sent_until_the_end_is_told(
