@@ -76,6 +76,7 @@ class Defined(NamedTuple):
         return f'the {GROUPS[self.key.group].noun} "{self.key.name}"'
 
 
+@dataclass(eq=False)
 class BuildContext:
     """What is there to build with.
 
@@ -91,21 +92,14 @@ class BuildContext:
     examples.
     """
 
-    def __init__(
-        self,
-        spec: Spec,
-        parts: Parts,
-        devices: Devices,
-        fitted: FittedArtifacts,
-        maker: ObjectMaker,
-        read_session: ReadSession = no_sessions,
-    ) -> None:
-        self.read_session = read_session
-        self.spec = spec
-        self.parts = parts
-        self.devices = devices
-        self.fitted = fitted
-        self.maker = maker
+    spec: Spec
+    parts: Parts
+    devices: Devices
+    fitted: FittedArtifacts
+    maker: ObjectMaker
+    read_session: ReadSession = no_sessions
+
+    def __post_init__(self) -> None:
         self.drew: set[Key] = set()
 
     def object_of(self, one: Defined, first: Sequence[Any] = ()) -> Any:

@@ -3,52 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from torchassistant.assembly.build_context import (
-    BuildContext,
-    Defined,
-    FittedArtifacts,
-    ReadSession,
-    no_sessions,
-)
+from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.build_order import build_order
-from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.groups import assembler_of
-from torchassistant.assembly.object_maker import ObjectMaker
-from torchassistant.assembly.parts import Parts
 from torchassistant.assembly.pretrained import LeftOut
-from torchassistant.config import Key, Path, Reference, Spec
+from torchassistant.config import Key, Path, Reference
 from torchassistant.data import derived, seed_everything, seeded
 
 
+@dataclass(eq=False)
 class Builder(BuildContext):
-    """Builds definitions into parts.
+    """Builds definitions into parts, which it fills.
 
     Args:
-        spec: The config, checked.
-        parts: What is filled; also what a ``factory_fn`` gets.
-        devices: Where things are.
-        fitted: What was decided when the session was created.
-        maker: Makes the objects that the config describes.
         stored: The definitions whose state is put back when all is built.
-        read_session: Gives weights of other sessions.
     """
 
-    def __init__(
-        self,
-        spec: Spec,
-        parts: Parts,
-        devices: Devices,
-        fitted: FittedArtifacts,
-        maker: ObjectMaker,
-        stored: Collection[Key] = (),
-        read_session: ReadSession = no_sessions,
-    ) -> None:
-        super().__init__(spec, parts, devices, fitted, maker, read_session)
-        self.stored = stored
+    stored: Collection[Key] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.definitions: dict[Key, Any] = {
-            Key(d.group, d.name): d for d in spec.initialize.definitions
+            Key(d.group, d.name): d for d in self.spec.initialize.definitions
         }
         self.paths: dict[Key, Path] = {
             key: ("initialize", "definitions", index, "spec")

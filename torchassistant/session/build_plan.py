@@ -75,7 +75,7 @@ class BuildPlan:
         defer_compiler_import()
         maker = ObjectMaker(parts, self.place_of, self.allowlist, self.dry)
         read_session = partial(weights_of_session, own=path)
-        builder = Builder(self.spec, parts, devices, self.fitted, maker, self.stored, read_session)
+        builder = Builder(self.spec, parts, devices, self.fitted, maker, read_session, self.stored)
         builder.build(self.wanted)
         if self.spec.deterministic:
             draw_dropout_from_torch(parts.whole_models.values())

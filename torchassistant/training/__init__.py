@@ -5,7 +5,7 @@ from torchassistant.training.batch_run import BatchRun, only_frames
 from torchassistant.training.better import Mode, better_of
 from torchassistant.training.callback_run import CallbackRun
 from torchassistant.training.carrying import carrying
-from torchassistant.training.data_pass import DataPass
+from torchassistant.training.data_pass import DataPass, tells_of_stretching
 from torchassistant.training.determinism import (
     draw_dropout_from_torch,
     use_deterministic_kernels,
@@ -173,6 +173,7 @@ __all__ = [
     "step_of",
     "stepping",
     "steps_of_optimizer",
+    "tells_of_stretching",
     "train_stage",
     "two_closures",
     "unchanged",

@@ -6,30 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, get_type_hints
 
 from torchassistant.callbacks import Callback
 from torchassistant.callbacks.base import HEARD
 from torchassistant.callbacks.events import (
-    BackwardEndEvent,
-    CheckpointEvent,
     EmittedEvent,
-    EpochEndEvent,
-    EpochStartEvent,
     Event,
-    ExceptionEvent,
-    IterationEndEvent,
-    IterationEvent,
     Now,
-    StageEndEvent,
-    StageStartEvent,
-    StepEndEvent,
-    StepStartEvent,
-    TrainEndEvent,
-    TrainStartEvent,
-    ValidationBatchEvent,
-    ValidationEndEvent,
-    ValidationStartEvent,
 )
 from torchassistant.data import random_state, set_random_state
 from torchassistant.errors import DataError, UserCodeError, UserError
@@ -37,22 +21,9 @@ from torchassistant.training.events import Part, Parts
 from torchassistant.training.named_callback import NamedCallback
 
 EVENTS: dict[str, type[Event]] = {
-    "on_train_start": TrainStartEvent,
-    "on_stage_start": StageStartEvent,
-    "on_epoch_start": EpochStartEvent,
-    "on_iteration_start": IterationEvent,
-    "on_step_start": StepStartEvent,
-    "on_backward_end": BackwardEndEvent,
-    "on_step_end": StepEndEvent,
-    "on_iteration_end": IterationEndEvent,
-    "on_validation_start": ValidationStartEvent,
-    "on_validation_batch_end": ValidationBatchEvent,
-    "on_validation_end": ValidationEndEvent,
-    "on_epoch_end": EpochEndEvent,
-    "on_checkpoint": CheckpointEvent,
-    "on_stage_end": StageEndEvent,
-    "on_train_end": TrainEndEvent,
-    "on_exception": ExceptionEvent,
+    name: get_type_hints(method)["event"]
+    for name, method in vars(Callback).items()
+    if name.startswith("on_")
 }
 """What the method of each event is called with."""
 

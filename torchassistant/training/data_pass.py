@@ -103,6 +103,11 @@ def _no_frames() -> FramesOfEpoch:
     yield from ()
 
 
+def tells_of_stretching(warning: warnings.WarningMessage) -> bool:
+    """Whether torch warns that a loss has stretched one of its inputs to the size of the other."""
+    return "target size" in str(warning.message)
+
+
 def _watching_shapes(compute: Callable[[], T]) -> tuple[T, DataError | None]:
     """Compute something, and see whether a loss of torch has stretched one of its inputs in it.
 
@@ -114,7 +119,7 @@ def _watching_shapes(compute: Callable[[], T]) -> tuple[T, DataError | None]:
         result = compute()
     stretched = None
     for warning in caught:
-        if "target size" in str(warning.message):
+        if tells_of_stretching(warning):
             stretched = DataError(str(warning.message))
         else:
             warnings.warn_explicit(

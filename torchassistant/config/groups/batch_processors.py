@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
@@ -122,15 +122,11 @@ class NodeSpec(Block):
         return list(self.outputs.values()) if isinstance(self.outputs, dict) else self.outputs
 
 
-class BatchProcessorSpec(Block):
+class BatchProcessorSpec(ObjectSpec):
     """An input adapter, an ordered neural graph and an output adapter; or an object."""
 
     class_: Name | None = Field(None, alias="class", description="A callable: frame to frame.")
-    factory_fn: Name | None = Field(
-        None, description="A function whose first argument is the session."
-    )
-    args: list[Any] = Field([], description="Positional arguments: data, objects, tensors.")
-    kwargs: dict[str, Any] = Field({}, description="Keyword arguments: data, objects, tensors.")
+
     input_adapter: Annotated[ObjectSpec | None, INPUT_ADAPTER] = Field(
         None,
         description="Frame to inputs of nodes; left out: they are looked up by name in the frame.",

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from torchassistant.config.blocks import Block, ByteSize, Name, Names
+from torchassistant.config.blocks import ByteSize, Name, Names, ObjectSpec
 from torchassistant.config.change_rule import Rule
 from torchassistant.config.groups.group import Group
 from torchassistant.config.references import DATASET_OR_SLICE, Reference
 from torchassistant.config.role import DATASET, INPUT_CONVERTER, Role
 
 
-class DatasetSpec(Block):
+class DatasetSpec(ObjectSpec):
     """A dataset: an object, or a ``link`` to a dataset or slice, or a ``merge`` of several."""
 
     class_: Name | None = Field(None, alias="class", description="Dotted path of a dataset class.")
-    factory_fn: Name | None = Field(
-        None, description="A function whose first argument is the session."
-    )
-    args: list[Any] = Field([], description="Positional arguments: data, objects, tensors.")
-    kwargs: dict[str, Any] = Field({}, description="Keyword arguments: data, objects, tensors.")
     link: Name | None = Field(None, description="A dataset, or a slice as `split.train`.")
     merge: Names | None = Field(None, description="Datasets or slices, one after the other.")
     preprocessors: list[str | None] = Field(

@@ -19,6 +19,7 @@ from torchassistant.training import (
     Stage,
     combine,
     expect_storable,
+    tells_of_stretching,
     weighted_sum,
 )
 
@@ -80,7 +81,7 @@ class Losses:
             samples = self.pipeline.graph.count_of(frames, item.node)
             value, _, _ = LossByKey(item.loss)(frames[item.node], samples)
         for warning in caught:
-            if "target size" in str(warning.message):
+            if tells_of_stretching(warning):
                 sentence = str(warning.message).splitlines()[0].split(". ")[0]
                 message = f"{item.loss.name} broadcasts one of its inputs: {sentence}"
                 raise self.found.error(message, self.found.at)
