@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -25,7 +25,6 @@ from torchassistant.data import (
 from torchassistant.errors import DataError, blaming, listing
 from torchassistant.graph import buffers_of, evaluating
 from torchassistant.training.events import Listener, emit, handlers_of
-from torchassistant.training.precision import Precision
 from torchassistant.training.progress import StopCheck, StopRequest
 
 TWO_BATCHES = 2
@@ -45,7 +44,7 @@ class StageEvaluator:
         every_epochs: It is called after every so many epochs of the stage.
         refreshes: Bring averages among its models up to date.
         keys: Those of the dict; None is not known yet.
-        precision: It is called in that, as the forward passes of a validation are.
+        autocast: Gives a context in which it is called, as the forward passes of a validation are.
     """
 
     name: str
@@ -56,7 +55,7 @@ class StageEvaluator:
     every_epochs: int = 1
     refreshes: Sequence[Callable[[StopCheck], None]] = ()
     keys: tuple[str, ...] | None = None
-    precision: Precision = field(default_factory=Precision)
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
     def what(self) -> str:
@@ -118,7 +117,7 @@ class StageEvaluator:
             object_rngs_seeded(self._rng_holders(), seed),
             nullcontext() if data is None else closing(data),
             blaming(self.what),
-            self.precision.forward(),
+            self.autocast(),
         ):
             result = self.function(dict(self.models), data)
             numbers = dict(self._numbers(result))
