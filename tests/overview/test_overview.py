@@ -16,7 +16,9 @@ import pytest
 
 from torchassistant.cli.main import main
 from torchassistant.errors import SessionError
+from torchassistant.lock_holder import lock_holder
 from torchassistant.overview import compare, sessions_in, summarize
+from torchassistant.overview.stored import rows_of
 
 STATE = {"progress": {"stage": 0, "epoch": 1, "step": 4}, "random": {}}
 
@@ -107,6 +109,8 @@ def test_a_session_that_is_being_trained(tmp_path: Path) -> None:
         process.stdout.readline()
         found = summarize(folder)
         assert (found.condition, found.process) == ("running", process.pid)
+        with (folder / "environment.json").open() as file:
+            assert lock_holder(file.fileno()) == process.pid
         # Looking has not taken the lock away.
         with (folder / "environment.json").open("r+") as file, pytest.raises(OSError):
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -118,6 +122,8 @@ def test_a_row_that_is_being_written_does_not_count(tmp_path: Path) -> None:
     text = "epoch,step,loss,val acc,seconds\n1,4,0.5,,1.0\n2,8,0.2"
     found = summarize(session(tmp_path / "one", **{"metrics/0.csv": text}))
     assert (found.epoch, found.last) == (1, {"loss": 0.5})
+    assert rows_of(found.path, 0) == [{"epoch": 1.0, "step": 4.0, "loss": 0.5, "seconds": 1.0}]
+    assert rows_of(found.path, 1) == []
 
 
 def test_a_checkpoint_that_is_removed_meanwhile_is_passed_over(tmp_path: Path) -> None:

@@ -138,6 +138,8 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             help="also build everything and run one batch of every pipeline, as init does",
         )
         parser.add_argument("--complete", action="store_true", help="print the completed config")
+    if command in ("init", "check"):
+        _add_json(parser)
     if command == "evaluate":
         _add_json(parser)
         parser.add_argument(

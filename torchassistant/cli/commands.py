@@ -8,7 +8,7 @@ from typing import TextIO
 
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, print_failed, warn
-from torchassistant.cli.layout import as_json
+from torchassistant.cli.layout import as_json, problems_as_data
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output, say
 from torchassistant.cli.tables import (
@@ -42,6 +42,9 @@ def init(arguments: Namespace, config: ReadConfig) -> int:
         warn(draft.warnings)
         replace = asked_name(draft) if arguments.replace == "" else arguments.replace
         session, report = store(draft, with_preflight=arguments.preflight, replace=replace)
+    if arguments.json:
+        print(as_json({"session": str(session.path)}))
+        return DONE
     if report is not None:
         _show(report, sys.stdout)
     else:
@@ -80,8 +83,15 @@ def check(arguments: Namespace, config: ReadConfig) -> int:
     """Find what is wrong with a config."""
     with stopping_at_once():
         draft = Draft(config, **allowed(arguments), dry=True)
-        warn([*draft.warnings, *([] if arguments.preflight else draft.missing)])
+        warnings = [*draft.warnings, *([] if arguments.preflight else draft.missing)]
+        if not arguments.json:
+            warn(warnings)
         report = draft.preflight() if arguments.preflight else None
+    if arguments.json:
+        warnings += [] if report is None else report.warnings
+        told = {"problems": [], "warnings": problems_as_data(warnings)}
+        print(as_json({**told, "config": as_data(draft.spec)} if arguments.complete else told))
+        return DONE
     if arguments.complete:
         print(as_json(as_data(draft.spec)))
     if report is not None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from torchassistant.errors import escaped_in_json, in_one_line
+from torchassistant.errors import Problem, escaped_in_json, in_one_line
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -20,6 +20,21 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def as_json(data: Any) -> str:
     """Data as JSON that a terminal can show."""
     return escaped_in_json(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def problems_as_data(problems: Sequence[Problem]) -> list[dict[str, Any]]:
+    """Problems, each with the place that it is about; what is not known of it is None."""
+    return [
+        {
+            "message": problem.message,
+            "details": problem.details or None,
+            "file": problem.place.file or None,
+            "line": problem.place.line or None,
+            "column": problem.place.column or None,
+            "path": problem.place.path or None,
+        }
+        for problem in problems
+    ]
 
 
 def counted(number: int, what: str) -> str:

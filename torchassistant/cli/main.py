@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchassistant.cli import save_signal, streams, working_directory
 from torchassistant.cli.arguments import SUMMARIES, parser_of, whole_parser
-from torchassistant.cli.exit_status import DONE, status_of
+from torchassistant.cli.exit_status import DONE, USER_ERROR, status_of
+from torchassistant.cli.layout import as_json, problems_as_data
 from torchassistant.cli.log_handler import messages_on_stderr
 from torchassistant.cli.scratch_folders import leaving_no_trace
+from torchassistant.errors import UserError
 
 if TYPE_CHECKING:
     from torchassistant.config import ReadConfig
@@ -103,8 +104,22 @@ def _run(command: str, arguments: Any) -> int:
         return _print_schema()
     if command in _WITHOUT_ENGINE:
         return _WITHOUT_ENGINE[command](arguments)
-    with leaving_no_trace(arguments.preflight) if command == "check" else nullcontext():
+    if command != "check":
         return _run_engine(command, arguments)
+    with leaving_no_trace(arguments.preflight):
+        return _run_check(arguments)
+
+
+def _run_check(arguments: Any) -> int:
+    """Find mistakes; with ``--json`` they are results, and not errors."""
+    try:
+        return _run_engine("check", arguments)
+    except UserError as error:
+        if not arguments.json:
+            raise
+        told = {"problems": error.problems, "warnings": error.warnings}
+        print(as_json({what: problems_as_data(found) for what, found in told.items()}))
+        return USER_ERROR
 
 
 def _run_engine(command: str, arguments: Any) -> int:
