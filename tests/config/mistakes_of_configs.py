@@ -972,6 +972,8 @@ SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
             *("a callback without its class", "a callback's argument outside of kwargs"),
             *_ANY_COLUMN,
         ),
+        # The pipeline that it is of may show what is monitored.
+        "an entry without a pipeline": ("a scheduler's monitor after each step",),
         # With another loader, or another port's, a pass has an end.
         "a pass without an end": ("a port fed twice", "a loader for no port"),
         # What is carried need not come from anywhere else; and it is an output, however misspelt.

@@ -23,7 +23,7 @@ from exact_configs import (
 )
 from exact_configs import config as whole_config
 from exact_runs import Cut
-from torch import Tensor
+from torch import Tensor, nn
 
 from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError, Interrupted
@@ -37,10 +37,18 @@ def rows(y_hat: Tensor, y: Tensor) -> int:
     return len(y)
 
 
+class Counter(nn.Module):
+    """The mean of what it gets, and the sum of all that it got, both scalars."""
+
+    def forward(self, x: Tensor, before: Tensor | None) -> tuple[Tensor, Tensor]:
+        mean = x.mean()
+        return mean, mean if before is None else before + mean
+
+
 def many_keys() -> Config:
     """A student and a teacher of which there is an average and a part, in two pipelines."""
     groups: dict[str, dict[str, Config]] = {
-        "datasets": {"points": part("Points", 10), "others": part("Points", 10, seed=2)},
+        "datasets": {"points": part("Points", 10), "others": part("Points", 12, seed=2)},
         "loader_factories": {
             "batches": loader("points"),
             "more": loader("others", shuffle=True),
@@ -51,6 +59,7 @@ def many_keys() -> Config:
             "teacher": SMALL,
             "ema": {"average_of": "net", "decay": 0.5},
             "stem": {"part_of": "teacher", "path": "0"},
+            "counter": made(f"{__name__}.Counter"),
         },
         "optimizers": {
             "sgd": {
@@ -68,10 +77,19 @@ def many_keys() -> Config:
             "error": {**made("MSELoss"), "inputs": ["y_hat", "y"]},
             "size": {**made("L1Loss"), "inputs": ["y_hat", "y"]},
         },
-        "gradient_clippers": {"short": {"model": "net", "clip_norm": 0.01}},
+        "gradient_clippers": {
+            "short": {"model": "net", "clip_norm": 0.01},
+            "of_all": {"optimizer": "of_teacher", "clip_norm": 0.01},
+        },
         "batch_processors": {
             "run": {"neural_graph": [node("net", "x", "y_hat", "sgd")]},
-            "teach": {"neural_graph": [node("teacher", "x", "y_hat", "of_teacher")]},
+            "teach": {
+                "neural_graph": [
+                    node("teacher", "x", "y_hat", "of_teacher"),
+                    node("stem", "x", "features"),
+                    node("counter", "x sum", "mean next", carry={"sum": "next"}),
+                ]
+            },
         },
         "batch_graphs": {"student": graph("a", run="a"), "teacher": graph("a", teach="a")},
     }
@@ -137,6 +155,7 @@ APPLIED = [
     "sgd.parameters[0].kwargs.lr=0.2",
     'short.model=["teacher"]',
     "short.clip_norm=9",
+    "of_all.optimizer=sgd",
     "ema.decay=0.9",
     "ema.every=2",
     "ema.start=7",
@@ -152,6 +171,10 @@ REFUSED = {
     "run.neural_graph[0].buffers=keep": "it decides which statistics move",
     'run.neural_graph[0].inputs={"input": "x"}': "they decide what is computed",
     'run.neural_graph[0].taps={"h": "0"}': "they decide what is computed",
+    'teach.neural_graph[1].outputs=["other"]': "they decide what is computed",
+    "teach.neural_graph[1].optimizer_name=of_teacher": "it decides what is trained",
+    'teach.neural_graph[2].carry={"sum": "mean"}': "it decides what a batch begins with",
+    "stem.part_of=net": "it decides what the model is",
     "batches.contiguous=true": "it decides the order of the data",
     "more.shuffle_group=g": "it decides the order of the data",
     "ema.interval=epoch": "it decides what the average is by now",
@@ -168,6 +191,7 @@ REFUSED = {
     f"{STAGE}.training_pipelines[0].when_exhausted=restart": "they decide what is learned",
     f"{STAGE}.epoch_length=2": "it decides where epochs end",
 }
+REFUSED_AS_IT_CANNOT_RUN = {'stem.path="2"': "it decides what the model is"}
 FIXED = {
     'sgd.model=["net", "teacher"]': "",
     'sgd.parameters[0].match="2.*"': "",
@@ -203,6 +227,14 @@ def test_what_is_refused(path: Path, setting: str) -> None:
     session = load_session(path, settings=[setting], accept_changes=True)
     session.train()
     assert session.finished
+
+
+@pytest.mark.parametrize("setting", REFUSED_AS_IT_CANNOT_RUN)
+def test_what_is_refused_and_would_not_run(path: Path, setting: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_session(path, settings=[setting])
+    (problem,) = caught.value.problems
+    assert problem.message.startswith(REFUSED_AS_IT_CANNOT_RUN[setting])
 
 
 @pytest.mark.parametrize("setting", FIXED)

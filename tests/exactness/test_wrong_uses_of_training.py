@@ -58,6 +58,8 @@ def grouped(name: str) -> Config:
 
 AVERAGE = {"average_of": "net"}
 PLATEAU = {**made("ReduceLROnPlateau"), "monitor": "val"}
+EARLY = made("EarlyStopping", monitor="val")
+SELDOM = {"every_epochs": None, "every_iterations": 4}
 WITHIN = {"every_epochs": None, "at_start": True}
 
 WRONG: dict[str, tuple[Config, str, str]] = {
@@ -151,10 +153,21 @@ WRONG: dict[str, tuple[Config, str, str]] = {
         ".spec.lr_scheduler.monitor",
         '"val" is measured in validation only',
     ),
-    "validation after the last epoch": (
-        one(None, validated(epochs=2, validate={"every_epochs": 3})),
-        "train.stages[0].validate",
-        "with this the validation pipelines of the stage are never run",
+    "a monitor that no end of an epoch tells of": (
+        one({"lr_scheduler": PLATEAU}, validated(epochs=2, validate=SELDOM)),
+        ".spec.lr_scheduler.monitor",
+        '"val" is never measured at the end of an epoch with the "validate" of stage 1',
+    ),
+    "a monitor that a stage is too short for": (
+        one(
+            None,
+            {
+                **validated(validate={**SELDOM, "every_iterations": 20}),
+                "stop_condition": made("AnyOf", EARLY, made("EpochsCompleted", 2)),
+            },
+        ),
+        "train.stages[0].stop_condition",
+        '"val" is never measured in the 6 iterations of this stage',
     ),
     "an optimizer of a model that nothing runs": (
         one({"model": ["net", "spare"]}, models={"spare": layers(layer("Linear", 2, 2))}),

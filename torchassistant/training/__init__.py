@@ -21,7 +21,11 @@ from torchassistant.training.evaluation.validation_plan import ValidationPlan
 from torchassistant.training.events import Listener, Live, Shares
 from torchassistant.training.gradient_norms import GradientNorms
 from torchassistant.training.linked_input import LinkedInput
-from torchassistant.training.loop.stage_length import iterations_of_stage, steps_of_optimizer
+from torchassistant.training.loop.stage_length import (
+    ends_of_epochs,
+    iterations_of_stage,
+    steps_of_optimizer,
+)
 from torchassistant.training.loop.stage_loop import train_stage
 from torchassistant.training.losses.loss_denominators import rarely_counts_samples
 from torchassistant.training.losses.loss_weights import LossWeights
@@ -149,6 +153,7 @@ __all__ = [
     "combine",
     "decoded",
     "draw_dropout_from_torch",
+    "ends_of_epochs",
     "evaluate",
     "evaluating_step",
     "evaluation_data",

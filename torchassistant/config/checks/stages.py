@@ -235,7 +235,7 @@ def _validates_something(scope: Scope, stage: View) -> None:
     # A stored config says what was left out too.
     if not names and plan.block != ValidateSpec():
         scope.note("this stage has no validation pipelines", stage.at("validate"))
-    elif names and (not plan.block.is_ever or (_ends_before(stage) and not plan.block.at_start)):
+    elif names and not plan.block.is_ever:
         message = "with this the validation pipelines of the stage are never run"
         scope.note(message, stage.at("validate"))
 

@@ -24,7 +24,10 @@ from torchassistant.session.preflight.report_parts import (
 )
 from torchassistant.session.preflight.training_trial import TrainingTrial
 from torchassistant.session.preflight.untrained import warn_of_frozen, warn_of_untrained
-from torchassistant.session.preflight.validation_plans import warn_of_no_validation
+from torchassistant.session.preflight.validation_plans import (
+    check_what_listens,
+    warn_of_no_validation,
+)
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import run_by
 from torchassistant.training import Changed, freezing, unchanged
@@ -79,6 +82,7 @@ def _fly(session: Session, found: Findings) -> Preflight:
         stages.append(report_of_stage(stage, index, found))
         warn_of_frozen(stage, index, found)
         warn_of_no_validation(stage, index, found)
+        check_what_listens(stage, index, found)
     for pipeline in session.pipelines.values():
         if pipeline.name not in run:
             evaluation.run(pipeline)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch.optim import Optimizer
 
@@ -60,14 +60,20 @@ def iterations_of_stage(stage: Stage) -> int | None:
     """How many iterations a whole stage has at most; None where that cannot be known."""
     if stage.num_epochs is None:
         return None
+    ends = list(ends_of_epochs(stage))
+    return (ends[-1] if ends else 0) if len(ends) == stage.num_epochs else None
+
+
+def ends_of_epochs(stage: Stage) -> Iterator[int]:
+    """The iterations of a stage that are done at the end of each epoch, as far as that is known."""
     lengths = {pipeline.name: steps_of_pass(pipeline) for pipeline in stage.training}
     begun = 0
-    for _ in range(stage.num_epochs):
+    for _ in range(stage.num_epochs or 0):
         iterations = iterations_of_epoch(stage, lengths, begun)
         if iterations is None:
-            return None
+            return
         begun += iterations
-    return begun
+        yield begun
 
 
 def steps_of_pass(pipeline: Pipeline) -> int | None:
