@@ -9,6 +9,7 @@ from exact_configs import Config, config, feed, layer, layers, loader, loss, mad
 
 from torchassistant import create_session
 from torchassistant.errors import ConfigError
+from torchassistant.session.preflight import preflight
 
 NET = layers(layer("Linear", 4, 3), layer("BatchNorm1d", 3), layer("Linear", 3, 1))
 SGD = {**made("SGD", lr=0.05), "model": "net"}
@@ -111,6 +112,11 @@ WRONG: dict[str, tuple[Config, str, str]] = {
         one(models={"ema": AVERAGE, "slow": {"average_of": "ema"}}),
         ".spec.average_of",
         '"ema" is an average itself',
+    ),
+    "an average of itself": (
+        one(models={"ema": {"average_of": "ema"}}),
+        ".spec.average_of",
+        "these definitions form a cycle",
     ),
     "an average that an optimizer trains": (
         one(
@@ -216,3 +222,36 @@ def test_a_wrong_use_is_told_once_with_its_place(tmp_path: Path, wrong: str) -> 
     assert problem.place is not None
     assert problem.place.path.endswith(path)
     assert problem.message.startswith(message)
+
+
+SPARE = {"spare": layers(layer("Linear", 2, 2))}
+WARNED: dict[str, tuple[Config, str, str]] = {
+    "a model of an optimizer is frozen throughout": (
+        one(
+            {"model": ["net", "spare"]},
+            validated(frozen=["spare"]),
+            models={"spare": layers(layer("Linear", 1, 1))},
+            nodes=(node("spare", "y_hat", "again", "sgd"),),
+        ),
+        "train.stages[0].frozen",
+        'the optimizer "sgd" is to train "spare", which is frozen in each stage in which it steps',
+    ),
+    "a frozen model that does not run": (
+        one(None, validated(frozen=["net:0", "spare"]), models=SPARE),
+        "train.stages[0].frozen[1]",
+        "spare does not run in this stage, so that freezing it has no effect",
+    ),
+    "a turn that never comes": (
+        one(None, stage("check", {"pipeline": "fit", "from": 9}, epoch_length="check")),
+        "train.stages[0].training_pipelines[1]",
+        'the turn of "fit" never comes: this stage has 6 iterations',
+    ),
+}
+
+
+@pytest.mark.parametrize("warned", WARNED)
+def test_what_is_probably_not_meant_is_a_warning(tmp_path: Path, warned: str) -> None:
+    spec, path, message = WARNED[warned]
+    session = create_session(spec, session_dir=tmp_path / "run", preflight=False)
+    told = [(w.place.path, w.message) for w in preflight(session).warnings if w.place]
+    assert (path, message) in told

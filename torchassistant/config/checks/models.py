@@ -19,7 +19,8 @@ def check_models(scope: Scope) -> None:
     """Averages are of models that are trained, and nothing trains an average."""
     for model in scope.groups["models"].values():
         name = model.spec.average_of
-        if isinstance(name, str) and is_average(name, scope.models):
+        is_other = isinstance(name, str) and name != model.name
+        if is_other and is_average(name, scope.models):
             message = f'"{name}" is an average itself; an average is of a model that is trained'
             scope.note(message, model.spec.at("average_of"))
         _statistics(scope, model)

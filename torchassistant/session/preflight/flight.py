@@ -14,6 +14,7 @@ from torchassistant.session.preflight.evaluators import learn_keys_of_evaluators
 from torchassistant.session.preflight.findings import Findings
 from torchassistant.session.preflight.first_batches import FirstBatches
 from torchassistant.session.preflight.hidden_draws import warn_of_hidden_draws
+from torchassistant.session.preflight.idle_parts import warn_of_idle_parts
 from torchassistant.session.preflight.monitors import check_monitors
 from torchassistant.session.preflight.node_watch import NodeWatch
 from torchassistant.session.preflight.report import Preflight, StageReport
@@ -81,6 +82,7 @@ def _fly(session: Session, found: Findings) -> Preflight:
         run.update(p.name for p in (*stage.training, *stage.validation))
         stages.append(report_of_stage(stage, index, found))
         warn_of_frozen(stage, index, found)
+        warn_of_idle_parts(stage, index, found)
         warn_of_no_validation(stage, index, found)
         check_what_listens(stage, index, found)
     for pipeline in session.pipelines.values():
