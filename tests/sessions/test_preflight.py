@@ -56,6 +56,25 @@ def test_it_reports_the_groups_of_an_optimizer() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (1, "1 iteration"),
+        (2000, "2,000 iterations"),
+        ("shortest", "as long as the shortest pass"),
+        ("fit", "as long as the pass of fit"),
+    ],
+)
+def test_it_reports_the_rate_of_an_optimizer_and_what_an_epoch_is(
+    length: int | str, words: str
+) -> None:
+    config = toy_config(adam={"class": "Adam", "model": "net", "kwargs": {"lr": 0.02}})
+    config["train"]["stages"][0]["epoch_length"] = length
+    lines = list(preflight_lines(Draft(config).preflight()))
+    assert any(line.endswith("parameters, lr 0.02, weight_decay 0") for line in lines)
+    assert f"stage 1: an epoch is {words}" in lines
+
+
 def test_what_an_optimizer_leaves_out_on_purpose_is_no_surprise() -> None:
     adam = {"class": "Adam", "model": "net", "parameters": [{"match": "first"}], "rest": False}
     report = Draft(toy_config(net={"class": "toys.TwoLayers"}, adam=adam)).preflight()

@@ -41,9 +41,14 @@ def preflight_lines(report: Preflight) -> Iterator[str]:
     for text in report.models:
         yield in_one_line(f"model {text}")
     for name, parameters in report.optimizers.items():
-        yield f"optimizer {in_one_line(name)}: {counted(parameters, 'parameter')}"
-        yield from _groups(report.groups.get(name, []))
+        groups = report.groups.get(name, [])
+        is_plain = len(groups) == 1 and groups[0].name is None
+        said = _said_of(groups[0]) if is_plain else counted(parameters, "parameter")
+        yield f"optimizer {in_one_line(name)}: {said}"
+        yield from () if is_plain else _groups(groups)
     for stage in report.stages:
+        if stage.epoch:
+            yield in_one_line(f"{stage.title}: an epoch is {stage.epoch}")
         for name, turn in stage.turns.items():
             yield in_one_line(f"{stage.title}: runs {name}: {turn}")
         for clause in stage.beginning:
@@ -65,13 +70,14 @@ def weight_lines(weights: Iterable[TakenWeights]) -> Iterator[str]:
 
 
 def _groups(groups: Sequence[GroupReport]) -> Iterator[str]:
-    """The groups of an optimizer; the only one of an optimizer that names none says no more."""
-    if len(groups) == 1 and groups[0].name is None:
-        return
     for number, group in enumerate(groups):
-        said = [counted(group.parameters, "parameter")]
-        said += [f"{key} {value:g}" for key, value in group.options.items()]
-        yield in_one_line(f"  group {group.name or number}: {', '.join(said)}")
+        yield in_one_line(f"  group {group.name or number}: {_said_of(group)}")
+
+
+def _said_of(group: GroupReport) -> str:
+    """How many parameters a group has, and its options, as ``8 parameters, lr 0.1``."""
+    said = [counted(group.parameters, "parameter")]
+    return ", ".join([*said, *(f"{key} {value:g}" for key, value in group.options.items())])
 
 
 def result_in_short(value: Any) -> str:

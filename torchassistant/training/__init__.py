@@ -80,11 +80,13 @@ from torchassistant.training.steps.combined_losses import combine
 from torchassistant.training.steps.optimizer_update import GradientClipper, clippers_within
 from torchassistant.training.steps.own_step import KeptGradients, OwnStep, evaluating_step
 from torchassistant.training.steps.step_events import EvalStepEvent, TrainStepEvent
-from torchassistant.training.turns import Turn
+from torchassistant.training.turns import LONGEST, SHORTEST, Turn
 from torchassistant.training.wrapped_optimizers import has_own_form, wrapped_in
 
 __all__ = [
+    "LONGEST",
     "NO_FP16",
+    "SHORTEST",
     "SKIPPED",
     "WHOLE",
     "Average",

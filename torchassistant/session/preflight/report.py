@@ -64,6 +64,7 @@ class StageReport:
         turns: When its training pipelines run, by name; empty where each runs once an iteration.
         frozen: What it freezes, entry by entry.
         beginning: What happens when it begins, as clauses for a person.
+        epoch: What an epoch is, for a person; empty where it is the longest pass.
     """
 
     title: str
@@ -72,6 +73,7 @@ class StageReport:
     turns: dict[str, str] = field(default_factory=dict)
     frozen: list[FrozenReport] = field(default_factory=list)
     beginning: list[str] = field(default_factory=list)
+    epoch: str = ""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from torchassistant.session.preflight.findings import Findings
 from torchassistant.session.preflight.modes import is_average
 from torchassistant.session.preflight.report import FrozenReport, GroupReport, StageReport
 from torchassistant.session.session import Session
-from torchassistant.training import Stage
+from torchassistant.training import LONGEST, SHORTEST, Stage
 
 
 def report_of_stage(stage: Stage, index: int, found: Findings) -> StageReport:
@@ -38,7 +38,17 @@ def report_of_stage(stage: Stage, index: int, found: Findings) -> StageReport:
         {pipeline.name: str(turn) for pipeline, turn in turns},
         frozen,
         list(_beginning(index, found.session)),
+        _epoch(stage.epoch_length),
     )
+
+
+def _epoch(length: int | str) -> str:
+    """What an epoch is; empty where it is what it is in most configs."""
+    if isinstance(length, int):
+        return f"{length:,} iteration{'s' if length > 1 else ''}"
+    if length == LONGEST:
+        return ""
+    return f"as long as {'the shortest pass' if length == SHORTEST else f'the pass of {length}'}"
 
 
 def _beginning(index: int, session: Session) -> Iterator[str]:
