@@ -38,16 +38,19 @@ def verified(command: Command, tmp_path: Path, *options: str, **changes: Any) ->
 
 
 def test_what_resumes(tmp_path: Path, command: Command) -> None:
-    """Six iterations of an epoch of four, with noise and dropout.
-
-    One process trains the whole run, and two the run that is cut: each prints messages.
-    """
+    """Six iterations of an epoch of four, with noise and dropout."""
     net = {"class": "toys.Net", "kwargs": {"dropout": 0.5}}
-    points = {"class": "toys.Jittered", "cache": "memory", "cache_limit": "1 B"}
-    done = verified(command, tmp_path, points=points, net=net)
+    done = verified(command, tmp_path, points={"class": "toys.Jittered"}, net=net)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("6 iterations, and the same interrupted after 3: ")
     assert "identical, bit for bit" in done.stdout
+
+
+def test_the_processes_that_train_print_messages_too(tmp_path: Path, command: Command) -> None:
+    """One trains the whole run, and two the run that is cut."""
+    points = {"class": "toys.Points", "cache": "memory", "cache_limit": "1 B"}
+    done = verified(command, tmp_path, points=points)
+    assert done.returncode == 0, done.stderr
     messages = [line for line in done.stderr.splitlines() if "is not cached" in line]
     assert len(messages) == 3
     assert all(message.startswith('warning: the dataset "points"') for message in messages)
