@@ -220,3 +220,65 @@ class Series(Examples):
         generator = torch.Generator().manual_seed(5)
         self.first = torch.randn(count, 4, 2, generator=generator)
         self.second = torch.randn(count, 4, 1, generator=generator)
+
+
+class Pictures:
+    """Pictures of 6 by 6 grey pixels, and a class."""
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        if index >= 12:
+            raise IndexError(index)
+        drawn = np.random.default_rng(index).integers(0, 256, (6, 6)).astype(np.uint8)
+        return drawn, index % 2
+
+    def __len__(self) -> int:
+        return 12
+
+
+class Texts:
+    """Texts of a few words."""
+
+    texts = ("one two", "two", "three one two", "four", "one one", "two three four one")
+
+    def __getitem__(self, index: int) -> tuple[str]:
+        return (self.texts[index % 6],)
+
+    def __len__(self) -> int:
+        return 12
+
+
+class Tables:
+    """Three numbers, and a colour."""
+
+    def __getitem__(self, index: int) -> tuple[list[float], str]:
+        return [float(index), 0.5 * index, -1.0], ("red", "green", "blue")[index % 3]
+
+    def __len__(self) -> int:
+        return 12
+
+
+class OfThree(nn.Module):
+    """Pictures (B, 1, 6, 6), words (B, T), numbers (B, 3) and colours (B,) to scores (B, 2)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pixels = nn.Conv2d(1, 2, 6)
+        self.embedding = nn.Embedding(9, 2)
+        self.colours = nn.Embedding(3, 2)
+        self.numbers = nn.Linear(3, 2)
+
+    def forward(self, pixels: Tensor, words: Tensor, numbers: Tensor, colour: Tensor) -> Tensor:
+        found = self.pixels(pixels).flatten(1) + self.embedding(words).mean(1)
+        return found + self.numbers(numbers) + self.colours(colour)
+
+
+def share_of_class(y: Tensor, label: Tensor) -> Tensor:
+    """A metric: how many are right."""
+    return (y.argmax(-1) == label).float().mean()
+
+
+class Halved:
+    """A preprocessor of one's own."""
+
+    def process(self, value: Any) -> Any:
+        return value / 2

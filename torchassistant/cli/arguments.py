@@ -234,6 +234,11 @@ def _fill_export(parser: argparse.ArgumentParser) -> None:
         choices=("float16", "bfloat16"),
         help="of the weights and of what is computed; inputs and outputs stay float32",
     )
+    parser.add_argument(
+        "--metric",
+        action="store_true",
+        help="compute the pipeline's losses and metrics with the file, beside torch's",
+    )
 
 
 def _fill_log(parser: argparse.ArgumentParser) -> None:

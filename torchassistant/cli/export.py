@@ -25,6 +25,7 @@ def export(arguments: Namespace) -> int:
             batch=arguments.batch,
             dynamic=arguments.dynamic,
             dtype=arguments.dtype,
+            metric=arguments.metric,
             settings=arguments.settings,
             **allowed(arguments),
         )

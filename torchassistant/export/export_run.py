@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from torchassistant.errors import ConfigError, SessionError, UserCodeError, UserError, shown_path
 from torchassistant.export.exportable import CutOff, Exportable, Planner
+from torchassistant.export.exported import FILES, Exported
+from torchassistant.export.files_beside import write_beside
+from torchassistant.export.measuring import measured
 from torchassistant.export.onnx_file import OnnxFile, write_onnx
 from torchassistant.export.packages import ONNX, expect_packages
 from torchassistant.export.pt2_file import Pt2File, write_pt2
 from torchassistant.export.requested_axes import Requested, requested
 from torchassistant.export.sample_batches import SIZES, sample_batches
 from torchassistant.export.tracing import traced
-from torchassistant.export.verification import Comparison, Run, compared
+from torchassistant.export.verification import Run, compared
 from torchassistant.export.weights_file import write_weights
 from torchassistant.session import LAST, OpenPipeline, new_folder, open_pipeline
 
-FILES = {"onnx": "model.onnx", "pt2": "model.pt2", "safetensors": "model.safetensors"}
-"""The file of each format."""
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-
-
-@dataclass(slots=True)
-class Exported:
-    """What was exported.
-
-    Args:
-        folder: Holds it.
-        notes: What there is to know, a sentence each.
-        comparison: Of the file with torch; None where it holds weights only.
-    """
-
-    folder: Path
-    notes: list[str] = field(default_factory=list)
-    comparison: Comparison | None = None
-
-    @property
-    def lines(self) -> list[str]:
-        """What there is to say, line by line."""
-        return [*self.notes, *([] if self.comparison is None else [str(self.comparison)])]
 
 
 def export_session(
@@ -55,6 +36,7 @@ def export_session(
     batch: int | None = None,
     dynamic: Sequence[str] = (),
     dtype: str | None = None,
+    metric: bool = False,
     settings: Sequence[str] = (),
     trust: Sequence[str] = (),
     allow_download: bool = False,
@@ -71,6 +53,7 @@ def export_session(
         batch: The only size of batches; None: any.
         dynamic: Further axes of any size, each as ``INPUT:AXIS``.
         dtype: ``float16`` or ``bfloat16``; None: as the models are.
+        metric: Whether losses and metrics are computed with the file, beside torch's.
         settings: What is to be changed in the config or in the session's, as ``PATH=VALUE``.
         trust: Modules that the configs may name, beyond those that any config may.
         allow_download: Whether they may download, follow addresses and unpack what nobody pinned.
@@ -87,15 +70,20 @@ def export_session(
         raise ConfigError(f'"{format}" is no format; there are onnx, pt2 and safetensors')
     if format == "onnx":
         expect_packages(ONNX)
-    opened = open_pipeline(
+    if metric and format == "safetensors":
+        raise ConfigError("safetensors holds weights, and no graph that --metric could measure")
+    opening = partial(
+        open_pipeline,
         source,
         pipeline=pipeline,
+        scored=metric,
         settings=settings,
         trust=trust,
         allow_download=allow_download,
         allow_write=allow_write,
         checkpoint=checkpoint,
     )
+    opened = opening()
     folder = Path(output)
     _expect_free(folder, opened)
     chosen_dtype = None if dtype is None else DTYPES[dtype]
@@ -104,8 +92,15 @@ def export_session(
         if format == "safetensors":
             planner = _planner(opened, SIZES[:1], None)
             write_weights(planner.models, aside / FILES[format], chosen_dtype)
-        else:
-            _export_graph(opened, aside, made, format, requested(batch, dynamic), chosen_dtype)
+            write_beside(opened, aside, format, None, made)
+            return made
+        wanted = requested(batch, dynamic)
+        exportable, run = _export_graph(opened, aside, made, format, wanted, chosen_dtype)
+        if metric:
+            # The models compute in another precision by now; torch's metrics are those in its own.
+            plain = opened if chosen_dtype is None else opening()
+            made.measured = measured(plain.pipeline, exportable, run)
+        write_beside(opened, aside, format, exportable, made)
         return made
 
 
@@ -132,7 +127,7 @@ def _export_graph(
     format: str,
     wanted: Requested,
     dtype: torch.dtype | None,
-) -> None:
+) -> tuple[Exportable, Run]:
     sizes = SIZES if wanted.batch is None else (wanted.batch,)
     planner = _planner(opened, sizes, dtype)
     exportable, program = _traced(planner, wanted, made.notes)
@@ -148,6 +143,7 @@ def _export_graph(
     batches = list(zip(sizes, exportable.samples, strict=True))
     batches += wanted.further(exportable, batches)
     made.comparison = compared(exportable, run, batches, dtype or torch.float32)
+    return exportable, run
 
 
 def _traced(

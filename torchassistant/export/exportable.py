@@ -37,6 +37,7 @@ class Exportable:
         batches: Run the graph, in the right mode.
         samples: For each size of batch, the inputs.
         axes: For each input, its axes that are of no fixed size.
+        by_inference: Whether models are called by ``run_inference``, where they have one.
     """
 
     module: ExportedGraph
@@ -44,6 +45,7 @@ class Exportable:
     batches: BatchRun[Frames]
     samples: Sequence[Tensors]
     axes: Mapping[str, Axes]
+    by_inference: bool = False
 
     def without(self, names: Sequence[str]) -> Exportable:
         """The same without some columns among the inputs, which nothing depends on."""
@@ -69,6 +71,15 @@ class Exportable:
         """The columns among the inputs, for the frames of the ports of the session's graph."""
         given = self.boundary.frames(frames)
         return {one.name: given[one.port][one.column] for one in self.module.wiring.columns}
+
+    def first_state(self, frames: Frames) -> Tensors:
+        """What is carried to a first batch, for the frames of the ports of the session's graph."""
+        state = self.module.wiring.state
+        if state is None:
+            return {}
+        start = _first_state(self.module.graph, self.batches, self.boundary.frames(frames))
+        tensors = CarriedState(start, state.inputs, state.outputs).start()
+        return dict(zip(state.inputs, tensors, strict=True))
 
     def outputs_of(self, inputs: Tensors) -> Tensors:
         """What torch makes of some inputs."""
@@ -149,7 +160,7 @@ class Planner:
             ]
             with watching(boundary):
                 wiring.results = self._results(module, samples[-1])
-        return Exportable(module, boundary, batches, samples, axes)
+        return Exportable(module, boundary, batches, samples, axes, by_inference)
 
     def _columns(
         self, graph: BatchGraph, framed: Sequence[Frames]

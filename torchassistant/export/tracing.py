@@ -95,12 +95,17 @@ def _dynamic_shapes(exportable: Exportable, batch: int | None) -> dict[str, dict
 
 
 def _unread(program: torch.export.ExportedProgram) -> list[str]:
-    """The inputs that nothing depends on, by the names of the module."""
-    nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-    outputs = set(program.graph_signature.user_outputs)
-    names = input_names(program)
-    inputs = zip(names, program.graph_signature.user_inputs, strict=True)
-    return [n for n, own in inputs if not len(nodes[str(own)].users) and own not in outputs]
+    """The inputs that no output depends on, by the names of the module."""
+    (output,) = (node for node in program.graph.nodes if node.op == "output")
+    read: set[str] = set()
+    waiting = [output]
+    while waiting:
+        node = waiting.pop()
+        if node.name not in read:
+            read.add(node.name)
+            waiting += node.all_input_nodes
+    inputs = zip(input_names(program), program.graph_signature.user_inputs, strict=True)
+    return [name for name, own in inputs if str(own) not in read]
 
 
 def input_names(program: torch.export.ExportedProgram) -> list[str]:

@@ -1,0 +1,112 @@
+"""The files beside a model: ``export.json``, ``predict.py`` and ``README.md``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torchassistant.assembly import inference_inputs
+from torchassistant.export.exportable import Exportable
+from torchassistant.export.exported import FILES, Exported
+from torchassistant.export.exported_graph import Tensors
+from torchassistant.export.model_card import model_card
+from torchassistant.export.onnx_file import OPSET
+from torchassistant.export.prediction_files import (
+    NotPortable,
+    Said,
+    described_port,
+    described_preprocessor,
+    described_tensors,
+    predict_script,
+)
+from torchassistant.session import OpenPipeline
+
+KNOWN, SCRIPT, CARD = "export.json", "predict.py", "README.md"
+
+
+def write_beside(
+    opened: OpenPipeline, folder: Path, format: str, exportable: Exportable | None, made: Exported
+) -> None:
+    """Write what belongs to a model: what its data has to be like, a script, and a card.
+
+    Args:
+        opened: What was exported.
+        folder: Where the model is.
+        format: Of the model.
+        exportable: What it was made of; None: of weights alone.
+        made: Gets the notes of it.
+    """
+    said: Said = {
+        "file": FILES[format],
+        "format": f"onnx, opset {OPSET}" if format == "onnx" else format,
+        "pipeline": opened.name,
+        "checkpoint": opened.checkpoint.name,
+        "preprocessors": _preprocessors(opened),
+        "labels": _labels(opened),
+    }
+    sample: Tensors = {}
+    if exportable is not None:
+        sample = exportable.samples[-1]
+        outputs = exportable.outputs_of(sample)
+        said |= described_tensors(exportable, outputs)
+        state = exportable.module.wiring.state
+        carried = set() if state is None else set(state.outputs)
+        said["results"] = [name for name in outputs if name not in carried]
+        if state is not None:
+            first = exportable.samples[0]
+            said["start"] = {name: first[name].tolist() for name in state.inputs}
+        ports, why = _ports(opened, exportable)
+        said["ports"] = ports
+        if format == "onnx":
+            made.notes += _told(opened, ports, why)
+            (folder / SCRIPT).write_text(predict_script(ports, why), "utf-8")
+    text = json.dumps(said, indent=1, ensure_ascii=False)
+    (folder / KNOWN).write_text(text + "\n", "utf-8")
+    card = model_card(opened, format, said, made.lines, made.measured, sample)
+    (folder / CARD).write_text(card, "utf-8")
+
+
+def _preprocessors(opened: OpenPipeline) -> dict[str, Any]:
+    """What the preprocessors have learnt, by name; of the user's own, which class it is."""
+    found: dict[str, Any] = {}
+    for name, preprocessor in opened.session.preprocessors.items():
+        try:
+            found[name] = described_preprocessor(preprocessor)
+        except NotPortable:
+            kind = type(preprocessor)
+            found[name] = {"class": f"{kind.__module__}.{kind.__qualname__}"}
+    return found
+
+
+def _labels(opened: OpenPipeline) -> dict[str, list[str]]:
+    """The names of classes, by dataset, where it has them as torchvision's have: ``classes``."""
+    found = {}
+    for name, dataset in opened.session.datasets.items():
+        classes = getattr(dataset, "classes", None)
+        if isinstance(classes, list | tuple) and all(isinstance(c, str) for c in classes):
+            found[name] = list(classes)
+    return found
+
+
+def _ports(opened: OpenPipeline, exportable: Exportable) -> tuple[list[Said] | None, str]:
+    """How the texts of inputs become the inputs of the file; None, and why, where that is open."""
+    if exportable.boundary.before is not None:
+        return None, "an adapter that is not in the file"
+    pipeline = opened.session.spec.initialize.pipelines[opened.name]
+    if any(item.loader_factory is None for item in pipeline.input_factories):
+        return None, "what feeds a port from another pipeline"
+    try:
+        inputs = inference_inputs(opened.session.builder, pipeline, opened.config)
+        return [described_port(port) for port in inputs], ""
+    except NotPortable as error:
+        return None, str(error)
+
+
+def _told(opened: OpenPipeline, ports: list[Said] | None, why: str) -> list[str]:
+    notes = []
+    if ports is None:
+        notes.append(f"{SCRIPT} takes .npz of arrays, and no texts: {why} is not built in")
+    if opened.config.postprocessor is not None:
+        notes.append(f"{SCRIPT} prints outputs, as the post-processor is your own")
+    return notes
