@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torchvision
-from exact_configs import Config, made, node, one_model
+from exact_configs import Config, layer, layers, made, node, one_model
 from exact_runs import Runs
 from safetensors.torch import save_file
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch.nn.functional import mse_loss
 from weight_parts import Tied, Tower
 
 from torchassistant import create_session, load_session
+from torchassistant.cli import main
 from torchassistant.cli.tables import preflight_lines
 from torchassistant.errors import ConfigError
 from torchassistant.session import Draft, Session
@@ -194,6 +195,30 @@ def test_another_dtype_is_converted() -> None:
     half = {name: value.half() for name, value in tower().state_dict().items()}
     session = created({"from": saved(half)})
     assert_same(net_of(session), {n: h.to(net_of(session)[n].dtype) for n, h in half.items()})
+
+
+def test_whole_numbers_are_no_weights() -> None:
+    state = tower().state_dict()
+    state["head.weight"] = torch.ones(1, 6, dtype=torch.int8)
+    assert 'whole numbers for "head.weight"' in problems({"from": saved(state)})
+    assert problems({"factory_fn": "weight_parts.counted"}).count("whole numbers") == 1
+
+
+def test_layers_whose_sizes_are_not_known_get_them() -> None:
+    torch.manual_seed(1)
+    state = torch.nn.Sequential(torch.nn.Linear(4, 1)).state_dict()
+    net = {**layers(layer("LazyLinear", 1)), "weights": {"from": saved(state)}}
+    assert_same(net_of(create_session(one_model({"models": {"net": net}}), "run")), state)
+
+
+def test_init_tells_what_was_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    weights = {"from": saved(tower().state_dict()), "exclude": ["head.*"]}
+    Path("config.json").write_text(json.dumps(config(weights)))
+    assert main(["init", "config.json", "--no-preflight"], prog="init.py") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == 'weights of "net": taken: 7 tensors of weights.safetensors'
+    assert lines[1].endswith("(as the config says): head.weight (1, 6), head.bias (1,)")
+    assert lines[2].startswith('weights of "net": missing: 2 tensors (the config asks for none): ')
 
 
 def test_tied_weights_are_there_once() -> None:

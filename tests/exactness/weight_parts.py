@@ -58,3 +58,8 @@ def nothing(session: Any) -> list[int]:
 def nested(session: Any) -> dict[str, Any]:
     """A state dict inside of something."""
     return {"state_dict": {"x": torch.zeros(1)}}
+
+
+def counted(session: Any) -> dict[str, Tensor]:
+    """Whole numbers for each weight."""
+    return {name: torch.ones(value.shape).int() for name, value in Tower().state_dict().items()}

@@ -152,6 +152,8 @@ class _Taking:
         for read in self.read:
             fits = read.names.taken if read.spec.strict else self._fitting(read)
             chosen |= dict.fromkeys(fits, read)
+        self._expect_kinds(chosen)
+        self._raise_if_any()
         misshapen = {name: read for name, read in chosen.items() if not self._has_shape(name, read)}
         tensors = {n: self._tensor(n, r) for n, r in chosen.items() if n not in misshapen}
         unknown = self._load(tensors)
@@ -191,6 +193,25 @@ class _Taking:
         if live is None or is_lazy(live):
             return True
         return read.source[read.names.taken[name]].shape == tuple(live.shape)
+
+    def _expect_kinds(self, chosen: Mapping[str, _Read]) -> None:
+        """Note whole numbers that would stand for others, as quantized weights would."""
+        for read in self.read:
+            found = [
+                f'"{name}"'
+                for name, one in chosen.items()
+                if one is read
+                and name in self.state
+                and self.state[name].is_floating_point()
+                and read.source[read.names.taken[name]].is_whole
+            ]
+            if found:
+                self._note(
+                    f"{self._what}: {read.spec.shown} has whole numbers for "
+                    f'{", ".join(found[:_MOST])}, as quantized weights are; a "factory_fn" can turn '
+                    "them into what they stand for",
+                    read.path,
+                )
 
     # What became of them
 

@@ -24,6 +24,9 @@ _PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle", ".tar")
 _MOST_INDEX = 100_000_000
 """Bytes of an index; as many as safetensors allows a header to have."""
 
+_WHOLE_NUMBERS = ("I", "U", "BOOL")
+"""How the names of such dtypes begin in a header."""
+
 _FOREIGN = {
     ".h5": "Keras",
     ".keras": "Keras",
@@ -40,10 +43,12 @@ class Stored(NamedTuple):
 
     Args:
         shape: Its shape.
+        is_whole: Whether it holds whole numbers or truth values, as quantized weights do.
         read: Gives it, on the CPU.
     """
 
     shape: tuple[int, ...]
+    is_whole: bool
     read: Callable[[], torch.Tensor]
 
 
@@ -53,7 +58,14 @@ Source = Mapping[str, Stored]
 
 def held(tensors: Mapping[str, torch.Tensor]) -> Source:
     """Tensors that are in memory already."""
-    return {name: Stored(tuple(t.shape), partial(_itself, t)) for name, t in tensors.items()}
+    return {
+        name: Stored(
+            tuple(tensor.shape),
+            not (tensor.is_floating_point() or tensor.is_complex()),
+            partial(_itself, tensor),
+        )
+        for name, tensor in tensors.items()
+    }
 
 
 def _itself(tensor: torch.Tensor) -> torch.Tensor:
@@ -126,13 +138,19 @@ def _in_file(path: Path) -> Source:
     open_regular(real).close()
     try:
         with safe_open(real, framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            return {
+                name: Stored(
+                    tuple(found.get_shape()),
+                    found.get_dtype().startswith(_WHOLE_NUMBERS),
+                    partial(_read, real, name),
+                )
+                for name, found in slices.items()
+            }
     except OSError:
         raise
     except Exception as error:
         raise InvalidFile(f"is not a whole {SUFFIX} file ({error})") from None
-
-    return {name: Stored(shape, partial(_read, real, name)) for name, shape in shapes.items()}
 
 
 def _read(path: str, name: str) -> torch.Tensor:
