@@ -208,8 +208,8 @@ class _Taking:
             if found:
                 self._note(
                     f"{self._what}: {read.spec.shown} has whole numbers for "
-                    f'{", ".join(found[:_MOST])}, as quantized weights are; a "factory_fn" can turn '
-                    "them into what they stand for",
+                    f'{", ".join(found[:_MOST])}, as quantized weights are; a "factory_fn" can '
+                    "turn them into what they stand for",
                     read.path,
                 )
 

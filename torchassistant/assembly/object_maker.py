@@ -270,9 +270,9 @@ class ObjectMaker:
 
 
 _NOT_NEEDED = (
-    "the session already has what was read from it: put the file back, or do not read it in a "
-    'factory_fn if session.restoring is true; a model whose "weights" name the file needs it only '
-    "when a session is created"
+    'the session already has what was read from it: put the file back, let the key "weights" '
+    "of the model name it, which reads only when a session is created, or do not read it in a "
+    "factory_fn if session.restoring is true"
 )
 
 
