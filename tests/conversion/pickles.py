@@ -101,7 +101,7 @@ def _one_tensor(size: int) -> bytes:
     """A dictionary of one tensor, as torch writes it, whose values are in ``data/0``."""
     out = io.BytesIO()
 
-    class Pickler(pickle._Pickler):  # type: ignore[misc]
+    class Pickler(pickle._Pickler):
         def persistent_id(self, value: Any) -> Any:
             return value if isinstance(value, tuple) and value[:1] == ("storage",) else None
 

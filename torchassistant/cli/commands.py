@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from typing import TextIO
+from typing import Any, TextIO
 
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, print_failed, warn
@@ -89,8 +89,10 @@ def check(arguments: Namespace, config: ReadConfig) -> int:
         report = draft.preflight() if arguments.preflight else None
     if arguments.json:
         warnings += [] if report is None else report.warnings
-        told = {"problems": [], "warnings": problems_as_data(warnings)}
-        print(as_json({**told, "config": as_data(draft.spec)} if arguments.complete else told))
+        told: dict[str, Any] = {"problems": [], "warnings": problems_as_data(warnings)}
+        if arguments.complete:
+            told["config"] = as_data(draft.spec)
+        print(as_json(told))
         return DONE
     if arguments.complete:
         print(as_json(as_data(draft.spec)))

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,9 @@ def runs(arguments: Namespace) -> int:
     if not summaries:
         say(f"no session in {shown_path(folder)}")
         return DONE
-    rows = [("session", "state", "stage", "epoch", "best", "last change", "size")]
+    rows: list[Sequence[str]] = [
+        ("session", "state", "stage", "epoch", "best", "last change", "size")
+    ]
     rows += [_row(summary, time.time()) for summary in summaries]
     print("\n".join(aligned(rows)))
     for summary in summaries:
@@ -107,7 +109,7 @@ def diff(arguments: Namespace) -> int:
 def _lines(difference: Difference, one: str, other: str) -> Iterator[str]:
     for title, values in (("config", difference.config), ("environment", difference.environment)):
         yield f"{title}: {'no difference' if not values else ''}".rstrip(": ")
-        rows = [("", one, other)]
+        rows: list[Sequence[str]] = [("", one, other)]
         rows += [(f"  {path}", *map(_shown, pair)) for path, pair in values.items()]
         yield from aligned(rows) if values else ()
     yield f"code: {'no difference' if not difference.code else ''}".rstrip(": ")
@@ -116,12 +118,14 @@ def _lines(difference: Difference, one: str, other: str) -> Iterator[str]:
         yield from (in_one_line(f"    {line}") for line in lines)
     yield f"results: {'none' if not difference.results else ''}".rstrip(": ")
     kinds = ("last", "least", "greatest")
-    rows = [("", *(f"{kind}, {name}" for kind in kinds for name in (one, other)))]
-    rows += [
+    table: list[Sequence[str]] = [
+        ("", *(f"{kind}, {name}" for kind in kinds for name in (one, other)))
+    ]
+    table += [
         (f"  {column}", *(_number(value) for kind in kinds for value in values[kind]))
         for column, values in difference.results.items()
     ]
-    yield from aligned(rows) if difference.results else ()
+    yield from aligned(table) if difference.results else ()
 
 
 _LONGEST = 60
