@@ -27,14 +27,14 @@ ARGUMENTS = {
         "Stack": {},
         "StackTensors": {},
     },
-    "gradient_norms": {"GradientNorms": {"optimizers": ["adam"]}},
+    "callbacks.gradient_norms": {"GradientNorms": {"optimizers": ["adam"]}},
     "input_converters": {
         "ImageFile": {"mode": "L", "size": [28, 28]},
         "JsonValue": {},
         "Text": {},
     },
-    "learning_rate_monitor": {"LearningRateMonitor": {"optimizers": ["adam"]}},
-    "loggers": {
+    "callbacks.learning_rate_monitor": {"LearningRateMonitor": {"optimizers": ["adam"]}},
+    "callbacks.loggers": {
         "MLflow": {"folder": "mlflow", "experiment": "digits", "name": "first"},
         "TensorBoard": {"folder": "runs", "name": "first"},
         "Trackio": {"folder": "trackio", "project": "digits", "name": "first"},
@@ -50,7 +50,7 @@ ARGUMENTS = {
         "MeanValue": {},
         "SequenceAccuracy": {"padding_value": 0, "end_value": 2},
     },
-    "model_checkpoint": {
+    "callbacks.model_checkpoint": {
         "ModelCheckpoint": {
             "models": ["net"],
             "event": "epoch_end",
@@ -84,7 +84,7 @@ ARGUMENTS = {
             "max_words": 100,
         },
     },
-    "samples": {
+    "callbacks.samples": {
         "Samples": {
             "pipeline": "show",
             "every": 2,
@@ -199,12 +199,12 @@ def test_every_argument_is_annotated_and_described(module, name):
 @each_module
 def test_a_class_is_called_or_has_the_methods_of_its_kind(module):
     expected = {
-        "gradient_norms": ["on_backward_end"],
-        "learning_rate_monitor": ["on_epoch_end"],
-        "model_checkpoint": ["on_epoch_end", "state_dict", "load_state_dict"],
+        "callbacks.gradient_norms": ["on_backward_end"],
+        "callbacks.learning_rate_monitor": ["on_epoch_end"],
+        "callbacks.model_checkpoint": ["on_epoch_end", "state_dict", "load_state_dict"],
         "preprocessors": ["process"],
         "tabular": ["process"],
-        "loggers": ["on_train_start", "on_checkpoint"],
+        "callbacks.loggers": ["on_train_start", "on_checkpoint"],
         "metrics": ["update", "compute", "reset"],
     }
     for name in ARGUMENTS[module]:
