@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
+from torchassistant.callbacks import Callback, IterationEndEvent
+
 
 class Examples(Dataset[tuple[Tensor, Tensor]]):
     """Regression, example by example: x float32 (features,), y float32 (targets,)."""
@@ -21,6 +23,13 @@ class Examples(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         return self.x[index], self.y[index]
+
+
+class Listens(Callback):
+    """Hears of every iteration, and does nothing."""
+
+    def on_iteration_end(self, event: IterationEndEvent) -> None:
+        """Nothing."""
 
 
 class Watched(Examples):

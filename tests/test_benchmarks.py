@@ -27,8 +27,10 @@ from benchmarks.workloads import GPU, PEERS, WORKLOADS
 from torchassistant import create_session
 
 ROOT = Path(__file__).resolve().parents[1]
-CHEAP = ("one-layer", "gan", "more-pipelines", "averages")
-TRAINED_TWICE = {"one-layer", "lenet", "ten-nodes", "gan", "more-nodes", "more-pipelines"}
+CHEAP = ("one-layer", "gan", "more-pipelines", "averages", "listeners")
+TRAINED_TWICE = {
+    *("one-layer", "lenet", "ten-nodes", "gan", "more-nodes", "more-pipelines", "listeners"),
+}
 
 
 def run(name: str, folder: Path) -> subprocess.CompletedProcess[str]:

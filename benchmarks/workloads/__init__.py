@@ -14,6 +14,7 @@ WORKLOADS = {
     "start": "start",
     "memory": "memory",
     "averages": "averages",
+    "listeners": "listeners",
 }
 """The module of each workload that needs nothing but TorchAssistant."""
 
