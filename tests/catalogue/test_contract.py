@@ -201,6 +201,7 @@ def test_a_class_is_called_or_has_the_methods_of_its_kind(module):
     expected = {
         "callbacks.gradient_norms": ["on_backward_end"],
         "callbacks.learning_rate_monitor": ["on_epoch_end"],
+        "callbacks.samples": ["on_epoch_end"],
         "callbacks.model_checkpoint": ["on_epoch_end", "state_dict", "load_state_dict"],
         "preprocessors": ["process"],
         "tabular": ["process"],

@@ -63,7 +63,7 @@ class _Tensors:
 
     def of(self, value: dict[str, Any]) -> torch.Tensor:
         tensor = self.tensors[value["name"]]
-        return tensor.to(self.device) if value.get("on_device") else tensor
+        return tensor.to(self.device) if "on_device" in value else tensor
 
 
 def _decoded(value: Any, tensors: _Tensors) -> Any:

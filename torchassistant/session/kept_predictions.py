@@ -62,6 +62,7 @@ class KeptPredictions:
         self.pipeline = pipeline
         self.table = table
         self.losses = [item for item in pipeline.losses if _is_of_examples(item)]
+        self.autocast = pipeline.precision.forward
         self.done = 0
 
     def add(self, data: MultiLoader, number: int, frames: Frames) -> None:
@@ -110,7 +111,7 @@ class KeptPredictions:
             alone = {name: as_batch(value, count, row, name) for name, value in inputs.items()}
             before = random_state()
             try:
-                with self.pipeline.precision.forward():
+                with self.autocast():
                     value, _ = item.loss(alone, 1)
                 yield item.shown_as, value.item()
             except (UserError, UserCodeError):
