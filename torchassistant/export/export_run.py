@@ -154,7 +154,8 @@ def _traced(
         try:
             return _traced_so(planner, wanted, notes, by_inference=True)
         except (UserError, UserCodeError) as error:
-            said = str(error).partition("\n")[0]
+            cause = "" if error.__cause__ is None else f": {error.__cause__}"
+            said = f"{error}{cause}".partition("\n")[0]
             notes.append(f"forward is exported, as run_inference cannot be: {said}")
     return _traced_so(planner, wanted, notes, by_inference=False)
 

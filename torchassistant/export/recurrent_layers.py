@@ -105,7 +105,7 @@ def _one(
     """One layer in one direction: its outputs (T, B, H), and its last state."""
     step = _step_of(layer, weights)
     gates = linear(values, weights["weight_ih"], weights["bias_ih"])
-    inputs = (gates,) if mask is None else (gates, mask)
+    inputs: State = (gates,) if mask is None else (gates, mask)
     if backwards:
         inputs = tuple(value.flip(0) for value in inputs)
 
