@@ -10,7 +10,7 @@ from torchassistant.assembly.devices import Devices
 from torchassistant.assembly.groups import assembler_of
 from torchassistant.assembly.groups.assembler import Member
 from torchassistant.assembly.inference_from_data import fill
-from torchassistant.assembly.monitored_modes import set_mode_of_condition
+from torchassistant.assembly.monitored_modes import mode_of, set_mode_of_condition
 from torchassistant.assembly.object_checks import missing_data, survey, survey_objects
 from torchassistant.assembly.object_maker import ObjectMaker, PlaceOf
 from torchassistant.assembly.parts import Parts
@@ -60,6 +60,7 @@ __all__ = [
     "inference_inputs",
     "meaning",
     "missing_data",
+    "mode_of",
     "models_reached",
     "needed_for",
     "optimizer_anew",

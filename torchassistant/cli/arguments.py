@@ -19,6 +19,7 @@ SUMMARIES = {
     "evaluate": "Compute losses and metrics with the trained models of a session.",
     "infer": "Make predictions with the trained models of a session.",
     "export": "Write the graph of a session as ONNX, .pt2 or safetensors, verified.",
+    "compress": "Make the models of a session smaller, as far as a metric allows it.",
     "log": "Send what TensorBoard, MLflow or Trackio lacks of the history of a session.",
     "runs": "List the sessions in a folder: how far each is, its best results, whether it runs.",
     "diff": "Compare two sessions: config, environment, code, results.",
@@ -65,7 +66,9 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
     if command in _WITHOUT_CONFIG:
         _WITHOUT_CONFIG[command](parser)
         return
-    if command in ("init", "check", "verify-resume"):
+    if command == "compress":
+        _fill_compress(parser)
+    elif command in ("init", "check", "verify-resume"):
         parser.add_argument("config", metavar="CONFIG", help="training config (JSON)")
     elif command == "train":
         parser.add_argument("session", metavar="SESSION_DIR", help="folder that init created")
@@ -116,7 +119,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             help="build neither losses nor optimizers, nor what only they need"
             + ("; metrics are measured" if command == "evaluate" else ", as always"),
         )
-    if command in ("evaluate", "export", "infer"):
+    if command in ("evaluate", "export", "infer", "compress"):
         parser.add_argument(
             "--checkpoint",
             metavar="best|best-MONITOR|last|STEP",
@@ -317,6 +320,57 @@ _WITHOUT_CONFIG: dict[str, Callable[[argparse.ArgumentParser], None]] = {
 """What fills the parsers of commands that build nothing from a config."""
 
 
+def _fill_compress(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("session", metavar="SESSION_DIR", help="folder that init created")
+    parser.add_argument(
+        "--monitor", metavar="NAME", required=True, help="what must not get worse, as val accuracy"
+    )
+    parser.add_argument(
+        "--delta",
+        type=float,
+        required=True,
+        help="by how much it may get worse, in its own units",
+    )
+    parser.add_argument(
+        "--mode", choices=("min", "max"), help="what is better of it (default: as its metric says)"
+    )
+    parser.add_argument(
+        "--objective",
+        choices=("size", "latency"),
+        default="size",
+        help="what is made small (default: size)",
+    )
+    parser.add_argument(
+        "--methods",
+        metavar="METHOD,…",
+        help="what is tried (default: all): int8, low-rank, distill",
+    )
+    parser.add_argument(
+        "--finetune",
+        metavar="EPOCHS",
+        type=_at_least_zero,
+        default=2,
+        help="how long what was cut down is trained; 0 trains nothing (default: 2)",
+    )
+    parser.add_argument(
+        "--trials", metavar="N", type=_at_least_zero, help="try at most so many candidates"
+    )
+    parser.add_argument(
+        "--time", metavar="SECONDS", type=float, help="begin no candidate after so many seconds"
+    )
+    parser.add_argument(
+        "--confirm",
+        metavar="PIPELINE",
+        help="evaluate this pipeline, of other data, once for the best",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        help="of the search, which goes on where it was (default: SESSION_DIR-compressed)",
+    )
+
+
 def allowed(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the person allows a config beyond the rest, as the session's functions take it."""
     return {
@@ -339,6 +393,12 @@ def _batch(text: str) -> int | None:
         raise argparse.ArgumentTypeError(
             f"must be a whole number from 1, or dynamic; found {text!r}"
         )
+    return int(text)
+
+
+def _at_least_zero(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number; found {text!r}")
     return int(text)
 
 

@@ -129,6 +129,10 @@ def _run_engine(command: str, arguments: Any) -> int:
         from torchassistant.cli.export import export
 
         return export(arguments)
+    if command == "compress":
+        from torchassistant.cli import compression
+
+        return compression.run(arguments)
     from torchassistant.cli import commands, verify_resume
 
     if config is not None:

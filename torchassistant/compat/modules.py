@@ -28,6 +28,29 @@ def own_buffers(module: nn.Module) -> Buffers:
     return _RegisteredBuffers(module) if table is None else table
 
 
+def own_parameters(module: nn.Module) -> MutableMapping[str, nn.Parameter | None]:
+    """The parameters of a module itself, by name, also where an attribute of its class hides one.
+
+    Private: ``Module._parameters``, in torch 2.10 to 2.14. What a property of that name hides can
+    be read by no public way.
+
+    Without it: none, and an error.
+    """
+    return vars(module)[_TABLES[0]]
+
+
+def set_flat_weights(module: nn.RNNBase, kept: bool) -> None:
+    """Let the kernel of an RNN use its weights as its attributes are now, or keep none.
+
+    Private: ``RNNBase._flat_weights`` and ``_flat_weights_names``, in torch 2.10 to 2.14: the list
+    that the kernel is given is made when weights are registered, and not when they are read.
+
+    Without them: none, and an error.
+    """
+    names = module._flat_weights_names
+    module._flat_weights = [getattr(module, name) for name in names] if kept else []
+
+
 def set_own_buffers(module: nn.Module, buffers: Mapping[str, torch.Tensor | None]) -> None:
     """Let a module have these buffers and no others, in this order; see :func:`own_buffers`."""
     table = own_buffers(module)

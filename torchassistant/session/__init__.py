@@ -2,7 +2,13 @@
 
 from torchassistant.session.checkpoint_selection import LAST
 from torchassistant.session.create import Draft, create_session, store
-from torchassistant.session.durable_files import new_folder
+from torchassistant.session.derived_session import derived_session, store_derived
+from torchassistant.session.durable_files import (
+    as_json,
+    new_folder,
+    read_json,
+    replace_file,
+)
 from torchassistant.session.evaluation_run import evaluate_config
 from torchassistant.session.inference_run import infer_config
 from torchassistant.session.load import load_session
@@ -27,7 +33,9 @@ __all__ = [
     "Preflight",
     "Session",
     "SessionFolder",
+    "as_json",
     "create_session",
+    "derived_session",
     "different_state",
     "evaluate_config",
     "expect_no_trainer",
@@ -37,7 +45,10 @@ __all__ = [
     "log_history",
     "new_folder",
     "open_pipeline",
+    "read_json",
+    "replace_file",
     "store",
+    "store_derived",
     "train_profiled",
     "train_traced",
 ]

@@ -11,8 +11,9 @@ from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.compute_options import MEMORY_FORMATS
 from torchassistant.assembly.groups.assembler import Assembler, itself
 from torchassistant.assembly.model_weights import take_weights
-from torchassistant.config import DECAY, ModelSpec
+from torchassistant.config import DECAY, ModelSpec, as_data
 from torchassistant.errors import near
+from torchassistant.rebuilding import Misfit, rebuilt
 from torchassistant.training import Average, Averaging
 
 
@@ -31,9 +32,21 @@ def _whole(context: BuildContext, one: Defined) -> nn.Module:
     if not isinstance(model, nn.Module):
         message = f"{one.what} must be a torch.nn.Module; found {type(model).__name__}"
         raise context.maker.problem(message, one.path)
+    model = _compressed(context, one, model)
     model = model.to(context.devices.models.get(one.name, context.devices.base))
     if one.spec.memory_format:
         model = model.to(memory_format=MEMORY_FORMATS[one.spec.memory_format])
+    return model
+
+
+def _compressed(context: BuildContext, one: Defined, model: nn.Module) -> nn.Module:
+    """A model with the structure that compression gave it; its weights are loaded afterwards."""
+    for index, step in enumerate(one.spec.compressed or ()):
+        try:
+            model = rebuilt(model, [as_data(step)])
+        except Misfit as error:
+            path = (*one.path, "compressed", index)
+            raise context.maker.problem(f"{one.what}: {error}", path) from None
     return model
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from torchassistant.config.blocks import Count, Name, ObjectSpec, Position
+from torchassistant.config.blocks import Block, Count, Name, ObjectSpec, Position
 from torchassistant.config.change_rule import Rule
 from torchassistant.config.groups.group import Group
 from torchassistant.config.model_weights import WEIGHTS_OF_MODEL, ModelWeights, ModelWeightsSpec
@@ -24,6 +24,45 @@ AVERAGING = (
 """Keys that say how a model is averaged."""
 
 EMA_ONLY = ("decay", "first", "warmup")
+
+
+class LowRankSpec(Block):
+    """Layers that are two of a lower rank each."""
+
+    kind: Literal["low_rank"] = Field(description="Which step this is.")
+    ranks: dict[str, Count] = Field(description="The rank of each layer, by its path.")
+
+
+class PrunedModuleSpec(Block):
+    """The sizes of a module that has fewer channels."""
+
+    attributes: dict[str, int | list[int]] = Field(
+        {}, description="Attributes that are sizes, as `out_features`."
+    )
+    shapes: dict[str, list[Position]] = Field(
+        {}, description="The shapes of parameters and buffers."
+    )
+
+
+class PrunedSpec(Block):
+    """Layers that have lost channels."""
+
+    kind: Literal["pruned"] = Field(description="Which step this is.")
+    modules: dict[str, PrunedModuleSpec] = Field(
+        description="What has another size than the class made it, by path."
+    )
+
+
+class Int8Spec(Block):
+    """Parameters that are stored as int8, and computed from it when they are used."""
+
+    kind: Literal["int8"] = Field(description="Which step this is.")
+    axes: dict[str, Position] = Field(
+        description="For each parameter, by path, the axis along which each slice has a scale."
+    )
+
+
+CompressionStep = Annotated[LowRankSpec | PrunedSpec | Int8Spec, Discriminator("kind")]
 
 
 class ModelSpec(ObjectSpec):
@@ -87,6 +126,12 @@ class ModelSpec(ObjectSpec):
         description="For `swa` over batch norm: the pipeline through whose training data the "
         "statistics are recomputed, or `false`. Left out: the first one that trains with its "
         "model.",
+    )
+
+    compressed: list[CompressionStep] | None = Field(
+        None,
+        description="What `compress` has made of the model: steps that are done on it when it is "
+        "built, in this order.",
     )
 
     @property
@@ -199,7 +244,7 @@ MODELS = Group(
         ),
         *(
             Rule(f"spec.{key}", "refused", "it decides what the model is")
-            for key in ("part_of", "path", "average_of")
+            for key in ("part_of", "path", "average_of", "compressed")
         ),
     ),
 )

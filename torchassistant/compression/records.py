@@ -1,0 +1,141 @@
+"""What is known of each candidate, in a folder that a kill leaves whole at any moment."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torchassistant.errors import SessionError, shown_path
+from torchassistant.files import InvalidFile
+from torchassistant.session import as_json, read_json, replace_file
+
+_SEARCH, _RESULTS = "search.json", "results.json"
+_CANDIDATES, _RESULT = "candidates", "result"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A candidate that was tried.
+
+    Args:
+        number: 0 is the model as it was.
+        name: What was done, for people.
+        base: The candidate that it was made of; None for number 0.
+        method: What was done, as data.
+        reason: Why it could not be built or measured; empty where it was.
+        metric: The monitor.
+        worse_by: By how much it is worse than that of number 0; negative where it is better.
+        holds: Whether that is within delta.
+        size: Bytes of the weights of the models, each once.
+        file: Bytes of the files that hold them.
+        parameters: How many numbers they are.
+        latency: Milliseconds of a forward pass of the models, by batch size.
+        seconds: What it took.
+    """
+
+    number: int
+    name: str
+    base: int | None
+    method: Mapping[str, Any]
+    reason: str = ""
+    metric: float | None = None
+    worse_by: float | None = None
+    holds: bool = False
+    size: int = 0
+    file: int = 0
+    parameters: int = 0
+    latency: Mapping[str, float | None] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class SearchFolder:
+    """The folder of a search.
+
+    Args:
+        path: The folder; made when something is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.candidates = self.path / _CANDIDATES
+        self.result = self.path / _RESULT
+
+    def begin(self, request: Mapping[str, Any], source: Mapping[str, Any]) -> None:
+        """Write down what is searched for, or see that this is what was.
+
+        Args:
+            request: What decides which candidates are tried.
+            source: What they are made of.
+
+        Raises:
+            SessionError: The folder holds something else, or another search.
+        """
+        asked: dict[str, Any] = {"format": 1, "request": request, "source": source}
+        known = self._read(self.path / _SEARCH)
+        shown = shown_path(self.path)
+        if known is None:
+            if self.path.exists() and any(self.path.iterdir()):
+                raise SessionError(f"{shown} exists already, and is no search")
+            self.candidates.mkdir(parents=True, exist_ok=True)
+            replace_file(self.path / _SEARCH, as_json(asked))
+            return
+        for part in ("request", "source"):
+            for key, value in asked[part].items():
+                was = known.get(part, {}).get(key)
+                if was != value:
+                    raise SessionError(
+                        f'{shown} was begun with another "{key}": {was!r}, not {value!r}; '
+                        "-o FOLDER begins another search"
+                    )
+
+    def records(self) -> list[Record]:
+        """The candidates that were tried, in order."""
+        found: list[Record] = []
+        while (data := self._read(self._record(len(found)))) is not None:
+            try:
+                found.append(Record(**data))
+            except TypeError:
+                raise SessionError(f"{shown_path(self._record(len(found)))} is damaged") from None
+        return found
+
+    def add(self, record: Record) -> None:
+        """Write down a candidate, whole or not at all."""
+        replace_file(self._record(record.number), as_json(asdict(record)))
+
+    def session(self, number: int) -> Path:
+        """Where the session of a candidate is, with its weights."""
+        return self.candidates / f"{number:04}"
+
+    def training(self, number: int) -> Path:
+        """Where the session is in which a candidate is trained."""
+        return self.candidates / f"{number:04}-training"
+
+    def write_results(self, data: Any) -> None:
+        """Replace what was found last."""
+        replace_file(self.path / _RESULTS, as_json(data))
+
+    def results(self) -> dict[str, Any]:
+        """What was found last; nothing where nothing was yet."""
+        found: dict[str, Any] | None = self._read(self.path / _RESULTS)
+        return {} if found is None else found
+
+    def clear(self, records: Iterable[Record]) -> None:
+        """Remove what nobody needs any more of candidates that are written down."""
+        for record in records:
+            shutil.rmtree(self.training(record.number), ignore_errors=True)
+            if not record.holds:
+                shutil.rmtree(self.session(record.number), ignore_errors=True)
+
+    def _record(self, number: int) -> Path:
+        return self.candidates / f"{number:04}.json"
+
+    def _read(self, path: Path) -> Any:
+        try:
+            return read_json(path)
+        except FileNotFoundError:
+            return None
+        except InvalidFile as error:
+            raise SessionError(f"{shown_path(path)} {error}") from None
