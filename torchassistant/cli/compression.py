@@ -14,7 +14,6 @@ from torchassistant.compression import METHODS, Found, Record, Request, compress
 from torchassistant.errors import in_one_line, shown_path
 from torchassistant.training import reporter_for
 
-
 _HEADINGS = ("", "tried", "metric", "weights", "file", "parameters", "batch 1", "batch 32", "")
 
 
