@@ -123,6 +123,11 @@ REVIEWED = {
     # Files of weights in the folder of the session, where no link is followed.
     "torchassistant.callbacks.model_checkpoint.ModelCheckpoint._clear": {"unlink"},
     "torchassistant.callbacks.model_checkpoint.ModelCheckpoint._keep": {"mkdir", "dumps"},
+    "torchassistant.callbacks.own_folder.make_folder": {"mkdir"},
+    "torchassistant.callbacks.samples.Samples.on_train_start": {"rmtree"},
+    "torchassistant.callbacks.samples._lines": {"dumps"},
+    "torchassistant.callbacks.samples._write": {"rmtree", "write_text"},
+    "torchassistant.output_devices._as_png": {"save"},
     "torchassistant.whole_files.replacing": {"unlink"},
     "torchassistant.whole_files.sync_path": {"open"},
     # Text that the person gives as input.
