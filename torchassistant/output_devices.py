@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from torchassistant.errors import DataError
-from torchassistant.writing import WritesFiles, Writing, mark, new_file
+from torchassistant.writing import WritesFiles, Writing, mark, new_file, safe_in_file_names
 
 _PRINTED_WHOLE = 1000
 """Tensors of more elements are described, not printed: nobody reads that many numbers."""
@@ -282,11 +282,6 @@ def _write(data: bytes, name: str, folder: int) -> None:
     except BaseException:
         os.unlink(name, dir_fd=folder)
         raise
-
-
-def safe_in_file_names(key: str) -> str:
-    """A key as part of a file name: what may mean something to a file system becomes ``_``."""
-    return re.sub(r"[^\w.+=-]", "_", str(key))
 
 
 def _image_batch(value: Any, place: str, who: str) -> Tensor:

@@ -453,3 +453,8 @@ def _harm_in(name: str) -> str | None:
     if any(unicodedata.category(letter) == "Cc" for letter in name):
         return "holds control characters"
     return "is where programs look for code" if _OF_CODE.fullmatch(name) else None
+
+
+def safe_in_file_names(key: str) -> str:
+    """A key as part of a file name: what may mean something to a file system becomes ``_``."""
+    return re.sub(r"[^\w.+=-]", "_", str(key))

@@ -151,7 +151,7 @@ def test_its_rules_are_about_keys_of_its_block(group: Group) -> None:
             block = field.annotation
         if rule.only is not None:
             assert rule.only.text
-            assert rule.only.holds(block_of(group)) in (True, False)
+            assert rule.only.holds([block_of(group)]) in (True, False)
 
 
 @each

@@ -204,7 +204,7 @@ def test_a_history_of_samples_that_is_none_is_damage(tmp_path: Path) -> None:
     )
     line = json.loads((session.path / "metrics/samples.jsonl").read_text())
     for wrong_line in ({**line, "folder": "../.."}, {**line, "step": "1"}, {"name": "mine"}):
-        session.rows.logs._texts["metrics/samples.jsonl"] = bytearray(
+        session.rows.logs._held["metrics/samples.jsonl"] = bytearray(
             json.dumps(wrong_line).encode()
         )
         with pytest.raises(SessionError, match="holds no samples"):

@@ -17,8 +17,9 @@ from torchassistant.callbacks.base import Callback
 from torchassistant.callbacks.events import EpochEndEvent, TrainStartEvent
 from torchassistant.callbacks.own_folder import make_folder, own_folder
 from torchassistant.errors import DataError, near
-from torchassistant.output_devices import images_of, jsonable, safe_in_file_names
+from torchassistant.output_devices import images_of, jsonable
 from torchassistant.whole_files import ASIDE, sync_path
+from torchassistant.writing import safe_in_file_names
 
 FOLDER = ("samples",)
 """Where samples are below the folder of the session, in a folder for each callback."""
