@@ -20,7 +20,7 @@ BATCH_SIZES = (1, 32)
 _RUNS, _SECONDS = 30, 0.3
 
 
-class Call(NamedTuple):
+class ModelCall(NamedTuple):
     """What a model was called with."""
 
     args: tuple[Any, ...]
@@ -51,7 +51,7 @@ def weight_of(models: Mapping[str, nn.Module]) -> Weight:
 
 def calls_of(
     session: Session, pipeline: str, models: Mapping[str, nn.Module], batches: int
-) -> list[tuple[str, Call]]:
+) -> list[tuple[str, ModelCall]]:
     """What models are called with when a pipeline is evaluated, in order.
 
     Args:
@@ -60,11 +60,11 @@ def calls_of(
         models: By name; calls of others are left out.
         batches: How many are run.
     """
-    calls: list[tuple[str, Call]] = []
+    calls: list[tuple[str, ModelCall]] = []
 
     def noting(name: str) -> Callable[..., None]:
         def note(module: nn.Module, args: Any, kwargs: Any) -> None:
-            calls.append((name, Call(args, dict(kwargs))))
+            calls.append((name, ModelCall(args, dict(kwargs))))
 
         return note
 
@@ -81,7 +81,7 @@ def calls_of(
 
 
 def latency_of(
-    models: Mapping[str, nn.Module], calls: Sequence[tuple[str, Call]]
+    models: Mapping[str, nn.Module], calls: Sequence[tuple[str, ModelCall]]
 ) -> dict[str, float | None]:
     """Milliseconds of one call of each model, one after the other, by batch size; the median.
 
@@ -96,7 +96,7 @@ def latency_of(
 
 
 def _milliseconds(
-    models: Mapping[str, nn.Module], calls: Sequence[tuple[str, Call]], size: int
+    models: Mapping[str, nn.Module], calls: Sequence[tuple[str, ModelCall]], size: int
 ) -> float | None:
     if not calls:
         return None
@@ -120,7 +120,7 @@ def _milliseconds(
     return 1000 * statistics.median(times)
 
 
-def _with_rows(call: Call, size: int) -> Call:
+def _with_rows(call: ModelCall, size: int) -> ModelCall:
     """The same call for a batch of another size: rows are left out, or repeated."""
     tensors = [t for t in _tensors_in((call.args, call.kwargs)) if t.ndim]
     rows = tensors[0].shape[0] if tensors else 0
@@ -138,7 +138,7 @@ def _with_rows(call: Call, size: int) -> Call:
             return type(value)(cut(one) for one in value)
         return value
 
-    return Call(cut(call.args), cut(call.kwargs))
+    return ModelCall(cut(call.args), cut(call.kwargs))
 
 
 def _tensors_in(value: Any) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from torchassistant.compression.candidates import Candidate, best_of, next_candidate
-from torchassistant.compression.measuring import Call, calls_of, latency_of, weight_of
+from torchassistant.compression.measuring import ModelCall, calls_of, latency_of, weight_of
 from torchassistant.compression.monitored import Monitored, models_to_compress, monitored
 from torchassistant.compression.records import Record, SearchFolder
 from torchassistant.compression.request import Request
@@ -111,7 +111,7 @@ class _Search:
             folder, original, self.models, allowed, reporter or Reporter(), self.stop
         )
         self.records: list[Record] = []
-        self.calls: list[tuple[str, Call]] = []
+        self.calls: list[tuple[str, ModelCall]] = []
 
     def run(self, trials: int | None, seconds: float | None, tell: Callable[[Record], None]) -> str:
         """Try candidates; gives why no more are tried."""
@@ -221,7 +221,7 @@ class _Search:
         nodes = {id(node.model) for node in session.pipelines[self.monitored.graph].graph.nodes}
         return {name: model for name, model in session.models.items() if id(model) in nodes}
 
-    def _calls(self) -> list[tuple[str, Call]]:
+    def _calls(self) -> list[tuple[str, ModelCall]]:
         """What the models are called with; the same for each candidate."""
         if not self.calls:
             models = self._run_models(self.original)

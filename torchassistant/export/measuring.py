@@ -97,7 +97,7 @@ class _MeasuredPlan(Plan):
     def run(self, frames: Frames) -> Frames:
         """See :class:`Plan`."""
         given = Frames({port: dict(frame) for port, frame in frames.items()}, frames.counts)
-        is_first = not getattr(frames, "carried", {})
+        is_first = len(getattr(frames, "carried", {})) == 0
         made = self.by_torch(frames)
         if self.by_file is None:
             return made

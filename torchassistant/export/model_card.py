@@ -46,7 +46,7 @@ def model_card(
         f"```\n{_READ[format]}\n```",
     ]
     for what in ("inputs", "outputs"):
-        if said.get(what):
+        if len(said.get(what, ())) > 0:
             rows = [
                 f"| `{n}` | {t['dtype']} | {t.get('shape', '')} |" for n, t in said[what].items()
             ]

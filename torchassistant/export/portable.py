@@ -18,7 +18,7 @@ def image_file(text: str, said: Any) -> Any:
     from PIL import Image
 
     image = Image.open(text).convert(said["mode"])
-    if said["size"]:
+    if said["size"] is not None:
         image = image.resize(said["size"][::-1], Image.Resampling.BILINEAR)
     return np.array(image.convert("L") if said["mode"] == "1" else image)
 
@@ -58,7 +58,7 @@ def number_normalizer(value: Any, said: Any) -> Any:
 
 def text_tokenizer(value: Any, said: Any) -> Any:
     """The numbers of the words of a text."""
-    words = (value.lower() if said["lowercase"] else value).split()
+    words = (value.lower() if said["lowercase"] is True else value).split()
     known = {word: number for number, word in enumerate(said["words"])}
     return [1, *(known[w] if known.get(w, 0) > 3 else 3 for w in words), 2]
 
