@@ -13,9 +13,11 @@ from exact_configs import (
     Config,
     Twin,
     batches_of,
+    feed,
     layer,
     layers,
     loader,
+    loss,
     made,
     one_model,
     part,
@@ -48,6 +50,21 @@ class NoWaiting(Reporter):
         if self.done == 3:
             torch.cuda.set_sync_debug_mode("error")
         if self.done == self.iterations - 1:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+class NoWaitingInValidation(Reporter):
+    """From the third batch of validation to the last but one, whatever waits for the GPU raises."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+        self.done = 0
+
+    def batch_evaluated(self) -> None:
+        self.done += 1
+        if self.done == 3:
+            torch.cuda.set_sync_debug_mode("error")
+        if self.done == self.batches - 1:
             torch.cuda.set_sync_debug_mode("default")
 
 
@@ -96,6 +113,28 @@ def test_no_iteration_waits(tmp_path: Path, more: Config, pipeline: Config, work
     reporter = NoWaiting(iterations)
     session.train(reporter)
     assert reporter.done == iterations
+
+
+def test_no_batch_of_validation_waits(tmp_path: Path) -> None:
+    """Losses and metrics of torchmetrics; what a metric does by itself is its own affair."""
+    groups = {
+        "datasets": {"points": part("Points", 4 * ITERATIONS)},
+        "loader_factories": {"batches": loader("points", 4)},
+        "metrics": {
+            "mse": {"class": "torchmetrics.MeanSquaredError", "inputs": ["y_hat", "y"]},
+            "mae": {"class": "torchmetrics.MeanAbsoluteError", "inputs": ["y_hat", "y"]},
+        },
+    }
+    check = {
+        "input_factories": [feed("batches", "x y")],
+        "losses": [loss("error")],
+        "metrics": [{"metric_name": "mse"}, {"metric_name": "mae"}],
+    }
+    config = one_model(groups, stage("fit", epochs=1, validation=["check"]), check=check)
+    session = create_session(on_gpu(config), session_dir=tmp_path / "session")
+    reporter = NoWaitingInValidation(ITERATIONS)
+    session.train(reporter)
+    assert reporter.done == ITERATIONS
 
 
 def test_the_same_bits_as_a_loop(tmp_path: Path) -> None:
