@@ -59,9 +59,9 @@ def test_a_search_goes_on_where_it_was_killed(
     session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hard = request(delta=1e-6)  # so that hardly anything holds that is not trained
-    whole = search(hard, folder="whole", trials=7)
+    whole = search(hard, folder="whole")
     count = len(whole.records)
-    assert count == 8 and any(record.method.get("epochs") for record in whole.records)
+    assert count > 4 and any(record.method.get("epochs") for record in whole.records)
 
     def dying(at: int) -> Any:
         def tell(record: Record) -> None:
@@ -80,7 +80,7 @@ def test_a_search_goes_on_where_it_was_killed(
         search(hard, folder="cut", reporter=Dying())
     assert list(Path("cut/candidates").glob("*-training"))
     told: list[int] = []
-    cut = search(hard, lambda record: told.append(record.number), folder="cut", trials=7)
+    cut = search(hard, lambda record: told.append(record.number), folder="cut")
     assert told == list(range(count))
     assert decided(cut.records) == decided(whole.records)
     assert not list(Path("cut/candidates").glob("*-training"))

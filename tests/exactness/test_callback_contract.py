@@ -32,8 +32,11 @@ BUILT_IN: dict[str, Config] = {
 }
 """The arguments of every built-in callback."""
 
-HOSTILE = ("Draws", "DrawsSilently", "Forgets", "Keeps")
+HOSTILE = ("Draws", "Forgets", "Keeps")
 """Those of the tests that may stand beside it and leave the weights as they are."""
+
+SILENT = "DrawsSilently"
+"""Who draws in an iteration and does not say so changes the weights; whatever cuts, in one way."""
 
 OWN_FILES = ("samples", "weights")
 """Where built-in callbacks keep files in the session. Loggers have a test of their own."""
@@ -52,6 +55,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of MLfl
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCHASSISTANT_TRUST", "heard_parts")
     ARMED.clear()
 
 
@@ -90,8 +94,9 @@ def test_alone_it_changes_nothing_and_resumes(name: str, tmp_path: Path) -> None
 
 
 def test_beside_those_that_draw_and_forget_all_of_them_resume(tmp_path: Path) -> None:
-    runs = Runs(toys(**beside(*HOSTILE)), tmp_path)
-    assert_same_weights(load_session(runs.plain), trained(toys(), tmp_path / "without"))
+    watched = trained(toys(**beside(*HOSTILE)), tmp_path / "watched")
+    assert_same_weights(watched, trained(toys(), tmp_path / "without"))
+    runs = Runs(toys(**beside(*HOSTILE, SILENT)), tmp_path)
     assert len(files_of(runs.plain)) > 3
     runs.check_all_cuts_in_one()
     assert files_of(tmp_path / "cut everywhere") == files_of(runs.plain)

@@ -178,7 +178,7 @@ WRONG: dict[str, tuple[Config, str, str]] = {
     "an optimizer of a model that nothing runs": (
         one({"model": ["net", "spare"]}, models={"spare": layers(layer("Linear", 2, 2))}),
         ".spec.model[1]",
-        'no node that a training pipeline runs with "sgd" is of "spare"',
+        'no node that a training pipeline runs is of "spare"',
     ),
     "an optimizer of a loss that nothing computes": (
         one({"model": ["net", "losses.spare"]}, losses={"spare": MEAN}),

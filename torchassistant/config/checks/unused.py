@@ -49,7 +49,7 @@ def check_unused(scope: Scope, stages: Sequence[Any]) -> None:
 
 
 def _never_run(scope: Scope, nodes: Sequence[View], trained: Sequence[str]) -> None:
-    """Report models of an optimizer of several, that nothing runs where that optimizer steps."""
+    """Report models of an optimizer of several, that no training pipeline runs."""
     pipelines = [scope.pipeline(name) for name in trained]
     items = [item for pipeline in pipelines for item in pipeline.losses]
     losses = [scope.groups["losses"][item.loss_name] for item in items]
@@ -62,20 +62,21 @@ def _never_run(scope: Scope, nodes: Sequence[View], trained: Sequence[str]) -> N
     run = {model for loss in losses for model in loss.spec.block.models}
     for pipeline in pipelines:
         run.update((pipeline.block.models or {}).values())
+        # One that runs without an optimizer is not trained, which is a warning, as it may be meant.
+        run.update(n.block.model_name for n in scope.nodes(pipeline) if not isinstance(n, Unknown))
     computed = {loss.block.name for loss in losses}
     for name, optimizer in scope.groups["optimizers"].items():
         own = [node for node in nodes if name in optimizers_of(node)]
         held = scope.modules_of(optimizer)
         if not own or len(held) < 2 or any(_is_mistaken(scope, optimizer, n) for n in own):
             continue
-        here = run | {node.block.model_name for node in own}
         for path, key in held:
             if key.group == "losses":
                 if key.name not in computed:
                     message = f'no training pipeline has the loss "{key.name}"'
                     scope.note(f"{message}, so that nothing trains it", path)
-            elif not any(_share(scope, key.name, model) for model in here):
-                message = f'no node that a training pipeline runs with "{name}" is of "{key.name}"'
+            elif not any(_share(scope, key.name, model) for model in run):
+                message = f'no node that a training pipeline runs is of "{key.name}"'
                 scope.note(f"{message}, so that nothing trains this model", path)
 
 
