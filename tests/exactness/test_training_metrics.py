@@ -150,6 +150,13 @@ def test_it_goes_on_from_any_iteration(tmp_path: Path) -> None:
     assert not torch.equal(session.data("cm")[0].value, session.data("fit cm")[0].value)
 
 
+def test_a_cut_in_a_validation_within_an_epoch_loses_nothing(tmp_path: Path) -> None:
+    spec = measured("acc", "boot", validation=["check"], validate={"every_iterations": 2})
+    runs = Runs(spec, tmp_path)
+    runs.check_cuts_in_validation(4)
+    assert load_session(runs.plain).history["acc"].notna().all()
+
+
 def test_training_is_as_without_it(tmp_path: Path) -> None:
     """Though a metric draws random numbers, as the net does."""
     plain = trained(measured(*METRICS, measures=False), tmp_path / "plain")

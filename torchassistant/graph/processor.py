@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import nn
-from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Optimizer
 
 from torchassistant.errors import DataError, UserCodeError, UserError, listing, near
@@ -20,8 +19,7 @@ from torchassistant.graph.node_values import (
     Call,
     Place,
     kind_of,
-    listed_by_key,
-    miscounted,
+    listed,
 )
 
 Adapter = Callable[[Frame], dict[str, Any]]
@@ -189,12 +187,10 @@ class NeuralRun:
                 raise
             except Exception as error:
                 raise UserCodeError(f'the node "{name}" of "{self.processor.name}"') from error
-            if isinstance(result, torch.Tensor):
+            if isinstance(result, torch.Tensor) and len(names) == 1:
                 result = (result,)
-            elif not isinstance(result, (list, tuple)) or isinstance(result, PackedSequence):
-                result = listed_by_key(result, names, self.place(name))
-            if len(result) != len(names):
-                raise miscounted(result, names, self.place(name))
+            elif type(result) is not tuple or len(result) != len(names):
+                result = listed(result, names, self.place(name))
             outputs.update(zip(names, result, strict=True))
         return outputs
 

@@ -50,6 +50,7 @@ class EpochMetrics(Listener):
         self.metrics = [(item, item.metric.fresh()) for item in self.items]
         self.born_with = [paths_in(m.function, m.shared()) for _, m in self.metrics]
         self.taken.clear()
+        self.before_row: dict[str, Any] | None = None
         self.steps = state.get("steps", 0)
         self.is_empty: bool = state.get("is_empty", True)
         for item, metric in self.metrics:
@@ -65,11 +66,13 @@ class EpochMetrics(Listener):
             raise DataError(message) from error
 
     def state(self) -> dict[str, Any]:
-        """What :meth:`start` goes on from.
+        """What :meth:`start` goes on from: until a row is written, with all that it tells of.
 
         Raises:
             DataError: A metric keeps what cannot be stored.
         """
+        if self.before_row is not None:
+            return self.before_row
         return {
             "steps": self.steps,
             "is_empty": self.is_empty,
@@ -117,10 +120,16 @@ class EpochMetrics(Listener):
         """The metrics since the last row; they begin anew. Nothing where there was no batch."""
         results = Results()
         if not self.is_empty:
+            # The validation that is to come may be cut.
+            self.before_row = self.state()
             self.is_empty = True
             for item, metric in self.metrics:
                 results.add(item.shown_as, metric.result())
         return results
+
+    def start_row(self) -> None:
+        """A row is written with what :meth:`results` gave."""
+        self.before_row = None
 
 
 class OwnStepMetrics(EpochMetrics):

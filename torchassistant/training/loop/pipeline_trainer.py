@@ -197,6 +197,7 @@ class PipelineTrainer:
         self.progress.losses = {}
         self.progress.skipped = 0
         if self.epoch_metrics is not None:
+            self.epoch_metrics.start_row()
             self.progress.metrics = self.epoch_metrics.state()
 
     def results_since_row(self) -> Results:
