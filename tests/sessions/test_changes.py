@@ -155,7 +155,7 @@ def test_a_logger_comes_freely(tmp_path: Path, debugged: Session) -> None:
         (["board"], ['train.callbacks=["more"]'], {"applied"}),
         (["more"], ['train.callbacks=["board"]'], {"applied"}),
         (["more", "last"], ['train.callbacks=["last", "more"]'], {"applied"}),
-        (["more"], ["more.class=TensorBoard"], {"applied"}),
+        (["more"], ["more.class=TensorBoard", "more.kwargs={}"], {"applied"}),
         (["rates"], ['train.stages[0].callbacks=["board"]'], {"free"}),
         (["rates"], ['train.stages[0].callbacks=["board", "more"]'], {"applied"}),
     ],

@@ -217,8 +217,8 @@ def altered(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     read = Checkpoint.state
 
     def alter(change: Callable[[dict[str, Any]], Any]) -> None:
-        def given(self: Checkpoint, name: str) -> Any:
-            state = read(self, name)
+        def given(self: Checkpoint, name: str, *device: Any) -> Any:
+            state = read(self, name, *device)
             if name == "state":
                 change(state)
             return state
