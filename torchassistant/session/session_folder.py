@@ -43,7 +43,12 @@ _log = logger_for(__name__)
 
 STATIC, CHECKPOINTS = "static", "checkpoints"
 _OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS, COPIES, WEIGHTS)
-_OPTIONAL = ("profile", *(logger.own_folder for logger in (MLflow, TensorBoard, Trackio)))
+_OPTIONAL = (
+    "profile",
+    "evaluations",
+    "samples",
+    *(logger.own_folder for logger in (MLflow, TensorBoard, Trackio)),
+)
 """What a session may have besides, and is nobody's but the session's."""
 
 
