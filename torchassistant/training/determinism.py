@@ -32,8 +32,9 @@ def draw_dropout_from_torch(models: Iterable[nn.Module]) -> None:
     """
     for model in models:
         for _, layer in with_hidden_draws(model):
-            layer.register_forward_pre_hook(_leave_cudnn)
-            layer.register_forward_hook(_return_to_cudnn, always_call=True)
+            aside = _WithoutCudnn()
+            layer.register_forward_pre_hook(aside.leave)
+            layer.register_forward_hook(aside.return_to_it, always_call=True)
 
 
 def with_hidden_draws(model: nn.Module) -> Iterator[tuple[str, nn.RNNBase]]:
@@ -48,9 +49,15 @@ def with_hidden_draws(model: nn.Module) -> Iterator[tuple[str, nn.RNNBase]]:
             yield name, layer
 
 
-def _leave_cudnn(layer: nn.Module, inputs: Any) -> None:
-    torch.backends.cudnn.enabled = False
+class _WithoutCudnn:
+    """Switches cuDNN off while a layer is computed, and then back to what it was."""
 
+    def __init__(self) -> None:
+        self.before = torch.backends.cudnn.enabled
 
-def _return_to_cudnn(layer: nn.Module, inputs: Any, outputs: Any) -> None:
-    torch.backends.cudnn.enabled = True
+    def leave(self, layer: nn.Module, inputs: Any) -> None:
+        self.before = torch.backends.cudnn.enabled
+        torch.backends.cudnn.enabled = False
+
+    def return_to_it(self, layer: nn.Module, inputs: Any, outputs: Any) -> None:
+        torch.backends.cudnn.enabled = self.before
