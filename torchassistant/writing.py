@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
-from torchassistant.errors import UserError, listing, shown_path
+from torchassistant.errors import DataError, UserError, listing, shown_path
 
 _OF_CODE = re.compile(
     r"site-packages|dist-packages|node_modules|__pycache__|.*\.(dist|egg)-info", re.IGNORECASE
@@ -458,3 +458,13 @@ def _harm_in(name: str) -> str | None:
 def safe_in_file_names(key: str) -> str:
     """A key as part of a file name: what may mean something to a file system becomes ``_``."""
     return re.sub(r"[^\w.+=-]", "_", str(key))
+
+
+def expect_folder_name(name: str) -> None:
+    """See that a name is that of one folder, and does not lead elsewhere.
+
+    Raises:
+        DataError: It is not.
+    """
+    if Path(name).name != name or name == "..":
+        raise DataError(f'"{name}" cannot be the name of a folder')

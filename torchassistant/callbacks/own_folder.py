@@ -8,6 +8,7 @@ from pathlib import Path
 from torchassistant.callbacks.events import Event
 from torchassistant.errors import DataError
 from torchassistant.whole_files import sync_path
+from torchassistant.writing import expect_folder_name
 
 
 def own_folder(event: Event, below: Sequence[str]) -> Path:
@@ -21,8 +22,7 @@ def own_folder(event: Event, below: Sequence[str]) -> Path:
         DataError: It cannot have one, by its name; or a link stands there, and is not followed.
     """
     # Names in a config are checked; one that train() is given may be anything.
-    if Path(event.name).name != event.name or event.name == "..":
-        raise DataError(f'"{event.name}" cannot be the name of a folder')
+    expect_folder_name(event.name)
     folder = Path(event.session.path, *below, event.name)
     for part in _parts(folder, below):
         if part.is_symlink():

@@ -18,6 +18,7 @@ from torchassistant.session.prediction import Prediction
 from torchassistant.session.prediction_table import PredictionTable
 from torchassistant.training import KeepBatch, Loss, Pipeline, PipelineLoss, chosen, needs_gradient
 from torchassistant.whole_files import replacing
+from torchassistant.writing import expect_folder_name
 
 FOLDER, RESULTS = "evaluations", "results.json"
 
@@ -30,8 +31,7 @@ def folder_of_evaluation(session: Path, name: str) -> Path:
         SessionError: A link stands in its place.
         OSError: It cannot be made.
     """
-    if Path(name).name != name or name == "..":
-        raise DataError(f'"{name}" cannot be the name of a folder')
+    expect_folder_name(name)
     refuse_links(session, (FOLDER, f"{FOLDER}/{name}"))
     folder = session / FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
