@@ -105,6 +105,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             action="store_true",
             help="write a trace of some iterations to SESSION_DIR/profile, for ui.perfetto.dev",
         )
+        _add_trials(parser)
     if command in ("train", "evaluate", "infer"):
         parser.add_argument(
             "--device",
@@ -208,6 +209,29 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
         action="append",
         default=[],
         help="allow the config to write into this folder too; can be repeated",
+    )
+
+
+def _add_trials(parser: argparse.ArgumentParser) -> None:
+    trials = parser.add_mutually_exclusive_group()
+    trials.add_argument(
+        "--overfit",
+        metavar="N",
+        type=_at_least_one,
+        help="train on the same N batches again and again, whose loss should go to its least; "
+        "nothing is stored",
+    )
+    trials.add_argument(
+        "--limit-batches",
+        metavar="N",
+        type=_at_least_one,
+        help="a quick try: at most N batches an epoch, and of each validation; nothing is stored",
+    )
+    parser.add_argument(
+        "--passes",
+        metavar="M",
+        type=_at_least_one,
+        help="how often --overfit trains on its batches (default: 100)",
     )
 
 
@@ -399,6 +423,12 @@ def _batch(text: str) -> int | None:
 def _at_least_zero(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number; found {text!r}")
+    return int(text)
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1; found {text!r}")
     return int(text)
 
 

@@ -17,6 +17,7 @@ from torchassistant.cli.tables import (
     result_in_short,
     weight_lines,
 )
+from torchassistant.cli.trial import is_trial, run_trial
 from torchassistant.config import ReadConfig, as_data
 from torchassistant.errors import SessionError, in_one_line, shown_path
 from torchassistant.session import (
@@ -110,6 +111,8 @@ def _show(report: Preflight, stream: TextIO) -> None:
 
 def train(arguments: Namespace) -> int:
     """Train a session."""
+    if is_trial(arguments):
+        return run_trial(arguments)
     with stopping_at_once():
         expect_no_trainer(SessionFolder(arguments.session).environment)
         session = load_session(

@@ -43,5 +43,5 @@ def counted(number: int, what: str) -> str:
     >>> counted(2, "batch")
     '2 batches'
     """
-    plural = f"{what}es" if what.endswith("tch") else f"{what}s"
+    plural = f"{what}es" if what.endswith(("tch", "ss")) else f"{what}s"
     return f"{number:,} {what if number == 1 else plural}"

@@ -34,6 +34,7 @@ from torchassistant.data.object_rngs import (
 )
 from torchassistant.data.object_walk import CODE, GENERATORS, LEAVES, Generator, inside, slots_of
 from torchassistant.data.port import Port
+from torchassistant.data.repeating_loader import RepeatingLoader
 from torchassistant.data.restarting_port import is_port_state
 from torchassistant.data.rng import (
     derived,
@@ -68,6 +69,7 @@ __all__ = [
     "Origin",
     "Port",
     "PreprocessedDataset",
+    "RepeatingLoader",
     "Split",
     "Unstorable",
     "as_columns",

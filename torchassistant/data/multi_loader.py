@@ -32,12 +32,17 @@ class MultiLoader:
     Args:
         ports: In the order in which their loaders are asked.
         batch_loaded: Called with each batch, and the name of the loader factory that gave it.
+        limit: So many batches of a pass are all that there are; None gives every one.
     """
 
     def __init__(
-        self, ports: Sequence[Port], batch_loaded: Sequence[Callable[[str, Any], None]] = ()
+        self,
+        ports: Sequence[Port],
+        batch_loaded: Sequence[Callable[[str, Any], None]] = (),
+        limit: int | None = None,
     ) -> None:
         self.ports = ports
+        self.limit = limit
         self.restarting = {port.name: RestartingPort(port) for port in ports if port.restarts}
         self.batch_loaded = batch_loaded
         # What streams gave first, to compare with; other datasets can be asked again.
@@ -53,7 +58,7 @@ class MultiLoader:
         It is for progress bars alone, and so nothing has to end where it cannot be had.
         """
         try:
-            return min(len(port.loader) for port in self.ports if not port.restarts)
+            return self._limited(min(len(port.loader) for port in self.ports if not port.restarts))
         except Exception:  # __len__ may be code of the user
             return None
 
@@ -63,7 +68,10 @@ class MultiLoader:
         if not loaders:
             return None
         is_known = all(loader.claimed_length is None for loader in loaders)
-        return min(map(len, loaders)) if is_known else None
+        return self._limited(min(map(len, loaders))) if is_known else None
+
+    def _limited(self, length: int) -> int:
+        return length if self.limit is None else min(length, self.limit)
 
     @property
     def can_be_left(self) -> bool:
@@ -222,7 +230,7 @@ class MultiLoader:
                 for port in self.ports
             ]
             needs_rows = any(port.loader.origin.is_stream for port in self.ports)
-            while True:
+            while self.limit is None or number < self.limit:
                 result = Frames()
                 for name, source, batches, frame_of, put, may_leave_out in sources:
                     counted = next(batches, None)

@@ -21,6 +21,7 @@ from torchassistant.session.profiling import train_profiled
 from torchassistant.session.resume_check import different_state, first_difference, train_traced
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import SessionFolder
+from torchassistant.session.trial import overfit, try_out
 
 __all__ = [
     "LAST",
@@ -45,10 +46,12 @@ __all__ = [
     "log_history",
     "new_folder",
     "open_pipeline",
+    "overfit",
     "read_json",
     "replace_file",
     "store",
     "store_derived",
     "train_profiled",
     "train_traced",
+    "try_out",
 ]

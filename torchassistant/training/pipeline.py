@@ -11,7 +11,14 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from torchassistant.data import LoaderFactory, MultiLoader, Port, derived, prefetched
+from torchassistant.data import (
+    LoaderFactory,
+    MultiLoader,
+    Port,
+    RepeatingLoader,
+    derived,
+    prefetched,
+)
 from torchassistant.errors import Place
 from torchassistant.frames import Frame
 from torchassistant.graph import BatchGraph, Calling, Compiling, distinct
@@ -150,6 +157,8 @@ class Pipeline:
         train_step: What is called in training in place of all that; None: nothing is.
         eval_step: What is called in evaluation in place of graph and losses; None: nothing is.
         models: Those of its graph and of its losses, by their names in the config.
+        limit: So many batches of its data are all that there are; None: every one.
+        repeats: Whether each pass of training gives the batches of the first one again.
     """
 
     name: str
@@ -172,6 +181,8 @@ class Pipeline:
     train_step: StepObject | None = None
     eval_step: StepObject | None = None
     models: Mapping[str, nn.Module] = field(default_factory=dict)
+    limit: int | None = None
+    repeats: bool = False
 
     @property
     def ends_by_itself(self) -> bool:
@@ -289,7 +300,8 @@ class Pipeline:
         Args:
             batch_loaded: See :class:`MultiLoader`.
         """
-        return MultiLoader(
+        kind = RepeatingLoader if self.repeats else MultiLoader
+        return kind(
             [
                 Port(
                     source.port,
@@ -306,11 +318,13 @@ class Pipeline:
                 for source in self.inputs
             ],
             batch_loaded,
+            self.limit,
         )
 
     def evaluation_data(self) -> MultiLoader:
         """The frames of evaluation: every dataset once, in its own order."""
-        return evaluation_data(self.inputs, derived(self.seed, self.name), self.graph)
+        seed = derived(self.seed, self.name)
+        return evaluation_data(self.inputs, seed, self.graph, self.limit)
 
 
 def rng_holders_of(inputs: Sequence[InputSource]) -> dict[str, Any]:
@@ -323,7 +337,10 @@ def rng_holders_of(inputs: Sequence[InputSource]) -> dict[str, Any]:
 
 
 def evaluation_data(
-    inputs: Sequence[InputSource], seed: int, graph: BatchGraph | None = None
+    inputs: Sequence[InputSource],
+    seed: int,
+    graph: BatchGraph | None = None,
+    limit: int | None = None,
 ) -> MultiLoader:
     """Frames of every dataset in its own order.
 
@@ -331,6 +348,7 @@ def evaluation_data(
         inputs: What feeds each port.
         seed: What is random in it follows from that.
         graph: What the frames are for; None leaves them on the host.
+        limit: So many batches are all that there are; None gives every one.
     """
     pins = graph is not None and graph.is_on_cuda
     put = None if graph is None else _put(graph)
@@ -347,7 +365,8 @@ def evaluation_data(
                 source.restarts,
             )
             for source in inputs
-        ]
+        ],
+        limit=limit,
     )
 
 

@@ -44,6 +44,7 @@ class StageEvaluator:
         every_epochs: It is called after every so many epochs of the stage.
         refreshes: Bring averages among its models up to date.
         keys: Those of the dict; None is not known yet.
+        limit: So many batches of its data are all that there are; None: every one.
         autocast: Gives a context in which it is called, as the forward passes of a validation are.
     """
 
@@ -55,6 +56,7 @@ class StageEvaluator:
     every_epochs: int = 1
     refreshes: Sequence[Callable[[StopCheck], None]] = ()
     keys: tuple[str, ...] | None = None
+    limit: int | None = None
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
@@ -132,7 +134,9 @@ class StageEvaluator:
             return None
         handlers = handlers_of(listeners, Listener.batch_evaluated)
         factory = self.factory if limit is None else self.factory.in_process()
-        return EvaluationLoader(factory, seed, stop.check, lambda: emit(handlers), limit)
+        limits = [number for number in (limit, self.limit) if number is not None]
+        most = min(limits, default=None)
+        return EvaluationLoader(factory, seed, stop.check, lambda: emit(handlers), most)
 
     @contextmanager
     def _left_alone(self) -> Iterator[None]:

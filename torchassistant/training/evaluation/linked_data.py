@@ -29,7 +29,7 @@ class LinkedData(MultiLoader):
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
-        super().__init__(pipeline.evaluation_data().ports)
+        super().__init__(pipeline.evaluation_data().ports, limit=pipeline.limit)
         self.links = pipeline.links
         names = dict.fromkeys(link.pipeline for link in self.links)
         self.sources = {name: pipeline.pipelines[name] for name in names}
@@ -47,7 +47,7 @@ class LinkedData(MultiLoader):
         own = [super().length()] if not all(port.restarts for port in self.ports) else []
         lengths = [*own, *(data.length() for data in self.data.values())]
         known = [length for length in lengths if length is not None]
-        return min(known) if len(known) == len(lengths) else None
+        return self._limited(min(known)) if len(known) == len(lengths) else None
 
     @property
     def can_be_left(self) -> bool:

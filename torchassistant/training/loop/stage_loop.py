@@ -346,6 +346,7 @@ class _StageLoop:
             row[column] = results.evaluators.get(column)
         if self.stage.skips_nonfinite:
             row[SKIPPED] = sum(trainer.progress.skipped for trainer in self.trainers)
+        row |= dict.fromkeys(self.stage.added_columns)
         if self.callbacks is not None:
             self.callbacks.fill(row)
         row["seconds"] = self.seconds
