@@ -20,6 +20,7 @@ SUMMARIES = {
     "infer": "Make predictions with the trained models of a session.",
     "export": "Write the graph of a session as ONNX, .pt2 or safetensors, verified.",
     "compress": "Make the models of a session smaller, as far as a metric allows it.",
+    "find-lr": "Find a learning rate: what the loss does while it grows. No weights are kept.",
     "log": "Send what TensorBoard, MLflow or Trackio lacks of the history of a session.",
     "runs": "List the sessions in a folder: how far each is, its best results, whether it runs.",
     "diff": "Compare two sessions: config, environment, code, results.",
@@ -68,6 +69,8 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
         return
     if command == "compress":
         _fill_compress(parser)
+    elif command == "find-lr":
+        _fill_find_lr(parser)
     elif command in ("init", "check", "verify-resume"):
         parser.add_argument("config", metavar="CONFIG", help="training config (JSON)")
     elif command == "train":
@@ -106,7 +109,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             help="write a trace of some iterations to SESSION_DIR/profile, for ui.perfetto.dev",
         )
         _add_trials(parser)
-    if command in ("train", "evaluate", "infer"):
+    if command in ("train", "find-lr", "evaluate", "infer"):
         parser.add_argument(
             "--device",
             metavar="auto|cpu|cuda:N|mps",
@@ -233,6 +236,41 @@ def _add_trials(parser: argparse.ArgumentParser) -> None:
         type=_at_least_one,
         help="how often --overfit trains on its batches (default: 100)",
     )
+
+
+def _fill_find_lr(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source",
+        metavar="SESSION_OR_CONFIG",
+        help="a session folder, which keeps the curve, or a training config",
+    )
+    parser.add_argument(
+        "--optimizer", metavar="NAME", help="whose rate is meant; needed where there are several"
+    )
+    parser.add_argument(
+        "--min",
+        dest="least",
+        metavar="RATE",
+        type=_rate,
+        default=1e-7,
+        help="the first rate (default: 1e-7)",
+    )
+    parser.add_argument(
+        "--max",
+        dest="greatest",
+        metavar="RATE",
+        type=_rate,
+        default=10.0,
+        help="the last rate (default: 10)",
+    )
+    parser.add_argument(
+        "--steps",
+        metavar="N",
+        type=_at_least_ten,
+        default=100,
+        help="how many iterations lie between them (default: 100)",
+    )
+    _add_json(parser)
 
 
 def _fill_export(parser: argparse.ArgumentParser) -> None:
@@ -430,6 +468,22 @@ def _at_least_one(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of at least 1; found {text!r}")
     return int(text)
+
+
+def _at_least_ten(text: str) -> int:
+    if not text.isdecimal() or int(text) < 10:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 10; found {text!r}")
+    return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0; found {text!r}")
+    return rate
 
 
 def _at_least_two(text: str) -> int:

@@ -133,6 +133,10 @@ def _run_engine(command: str, arguments: Any) -> int:
         from torchassistant.cli import compression
 
         return compression.run(arguments)
+    if command == "find-lr":
+        from torchassistant.cli.find_lr import find_lr
+
+        return find_lr(arguments)
     from torchassistant.cli import commands, verify_resume
 
     if config is not None:

@@ -86,6 +86,7 @@ SESSION_PARTS = (
         "samples",
         "evaluations",
         "profile",
+        "find-lr",
     ),
     # of loggers
     *("tensorboard", "mlflow", "trackio"),

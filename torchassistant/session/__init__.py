@@ -11,6 +11,11 @@ from torchassistant.session.durable_files import (
 )
 from torchassistant.session.evaluation_run import evaluate_config
 from torchassistant.session.inference_run import infer_config
+from torchassistant.session.learning_rate_search import (
+    RangeTest,
+    find_learning_rate,
+    keep_curve,
+)
 from torchassistant.session.load import load_session
 from torchassistant.session.lock import expect_no_trainer
 from torchassistant.session.log_history import log_history
@@ -32,6 +37,7 @@ __all__ = [
     "OpenPipeline",
     "Prediction",
     "Preflight",
+    "RangeTest",
     "Session",
     "SessionFolder",
     "as_json",
@@ -40,8 +46,10 @@ __all__ = [
     "different_state",
     "evaluate_config",
     "expect_no_trainer",
+    "find_learning_rate",
     "first_difference",
     "infer_config",
+    "keep_curve",
     "load_session",
     "log_history",
     "new_folder",

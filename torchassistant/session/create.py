@@ -92,16 +92,17 @@ class Draft:
             raise ConfigError('the key "session_dir" is missing')
         return SessionFolder(found)
 
-    def build(self, path: Path) -> Session:
+    def build(self, path: Path, device: str | None = None) -> Session:
         """Build everything, fit what is to be fitted, and draw the splits.
 
         Args:
             path: The folder that the session is for; nothing is written there.
+            device: One device for everything, whatever the config says.
         """
         if self.spec.seed is None:
             self.spec.seed = secrets.randbits(48)
         place_of, fitted = self.diagnostics.place_of, FittedArtifacts()
-        plan = BuildPlan(self.spec, place_of, fitted, self.allowlist, dry=self.dry)
+        plan = BuildPlan(self.spec, place_of, fitted, self.allowlist, device, dry=self.dry)
         return Session(SessionFolder(path), plan)
 
     def preflight(self) -> Preflight:

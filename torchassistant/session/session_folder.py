@@ -47,6 +47,7 @@ _OPTIONAL = (
     "profile",
     "evaluations",
     "samples",
+    "find-lr",
     *(logger.own_folder for logger in (MLflow, TensorBoard, Trackio)),
 )
 """What a session may have besides, and is nobody's but the session's."""

@@ -23,6 +23,7 @@ from torchassistant.training import (
     LONGEST,
     Data,
     Pipeline,
+    Progress,
     Reporter,
     Row,
     Stage,
@@ -95,15 +96,55 @@ def overfit(
     Raises:
         Exception: Whatever :meth:`Session.train` raises.
     """
+    stage = session.stages[min(session.progress.stage, len(session.stages) - 1)]
+    training = [replace(one, repeats=True) for one in _few(stage.training, batches)]
+    rehearsed = replace(rehearsal_of(stage, passes), training=training)
+    return rehearse(session, session.stages.index(stage), rehearsed, reporter, stop)
+
+
+def rehearsal_of(stage: Stage, epochs: int) -> Stage:
+    """A stage that only trains, for so many epochs: nothing is validated, and schedulers rest."""
+    return replace(
+        stage,
+        validation=(),
+        evaluators=(),
+        schedulers=(),
+        epoch_length=LONGEST,
+        validates=ValidationPlan(every_epochs=None),
+        stop_condition=_Epochs(epochs),
+        debug=(),
+        log=None,
+        added_columns=(),
+    )
+
+
+def rehearse(
+    session: Session,
+    index: int,
+    stage: Stage,
+    reporter: Reporter | None = None,
+    stop: StopRequest | None = None,
+) -> list[Row]:
+    """Train a rehearsal of a stage from its beginning, with the weights at hand.
+
+    Args:
+        session: Whose.
+        index: The index of the stage.
+        stage: See :func:`rehearsal_of`.
+        reporter: Is called when something happens.
+        stop: Ends it after the iteration at hand.
+
+    Returns:
+        A row for each epoch.
+    """
     added: list[Row] = []
-    progress = session.progress = copy.deepcopy(session.progress)
-    index = min(progress.stage, len(session.stages) - 1)
-    if progress.stage > index:
-        progress.stage = index
-    elif not progress.has_begun_stage:
+    is_begun = session.progress.stage > index or (
+        session.progress.stage == index and session.progress.has_begun_stage
+    )
+    if not is_begun:
         _begin(session, index)
-    progress.within, progress.stage_epoch, progress.stage_step = None, 0, 0
-    stage = _repeated(session.stages[index], batches, passes)
+    done = session.progress
+    session.progress = Progress(index, done.epoch, done.step, passes=dict(done.passes))
     for pipeline in stage.training:
         _rest(pipeline.optimizers)
     with seeded(derived(session.seed, "trial")):
@@ -154,22 +195,6 @@ def _limited(stage: Stage, batches: int) -> Stage:
     )
 
 
-def _repeated(stage: Stage, batches: int, passes: int) -> Stage:
-    return replace(
-        stage,
-        training=[replace(one, repeats=True) for one in _few(stage.training, batches)],
-        validation=(),
-        evaluators=(),
-        schedulers=(),
-        epoch_length=LONGEST,
-        validates=ValidationPlan(every_epochs=None),
-        stop_condition=_Passes(passes),
-        debug=(),
-        log=None,
-        added_columns=(),
-    )
-
-
 def _few(pipelines: Sequence[Pipeline], batches: int) -> list[Pipeline]:
     few = {one.name: replace(one, limit=batches) for one in pipelines}
     return [replace(one, pipelines={**one.pipelines, **few}) for one in few.values()]
@@ -183,7 +208,7 @@ def _rest(optimizers: Sequence[Optimizer]) -> None:
                 group["lr"] = group["initial_lr"]
 
 
-class _Passes:
+class _Epochs:
     """The stop condition: so many are done."""
 
     def __init__(self, num_epochs: int) -> None:

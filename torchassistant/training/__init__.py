@@ -18,7 +18,7 @@ from torchassistant.training.evaluation.inference import chosen, infer
 from torchassistant.training.evaluation.linked_data import evaluation_data_of
 from torchassistant.training.evaluation.looks import Look, looks_at_pipeline
 from torchassistant.training.evaluation.validation_plan import ValidationPlan
-from torchassistant.training.events import Listener, Live, Shares
+from torchassistant.training.events import Batch, Listener, Live, Shares
 from torchassistant.training.gradient_norms import GradientNorms
 from torchassistant.training.linked_input import LinkedInput
 from torchassistant.training.loop.stage_length import (
@@ -92,6 +92,7 @@ __all__ = [
     "Average",
     "Averaging",
     "BarReporter",
+    "Batch",
     "BatchNotFinite",
     "BatchRun",
     "CallbackRun",
