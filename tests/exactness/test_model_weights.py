@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from weight_parts import Tied, Tower
 from torchassistant import create_session, load_session
 from torchassistant.cli import main
 from torchassistant.cli.tables import preflight_lines
-from torchassistant.errors import ConfigError
-from torchassistant.session import Draft, Session
+from torchassistant.errors import ConfigError, SessionError
+from torchassistant.session import Draft, Session, SessionFolder
 
 State = dict[str, Tensor]
 
@@ -219,6 +220,50 @@ def test_init_tells_what_was_taken(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[0] == 'weights of "net": taken: 7 tensors of weights.safetensors'
     assert lines[1].endswith("(as the config says): head.weight (1, 6), head.bias (1,)")
     assert lines[2].startswith('weights of "net": missing: 2 tensors (the config asks for none): ')
+    stored = json.loads(Path("sessions/config/static/weights/net.json").read_text())
+    assert stored["said"] == lines[:3]
+    assert stored["tensors"][0] == {
+        "name": "backbone.0.weight",
+        "outcome": "taken",
+        "source": "weights.safetensors",
+        "name_there": "backbone.0.weight",
+        "shape": [6, 4],
+        "shape_here": [6, 4],
+        "why": "",
+    }
+    for only in (None, ["models"]):
+        session = load_session("sessions/config", only=only)
+        assert session.weights["net"].lines() == lines[:3]
+    command = ["init", "config.json", "--no-preflight", "--json", "--replace", "config"]
+    assert main(command, prog="init.py") == 0
+    assert json.loads(capsys.readouterr().out)["weights"] == {"net": stored}
+
+
+def test_a_table_of_weights_that_somebody_made_up_is_a_problem() -> None:
+    created({"from": saved(tower().state_dict())})
+    folder = SessionFolder("run")
+    checkpoint = folder.verified()
+    for data in ([], {"tensors": [{}]}, {"tensors": [["net"]]}):
+        Path("run/static/weights/net.json").write_text(json.dumps(data))
+        with pytest.raises(SessionError, match="holds no table of weights"):
+            folder.taken_weights(checkpoint)
+
+
+def test_a_model_that_is_added_later_has_its_table_too() -> None:
+    session = create_session(one_model({}), session_dir="run")
+    session.train()
+    assert session.weights == {}
+    spec = {**made("weight_parts.Tower"), "weights": {"from": saved(tower().state_dict())}}
+    added = json.dumps({"group": "models", "name": "other", "spec": spec})
+    place = f"initialize.definitions[{len(session.spec.initialize.definitions)}]={added}"
+    more = 'train.stages[1]={"training_pipelines": ["fit"], "stop_condition": {"class": '
+    more += '"EpochsCompleted", "kwargs": {"num_epochs": 1}}}'
+    later = load_session("run", settings=[place, more])
+    table = later.weights["other"]
+    assert len(table.taken) == len(later.models["other"].state_dict())
+    later.train()
+    Path("weights.safetensors").unlink()
+    assert load_session("run").weights == {"other": table}
 
 
 def test_tied_weights_are_there_once() -> None:
@@ -366,6 +411,32 @@ HOSTILE = {
     "a shape that overflows": header(HUGE % (1 << 62, 1 << 62), after=b"1234"),
     "a shape larger than its bytes": header(HUGE % (1000, 1000), after=b"1234"),
     "a pickle": b"\x80\x04\x95" + bytes(100),
+    "tensors over each other": header(
+        b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},'
+        b'"b":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}}',
+        after=bytes(12),
+    ),
+    "a hole between tensors": header(
+        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', after=bytes(8)
+    ),
+    "a name twice": header(
+        b'{"head.bias":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},'
+        b'"head.bias":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}',
+        after=bytes(8),
+    ),
+    "metadata that is no text": header(
+        b'{"__metadata__":{"a":NaN},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+        after=bytes(4),
+    ),
+    "a dtype that nobody knows": header(
+        b'{"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}', after=bytes(4)
+    ),
+    "offsets that run backwards": header(
+        b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}', after=bytes(4)
+    ),
+    "a negative size": header(
+        b'{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}', after=bytes(4)
+    ),
 }
 
 
@@ -425,6 +496,41 @@ def test_a_file_with_its_sum_in_its_name_is_downloaded(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     assert_same(net_of(created({"from": url}, name="other")), tower().state_dict())
+
+
+def pinned(checkpoint: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of a pickle that is in torch's cache, with its sum in the name."""
+    monkeypatch.setenv("TORCH_HOME", str(Path.cwd()))
+    folder = Path("hub", "checkpoints")
+    folder.mkdir(parents=True, exist_ok=True)
+    vars(torch)["save"](checkpoint, folder / "new")
+    digest = hashlib.sha256((folder / "new").read_bytes()).hexdigest()
+    (folder / "new").rename(folder / f"net-{digest[:8]}.pth")
+    return f"https://nowhere.example/net-{digest[:8]}.pth"
+
+
+class Harmful:
+    """Is left behind where a file is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("ran",)
+
+
+def test_a_pickle_is_read_where_its_sum_is_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = tower().state_dict()
+    checkpoint = {"epoch": 3, "state_dict": prefixed(state, "module.")}
+    url = pinned(checkpoint, monkeypatch)
+    weights = {"from": url, "rename": [["^module\\.", ""]]}
+    assert_same(net_of(created(weights)), state)
+    (file,) = Path("hub", "checkpoints").iterdir()
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert "does not match its name" in told_of(weights)
+    assert "Nothing of it was run" in told_of({"from": pinned([Harmful()], monkeypatch)})
+    two = {"one": dict(state), "two": dict(state)}
+    told = told_of({"from": pinned(two, monkeypatch)})
+    assert "--key 'one'" in told
+    assert 'NEW.safetensors" has these options' in told
+    assert not Path("ran").exists()
 
 
 def test_an_address_that_nobody_pinned_is_refused() -> None:

@@ -28,7 +28,7 @@ from torchassistant.assembly.prediction_inputs import (
 from torchassistant.assembly.reachable_models import models_reached
 from torchassistant.assembly.stage_evaluators import evaluators_of, wanted_by_evaluators
 from torchassistant.assembly.statistics_of_averages import prepare_statistics
-from torchassistant.assembly.taken_weights import TakenWeights, WeightsRow
+from torchassistant.assembly.taken_weights import TakenWeights, WeightsRow, taken_weights_of
 from torchassistant.assembly.user_code import code_of, meaning
 from torchassistant.assembly.weight_checks import report_weights
 from torchassistant.assembly.weight_files import Source, held
@@ -70,6 +70,7 @@ __all__ = [
     "set_mode_of_condition",
     "survey",
     "survey_objects",
+    "taken_weights_of",
     "wanted_by",
     "wanted_by_evaluators",
     "wanted_for_inference",

@@ -12,9 +12,9 @@ from torch.nn.parameter import is_lazy
 
 from torchassistant.assembly.build_context import BuildContext, Defined, ReadSession
 from torchassistant.assembly.downloads import Missing
-from torchassistant.assembly.pretrained import fetched
+from torchassistant.assembly.pretrained import fetched, is_pinned
 from torchassistant.assembly.taken_weights import TakenWeights, WeightsRow
-from torchassistant.assembly.weight_files import Source, held, stored_in
+from torchassistant.assembly.weight_files import Source, held, stored_in, stored_in_pinned
 from torchassistant.assembly.weight_names import Named, idle_patterns, named, reaches
 from torchassistant.config import ModelWeightsSpec, Path
 from torchassistant.errors import ConfigError, Problem, UserCodeError, UserError, near
@@ -79,7 +79,8 @@ def source_of(context: BuildContext, spec: ModelWeightsSpec, path: Path, model: 
         if spec.is_url:
             maker = context.maker
             path_there = fetched(spec.shown, maker.allowlist.allow_download, maker.dry)
-            return stored_in(FilePath(path_there))
+            read = stored_in_pinned if is_pinned(spec.shown) else stored_in
+            return read(FilePath(path_there))
         return stored_source(spec, model, context.read_session)
     except UserError as error:
         place = context.maker.place_of((*path, "from"))

@@ -66,7 +66,7 @@ class Parts:
         self.averages: dict[str, Average] = {}
         self.parts_of_models: set[str] = set()
         self.weights: dict[str, TakenWeights] = {}
-        """What became of the weights that models began with, where they were read just now."""
+        """What became of the weights that models began with, by model."""
         self.schedulers: dict[str, Scheduler] = {}
         self.loss_calls: dict[str, Loss] = {}
         self.pipelines: dict[str, Pipeline] = {}

@@ -206,6 +206,11 @@ def _fetch(url: str, path: str, progress: bool = True) -> None:
     _expect_sound(path, pinned and pinned[1])
 
 
+def is_pinned(url: str) -> bool:
+    """Whether the last part of an address has the beginning of the file's sum."""
+    return _SUM_IN_NAME.search(os.path.basename(urlparse(url).path)) is not None
+
+
 def why_not_fetched(url: str, allow_download: bool) -> str | None:
     """Why a config may not have a file of weights downloaded; None where it may.
 
@@ -216,7 +221,7 @@ def why_not_fetched(url: str, allow_download: bool) -> str | None:
     address = urlparse(url)
     if address.scheme not in ("http", "https") or not os.path.basename(address.path):
         return f"{url} is no address of a file that can be downloaded"
-    if allow_download or _SUM_IN_NAME.search(os.path.basename(address.path)):
+    if allow_download or is_pinned(url):
         return None
     return (
         f"no checksum pins {url}, so it is refused: the beginning of the file's SHA-256 sum in its "

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
+
+from torchassistant.files import InvalidFile
 
 Shape = tuple[int, ...]
+Outcome = Literal["taken", "left out", "missing", "other shape"]
 
 
 class WeightsRow(NamedTuple):
@@ -24,7 +27,7 @@ class WeightsRow(NamedTuple):
     """
 
     name: str
-    outcome: Literal["taken", "left out", "missing", "other shape"]
+    outcome: Outcome
     source: str = ""
     name_there: str = ""
     shape: Shape | None = None
@@ -37,6 +40,13 @@ class WeightsRow(NamedTuple):
         if self.outcome == "other shape":
             return f"{self.name} {self.shape} in place of {self.shape_here}"
         return f"{self.name} {self.shape_here if self.shape is None else self.shape}"
+
+    def data(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in zip(self._fields, self, strict=True)
+        }
 
 
 @dataclass(slots=True)
@@ -91,5 +101,42 @@ class TakenWeights:
             lines.append(f'weights of "{self.model}": {said}')
         return lines
 
+    def data(self) -> dict[str, Any]:
+        """The same as plain data: ``said``, lines for a person, and ``tensors``, the rows."""
+        return {"said": self.lines(), "tensors": [row.data() for row in self.rows]}
+
     def __str__(self) -> str:
         return "\n".join(self.lines(len(self.rows)))
+
+
+def taken_weights_of(model: str, data: Any) -> TakenWeights:
+    """What :meth:`TakenWeights.data` gave, for the model of this name.
+
+    Raises:
+        InvalidFile: It is something else.
+    """
+    rows = data.get("tensors") if isinstance(data, dict) else None
+    if not isinstance(rows, list) or not all(map(_is_row, rows)):
+        raise InvalidFile("holds no table of weights")
+    return TakenWeights(
+        model, [WeightsRow(**{k: _as_shape(v) for k, v in row.items()}) for row in rows]
+    )
+
+
+def _is_row(data: Any) -> bool:
+    if not isinstance(data, dict) or data.keys() != {*WeightsRow._fields}:
+        return False
+    texts = ("name", "outcome", "source", "name_there", "why")
+    return (
+        all(isinstance(data[key], str) for key in texts)
+        and data["outcome"] in get_args(Outcome)
+        and all(_is_shape(data[key]) for key in ("shape", "shape_here"))
+    )
+
+
+def _is_shape(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(type(n) is int for n in value))
+
+
+def _as_shape(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

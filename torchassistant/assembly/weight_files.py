@@ -1,12 +1,14 @@
 """Tensors in files of anybody: safetensors files, and folders as ``transformers`` writes them.
 
 The header of a file tells the names and shapes; a tensor is read when it is asked for, so that a
-file may be larger than what is taken of it. Nothing is unpickled.
+file may be larger than what is taken of it. A pickle is read only where its sum is pinned, and by
+:mod:`torchassistant.conversion`.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,9 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
+from torchassistant.conversion import convert_weights
 from torchassistant.errors import UserError, listing, near, shown_path
 from torchassistant.files import InvalidFile, open_regular, parsed_json, read_regular
 
@@ -95,6 +99,27 @@ def stored_in(path: Path) -> Source:
         raise UserError(f"there is no {shown}{_beside(path)}") from None
     except OSError as error:
         raise UserError(f"{shown} cannot be read: {error.strerror}") from None
+
+
+def stored_in_pinned(path: Path) -> Source:
+    """The tensors of a file whose sum is what the config says, which may be a pickle.
+
+    A pickle is converted first, in the process that ``convert`` reads it in.
+
+    Raises:
+        UserError: It holds no tensors by name, or more than that.
+    """
+    if path.suffix not in _PICKLES:
+        return stored_in(path)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, f"weights{SUFFIX}")
+        try:
+            convert_weights(path, target)
+            return held(load_file(target))
+        except UserError as error:
+            command = f"torchassistant convert {shown_path(path)} NEW{SUFFIX}"
+            hint = f'; "{command}" has these options' if " --" in str(error) else ""
+            raise UserError(f"{error}{hint}") from None
 
 
 def _beside(path: Path) -> str:

@@ -44,7 +44,8 @@ def init(arguments: Namespace, config: ReadConfig) -> int:
         replace = asked_name(draft) if arguments.replace == "" else arguments.replace
         session, report = store(draft, with_preflight=arguments.preflight, replace=replace)
     if arguments.json:
-        print(as_json({"session": str(session.path)}))
+        weights = {name: taken.data() for name, taken in session.weights.items()}
+        print(as_json({"session": str(session.path), "weights": weights}))
         return DONE
     if report is not None:
         _show(report, sys.stdout)

@@ -92,6 +92,7 @@ def _partly(
     )
     session = Session(folder, plan, code_of(spec, allowlist, wanted))
     session.restore_results(checkpoint)
+    session.weights = folder.taken_weights(checkpoint)
     return session
 
 
@@ -145,6 +146,7 @@ def _loaded(
             # What has changed may be why, and an earlier state would take the training back.
             raise SessionError(*error.problems) from error.__cause__
         raise
+    session.weights = {**folder.taken_weights(checkpoint), **session.weights}
     folder.warn_of_damage(checkpoint, session.logs)
     regrouping.apply()
     apply_changes.apply(changed, session)

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from torchassistant.assembly import Parts, code_of, evaluators_of, set_mode_of_condition
+from torchassistant.assembly import (
+    Parts,
+    TakenWeights,
+    code_of,
+    evaluators_of,
+    set_mode_of_condition,
+)
 from torchassistant.callbacks import Callback
 from torchassistant.config import (
     InferenceSpec,
@@ -108,10 +114,12 @@ class Pending:
     Args:
         changes: In the config, and in the user's code.
         splits: The splits that were drawn, by name: one int64 tensor of indices a slice.
+        weights: What became of the weights of models that were added, by name.
     """
 
     changes: Sequence[Change] = ()
     splits: Mapping[str, list[torch.Tensor]] = field(default_factory=dict)
+    weights: Mapping[str, TakenWeights] = field(default_factory=dict)
 
 
 class Session(Parts):
@@ -167,7 +175,7 @@ class Session(Parts):
         self.builder = plan.build(self, devices, folder.path)
         splits = plan.fitted.splits
         drawn = {name: found for name, found in splits.items() if found is not known.get(name)}
-        self._pending = Pending(changes, drawn)
+        self._pending = Pending(changes, drawn, dict(self.weights))
 
     @property
     def path(self) -> Path:
@@ -299,7 +307,7 @@ class Session(Parts):
             OSError: It could not be written.
         """
         self._saved.files = folder.create(
-            self.spec, self.builder.fitted, created(self.seed, self.device)
+            self.spec, self.builder.fitted, created(self.seed, self.device), self.weights
         )
         self._pending = Pending()
         with seeded(derived(self.seed, "training")):
@@ -573,9 +581,9 @@ class Session(Parts):
         """Save what has changed since the session was loaded, before anything is trained."""
         pending = self._pending
         if pending.changes or pending.splits:
-            self._saved.files = self.folder.add_splits(
-                self._saved.files, pending.splits, self.progress.step
-            )
+            step = self.progress.step
+            files = self.folder.add_splits(self._saved.files, pending.splits, step)
+            self._saved.files = self.folder.add_weights(files, pending.weights, step)
             entries = [change.entry(self.progress) for change in pending.changes]
             self.logs.add(CHANGES, log_of(entries))
             self._pending = Pending()

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from torchassistant.assembly import FittedArtifacts
+from torchassistant.assembly import FittedArtifacts, TakenWeights, taken_weights_of
 from torchassistant.callbacks.loggers import MLflow, TensorBoard, Trackio
 from torchassistant.config import MAX_BYTES, Diagnostics, Spec, as_data, read, scan
 from torchassistant.errors import SessionError, listing, shown_path
@@ -25,6 +25,7 @@ from torchassistant.session.durable_files import (
     differing,
     fingerprint,
     holds,
+    read_json,
     read_tensors,
     refuse_links,
     replace_file,
@@ -66,14 +67,25 @@ class SessionFolder:
         self.environment = self.path / ENVIRONMENT
         self.splits = self.path / STATIC / "splits"
         self.preprocessors = self.path / STATIC / "preprocessors"
+        self.weights = self.path / STATIC / "weights"
         checkpoints = self.path / CHECKPOINTS
         self.storage: CheckpointStorage = LocalCheckpoints(checkpoints)
         self.checkpoints = CheckpointSelector(self.storage, shown_path(checkpoints))
 
     def create(
-        self, spec: Spec, fitted: FittedArtifacts, environment: dict[str, Any]
+        self,
+        spec: Spec,
+        fitted: FittedArtifacts,
+        environment: dict[str, Any],
+        weights: Mapping[str, TakenWeights],
     ) -> Fingerprints:
         """Write what never changes again, and the folders of the rest.
+
+        Args:
+            spec: The config.
+            fitted: Splits, and states of preprocessors.
+            environment: Where the session is created.
+            weights: What became of the weights that models begin with, by model.
 
         Returns:
             The fingerprints of what never changes.
@@ -88,6 +100,8 @@ class SessionFolder:
         for name, state in fitted.preprocessors.items():
             what = f'the preprocessor "{name}"'
             contents.add_state(f"{STATIC}/preprocessors/{name}", state, what)
+        for name, taken in weights.items():
+            contents.add_json(f"{STATIC}/weights/{name}.json", taken.data())
         names = contents.write(self.path)
         fixed = {name: fingerprint(self.path / name) for name in names}
         replace_file(self.spec, as_json(as_data(spec)))
@@ -283,6 +297,48 @@ class SessionFolder:
             replace_tensors(path, {str(i): part for i, part in enumerate(indices)})
             files[path.relative_to(self.path).as_posix()] = fingerprint(path)
         return files
+
+    def add_weights(
+        self, fixed: Fingerprints, weights: Mapping[str, TakenWeights], step: int
+    ) -> Fingerprints:
+        """Store what became of the weights of models that were added to the session.
+
+        Returns:
+            The fingerprints of what never changes from now on.
+        """
+        files = dict(fixed)
+        for model, taken in weights.items():
+            for name in [n for n in files if self._model_of(n) == model]:
+                del files[name]
+            path = self.weights / f"since {step}" / f"{model}.json"
+            replace_file(path, as_json(taken.data()))
+            files[path.relative_to(self.path).as_posix()] = fingerprint(path)
+        return files
+
+    def taken_weights(self, checkpoint: Checkpoint) -> dict[str, TakenWeights]:
+        """What became of the weights that models began with, by model.
+
+        Raises:
+            SessionError: It cannot be read.
+        """
+        found = {}
+        for name in checkpoint.manifest.fixed:
+            model, path = self._model_of(name), self.path / name
+            if model is None:
+                continue
+            try:
+                found[model] = taken_weights_of(model, read_json(path))
+            except InvalidFile as error:
+                raise SessionError(f"{shown_path(path)} {error}") from None
+            except OSError as error:
+                message = f"{shown_path(path)} cannot be read: {error.strerror}"
+                raise SessionError(message) from error
+        return found
+
+    def _model_of(self, name: str) -> str | None:
+        """The model that a file of the session tells of, what it began with."""
+        path = self.path / name
+        return path.stem if self.weights in (path.parent, path.parent.parent) else None
 
     def _split_of(self, name: str) -> str | None:
         """The split that a file of the session holds."""
