@@ -405,7 +405,7 @@ def _fill_compress(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
         metavar="METHOD,…",
-        help="what is tried (default: all): int8, low-rank, distill",
+        help="what is tried (default: all): int8, low-rank, prune, distill",
     )
     parser.add_argument(
         "--finetune",

@@ -10,7 +10,7 @@ from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE
 from torchassistant.cli.signals import stopping_after_iteration
 from torchassistant.cli.streams import say
-from torchassistant.compression import METHODS, Found, Record, Request, compress
+from torchassistant.compression import METHODS, Found, Record, Request, compress, without_package
 from torchassistant.errors import in_one_line, shown_path
 from torchassistant.training import reporter_for
 
@@ -19,7 +19,7 @@ _HEADINGS = ("", "tried", "metric", "weights", "file", "parameters", "batch 1", 
 
 def run(arguments: Namespace) -> int:
     """Search for a smaller model."""
-    methods = METHODS if arguments.methods is None else tuple(arguments.methods.split(","))
+    methods = _all() if arguments.methods is None else tuple(arguments.methods.split(","))
     request = Request(
         arguments.monitor,
         arguments.delta,
@@ -46,6 +46,17 @@ def run(arguments: Namespace) -> int:
     for line in _conclusion(found, request):
         say(line, sys.stdout)
     return DONE
+
+
+def _all() -> tuple[str, ...]:
+    """The methods that can be tried here."""
+    missing = without_package(METHODS)
+    if missing:
+        say(
+            f"not tried: {', '.join(missing)}, for want of a package; "
+            'pip install "torchassistant[compress]" installs it'
+        )
+    return tuple(method for method in METHODS if method not in missing)
 
 
 def _tell(record: Record) -> None:

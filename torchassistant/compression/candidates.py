@@ -110,7 +110,7 @@ def _families(request: Request) -> Iterator[dict[str, Any]]:
 def _next_share(family: Mapping[str, Any], records: Sequence[Record]) -> float | None:
     """Between the smallest share that holds and the largest that does not; None at the end."""
     same = [r for r in records if {**r.method, "share": None} == {**family, "share": None}]
-    if any(record.reason for record in same):
+    if any(record.reason and not record.too_far for record in same):
         return None
     high = min((r.method["share"] for r in same if r.holds), default=1.0)
     low = max((r.method["share"] for r in same if not r.holds), default=0.0)

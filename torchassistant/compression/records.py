@@ -26,6 +26,7 @@ class Record:
         base: The candidate that it was made of; None for number 0.
         method: What was done, as data.
         reason: Why it could not be built or measured; empty where it was.
+        too_far: Whether that is so because of its share, and a larger one may be possible.
         metric: The monitor.
         worse_by: By how much it is worse than that of number 0; negative where it is better.
         holds: Whether that is within delta.
@@ -41,6 +42,7 @@ class Record:
     base: int | None
     method: Mapping[str, Any]
     reason: str = ""
+    too_far: bool = False
     metric: float | None = None
     worse_by: float | None = None
     holds: bool = False

@@ -10,9 +10,12 @@ from typing import Any
 
 from torch import nn
 
+from torchassistant.compression.calls import ModelCall, by_origin, calls_of
 from torchassistant.compression.candidates import Candidate, best_of, next_candidate
-from torchassistant.compression.measuring import ModelCall, calls_of, latency_of, weight_of
+from torchassistant.compression.measuring import latency_of, weight_of
 from torchassistant.compression.monitored import Monitored, models_to_compress, monitored
+from torchassistant.compression.packages import expect_packages
+from torchassistant.compression.pruning import TooFar
 from torchassistant.compression.records import Record, SearchFolder
 from torchassistant.compression.request import Request
 from torchassistant.compression.sessions import Workshop
@@ -76,11 +79,12 @@ def compress(
         allowed: What the config may do, as :func:`load_session` takes it.
 
     Raises:
-        ConfigError: The request does not fit the session.
+        ConfigError: The request does not fit the session, or needs a package that is missing.
         SessionError: There is no such session, or the folder is of another search.
         Interrupted: ``stop`` asked for it; it goes on when it is called again.
         UserCodeError: The user's code raised.
     """
+    expect_packages(request.methods)
     original = load_session(session, checkpoint=checkpoint, **allowed)
     where = Path(folder) if folder is not None else _beside(original.path)
     search = _Search(original, request, SearchFolder(where), reporter, stop, allowed)
@@ -108,7 +112,13 @@ class _Search:
         self.monitored: Monitored = monitored(original, request.monitor, request.mode)
         self.models = models_to_compress(original, self.monitored.graph)
         self.workshop = Workshop(
-            folder, original, self.models, allowed, reporter or Reporter(), self.stop
+            folder,
+            original,
+            self.models,
+            allowed,
+            reporter or Reporter(),
+            self.stop,
+            lambda: by_origin(original, self._calls()),
         )
         self.records: list[Record] = []
         self.calls: list[tuple[str, ModelCall]] = []
@@ -174,6 +184,7 @@ class _Search:
                 candidate.base,
                 candidate.method,
                 reason=reason or type(error).__name__,
+                too_far=isinstance(error, TooFar),
                 seconds=time.time() - begun,
             )
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from torchassistant.compression.calls import PartCall
 from torchassistant.compression.candidates import Candidate
 from torchassistant.compression.configs import (
     for_training,
@@ -17,7 +18,7 @@ from torchassistant.compression.configs import (
     with_steps,
     with_teachers,
 )
-from torchassistant.compression.conversion import Converted, converted
+from torchassistant.compression.conversion import Converted, Converter
 from torchassistant.compression.records import SearchFolder
 from torchassistant.config import as_data
 from torchassistant.errors import Interrupted
@@ -36,6 +37,7 @@ class Workshop:
         allowed: What configs may do, as :func:`load_session` takes it.
         reporter: Is called while one is trained.
         stop: Ends the training of one, which goes on later.
+        calls: Gives what the models are called with, for one batch, by name.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Workshop:
         allowed: Mapping[str, Any],
         reporter: Reporter,
         stop: StopRequest,
+        calls: Callable[[], Mapping[str, Sequence[PartCall]]],
     ) -> None:
         self.folder = folder
         self.original = original
@@ -53,6 +56,7 @@ class Workshop:
         self.allowed = allowed
         self.reporter = reporter
         self.stop = stop
+        self.converter = Converter(calls)
 
     def loaded(self, number: int) -> Session:
         """The session of a candidate; of number 0, the one whose models are made smaller."""
@@ -128,7 +132,10 @@ class Workshop:
         return session
 
     def _converted(self, base: Session, candidate: Candidate) -> dict[str, Converted]:
-        return {name: converted(base.models[name], candidate.method) for name in self.models}
+        return {
+            name: self.converter.converted(name, base.models[name], candidate.method)
+            for name in self.models
+        }
 
     def _fill(self, session: Session, base: Session, made: Mapping[str, Converted]) -> None:
         """Put the weights of what was made into a session that was built for them."""
@@ -139,8 +146,8 @@ class Workshop:
                 source = made[name].model
             elif name in teachers and name not in base.models:
                 source = self.original.models[teachers[name]]
-            elif name in session.averages and specs[name].spec.average_of in made:
-                average = _average_like(base.models[name], made[specs[name].spec.average_of])
+            elif name in session.averages and specs[name].average_of in made:
+                average = _average_like(base.models[name], made[specs[name].average_of])
                 if average is None:
                     session.averages[name].reset()
                     continue

@@ -6,6 +6,7 @@ one; without, it only makes room for them, to be loaded afterwards.
 
 from torchassistant.rebuilding.int8_weights import has_int8_weights
 from torchassistant.rebuilding.low_rank import ranks_within, suits_low_rank
+from torchassistant.rebuilding.misfit import module_at
 from torchassistant.rebuilding.pruned import difference_of_structure
 from torchassistant.rebuilding.quantisable import axes_of
 from torchassistant.rebuilding.steps import Misfit, rebuilt
@@ -15,6 +16,7 @@ __all__ = [
     "axes_of",
     "difference_of_structure",
     "has_int8_weights",
+    "module_at",
     "ranks_within",
     "rebuilt",
     "suits_low_rank",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from torchassistant.compat.modules import own_buffers, own_parameters
+from torchassistant.compat.modules import own_buffers, own_parameters, set_flat_weights
 from torchassistant.rebuilding.misfit import Misfit, module_at
 
 
@@ -54,6 +54,8 @@ def with_fewer_channels(model: nn.Module, modules: Mapping[str, Mapping[str, Any
             setattr(module, name, tuple(value) if isinstance(old, tuple) else value)
         for name, shape in sizes["shapes"].items():
             _resize(module, path, name, shape)
+        if isinstance(module, nn.RNNBase):
+            set_flat_weights(module, True)
     return model
 
 
