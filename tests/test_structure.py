@@ -43,6 +43,7 @@ FLOORS = {
     "errors": 1,
     "ownership": 1,
     "sizes": 1,
+    "terminal": 1,
 }
 # Folders of the catalogue: built-in classes of one kind that need a module each.
 CATALOGUE_FOLDERS = ("callbacks",)

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from toy_config import ROOT, Command, environment, files_of, toy_config, write
 
+from torchassistant.cli.arguments import SUMMARIES
+
 SLOW = {"class": "toys.Points", "kwargs": {"slowness": 0.01}}
 
 
@@ -39,8 +41,17 @@ def test_init_train_evaluate_infer(
     trained = interpreter("train.py", "run")
     assert trained.returncode == 0, trained.stderr
     lines = trained.stderr.splitlines()
-    assert [line.split("  ")[0] for line in lines] == [f"stage 1/1 epoch {n}/3" for n in (1, 2, 3)]
+    epochs = [f"stage 1/1 epoch {n}/3" for n in (1, 2, 3)]
+    assert [line.split("  ")[0] for line in lines[:-1]] == epochs
     assert "val loss" in lines[0]
+    assert lines[-1].startswith("stage 1/1: 3 epochs in ")
+    assert trained.stdout.splitlines() == [
+        "session run (1 stage, 3 epochs) is finished",
+        "next:",
+        "  torchassistant evaluate run",
+        *(["  torchassistant report run"] if "report" in SUMMARIES else []),
+        "  torchassistant infer run --pipeline check -o predictions.csv",
+    ]
     before = files_of(tmp_path)
     again = command("train.py", "run")
     assert (again.returncode, again.stderr) == (0, "")

@@ -89,14 +89,15 @@ def test_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert [output.output_type for output in trained] == ["display_data"]
     lines = trained[0].data["text/plain"].splitlines()
-    assert lines[0] == f"… {EPOCHS - LINES} lines before …"
-    assert lines[-1].startswith(f"stage 1/1 epoch {EPOCHS}/{EPOCHS}  loss ")
+    assert lines[0] == f"… {EPOCHS + 1 - LINES} lines before …"
+    assert lines[-2].startswith(f"stage 1/1 epoch {EPOCHS}/{EPOCHS}  loss ")
+    assert lines[-1].startswith(f"stage 1/1: {EPOCHS} epochs in ")
     assert len(lines) == LINES + 1
 
     assert f"finished: {EPOCHS} epochs and {4 * EPOCHS} iterations" in finished[0].data["text/html"]
 
     assert [output.output_type for output in interrupted] == ["display_data", "error"]
-    assert interrupted[0].data["text/plain"].startswith(f"stage 1/1 epoch 1/{EPOCHS}  loss ")
+    assert interrupted[0].data["text/plain"].startswith(f"stage 1/1 epoch  1/{EPOCHS}  loss ")
     assert interrupted[1].ename == "KeyboardInterrupt"
     # The last checkpoint is that of the first epoch.
     assert [output.get("text") for output in resumed[:-1]] == ["4 4\n"]
@@ -177,6 +178,7 @@ def test_a_run_ends_with_its_lines_and_no_bar(tmp_path: Path) -> None:
     assert [line[:21] for line in shown[-1].splitlines()] == [
         "stage 1/1 epoch 1/2  ",
         "stage 1/1 epoch 2/2  ",
+        "stage 1/1: 2 epochs i",
     ]
 
 

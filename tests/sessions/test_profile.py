@@ -99,7 +99,7 @@ def test_a_trace_names_what_runs_and_changes_nothing(
     assert done.returncode == 0, done.stderr
     assert results(tmp_path / "run") == results(tmp_path / "plain")
 
-    epoch, told, last = done.stderr.splitlines()
+    epoch, told, last, _ = done.stderr.splitlines()
     assert told == "a trace is in run/profile/step-4.json; https://ui.perfetto.dev opens it"
     assert [line[:18] for line in (epoch, last)] == [f"stage 1/1 epoch {n}/" for n in (1, 2)]
     assert traces(tmp_path / "run") == ["step-4.json"]

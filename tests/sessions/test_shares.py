@@ -55,9 +55,11 @@ def test_the_line_of_an_epoch_names_what_took_the_time(
     config = slow(part)
     config["train"]["stages"][0]["stop_condition"]["kwargs"]["num_epochs"] = 1
     create_session(config, tmp_path / "run", trust=["toys"])
-    done = command("train.py", "run")
+    done = command("train.py", "run", "--timing")
     assert done.returncode == 0, done.stderr
-    shares = spent(done.stderr.rstrip())
+    of_epoch, of_stage = done.stderr.splitlines()
+    shares = spent(of_epoch)
+    assert of_stage.split(", ")[1].startswith(part)
     assert max(shares, key=lambda name: shares[name]) == part
     phases = ["data", "forward", "backward", "optimizer", "metrics", "validation", "checkpoint"]
     assert [name for name in shares if name != "other"] == phases

@@ -36,7 +36,7 @@ def test_lines_of_progress_and_of_the_preflight(command: Command, tmp_path: Path
     created = command("init.py", "training.json")
     assert 'stage 1 ("warm"): trains net' in created.stdout
     assert "stage 2: trains net" in created.stdout
-    lines = [line for line in command("train.py", "run").stderr.splitlines() if "epoch" in line]
+    lines = [line for line in command("train.py", "run").stderr.splitlines() if "epoch " in line]
     assert lines[0].startswith("stage 1/2 (warm) epoch 1/2  ")
     assert lines[2].startswith("stage 2/2 epoch 1/2  ")
 

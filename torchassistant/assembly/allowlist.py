@@ -35,7 +35,7 @@ _CATALOGUE = tuple(
     if path.stem
     not in (
         *("__init__", "__main__", "errors", "files", "frames", "lateimports", "lock_holder"),
-        *("messages", "ownership", "sizes", "writing"),
+        *("messages", "ownership", "sizes", "terminal", "writing"),
     )
 )
 _MODELLING = {

@@ -108,6 +108,11 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             action="store_true",
             help="write a trace of some iterations to SESSION_DIR/profile, for ui.perfetto.dev",
         )
+        parser.add_argument(
+            "--timing",
+            action="store_true",
+            help="tell after each epoch where its time went, and not only after each stage",
+        )
         _add_trials(parser)
     if command in ("train", "find-lr", "evaluate", "infer"):
         parser.add_argument(

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, print_failed, warn
 from torchassistant.cli.layout import as_json, problems_as_data
+from torchassistant.cli.next_steps import next_steps
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output, say
 from torchassistant.cli.tables import (
@@ -133,13 +134,17 @@ def train(arguments: Namespace) -> int:
     if session.progress.step:
         progress = session.progress
         say(f"resuming after iteration {progress.step}, epoch {progress.epoch}")
-    reporter = reporter_for(stages=session.spec.stage_labels)
+    reporter = reporter_for(
+        stages=session.spec.stage_labels, best=session.best_values(), timing=arguments.timing
+    )
     with stopping_after_iteration(saves=True) as stop:
         if arguments.profile:
             train_profiled(session, reporter, stop)
         else:
             session.train(reporter, stop)
     say(f"{_described(session)} is finished", sys.stdout)
+    for line in next_steps(session):
+        say(line, sys.stdout)
     return DONE
 
 

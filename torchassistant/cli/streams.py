@@ -9,6 +9,7 @@ import sys
 from typing import Any, TextIO
 
 from torchassistant.errors import in_one_line
+from torchassistant.terminal import Colour, painted
 
 _STANDARD = 2  # the highest number of a standard stream
 
@@ -94,7 +95,16 @@ def say(sentence: str, stream: TextIO | None = None) -> None:
         sentence: What is to be said; it may hold what anybody has written.
         stream: Where; left out: standard error.
     """
-    print(in_one_line(sentence), file=sys.stderr if stream is None else stream, flush=True)
+    out = sys.stderr if stream is None else stream
+    text = in_one_line(sentence)
+    word, colon, rest = text.partition(":")
+    if colon and word in _COLOURS:
+        text = f"{painted(f'{word}:', _COLOURS[word], out)}{rest}"
+    print(text, file=out, flush=True)
+
+
+_COLOURS: dict[str, Colour] = {"error": "red", "warning": "yellow", "hint": "cyan"}
+"""Of the word with which a sentence begins."""
 
 
 def expect_output() -> None:

@@ -50,7 +50,7 @@ def run_trial(arguments: Namespace) -> int:
         if arguments.overfit is not None:
             _overfit(session, arguments.overfit, arguments.passes or PASSES)
         else:
-            _try_out(session, arguments.limit_batches)
+            _try_out(session, arguments.limit_batches, arguments.timing)
     except Interrupted as error:
         raise Interrupted(error.signum, f"nothing was stored; {name} is as it was") from None
     return DONE
@@ -71,12 +71,12 @@ def _overfit(session: Session, batches: int, passes: int) -> None:
         )
 
 
-def _try_out(session: Session, batches: int) -> None:
+def _try_out(session: Session, batches: int, timing: bool) -> None:
     name = shown_path(session.path)
     if session.finished:
         say(f"session {name} is finished; there is nothing to try", sys.stdout)
         return
-    reporter = reporter_for(stages=session.spec.stage_labels)
+    reporter = reporter_for(stages=session.spec.stage_labels, timing=timing)
     with stopping_after_iteration() as stop:
         rows = try_out(session, batches, reporter, stop)
     epochs = counted(len(rows), "epoch")

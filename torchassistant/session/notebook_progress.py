@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, TextIO, cast
 
-from torchassistant.training import BarReporter, Reporter
+from torchassistant.training import BarReporter, BestValues, Reporter
 
 LINES = 20
 """So many of the last lines are shown."""
@@ -23,13 +23,14 @@ _EACH_SECOND = 5.0
 _MOVES = re.compile("([\r\n]|\x1b\\[A)")
 
 
-def default_reporter(stages: Sequence[str | int]) -> Reporter:
+def default_reporter(stages: Sequence[str | int], best: BestValues | None = None) -> Reporter:
     """Who shows the progress of a run where nobody was named: in a notebook a bar, else nobody.
 
     Args:
         stages: What the stages are called.
+        best: Knows which values are marked as the best so far.
     """
-    return NotebookReporter(Page(Output()), stages) if is_notebook() else Reporter()
+    return NotebookReporter(Page(Output()), stages, best) if is_notebook() else Reporter()
 
 
 def is_notebook() -> bool:
@@ -119,10 +120,13 @@ class NotebookReporter(BarReporter):
     Args:
         page: Where they are shown.
         labels: What the stages are called.
+        best: Knows which values are marked as the best so far.
     """
 
-    def __init__(self, page: Page, labels: Sequence[str | int] = ()) -> None:
-        super().__init__(cast(TextIO, page), labels)
+    def __init__(
+        self, page: Page, labels: Sequence[str | int] = (), best: BestValues | None = None
+    ) -> None:
+        super().__init__(cast(TextIO, page), labels, best)
         self.page = page
 
     def close(self) -> None:

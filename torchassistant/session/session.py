@@ -70,8 +70,10 @@ from torchassistant.session.state import changed_weights, restore, snapshot
 from torchassistant.session.state_schema import CODE, SPEC
 from torchassistant.session.stored_samples import NotedSamples, StoredSamples, folder_of
 from torchassistant.training import (
+    BestValues,
     CallbackRun,
     Look,
+    Mode,
     Progress,
     Reporter,
     Reporters,
@@ -427,9 +429,23 @@ class Session(Parts):
 
     def _reporter(self, given: Reporter | None, callbacks: Sequence[object]) -> Reporter:
         """Who shows the progress, and whoever else only reports."""
-        first = default_reporter(self.spec.stage_labels) if given is None else given
+        first = given
+        if first is None:
+            first = default_reporter(self.spec.stage_labels, self.best_values())
         others = [one for one in callbacks if isinstance(one, Reporter)]
         return Reporters(first, *others) if others else first
+
+    def best_values(self) -> BestValues:
+        """What the best so far is of what the config monitors, or else of validation losses."""
+        modes: dict[str, Mode] = {
+            best.monitor: best.mode or "min" for best in self.spec.checkpoints.bests
+        }
+        for stage in self.stages if not modes else ():
+            for (name, shown), column in stage.columns.items():
+                losses = [p.evaluated_losses for p in stage.validation if p.name == name]
+                modes |= {column: "min"} if losses and shown in losses[0] else {}
+        stages = range(len(self.stages))
+        return BestValues(modes, (row for index in stages for row in self.rows.rows(index)))
 
     def emit(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Fire an event of one's own; nobody hears it while the session is not trained.

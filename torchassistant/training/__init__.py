@@ -2,6 +2,7 @@
 
 from torchassistant.training.averages import Average, Averaging
 from torchassistant.training.batch_run import BatchRun, only_frames
+from torchassistant.training.best_values import BestValues
 from torchassistant.training.better import Mode, better_of
 from torchassistant.training.callback_run import CallbackRun
 from torchassistant.training.carrying import carrying
@@ -95,6 +96,7 @@ __all__ = [
     "Batch",
     "BatchNotFinite",
     "BatchRun",
+    "BestValues",
     "CallbackRun",
     "Changed",
     "CountByFunction",
