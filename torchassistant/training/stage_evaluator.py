@@ -44,8 +44,8 @@ class StageEvaluator:
         every_epochs: It is called after every so many epochs of the stage.
         refreshes: Bring averages among its models up to date.
         keys: Those of the dict; None is not known yet.
-        limit: So many batches of its data are all that there are; None: every one.
         autocast: Gives a context in which it is called, as the forward passes of a validation are.
+        limit: So many batches of its data are all that there are; None: every one.
     """
 
     name: str
@@ -56,8 +56,8 @@ class StageEvaluator:
     every_epochs: int = 1
     refreshes: Sequence[Callable[[StopCheck], None]] = ()
     keys: tuple[str, ...] | None = None
-    limit: int | None = None
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+    limit: int | None = None
 
     @property
     def what(self) -> str:
