@@ -13,6 +13,9 @@ EPILOG = (
     "signal N, training once it was saved (130 interrupted, 143 terminated)"
 )
 
+SHELLS = ("bash", "zsh", "fish")
+"""For which there is a script of completions."""
+
 SUMMARIES = {
     "init": "Create a session from a config: build everything, fit, split, store.",
     "train": "Train a session, or resume it, until its last stage is done.",
@@ -27,6 +30,7 @@ SUMMARIES = {
     "convert": "Turn weights of torch.save into a safetensors file, without running code in them.",
     "check": "Find every mistake in a config. Nothing is created.",
     "verify-resume": "Test whether an interrupted run resumes to exactly the same result.",
+    "completion": "Print a script by which a shell completes commands, options and paths.",
     "schema": "Print the JSON Schema of a config, by which editors complete and check one.",
 }
 
@@ -38,9 +42,11 @@ def parser_of(command: str, prog: str) -> argparse.ArgumentParser:
     return parser
 
 
-def whole_parser(prog: str) -> argparse.ArgumentParser:
-    """The parser of all commands."""
-    parser = argparse.ArgumentParser(
+def whole_parser(
+    prog: str, kind: type[argparse.ArgumentParser] = argparse.ArgumentParser
+) -> argparse.ArgumentParser:
+    """The parser of all commands; it and theirs are of one kind."""
+    parser = kind(
         prog=prog,
         description="A training run described as data: one JSON config, a few commands.",
         epilog=EPILOG,
@@ -374,6 +380,10 @@ def _fill_diff(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
 
 
+def _fill_completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=SHELLS, help="which shell it is for")
+
+
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
@@ -383,6 +393,7 @@ _WITHOUT_CONFIG: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "convert": _fill_convert,
     "runs": _fill_runs,
     "diff": _fill_diff,
+    "completion": _fill_completion,
 }
 """What fills the parsers of commands that build nothing from a config."""
 

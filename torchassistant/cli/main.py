@@ -90,10 +90,18 @@ def _run_diff(arguments: Any) -> int:
     return diff(arguments)
 
 
+def _run_completion(arguments: Any) -> int:
+    """Print a script for a shell."""
+    from torchassistant.cli.completion import completion
+
+    return completion(arguments)
+
+
 _WITHOUT_ENGINE: dict[str, Callable[[Any], int]] = {
     "convert": _run_convert,
     "runs": _run_runs,
     "diff": _run_diff,
+    "completion": _run_completion,
 }
 """Commands for which torch is not imported; each imports what it needs itself."""
 
