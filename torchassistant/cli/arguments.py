@@ -421,7 +421,8 @@ def _fill_compress(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--methods",
         metavar="METHOD,…",
-        help="what is tried (default: all): int8, low-rank, prune, distill",
+        help="what is tried (default: all): int8, int8-dynamic, int8-static, low-rank, prune, "
+        "distill",
     )
     parser.add_argument(
         "--finetune",

@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from torchassistant.config import origin_of, path_within
 from torchassistant.session import Session
 
+TRAINING_BATCHES = 16
+"""So many batches tell the range of values."""
+
 
 class ModelCall(NamedTuple):
     """What a model was called with."""
@@ -61,6 +64,26 @@ def calls_of(
         for handle in handles:
             handle.remove()
     return calls
+
+
+def training_calls(session: Session) -> dict[str, list[PartCall]]:
+    """What models are called with in eval mode on batches of the last stage's training data.
+
+    By the names of those that averages and parts are made from; where a stage has several
+    pipelines, the first one that calls a model counts.
+    """
+    found: dict[str, list[PartCall]] = {}
+    for pipeline in session.spec.train.stages[-1].trained_pipelines:
+        models = models_in(session, pipeline)
+        calls = by_origin(session, calls_of(session, pipeline, models, TRAINING_BATCHES))
+        found = calls | found
+    return found
+
+
+def models_in(session: Session, pipeline: str) -> dict[str, nn.Module]:
+    """The models that the nodes of a pipeline run, by name."""
+    nodes = {id(node.model) for node in session.pipelines[pipeline].graph.nodes}
+    return {name: model for name, model in session.models.items() if id(model) in nodes}
 
 
 def by_origin(session: Session, calls: list[tuple[str, ModelCall]]) -> dict[str, list[PartCall]]:

@@ -13,7 +13,8 @@ _FINEST = 1 / 16
 """Shares of parameters are tried until they are as near to each other as this."""
 _LEAST_BYTES = 4
 """int8 makes weights so many times smaller, and no more."""
-_INT8 = ("int8",)
+_INT8 = ("int8", "int8-dynamic", "int8-static")
+"""What is done last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from torchassistant.compression.calls import PartCall
+from torchassistant.compression.int8_graphs import int8_graphs
 from torchassistant.compression.pruning import Pruning
 from torchassistant.messages import logger_for
 from torchassistant.rebuilding import (
@@ -36,33 +37,51 @@ class Converted:
     model: nn.Module
 
 
+Calls = Mapping[str, Sequence[PartCall]]
+"""What models are called with, by name."""
+
+
 class Converter:
     """Makes copies of models smaller.
 
     Args:
-        calls: Gives what each model is called with, for one batch, by name.
+        calls: Gives what each model is called with, for one batch.
     """
 
-    def __init__(self, calls: Callable[[], Mapping[str, Sequence[PartCall]]]) -> None:
+    def __init__(self, calls: Callable[[], Calls]) -> None:
         self.calls = calls
         self.prunings: dict[str, Pruning] = {}
 
-    def converted(self, name: str, model: nn.Module, method: Mapping[str, Any]) -> Converted:
+    def converted(
+        self,
+        name: str,
+        model: nn.Module,
+        method: Mapping[str, Any],
+        training: Callable[[], Calls],
+    ) -> Converted:
         """Make a copy of a model smaller.
 
         Args:
             name: Of the model.
             model: Stays as it is; of a method that prunes, the same each time.
             method: See :class:`Candidate`.
+            training: Gives what each model is called with, for some batches of training data.
 
         Raises:
             Misfit: It cannot be done to this model.
         """
-        if method["kind"] == "prune":
+        kind = method["kind"]
+        if kind == "prune":
             small = self._pruning(name, model).pruned(method["share"])
             sizes = difference_of_structure(model, small)
             return Converted([{"kind": "pruned", "modules": sizes}], small)
-        steps = [_step(model, method)]
+        if kind == "low-rank":
+            steps = [_low_rank(model, method["share"])]
+        else:
+            steps = [_int8(model)]
+            if kind != "int8":
+                dynamic = kind == "int8-dynamic"
+                steps[:0] = int8_graphs(model, training().get(name, []), dynamic)
         return Converted(steps, rebuilt(copy.deepcopy(model), steps, convert=True))
 
     def _pruning(self, name: str, model: nn.Module) -> Pruning:
@@ -74,13 +93,15 @@ class Converter:
         return self.prunings[name]
 
 
-def _step(model: nn.Module, method: Mapping[str, Any]) -> dict[str, Any]:
-    if method["kind"] == "int8":
-        axes = axes_of(model)
-        if not axes:
-            raise Misfit("it has no weights that int8 makes smaller")
-        return {"kind": "int8", "axes": axes}
-    ranks = ranks_within(model, method["share"])
+def _int8(model: nn.Module) -> dict[str, Any]:
+    axes = axes_of(model)
+    if not axes:
+        raise Misfit("it has no weights that int8 makes smaller")
+    return {"kind": "int8", "axes": axes}
+
+
+def _low_rank(model: nn.Module, share: float) -> dict[str, Any]:
+    ranks = ranks_within(model, share)
     if not ranks:
         raise Misfit("it has no layer that a lower rank makes smaller")
     return {"kind": "low_rank", "ranks": ranks}

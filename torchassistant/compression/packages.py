@@ -7,7 +7,11 @@ from importlib.util import find_spec
 
 from torchassistant.errors import ConfigError
 
-NEEDED = {"prune": ("torch_pruning", "torch-pruning")}
+NEEDED = {
+    "int8-dynamic": ("torchao", "torchao"),
+    "int8-static": ("torchao", "torchao"),
+    "prune": ("torch_pruning", "torch-pruning"),
+}
 """For methods: the module that they import, and its package."""
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from torchassistant.errors import ConfigError, near
 
 Objective = Literal["size", "latency"]
-METHODS = ("int8", "low-rank", "prune", "distill")
+METHODS = ("int8", "int8-dynamic", "int8-static", "low-rank", "prune", "distill")
 """Ways to make a model smaller, those that cost least first."""
 
 

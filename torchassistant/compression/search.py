@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from torchassistant.compression.calls import ModelCall, by_origin, calls_of
+from torchassistant.compression.calls import ModelCall, by_origin, calls_of, models_in
 from torchassistant.compression.candidates import Candidate, best_of, next_candidate
 from torchassistant.compression.measuring import latency_of, weight_of
 from torchassistant.compression.monitored import Monitored, models_to_compress, monitored
@@ -229,8 +229,7 @@ class _Search:
 
     def _run_models(self, session: Session) -> dict[str, nn.Module]:
         """The models that the monitored pipeline runs; averages stand in for what they average."""
-        nodes = {id(node.model) for node in session.pipelines[self.monitored.graph].graph.nodes}
-        return {name: model for name, model in session.models.items() if id(model) in nodes}
+        return models_in(session, self.monitored.graph)
 
     def _calls(self) -> list[tuple[str, ModelCall]]:
         """What the models are called with; the same for each candidate."""

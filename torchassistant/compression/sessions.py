@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from torchassistant.compression.calls import PartCall
+from torchassistant.compression.calls import PartCall, training_calls
 from torchassistant.compression.candidates import Candidate
 from torchassistant.compression.configs import (
     for_training,
@@ -132,8 +133,9 @@ class Workshop:
         return session
 
     def _converted(self, base: Session, candidate: Candidate) -> dict[str, Converted]:
+        training = functools.cache(lambda: training_calls(base))
         return {
-            name: self.converter.converted(name, base.models[name], candidate.method)
+            name: self.converter.converted(name, base.models[name], candidate.method, training)
             for name in self.models
         }
 

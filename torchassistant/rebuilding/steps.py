@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from torchassistant.rebuilding.int8_graph import with_int8_graph
 from torchassistant.rebuilding.int8_weights import with_int8_weights
 from torchassistant.rebuilding.low_rank import with_low_rank
 from torchassistant.rebuilding.misfit import Misfit
@@ -23,7 +24,7 @@ def rebuilt(model: nn.Module, steps: Sequence[Step], convert: bool = False) -> n
 
     Args:
         model: Is changed; use what is given back.
-        steps: ``low_rank``, ``pruned``, ``int8``.
+        steps: ``low_rank``, ``pruned``, ``int8_graph``, ``int8``.
         convert: Whether its weights become those of the result; else they are to be loaded.
 
     Raises:
@@ -32,6 +33,8 @@ def rebuilt(model: nn.Module, steps: Sequence[Step], convert: bool = False) -> n
     for step in steps:
         if step["kind"] == "low_rank":
             model = with_low_rank(model, step["ranks"], convert)
+        elif step["kind"] == "int8_graph":
+            model = with_int8_graph(model, step)
         elif step["kind"] == "int8":
             model = with_int8_weights(model, step["axes"], convert)
         elif convert:

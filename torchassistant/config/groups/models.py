@@ -62,7 +62,42 @@ class Int8Spec(Block):
     )
 
 
-CompressionStep = Annotated[LowRankSpec | PrunedSpec | Int8Spec, Discriminator("kind")]
+class GraphInputSpec(Block):
+    """An input of a forward pass that is traced."""
+
+    shape: list[Position] | None = Field(
+        None, description="The shape of a tensor; left out: it is none."
+    )
+    dtype: str = Field("float32", description="Of a tensor.")
+    value: bool | int | float | str | None = Field(None, description="What else it is.")
+
+
+class RoundedValueSpec(Block):
+    """A value of a forward pass that is rounded to a byte."""
+
+    node: str = Field(description="The node of the graph that gives it.")
+    readers: list[str] = Field(description="The nodes that read what it is rounded to.")
+    scale: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="The step between two bytes; left out: it follows from the values."
+    )
+    zero_point: Annotated[int, Field(ge=0, le=255)] = Field(
+        0, description="With a scale: the byte of zero."
+    )
+
+
+class Int8GraphSpec(Block):
+    """A forward pass that rounds values between layers to bytes."""
+
+    kind: Literal["int8_graph"] = Field(description="Which step this is.")
+    path_: str = Field("", alias="path", description="The part that has it; empty: the whole.")
+    args: list[GraphInputSpec] = Field([], description="What it is traced with.")
+    kwargs: dict[str, GraphInputSpec] = Field({}, description="Likewise, by name.")
+    values: list[RoundedValueSpec] = Field(description="What is rounded.")
+
+
+CompressionStep = Annotated[
+    LowRankSpec | PrunedSpec | Int8GraphSpec | Int8Spec, Discriminator("kind")
+]
 
 
 class ModelSpec(ObjectSpec):
