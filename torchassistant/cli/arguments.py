@@ -66,8 +66,17 @@ def _add_version(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_verbose(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--verbose",
+        action="store_true",
+        help="where the command fails, also print Python's whole traceback",
+    )
+
+
 def _fill(parser: argparse.ArgumentParser, command: str) -> None:
     _add_version(parser)
+    _add_verbose(parser)
     if command == "schema":
         return
     if command in _WITHOUT_CONFIG:
@@ -156,10 +165,9 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             help="also build everything and run one batch of every pipeline, as init does",
         )
         parser.add_argument("--complete", action="store_true", help="print the completed config")
-    if command in ("init", "check"):
+    if command in _WITH_JSON:
         _add_json(parser)
     if command == "evaluate":
-        _add_json(parser)
         parser.add_argument(
             "--keep",
             action="store_true",
@@ -387,6 +395,9 @@ def _fill_completion(parser: argparse.ArgumentParser) -> None:
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
+
+_WITH_JSON = ("init", "check", "train", "evaluate", "infer", "export", "compress", "verify-resume")
+"""Commands that read a config, and whose results a program can read."""
 
 _WITHOUT_CONFIG: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "log": _fill_log,

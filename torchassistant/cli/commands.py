@@ -10,9 +10,11 @@ from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, print_failed, warn
 from torchassistant.cli.layout import as_json, problems_as_data
 from torchassistant.cli.next_steps import next_steps
+from torchassistant.cli.overview import summary_as_data
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output, say
 from torchassistant.cli.tables import (
+    prediction_as_data,
     preflight_lines,
     result_as_data,
     result_in_short,
@@ -20,9 +22,17 @@ from torchassistant.cli.tables import (
 )
 from torchassistant.cli.trial import is_trial, run_trial
 from torchassistant.config import ReadConfig, as_data
-from torchassistant.errors import SessionError, in_one_line, shown_path
+from torchassistant.errors import (
+    SessionError,
+    UserCodeError,
+    UserError,
+    in_one_line,
+    shown_path,
+)
+from torchassistant.overview import summarize
 from torchassistant.session import (
     Draft,
+    Prediction,
     Preflight,
     Session,
     SessionFolder,
@@ -31,6 +41,7 @@ from torchassistant.session import (
     infer_config,
     load_session,
     log_history,
+    reason_of,
     store,
     train_profiled,
 )
@@ -129,8 +140,9 @@ def train(arguments: Namespace) -> int:
             # Where a process died at the very end, callbacks have not heard of it, or files of
             # weights are missing.
             session.train(stop=stop)
-        say(f"{_described(session)} is finished; nothing is left to do", sys.stdout)
-        return DONE
+        if not arguments.json:
+            say(f"{_described(session)} is finished; nothing is left to do", sys.stdout)
+        return _tell_state(session, arguments.json)
     if session.progress.step:
         progress = session.progress
         say(f"resuming after iteration {progress.step}, epoch {progress.epoch}")
@@ -142,9 +154,17 @@ def train(arguments: Namespace) -> int:
             train_profiled(session, reporter, stop)
         else:
             session.train(reporter, stop)
-    say(f"{_described(session)} is finished", sys.stdout)
-    for line in next_steps(session):
-        say(line, sys.stdout)
+    if not arguments.json:
+        say(f"{_described(session)} is finished", sys.stdout)
+        for line in next_steps(session):
+            say(line, sys.stdout)
+    return _tell_state(session, arguments.json)
+
+
+def _tell_state(session: Session, is_wanted: bool) -> int:
+    """Print what ``runs`` knows of a session, where a program wants that."""
+    if is_wanted:
+        print(as_json(summary_as_data(summarize(session.path))))
     return DONE
 
 
@@ -174,8 +194,19 @@ def evaluate(arguments: Namespace) -> int:
 
 
 def infer(arguments: Namespace) -> int:
-    """Hand predictions to the output device."""
+    """Hand predictions to the output device, to a file, or to a program."""
     expect_output()
+    predictions: list[dict[str, Any]] = []
+    is_listed = arguments.json and arguments.output is None
+
+    def add(prediction: Prediction) -> None:
+        predictions.append(prediction_as_data(prediction))
+
+    def tell(given: str, error: UserError | UserCodeError) -> None:
+        print_failed(given, error)
+        why = in_one_line(reason_of(error))
+        predictions.append({"input": given, "index": None, "result": None, "error": why})
+
     with stopping_at_once():
         outcome = infer_config(
             arguments.source,
@@ -188,10 +219,14 @@ def infer(arguments: Namespace) -> int:
             output=arguments.output,
             overwrite=arguments.overwrite,
             columns=arguments.columns,
-            reporter=None if arguments.output is None else reporter_for(),
-            tell=print_failed,
+            reporter=reporter_for() if arguments.output is not None or is_listed else None,
+            tell=tell,
+            deliver=add if is_listed else None,
         )
-    if arguments.output is not None:
+    if arguments.json:
+        told = {"predictions": predictions} if is_listed else {"output": arguments.output}
+        print(as_json({**told, "made": outcome.made, "failed": outcome.failed}))
+    elif arguments.output is not None:
         say(f"{outcome.made:,} predictions written to {shown_path(arguments.output)}", sys.stdout)
     if not outcome.failed:
         return DONE

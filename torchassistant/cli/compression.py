@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE
+from torchassistant.cli.layout import as_json, finite
 from torchassistant.cli.signals import stopping_after_iteration
 from torchassistant.cli.streams import say
 from torchassistant.compression import METHODS, Found, Record, Request, compress, without_package
@@ -42,10 +45,24 @@ def run(arguments: Namespace) -> int:
             tell=_tell,
             **allowed(arguments),
         )
+    if arguments.json:
+        print(as_json(finite(_as_data(found))))
+        return DONE
     print("\n".join(table(found)))
     for line in _conclusion(found, request):
         say(line, sys.stdout)
     return DONE
+
+
+def _as_data(found: Found) -> dict[str, Any]:
+    confirmed = found.confirmed and dict(zip(("before", "after"), found.confirmed, strict=True))
+    return {
+        "candidates": [asdict(record) for record in found.records],
+        "best": found.best.number,
+        "session": None if found.result is None else str(found.result),
+        "confirmed": confirmed,
+        "ended": found.ended,
+    }
 
 
 def _all() -> tuple[str, ...]:

@@ -28,8 +28,36 @@ MOST_SHOWN = 100
 _WORDS: dict[int, str] = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
 
 
-def status_of(run: Callable[[], int]) -> int:
-    """Run a command and answer for what it raises."""
+def status_of(run: Callable[[], int], verbose: bool = False) -> int:
+    """Run a command and answer for what it raises.
+
+    Args:
+        run: The command.
+        verbose: Whether the whole traceback of what it raises is printed too, before what is said.
+    """
+    try:
+        return _status_of(_telling_all(run) if verbose else run)
+    except BrokenPipeError:
+        # Whoever read the output has gone; there is nobody to tell.
+        return USER_CODE
+
+
+def _telling_all(run: Callable[[], int]) -> Callable[[], int]:
+    """The same, which prints the traceback of what it raises."""
+
+    def told() -> int:
+        try:
+            return run()
+        except BrokenPipeError:
+            raise
+        except BaseException as error:
+            _say_lines("".join(traceback.format_exception(error)).rstrip())
+            raise
+
+    return told
+
+
+def _status_of(run: Callable[[], int]) -> int:
     try:
         status = run()
         deliver()
@@ -58,8 +86,7 @@ def status_of(run: Callable[[], int]) -> int:
         say("interrupted")
         return 128 + signal.SIGINT
     except BrokenPipeError:
-        # Whoever read the output has gone; there is nobody to tell.
-        return USER_CODE
+        raise
     except OSError as error:
         # The user's own code raises as a UserCodeError; this is a disk that is full, a folder that
         # may not be written, and the like.

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from dataclasses import asdict
 
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE
+from torchassistant.cli.layout import as_json, finite
 from torchassistant.cli.signals import stopping_at_once
 from torchassistant.cli.streams import say
 from torchassistant.errors import shown_path
@@ -29,6 +31,12 @@ def export(arguments: Namespace) -> int:
             settings=arguments.settings,
             **allowed(arguments),
         )
+    if arguments.json:
+        compared = None if made.comparison is None else asdict(made.comparison)
+        measured = None if made.measured is None else asdict(made.measured)
+        told = {"notes": made.notes, "comparison": compared, "measured": measured}
+        print(as_json(finite({"folder": str(made.folder), **told})))
+        return DONE
     for line in made.lines:
         say(line, sys.stdout)
     say(f"exported to {shown_path(made.folder)}", sys.stdout)

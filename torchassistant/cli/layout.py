@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torchassistant.errors import Problem, escaped_in_json, in_one_line
@@ -20,6 +21,15 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def as_json(data: Any) -> str:
     """Data as JSON that a terminal can show."""
     return escaped_in_json(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+def finite(value: Any) -> Any:
+    """The same data, with null for what is not finite: JSON has no name for it."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def problems_as_data(problems: Sequence[Problem]) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
     streams.prepare()
     try:
         with messages_on_stderr():
-            return status_of(lambda: _run(command, arguments))
+            return status_of(lambda: _run(command, arguments), arguments.verbose)
     finally:
         save_signal.stop_listening()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from torchassistant.cli.exit_status import DONE
-from torchassistant.cli.layout import aligned, as_json
+from torchassistant.cli.layout import aligned, as_json, finite
 from torchassistant.cli.streams import expect_output, say
 from torchassistant.errors import SessionError, in_one_line, shown_path
 from torchassistant.overview import Best, Difference, Summary, compare, sessions_in, summarize
@@ -29,7 +28,7 @@ def runs(arguments: Namespace) -> int:
         raise SessionError(f"{shown_path(folder)} is not a folder")
     summaries = [summarize(path) for path in sessions_in(folder)]
     if arguments.json:
-        print(as_json({"sessions": [_summary_as_data(summary) for summary in summaries]}))
+        print(as_json({"sessions": [summary_as_data(summary) for summary in summaries]}))
         return DONE
     if not summaries:
         say(f"no session in {shown_path(folder)}")
@@ -87,12 +86,13 @@ def _ago(seconds: float) -> str:
     return "now"
 
 
-def _summary_as_data(summary: Summary) -> dict[str, Any]:
+def summary_as_data(summary: Summary) -> dict[str, Any]:
+    """What is known of a session, as data for JSON."""
     data = asdict(summary)
     data["path"] = str(summary.path)
     data["state"] = data.pop("condition")
-    finite: dict[str, Any] = _finite(data)
-    return finite
+    found: dict[str, Any] = finite(data)
+    return found
 
 
 def diff(arguments: Namespace) -> int:
@@ -100,7 +100,7 @@ def diff(arguments: Namespace) -> int:
     expect_output()
     difference = compare(Path(arguments.one), Path(arguments.other))
     if arguments.json:
-        print(as_json(_finite(asdict(difference))))
+        print(as_json(finite(asdict(difference))))
     else:
         print("\n".join(_lines(difference, arguments.one, arguments.other)))
     return DONE
@@ -138,12 +138,3 @@ def _shown(value: Any) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
-
-
-def _finite(value: Any) -> Any:
-    """The same data, with null for what is not finite: JSON has no name for it."""
-    if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -9,7 +9,8 @@ from typing import Any
 from torchassistant.assembly import TakenWeights
 from torchassistant.cli.layout import aligned, counted
 from torchassistant.errors import in_one_line
-from torchassistant.session import GroupReport, Preflight
+from torchassistant.output_devices import jsonable
+from torchassistant.session import GroupReport, Prediction, Preflight
 
 _HEADER = ("pipeline", "node", "mode", "inputs", "outputs", "parameters", "optimizer", "gradient")
 
@@ -87,6 +88,17 @@ def result_in_short(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(result_in_short, value))}]"
     return f"tensor {tuple(value.shape)}"
+
+
+def prediction_as_data(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as data for JSON.
+
+    Raises:
+        DataError: It holds what JSON cannot.
+    """
+    result = jsonable(prediction.result, "the prediction")
+    index = jsonable(prediction.index, "the index")
+    return {"input": prediction.input, "index": index, "result": result, "error": None}
 
 
 def result_as_data(value: Any) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE
-from torchassistant.cli.layout import counted
+from torchassistant.cli.layout import as_json, counted, finite
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import say
 from torchassistant.errors import ConfigError, Interrupted, shown_path
@@ -48,40 +48,51 @@ def run_trial(arguments: Namespace) -> int:
     name = shown_path(session.path)
     try:
         if arguments.overfit is not None:
-            _overfit(session, arguments.overfit, arguments.passes or PASSES)
+            rows = _overfit(session, arguments)
         else:
-            _try_out(session, arguments.limit_batches, arguments.timing)
+            rows = _try_out(session, arguments)
     except Interrupted as error:
         raise Interrupted(error.signum, f"nothing was stored; {name} is as it was") from None
+    if arguments.json:
+        batches = arguments.overfit or arguments.limit_batches
+        told = {"session": str(session.path), "batches": batches, "rows": rows}
+        print(as_json(finite(told)))
     return DONE
 
 
-def _overfit(session: Session, batches: int, passes: int) -> None:
-    losses = _Losses()
+def _overfit(session: Session, arguments: Namespace) -> list[Row]:
+    batches = arguments.overfit
     with stopping_after_iteration() as stop:
-        rows = overfit(session, batches, passes, losses, stop)
-    what = "the same batch" if batches == 1 else f"the same {batches:,} batches"
-    say(f"{what}, {counted(len(rows), 'pass')}: {_change(rows)}", sys.stdout)
-    say(f"nothing was stored; session {shown_path(session.path)} is as it was", sys.stdout)
+        rows = overfit(session, batches, arguments.passes or PASSES, _Losses(), stop)
+    if not arguments.json:
+        what = "the same batch" if batches == 1 else f"the same {batches:,} batches"
+        say(f"{what}, {counted(len(rows), 'pass')}: {_change(rows)}", sys.stdout)
+        say(f"nothing was stored; session {shown_path(session.path)} is as it was", sys.stdout)
     for loss in _not_fallen(rows):
         say(
             f'hint: "{loss}" has hardly fallen. A net that cannot learn a few examples by heart '
             "will learn no more of them: look at targets, loss and learning rate; --passes M "
             "goes on for longer"
         )
+    return rows
 
 
-def _try_out(session: Session, batches: int, timing: bool) -> None:
-    name = shown_path(session.path)
+def _try_out(session: Session, arguments: Namespace) -> list[Row]:
+    name, batches = shown_path(session.path), arguments.limit_batches
     if session.finished:
-        say(f"session {name} is finished; there is nothing to try", sys.stdout)
-        return
-    reporter = reporter_for(stages=session.spec.stage_labels, timing=timing)
+        if not arguments.json:
+            say(f"session {name} is finished; there is nothing to try", sys.stdout)
+        return []
+    reporter = reporter_for(
+        stages=session.spec.stage_labels, best=session.best_values(), timing=arguments.timing
+    )
     with stopping_after_iteration() as stop:
         rows = try_out(session, batches, reporter, stop)
-    epochs = counted(len(rows), "epoch")
-    say(f"{epochs} of at most {counted(batches, 'batch')} went through", sys.stdout)
-    say(f"nothing was stored; session {name} is as it was", sys.stdout)
+    if not arguments.json:
+        epochs = counted(len(rows), "epoch")
+        say(f"{epochs} of at most {counted(batches, 'batch')} went through", sys.stdout)
+        say(f"nothing was stored; session {name} is as it was", sys.stdout)
+    return rows
 
 
 class _Losses(Reporter):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from torchassistant.cli import streams, working_directory
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_ERROR, status_of, warn
+from torchassistant.cli.layout import as_json
 from torchassistant.cli.log_handler import messages_on_stderr
 from torchassistant.cli.signals import stopping_at_once
 from torchassistant.cli.streams import say
@@ -64,6 +65,11 @@ def verify_resume(arguments: Namespace, config: ReadConfig) -> int:
         found = first_difference(whole.trace, cut.trace) or different_state(
             whole.session, cut.session
         )
+    hints = [] if found is None else [h for word, h in _HINTS.items() if f"the {word} " in found]
+    if arguments.json:
+        told = {"iterations": done, "interrupted_after": half, "epochs": epochs}
+        print(as_json({"identical": found is None, **told, "difference": found, "hints": hints}))
+        return DONE if found is None else USER_ERROR
     times = _times(done, half)
     if found is None:
         print(
@@ -78,9 +84,8 @@ def verify_resume(arguments: Namespace, config: ReadConfig) -> int:
     say(f"error: {times}: the first difference is {found}")
     if _iteration_of(found) <= half:
         say("it comes before the interruption: two runs of this config differ")
-    for word, hint in _HINTS.items():
-        if f"the {word} " in found:
-            say(f"hint: {hint}")
+    for hint in hints:
+        say(f"hint: {hint}")
     return USER_ERROR
 
 

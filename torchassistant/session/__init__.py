@@ -20,7 +20,7 @@ from torchassistant.session.load import load_session
 from torchassistant.session.lock import expect_no_trainer
 from torchassistant.session.log_history import log_history
 from torchassistant.session.open_pipeline import OpenPipeline, open_pipeline
-from torchassistant.session.prediction import NotPredicted, Prediction
+from torchassistant.session.prediction import NotPredicted, Prediction, reason_of
 from torchassistant.session.preflight import GroupReport, NodeReport, Preflight
 from torchassistant.session.profiling import train_profiled
 from torchassistant.session.resume_check import different_state, first_difference, train_traced
@@ -56,6 +56,7 @@ __all__ = [
     "open_pipeline",
     "overfit",
     "read_json",
+    "reason_of",
     "replace_file",
     "store",
     "store_derived",

@@ -48,6 +48,15 @@ class Outcome:
         self.misfits += isinstance(prediction.error, UserError)
 
 
+Deliver = Callable[[Prediction], None]
+"""Hands on a prediction.
+
+Raises:
+    UserError: It holds what cannot be.
+    UserCodeError: The output device raised.
+"""
+
+
 def infer_config(
     source: str | Path,
     inputs: Sequence[str],
@@ -64,6 +73,7 @@ def infer_config(
     columns: Sequence[str] = (),
     reporter: Reporter | None = None,
     tell: Callable[[str, UserError | UserCodeError], None] | None = None,
+    deliver: Deliver | None = None,
 ) -> Outcome:
     """Hand the prediction for each input to the output device, or write it to a file.
 
@@ -86,6 +96,7 @@ def infer_config(
         columns: Columns to keep besides, as inputs and targets.
         reporter: Is called for every batch of the data of a pipeline.
         tell: Called with each input that there is no prediction for, and the reason.
+        deliver: Gets each prediction that was made, in place of the output device.
 
     Returns:
         How many predictions there are, and what the others failed of.
@@ -140,17 +151,21 @@ def infer_config(
         return request.open(spec, wanted(spec, name), spec.with_sources([name]), scored=False)
 
     session = request.first_usable(opened)
+
+    def delivers(several: bool) -> Deliver:
+        return _to_device(session, config, several) if deliver is None else deliver
+
     kept = [*config.results, *columns] if config.results is not None and columns else config.results
     try:
         if is_over_data:
             name = default_pipeline(session.spec, config)
             made = over_data(session, name, config, columns, reporter or Reporter())
-            return _delivered_all(made, True, session, config, table, tell)
+            return _delivered_all(made, delivers(True), config, table, tell)
         predictor = Predictor(session, session.builder, config.model_copy(update={"results": kept}))
         groups = predictor.groups(inputs)
         several = len(groups) > 1 or groups != [list(inputs)]
         predictions = predictor.predictions(groups)
-        return _delivered_all(predictions, several, session, config, table, tell)
+        return _delivered_all(predictions, delivers(several), config, table, tell)
     except NoColumn as error:
         names = config.results or []
         if error.column not in names:
@@ -196,16 +211,14 @@ def over_data(
 
 def _delivered_all(
     predictions: Iterable[Prediction],
-    several: bool,
-    session: Session,
+    deliver: Deliver,
     config: InferenceSpec,
     table: PredictionTable | None,
     tell: Callable[[str, UserError | UserCodeError], None] | None,
 ) -> Outcome:
     outcome = Outcome()
     if table is None:
-        device = _device(session, config)
-        delivered = (_delivered(prediction, device, several) for prediction in predictions)
+        delivered = (_delivered(prediction, deliver) for prediction in predictions)
         return _counted(delivered, outcome, tell)
     with table:
         is_batch = config.postprocessor is None
@@ -239,21 +252,27 @@ def _added(
         yield prediction
 
 
-def _device(session: Session, config: InferenceSpec) -> Any:
-    if config.output_device is None:
-        return Printer()
-    maker, what = session.builder.maker, "the output device"
-    return maker.make(config.output_device, ("output_device",), what, "output_device")
+def _to_device(session: Session, config: InferenceSpec, several: bool) -> Deliver:
+    """Hands on predictions to the output device of a config."""
+    device: Callable[..., Any] = Printer()
+    if config.output_device is not None:
+        maker, what = session.builder.maker, "the output device"
+        device = maker.make(config.output_device, ("output_device",), what, "output_device")
 
-
-def _delivered(prediction: Prediction, device: Callable[..., Any], several: bool) -> Prediction:
-    """A prediction that the device was given; a failed one where the device does not take it."""
-    if prediction.error is not None:
-        return prediction
-    known = {"input": prediction.input, "several": several}
-    try:
+    def deliver(prediction: Prediction) -> None:
+        known = {"input": prediction.input, "several": several}
         with blaming("the output device"):
             device(prediction.result, **offered(device, **known))
+
+    return deliver
+
+
+def _delivered(prediction: Prediction, deliver: Deliver) -> Prediction:
+    """A prediction that was handed on; a failed one where it holds what is not taken."""
+    if prediction.error is not None:
+        return prediction
+    try:
+        deliver(prediction)
     except UserError as error:
         return replace(prediction, error=error)
     return prediction

@@ -60,10 +60,11 @@ class NotPredicted(DataError):
     def __init__(self, predictions: Sequence[Prediction]) -> None:
         self.predictions = list(predictions)
         failed = [one for one in predictions if one.error is not None]
-        super().__init__(*(f"{one.shown_input}: {_said(one.error)}" for one in failed))
+        super().__init__(*(f"{one.shown_input}: {reason_of(one.error)}" for one in failed))
 
 
-def _said(error: Exception | None) -> str:
+def reason_of(error: Exception | None) -> str:
+    """Why there is no prediction, in a sentence: what was raised in code of the user, too."""
     if isinstance(error, UserCodeError) and error.__cause__ is not None:
         cause = error.__cause__
         return f"{error.part}: {type(cause).__name__}: {cause}"
