@@ -33,6 +33,7 @@ from torchassistant.data.object_rngs import (
     states_of,
 )
 from torchassistant.data.object_walk import CODE, GENERATORS, LEAVES, Generator, inside, slots_of
+from torchassistant.data.pass_order import has_order, order_of_pass
 from torchassistant.data.port import Port
 from torchassistant.data.repeating_loader import RepeatingLoader
 from torchassistant.data.restarting_port import is_port_state
@@ -83,6 +84,7 @@ __all__ = [
     "expect_states_of",
     "failure_of_fit",
     "generators_in",
+    "has_order",
     "has_state",
     "inside",
     "interruptible",
@@ -92,6 +94,7 @@ __all__ = [
     "laid_around",
     "named",
     "object_rngs_seeded",
+    "order_of_pass",
     "prefetched",
     "random_state",
     "same_state",

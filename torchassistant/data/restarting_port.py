@@ -12,7 +12,7 @@ from torchassistant.data.port import Port
 from torchassistant.data.sampler_state import is_sampler_state
 
 _REMEMBERED = 1024
-_APART = 2**20
+APART = 2**20
 """The numbers that the order follows from are so far apart: no run has so many passes."""
 
 
@@ -79,7 +79,7 @@ class RestartingPort:
 
     def _begin(self, start: Start, skipped: int = 0) -> None:
         loader = self.port.loader
-        loader.start(self.pass_number + start.again * _APART, skipped, start.began_with)
+        loader.start(self.pass_number + start.again * APART, skipped, start.began_with)
         self.starts.append(start._replace(began_with=loader.began_with))
 
 

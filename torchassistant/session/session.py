@@ -61,6 +61,7 @@ from torchassistant.session.loss_keys import check_keys, learn_keys
 from torchassistant.session.manifest import Fingerprints, of_text
 from torchassistant.session.metric_keys import learn_metric_keys
 from torchassistant.session.notebook_progress import default_reporter
+from torchassistant.session.order import order_of
 from torchassistant.session.prediction import predict
 from torchassistant.session.row_data import RowData
 from torchassistant.session.session_folder import SessionFolder
@@ -215,6 +216,28 @@ class Session(Parts):
     def _repr_html_(self) -> str:
         """What a notebook shows of it, where it is the last line of a cell."""
         return HtmlSummary(self, self.spec, self.progress, self.rows).html(self.folder)
+
+    def order(self, pipeline: str, epoch: int, port: str | None = None) -> list[list[Any]] | None:
+        """The examples that a pipeline has met in an epoch: their indices in the dataset.
+
+        Of all passes in the epoch, in order, of training and then of evaluation; computed from the
+        config as it is now. Examples that a collator left out are among them.
+
+        Args:
+            pipeline: Its name.
+            epoch: Over all stages, from 1; the one at hand as far as it is.
+            port: The name of a port; left out: the first.
+
+        Returns:
+            The indices of each batch. None for streams, which have none, and for a port that
+            another pipeline feeds: ask for that one.
+
+        Raises:
+            ConfigError: There is no such pipeline or port, or it does not run in that epoch.
+            SessionError: The epoch has not begun; or a sampler of yours keeps something from pass
+                to pass, so that its order cannot be had again.
+        """
+        return order_of(self, self.rows, self.progress, pipeline, epoch, port)
 
     def data(self, name: str) -> list[RowData]:
         """What a metric gave as tensors (a confusion matrix, a curve), a value for each row.

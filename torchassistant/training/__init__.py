@@ -13,6 +13,13 @@ from torchassistant.training.determinism import (
     with_hidden_draws,
 )
 from torchassistant.training.epoch_metrics import expect_storable
+from torchassistant.training.epoch_order import (
+    EpochSpan,
+    Order,
+    evaluation_order,
+    parts_met,
+    training_order,
+)
 from torchassistant.training.evaluation.debug_pipeline import DebugPipeline
 from torchassistant.training.evaluation.evaluator import KeepBatch, evaluate
 from torchassistant.training.evaluation.inference import chosen, infer
@@ -104,6 +111,7 @@ __all__ = [
     "Data",
     "DataPass",
     "DebugPipeline",
+    "EpochSpan",
     "EvalStepEvent",
     "GradientClipper",
     "GradientNorms",
@@ -123,6 +131,7 @@ __all__ = [
     "Mode",
     "NamedCallback",
     "NotFinite",
+    "Order",
     "OwnStep",
     "PassProgress",
     "Pipeline",
@@ -163,6 +172,7 @@ __all__ = [
     "evaluating_step",
     "evaluation_data",
     "evaluation_data_of",
+    "evaluation_order",
     "expect_storable",
     "first_sentence",
     "freezing",
@@ -176,6 +186,7 @@ __all__ = [
     "needs_gradient",
     "only_frames",
     "parameters_of",
+    "parts_met",
     "rarely_counts_samples",
     "recompute_statistics",
     "reporter_for",
@@ -185,6 +196,7 @@ __all__ = [
     "steps_of_optimizer",
     "tells_of_stretching",
     "train_stage",
+    "training_order",
     "two_closures",
     "unchanged",
     "use_deterministic_kernels",

@@ -124,7 +124,7 @@ class Evaluator:
             self.means = {name: RunningMean() for name in self.pipeline.evaluated_losses}
         self.metrics = [(item, item.metric.fresh()) for item in self.pipeline.metrics]
         length = self.data.length()
-        limit = _limit(length, steps)
+        limit = limit_of(length, steps)
         totals = [total for total in (length, limit) if total is not None]
         emit(self.evaluation_started, self.pipeline.name, min(totals, default=None))
         emit(self.measuring_started, self.pipeline)
@@ -207,7 +207,7 @@ class Evaluator:
         self.data.close()
 
 
-def _limit(length: int | None, steps: Steps) -> int | None:
+def limit_of(length: int | None, steps: Steps) -> int | None:
     """How many batches are run; None is all that there are, whatever length is claimed."""
     if isinstance(steps, int):
         return steps
