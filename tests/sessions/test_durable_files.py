@@ -156,3 +156,13 @@ def test_tensors_that_share_memory(tmp_path: Path) -> None:
         assert torch.equal(stored[name], tensor)
     with pytest.raises(FileNotFoundError):
         read_tensors(tmp_path / "none.safetensors")
+
+
+def test_tensors_are_read_to_where_torch_would_put_them(tmp_path: Path) -> None:
+    """Sums depend on where memory begins, in their last bits."""
+    tensors = {"x" * length: torch.arange(length + 3.0) for length in range(1, 40)}
+    write_tensors(tmp_path / "state.safetensors", tensors)
+    found = read_tensors(tmp_path / "state.safetensors")
+    assert found.keys() == tensors.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
+    assert {tensor.data_ptr() % 64 for tensor in found.values()} == {0}

@@ -216,7 +216,7 @@ def replace_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file.
+    """The tensors of a safetensors file, in memory as torch allocates it.
 
     Raises:
         FileNotFoundError: There is none.
@@ -224,11 +224,21 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     """
     open_regular(path).close()
     try:
-        return load_file(path)
+        return {name: _aligned(tensor) for name, tensor in load_file(path).items()}
     except FileNotFoundError:
         raise
     except Exception as error:
         raise InvalidFile(f"holds no tensors ({error})") from None
+
+
+def _aligned(tensor: torch.Tensor) -> torch.Tensor:
+    # What stands somewhere in a file is mapped there. The last bits of sums, as those of torch.dot,
+    # depend on where memory begins: a resumed run would differ from one that was not interrupted.
+    return tensor.clone() if tensor.data_ptr() % _ALIGNMENT else tensor
+
+
+_ALIGNMENT = 64
+"""In bytes, of the memory that torch allocates on the CPU."""
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
