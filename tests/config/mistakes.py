@@ -90,7 +90,10 @@ REQUIRED = {
 }
 
 
-ONE_OF = {"loader_factory": 'one of "loader_factory" and "from_pipeline" is needed'}
+ONE_OF = {
+    "loader_factory": 'one of "loader_factory" and "from_pipeline" is needed',
+    "ratio": 'one of "ratio" and "folds" is needed',
+}
 """What is told of a key in whose place another may stand."""
 
 

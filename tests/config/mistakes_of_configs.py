@@ -238,6 +238,15 @@ SMALL: dict[str, Mistake] = {
     "an empty stop condition": value(f"{STAGE}.stop_condition", "{}", "is needed"),
     "shares that are not 1": value("@splits.parts.spec.ratio", "[0.5, 0.2]", "add up to 0.7"),
     "a share below 0": value("@splits.parts.spec.ratio", "[1.2, §-0.2]", "greater than 0"),
+    "shares and folds": put("@splits.parts.spec", '§"folds": 5', "only one of"),
+    "a fold without folds": put("@splits.parts.spec", '§"fold": 1', 'belongs to "folds"'),
+    "one fold": put("@splits.parts.spec", '"folds": §1', "greater than or equal to 2"),
+    "a fold below 0": put("@splits.parts.spec", '"fold": §-1', "greater than or equal to 0"),
+    "a class in no column": put("@splits.parts.spec", '"stratify": §-1', "equal to 0"),
+    "classes in a truth value": put("@splits.parts.spec", '"stratify": §true', "whole number"),
+    "classes and groups by shares": put(
+        "@splits.parts.spec", '"stratify": 1, §"group_by": 2', "only one of"
+    ),
     "a share in a string": value("@splits.parts.spec.ratio", '[0.8, §"0.2"]', "a number"),
     "a clipper of a misspelt model among several": defined(
         "gradient_clippers",

@@ -57,7 +57,7 @@ class Records(Points):
     """Points as dicts, with a column that nothing needs."""
 
     def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
-        x, target = super().__getitem__(index)
+        x, target = self.points[index]
         return {"x": x, "y": target, "note": "kept as a list"}
 
 
@@ -376,3 +376,19 @@ class Counting:
 
     def __call__(self, models: Any, loader: Any) -> dict[str, float]:
         return {"batches": float(sum(1 for _ in loader))}
+
+
+class Kinds:
+    """Points with a kind, 0 or 1, and one of ten groups, as dicts."""
+
+    def __init__(self, count: int = 40) -> None:
+        self.points = Points(count)
+        self.kind = [index % 2 for index in range(count)]
+        self.group = [f"group {index // 4}" for index in range(count)]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        x, target = self.points[index]
+        return {"x": x, "y": target, "kind": self.kind[index], "group": self.group[index]}

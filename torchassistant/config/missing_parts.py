@@ -71,7 +71,7 @@ def data_sources(spec: Spec) -> tuple[str, str | None] | None:
     free = [name for name in spec.group("datasets") if name not in named]
     for name, parts in spec.group("splits").items():
         if name not in split:
-            free += [f"{name}.train", f"{name}.val"][: len(parts.ratio)]
+            free += [f"{name}.train", f"{name}.val"][: parts.count]
     if len(free) == 1:
         return free[0], None
     if len(free) == 2:

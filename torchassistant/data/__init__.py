@@ -18,6 +18,8 @@ from torchassistant.data.dataset_files import walking
 from torchassistant.data.datasets import MergedDataset, PreprocessedDataset, as_columns, laid_around
 from torchassistant.data.epoch_loader import EpochLoader
 from torchassistant.data.evaluation_loader import EvaluationLoader
+from torchassistant.data.example_column import column_codes
+from torchassistant.data.folds import Labels, fold_indices, labelled_slices
 from torchassistant.data.gpu_prefetch import prefetched
 from torchassistant.data.loader_factory import LoaderFactory
 from torchassistant.data.multi_loader import FramesOfEpoch, MultiLoader, named
@@ -63,6 +65,7 @@ __all__ = [
     "FramesOfEpoch",
     "Generator",
     "IncompatibleState",
+    "Labels",
     "LoaderFactory",
     "MemoryStore",
     "MergedDataset",
@@ -76,6 +79,7 @@ __all__ = [
     "as_columns",
     "cache_folder",
     "can_be_interrupted",
+    "column_codes",
     "derived",
     "disregard_stop_signals",
     "encode",
@@ -83,6 +87,7 @@ __all__ = [
     "expect_random_state",
     "expect_states_of",
     "failure_of_fit",
+    "fold_indices",
     "generators_in",
     "has_order",
     "has_state",
@@ -91,6 +96,7 @@ __all__ = [
     "is_first_thread",
     "is_port_state",
     "is_sampler_state",
+    "labelled_slices",
     "laid_around",
     "named",
     "object_rngs_seeded",

@@ -261,10 +261,23 @@ def _named_once(view: View, key: str, diagnostics: Diagnostics) -> None:
 
 
 def _split(view: View, diagnostics: Diagnostics) -> None:
-    total = sum(view.block.ratio)
-    if abs(total - 1) > 1e-5 and view.ratio.complete:
-        message = f"the shares must add up to 1; they add up to {total:g}"
-        diagnostics.note(message, view.at("ratio"))
+    _one_of(view, ("ratio", "folds"), diagnostics)
+    split = view.block
+    if split.ratio is not None and view.ratio.complete:
+        total = sum(split.ratio)
+        if abs(total - 1) > 1e-5:
+            message = f"the shares must add up to 1; they add up to {total:g}"
+            diagnostics.note(message, view.at("ratio"))
+    if split.folds is None and view.complete:
+        if split.fold is not None:
+            diagnostics.note('"fold" belongs to "folds"', view.at("fold"), at_key=True)
+        if split.stratify is not None and split.group_by is not None:
+            message = 'with "ratio" only one of "stratify" and "group_by" can be given'
+            last = diagnostics.last_written(view.path, ["stratify", "group_by"])
+            diagnostics.note(message, view.at(last), at_key=True)
+    elif split.folds is not None and split.fold is not None and view.fold >= view.folds:
+        message = f'"fold" counts from 0: the last of {split.folds} is {split.folds - 1}'
+        diagnostics.note(f"{message}; found {split.fold}", view.at("fold"))
 
 
 def _one_of(

@@ -82,7 +82,7 @@ def _names(scope: Scope, group: str) -> Names:
 def _slices(scope: Scope) -> Iterator[str]:
     """The names of the slices of all splits."""
     for name, split in scope.groups["splits"].items():
-        for index in range(len(split.block.spec.ratio)):
+        for index in range(split.block.spec.count):
             yield _slice_name(name, index)
 
 
@@ -105,10 +105,10 @@ def _without_slices(scope: Scope, uses: list[Use]) -> list[Use]:
 
 
 def _slice_of(scope: Scope, use: Use, piece: Slice) -> None:
-    ratio = scope.groups["splits"][piece.split].spec.ratio
-    if isinstance(ratio, Unknown) or piece.position < len(ratio.written):
+    spec = scope.groups["splits"][piece.split].spec
+    count = spec.count
+    if isinstance(spec.ratio, Unknown) or piece.position < count:
         return
-    count = len(ratio.written)
     there = [_slice_name(piece.split, index) for index in range(min(count, 12))]
     more = ", …" if count > len(there) else ""
     message = f'the split "{piece.split}" has {count} slices: {listing(there)}{more}'
