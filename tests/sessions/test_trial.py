@@ -171,3 +171,21 @@ def test_stages_evaluators_and_columns_of_callbacks(
     assert rows[0]["counting/batches"] == 1
     assert rows[0]["lr/adam"] is None
     assert "stage 2 would start from a stored state" in capsys.readouterr().err
+
+
+def test_a_loss_that_does_not_fall_gets_a_hint(tmp_path: Path, command: Command) -> None:
+    write(tmp_path / "c.json", jittered())
+    assert command("init.py", "c.json", "--no-preflight").returncode == 0
+    done = command("train.py", "run", "--overfit", "1", "--passes", "2")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1].startswith('hint: "loss" has hardly fallen. ')
+
+
+def test_an_interruption_leaves_it_too(tmp_path: Path) -> None:
+    session = session_of(jittered(lr=0.05), tmp_path)
+    before = files_of(tmp_path)
+    stop = StopRequest()
+    stop.signum = signal.SIGINT
+    with pytest.raises(Interrupted):
+        overfit(session, 2, 3, None, stop)
+    assert files_of(tmp_path) == before

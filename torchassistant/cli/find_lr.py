@@ -84,7 +84,9 @@ def _lines(found: RangeTest) -> Iterator[str]:
     if found.diverged:
         yield f"the loss has diverged at {found.curve[-1].lr:.3g}, after {count} steps"
     if found.best_lr is not None:
-        yield f"it was least at {found.best_lr:.3g}"
+        is_open = not found.diverged and found.best_lr == found.curve[-1].lr
+        more = ", the last rate; a larger --max shows where it rises" if is_open else ""
+        yield f"it was least at {found.best_lr:.3g}{more}"
     if found.suggestion is None:
         yield "no suggestion: the loss does not fall; try other --min and --max, or more --steps"
         return

@@ -125,5 +125,5 @@ def _not_fallen(rows: Sequence[Row]) -> list[str]:
     if len(losses) != 1 or len(rows) < 2:
         return []
     first, last = float(rows[0][losses[0]] or 0), float(rows[-1][losses[0]] or 0)
-    hardly = not math.isfinite(last) or last > first - abs(first) / 2
+    hardly = not math.isfinite(last) or last > first - abs(first) / 10
     return losses if hardly else []
