@@ -35,6 +35,7 @@ FLOORS = {
     "rebuilding": 4,
     "data": 4,
     "conversion": 4,
+    "report": 5,
     "overview": 4,
     "catalogue": 3,
     "config": 2,

@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:  # whoever only writes needs none of it
+    import torch
 
 ASIDE = ".aside-"
 """How the names of files begin that are not in their place yet."""

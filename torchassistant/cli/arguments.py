@@ -27,6 +27,7 @@ SUMMARIES = {
     "log": "Send what TensorBoard, MLflow or Trackio lacks of the history of a session.",
     "runs": "List the sessions in a folder: how far each is, its best results, whether it runs.",
     "diff": "Compare two sessions: config, environment, code, results.",
+    "report": "Write a report of sessions: one HTML file with curves, samples, differences.",
     "convert": "Turn weights of torch.save into a safetensors file, without running code in them.",
     "check": "Find every mistake in a config. Nothing is created.",
     "verify-resume": "Test whether an interrupted run resumes to exactly the same result.",
@@ -392,6 +393,36 @@ def _fill_completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, help="which shell it is for")
 
 
+def _fill_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sessions",
+        metavar="SESSION_DIR",
+        nargs="+",
+        help="sessions, of which several are laid over one another; another folder stands for the "
+        "sessions in it",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the report; an earlier one is replaced (default: report.html in the session, of "
+        "several sessions in the working directory)",
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="write it again every 10 seconds until training has ended, or Ctrl-C",
+    )
+    parser.add_argument(
+        "--predictions",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="show a file that infer -o has written, too; can be repeated",
+    )
+    _add_json(parser)
+
+
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
@@ -405,6 +436,7 @@ _WITHOUT_CONFIG: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "runs": _fill_runs,
     "diff": _fill_diff,
     "completion": _fill_completion,
+    "report": _fill_report,
 }
 """What fills the parsers of commands that build nothing from a config."""
 

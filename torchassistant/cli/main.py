@@ -97,11 +97,19 @@ def _run_completion(arguments: Any) -> int:
     return completion(arguments)
 
 
+def _run_report(arguments: Any) -> int:
+    """Write a report of sessions."""
+    from torchassistant.cli.report import report
+
+    return report(arguments)
+
+
 _WITHOUT_ENGINE: dict[str, Callable[[Any], int]] = {
     "convert": _run_convert,
     "runs": _run_runs,
     "diff": _run_diff,
     "completion": _run_completion,
+    "report": _run_report,
 }
 """Commands for which torch is not imported; each imports what it needs itself."""
 

@@ -76,7 +76,7 @@ def expect_kind(tree: Any, block: type[Block], file: str = "") -> None:
 
 
 SESSION_PARTS = (
-    *("spec.json", "environment.json", "changes.jsonl"),
+    *("spec.json", "environment.json", "changes.jsonl", "report.html"),
     *(
         "static",
         "checkpoints",
@@ -91,7 +91,7 @@ SESSION_PARTS = (
     # of loggers
     *("tensorboard", "mlflow", "trackio"),
 )
-"""What a session folder holds, and training alone writes."""
+"""What a session folder holds, and our own commands alone write."""
 
 
 def is_session(path: Path) -> bool:

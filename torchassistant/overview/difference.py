@@ -19,8 +19,9 @@ from torchassistant.overview.stored import (
     looks_like_session,
     required,
     rows_of,
+    stages_of,
 )
-from torchassistant.overview.summary import best_of, stages_of
+from torchassistant.overview.summary import best_of
 
 MISSING = None
 """What stands where only the other session has a value."""

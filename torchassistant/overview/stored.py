@@ -68,6 +68,19 @@ def required(folder: Path, name: str) -> dict[str, Any]:
         raise Unreadable(f"{name} is missing") from None
 
 
+def stages_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """The stages of a config.
+
+    Raises:
+        Unreadable: It has none.
+    """
+    train = spec.get("train")
+    stages = train.get("stages") if isinstance(train, dict) else None
+    if not (isinstance(stages, list) and stages and all(isinstance(s, dict) for s in stages)):
+        raise Unreadable(f"{SPEC} has no stages")
+    return stages
+
+
 def in_newest_checkpoint(folder: Path, name: str) -> dict[str, Any]:
     """The object in a file of the newest checkpoint that has it.
 
@@ -95,12 +108,20 @@ def _checkpoints(folder: Path) -> Iterator[tuple[int, int, str]]:
 
 
 def rows_of(folder: Path, stage: int) -> list[Row]:
-    """The rows of a stage, as far as they are whole; of each, the cells that hold a number.
+    """The rows of a stage, as :func:`rows_in` reads them."""
+    return rows_in(folder, f"{_METRICS}/{stage}.csv")
+
+
+def rows_in(folder: Path, name: str) -> list[Row]:
+    """The rows of a file, as far as they are whole; of each, the cells that hold a number.
+
+    Args:
+        folder: The session.
+        name: Of the file, as ``metrics/0.csv``; where there is none, there are no rows.
 
     Raises:
         Unreadable: The file is no history.
     """
-    name = f"{_METRICS}/{stage}.csv"
     try:
         text = read_regular(folder / name, _MOST)
     except (FileNotFoundError, NotADirectoryError):

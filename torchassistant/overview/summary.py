@@ -20,6 +20,7 @@ from torchassistant.overview.stored import (
     required,
     rows_of,
     size_and_time,
+    stages_of,
     trainer_of,
 )
 
@@ -157,19 +158,6 @@ def _summary(folder: Path, process: int | None, size: int, written: float) -> Su
 
 
 _NO_RESULTS = ("epoch", "step", "seconds")
-
-
-def stages_of(spec: dict[str, Any]) -> list[dict[str, Any]]:
-    """The stages of a config.
-
-    Raises:
-        Unreadable: It has none.
-    """
-    train = spec.get("train")
-    stages = train.get("stages") if isinstance(train, dict) else None
-    if not (isinstance(stages, list) and stages and all(isinstance(s, dict) for s in stages)):
-        raise Unreadable(f"{SPEC} has no stages")
-    return stages
 
 
 def _counter(progress: Any, key: str) -> int:

@@ -46,6 +46,7 @@ STATIC, CHECKPOINTS = "static", "checkpoints"
 _OURS = (SPEC, ENVIRONMENT, CHANGES, STATIC, CHECKPOINTS, METRICS, COPIES, WEIGHTS)
 _OPTIONAL = (
     "profile",
+    "report.html",
     "evaluations",
     "samples",
     "find-lr",

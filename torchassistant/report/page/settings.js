@@ -1,0 +1,53 @@
+// What the reader has chosen. It survives the page being loaded again, as a report that follows a
+// training is.
+
+const settings = { axis: "epochs", smoothing: 0, log: false, stage: "all", hidden: [], theme: "auto", session: 0, paused: false };
+const zooms = {};
+const listeners = [];
+const STORE = "torchassistant-report";
+
+function changed(...keys) {
+  keep();
+  for (const listener of listeners) listener(keys);
+}
+
+function change(key, value) {
+  settings[key] = value;
+  changed(key);
+}
+
+function keep() {
+  try {
+    sessionStorage.setItem(STORE, JSON.stringify({ place: location.pathname, settings, zooms }));
+  } catch { /* a browser that keeps nothing for files */ }
+}
+
+function restore() {
+  try {
+    const kept = JSON.parse(sessionStorage.getItem(STORE));
+    if (!kept || kept.place !== location.pathname) return;
+    for (const key of Object.keys(settings)) if (key in kept.settings) settings[key] = kept.settings[key];
+    Object.assign(zooms, kept.zooms);
+  } catch { /* the same, or what was kept is of another version */ }
+}
+
+const isHidden = (session) => settings.hidden.includes(session.name);
+
+function toggleSession(session) {
+  const others = settings.hidden.filter((name) => name !== session.name);
+  change("hidden", others.length === settings.hidden.length ? [...others, session.name] : others);
+}
+
+/** Light, dark, or as the system says. */
+function showTheme() {
+  if (settings.theme === "auto") document.documentElement.removeAttribute("data-theme");
+  else document.documentElement.setAttribute("data-theme", settings.theme);
+}
+
+const COLORS = 7;
+const color = (number) =>
+  getComputedStyle(document.documentElement).getPropertyValue(`--line-${number % COLORS}`).trim();
+const shade = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+
+// What lines are told apart by, besides their colours.
+const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [14, 5], [5, 2], [1, 4]];
