@@ -39,7 +39,7 @@ def request(**changes: Any) -> Request:
 def search(
     request: Request, tell: Callable[[Record], None] = lambda record: None, **options: Any
 ) -> Found:
-    return compress("run", request, tell=tell, **options, **TRUSTED)
+    return compress("run", request, tell=tell, **{"exports": False, **options}, **TRUSTED)
 
 
 def decided(records: Any) -> list[Record]:

@@ -145,6 +145,15 @@ def test_the_command(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "int8" in out and "times smaller" in out
     assert "on other data: val loss" in out
+    # The best one was exported, and that is known from then on.
+    (best,) = (line for line in out.splitlines() if line.startswith("*"))
+    assert best.split()[-1] == "yes"
+    assert not Path("run-compressed/export").exists()
+    assert main(["compress", "run", *given, "--trials", "1", "--no-export", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["best"] == 1 and told["exported"] is True
+    assert told["candidates"][1]["method"] == {"kind": "int8"}
+    assert told["ended"] == "1 candidates were tried"
     assert main(["compress", "run", *given[:-2], "--methods", "int", "--trust", "toys"]) == 2
 
 

@@ -486,11 +486,18 @@ def _fill_compress(parser: argparse.ArgumentParser) -> None:
         help="evaluate this pipeline, of other data, once for the best",
     )
     parser.add_argument(
+        "--no-export",
+        dest="export",
+        action="store_false",
+        help="do not try whether the best one can be exported to ONNX",
+    )
+    parser.add_argument(
         "-o",
         "--output",
         metavar="FOLDER",
         help="of the search, which goes on where it was (default: SESSION_DIR-compressed)",
     )
+    _add_json(parser)
 
 
 def allowed(arguments: argparse.Namespace) -> dict[str, Any]:

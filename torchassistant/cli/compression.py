@@ -17,7 +17,11 @@ from torchassistant.compression import METHODS, Found, Record, Request, compress
 from torchassistant.errors import in_one_line, shown_path
 from torchassistant.training import reporter_for
 
-_HEADINGS = ("", "tried", "metric", "weights", "file", "parameters", "batch 1", "batch 32", "")
+_HEADINGS = (
+    *("", "tried", "metric", "weights", "file", "parameters", "batch 1", "batch 32"),
+    *("exported", ""),
+)
+_EXPORTED = {True: "yes", False: "no", None: "-"}
 
 
 def run(arguments: Namespace) -> int:
@@ -37,10 +41,11 @@ def run(arguments: Namespace) -> int:
             request,
             arguments.output,
             confirm=arguments.confirm,
+            exports=arguments.export,
             trials=arguments.trials,
             seconds=arguments.time,
             checkpoint=arguments.checkpoint,
-            reporter=reporter_for(),
+            reporter=None if arguments.json else reporter_for(),
             stop=stop,
             tell=_tell,
             **allowed(arguments),
@@ -61,6 +66,8 @@ def _as_data(found: Found) -> dict[str, Any]:
         "best": found.best.number,
         "session": None if found.result is None else str(found.result),
         "confirmed": confirmed,
+        "exported": found.export.exported,
+        "not_exported": found.export.reason,
         "ended": found.ended,
     }
 
@@ -94,7 +101,7 @@ def table(found: Found) -> list[str]:
     for one in found.records:
         mark = "*" if one is found.best else "" if one.holds else "x"
         if one.reason:
-            rows.append((mark, one.name, *[""] * 6, f"not possible: {in_one_line(one.reason)}"))
+            rows.append((mark, one.name, *[""] * 7, f"not possible: {in_one_line(one.reason)}"))
             continue
         rows.append(
             (
@@ -106,17 +113,18 @@ def table(found: Found) -> list[str]:
                 f"{one.parameters:,}",
                 _milliseconds(one, "1"),
                 _milliseconds(one, "32"),
+                _EXPORTED[found.export.exported] if one is found.best else "",
                 "",
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(8)]
+    widths = [max(len(row[column]) for row in rows) for column in range(9)]
     return [_line(row, widths) for row in rows]
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     left = [row[i].ljust(widths[i]) for i in (0, 1)]
-    right = [row[i].rjust(widths[i]) for i in range(2, 8)]
-    return "  ".join([*left, *right, row[8]]).rstrip()
+    right = [row[i].rjust(widths[i]) for i in range(2, 9)]
+    return "  ".join([*left, *right, row[9]]).rstrip()
 
 
 def _conclusion(found: Found, request: Request) -> list[str]:
@@ -130,6 +138,8 @@ def _conclusion(found: Found, request: Request) -> list[str]:
             f'{first.file / best.file:.2f} times; "{request.monitor}" {first.metric:.6g} became '
             f"{best.metric:.6g}; the session is {shown_path(found.result)}"
         )
+    if found.export.exported is False:
+        lines.append(f"{best.name} was not exported to ONNX: {found.export.reason}")
     if found.confirmed is not None:
         before, after = found.confirmed
         lines += [

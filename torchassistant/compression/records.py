@@ -13,7 +13,7 @@ from torchassistant.files import InvalidFile
 from torchassistant.session import as_json, read_json, replace_file
 
 _SEARCH, _RESULTS = "search.json", "results.json"
-_CANDIDATES, _RESULT = "candidates", "result"
+_CANDIDATES, _RESULT, _EXPORT = "candidates", "result", "export"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,11 @@ class SearchFolder:
     def add(self, record: Record) -> None:
         """Write down a candidate, whole or not at all."""
         replace_file(self._record(record.number), as_json(asdict(record)))
+
+    @property
+    def trial_export(self) -> Path:
+        """Where a candidate is exported, to see whether it can be."""
+        return self.path / _EXPORT
 
     def session(self, number: int) -> Path:
         """Where the session of a candidate is, with its weights."""

@@ -12,6 +12,7 @@ from torch import nn
 
 from torchassistant.compression.calls import ModelCall, by_origin, calls_of, models_in
 from torchassistant.compression.candidates import Candidate, best_of, next_candidate
+from torchassistant.compression.exporting import Trial, tried_export
 from torchassistant.compression.measuring import latency_of, weight_of
 from torchassistant.compression.monitored import Monitored, models_to_compress, monitored
 from torchassistant.compression.packages import expect_packages
@@ -37,6 +38,7 @@ class Found:
         best: The best of them.
         result: The session with it; None where nothing is better than what there was.
         confirmed: What a pipeline on other data measures of the model as it was, and of the best.
+        export: Whether the best one can be written as ONNX.
         ended: Why nothing more is tried.
     """
 
@@ -44,6 +46,7 @@ class Found:
     best: Record
     result: Path | None
     confirmed: tuple[Mapping[str, Any], Mapping[str, Any]] | None
+    export: Trial
     ended: str
 
 
@@ -53,6 +56,7 @@ def compress(
     folder: str | Path | None = None,
     *,
     confirm: str | None = None,
+    exports: bool = True,
     trials: int | None = None,
     seconds: float | None = None,
     checkpoint: str = "last",
@@ -70,6 +74,7 @@ def compress(
         request: What is searched for.
         folder: Of the search; left out: that of the session with ``-compressed``.
         confirm: A pipeline on other data, which measures the best one once.
+        exports: Whether the best one is exported, to see whether it can be.
         trials: Most candidates that are tried, over all calls.
         seconds: No candidate is begun after so many, over all calls.
         checkpoint: Which one of the session: ``last``, ``best`` or a step.
@@ -87,18 +92,19 @@ def compress(
     expect_packages(request.methods)
     original = load_session(session, checkpoint=checkpoint, **allowed)
     where = Path(folder) if folder is not None else _beside(original.path)
-    search = _Search(original, request, SearchFolder(where), reporter, stop, allowed)
+    search = _Search(original, checkpoint, request, SearchFolder(where), reporter, stop, allowed)
     if confirm is not None and confirm not in original.pipelines:
         known = near(confirm, original.pipelines)
         raise ConfigError(f'no pipeline is named "{confirm}"{known}')
     ended = search.run(trials, seconds, tell)
-    return search.found(confirm, ended)
+    return search.found(confirm, exports, ended)
 
 
 class _Search:
     def __init__(
         self,
         original: Session,
+        checkpoint: str,
         request: Request,
         folder: SearchFolder,
         reporter: Reporter | None,
@@ -106,6 +112,8 @@ class _Search:
         allowed: Mapping[str, Any],
     ) -> None:
         self.original = original
+        self.checkpoint = checkpoint
+        self.allowed = allowed
         self.request = request
         self.folder = folder
         self.stop = stop or StopRequest()
@@ -150,25 +158,45 @@ class _Search:
             self.stop.check()
             tell(self._added(self._tried(candidate)))
 
-    def found(self, confirm: str | None, ended: str) -> Found:
+    def found(self, confirm: str | None, exports: bool, ended: str) -> Found:
         """Write down what was found."""
         best = best_of(self.request, self.records)
         result = self.folder.result if best.number else None
         known = self.folder.results()
-        if result is not None and (known.get("number") != best.number or not result.exists()):
+        if known.get("number") != best.number:
+            known = {}
+        if result is not None and (not known or not result.exists()):
             self.workshop.copied(best.number, result)
         confirmed = None
         if confirm is not None:
-            if known.get("number") == best.number and known.get("confirm") == confirm:
+            if known.get("confirm") == confirm:
                 before, after = known["confirmed"]
             else:
                 before = _numbers(self.original, confirm)
                 after = _numbers(self.workshop.loaded(best.number), confirm)
             confirmed = before, after
+        export = Trial(*known.get("export", (None,)))
+        if exports and export.exported is None:
+            export = self._tried_export(result)
         self.folder.write_results(
-            {"number": best.number, "confirm": confirm, "confirmed": confirmed, "ended": ended},
+            {
+                "number": best.number,
+                "confirm": confirm,
+                "confirmed": confirmed,
+                "export": export,
+                "ended": ended,
+            },
         )
-        return Found(self.records, best, result, confirmed, ended)
+        return Found(self.records, best, result, confirmed, export, ended)
+
+    def _tried_export(self, result: Path | None) -> Trial:
+        return tried_export(
+            result or self.original.path,
+            self.monitored.graph,
+            "last" if result else self.checkpoint,
+            self.folder.trial_export,
+            self.allowed,
+        )
 
     def _tried(self, candidate: Candidate) -> Record:
         number, begun = len(self.records), time.time()
@@ -201,8 +229,8 @@ class _Search:
         before = self.records[0].metric if self.records else metric
         assert before is not None, "number 0 was measured"
         worse = self.monitored.worse_by(metric, before)
-        models = self._models(session)
-        weight = weight_of(models)
+        holds = worse <= self.request.delta * (1 + _ROUNDING) + _ROUNDING
+        weight = weight_of(self._models(session))
         return Record(
             number,
             name,
@@ -210,7 +238,7 @@ class _Search:
             dict(method),
             metric=metric,
             worse_by=worse,
-            holds=worse <= self.request.delta * (1 + _ROUNDING) + _ROUNDING,
+            holds=holds,
             size=weight.size,
             file=weight.file,
             parameters=weight.parameters,

@@ -2,5 +2,6 @@
 
 from torchassistant.export.export_run import DTYPES, export_session
 from torchassistant.export.exported import FILES, Exported
+from torchassistant.export.packages import ONNX, expect_packages
 
-__all__ = ["DTYPES", "FILES", "Exported", "export_session"]
+__all__ = ["DTYPES", "FILES", "ONNX", "Exported", "expect_packages", "export_session"]

@@ -175,10 +175,11 @@ def _is_like(value: Any, meta: Tensor, sizes: dict[str, int]) -> bool:
         return False  # the graph makes further tensors where it was traced
     if value.dtype != meta.dtype or value.ndim != meta.ndim:
         return False
-    return all(
-        size == (wanted if isinstance(wanted, int) else sizes.setdefault(str(wanted), size))
-        for size, wanted in zip(value.shape, meta.shape, strict=True)
-    )
+    wanted: Any  # a number, or a symbol for any
+    for size, wanted in zip(value.shape, meta.shape, strict=True):
+        if size != (wanted if isinstance(wanted, int) else sizes.setdefault(str(wanted), size)):
+            return False
+    return True
 
 
 def _forward(base: type[nn.Module]) -> Any:
