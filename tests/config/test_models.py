@@ -97,6 +97,16 @@ def test_right_ones_are_accepted() -> None:
             '"memory_format" belongs to "net", whose format this model has',
         ),
         (
+            {**EMA, "compressed": [{"kind": "low_rank", "ranks": {}}]},
+            ".compressed",
+            '"compressed" belongs to "net", whose structure this model has',
+        ),
+        (
+            {"part_of": "net", "path": "fc", "compressed": [{"kind": "int8", "axes": {}}]},
+            ".compressed",
+            '"compressed" belongs to "net", whose structure this model has',
+        ),
+        (
             {**EMA, **NET},
             ".class",
             'only one of "class", "factory_fn", "part_of" and "average_of" can be given; found '

@@ -117,9 +117,10 @@ def _model(view: View, diagnostics: Diagnostics) -> None:
     _one_of(view, (*_OBJECT, "part_of", "average_of"), diagnostics)
     if block.other and not (block.class_ or block.factory_fn):
         _no_arguments(view, diagnostics)
-        if block.memory_format is not None:
-            message = f'"memory_format" belongs to "{block.other}", whose format this model has'
-            diagnostics.note(message, view.at("memory_format"), at_key=True)
+        for key, what in (("memory_format", "format"), ("compressed", "structure")):
+            if getattr(block, key) is not None:
+                message = f'"{key}" belongs to "{block.other}", whose {what} this model has'
+                diagnostics.note(message, view.at(key), at_key=True)
     if block.weights is not None and (why := _why_no_weights(block)) is not None:
         diagnostics.note(why, view.at("weights"), at_key=True)
     if block.part_of and block.path_ is None and view.complete:
