@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import torch
 from searches import TRUSTED, request, search, trained
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from torchassistant.compression.calls import ModelCall, PartCall
 from torchassistant.compression.int8_graphs import int8_graphs
+from torchassistant.export import export_session
 from torchassistant.rebuilding import Misfit, axes_of, rebuilt
 from torchassistant.session import evaluate_config, load_session
 
@@ -105,3 +107,9 @@ def test_searches_try_it_and_sessions_load_it(
         assert evaluate_config(folder, **TRUSTED)["val loss"] == record.metric
     assert len(load_session(found.result, **TRUSTED).predict("check")) == 10
     assert not list(Path("run-compressed").rglob("*.pt*"))
+    # ONNX has scales that follow from the values, too.
+    dynamic = Path("run-compressed/candidates/0001")
+    export = export_session(dynamic, "files", format="onnx", pipeline="check", **TRUSTED)
+    assert export.comparison is not None and export.comparison.tolerance.absolute == 0.1
+    model = onnx.load("files/model.onnx")
+    assert "DynamicQuantizeLinear" in {node.op_type for node in model.graph.node}

@@ -24,7 +24,7 @@ def with_steps(
     """
     changed = copy.deepcopy(dict(config))
     for one in _definitions(changed, "models"):
-        if one["name"] in steps:
+        if steps.get(one["name"]):
             before = one["spec"].get("compressed", [])
             one["spec"]["compressed"] = [*before, *steps[one["name"]]]
     return changed

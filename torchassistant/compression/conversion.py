@@ -31,10 +31,12 @@ class Converted:
     Args:
         steps: What was done, as the config has it.
         model: The result, with its weights.
+        misfit: Why the method cannot be done to it, or all of it; None where it can.
     """
 
     steps: Sequence[Mapping[str, Any]]
     model: nn.Module
+    misfit: Misfit | None = None
 
 
 Calls = Mapping[str, Sequence[PartCall]]
@@ -59,18 +61,27 @@ class Converter:
         method: Mapping[str, Any],
         training: Callable[[], Calls],
     ) -> Converted:
-        """Make a copy of a model smaller.
+        """Make a copy of a model smaller, as far as it can be done.
 
         Args:
             name: Of the model.
             model: Stays as it is; of a method that prunes, the same each time.
             method: See :class:`Candidate`.
             training: Gives what each model is called with, for some batches of training data.
-
-        Raises:
-            Misfit: It cannot be done to this model.
         """
-        kind = method["kind"]
+        try:
+            return self._converted(name, model, method, training)
+        except Misfit as error:
+            return Converted([], model, error)
+
+    def _converted(
+        self,
+        name: str,
+        model: nn.Module,
+        method: Mapping[str, Any],
+        training: Callable[[], Calls],
+    ) -> Converted:
+        kind, misfit = method["kind"], None
         if kind == "prune":
             small = self._pruning(name, model).pruned(method["share"])
             sizes = difference_of_structure(model, small)
@@ -81,8 +92,11 @@ class Converter:
             steps = [_int8(model)]
             if kind != "int8":
                 dynamic = kind == "int8-dynamic"
-                steps[:0] = int8_graphs(model, training().get(name, []), dynamic)
-        return Converted(steps, rebuilt(copy.deepcopy(model), steps, convert=True))
+                try:
+                    steps[:0] = int8_graphs(model, training().get(name, []), dynamic)
+                except Misfit as error:  # its weights are int8 all the same
+                    misfit = error
+        return Converted(steps, rebuilt(copy.deepcopy(model), steps, convert=True), misfit)
 
     def _pruning(self, name: str, model: nn.Module) -> Pruning:
         if name not in self.prunings:

@@ -157,7 +157,7 @@ def _groups(model: nn.Module, calls: Sequence[PartCall]) -> tuple[list[str], lis
     probe = copy.deepcopy(model)
     tied = _with_tied_weights(probe)
     layers, kept = [], []
-    with _traceable(probe), _explained():
+    with _traceable(probe), _explained("torch-pruning cannot follow it"):
         graph = DependencyGraph().build_dependency(
             probe, [], forward_fn=lambda whole, _: _outputs(whole, calls), verbose=False
         )
@@ -175,8 +175,12 @@ def _groups(model: nn.Module, calls: Sequence[PartCall]) -> tuple[list[str], lis
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
-    """Whatever code raises that meets other sizes than it was made for is a reason."""
+def _explained(what: str = "it does not run with fewer channels") -> Iterator[None]:
+    """Whatever code raises that meets other sizes than it was made for is a reason.
+
+    Args:
+        what: What goes wrong, for the message.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch-pruning's, of what it guesses
@@ -185,7 +189,7 @@ def _explained() -> Iterator[None]:
         raise
     except Exception as error:
         said = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise Unprunable(f"it does not run with fewer channels: {said}") from error
+        raise Unprunable(f"{what}: {said}") from error
 
 
 @contextmanager

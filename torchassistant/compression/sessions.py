@@ -20,12 +20,16 @@ from torchassistant.compression.configs import (
     with_teachers,
 )
 from torchassistant.compression.conversion import Converted, Converter
+from torchassistant.compression.pruning import TooFar
 from torchassistant.compression.records import SearchFolder
 from torchassistant.config import as_data
 from torchassistant.errors import Interrupted
+from torchassistant.messages import logger_for
 from torchassistant.rebuilding import Misfit, rebuilt
 from torchassistant.session import Session, derived_session, load_session, store_derived
 from torchassistant.training import Reporter, StopRequest
+
+_LOGGER = logger_for(__name__)
 
 
 class Workshop:
@@ -68,8 +72,10 @@ class Workshop:
     def made(self, number: int, candidate: Candidate) -> Session:
         """The session of a candidate, with its weights, written; or what there is of it, finished.
 
+        Of several models those are left as they are to which it cannot be done.
+
         Raises:
-            Misfit: It cannot be done to these models.
+            Misfit: It cannot be done to any of these models.
             Interrupted: It is trained on when it is asked for again.
         """
         if self.folder.session(number).exists():
@@ -134,10 +140,17 @@ class Workshop:
 
     def _converted(self, base: Session, candidate: Candidate) -> dict[str, Converted]:
         training = functools.cache(lambda: training_calls(base))
-        return {
+        made = {
             name: self.converter.converted(name, base.models[name], candidate.method, training)
             for name in self.models
         }
+        misfits = {name: one.misfit for name, one in made.items() if one.misfit is not None}
+        if len(misfits) == len(made):
+            raise min(misfits.values(), key=lambda error: not isinstance(error, TooFar))
+        for name, error in misfits.items():
+            kind = candidate.method["kind"]
+            _LOGGER.info('%s is not done to the model "%s": %s', kind, name, error)
+        return made
 
     def _fill(self, session: Session, base: Session, made: Mapping[str, Converted]) -> None:
         """Put the weights of what was made into a session that was built for them."""

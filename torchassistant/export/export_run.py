@@ -14,12 +14,13 @@ from torchassistant.export.exported import FILES, Exported
 from torchassistant.export.files_beside import write_beside
 from torchassistant.export.measuring import measured
 from torchassistant.export.onnx_file import OnnxFile, write_onnx
+from torchassistant.export.onnx_rounding import rounds
 from torchassistant.export.packages import ONNX, expect_packages
 from torchassistant.export.pt2_file import Pt2File, write_pt2
 from torchassistant.export.requested_axes import Requested, requested
 from torchassistant.export.sample_batches import SIZES, sample_batches
 from torchassistant.export.tracing import traced
-from torchassistant.export.verification import Run, compared
+from torchassistant.export.verification import ROUNDED, TOLERANCES, Run, compared
 from torchassistant.export.weights_file import write_weights
 from torchassistant.session import LAST, OpenPipeline, new_folder, open_pipeline
 
@@ -142,7 +143,8 @@ def _export_graph(
         run = Pt2File(path)
     batches = list(zip(sizes, exportable.samples, strict=True))
     batches += wanted.further(exportable, batches)
-    made.comparison = compared(exportable, run, batches, dtype or torch.float32)
+    tolerance = ROUNDED if rounds(program) else TOLERANCES[dtype or torch.float32]
+    made.comparison = compared(exportable, run, batches, tolerance)
     return exportable, run
 
 

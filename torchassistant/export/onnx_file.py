@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from torchassistant.export.exported_graph import Tensors
+from torchassistant.export.onnx_rounding import rounds, translations
 from torchassistant.export.tracing import NotTraceable, input_names, quietly
 
 OPSET = 20
@@ -43,6 +44,7 @@ def write_onnx(
                 input_names=input_names(program),
                 output_names=list(outputs),
                 dynamic_shapes=({name: dict(named) for name, named in axes.items()},),
+                custom_translation_table=translations() if rounds(program) else None,
             )
         except torch.onnx.OnnxExporterError as error:
             raise NotTraceable(f"the graph cannot be written as ONNX: {_reason(error)}") from error
