@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import random
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from searches import TRUSTED, decided, request, search, trained
+from toy_config import ROOT
 
 from torchassistant.cli.main import main
 from torchassistant.compression import Record
+from torchassistant.compression.records import SearchFolder
 from torchassistant.errors import ConfigError, SessionError, UserError
 from torchassistant.session import create_session, evaluate_config, load_session
 from torchassistant.training import Reporter
@@ -84,6 +91,34 @@ def test_a_search_goes_on_where_it_was_killed(
     assert told == list(range(count))
     assert decided(cut.records) == decided(whole.records)
     assert not list(Path("cut/candidates").glob("*-training"))
+
+
+@pytest.mark.slow
+def test_a_search_that_is_killed_again_and_again_finds_the_same(session: Path) -> None:
+    methods = "int8,int8-static,low-rank,prune,distill"
+    given = ["--monitor", "val loss", "--delta", "0.01", "--finetune", "1", "--methods", methods]
+    command = [sys.executable, "-m", "torchassistant", "compress", "run", *given]
+    command += ["--no-export", "--trust", "toys"]
+    paths = [str(ROOT), str(ROOT / "tests" / "sessions")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    subprocess.run([*command, "-o", "whole"], env=environment, check=True, capture_output=True)
+    draws = random.Random(3)
+    for _ in range(5):
+        with subprocess.Popen(
+            [*command, "-o", "cut"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stderr is not None
+            process.stderr.readline()  # the first candidate that is known
+            time.sleep(draws.uniform(0, 2))
+            process.kill()  # SIGKILL
+    subprocess.run([*command, "-o", "cut"], env=environment, check=True, capture_output=True)
+    wholly, cut = (SearchFolder(Path(name)).records() for name in ("whole", "cut"))
+    assert len(wholly) > 8 and decided(cut) == decided(wholly)
+    results = [evaluate_config(Path(name) / "result", **TRUSTED) for name in ("whole", "cut")]
+    assert results[0] == results[1]
 
 
 def test_it_stops_by_rule_and_goes_on(session: Path) -> None:

@@ -497,7 +497,6 @@ def _fill_compress(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="of the search, which goes on where it was (default: SESSION_DIR-compressed)",
     )
-    _add_json(parser)
 
 
 def allowed(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def run(arguments: Namespace) -> int:
             trials=arguments.trials,
             seconds=arguments.time,
             checkpoint=arguments.checkpoint,
-            reporter=None if arguments.json else reporter_for(),
+            reporter=reporter_for(),
             stop=stop,
             tell=_tell,
             **allowed(arguments),

@@ -62,6 +62,7 @@ class Workshop:
         self.reporter = reporter
         self.stop = stop
         self.converter = Converter(calls)
+        self.said: set[str] = set()
 
     def loaded(self, number: int) -> Session:
         """The session of a candidate; of number 0, the one whose models are made smaller."""
@@ -148,8 +149,10 @@ class Workshop:
         if len(misfits) == len(made):
             raise min(misfits.values(), key=lambda error: not isinstance(error, TooFar))
         for name, error in misfits.items():
-            kind = candidate.method["kind"]
-            _LOGGER.info('%s is not done to the model "%s": %s', kind, name, error)
+            said = f'{candidate.method["kind"]} is not done to the model "{name}": {error}'
+            if said not in self.said:
+                self.said.add(said)
+                _LOGGER.info("%s", said)
         return made
 
     def _fill(self, session: Session, base: Session, made: Mapping[str, Converted]) -> None:
