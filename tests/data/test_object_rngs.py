@@ -290,6 +290,16 @@ def test_what_raises_is_passed_over() -> None:
     assert len(generators_in({"a": Shy(), "b": [Shy()]})) == 2
 
 
+def test_a_function_of_no_module_is_passed_over() -> None:
+    """As torch.fx generates them, in the graphs of quantised models."""
+
+    def generated() -> None:
+        pass
+
+    generated.__module__ = None  # type: ignore[assignment]
+    assert len(generators_in({"function": generated, "generator": random.Random(1)})) == 1
+
+
 def test_long_lists_cost_little() -> None:
     """A dataset may keep a million paths beside its generator."""
     holder = Plain(list(map(str, range(10**6))))

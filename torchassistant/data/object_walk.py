@@ -87,11 +87,16 @@ def slots_of(kind: type) -> tuple[str, ...]:
 @functools.cache
 def _users_bases(kind: type) -> tuple[type, ...]:
     """A class and its bases, but for those of a library."""
-    return tuple(b for b in kind.__mro__ if b.__module__.partition(".")[0] not in _LIBRARIES)
+    return tuple(b for b in kind.__mro__ if not _is_of_library(b.__module__))
 
 
-def _of_module(module: str) -> Iterator[tuple[str, Any]]:
-    if module.partition(".")[0] not in _LIBRARIES:
+def _is_of_library(module: str | None) -> bool:
+    """Whether a module is a library's; code that was generated is of none, and of no user."""
+    return module is None or module.partition(".")[0] in _LIBRARIES
+
+
+def _of_module(module: str | None) -> Iterator[tuple[str, Any]]:
+    if module is not None and not _is_of_library(module):
         found = getattr(sys.modules.get(module), "__dict__", {})
         yield from ((f"{module}.{n}", v) for n, v in found.items() if isinstance(v, GENERATORS))
 
