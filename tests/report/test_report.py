@@ -227,3 +227,21 @@ def test_the_config_may_be_anything(tmp_path: Path, capsys: pytest.CaptureFixtur
     spec["checkpoints"] = {"best": 3}
     folder = write_session(tmp_path / "run", files={"spec.json": spec})
     assert run(capsys, "report", folder)[0] == 0
+
+
+def test_pictures_are_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matrix = tensor_file({"confusion": [[5.0, 1.0], [0.0, 4.0]], "roc": ([0.0, 1.0], [0.0, 1.0])})
+    rows = rows_of_epochs((1, 2), **{"$x_{": float, "a/b": float, "a b": float})
+    folder = write_session(tmp_path / "run", [rows], files={"metrics/0-20.safetensors": matrix})
+    status, out, _ = run(capsys, "report", folder, "--png", tmp_path / "png", "--json")
+    assert status == 0
+    pictures = [Path(path) for path in json.loads(out)["pictures"]]
+    assert sorted(pictures) == sorted((tmp_path / "png").iterdir())
+    assert len(pictures) == 8
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    status, _, err = run(capsys, "report", folder, "--png", tmp_path / "png")
+    assert status == 2
+    assert "pip install torchassistant[report]" in err

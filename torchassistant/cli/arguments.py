@@ -420,6 +420,11 @@ def _fill_report(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="show a file that infer -o has written, too; can be repeated",
     )
+    parser.add_argument(
+        "--png",
+        metavar="FOLDER",
+        help="also draw curves, matrices and ROC into PNG files in this folder",
+    )
     _add_json(parser)
 
 

@@ -13,6 +13,7 @@ from torchassistant.cli.streams import expect_output, say
 from torchassistant.errors import UserError, shown_path
 from torchassistant.report import (
     Report,
+    draw_pictures,
     expanded,
     expect_place,
     follow,
@@ -52,10 +53,15 @@ def report(arguments: Namespace) -> int:
             for problem in session.problems:
                 say(f"warning: {shown_path(session.summary.path)}: {problem}")
         write(found)
+    pictures = [] if arguments.png is None else draw_pictures(read(None), Path(arguments.png))
     if arguments.json:
-        print(as_json({"file": str(path), "sessions": [str(folder) for folder in folders]}))
+        listed = {"sessions": folders, "pictures": pictures}
+        told = {name: [str(one) for one in paths] for name, paths in listed.items()}
+        print(as_json({"file": str(path), **told}))
     else:
         print(shown_path(path))
+        for picture in pictures:
+            print(shown_path(picture))
     return DONE
 
 

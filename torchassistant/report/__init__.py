@@ -3,10 +3,12 @@
 from torchassistant.report.content import Report, as_json, expanded, read_report
 from torchassistant.report.following import follow
 from torchassistant.report.page import expect_place, page_of, write_page
+from torchassistant.report.pictures import draw_pictures
 
 __all__ = [
     "Report",
     "as_json",
+    "draw_pictures",
     "expanded",
     "expect_place",
     "follow",

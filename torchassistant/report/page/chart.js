@@ -170,14 +170,17 @@ class Chart {
   drawMarks(u, log) {
     const { ctx } = u;
     const ratio = uPlot.pxRatio;
+    const edge = 8 * ratio;
     ctx.save();
+    ctx.setLineDash([]);
     ctx.beginPath();
-    ctx.rect(u.bbox.left, u.bbox.top - 10 * ratio, u.bbox.width, u.bbox.height + 10 * ratio);
+    ctx.rect(u.bbox.left - edge, u.bbox.top - edge, u.bbox.width + 2 * edge, u.bbox.height + 2 * edge);
     ctx.clip();
     const borders = this.options.borders ? this.options.borders() : [];
     ctx.font = `${11 * ratio}px ${shade("font")}`;
     ctx.textBaseline = "top";
     for (const { x, text } of borders) {
+      if (x < this.range[0] || x > this.range[1]) continue;
       const at = Math.round(u.valToPos(x, "x", true)) + 0.5;
       ctx.strokeStyle = shade("muted");
       ctx.globalAlpha = 0.6;
@@ -196,12 +199,14 @@ class Chart {
       if (!u.series[place + 1].show) continue;
       if (line.best >= 0) {
         const value = line.y[line.best];
-        if (isFinite(value) && !(log && value <= 0)) {
+        const isInside = line.x[line.best] >= this.range[0] && line.x[line.best] <= this.range[1];
+        if (isInside && isFinite(value) && !(log && value <= 0)) {
           ring(ctx, u.valToPos(line.x[line.best], "x", true), u.valToPos(value, "y", true), line.color, ratio);
         }
       }
       line.raw.forEach((value, at) => {
         if (value === null || Number.isFinite(value) || line.faint) return;
+        if (line.x[at] < this.range[0] || line.x[at] > this.range[1]) return;
         const x = u.valToPos(line.x[at], "x", true);
         const y = value === -Infinity ? u.bbox.top + u.bbox.height - 6 * ratio : u.bbox.top + 6 * ratio;
         notFinite(ctx, x, y, value, line.color, ratio);

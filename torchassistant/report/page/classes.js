@@ -127,8 +127,11 @@ function heatMap(values, height, width, share, title) {
 
 /** ROC, precision-recall and other curves, one line a class. */
 function rateCurves(row, title, look) {
-  const lines = row.curves.map(([x, y], at) => {
-    const [first, second] = [unpacked(x), unpacked(y)];
+  const unpackedX = row.curves.map(([x]) => unpacked(x));
+  const lines = row.curves.map(([, y], at) => {
+    // Where nothing was predicted a precision is no number.
+    const points = unpacked(y).map((value, place) => [unpackedX[at][place], value]).filter((one) => one.every(isFinite));
+    const [first, second] = [points.map((one) => one[0]), points.map((one) => one[1])];
     return look === "precision-recall" ? { x: second, y: first, at } : { x: first, y: second, at };
   });
   const names = { roc: ["false positive rate", "true positive rate"], "precision-recall": ["recall", "precision"], curves: ["x", "y"] }[look];

@@ -1,0 +1,141 @@
+"""The curves and matrices of a report as PNG files, for papers: drawn by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from torchassistant.errors import UserError, shown_path
+from torchassistant.report.content import Report
+from torchassistant.report.row_tensors import Numbers, TensorMetric, curves_of
+from torchassistant.report.sessions import SessionReport
+from torchassistant.whole_files import replacing
+from torchassistant.writing import safe_in_file_names
+
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
+_DASHES = ("-", "--", ":", "-.")
+_INCHES, _DPI = (6.4, 4.0), 160
+_MOST_CLASSES_WITH_NUMBERS = 20
+
+
+def draw_pictures(report: Report, folder: Path) -> list[Path]:
+    """Draw each column over the epochs, and what metrics gave as matrices and curves.
+
+    Args:
+        report: What is drawn; several sessions lie over one another.
+        folder: Where the files go, of which earlier ones of these names are replaced.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: matplotlib is not installed; or the folder is a file.
+        OSError: A file cannot be written.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UserError(
+            "pictures are drawn by matplotlib, which is not installed: "
+            "pip install torchassistant[report]"
+        ) from None
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{shown_path(folder)} is no folder; --png takes one")
+    folder.mkdir(parents=True, exist_ok=True)
+    found: list[Path] = []
+    for title, draw in _pictures(report):
+        figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+        axes = figure.subplots()
+        draw(axes)
+        axes.set_title(_plain(title))
+        path = _free(folder, safe_in_file_names(title), found)
+        with replacing(path) as aside:
+            figure.savefig(aside, format="png")
+        found.append(path)
+    return found
+
+
+def _free(folder: Path, name: str, taken: Sequence[Path]) -> Path:
+    """A file that is not drawn yet: different names may be safe in the same way."""
+    path, number = folder / f"{name}.png", 2
+    while path in taken:
+        path, number = folder / f"{name}-{number}.png", number + 1
+    return path
+
+
+def _plain(text: str) -> str:
+    """A text in which matplotlib finds no formula."""
+    return text.replace("$", r"\$")
+
+
+def _pictures(report: Report) -> Iterator[tuple[str, Any]]:
+    sessions = report.sessions
+    names = dict.fromkeys(name for one in sessions for name in one.histories.rows.values)
+    for name in names:
+        yield name, lambda axes, name=name: _draw_curves(axes, sessions, name)
+    for session in sessions:
+        for metric in session.tensors:
+            title = metric.name if len(sessions) == 1 else f"{metric.name} {session.name}"
+            if metric.look == "matrix":
+                yield title, lambda axes, metric=metric: _draw_matrix(axes, metric)
+            elif metric.look in ("roc", "precision-recall", "curves"):
+                yield title, lambda axes, metric=metric: _draw_rates(axes, metric)
+
+
+def _draw_curves(axes: Any, sessions: Sequence[SessionReport], name: str) -> None:
+    for place, session in enumerate(sessions):
+        table = session.histories.rows
+        column = table.values.get(name, [])
+        points = [(x, y) for x, y in zip(table.epochs, column, strict=False) if y is not None]
+        if points:
+            axes.plot(
+                *zip(*points, strict=True),
+                label=_plain(session.name),
+                color=_COLORS[place % len(_COLORS)],
+                linestyle=_DASHES[place // len(_COLORS) % len(_DASHES)],
+                marker="o" if len(points) == 1 else None,
+            )
+    axes.set_xlabel("epoch")
+    axes.grid(alpha=0.3)
+    if len(sessions) > 1:
+        axes.legend()
+
+
+def _draw_matrix(axes: Any, metric: TensorMetric) -> None:
+    value: Numbers = metric.rows[-1].value
+    height, width = value.shape
+    rows = [value.values[row * width : (row + 1) * width] for row in range(height)]
+    image = axes.imshow(rows, cmap="Blues")
+    axes.figure.colorbar(image)
+    if height == width:
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
+    if max(height, width) > _MOST_CLASSES_WITH_NUMBERS:
+        return
+    largest = max(value.values)
+    for y, row in enumerate(rows):
+        for x, number in enumerate(row):
+            color = "white" if number > largest / 2 else "black"
+            axes.text(x, y, f"{number:.4g}", ha="center", va="center", color=color, fontsize=8)
+
+
+def _draw_rates(axes: Any, metric: TensorMetric) -> None:
+    curves = curves_of(metric.rows[-1].value)
+    is_recall = metric.look == "precision-recall"
+    for place, (x, y) in enumerate(curves):
+        axes.plot(
+            *((y, x) if is_recall else (x, y)),
+            label=f"class {place}",
+            color=_COLORS[place % len(_COLORS)],
+            linestyle=_DASHES[place // len(_COLORS) % len(_DASHES)],
+        )
+    if metric.look != "curves":
+        names = (
+            ("recall", "precision") if is_recall else ("false positive rate", "true positive rate")
+        )
+        axes.set_xlabel(names[0])
+        axes.set_ylabel(names[1])
+    axes.grid(alpha=0.3)
+    if len(curves) > 1:
+        axes.legend(fontsize=8)
