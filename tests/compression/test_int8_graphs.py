@@ -113,3 +113,6 @@ def test_searches_try_it_and_sessions_load_it(
     assert export.comparison is not None and export.comparison.tolerance.absolute == 0.1
     model = onnx.load("files/model.onnx")
     assert "DynamicQuantizeLinear" in {node.op_type for node in model.graph.node}
+    # And its weights are bytes; those of the last layer, which has one output, are not worth it.
+    kinds = [one.data_type for one in model.graph.initializer if len(one.dims) > 1]
+    assert kinds == [*[onnx.TensorProto.INT8] * 2, onnx.TensorProto.FLOAT]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from torchassistant.export.sample_batches import SIZES, sample_batches
 from torchassistant.export.tracing import traced
 from torchassistant.export.verification import ROUNDED, TOLERANCES, Run, compared
 from torchassistant.export.weights_file import write_weights
+from torchassistant.rebuilding import weights_by_operator
 from torchassistant.session import LAST, OpenPipeline, new_folder, open_pipeline
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -131,7 +133,8 @@ def _export_graph(
 ) -> tuple[Exportable, Run]:
     sizes = SIZES if wanted.batch is None else (wanted.batch,)
     planner = _planner(opened, sizes, dtype)
-    exportable, program = _traced(planner, wanted, made.notes)
+    with weights_by_operator() if format == "onnx" else nullcontext():
+        exportable, program = _traced(planner, wanted, made.notes)
     path = aside / FILES[format]
     outputs = list(exportable.outputs_of(exportable.samples[-1]))
     run: Run

@@ -5,7 +5,7 @@ one; without, it only makes room for them, to be loaded afterwards.
 """
 
 from torchassistant.rebuilding.int8_graph import LEAST, MOST, explained, input_as_data, traced
-from torchassistant.rebuilding.int8_weights import has_int8_weights
+from torchassistant.rebuilding.int8_weights import has_int8_weights, weights_by_operator
 from torchassistant.rebuilding.low_rank import ranks_within, suits_low_rank
 from torchassistant.rebuilding.misfit import module_at
 from torchassistant.rebuilding.pruned import difference_of_structure
@@ -26,4 +26,5 @@ __all__ = [
     "rebuilt",
     "suits_low_rank",
     "traced",
+    "weights_by_operator",
 ]

@@ -6,17 +6,21 @@ when it is read. The parameters keep their names, and hold int8.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from torchassistant.compat.modules import own_buffers, own_parameters, set_flat_weights
+from torchassistant.compat.quantisation import rounding_operators
 from torchassistant.rebuilding.misfit import Misfit, module_at
 
 _SCALE = "_scale"
 _MOST = 127
+_BY_OPERATOR = ContextVar("weights by operator", default=False)
 
 
 def with_int8_weights(model: nn.Module, axes: Mapping[str, int], convert: bool) -> nn.Module:
@@ -117,6 +121,28 @@ def _computed(name: str) -> property:
         scale = own_buffers(self)[name + _SCALE]
         quantised = own_parameters(self)[name]
         assert scale is not None and quantised is not None
+        if _BY_OPERATOR.get() and scale.dtype == torch.float32:
+            return _by_operator(quantised, scale)
         return quantised.to(scale.dtype) * scale
 
     return property(weight)
+
+
+def _by_operator(quantised: Tensor, scale: Tensor) -> Tensor:
+    """The same, in one operator."""
+    axis = next((axis for axis, size in enumerate(scale.shape) if size > 1), 0)
+    compute = rounding_operators().dequantize_per_channel.default
+    return compute(quantised, scale.flatten(), None, axis, -_MOST - 1, _MOST, torch.int8)
+
+
+@contextmanager
+def weights_by_operator() -> Iterator[None]:
+    """Weights are computed by the operator that ONNX has for it, and no other.
+
+    What is written with it holds bytes; a product would be computed when the file is written.
+    """
+    token = _BY_OPERATOR.set(True)
+    try:
+        yield
+    finally:
+        _BY_OPERATOR.reset(token)
