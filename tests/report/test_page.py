@@ -108,6 +108,11 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ),
             "samples/shown/epoch-0020/samples.jsonl": "".join(f"{json.dumps(x)}\n" for x in lines),
             **{f"samples/shown/epoch-0020/{n}.png": png(80 * n) for n in range(3)},
+            "find-lr/adam.json": {
+                "curve": [{"lr": 10.0**-n, "loss": n, "smoothed": n} for n in range(6, 0, -1)]
+                + [{"lr": 1.0, "loss": None, "smoothed": None}, 3],
+                "suggestion": 0.01,
+            },
             "changes.jsonl": json.dumps(
                 {
                     "time": "2026-01-02T04:00:00+00:00",
@@ -254,6 +259,8 @@ def test_matrices_curves_samples_and_the_rest(opened: Open, one: Path) -> None:
     assert images.count() == 3
     assert images.first.evaluate("image => image.naturalWidth") == 4
     assert page.locator(".gallery .verdict").first.inner_text().startswith("✗ 1 instead of 0")
+    rates = page.locator('#rates article[aria-label="Range test of adam"]')
+    assert "find-lr suggests 0.01" in rates.inner_text()
     for text in ("checkpoints/0000000200", "seed", "part 1"):
         assert page.get_by_text(text).count() > 0
     assert "step 50" in page.locator(".changes").inner_text()

@@ -8,8 +8,8 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-_WHOLE = (("i1", "b"), ("i2", "h"), ("i4", "i"))
-_MOST_EXACT = 2**31
+_TYPES = (("i1", "b"), ("i2", "h"), ("i4", "i"), ("f4", "f"))
+"""From the shortest one on, with the codes of Python's arrays."""
 
 
 def packed(values: Sequence[float | None]) -> dict[str, Any]:
@@ -33,21 +33,15 @@ def packed(values: Sequence[float | None]) -> dict[str, Any]:
 
 
 def _shortest(numbers: Sequence[float]) -> tuple[str, array[Any]]:
-    if all(-_MOST_EXACT <= n < _MOST_EXACT and n == int(n) for n in numbers if n == n) and not any(
-        n != n or (n == 0 and str(n).startswith("-")) for n in numbers
-    ):
-        whole = [int(n) for n in numbers]
-        low, high = min(whole, default=0), max(whole, default=0)
-        for name, code in _WHOLE:
-            limit = 2 ** (8 * array(code).itemsize - 1)
-            if -limit <= low and high < limit:
-                return name, array(code, whole)
     exact = array("d", numbers)
-    try:
-        single = array("f", numbers)
-    except OverflowError:
-        return "f8", exact
-    return ("f4", single) if array("d", single).tobytes() == exact.tobytes() else ("f8", exact)
+    for name, code in _TYPES:
+        try:
+            short = array(code, map(int, numbers) if code != "f" else numbers)
+        except (OverflowError, ValueError):  # too large, or not finite
+            continue
+        if array("d", short).tobytes() == exact.tobytes():
+            return name, short
+    return "f8", exact
 
 
 def _empty(values: Sequence[float | None]) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from base64 import b64encode
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
@@ -314,14 +315,13 @@ def _ranked(
     label: str, rows: Iterable[Row], judge: Judge, folder: Path, room: ImageRoom
 ) -> Predictions:
     """The worst rows; where nobody knows which these are, the first ones."""
-    numbers = count()
-    judged = (judge.judged(row) for row in rows if next(numbers) >= 0)
+    counted = count()
+    judged = (judge.judged(row) for row, _ in zip(rows, counted, strict=False))
     first = list(islice(judged, 1))
     measure = judge.measure(first[0].cells) if first and first[0].error is not None else None
     if measure is None:
         chosen = [*first, *islice(judged, MOST_ROWS - 1)]
-        for _ in judged:
-            pass
+        deque(judged, maxlen=0)  # they only count
     else:
         chosen = heapq.nlargest(MOST_ROWS, [*first, *judged], key=_badness)
     left_out = 0
@@ -334,7 +334,7 @@ def _ranked(
                 left_out += image is None
             elif isinstance(value, str) and len(value) > _LONGEST_TEXT:
                 one.cells[name] = f"{value[:_LONGEST_TEXT]}…"
-    return Predictions(label, chosen, next(numbers), measure, left_out)
+    return Predictions(label, chosen, next(counted), measure, left_out)
 
 
 def _badness(judged: Judged) -> float:

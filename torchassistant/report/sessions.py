@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from torchassistant.errors import SessionError, shown_path
-from torchassistant.files import InvalidFile, read_regular
+from torchassistant.files import InvalidFile, parsed_json, read_regular
 from torchassistant.overview import (
     ENVIRONMENT,
     SPEC,
@@ -81,6 +81,7 @@ class SessionReport:
         environment: Under what it was created.
         states: What is stored of models.
         changes: What was changed since; code as the lines of a diff.
+        range_tests: The curves of ``find-lr``, by optimizer.
         problems: A sentence for each thing that could not be read.
     """
 
@@ -96,6 +97,7 @@ class SessionReport:
     environment: dict[str, Any] = field(default_factory=dict)
     states: list[StoredState] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
+    range_tests: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -142,6 +144,7 @@ def read_session(folder: Path, name: str, room: ImageRoom) -> SessionReport:
         _object(folder, ENVIRONMENT, problems),
         list(_states(folder)),
         list(_changes(folder)),
+        dict(_range_tests(folder)),
         list(dict.fromkeys([*problems, *damaged])),
     )
 
@@ -194,6 +197,27 @@ def _changes(folder: Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(change, dict):
             yield change | _as_diff(change)
+
+
+def _range_tests(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What ``find-lr`` has kept, as far as it has a curve of numbers."""
+    for name in sorted(_listed(folder / "find-lr")):
+        try:
+            found = parsed_json(read_regular(folder / "find-lr" / name, 1 << 24))
+        except (OSError, InvalidFile):
+            continue
+        curve = found.get("curve") if isinstance(found, dict) else None
+        if isinstance(curve, list):
+            points = [
+                [point.get(key) for key in ("lr", "loss", "smoothed")]
+                for point in curve
+                if isinstance(point, dict) and _is_positive(point.get("lr"))
+            ]
+            yield Path(name).stem, {"suggestion": found.get("suggestion"), "points": points}
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and value > 0
 
 
 def _as_diff(change: Mapping[str, Any]) -> dict[str, Any]:

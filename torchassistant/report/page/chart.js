@@ -179,6 +179,7 @@ class Chart {
     const borders = this.options.borders ? this.options.borders() : [];
     ctx.font = `${11 * ratio}px ${shade("font")}`;
     ctx.textBaseline = "top";
+    ctx.textAlign = "left";
     for (const { x, text } of borders) {
       if (x < this.range[0] || x > this.range[1]) continue;
       const at = Math.round(u.valToPos(x, "x", true)) + 0.5;

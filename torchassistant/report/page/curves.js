@@ -198,10 +198,32 @@ function notesOf(sessions, names) {
 
 function curvesSection(sessions, id, title, kinds, controls) {
   const names = namesOfKinds(sessions, kinds);
-  if (!names.length) return null;
   const cards = [...families(names)].map(([family, members]) => curveCard(sessions, family, members, `${id} ${family}`));
+  if (kinds.includes("rate")) cards.push(...sessions.flatMap((session) => rangeTests(session, sessions.length > 1)));
+  if (!cards.length) return null;
   return section(id, title, controls ? controlsOf(sessions) : null,
     h("div", { class: `cards${cards.length === 1 ? " single" : ""}` }, cards));
+}
+
+/** The curves of learning rate range tests: the loss over the logarithm of the rate. */
+function rangeTests(session, several) {
+  return Object.entries(session.range_tests).map(([optimizer, { points, suggestion }]) => {
+    const title = `Range test of ${optimizer}${several ? ` · ${session.name}` : ""}`;
+    const numbers = (place) => points.map((point) => (typeof point[place] === "number" ? point[place] : null));
+    const x = numbers(0).map(Math.log10);
+    const lines = () => [
+      { label: "loss", x, y: numbers(1), tint: 5, color: color(5), width: 1.25, best: -1 },
+      { label: "smoothed", x, y: numbers(2), tint: 0, color: color(0), best: -1 },
+    ];
+    const chart = new Chart({
+      key: title, name: title, axis: () => "rate", xName: () => "learning rate",
+      xText: (at) => shortNumber(10 ** at, 2), steps: () => [1, 2, 5], lines,
+      borders: () => (typeof suggestion === "number" && suggestion > 0 ? [{ x: Math.log10(suggestion), text: shortNumber(suggestion, 3) }] : []),
+    });
+    return h("article", { class: "card", "aria-label": title }, h("h3", {}, title), chart.node,
+      h("p", { class: "hint" }, "Loss over the learning rate. ", typeof suggestion === "number" ? `find-lr suggests ${shortNumber(suggestion, 3)}.` : "find-lr suggests nothing."),
+      valuesOf(title, ["learning rate", "loss", "smoothed"], () => points));
+  });
 }
 
 /** What applies to all charts of curves. */
