@@ -104,7 +104,11 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "metrics/steps-0.csv": csv_of(within),
             "metrics/0-100.safetensors": tensor_file({"confusion": [[5.0, 1.0], [2.0, 4.0]]}),
             "metrics/1-200.safetensors": tensor_file(
-                {"confusion": [[6.0, 0.0], [1.0, 5.0]], "roc": ([0.0, 0.2, 1.0], [0.0, 0.9, 1.0])}
+                {
+                    "confusion": [[6.0, 0.0], [1.0, 5.0]],
+                    "roc": ([0.0, 0.2, 1.0], [0.0, 0.9, 1.0]),
+                    "pr": ([0.5, 0.8, 1.0, 1.0], [1.0, 1.0, 0.5, 0.0], [0.0, 0.4, 0.8]),
+                }
             ),
             "samples/shown/epoch-0020/samples.jsonl": "".join(f"{json.dumps(x)}\n" for x in lines),
             **{f"samples/shown/epoch-0020/{n}.png": png(80 * n) for n in range(3)},
@@ -255,6 +259,9 @@ def test_matrices_curves_samples_and_the_rest(opened: Open, one: Path) -> None:
     assert matrix.locator("tbody td").all_inner_texts() == ["5", "1", "2", "4"]
     roc = page.locator('#classes article[aria-label="roc"]')
     assert roc.locator(".legend td").inner_text() == "0.85"
+    # By steps, from all examples down to none: 0.8 of one half, and 1 of the other.
+    precise = page.locator('#classes article[aria-label="pr"]')
+    assert precise.locator(".legend td").inner_text() == "0.9"
     images = page.locator(".gallery img")
     assert images.count() == 3
     assert images.first.evaluate("image => image.naturalWidth") == 4

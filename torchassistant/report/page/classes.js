@@ -136,13 +136,13 @@ function rateCurves(row, title, look) {
   });
   const names = { roc: ["false positive rate", "true positive rate"], "precision-recall": ["recall", "precision"], curves: ["x", "y"] }[look];
   const several = lines.length > 1;
-  const areaName = look === "roc" ? "AUC" : "area";
-  const styled = lines.map((line) => ({
-    ...line, label: several ? `class ${line.at}` : title, tint: line.at, color: color(line.at),
-    dash: DASHES[(lines.length <= 4 ? line.at : Math.floor(line.at / COLORS)) % DASHES.length], best: -1,
-    area: area(line.x, line.y),
-  }));
   const isUnit = look !== "curves";
+  const areaName = look === "roc" ? "AUC" : "average precision";
+  const styled = lines.map((line) => ({
+    ...line, ...(isUnit ? upright(line.x, line.y) : {}), label: several ? `class ${line.at}` : title, tint: line.at, color: color(line.at),
+    dash: DASHES[(lines.length <= 4 ? line.at : Math.floor(line.at / COLORS)) % DASHES.length], best: -1,
+    area: area(line.x, line.y, look === "precision-recall"),
+  }));
   const diagonal = look === "roc" ? [{ label: "by chance", x: [0, 1], y: [0, 1], color: shade("muted"), dash: [3, 4], width: 1, faint: true, best: -1 }] : [];
   const chart = new Chart({
     key: `tensor ${title}`, name: `${title}: ${names[1]}`, axis: () => "rate", xName: () => names[0],
@@ -159,18 +159,23 @@ function rateCurves(row, title, look) {
       return h("tr", {}, h("th", { scope: "row" }, button), isUnit ? h("td", { class: "number" }, shortNumber(line.area, 4)) : null);
     })));
   return [h("p", { class: "axis-name" }, `${names[1]} over ${names[0]}`), chart.node, h("div", { class: "legend" }, legend),
-    valuesOf(title, ["line", names[0], names[1]], () => styled.flatMap((line) => line.x.map((x, at) => [line.label, x, line.y[at]])))];
+    valuesOf(title, ["line", names[0], names[1]], () => styled.flatMap((line, place) => lines[place].x.map((x, at) => [line.label, x, lines[place].y[at]])))];
 }
 
-/** The area under a curve. */
-function area(x, y) {
-  const order = x.map((_, at) => at).sort((a, b) => x[a] - x[b] || a - b);
+/** The area under a curve, along the way on which its points come; by steps it is the average
+ * precision of a precision-recall curve. */
+function area(x, y, bySteps) {
   let sum = 0;
-  for (let i = 1; i < order.length; i++) {
-    const [a, b] = [order[i - 1], order[i]];
-    sum += (x[b] - x[a]) * (y[a] + y[b]) / 2;
-  }
-  return sum;
+  for (let i = 1; i < x.length; i++) sum += (x[i] - x[i - 1]) * (bySteps ? y[i - 1] : (y[i - 1] + y[i]) / 2);
+  return Math.abs(sum);
+}
+
+/** A curve from the left to the right, whose upright parts lean a little: each x comes once. */
+function upright(x, y) {
+  const isBackwards = x.length > 1 && x[0] > x.at(-1);
+  const [left, values] = isBackwards ? [x.toReversed(), y.toReversed()] : [x.slice(), y];
+  for (let i = 1; i < left.length; i++) left[i] = Math.max(left[i], left[i - 1] + 1e-9);
+  return { x: left, y: values };
 }
 
 /** Values of classes as bars, in a table. */

@@ -99,7 +99,11 @@ function differenceTable({ sessions, differences }, what) {
   if (what === "environment") for (const path of ["time", "command"]) paths.delete(path);
   const title = what === "config" ? "Config" : "Environment";
   if (!paths.size) return [h("h3", {}, title), h("p", { class: "hint" }, "No difference.")];
-  const shown = (value) => (value === null || value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value));
+  const shown = (value) => {
+    if (value === null || value === undefined) return "–";
+    const text = typeof value === "string" ? value : JSON.stringify(value);
+    return text.length > 300 ? `${text.slice(0, 300)}…` : text;
+  };
   return [h("h3", {}, title), table({
     caption: `Differences: ${title}`,
     attributes: { class: "differences" },
