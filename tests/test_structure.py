@@ -38,6 +38,7 @@ FLOORS = {
     "report": 5,
     "overview": 4,
     "catalogue": 3,
+    "diagram": 3,
     "config": 2,
     "trackers": 2,
     "compat": 1,

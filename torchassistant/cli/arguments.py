@@ -26,6 +26,7 @@ SUMMARIES = {
     "find-lr": "Find a learning rate: what the loss does while it grows. No weights are kept.",
     "log": "Send what TensorBoard, MLflow or Trackio lacks of the history of a session.",
     "runs": "List the sessions in a folder: how far each is, its best results, whether it runs.",
+    "graph": "Draw the training graph of a config or session as SVG, or write it for Mermaid.",
     "diff": "Compare two sessions: config, environment, code, results.",
     "report": "Write a report of sessions: one HTML file with curves, samples, differences.",
     "convert": "Turn weights of torch.save into a safetensors file, without running code in them.",
@@ -206,6 +207,10 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             default=[],
             help="keep this column too, as an input or a target; can be repeated",
         )
+    _add_overrides(parser)
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
         dest="settings",
@@ -428,6 +433,37 @@ def _fill_report(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
 
 
+def _fill_graph(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", metavar="CONFIG_OR_SESSION_DIR", help="training config, or a session folder"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="write this file (.svg, .mmd), in the place of an earlier one; left out: print it",
+    )
+    parser.add_argument(
+        "--format", choices=("svg", "mermaid"), help="of the graph (default: as FILE ends, or svg)"
+    )
+    parser.add_argument(
+        "--stage",
+        metavar="NAME|N",
+        help="draw what runs in this stage, by its name or its number from 1 (default: all)",
+    )
+    parser.add_argument(
+        "--shapes",
+        action="store_true",
+        help="build everything and run one batch of every pipeline, to learn the shapes of "
+        "columns; of a session they are known",
+    )
+    parser.add_argument(
+        "--unfold", action="store_true", help="draw equal parts each time, not once for all"
+    )
+    _add_json(parser)
+    _add_overrides(parser)
+
+
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
@@ -442,6 +478,7 @@ _WITHOUT_CONFIG: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "diff": _fill_diff,
     "completion": _fill_completion,
     "report": _fill_report,
+    "graph": _fill_graph,
 }
 """What fills the parsers of commands that build nothing from a config."""
 

@@ -104,12 +104,20 @@ def _run_report(arguments: Any) -> int:
     return report(arguments)
 
 
+def _run_graph(arguments: Any) -> int:
+    """Draw a training graph; the engine is imported where it has to look at data."""
+    from torchassistant.cli.graph import graph
+
+    return graph(arguments)
+
+
 _WITHOUT_ENGINE: dict[str, Callable[[Any], int]] = {
     "convert": _run_convert,
     "runs": _run_runs,
     "diff": _run_diff,
     "completion": _run_completion,
     "report": _run_report,
+    "graph": _run_graph,
 }
 """Commands for which torch is not imported; each imports what it needs itself."""
 

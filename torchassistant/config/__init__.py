@@ -94,6 +94,7 @@ from torchassistant.config.role import (
     Role,
 )
 from torchassistant.config.roles import ROLES, role_named
+from torchassistant.config.search_paths import our_class
 from torchassistant.config.source_inspection import find_source, signature_of
 from torchassistant.config.spec import (
     INFERENCE_POSTPROCESSOR,
@@ -220,6 +221,7 @@ __all__ = [
     "nested_in",
     "objects_in",
     "origin_of",
+    "our_class",
     "own_models",
     "owner_of",
     "passes_static_check",

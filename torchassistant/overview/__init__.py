@@ -15,6 +15,7 @@ from torchassistant.overview.stored import (
     trainer_of,
 )
 from torchassistant.overview.summary import Best, Summary, best_of, sessions_in, summarize
+from torchassistant.overview.training_graph import stored_graph, training_graph
 
 __all__ = [
     "ENVIRONMENT",
@@ -33,6 +34,8 @@ __all__ = [
     "sessions_in",
     "size_and_time",
     "stages_of",
+    "stored_graph",
     "summarize",
     "trainer_of",
+    "training_graph",
 ]

@@ -198,6 +198,8 @@ def _stored(
     report = preflight(session) if with_preflight else None
     with new_folder(path, replaces) as aside:
         session.write_new(SessionFolder(aside))
+        if report is not None:
+            SessionFolder(aside).keep_shapes(report.shapes)
     return session, report
 
 

@@ -108,6 +108,10 @@ class SessionFolder:
         replace_file(self.spec, as_json(as_data(spec)))
         return fixed
 
+    def keep_shapes(self, shapes: Mapping[str, Any]) -> None:
+        """Write the shapes of columns, for pictures of the graph; nothing else depends on them."""
+        replace_file(self.path / STATIC / "shapes.json", as_json(shapes))
+
     @property
     def is_there(self) -> bool:
         """Whether there is a session, be it damaged or not."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from torchassistant.config import Path
 from torchassistant.data import MultiLoader
 from torchassistant.frames import Frames
+from torchassistant.session.preflight.column_shapes import ColumnShapes
 from torchassistant.session.preflight.findings import Fed, Findings, path_of_pipeline
 from torchassistant.training import (
     BatchRun,
@@ -24,13 +25,15 @@ class FirstBatches:
 
     Args:
         found: Learns where the preflight is, and what the next run is fed with.
+        shapes: Learns the shapes of columns.
 
     Attributes:
         lengths: For each pipeline its batches an epoch; None where its data does not say.
     """
 
-    def __init__(self, found: Findings) -> None:
+    def __init__(self, found: Findings, shapes: ColumnShapes) -> None:
         self.found = found
+        self.shapes = shapes
         self.lengths: dict[str, int | None] = {}
 
     def for_training(self, pipeline: Pipeline) -> Frames:
@@ -70,6 +73,7 @@ class FirstBatches:
             met = self._met(source, data_of, runs=link.node is not None)
             found.at = (*path, "input_factories")
             link.feed(frames, met, source.graph)
+        self.shapes.note_ports(pipeline, frames)
         self._feed(data, frames, path)
         return frames
 

@@ -9,6 +9,7 @@ from torchassistant.callbacks import Samples
 from torchassistant.config import Key
 from torchassistant.data import derived, object_rngs_seeded, seeded
 from torchassistant.errors import ConfigError
+from torchassistant.session.preflight.column_shapes import ColumnShapes
 from torchassistant.session.preflight.evaluation_trial import EvaluationTrial
 from torchassistant.session.preflight.evaluators import learn_keys_of_evaluators
 from torchassistant.session.preflight.findings import Findings
@@ -63,7 +64,8 @@ def preflight(session: Session) -> Preflight:
 
 
 def _fly(session: Session, found: Findings) -> Preflight:
-    batches, watch = FirstBatches(found), NodeWatch(found)
+    shapes = ColumnShapes()
+    batches, watch = FirstBatches(found, shapes), NodeWatch(found, shapes)
     training = TrainingTrial(found, batches, watch)
     evaluation = EvaluationTrial(found, batches, watch)
     run: set[str] = set()
@@ -105,6 +107,7 @@ def _fly(session: Session, found: Findings) -> Preflight:
         stages,
         found.warnings,
         list(session.weights.values()),
+        shapes.found,
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from torchassistant.errors import listing
 from torchassistant.graph import Call, Node, Processor, Watched, is_among, values_by_name
 from torchassistant.session.preflight.changed_buffers import noting_changed_buffers
+from torchassistant.session.preflight.column_shapes import ColumnShapes
 from torchassistant.session.preflight.findings import Findings
 from torchassistant.session.preflight.report import NodeReport
 from torchassistant.training import Pipeline
@@ -20,13 +21,15 @@ class NodeWatch:
 
     Args:
         found: Learns which node runs, and what it was called with.
+        shapes: Learns the shapes of columns.
 
     Attributes:
         reports: Every node, as each pipeline ran it.
     """
 
-    def __init__(self, found: Findings) -> None:
+    def __init__(self, found: Findings, shapes: ColumnShapes) -> None:
         self.found = found
+        self.shapes = shapes
         self.reports: list[NodeReport] = []
         self._optimizers = {id(o): name for name, o in found.session.optimizers.items()}
         self._warned_of_buffers: set[int] = set()
@@ -47,7 +50,9 @@ class NodeWatch:
                 found.entering = f"; it was called with {', '.join(inputs)}" if inputs else ""
                 result = noting(*args)
                 found.entering = ""
-                report = self._report(pipeline, processor, node, inputs, result)
+                made = _values_of(result, node.outputs)
+                self.shapes.note_node(pipeline, processor.name, node, args, made)
+                report = self._report(pipeline, processor, node, inputs, made)
                 reports.append((node, report))
                 self.reports.append(report)
                 return result
@@ -62,9 +67,8 @@ class NodeWatch:
         processor: Processor,
         node: Node,
         inputs: list[str],
-        result: object,
+        made: Sequence[Any],
     ) -> NodeReport:
-        made = _values_of(result, node.outputs)
         return NodeReport(
             pipeline.name,
             processor.name,

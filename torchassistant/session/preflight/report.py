@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torchassistant.assembly import TakenWeights
 from torchassistant.errors import Problem
@@ -104,6 +105,7 @@ class Preflight:
         stages: What each stage does with the models.
         warnings: What is allowed, and is probably not meant.
         weights: What became of the weights that models begin with.
+        shapes: Of the columns of each pipeline; see :class:`ColumnShapes`.
     """
 
     nodes: list[NodeReport] = field(default_factory=list)
@@ -114,3 +116,4 @@ class Preflight:
     stages: list[StageReport] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     weights: list[TakenWeights] = field(default_factory=list)
+    shapes: dict[str, Any] = field(default_factory=dict)
