@@ -34,6 +34,7 @@ FLOORS = {
     "graph": 4,
     "rebuilding": 4,
     "data": 4,
+    "parallel": 4,
     "conversion": 4,
     "report": 5,
     "overview": 4,

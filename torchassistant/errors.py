@@ -94,6 +94,24 @@ class NotSaved(Exception):
         super().__init__("; ".join(failures))
 
 
+class EndedElsewhere(BaseException):
+    """Another process that takes part in the work has ended it.
+
+    Like :class:`Interrupted` it is no ``Exception``, so that code of the user does not answer it.
+
+    Args:
+        message: What happened, and where; empty where it was said there.
+        status: The exit status of all processes.
+        speaks: Whether this process is the one that says it.
+    """
+
+    def __init__(self, message: str, status: int, speaks: bool) -> None:
+        self.message = message
+        self.status = status
+        self.speaks = speaks
+        super().__init__(message)
+
+
 class NoColumn(DataError):
     """A column that somebody asked for is not there.
 

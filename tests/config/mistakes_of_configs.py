@@ -328,6 +328,11 @@ SMALL: dict[str, Mistake] = {
     "an evaluator that is a name": put(STAGE, '"evaluators": [§"bleu"]', "expected an object"),
     "evaluators in no list": put(STAGE, '"evaluators": §{}', "expected a list"),
     "an evaluator without its class": defined("evaluators", '"bleu"', "§{}", "is needed"),
+    "parts that nothing is cut into": put(
+        "", '"distributed": {"logical_ranks": §0}', "greater than 0"
+    ),
+    "another strategy": put("", '"distributed": {"strategy": §"dpp"}', "'ddp'"),
+    "a key of no process": put("", '"distributed": {§"worldsize": 2}', 'unknown key "worldsize"'),
     "a log of nothing": put("", '"log": §{}', '"every_iterations" is missing'),
     "a log never": put("", '"log": {"every_iterations": §0}', "greater than 0"),
     "a log in words": put("", '"log": {"every_iterations": §"often"}', "a whole number"),

@@ -23,6 +23,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
+from torchassistant.codec import decode, encode
 from torchassistant.collators import DefaultCollator
 from torchassistant.data.batch_sampler import (
     Batch,
@@ -36,7 +37,6 @@ from torchassistant.data.rng import derived, random_state
 from torchassistant.data.sampler_state import SamplerState
 from torchassistant.data.splits import split_indices
 from torchassistant.errors import DataError
-from torchassistant.session.codec import decode, encode
 
 counts = st.integers(1, 60)
 sizes = st.integers(1, 12)

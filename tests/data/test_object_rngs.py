@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import Subset
 
+from torchassistant.codec import decode, encode
 from torchassistant.data.object_rngs import (
     generators_in,
     seed_all,
@@ -26,7 +27,6 @@ from torchassistant.data.object_rngs import (
     states_of,
 )
 from torchassistant.data.object_walk import Generator
-from torchassistant.session.codec import decode, encode
 from torchassistant.session.durable_files import as_json, own_memory
 
 Maker = Callable[[int], Generator]

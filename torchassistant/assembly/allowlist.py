@@ -34,8 +34,8 @@ _CATALOGUE = tuple(
     for path in sorted(_PACKAGE.glob("*.py"))
     if path.stem
     not in (
-        *("__init__", "__main__", "errors", "files", "frames", "lateimports", "lock_holder"),
-        *("messages", "ownership", "sizes", "terminal", "writing"),
+        *("__init__", "__main__", "codec", "errors", "files", "frames", "lateimports"),
+        *("lock_holder", "messages", "ownership", "sizes", "terminal", "writing"),
     )
 )
 _MODELLING = {

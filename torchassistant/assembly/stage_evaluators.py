@@ -52,7 +52,8 @@ def _one(builder: Builder, entry: StageEvaluatorSpec, path: Path) -> StageEvalua
         entry.every_epochs,
         _refreshes(builder, models),
         _declared(builder, entry.evaluator, function, path),
-        precision_of_models(builder.spec, builder.devices, names.values()).forward,
+        autocast=precision_of_models(builder.spec, builder.devices, names.values()).forward,
+        only_first=entry.on == "first",
     )
 
 

@@ -39,11 +39,13 @@ class Callback:
         draws: Whether its methods that are called within iterations draw from the global random
             number generators of torch, NumPy and Python; these are put back then. Around its other
             methods they always are.
+        only_first: Whether only the first of several processes calls it, as it writes files.
         name: What it is called where ``session.train`` is given it; empty: as its class.
     """
 
     columns: Sequence[str] | Callable[[Any], Sequence[str]] = ()
     draws: ClassVar[bool] = False
+    only_first: ClassVar[bool] = False
     name: str = ""
 
     def on_train_start(self, event: TrainStartEvent) -> None:

@@ -45,6 +45,8 @@ class Logger(Callback, WritesFiles):
         ValueError: The name cannot be that of a folder.
     """
 
+    only_first = True
+
     names_place = "folder"
     tracker: ClassVar[type[Tracker]]
     """What it sends to."""

@@ -57,6 +57,8 @@ class ModelCheckpoint(Callback):
         ValueError: An argument is none of these.
     """
 
+    only_first = True
+
     def __init__(
         self,
         models: Sequence[str] | None = None,

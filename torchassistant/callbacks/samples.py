@@ -67,6 +67,8 @@ class Samples(Callback):
         ValueError: ``every`` or ``examples`` is no whole number from 1 on.
     """
 
+    only_first = True
+
     def __init__(
         self,
         pipeline: str,

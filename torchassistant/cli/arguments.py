@@ -130,6 +130,12 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             action="store_true",
             help="tell after each epoch where its time went, and not only after each stage",
         )
+        parser.add_argument(
+            "--processes",
+            metavar="N",
+            type=_at_least_one,
+            help="start N processes on this machine that train it together, as torchrun does",
+        )
         _add_trials(parser)
     if command in ("train", "find-lr", "evaluate", "infer"):
         parser.add_argument(

@@ -11,6 +11,7 @@ from torchassistant.cli.exit_status import DONE, USER_CODE, USER_ERROR, print_fa
 from torchassistant.cli.layout import as_json, problems_as_data
 from torchassistant.cli.next_steps import next_steps
 from torchassistant.cli.overview import summary_as_data
+from torchassistant.cli.processes import first_before_others, in_processes, start_processes
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output, say
 from torchassistant.cli.tables import (
@@ -23,6 +24,7 @@ from torchassistant.cli.tables import (
 from torchassistant.cli.trial import is_trial, run_trial
 from torchassistant.config import ReadConfig, as_data
 from torchassistant.errors import (
+    ConfigError,
     SessionError,
     UserCodeError,
     UserError,
@@ -30,6 +32,7 @@ from torchassistant.errors import (
     shown_path,
 )
 from torchassistant.overview import summarize
+from torchassistant.parallel import Processes, launched
 from torchassistant.session import (
     Draft,
     Prediction,
@@ -45,7 +48,7 @@ from torchassistant.session import (
     store,
     train_profiled,
 )
-from torchassistant.training import reporter_for
+from torchassistant.training import Reporter, reporter_for
 
 
 def init(arguments: Namespace, config: ReadConfig) -> int:
@@ -124,36 +127,39 @@ def _show(report: Preflight, stream: TextIO) -> None:
 
 def train(arguments: Namespace) -> int:
     """Train a session."""
+    place = launched()
+    if place is None and arguments.processes is not None:
+        return start_processes(arguments.processes)
     if is_trial(arguments):
+        if place is not None and place.size > 1:
+            raise ConfigError("--overfit and --limit-batches are for one process")
         return run_trial(arguments)
+    return in_processes(place, lambda processes: _train(arguments, processes))
+
+
+def _train(arguments: Namespace, processes: Processes) -> int:
     with stopping_at_once():
-        expect_no_trainer(SessionFolder(arguments.session).environment)
-        session = load_session(
-            arguments.session,
-            arguments.device,
-            settings=arguments.settings,
-            **allowed(arguments),
-            accept_changes=arguments.accept_changes,
-        )
+        session = first_before_others(processes, lambda: _loaded(arguments, processes))
     if session.finished:
         with stopping_after_iteration(saves=True) as stop:
             # Where a process died at the very end, callbacks have not heard of it, or files of
             # weights are missing.
-            session.train(stop=stop)
+            session.train(stop=stop, processes=processes)
         if not arguments.json:
             say(f"{_described(session)} is finished; nothing is left to do", sys.stdout)
         return _tell_state(session, arguments.json)
     if session.progress.step:
         progress = session.progress
         say(f"resuming after iteration {progress.step}, epoch {progress.epoch}")
-    reporter = reporter_for(
-        stages=session.spec.stage_labels, best=session.best_values(), timing=arguments.timing
-    )
+    reporter = Reporter()
+    if processes.is_first:
+        labels, best = session.spec.stage_labels, session.best_values()
+        reporter = reporter_for(stages=labels, best=best, timing=arguments.timing)
     with stopping_after_iteration(saves=True) as stop:
         if arguments.profile:
-            train_profiled(session, reporter, stop)
+            train_profiled(session, reporter, stop, processes)
         else:
-            session.train(reporter, stop)
+            session.train(reporter, stop, processes=processes)
     if not arguments.json:
         say(f"{_described(session)} is finished", sys.stdout)
         for line in next_steps(session):
@@ -166,6 +172,19 @@ def _tell_state(session: Session, is_wanted: bool) -> int:
     if is_wanted:
         print(as_json(summary_as_data(summarize(session.path))))
     return DONE
+
+
+def _loaded(arguments: Namespace, processes: Processes) -> Session:
+    if processes.is_first:
+        expect_no_trainer(SessionFolder(arguments.session).environment)
+    return load_session(
+        arguments.session,
+        arguments.device,
+        settings=arguments.settings,
+        **allowed(arguments),
+        accept_changes=arguments.accept_changes,
+        distributed=processes.size > 1,
+    )
 
 
 def evaluate(arguments: Namespace) -> int:

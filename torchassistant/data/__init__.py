@@ -14,6 +14,8 @@ from torchassistant.data.child_processes import (
     is_first_thread,
     signals_held_back,
 )
+from torchassistant.data.cut import Cut
+from torchassistant.data.cut_multi_loader import CutMultiLoader
 from torchassistant.data.dataset_files import walking
 from torchassistant.data.datasets import MergedDataset, PreprocessedDataset, as_columns, laid_around
 from torchassistant.data.epoch_loader import EpochLoader
@@ -29,6 +31,7 @@ from torchassistant.data.object_rngs import (
     generators_in,
     has_state,
     object_rngs_seeded,
+    seed_all,
     set_state_of,
     set_states_of,
     state_of,
@@ -59,6 +62,8 @@ __all__ = [
     "STOPPING",
     "Augment",
     "CachedDataset",
+    "Cut",
+    "CutMultiLoader",
     "DiskStore",
     "EpochLoader",
     "EvaluationLoader",
@@ -104,6 +109,7 @@ __all__ = [
     "prefetched",
     "random_state",
     "same_state",
+    "seed_all",
     "seed_everything",
     "seeded",
     "set_random_state",

@@ -30,15 +30,25 @@ class Batch(list[Any]):
         indices: The indices.
         epoch: The epoch that it belongs to.
         number: Its place in the epoch, from 0.
+        part: Which part of the batch it is, where that is cut into parts.
     """
 
-    def __init__(self, indices: Iterable[Any], epoch: int, number: int) -> None:
+    def __init__(
+        self, indices: Iterable[Any], epoch: int, number: int, part: int | None = None
+    ) -> None:
         super().__init__(indices)
         self.epoch = epoch
         self.number = number
+        self.part = part
+
+    @property
+    def place(self) -> tuple[int, ...]:
+        """What random numbers that are drawn for it follow from."""
+        here = (self.epoch, self.number)
+        return here if self.part is None else (*here, self.part)
 
     def __reduce__(self) -> Any:
-        return Batch, (list(self), self.epoch, self.number)
+        return Batch, (list(self), self.epoch, self.number, self.part)
 
 
 class ResumableBatchSampler(Sampler[Batch]):

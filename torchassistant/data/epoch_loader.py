@@ -67,7 +67,12 @@ class EpochLoader:
         collator: Makes the batches. Where it has a method ``count(batch)``, that says how many
             examples are in one; where it has none, and is not ours, it may leave examples out.
         fills_caches: Whether caches of the dataset are filled before the first pass.
+
+    Attributes:
+        pieces: In so many pieces :meth:`batches` gives each batch.
     """
+
+    pieces = 1
 
     def __init__(
         self,
@@ -177,9 +182,13 @@ class EpochLoader:
         else:
             batches = iter(self.loader)
         left = batches if self.batch_sampler is not None else self._after_skipped(batches)
-        return (
-            left if self.claimed_length is None else self.claimed_length.watched(left, self.skipped)
-        )
+        return self._watched(left)
+
+    def _watched(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """The same batches; where there are more or fewer than is claimed, there is a warning."""
+        if self.claimed_length is None:
+            return batches
+        return self.claimed_length.watched(batches, self.skipped)
 
     def close(self) -> None:
         """End the workers that live on from pass to pass."""

@@ -12,11 +12,13 @@ from torchassistant.errors import DataError, UserCodeError, UserError, WorkerLos
 
 def guarded(port: Port) -> Generator[tuple[Any, int | None], None, None]:
     """The batches of a loader; what the user's code raises says which loader it was in."""
-    number = port.loader.skipped
+    number, given, pieces = port.loader.skipped, 0, port.loader.pieces
     try:
         for batch in port.loader.batches():
             yield batch
-            number += 1
+            given += 1
+            if given == pieces:
+                number, given = number + 1, 0
     except UserError as error:
         raise _located(_from_worker(error), port, number) from None
     except UserCodeError as error:

@@ -17,6 +17,7 @@ from torchassistant.data.batch_sampler import (
     ResumableBatchSampler,
 )
 from torchassistant.data.columnar import ColumnsAt, columns_of
+from torchassistant.data.cut import Cut, CutBatchSampler, CutCollator, CutEpochLoader
 from torchassistant.data.epoch_loader import CountedBatch, EpochLoader, Sampling, identity
 from torchassistant.data.lengths import ClaimedLength, batches_of
 from torchassistant.data.object_rngs import has_state
@@ -184,15 +185,16 @@ class LoaderFactory:
             contiguous=self.contiguous,
         )
 
-    def for_training(self, seed: int, pins: bool = False) -> EpochLoader:
+    def for_training(self, seed: int, pins: bool = False, cut: Cut | None = None) -> EpochLoader:
         """A loader that shuffles, unless the config says otherwise.
 
         Args:
             seed: What everything random in it follows from.
             pins: Whether what comes from workers is pinned, where the config does not say.
+            cut: Into what each batch is cut; None leaves it whole.
         """
         kwargs = self._with_pinning(self.kwargs, pins)
-        return self._build(kwargs, seed, self.augments, shuffle=True)
+        return self._build(kwargs, seed, self.augments, shuffle=True, cut=cut)
 
     def for_evaluation(self, seed: int, pins: bool = False) -> EpochLoader:
         """A loader that reads the dataset in its own order."""
@@ -204,7 +206,12 @@ class LoaderFactory:
         return {"pin_memory": True, **kwargs} if pins and kwargs.get("num_workers") else {**kwargs}
 
     def _build(
-        self, kwargs: dict[str, Any], seed: int, augments: Sequence[Augment], shuffle: bool
+        self,
+        kwargs: dict[str, Any],
+        seed: int,
+        augments: Sequence[Augment],
+        shuffle: bool,
+        cut: Cut | None = None,
     ) -> EpochLoader:
         init = kwargs.pop("worker_init_fn", None)
         is_stream = isinstance(self.dataset, IterableDataset)
@@ -215,11 +222,14 @@ class LoaderFactory:
         collate = default_convert if whole else self.collator
         dataset, batch_sampler, columns = self.dataset, None, None
         if not is_stream:
-            batch_sampler = self._batch_sampler(kwargs, seed, shuffle)
+            numbers = bool(kwargs.get("num_workers")) or cut is not None
+            batch_sampler = whole_batches = self._batch_sampler(kwargs, seed, shuffle, numbers)
+            if cut is not None and "batch_sampler" in kwargs:
+                batch_sampler = kwargs["batch_sampler"] = CutBatchSampler(batch_sampler, cut)
             # A sampler of the user may draw what is no index, and the dataset take it.
             by_example = whole or any(augment.on == "examples" for augment in augments)
             if (
-                not isinstance(batch_sampler, CustomBatchSampler)
+                not isinstance(whole_batches, CustomBatchSampler)
                 and not by_example
                 and self.columns is not None
             ):
@@ -227,15 +237,17 @@ class LoaderFactory:
         kwargs = self._with_workers(kwargs, columns if not augments else None)
         if kwargs.get("num_workers"):
             kwargs.setdefault("timeout", PATIENCE)
-            if batch_sampler is not None:
-                rng_holders = (self.collator, augments)
-                dataset = SeededDataset(self.dataset, rng_holders, seed, columns)
+        is_seeded = cut is not None and (columns is None or bool(augments))
+        if batch_sampler is not None and (kwargs.get("num_workers") or is_seeded):
+            dataset = SeededDataset(self.dataset, (self.collator, augments), seed, columns)
         origin = Origin(self.dataset, self.dataset_name, self.named, "batch_sampler" in kwargs)
         if augments:
             collate = Augmented(collate, augments)
         if is_stream:
             is_whole = kwargs.get("batch_size", 1) is None
             collate = _CountingCollator(collate, is_whole)
+            if cut is not None and not is_whole:
+                collate = CutCollator(collate, cut, (self.collator, augments))
             collate = collate if is_whole else StreamCollator(collate, origin)
         loader: DataLoader[Any] = DataLoader(
             dataset,
@@ -245,13 +257,18 @@ class LoaderFactory:
             **kwargs,
         )
         length = self._claimed_length(loader, batch_sampler)
+        columns = None if is_seeded else columns
         sampling = Sampling(batch_sampler, self.sampler_state, origin, columns, length)
+        if cut is not None:
+            return CutEpochLoader(cut, loader, seed, sampling, self.collator, self.fills_caches)
         return EpochLoader(loader, seed, sampling, self.collator, self.fills_caches)
 
     def _claimed_length(
         self, loader: DataLoader[Any], batch_sampler: ResumableBatchSampler | None
     ) -> ClaimedLength | None:
         """The length that a stream or a sampler claims."""
+        if isinstance(batch_sampler, CutBatchSampler):
+            batch_sampler = batch_sampler.whole
         if batch_sampler is None:
             what = f'the dataset "{self.dataset_name}"'
             batches = batches_of(loader.batch_size, loader.drop_last, loader.num_workers)
@@ -287,9 +304,12 @@ class LoaderFactory:
         return {**kwargs, "num_workers": chosen_workers(are_alike)}
 
     def _batch_sampler(
-        self, kwargs: dict[str, Any], seed: int, shuffle: bool
+        self, kwargs: dict[str, Any], seed: int, shuffle: bool, numbers: bool
     ) -> ResumableBatchSampler:
-        """The batch sampler; it takes the place of what the arguments say of the order."""
+        """The batch sampler; it takes the place of what the arguments say of the order.
+
+        ``numbers`` says that who gets the index of a whole batch wants its number too.
+        """
         shuffle = kwargs.pop("shuffle", shuffle)
         sampler, batches = kwargs.pop("sampler", None), kwargs.pop("batch_sampler", None)
         size, drop_last = kwargs.pop("batch_size", 1), kwargs.pop("drop_last", False)
@@ -306,8 +326,7 @@ class LoaderFactory:
                 len(self.dataset), size or 1, drop_last, order if shuffle else None
             )
         if size is None and batches is None:
-            in_worker = bool(kwargs.get("num_workers"))  # "auto" is at least one here
-            kwargs |= {"batch_size": None, "sampler": _SingleIndexSampler(batch_sampler, in_worker)}
+            kwargs |= {"batch_size": None, "sampler": _SingleIndexSampler(batch_sampler, numbers)}
         else:
             kwargs["batch_sampler"] = batch_sampler
         return batch_sampler

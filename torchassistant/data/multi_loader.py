@@ -22,6 +22,18 @@ from torchassistant.ownership import is_from_users_code
 FramesOfEpoch = Generator[Frames, None, None]
 """Frames by port, batch after batch; closing it ends what loads the data."""
 
+Source = tuple[
+    str,
+    str,
+    Generator[tuple[Any, int | None], None, None],
+    Callable[[Any], Frame],
+    Callable[[Frame], Frame] | None,
+    bool,
+]
+"""Of a port: its name, that of its loader factory, what gives batches, what makes frames of them,
+what brings those to where they belong, and whether a collator may leave examples out.
+"""
+
 
 class MultiLoader:
     """Frames for every port of a graph, batch after batch; the shortest loader ends the pass.
@@ -216,47 +228,57 @@ class MultiLoader:
     def _batches(self, port: Port) -> Generator[tuple[Any, int | None], None, None]:
         return self.restarting[port.name].batches() if port.restarts else guarded(port)
 
+    def _sources(self, stack: ExitStack) -> list[Source]:
+        """What gives the batches of each port, until the stack is left."""
+        return [
+            (
+                port.name,
+                port.source,
+                stack.enter_context(closing(self._batches(port))),
+                named(port.columns, port.source, port.dropped),
+                port.put,
+                port.loader.may_leave_out,
+            )
+            for port in self.ports
+        ]
+
     def _frames(self, number: int) -> FramesOfEpoch:
         with ExitStack() as stack:
-            sources = [
-                (
-                    port.name,
-                    port.source,
-                    stack.enter_context(closing(self._batches(port))),
-                    named(port.columns, port.source, port.dropped),
-                    port.put,
-                    port.loader.may_leave_out,
-                )
-                for port in self.ports
-            ]
+            sources = self._sources(stack)
             needs_rows = any(port.loader.origin.is_stream for port in self.ports)
             while self.limit is None or number < self.limit:
                 result = Frames()
-                for name, source, batches, frame_of, put, may_leave_out in sources:
-                    counted = next(batches, None)
+                for source in sources:
+                    counted = next(source[2], None)
                     if counted is None:
                         return
-                    batch, count = counted
-                    for listen in self.batch_loaded:
-                        listen(source, batch)
-                    try:
-                        frame = frame_of(batch)
-                    except DataError as error:
-                        raise self._misnamed(error, name, number) from None
-                    shapes = self.shapes.get(name)
-                    if shapes is not None and shapes.change(frame):
-                        self.has_changed = True
-                    if count is None:
-                        count = rows_of(frame)
-                        result.is_guessed = True
-                    elif may_leave_out:
-                        count = examples_left(frame, count)
-                    result.counts[name] = count
-                    result[name] = frame if put is None else put(frame)
+                    self._add(result, source, *counted, number)
                 if needs_rows:
                     needs_rows = self._add_first_rows(result)
                 yield result
                 number += 1
+
+    def _add(
+        self, result: Frames, source: Source, batch: Any, count: int | None, number: int
+    ) -> None:
+        """Add the frame of a port, made of a batch that was loaded for it."""
+        name, factory, _, frame_of, put, may_leave_out = source
+        for listen in self.batch_loaded:
+            listen(factory, batch)
+        try:
+            frame = frame_of(batch)
+        except DataError as error:
+            raise self._misnamed(error, name, number) from None
+        shapes = self.shapes.get(name)
+        if shapes is not None and shapes.change(frame):
+            self.has_changed = True
+        if count is None:
+            count = rows_of(frame)
+            result.is_guessed = True
+        elif may_leave_out:
+            count = examples_left(frame, count)
+        result.counts[name] = count
+        result[name] = frame if put is None else put(frame)
 
 
 def _said(error: Exception) -> str:

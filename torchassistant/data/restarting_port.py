@@ -62,11 +62,12 @@ class RestartingPort:
     def batches(self) -> Generator[tuple[Any, int | None], None, None]:
         """The batches, each with the number of examples in it; none where there are none at all."""
         while True:
-            start, count = self.starts[-1], self.port.loader.skipped
+            start, given = self.starts[-1], 0
             with closing(guarded(self.port)) as batches:
                 for batch in batches:
-                    count += 1
+                    given += 1
                     yield batch
+            count = self.port.loader.skipped + given // self.port.loader.pieces
             if not count:
                 return
             self._begin(Start(start.again + 1, start.since + count, None))

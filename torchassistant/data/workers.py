@@ -107,7 +107,7 @@ class SeededDataset(Dataset[Any]):
         return self._given(batch, lambda: self.dataset[batch[0]])
 
     def _given(self, batch: Batch, give: Callable[[], Any]) -> Any:
-        seed = derived(self.seed, "batch", batch.epoch, batch.number)
+        seed = derived(self.seed, "batch", *batch.place)
         self._start(seed)
         given = give()
         if not self._has_all_generators:

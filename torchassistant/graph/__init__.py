@@ -3,7 +3,7 @@
 from torchassistant.graph.batch_graph import BatchGraph, Plan, Watched, set_training
 from torchassistant.graph.buffers import buffers_of, elements_of, overlaps
 from torchassistant.graph.by_identity import distinct, is_among
-from torchassistant.graph.carries import Carry, first_values, mapped
+from torchassistant.graph.carries import Carry, first_values, mapped, recut_carries
 from torchassistant.graph.freezing import (
     NOTHING_FROZEN,
     Frozen,
@@ -50,6 +50,7 @@ __all__ = [
     "mode_dependent",
     "moved",
     "overlaps",
+    "recut_carries",
     "set_training",
     "sparing_call",
     "values_by_name",

@@ -122,3 +122,60 @@ def mapped(
     if value is not None and refused is not None:
         raise refused(value)
     return value
+
+
+def recut_carries(parts: Sequence[Mapping[str, Carried]], count: int) -> list[dict[str, Carried]]:
+    """What the parts of a batch carry on, for a batch that is cut into another number of parts.
+
+    Args:
+        parts: Of each part what each processor carries; nothing where it has no example.
+        count: Into how many parts it is cut from now on; their sizes differ by one at most.
+
+    Raises:
+        DataError: Nobody can tell which axis of a tensor has the rows.
+    """
+    found: list[dict[str, Carried]] = [{} for _ in range(count)]
+    filled = [part for part in parts if part]
+    for name in filled[0] if filled else ():
+        examples = [part[name]["examples"] for part in filled]
+        each, rest = divmod(sum(examples), count)
+        sizes = [each + (number < rest) for number in range(count)]
+        pieces = _recut([part[name]["nodes"] for part in filled], examples, sizes, name)
+        for part, size, nodes in zip(found, sizes, pieces, strict=True):
+            if size:
+                part[name] = {"examples": size, "nodes": nodes}
+    return found
+
+
+def _recut(
+    values: Sequence[Any], examples: Sequence[int], sizes: Sequence[int], name: str
+) -> list[Any]:
+    first = values[0]
+    if isinstance(first, torch.Tensor):
+        axis = _axis_of_rows(values, examples, name)
+        return list(torch.cat(list(values), axis).split(list(sizes), axis))
+    if isinstance(first, dict):
+        inner = {key: _recut([v[key] for v in values], examples, sizes, name) for key in first}
+        return [{key: inner[key][number] for key in first} for number in range(len(sizes))]
+    if isinstance(first, (tuple, list)):
+        items = [_recut(item, examples, sizes, name) for item in zip(*values, strict=True)]
+        return [type(first)(some) for some in zip(*items, strict=True)]
+    return [first] * len(sizes)
+
+
+def _axis_of_rows(tensors: Sequence[torch.Tensor], examples: Sequence[int], name: str) -> int:
+    pairs = list(zip(tensors, examples, strict=True))
+    axes = [
+        axis
+        for axis in range(tensors[0].ndim)
+        if all(tensor.shape[axis] == rows for tensor, rows in pairs)
+    ]
+    if len(axes) == 1:
+        return axes[0]
+    shapes = " and ".join(str(tuple(tensor.shape)) for tensor in tensors)
+    raise DataError(
+        f'"{name}" carries a state on whose rows cannot be told (shapes {shapes}), so '
+        "that it cannot be cut for another number of processes in the middle of a pass; train to "
+        "the end of the epoch with as many as before",
+        about=(name,),
+    )

@@ -30,6 +30,7 @@ def callback_run(
     progress: Progress,
     given: Sequence[Any],
     stored: Mapping[str, Any],
+    is_first: bool = True,
 ) -> CallbackRun | None:
     """The callbacks of a run, as they were when it was saved; None where there are none.
 
@@ -39,6 +40,7 @@ def callback_run(
         progress: Where it is.
         given: Objects that ``train`` was given.
         stored: What is stored of callbacks.
+        is_first: Whether this is the first of several processes.
 
     Raises:
         ConfigError: What was given is no callback, or has the name of another.
@@ -61,6 +63,8 @@ def callback_run(
         )
     if not owns and stored.get("stop", "") == "":
         return None
+    for own in owns:
+        own.is_silent = not is_first and own.callback.only_first is True
     run = CallbackRun(parts, progress, owns, spec.callbacks_of_stage, own_given, len(stages))
     if stored:
         run.set_state(stored)

@@ -28,6 +28,8 @@ RULES = (
     Rule("checkpoints.best.*.weights_only", "applied", "the files follow as training goes on"),
     Rule("checkpoints.**", "free", "when the state is saved, and how much is kept"),
     Rule("log.**", "applied", "from the next iteration on"),
+    Rule("distributed.timeout", "free", "when a process counts as lost"),
+    Rule("distributed.**", "applied", "from the next iteration on"),
     Rule("initialize.debug_pipelines.**", "free", "they do not affect the training"),
     *(
         rule

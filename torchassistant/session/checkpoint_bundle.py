@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch.nn.parameter import is_lazy
 
+from torchassistant.codec import CodecError, decode, encode
 from torchassistant.errors import SessionError
 from torchassistant.files import InvalidFile
-from torchassistant.session.codec import CodecError, decode, encode
 from torchassistant.session.durable_files import (
     as_json,
     read_json,

@@ -31,6 +31,7 @@ def load_session(
     accept_changes: bool = False,
     checkpoint: str = LAST,
     only: Sequence[str] | None = None,
+    distributed: bool = False,
 ) -> Session:
     """Load a session as one of its checkpoints holds it.
 
@@ -48,6 +49,8 @@ def load_session(
         only: Groups of definitions, as ``["models"]``: those are built, with what they need, and
             get their state; nothing else of the session is built, nor has to be importable. Such a
             session cannot be trained. Left out: all of it.
+        distributed: Whether several processes train it, as ``distributed`` of its config says; it
+            gets one where it has none.
 
     Raises:
         ConfigError: With every problem of the config, and every change that is refused; or a group
@@ -62,6 +65,9 @@ def load_session(
         try:
             if only is not None:
                 return _partly(folder, chosen, device, settings, allowlist, only)
+            if distributed and chosen.spec.distributed is None:
+                settings = ["distributed={}", *settings]
+                distributed = False
             return _loaded(folder, chosen, device, settings, allowlist, accept_changes)
         except FileNotFoundError:
             # Where somebody trains the session, a state that was chosen may be taken away.

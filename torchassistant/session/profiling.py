@@ -9,6 +9,7 @@ from pathlib import Path
 from torch.profiler import profile
 
 from torchassistant.errors import shown_path
+from torchassistant.parallel import Processes
 from torchassistant.session.durable_files import clear_aside, refuse_links, replace_file
 from torchassistant.session.session import Session
 from torchassistant.training import (
@@ -25,7 +26,10 @@ VIEWER = "https://ui.perfetto.dev"
 
 
 def train_profiled(
-    session: Session, reporter: Reporter | None = None, stop: StopRequest | None = None
+    session: Session,
+    reporter: Reporter | None = None,
+    stop: StopRequest | None = None,
+    processes: Processes | None = None,
 ) -> None:
     """Train a session, and write a trace of some iterations into its folder ``profile``.
 
@@ -33,18 +37,22 @@ def train_profiled(
         session: What is trained; the results are the same bits as without a profiler.
         reporter: Is called when something happens, and gets the path of the trace.
         stop: Ends training after the iteration at hand; what is recorded by then is written.
+        processes: Those that train it together; the first one writes the trace.
 
     Raises:
         SessionError: There is a link where the trace is to be written.
         Exception: Whatever :meth:`Session.train` raises.
     """
+    if processes is not None and not processes.is_first:
+        session.train(reporter, stop, processes=processes)
+        return
     refuse_links(session.path, (PROFILE,))
     clear_aside(session.path / PROFILE)
     reporter = reporter or Reporter()
     traces = _Traces(session, reporter)
     recording = Recording(traces.add)
     try:
-        session.train(Reporters(reporter, recording, ProfilerNames()), stop)
+        session.train(Reporters(reporter, recording, ProfilerNames()), stop, processes=processes)
     finally:
         if recording.window is not None and not traces.was_asked:
             reporter.noted("no trace was written: the run ended before an iteration was recorded")

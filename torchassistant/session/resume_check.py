@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from torchassistant.codec import CodecError, encode
 from torchassistant.data import slots_of
 from torchassistant.errors import Interrupted
 from torchassistant.session.best_weights import WEIGHTS
 from torchassistant.session.checkpoint_bundle import read_state
-from torchassistant.session.codec import CodecError, encode
 from torchassistant.session.durable_files import fingerprint, read_tensors
 from torchassistant.session.load import load_session
 from torchassistant.session.manifest import MANIFEST

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from torchassistant.config import (
 from torchassistant.data import derived, random_state, seeded, set_random_state
 from torchassistant.errors import (
     ConfigError,
+    EndedElsewhere,
     Interrupted,
     NotSaved,
     SessionError,
@@ -37,6 +38,7 @@ from torchassistant.errors import (
     shown_path,
 )
 from torchassistant.messages import logger_for
+from torchassistant.parallel import Processes, World
 from torchassistant.session.allowed_differences import made_anew, may_differ_from
 from torchassistant.session.append_only_logs import CHANGES, Logs
 from torchassistant.session.build_plan import BuildPlan
@@ -65,6 +67,8 @@ from torchassistant.session.order import order_of
 from torchassistant.session.prediction import predict
 from torchassistant.session.row_data import RowData
 from torchassistant.session.session_folder import SessionFolder
+from torchassistant.session.shared_checkpoints import FollowingManager, SharedCheckpoints
+from torchassistant.session.shared_training import set_threads, world_of
 from torchassistant.session.stage_beginning import begin_stage
 from torchassistant.session.stage_starts import StageStarts
 from torchassistant.session.state import changed_weights, restore, snapshot
@@ -73,11 +77,13 @@ from torchassistant.session.stored_samples import NotedSamples, StoredSamples, f
 from torchassistant.training import (
     BestValues,
     CallbackRun,
+    Checkpointer,
     Look,
     Mode,
     Progress,
     Reporter,
     Reporters,
+    SharedStop,
     StageHistory,
     StopRequest,
     evaluate,
@@ -168,6 +174,10 @@ class Session(Parts):
         self._random: Any = None
         """With this state of the random number generators training goes on."""
         self._has_trained = False
+        self._environment: dict[str, Any] = {}
+        """Under what the state was saved that it was restored from."""
+        self.world: World | None = None
+        """Who trains it together just now."""
         self._is_whole = True
         """Whether all of it is built, so that it can be trained."""
         self._callback_state: dict[str, Any] = {}
@@ -361,6 +371,7 @@ class Session(Parts):
             made_anew=made_anew(checkpoint, self.spec),
         )
         self.progress, self._random = restored.progress, restored.random
+        self._environment = restored.environment
         self._callback_state = restored.callbacks
         self.logs = self.folder.logs(checkpoint)
         self.rows = History(self.logs)
@@ -393,7 +404,10 @@ class Session(Parts):
         """A copy of the state as it is now, with the user's code."""
         run = self._callbacks
         callbacks = self._callback_state if run is None else run.state()
-        bundle = snapshot(self, self.progress, random, circumstances(self.device), callbacks)
+        environment = circumstances(self.device)
+        if self.world is not None:
+            environment["processes"] = self.world.processes.size
+        bundle = snapshot(self, self.progress, random, environment, callbacks)
         bundle.add_json(CODE, self.code)
         described = {SPEC: of_text(as_json(as_data(self.spec)))}
         return Snapshot(bundle, {**self._saved.files, **described})
@@ -403,6 +417,7 @@ class Session(Parts):
         reporter: Reporter | None = None,
         stop: StopRequest | None = None,
         callbacks: Sequence[Callback | Reporter] = (),
+        processes: Processes | None = None,
     ) -> None:
         """Train until every stage is done. A finished session is left as it is.
 
@@ -413,6 +428,7 @@ class Session(Parts):
             reporter: Is called when something happens; left out: in a notebook one that shows the
                 progress, elsewhere nobody.
             stop: Ends training after the iteration at hand.
+            processes: Those that train it together; left out: this one alone.
             callbacks: Called after those of the config; each is known by its ``name``, or else by
                 that of its class. Give them again when the session is resumed. A reporter among
                 them is called after ``reporter``; it has no name, and nothing of it is stored.
@@ -430,14 +446,19 @@ class Session(Parts):
             raise SessionError(
                 f"only a part of {shown_path(self.path)} was loaded: load all of it to train it"
             )
-        with only_trainer(self.folder.environment):
+        self.world = world = world_of(self.spec, processes)
+        first = world is None or world.is_first
+        with only_trainer(self.folder.environment) if first else nullcontext():
+            if world is not None:
+                set_threads(world, self.spec, self._environment)
+                world.processes.wait()
             newest = self.folder.checkpoints.newest(self._saved.checkpoint)
             if newest.name != self._saved.name:
                 self._catch_up(newest)
             for one in callbacks:
                 set_mode_of_condition(self.builder, one, self.pipelines)
             self._callbacks = run = callback_run(
-                self, self.spec, self.progress, callbacks, self._callback_state
+                self, self.spec, self.progress, callbacks, self._callback_state, first
             )
             try:
                 if not self.finished or (run is not None and run.untold is not None):
@@ -447,6 +468,8 @@ class Session(Parts):
                     self._save()
                 elif not self._pending.changes:
                     self._repair()
+                if world is not None:
+                    world.processes.wait()  # until the first one has written all
             finally:
                 self._callbacks = None
 
@@ -516,7 +539,9 @@ class Session(Parts):
 
     def _manager(self, stop: StopRequest) -> CheckpointManager:
         starts = StageStarts(self.spec, self.rows)
-        return CheckpointManager(
+        is_following = self.world is not None and not self.world.is_first
+        kind = FollowingManager if is_following else CheckpointManager
+        return kind(
             self._snapshot,
             self.progress,
             self.rows,
@@ -528,21 +553,30 @@ class Session(Parts):
 
     def _train(self, newest: Checkpoint, reporter: Reporter, stop: StopRequest) -> None:
         self._has_trained = True
-        clear_aside(self.path)
-        self.folder.storage.clear_unfinished()
-        self.logs.repair()
+        world = self.world
+        if world is None or world.is_first:
+            clear_aside(self.path)
+            self.folder.storage.clear_unfinished()
+            self.logs.repair()
+        if world is not None:
+            stop = SharedStop(stop, world)
         if self._random is not None:
             set_random_state(self._random)
             self._random = None
         with closing(self._manager(stop)) as manager:
             self._begin(manager, newest)
             manager.begin()
+            if world is not None:
+                world.processes.wait()
             self._saved.checkpoint = None  # it may be removed, or damaged, while this goes on
             self._train_on(manager, reporter, stop)
 
     def _train_on(self, manager: CheckpointManager, reporter: Reporter, stop: StopRequest) -> None:
         stop.on_save_request(manager.notify)
-        run = self._callbacks
+        run, world = self._callbacks, self.world
+        saving: Checkpointer = manager
+        if world is not None and isinstance(stop, SharedStop):
+            saving = SharedCheckpoints(manager, world, stop)
         try:
             self._tell_beginning(manager)
             while not self.finished:
@@ -563,9 +597,13 @@ class Session(Parts):
                     self.rows.start_steps(index, step_header(stage))
                 reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
                 rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
-                train_stage(stage, self.progress, rows, manager, reporter, stop, run)
+                if world is not None:
+                    stage = stage.shared_by(world)
+                train_stage(stage, self.progress, rows, saving, reporter, stop, run)
                 self._tell_end(manager)
             manager.finish()
+            if world is not None:
+                world.processes.wait()
         except Interrupted as error:
             stopped = self._stopped(error, manager, stop)
             self._tell_of(stopped)
@@ -575,6 +613,8 @@ class Session(Parts):
             self._saved.lacks_end = True
             self._note_callbacks()
             self._tell_of(error)
+            raise
+        except EndedElsewhere:
             raise
         except BaseException as error:
             self._tell_of(error)
@@ -612,6 +652,8 @@ class Session(Parts):
         source = None
         if self.spec.train.stages[index].start_from is not None:
             manager.wait()  # what it starts from may have been saved just now
+            if self.world is not None:
+                self.world.processes.wait()
             name = manager.starts.checkpoint_for(index, self.folder.storage)
             source = self.folder.storage.verified(name, with_history=False)
         begin_stage(self.builder, index, source)
@@ -619,6 +661,9 @@ class Session(Parts):
     def _begin(self, manager: CheckpointManager, newest: Checkpoint) -> None:
         """Save what has changed since the session was loaded, before anything is trained."""
         pending = self._pending
+        if self.world is not None and not self.world.is_first:
+            self._pending = Pending()
+            return
         if pending.changes or pending.splits:
             step = self.progress.step
             files = self.folder.add_splits(self._saved.files, pending.splits, step)
@@ -647,6 +692,8 @@ class Session(Parts):
             hint = hint.replace("from there", "from the last checkpoint")
             return Interrupted(error.signum, f"{error}; {hint}")
         manager.finish()
+        if self.world is not None:
+            self.world.processes.wait()
         self._note_saved()
         self._random = manager.random
         step, epoch = self.progress.step, self.progress.epoch

@@ -311,10 +311,16 @@ def _is_pass(data: Any) -> bool:
         and all(_is_count(data.get(key, 0)) for key in ("skipped", "rounds", "steps"))
         and (data.get("number") is None or _is_count(data["number"]))
         and _is_table(data["losses"], _is_mean)
-        and _is_table(data.get("carry", {}), _is_carry)
+        and _is_carried(data.get("carry", {}))
         and _is_of_metrics(data.get("metrics", {}))
         and (loaders is None or _is_table(loaders, is_port_state))
     )
+
+
+def _is_carried(data: Any) -> bool:
+    """Whether something has the form of what is carried on, of whole batches or of their parts."""
+    parts = data if isinstance(data, list) else [data]
+    return all(_is_table(part, _is_carry) for part in parts)
 
 
 def _is_carry(data: Any) -> bool:

@@ -79,7 +79,8 @@ from torchassistant.training.progress import (
 from torchassistant.training.progress_bar import BarReporter, reporter_for
 from torchassistant.training.reporter import Reporter, Reporters
 from torchassistant.training.schedulers import Scheduler
-from torchassistant.training.stage import SKIPPED, Stage, freezing
+from torchassistant.training.shared_stop import SharedStop
+from torchassistant.training.stage import SKIPPED, Checkpointer, Stage, freezing
 from torchassistant.training.stage_evaluator import StageEvaluator
 from torchassistant.training.state_guard import Changed, unchanged
 from torchassistant.training.step_log import StepLog
@@ -106,6 +107,7 @@ __all__ = [
     "BestValues",
     "CallbackRun",
     "Changed",
+    "Checkpointer",
     "CountByFunction",
     "CountOfColumn",
     "Data",
@@ -146,6 +148,7 @@ __all__ = [
     "Results",
     "Row",
     "Scheduler",
+    "SharedStop",
     "Shares",
     "Stage",
     "StageEvaluator",

@@ -8,7 +8,7 @@ have to be kept apart until then, each with a backward pass of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -64,6 +64,17 @@ class _Sum:
                 sum_ = self.gradients.get(parameter)
                 self.gradients[parameter] = gradient if sum_ is None else sum_ + gradient
 
+    def whole(self, parameters: Sequence[Tensor]) -> list[Tensor]:
+        """The gradients of the sum over terms: a flat tensor for each dtype and device.
+
+        Raises:
+            DataError: A gradient is sparse.
+        """
+        flats = flat_gradients(parameters, self.gradients)
+        if self.unit is None:
+            return flats
+        return [flat.mul_(_on(self.unit, flat.device)) for flat in flats]
+
     def give(self) -> None:
         """Add the means to the gradients of the parameters."""
         share = None
@@ -97,7 +108,7 @@ class Accumulation:
         Raises:
             DataError: Losses that counted alike so far do so no more.
         """
-        joined = list(self._joined(summands).items())
+        joined = list(self._join(summands).items())
         for left, (counted, summand) in zip(reversed(range(len(joined))), joined, strict=True):
             sum_ = self.sums.setdefault(counted, _Sum(summand.terms))
             self.backward(sum_.scaled(summand), left > 0)
@@ -108,7 +119,12 @@ class Accumulation:
         for sum_ in self.sums.values():
             sum_.give()
 
-    def _joined(self, summands: Sequence[Summand]) -> dict[Hashable, Summand]:
+    def joined(self, summands: Sequence[Summand]) -> list[Summand]:
+        """One for each kind, which counts as it does, in their order."""
+        kinds = self._join(summands).items()
+        return [summand._replace(counted=kind) for kind, summand in kinds]
+
+    def _join(self, summands: Sequence[Summand]) -> dict[Hashable, Summand]:
         """Summands that count alike as one, so that one backward pass does for them."""
         joined: dict[Hashable, Summand] = {}
         for index, summand in enumerate(summands):
@@ -128,6 +144,29 @@ class Accumulation:
                     "there"
                 )
         return joined
+
+
+def flat_gradients(
+    parameters: Sequence[Tensor], gradients: Mapping[Tensor, Tensor]
+) -> list[Tensor]:
+    """Gradients as one flat tensor for each dtype and device; 0 where there is none.
+
+    Raises:
+        DataError: A gradient is sparse.
+    """
+    by_kind: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+    for parameter in parameters:
+        gradient = gradients.get(parameter)
+        if gradient is None:
+            gradient = torch.zeros_like(parameter)
+        elif gradient.layout is not torch.strided:
+            raise DataError(
+                "sparse gradients cannot be added up over processes; leave out the embedding's "
+                '"sparse": true'
+            )
+        kind = parameter.dtype, parameter.device
+        by_kind.setdefault(kind, []).append(gradient.detach().reshape(-1))
+    return [torch.cat(some) for some in by_kind.values()]
 
 
 def _where_any(gradient: Tensor, terms: Count) -> Tensor:

@@ -139,6 +139,8 @@ def calls_of(
     base = getattr(Callback, event)
     found = []
     for own in owns:
+        if own.is_silent:
+            continue
         method = getattr(own.callback, event)
         if getattr(method, "__func__", None) is not base:
             method = _guarded(method, own, event)
@@ -152,7 +154,7 @@ def emitted_calls(owns: Iterable[NamedCallback], now: Now, clock: Clock) -> dict
     """The calls of each event of one's own, by its name."""
     found: dict[str, list[tuple[str, Callable[..., Any], Event]]] = {}
     for own in owns:
-        for heard, method in _hearing(own.callback):
+        for heard, method in () if own.is_silent else _hearing(own.callback):
             what = f'{own}, in {method.__name__} (on "{heard}")'
             guarded = _guarded(method, own, "") if own.callback.draws is True else method
             found.setdefault(heard, []).append((what, guarded, EmittedEvent(now, own)))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from torchassistant.frames import Frames
-from torchassistant.graph import BatchGraph
+from torchassistant.graph import BatchGraph, recut_carries
 
 T = TypeVar("T")
 
@@ -24,6 +24,16 @@ class Carrying(Generic[T]):
     def __init__(self, run: Callable[[Frames], T]) -> None:
         self.run = run
         self.values: dict[str, Any] = {}
+
+    def state(self) -> Any:
+        """What :meth:`start` goes on from."""
+        return self.values
+
+    def start(self, state: Any) -> None:
+        """Begin a pass, or go on with one: also with one of which parts of batches were run."""
+        if isinstance(state, list):
+            (state,) = recut_carries(state, 1)
+        self.values = state
 
     def __call__(self, frames: Frames) -> T:
         """Run the next batch."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from torchassistant.codec import CodecError
 from torchassistant.data import derived, seeded
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frame, Frames
@@ -132,6 +133,52 @@ class EpochMetrics(Listener):
         self.before_row = None
 
 
+class SharedMetrics(EpochMetrics):
+    """The same where batches are cut into parts: every process measures all of them, in order."""
+
+    def start(self, state: Mapping[str, Any]) -> None:
+        """See :class:`EpochMetrics`."""
+        super().start(state)
+        self.parts: list[list[Any]] = []
+
+    def batches_received(self, pipeline: Pipeline) -> None:
+        """See :class:`EpochMetrics`."""
+        super().batches_received(pipeline)
+        self.parts.clear()
+
+    def losses_computed(self, batch: Batch, total: torch.Tensor) -> None:
+        """The parts of the batch are here already."""
+
+    def part_computed(self, place: int, part: int, frames: Frames) -> None:
+        """See :class:`Listener`."""
+        before = len(self.taken)
+        self.take(frames)
+        given = [[frame, samples] for _, frame, samples in self.taken[before:]]
+        self.parts.append([place, part, given])
+
+    def step_finished(self, pipeline: Pipeline) -> None:
+        """See :class:`EpochMetrics`."""
+        self.share()
+        super().step_finished(pipeline)
+
+    def share(self) -> None:
+        """Let what the parts of all processes have given stand where that of this one does."""
+        world = self.pipeline.world
+        assert world is not None, "it is chosen where there is one"
+        try:
+            told = world.processes.gather_values(self.parts)
+        except CodecError as error:
+            message = f"what metrics are measured of cannot be sent to other processes: {error}"
+            raise DataError(message) from None
+        parts = sorted((part for some in told for part in some), key=lambda part: part[:2])
+        self.parts.clear()
+        self.taken[:] = [
+            (metric, frame, samples)
+            for _, _, given in parts
+            for (_, metric), (frame, samples) in zip(self.metrics, given, strict=True)
+        ]
+
+
 class OwnStepMetrics(EpochMetrics):
     """The same where an object of the user makes the step: what it returns is measured.
 
@@ -153,6 +200,18 @@ class OwnStepMetrics(EpochMetrics):
         """See :class:`EpochMetrics`."""
         self.take(self.frames())
         super().step_finished(pipeline)
+
+
+class SharedOwnStepMetrics(SharedMetrics, OwnStepMetrics):
+    """Both: an object of the user makes the step of each part."""
+
+    def step_finished(self, pipeline: Pipeline) -> None:
+        """See :class:`EpochMetrics`."""
+        world = self.pipeline.world
+        assert world is not None, "it is chosen where there is one"
+        self.part_computed(0, world.own.start, self.frames())
+        self.share()
+        EpochMetrics.step_finished(self, pipeline)
 
 
 def draws(metric: Any) -> bool:

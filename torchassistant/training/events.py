@@ -42,6 +42,7 @@ class Batch(NamedTuple):
             number of terms that this is a mean of.
         optimizers: Whose gradients are computed; empty for all of its pipeline's.
         is_repeated: Whether a closure computes it again for the same step.
+        part: Where batches are cut, the part that is not finite, if one is.
     """
 
     iteration: int
@@ -50,6 +51,7 @@ class Batch(NamedTuple):
     losses: Sequence[tuple[Any, ...]]
     optimizers: Sequence[Optimizer] = ()
     is_repeated: bool = False
+    part: int = 0
 
 
 class Part(Enum):
@@ -127,6 +129,12 @@ class Listener:
 
     def losses_computed(self, batch: Batch, total: Tensor) -> None:
         """The losses of a batch, and what is minimised, a scalar; no gradient yet."""
+
+    def part_computed(self, place: int, part: int, frames: Frames) -> None:
+        """Where batches are cut: one part of a batch of the step is computed; before its losses.
+
+        ``place`` is the place of the batch in its step, ``part`` the number of the part.
+        """
 
     def batch_accumulated(self, pipeline: Pipeline) -> None:
         """The gradients of a batch of several are computed; the next batch follows."""

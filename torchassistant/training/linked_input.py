@@ -43,6 +43,9 @@ class LinkedInput:
             DataError: A column that gets another name is missing, two columns would have one name,
                 or two frames share a column.
         """
+        if not any(met.counts.values()):  # a part of a batch that has no example
+            frames.counts[self.port] = 0
+            return
         if self.node is not None:
             whole, count = met[self.node], graph.count_of(met, self.node)
         else:

@@ -36,6 +36,7 @@ class NamedCallback:
         generator: On the CPU.
         added: Values by column, for the next row.
         means: Means by column, for the next row.
+        is_silent: Whether it is not called, as another process does that.
     """
 
     def __init__(self, name: str, callback: Callback, columns: Sequence[str], seed: int) -> None:
@@ -45,6 +46,7 @@ class NamedCallback:
         self.generator = torch.Generator().manual_seed(derived(seed, "callback", name))
         self.added: dict[str, Any] = {}
         self.means: dict[str, RunningMean] = {}
+        self.is_silent = False
 
     def __str__(self) -> str:
         return f'the callback "{self.name}"'

@@ -12,6 +12,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from torchassistant.data import (
+    Cut,
+    CutMultiLoader,
     LoaderFactory,
     MultiLoader,
     Port,
@@ -22,6 +24,7 @@ from torchassistant.data import (
 from torchassistant.errors import Place
 from torchassistant.frames import Frame
 from torchassistant.graph import BatchGraph, Calling, Compiling, distinct
+from torchassistant.parallel import World
 from torchassistant.training.linked_input import LinkedInput
 from torchassistant.training.losses.losses_and_metrics import Loss, Metric
 from torchassistant.training.losses.metric_values import WHOLE, shown
@@ -159,6 +162,7 @@ class Pipeline:
         models: Those of its graph and of its losses, by their names in the config.
         limit: So many batches of its data are all that there are; None: every one.
         repeats: Whether each pass of training gives the batches of the first one again.
+        world: Who trains it together, and how batches are cut; None: one process, as they are.
     """
 
     name: str
@@ -183,6 +187,12 @@ class Pipeline:
     models: Mapping[str, nn.Module] = field(default_factory=dict)
     limit: int | None = None
     repeats: bool = False
+    world: World | None = None
+
+    @property
+    def pieces(self) -> int:
+        """In how many pieces this process trains on each batch."""
+        return 1 if self.world is None else len(self.world.own)
 
     @property
     def ends_by_itself(self) -> bool:
@@ -300,26 +310,26 @@ class Pipeline:
         Args:
             batch_loaded: See :class:`MultiLoader`.
         """
+        cut = None if self.world is None else Cut(self.world.parts, self.world.own)
+        ports = [
+            Port(
+                source.port,
+                source.factory.for_training(
+                    derived(self.seed, self.name, source.port), self.graph.is_on_cuda, cut
+                ),
+                source.columns,
+                source.factory.name,
+                source.factory.dataset_name,
+                _put(self.graph),
+                source.dropped,
+                source.restarts,
+            )
+            for source in self.inputs
+        ]
+        if cut is not None:
+            return CutMultiLoader(cut, ports, batch_loaded, self.limit)
         kind = RepeatingLoader if self.repeats else MultiLoader
-        return kind(
-            [
-                Port(
-                    source.port,
-                    source.factory.for_training(
-                        derived(self.seed, self.name, source.port), self.graph.is_on_cuda
-                    ),
-                    source.columns,
-                    source.factory.name,
-                    source.factory.dataset_name,
-                    _put(self.graph),
-                    source.dropped,
-                    source.restarts,
-                )
-                for source in self.inputs
-            ],
-            batch_loaded,
-            self.limit,
-        )
+        return kind(ports, batch_loaded, self.limit)
 
     def evaluation_data(self) -> MultiLoader:
         """The frames of evaluation: every dataset once, in its own order."""

@@ -34,7 +34,8 @@ class PassProgress:
             which it is that of the epoch.
         rounds: Passes that were done before, in the same epoch.
         steps: Steps that are done in an iteration that is not.
-        carry: What its graph carries to the next batch, by processor.
+        carry: What its graph carries to the next batch, by processor; where batches were cut, a
+            list of that for each part.
         metrics: What those of its metrics have counted that are measured in training.
     """
 
@@ -46,7 +47,7 @@ class PassProgress:
     number: int | None = None
     rounds: int = 0
     steps: int = 0
-    carry: dict[str, Any] = field(default_factory=dict)
+    carry: dict[str, Any] | list[dict[str, Any]] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
 
     def carried(self) -> PassProgress:
@@ -184,7 +185,10 @@ class StopRequest:
         at_once: Whether nothing was finished: what is in memory is not fit to be saved.
         save_asked: Whether the state is to be saved as soon as it is fit for that, and the run to
             go on; until that is done.
+        is_shared: Whether other processes have to agree, so that nothing is given up here alone.
     """
+
+    is_shared = False
 
     def __init__(self) -> None:
         self.signum: int | None = None
@@ -214,7 +218,7 @@ class StopRequest:
         if self.signum is not None:
             self.give_up(signum, "stopped at once, at the second signal")
         self.signum = signum
-        if can_be_interrupted():
+        if can_be_interrupted() and not self.is_shared:
             raise Interrupted(signum, "stopped while waiting for data")
 
     def give_up(self, signum: int, why: str) -> None:
@@ -225,6 +229,9 @@ class StopRequest:
         """
         self.at_once = True
         raise Interrupted(signum, why)
+
+    def agree(self) -> None:
+        """Where other processes have to agree: ask them, between two batches of validation."""
 
     def check(self) -> None:
         """At the end of an iteration, or of a batch of validation.

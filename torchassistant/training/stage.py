@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +18,7 @@ from torchassistant.graph import (
     is_part_of_one,
     set_training,
 )
+from torchassistant.parallel import World
 from torchassistant.training.averages import Average
 from torchassistant.training.evaluation.debug_pipeline import DebugPipeline
 from torchassistant.training.evaluation.validation_plan import ValidationPlan
@@ -60,6 +61,7 @@ class Stage:
         added_columns: The columns that callbacks give values for.
         measures: The display names of the metrics of its training pipelines that are measured over
             the epoch, or whether all are.
+        world: Who trains it together; None: this process alone, each batch as a whole.
     """
 
     training: Sequence[Pipeline]
@@ -80,6 +82,13 @@ class Stage:
     log: StepLog | None = None
     added_columns: Sequence[str] = ()
     measures: bool | Sequence[str] = False
+    world: World | None = None
+
+    def shared_by(self, world: World) -> Stage:
+        """The same, trained by several processes, or in parts."""
+        training = [replace(pipeline, world=world) for pipeline in self.training]
+        debug = self.debug if world.is_first else ()
+        return replace(self, training=training, debug=debug, world=world)
 
     @property
     def all_turns(self) -> Sequence[Turn]:

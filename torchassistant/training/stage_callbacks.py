@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
+from torchassistant.callbacks.events import Stop
 from torchassistant.frames import Frames
 from torchassistant.graph import is_among
+from torchassistant.parallel import World
 from torchassistant.training.callback_calls import Calls, calls_of
 from torchassistant.training.callback_run import CallbackRun
 from torchassistant.training.events import Batch, Listener, Live, Parts
@@ -17,6 +20,7 @@ from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Progress, Row
 from torchassistant.training.timing import Timing
 
+_STOPS: tuple[Stop, ...] = ("", "stage", "training")
 _OF_VALIDATION = ("on_validation_start", "on_validation_batch_end", "on_validation_end")
 
 
@@ -85,6 +89,11 @@ class StageCallbacks(Listener):
     def is_stopping(self) -> bool:
         """Whether a callback has asked for the end of the stage."""
         return bool(self.now.stop)
+
+    def agree_on_stopping(self, world: World) -> None:
+        """Let all processes stop where a callback of one of them has asked for that."""
+        asked = torch.tensor([_STOPS.index(self.now.stop)])
+        self.now.stop = _STOPS[int(world.processes.gather(asked).max())]
 
     def fill(self, row: Row) -> None:
         """Give a row what they have added."""

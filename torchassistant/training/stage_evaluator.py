@@ -46,6 +46,7 @@ class StageEvaluator:
         keys: Those of the dict; None is not known yet.
         autocast: Gives a context in which it is called, as the forward passes of a validation are.
         limit: So many batches of its data are all that there are; None: every one.
+        only_first: Whether only the first of several processes calls it.
     """
 
     name: str
@@ -58,6 +59,7 @@ class StageEvaluator:
     keys: tuple[str, ...] | None = None
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
     limit: int | None = None
+    only_first: bool = False
 
     @property
     def what(self) -> str:

@@ -7,6 +7,7 @@ config.
 
 from torchassistant.config.spec.checkpoints import BestSpec, CheckpointsSpec
 from torchassistant.config.spec.definitions import DEFINITIONS, DefinitionBlock
+from torchassistant.config.spec.distributed import DistributedSpec
 from torchassistant.config.spec.evaluation import EvaluationSpec
 from torchassistant.config.spec.inference import (
     INFERENCE_POSTPROCESSOR,
@@ -40,6 +41,7 @@ __all__ = [
     "CheckpointsSpec",
     "DebugPipelineSpec",
     "DefinitionBlock",
+    "DistributedSpec",
     "EvaluationSpec",
     "FrozenSpec",
     "InferenceBlock",

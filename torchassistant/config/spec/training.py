@@ -12,6 +12,7 @@ from torchassistant.config.groups.models import ModelSpec
 from torchassistant.config.history_columns import row_columns
 from torchassistant.config.spec.checkpoints import CheckpointsSpec
 from torchassistant.config.spec.definitions import Definition
+from torchassistant.config.spec.distributed import DistributedSpec
 from torchassistant.config.spec.inference import InferenceBlock
 from torchassistant.config.spec.pipelines import DebugPipelineSpec, PipelineSpec
 from torchassistant.config.spec.stages import OnNonfinite, StageEvaluatorSpec, TrainSpec
@@ -68,6 +69,11 @@ class Spec(Block):
     )
     log: LogSpec | None = Field(
         None, description="When rows are written within the epochs; left out: never."
+    )
+    distributed: DistributedSpec | None = Field(
+        None,
+        description="How several processes train together; left out: by the defaults, where there "
+        "are several.",
     )
     on_nonfinite: OnNonfinite = Field(
         "stop",

@@ -131,13 +131,18 @@ class Validation:
 
     def _measured(self, evaluators: Sequence[StageEvaluator]) -> dict[str, float]:
         results: dict[str, float] = {}
+        world = self.stage.world
         for evaluator in evaluators:
             with self.phases.during(Phase.VALIDATION):
-                results |= evaluator.run(self, self.listeners)
-        return results
+                if world is None or not evaluator.only_first:
+                    results |= evaluator.run(self, self.listeners)
+                elif world.is_first:
+                    results |= evaluator.run(self.stop, self.listeners)
+        return results if world is None else world.processes.first(results)
 
     def check(self) -> None:
         """Raise where the run is to stop, or the state to be saved, before validation is done."""
+        self.stop.agree()
         self.stop.check()
         if self.stop.save_asked and self.checkpointer.is_save_requested():
             raise SaveRequested

@@ -9,7 +9,12 @@ from typing import Any
 from torchassistant.errors import DataError, UserCodeError
 from torchassistant.frames import Frames
 from torchassistant.training.data_pass import DataPass
-from torchassistant.training.epoch_metrics import EpochMetrics, OwnStepMetrics
+from torchassistant.training.epoch_metrics import (
+    EpochMetrics,
+    OwnStepMetrics,
+    SharedMetrics,
+    SharedOwnStepMetrics,
+)
 from torchassistant.training.events import Listener, Part, Parts, handlers_of
 from torchassistant.training.losses.metric_values import Results
 from torchassistant.training.losses.running_losses import BatchMetrics
@@ -60,7 +65,8 @@ class PipelineTrainer:
         loaded = handlers_of(listeners, Listener.batch_loaded)
         self.data = pipeline.training_data([partial(listen, pipeline) for listen in loaded])
         self.data_pass = DataPass(self.data, stop)
-        self.accumulated = pipeline.accumulated
+        self.pieces = pipeline.pieces
+        self.pieces_of_step = pipeline.accumulated * self.pieces
         self.progress = PassProgress()
         self.is_resumed_when_done = False
         self.step_started = handlers_of(listeners, Listener.step_started)
@@ -89,7 +95,7 @@ class PipelineTrainer:
     def start_pass(self, progress: PassProgress) -> None:
         """Begin a pass over the data, or go on with one."""
         if self.train_step.carrying is not None:
-            self.train_step.carrying.values = progress.carry
+            self.train_step.carrying.start(progress.carry)
         self.start_data(progress)
 
     def start_data(self, progress: PassProgress) -> None:
@@ -137,7 +143,7 @@ class PipelineTrainer:
             handle(self.pipeline)
         # All are there before anything is computed: an interrupted wait leaves no trace.
         window: list[Frames] = []
-        while len(window) < self.accumulated and (frames := self.next_batch()) is not None:
+        while len(window) < self.pieces_of_step and (frames := self.next_batch()) is not None:
             window.append(frames)
         if not window:
             self.progress.done = True
@@ -147,7 +153,7 @@ class PipelineTrainer:
         for handle in self.batches_received:
             handle(self.pipeline)
         done = self.progress.batches
-        numbers = range(done, done + len(window))
+        numbers = range(done, done + len(window) // self.pieces)
         try:
             self.progress.skipped += self.data_pass.run(self.perform, window, numbers, iteration)
         except BatchNotFinite as error:
@@ -159,7 +165,13 @@ class PipelineTrainer:
         return True
 
     def _explained(self, error: BatchNotFinite) -> NotFinite:
-        return explained(error, self.pipeline.name, self.pipeline.graph, self.data)
+        found = explained(error, self.pipeline.name, self.pipeline.graph, self.data)
+        world = self.pipeline.world
+        if world is None:
+            return found
+        # Whose part it is knows most of it.
+        told = world.processes.gather_values(str(found))
+        return NotFinite(told[world.holder_of(error.batch.part)])
 
     @property
     def gave_nothing(self) -> bool:
@@ -175,7 +187,7 @@ class PipelineTrainer:
         self._wait_for_guard()
         self.progress.losses = self.train_step.losses.state()
         if self.train_step.carrying is not None:
-            self.progress.carry = self.train_step.carrying.values
+            self.progress.carry = self.train_step.carrying.state()
         if self.epoch_metrics is not None:
             self.progress.metrics = self.epoch_metrics.state()
         if not self.is_resumed_when_done:
@@ -238,5 +250,15 @@ def _epoch_metrics_of(pipeline: Pipeline, stage: Stage, run: Progress) -> EpochM
     measured = stage.measured(pipeline)
     if not measured:
         return None
-    kind = EpochMetrics if pipeline.train_step is None else OwnStepMetrics
+    is_own, is_shared = pipeline.train_step is not None, pipeline.world is not None
+    kind = _METRICS[is_own, is_shared]
     return kind(pipeline, measured, run)
+
+
+_METRICS = {
+    (False, False): EpochMetrics,
+    (True, False): OwnStepMetrics,
+    (False, True): SharedMetrics,
+    (True, True): SharedOwnStepMetrics,
+}
+"""What measures in training: by whether a step is the user's own, and whether it is shared."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from typing import TypeVar
 
 from torchassistant.errors import Interrupted, blaming
 from torchassistant.training.callback_run import CallbackRun
@@ -30,6 +31,8 @@ from torchassistant.training.stage_callbacks import StageCallbacks
 from torchassistant.training.step_log import StepLog
 from torchassistant.training.step_rows import StepRows
 from torchassistant.training.timing import timing_on
+
+T = TypeVar("T")
 
 
 def train_stage(
@@ -239,7 +242,7 @@ class _StageLoop:
         if self.stage.validates.is_within_epochs:
             interleaving = Between(interleaving, self._is_row_due, self._add_row)
         if self.callbacks is not None:
-            return Between(interleaving, self.callbacks.is_stopping, self._end_early)
+            return Between(interleaving, self._is_stopping, self._end_early)
         return interleaving
 
     def _is_row_due(self) -> bool:
@@ -279,7 +282,16 @@ class _StageLoop:
         return True
 
     def _is_stopping(self) -> bool:
-        return self.callbacks is not None and self.callbacks.is_stopping()
+        if self.callbacks is None:
+            return False
+        if self.stage.world is not None:
+            self.callbacks.agree_on_stopping(self.stage.world)
+        return self.callbacks.is_stopping()
+
+    def shared(self, value: T) -> T:
+        """What the first of several processes has: time is not the same for all of them."""
+        world = self.stage.world
+        return value if world is None else world.processes.first(value)
 
     def _has_row(self) -> bool:
         """Whether there is a row after the iteration at hand, or at the start of the stage."""
@@ -296,7 +308,7 @@ class _StageLoop:
     def _is_finished(self, epoch: int) -> bool:
         """Whether the stop condition holds in an epoch of the stage, or after it."""
         with blaming("the stop condition"):
-            return bool(self.stage.stop_condition(epoch, self.history))
+            return self.shared(bool(self.stage.stop_condition(epoch, self.history)))
 
     def last_row(self) -> Row | None:
         """The row at the end of an epoch; None where a validation within it has added that."""
@@ -350,7 +362,7 @@ class _StageLoop:
         if self.callbacks is not None:
             self.callbacks.fill(row)
         row["seconds"] = self.seconds
-        return row
+        return self.shared(row)
 
     def _data_of(
         self, trained: Mapping[str, Results], results: Measured

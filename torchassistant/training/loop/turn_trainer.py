@@ -45,6 +45,7 @@ class TurnTrainer(PipelineTrainer):
         self._waits_to_go_on = False
         self._ahead: Frames | None = None
         self._is_under_way = False
+        self._piece = 0
         self.sources: list[tuple[LinkedInput, TurnTrainer]] = []
 
     def link(self, trainers: Mapping[str, TurnTrainer]) -> None:
@@ -153,7 +154,9 @@ class TurnTrainer(PipelineTrainer):
             frames = self._load()
         if frames is not None:
             for link, source in self.sources:
-                link.feed(frames, source.train_step.frames, source.pipeline.graph)
+                met = source.train_step.frames_of(self._piece)
+                link.feed(frames, met, source.pipeline.graph)
+            self._piece = (self._piece + 1) % self.pieces
         return frames
 
     def _step(self, iteration: int) -> bool:

@@ -31,6 +31,7 @@ from torchassistant.training.stage import Stage
 from torchassistant.training.steps.gradient_kinds import gradients_of
 from torchassistant.training.steps.gradients import AccumulatedBatches, OneBatch
 from torchassistant.training.steps.optimizer_update import OptimizerUpdate, clippers_within
+from torchassistant.training.steps.part_gradients import PartGradients
 from torchassistant.training.steps.train_step import TrainStep
 from torchassistant.training.steps.undo import undo_of
 
@@ -55,7 +56,7 @@ class ClosureStep(TrainStep):
 
     def made_of(
         self, stage: Stage, listeners: Sequence[Listener], parts: Parts
-    ) -> tuple[OneBatch | AccumulatedBatches, OptimizerUpdate]:
+    ) -> tuple[OneBatch | AccumulatedBatches | PartGradients, OptimizerUpdate]:
         """See :class:`TrainStep`; the clippers act inside the closure."""
         self.clippers = clippers_within(self.pipeline, stage.clippers)
         self.first_call = _FirstCall(listeners)
@@ -90,7 +91,7 @@ class ClosureStep(TrainStep):
             if undo is None:
                 raise
             self._leave_out(undo)
-            return len(window)
+            return len(numbers)
         for handle in self.step_finished:
             handle(self.pipeline)
         return 0
@@ -158,6 +159,8 @@ class ClosureStep(TrainStep):
 
     def value(self) -> Tensor:
         """What the last call has computed the gradients of: a scalar tensor."""
+        if isinstance(self.gradients, PartGradients):
+            return self.gradients.value
         if self.pipeline.accumulated > 1:
             return self.accumulation.value()
         return self.first_call.total

@@ -118,7 +118,7 @@ class AccumulatedBatches:
         self.weighted = losses.weighted
         self.weights = LossWeights(pipeline, progress) if pipeline.schedules else None
         compute = losses.of_batch if self.weights is None else losses.unweighted
-        self.forward = carrying(pipeline.graph, _forward(pipeline, compute, parts))
+        self.forward = carrying(pipeline.graph, graph_forward(pipeline, compute, parts))
         self.carrying = carrying_in(self.forward)
         self.backward = Backward(pipeline, parts)
         self.begin: Callable[..., Accumulation] = Accumulation
@@ -192,7 +192,7 @@ def _weighted_forward(
     pipeline: Pipeline, parts: Parts, progress: Progress
 ) -> Callable[[Frames], tuple[LossValues, torch.Tensor]]:
     if not pipeline.schedules:
-        return _forward(pipeline, weighted_losses(pipeline, parts).of_batch, parts)
+        return graph_forward(pipeline, weighted_losses(pipeline, parts).of_batch, parts)
     weights = LossWeights(pipeline, progress)
     # What is compiled would take a weight for a constant, and be compiled anew for each.
     run = unweighted_forward(pipeline, parts)
@@ -214,10 +214,11 @@ def unweighted_forward(
         pipeline: Whose.
         parts: Puts events around models and losses.
     """
-    return _forward(pipeline, weighted_losses(pipeline, parts).unweighted, parts)
+    return graph_forward(pipeline, weighted_losses(pipeline, parts).unweighted, parts)
 
 
-def _forward(pipeline: Pipeline, compute: Compute[T], parts: Parts) -> Callable[[Frames], T]:
+def graph_forward(pipeline: Pipeline, compute: Compute[T], parts: Parts) -> Callable[[Frames], T]:
+    """Takes a batch through the graph, and computes something from all of its frames."""
     # What is compiled as a whole has no parts that an event could stand around.
     watched = parts.of_graph if pipeline.compiling is None else None
     return BatchRun.for_training(

@@ -31,6 +31,8 @@ from torchassistant.training.stage import Stage
 from torchassistant.training.steps.averaging_update import noting_steps
 from torchassistant.training.steps.gradients import AccumulatedBatches, Backward, OneBatch
 from torchassistant.training.steps.optimizer_update import OptimizerUpdate, clippers_within
+from torchassistant.training.steps.part_gradients import PartGradients
+from torchassistant.training.steps.part_step import PartStep
 from torchassistant.training.steps.step_events import EvalStepEvent, TrainStepEvent
 from torchassistant.training.steps.train_step import TrainStep
 from torchassistant.training.steps.undo import undo_of
@@ -57,7 +59,7 @@ class OwnStep(TrainStep):
 
     def made_of(
         self, stage: Stage, listeners: Sequence[Listener], parts: Parts
-    ) -> tuple[OneBatch | AccumulatedBatches, OptimizerUpdate]:
+    ) -> tuple[OneBatch | AccumulatedBatches | PartGradients, OptimizerUpdate]:
         """See :class:`TrainStep`; clippers and schedulers act where an optimizer steps."""
         pipeline = self.pipeline
         assert pipeline.train_step is not None, "it is chosen where there is one"
@@ -87,6 +89,8 @@ class OwnStep(TrainStep):
             ]
             for optimizer in pipeline.optimizers
         }
+        world = pipeline.world
+        self.shared = None if world is None else PartStep(pipeline, world, self.progress)
         gradients = OneBatch(pipeline, (), Parts(()), self.progress)
         self.optimizer_update = OptimizerUpdate(pipeline, (), (), self.losses.latest, parts)
         return gradients, self.optimizer_update
@@ -97,12 +101,16 @@ class OwnStep(TrainStep):
         call = _Call(self, frames, numbers, iteration)
         restore_buffers = buffers_of(self.is_still)
         undo = self._undo() if self.skips else None
+        if self.shared is not None:
+            self.shared.start(frames)
         for parameter in self.trained_elsewhere:
             parameter.requires_grad = False
         try:
             losses, columns = returned(
                 self.pipeline, "train_step", self.own, call.event(), _examples_in(frames)
             )
+            if self.shared is not None:
+                losses = self.shared.whole(losses)
             call.finish(losses)
         except BatchNotFinite:
             if undo is None:
@@ -113,6 +121,8 @@ class OwnStep(TrainStep):
             for parameter in self.trained_elsewhere:
                 parameter.requires_grad = True
         restore_buffers()
+        if self.shared is not None:
+            self.shared.finish()
         self.add_losses([(name, "", value, count) for name, value, count in losses])
         self.gradients.frames = with_columns(self.pipeline, frames, columns)
         call.let_listeners_step()
@@ -181,11 +191,25 @@ class _Call:
         if loss.numel() != 1:
             shape = tuple(loss.shape)
             raise DataError(f"event.backward wants a tensor with one element; it got {shape}")
+        shared = self.step.shared
+        if shared is not None:
+            self._share_backward(shared, loss, retain_graph)
+            return
         self.total = loss.detach()
         self.batch = self.batch._replace(losses=[("event.backward", "", self.total, 1)])
         for handle in self.step.losses_computed:
             handle(self.batch, self.total)
         self.step.backward.run(loss, retain_graph)
+
+    def _share_backward(self, shared: PartStep, loss: Tensor, retain_graph: bool) -> None:
+        """The same for a loss of which this process has a part: all see whether it is finite."""
+        parameters = parameters_of(self.step.pipeline.optimizers)
+        before = shared.take_gradients(parameters)
+        self.step.backward.run(loss, retain_graph)
+        self.total = shared.share_gradients(loss.detach(), parameters, before)
+        self.batch = self.batch._replace(losses=[("event.backward", "", self.total, 1)])
+        for handle in self.step.losses_computed:
+            handle(self.batch, self.total)
 
     def _let_step(self, optimizer: Optimizer, closure: Callable[[], Any] | None) -> None:
         step = self.step

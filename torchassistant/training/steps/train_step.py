@@ -20,6 +20,7 @@ from torchassistant.training.steps.averaging_update import followed_by_averages
 from torchassistant.training.steps.gradient_kinds import gradients_of
 from torchassistant.training.steps.gradients import AccumulatedBatches, OneBatch
 from torchassistant.training.steps.optimizer_update import OptimizerUpdate
+from torchassistant.training.steps.part_gradients import PartGradients
 
 
 class TrainStep:
@@ -51,7 +52,7 @@ class TrainStep:
     ) -> None:
         self.pipeline = pipeline
         self.skips = stage.skips_nonfinite
-        self.guard = nan_guard_of(pipeline, waits=self.skips)
+        self.guard = nan_guard_of(pipeline, waits=self.skips or pipeline.world is not None)
         self.progress = progress
         self.losses = RunningLosses(pipeline)
         listeners = [self.guard, *listeners]
@@ -64,7 +65,7 @@ class TrainStep:
 
     def made_of(
         self, stage: Stage, listeners: Sequence[Listener], parts: Parts
-    ) -> tuple[OneBatch | AccumulatedBatches, OptimizerUpdate]:
+    ) -> tuple[OneBatch | AccumulatedBatches | PartGradients, OptimizerUpdate]:
         """What computes the gradients, and what changes the parameters by them."""
         gradients = gradients_of(self.pipeline, listeners, parts, self.progress)
         update = OptimizerUpdate(
@@ -87,6 +88,8 @@ class TrainStep:
         self.zeros = [zeroing(optimizer) for optimizer in self.pipeline.optimizers]
         self.trained_elsewhere = self._trained_elsewhere()
         self.update.start_epoch()
+        if isinstance(self.gradients, PartGradients):
+            self.gradients.start_epoch()
 
     def perform(self, window: Sequence[Frames], numbers: range, iteration: int) -> int:
         """Make a step.
@@ -113,7 +116,7 @@ class TrainStep:
             if undo is None:
                 raise
             self._leave_out(undo)
-            return len(window)
+            return len(numbers)
         finally:
             for parameter in self.trained_elsewhere:
                 parameter.requires_grad = True
@@ -130,6 +133,11 @@ class TrainStep:
     def frames(self) -> Frames:
         """Of all ports and processors, of the last batch."""
         return self.gradients.frames
+
+    def frames_of(self, piece: int) -> Frames:
+        """The same, of one of the pieces in which the last batch came."""
+        gradients = self.gradients
+        return gradients.part_frames[piece] if isinstance(gradients, PartGradients) else self.frames
 
     def forget_frames(self) -> None:
         """Let go of what the last batch has made."""

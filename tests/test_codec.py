@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from torchassistant.session.codec import CodecError, decode, encode
+from torchassistant.codec import CodecError, decode, encode
 from torchassistant.session.durable_files import own_memory
 
 leaves = (

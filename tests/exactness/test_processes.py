@@ -1,0 +1,207 @@
+"""Sessions that several processes train."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from exact_configs import (
+    Config,
+    feed,
+    layer,
+    layers,
+    loader,
+    loss,
+    made,
+    one_model,
+    part,
+    stage,
+)
+from exact_parts import Points
+from ranks import PATIENCE, called, ranks, train, trained
+from safetensors.torch import load_file
+from torch.nn.functional import mse_loss
+from torch.optim import SGD
+
+from torchassistant import create_session, load_session
+
+
+def noisy(**distributed: Any) -> Config:
+    """Dropout, batch norm, shuffling, an uneven last batch, validation."""
+    net = layers(layer("Linear", 4, 6), layer("BatchNorm1d", 6), layer("Dropout", 0.4))
+    net["args"].append(layer("Linear", 6, 1))
+    groups = {
+        "datasets": {"points": part("Points", 22)},
+        "loader_factories": {"batches": loader("points", 12, shuffle=True)},
+        "models": {"net": net},
+        "optimizers": {"descent": {**made("Adam", lr=0.05), "model": "net"}},
+    }
+    val = {"input_factories": [feed("batches", "x y")], "losses": [loss("error")]}
+    config = one_model(groups, stage("fit", validation=["val"], epochs=2), val=val)
+    return {**config, "distributed": distributed} if distributed else config
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_threads() -> None:
+    torch.set_num_threads(1)
+
+
+def copied(session: Path, name: str) -> Path:
+    return Path(shutil.copytree(session, session.parent / name))
+
+
+def weights(session: Path) -> dict[str, torch.Tensor]:
+    folder = sorted((session / "checkpoints").iterdir())[-1]
+    return {
+        f"{path.parent.name}/{path.stem}/{name}": tensor
+        for path in sorted(folder.rglob("*.safetensors"))
+        if path.parent.name in ("models", "optimizers")
+        for name, tensor in load_file(path).items()
+    }
+
+
+def rows(session: Path) -> list[list[str]]:
+    lines = (session / "metrics" / "0.csv").read_text().splitlines()
+    return [line.split(",")[:-1] for line in lines]
+
+
+def assert_same(one: Path, other: Path) -> None:
+    mine, theirs = weights(one), weights(other)
+    assert mine.keys() == theirs.keys()
+    assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
+    assert rows(one) == rows(other)
+
+
+def test_logical_ranks_have_the_same_bits_at_each_number_of_processes(tmp_path: Path) -> None:
+    create_session(noisy(logical_ranks=4), session_dir=tmp_path / "new")
+    alone = copied(tmp_path / "new", "1")
+    load_session(alone).train()
+    for count in (2, 4):
+        assert_same(trained(count, copied(tmp_path / "new", str(count))), alone)
+
+
+def test_the_same_number_of_processes_gives_the_same_bits(tmp_path: Path) -> None:
+    create_session(noisy(), session_dir=tmp_path / "new")
+    one, other = (trained(2, copied(tmp_path / "new", name)) for name in ("one", "other"))
+    assert_same(one, other)
+
+
+def averaged(points: int, batch: int, epochs: int) -> Config:
+    """Two layers without anything random, in batches that two processes halve."""
+    net = layers(layer("Linear", 4, 6), layer("Tanh"), layer("Linear", 6, 1))
+    groups = {
+        "datasets": {"points": part("Points", points)},
+        "loader_factories": {"batches": loader("points", batch)},
+        "models": {"net": net},
+    }
+    return one_model(groups, stage("fit", epochs=epochs))
+
+
+def test_two_processes_are_the_usual_loop(tmp_path: Path) -> None:
+    """Each takes half of a batch; gradients are averaged, as DistributedDataParallel does it."""
+    session = create_session(averaged(24, 8, 2), session_dir=tmp_path / "run")
+    net = copy.deepcopy(session.models["net"])
+    optimizer = SGD(net.parameters(), lr=0.05)
+    points = Points(24)
+    for _ in range(2):
+        for start in range(0, 24, 8):
+            halves = []
+            for rows_of_rank in (slice(start, start + 4), slice(start + 4, start + 8)):
+                error = mse_loss(net(points.x[rows_of_rank]), points.y[rows_of_rank])
+                halves.append(torch.autograd.grad(error, list(net.parameters())))
+            for parameter, *two in zip(net.parameters(), *halves, strict=True):
+                parameter.grad = (two[0] + two[1]) / 2
+            optimizer.step()
+    trained(2, tmp_path / "run")
+    found = load_session(tmp_path / "run").models["net"]
+    for mine, theirs in zip(found.parameters(), net.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_uneven_batches_and_empty_parts_count_by_their_examples(tmp_path: Path) -> None:
+    """Nine examples in batches of 4, 4 and 1, cut into three: weights and losses of the whole."""
+    create_session(averaged(9, 4, 2), session_dir=tmp_path / "run")
+    alone = copied(tmp_path / "run", "alone")
+    load_session(alone).train()
+    trained(3, tmp_path / "run")
+    for name, tensor in weights(alone).items():
+        torch.testing.assert_close(weights(tmp_path / "run")[name], tensor, rtol=1e-5, atol=1e-7)
+    for one, other in zip(rows(tmp_path / "run")[1:], rows(alone)[1:], strict=True):
+        assert [float(cell) for cell in one] == pytest.approx([float(cell) for cell in other])
+
+
+def test_a_process_that_is_killed_is_named_and_the_run_goes_on(tmp_path: Path) -> None:
+    """With as many processes as before, or with fewer: the bits are those of no kill."""
+    config = {**noisy(logical_ranks=2), "checkpoints": {"every_iterations": 1}}
+    config["train"]["stages"][0]["stop_condition"] = made("EpochsCompleted", 12)
+    create_session(config, session_dir=tmp_path / "new")
+    whole = trained(2, copied(tmp_path / "new", "whole"))
+    cut = copied(tmp_path / "new", "cut")
+    run = called(["train", str(cut)])
+    with ranks(2, run) as running:
+        wait_for(lambda: len((cut / "metrics" / "0.csv").read_text().splitlines()) > 3)
+        running.kill(1)
+        assert running.wait() == [1, -signal.SIGKILL]
+        told = [line for line in running.printed().splitlines() if line.startswith("error")]
+    assert len(told) == 1
+    assert re.match(r"error: rank 1 \(process \d+ on .*\) has died, or cannot be reached", told[0])
+    alone = copied(cut, "alone")
+    load_session(alone).train()
+    assert_same(alone, whole)
+    assert_same(trained(2, cut), whole)
+
+
+def test_what_ends_one_process_is_told_once(tmp_path: Path) -> None:
+    """Here the second one alone has an example that its model cannot take."""
+    config = averaged(8, 8, 1)
+    for definition in config["initialize"]["definitions"]:
+        if definition["name"] == "points":
+            definition["spec"] = part("Holed", 8)
+    create_session(config, session_dir=tmp_path / "run", preflight=False)
+    statuses, printed = train(2, tmp_path / "run")
+    assert statuses == [2, 2]
+    assert printed[1] == ""
+    (line,) = [line for line in printed[0].splitlines() if line.startswith("error")]
+    assert 'the loss "error" is nan, in iteration 1' in line
+    assert 'the column "x" of the batch is not finite itself' in line
+    assert "the examples 0, 1, 2, 3, 4, 5, 6, 7" in line
+
+
+def test_a_signal_to_one_stops_all_after_the_same_iteration(tmp_path: Path) -> None:
+    config = noisy()
+    config["train"]["stages"][0]["stop_condition"] = made("EpochsCompleted", 100_000)
+    create_session(config, session_dir=tmp_path / "run")
+    with ranks(2, called(["train", str(tmp_path / "run")])) as running:
+        wait_for(lambda: len((tmp_path / "run/metrics/0.csv").read_text().splitlines()) > 3)
+        os.kill(running.pids[1], signal.SIGTERM)
+        assert running.wait() == [128 + signal.SIGTERM] * 2
+        assert "is saved in" in running.printed()
+    assert load_session(tmp_path / "run").progress.step > 0
+
+
+def test_parts_that_cannot_be_shared_are_a_problem(tmp_path: Path) -> None:
+    create_session(noisy(logical_ranks=3), session_dir=tmp_path / "run")
+    statuses, printed = train(2, tmp_path / "run")
+    assert statuses == [2, 2]
+    assert '"logical_ranks" is 3, which 2 processes cannot share equally' in printed[0]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Until a file shows that it has happened."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        with contextlib.suppress(FileNotFoundError):
+            if condition():
+                return
+        time.sleep(0.02)
+    raise TimeoutError

@@ -1,0 +1,19 @@
+"""Several processes that train together; the face of this folder."""
+
+from __future__ import annotations
+
+from torchassistant.parallel.launched import Launched, launched
+from torchassistant.parallel.processes import Processes, connected
+from torchassistant.parallel.tree import Summands, Tree
+from torchassistant.parallel.world import Shared, World
+
+__all__ = [
+    "Launched",
+    "Processes",
+    "Shared",
+    "Summands",
+    "Tree",
+    "World",
+    "connected",
+    "launched",
+]

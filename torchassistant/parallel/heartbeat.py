@@ -1,0 +1,171 @@
+"""Who of several processes is alive: each says so again and again, in a store that all can reach.
+
+It is no collective that finds it out: a process that computes for an hour is alive, and one that is
+waited for in vain may be cut off. A thread looks, so that it is found out whatever else is done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import torch.distributed as dist
+
+from torchassistant.errors import EndedElsewhere
+from torchassistant.parallel.launched import Launched
+
+_BEAT, _HURRY = 0.5, 0.1
+"""Seconds between two looks; and where something has happened."""
+
+_LOST = 1
+"""The exit status where another process is lost."""
+
+
+class Heartbeat:
+    """Says that this process is alive, and sees who else is.
+
+    Args:
+        launched: What this process is.
+        timeout: Seconds without a word after which a process counts as lost.
+    """
+
+    def __init__(self, launched: Launched, timeout: float) -> None:
+        self.launched = launched
+        self.timeout = timeout
+        patience = timedelta(seconds=timeout)
+        # A client of its own: one that waits for an answer keeps others waiting.
+        store = dist.TCPStore(launched.address, launched.port, is_master=False, timeout=patience)  # type: ignore[attr-defined]
+        self.store = dist.PrefixStore(f"torchassistant/{launched.attempt}/alive", store)  # type: ignore[attr-defined]
+        self.lock = threading.Lock()
+        self.beats = 0
+        self.heard: dict[int, tuple[bytes, float]] = {}
+        self.failure: dict[str, Any] | None = None
+        self.failed_at = 0.0
+        self.is_over = threading.Event()
+        self.is_urgent = False
+        where = f"rank {launched.rank} (process {os.getpid()} on {socket.gethostname()})"
+        self.store.set(f"name {launched.rank}", where)
+        self._beat()
+        self.thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin; all processes have said who they are."""
+        self.thread.start()
+
+    def stop(self) -> None:
+        """This process is done, and nobody is to miss it."""
+        self.is_over.set()
+        self.thread.join(2 * _BEAT)
+        with contextlib.suppress(Exception):
+            self.store.set(f"beat {self.launched.rank}", "done")
+
+    def fail(self, message: str, status: int) -> None:
+        """This process ends the work: the others are to end too, and to say why.
+
+        Args:
+            message: What they say; empty where it is said here.
+            status: The exit status of all.
+        """
+        told = {"rank": self.launched.rank, "message": message, "status": status}
+        with contextlib.suppress(Exception), self.lock:
+            if not self.store.check(["failure"]):
+                self.store.set("failure", json.dumps(told))
+
+    def lost(self, error: Exception) -> EndedElsewhere:
+        """Why the others do not answer any more; waits until that is known.
+
+        Args:
+            error: What a collective has raised.
+        """
+        self.is_urgent = True
+        end = time.monotonic() + min(self.timeout, 20 * _BEAT)
+        while time.monotonic() < end:
+            if self.failure is not None:
+                return self._ended_by(self.failure)
+            silent = self._silent(for_seconds=4 * _BEAT)
+            if silent:
+                return self._ended_by_loss(silent)
+            time.sleep(_HURRY)
+        first_line = str(error).partition("\n")[0]
+        return EndedElsewhere(
+            f"the connection between the processes is lost: {first_line}",
+            _LOST,
+            self.launched.rank == 0,
+        )
+
+    def _watch(self) -> None:
+        while not self.is_over.wait(_HURRY if self.is_urgent else _BEAT):
+            try:
+                self._beat()
+                self._look()
+            except Exception as error:
+                if not self.is_over.is_set():
+                    first_line = str(error).partition("\n")[0]
+                    message = f"the launcher of the processes does not answer: {first_line}"
+                    speaker = 0 if self.launched.is_store_there else 1
+                    self._end(EndedElsewhere(message, _LOST, self.launched.rank == speaker))
+                return
+            silent = self._silent(self.timeout)
+            if silent:
+                self._end(self._ended_by_loss(silent))
+            if self.failure is not None and time.monotonic() - self.failed_at > self.timeout:
+                self._end(self._ended_by(self.failure))
+
+    def _beat(self) -> None:
+        self.beats += 1
+        with self.lock:
+            self.store.set(f"beat {self.launched.rank}", str(self.beats))
+
+    def _look(self) -> None:
+        others = [rank for rank in range(self.launched.size) if rank != self.launched.rank]
+        with self.lock:
+            found = self.store.multi_get([f"beat {rank}" for rank in others])
+            if self.failure is None and self.store.check(["failure"]):
+                self.failure = json.loads(self.store.get("failure"))
+                self.failed_at = time.monotonic()
+        now = time.monotonic()
+        for rank, beat in zip(others, found, strict=True):
+            if self.heard.get(rank, (b"", 0.0))[0] != beat:
+                self.heard[rank] = (beat, now)
+
+    def _silent(self, for_seconds: float) -> list[int]:
+        """The ranks that have said nothing for so long."""
+        now = time.monotonic()
+        return [
+            rank
+            for rank, (beat, when) in list(self.heard.items())
+            if beat != b"done" and now - when > for_seconds
+        ]
+
+    def _ended_by(self, failure: dict[str, Any]) -> EndedElsewhere:
+        is_first = self.launched.rank == min({0, 1} - {failure["rank"]})
+        return EndedElsewhere(failure["message"], failure["status"], is_first)
+
+    def _ended_by_loss(self, silent: list[int]) -> EndedElsewhere:
+        with contextlib.suppress(Exception), self.lock:
+            names = [self.store.get(f"name {rank}").decode() for rank in silent]
+            lost = " and ".join(names)
+            message = (
+                f"{lost} {'has' if len(silent) == 1 else 'have'} died, or cannot be reached; what "
+                "was saved last is intact, and train resumes from there"
+            )
+            return EndedElsewhere(message, _LOST, self._is_first_but(silent))
+        return EndedElsewhere("other processes are lost", _LOST, self._is_first_but(silent))
+
+    def _is_first_but(self, silent: list[int]) -> bool:
+        return self.launched.rank == min(set(range(self.launched.size)) - set(silent))
+
+    def _end(self, why: EndedElsewhere) -> None:
+        """End without asking anybody: who waits for one that is lost waits for ever."""
+        if why.speaks and why.message:
+            say: Callable[..., None] = print
+            say(f"error: {why.message}", file=sys.__stderr__, flush=True)
+        os._exit(why.status)

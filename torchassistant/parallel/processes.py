@@ -1,0 +1,167 @@
+"""The processes that do one piece of work together, and what they tell each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from torchassistant.errors import EndedElsewhere, Interrupted
+from torchassistant.parallel.heartbeat import Heartbeat
+from torchassistant.parallel.launched import Launched
+from torchassistant.parallel.messages import packed, unpacked
+
+T = TypeVar("T")
+
+_NO_LIMIT = timedelta(days=30)
+"""For collectives: whether somebody is lost is found out by the heartbeat."""
+
+_START = timedelta(minutes=10)
+"""Until so long after the first process the last one may start."""
+
+
+class Processes:
+    """Those that work together: here, one that is alone.
+
+    Attributes:
+        rank: The number of this process, from 0.
+        size: How many they are.
+    """
+
+    rank = 0
+    size = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one that writes and prints."""
+        return self.rank == 0
+
+    def gather(self, row: Tensor) -> Tensor:
+        """The row (N,) of each process, on the host: (size, N); rows are of one size."""
+        return row[None]
+
+    def add(self, tensor: Tensor) -> None:
+        """Add up the tensors of two processes, in place."""
+
+    def exchange(self, rows: Tensor) -> Tensor:
+        """Of rows (size, …) of which each is for another process, those for this one."""
+        return rows
+
+    def gather_values(self, value: Any) -> list[Any]:
+        """What each process says, in the order of their ranks: plain data and tensors."""
+        return [value]
+
+    def first(self, value: T) -> T:
+        """What the first process says."""
+        return value
+
+    def wait(self) -> None:
+        """Until all are here."""
+
+    def fail(self, message: str, status: int) -> None:
+        """Tell the others that this process ends, and why."""
+
+
+class ConnectedProcesses(Processes):
+    """Several, which torch's distributed engine connects.
+
+    Args:
+        launched: What this one is.
+        heartbeat: Knows who is alive.
+    """
+
+    def __init__(self, launched: Launched, heartbeat: Heartbeat) -> None:
+        self.rank = launched.rank
+        self.size = launched.size
+        self.heartbeat = heartbeat
+
+    def gather(self, row: Tensor) -> Tensor:
+        found = torch.empty((self.size, *row.shape), dtype=row.dtype)
+        self._together(lambda: dist.all_gather([*found], row.contiguous()))
+        return found
+
+    def add(self, tensor: Tensor) -> None:
+        self._together(lambda: dist.all_reduce(tensor))
+
+    def exchange(self, rows: Tensor) -> Tensor:
+        found = torch.empty_like(rows)
+        self._together(lambda: dist.all_to_all_single(found, rows))
+        return found
+
+    def gather_values(self, value: Any) -> list[Any]:
+        row = packed(value)
+        sizes = self.gather(torch.tensor([len(row)])).flatten().tolist()
+        whole = torch.zeros(max(sizes), dtype=torch.uint8)
+        whole[: len(row)] = row
+        found = self.gather(whole)
+        return [unpacked(one[:size]) for one, size in zip(found, sizes, strict=True)]
+
+    def first(self, value: T) -> T:
+        row = packed(value) if self.is_first else torch.empty(0, dtype=torch.uint8)
+        size = torch.tensor([len(row)])
+        self._together(lambda: dist.broadcast(size, 0))
+        if not self.is_first:
+            row = torch.empty(int(size), dtype=torch.uint8)
+        self._together(lambda: dist.broadcast(row, 0))
+        return value if self.is_first else unpacked(row)
+
+    def wait(self) -> None:
+        self._together(dist.barrier)
+
+    def fail(self, message: str, status: int) -> None:
+        self.heartbeat.fail(message, status)
+
+    def _together(self, call: Callable[[], Any]) -> None:
+        """Make a call that all of them make.
+
+        Raises:
+            EndedElsewhere: One of them is lost, or has given up.
+        """
+        try:
+            call()
+        except RuntimeError as error:
+            raise self.heartbeat.lost(error) from None
+
+
+@contextmanager
+def connected(launched: Launched | None, timeout: float) -> Iterator[Processes]:
+    """The processes that a launcher has started, connected in here.
+
+    Args:
+        launched: What this one is; None where it is alone.
+        timeout: Seconds without a word after which one of them counts as lost.
+    """
+    if launched is None or launched.size == 1:
+        yield Processes()
+        return
+    is_host = launched.rank == 0 and not launched.is_store_there
+    store = dist.TCPStore(  # type: ignore[attr-defined]
+        launched.address,
+        launched.port,
+        is_master=is_host,
+        timeout=_START,
+        wait_for_workers=False,
+    )
+    heartbeat = Heartbeat(launched, timeout)
+    dist.init_process_group(
+        "gloo",
+        store=dist.PrefixStore(f"torchassistant/{launched.attempt}/group", store),  # type: ignore[attr-defined]
+        rank=launched.rank,
+        world_size=launched.size,
+        timeout=_NO_LIMIT,
+    )
+    heartbeat.start()
+    try:
+        yield ConnectedProcesses(launched, heartbeat)
+    except BaseException as error:
+        if not isinstance(error, (EndedElsewhere, Interrupted)):
+            heartbeat.fail("", 1)
+        raise
+    finally:
+        heartbeat.stop()
+        dist.destroy_process_group()
