@@ -257,6 +257,16 @@ def test_the_command_writes_files_and_says_what_is_wrong(
     assert "is not a session folder" in capsys.readouterr().err
 
 
+def test_without_the_library_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "graphlay", None)
+    source = str(EXAMPLES / "wgan" / "training.json")
+    assert main(["graph", source]) == 2
+    assert 'pip install "torchassistant[graph]"' in capsys.readouterr().err
+    assert main(["graph", source, "--format", "mermaid"]) == 0
+
+
 def test_a_session_with_its_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = config([node("net", "x", "out")], ["out"])
     (tmp_path / "spec.json").write_text(json.dumps(spec))
@@ -271,6 +281,10 @@ def test_a_session_with_its_shapes(tmp_path: Path, capsys: pytest.CaptureFixture
     (static / "shapes.json").write_text(json.dumps(shapes))
     drawn = training_graph(tmp_path)
     assert "x 8×3" in drawn and "out 8×1" in drawn
+    assert main(["graph", str(tmp_path), "--shapes"]) == 0
+    (static / "shapes.json").unlink()
+    assert main(["graph", str(tmp_path), "--shapes"]) == 2
+    assert "keeps no shapes" in capsys.readouterr().err
     (static / "shapes.json").write_text(json.dumps({"training": {"ports": [], "nodes": 3}}))
     assert ">x<" in training_graph(tmp_path)
     assert main(["graph", str(tmp_path), "--set", "seed=1"]) == 2

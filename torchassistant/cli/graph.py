@@ -69,6 +69,11 @@ def _source(arguments: Namespace) -> _Source:
         if arguments.settings:
             raise UserError("--set changes a config, and this is a session folder")
         spec, shapes = stored_graph(path)
+        if arguments.shapes and shapes is None:
+            raise UserError(
+                f"{shown_path(path)} keeps no shapes, because it was created without a preflight; "
+                "--shapes with its config learns them"
+            )
         return _Source(spec, path.resolve().name, shapes)
     config = read_training(path, arguments.settings)
     if config.spec is None or not (arguments.shapes or has_missing_parts(config.spec)):
