@@ -26,21 +26,3 @@ def scores_and_targets(scores: Tensor, english: Tensor) -> tuple[Tensor, Tensor]
 def words_and_targets(scores: Tensor, english: Tensor) -> tuple[Tensor, Tensor]:
     """The best words by the scores (B, T, V), int64 (B, T), and the true ones without the start."""
     return scores.argmax(-1), english[:, 1:]
-
-
-class ToText:
-    """Post-processor: the text of the first row of a column of word numbers.
-
-    Args:
-        session: Has the preprocessors, fitted.
-        vocabulary: The name of the ``TextTokenizer`` that numbered the words.
-        column: The name of the column, int64 (B, T).
-    """
-
-    def __init__(self, session: Any, vocabulary: str, column: str) -> None:
-        self.tokenizer = session.preprocessors[vocabulary]
-        self.column = column
-
-    def __call__(self, columns: dict[str, Tensor]) -> str:
-        """The text, without start and end."""
-        return self.tokenizer.decode(columns[self.column][0])

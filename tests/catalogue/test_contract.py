@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from multiprocessing.reduction import ForkingPickler
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,6 +70,10 @@ ARGUMENTS = {
         "JsonLines": {"path": "out.jsonl"},
         "Printer": {},
         "SaveImages": {"folder": "samples", "columns": 4, "prefix": "gan_"},
+    },
+    "postprocessors": {
+        "BestClass": {"session": "one", "column": "scores", "names": ["cat", "dog"]},
+        "DecodedText": {"session": "one", "column": "words", "tokenizer": "words_of"},
     },
     "preprocessors": {
         "ImageNormalizer": {"column": 0},
@@ -146,6 +151,9 @@ def built(module, value):
 def make(module, name):
     arguments = json.loads(json.dumps(ARGUMENTS[module][name]))
     arguments = {key: built(module, value) for key, value in arguments.items()}
+    if "session" in arguments:
+        words_of = load("preprocessors").TextTokenizer()
+        arguments["session"] = SimpleNamespace(datasets={}, preprocessors={"words_of": words_of})
     return getattr(load(module), name)(**arguments)
 
 

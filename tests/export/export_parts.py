@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 Frame = dict[str, Any]
@@ -96,6 +97,35 @@ class Attending(nn.Module):
         memory = self.encoder(self.embedding(words), src_key_padding_mask=empty)
         found, _ = self.attention(memory[:, :1], memory, memory, key_padding_mask=empty)
         return self.head(found[:, 0])
+
+
+class Translating(nn.Module):
+    """Padded word numbers (B, T) through a transformer and attention of one head, to (B, T, 4)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(9, 4)
+        self.layers = nn.Transformer(4, 2, 1, 1, 8, batch_first=True)
+
+    def forward(self, words: Tensor) -> Tensor:
+        values = self.embedding(words)
+        seen = nn.Transformer.generate_square_subsequent_mask(words.shape[1])
+        found = self.layers(values, values, tgt_mask=seen)
+        return scaled_dot_product_attention(found, values, values, (words != 0)[:, None])
+
+
+class Beginning(nn.Module):
+    """A GRU that begins with what it has learnt: (B, T, 2) and its state to (B, T, 3)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(2, 3, batch_first=True)
+        self.start = nn.Parameter(torch.ones(1, 1, 3))
+
+    def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        if state is None:
+            state = self.start.expand(1, len(x), 3).contiguous()
+        return self.gru(x, state)
 
 
 class Stepping(nn.Module):

@@ -20,7 +20,7 @@ from torchassistant.errors import ConfigError
 from torchassistant.export import export_session, portable
 from torchassistant.export.measuring import Measured
 from torchassistant.export.model_card import model_card
-from torchassistant.export.prediction_files import predict_script
+from torchassistant.export.prediction_files import predict_script, steps_module
 from torchassistant.session import infer_config
 
 assert callable(model_card)
@@ -36,18 +36,23 @@ class Forbidden:
 sys.meta_path.insert(0, Forbidden())
 import runpy
 sys.argv[:] = sys.argv[1:]
+sys.path[0] = sys.argv[0].rpartition('/')[0]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def predicted(folder: Path, *inputs: str) -> str:
-    done = subprocess.run(
+def run_script(folder: Path, *inputs: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH, str(folder / "predict.py"), *inputs],
         capture_output=True,
         text=True,
         check=False,
         env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
     )
+
+
+def predicted(folder: Path, *inputs: str) -> str:
+    done = run_script(folder, *inputs)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -135,7 +140,7 @@ def test_the_script_predicts_what_infer_does(
         infer_config(session.path, given, trust=PARTS)
         wanted = capsys.readouterr().out
         assert rounded(predicted(folder, *given)) == rounded(wanted)
-    assert len((folder / "predict.py").read_text().splitlines()) < 120
+    assert len((folder / "predict.py").read_text().splitlines()) <= 72, "it is more than a page"
     assert made.measured is not None
     assert made.measured.file == made.measured.torch == session.evaluate(["look"])
     assert made.measured.lines == Measured(made.measured.torch, made.measured.file).lines
@@ -205,8 +210,49 @@ def test_a_metric_needs_what_it_reads(tmp_path: Path) -> None:
 
 
 def test_the_script_holds_what_it_needs_only() -> None:
-    script = predict_script(None, "the preprocessor Own")
-    assert "the preprocessor Own" in script
-    assert "def text_tokenizer" not in script
-    assert len(script.splitlines()) < 60
+    script = predict_script(None, "the preprocessor Own is not built in")
+    assert "the preprocessor Own is not built in" in script
+    assert "predict_steps" not in script
+    assert len(script.splitlines()) < 45
+    steps = steps_module([], {"does": "best_class"})
+    assert "def best_class" in steps
+    assert "def text_tokenizer" not in steps
     assert portable.one_hot(2, {"num_classes": 4}).tolist() == [0, 0, 1, 0]
+
+
+def test_the_session_and_its_inference_block(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = of_three_ports()
+    config["inference"]["postprocessor"] = {
+        "class": "BestClass",
+        "kwargs": {"column": "y", "names": ["small", "large"]},
+    }
+    session = session_of(config, tmp_path)
+    made = export_session(session.path, tmp_path / "new", format="onnx", trust=PARTS)
+    assert made.notes == []
+    path = str(tmp_path / "a.png")
+    Image.fromarray(Pictures()[0][0]).save(path)
+    given = [path, "two", '[[1, 2.5, 0], "blue"]', path, "four", '[[-9, 0, 40], "red"]']
+    infer_config(session.path, given, trust=PARTS)
+    wanted = capsys.readouterr().out
+    assert predicted(tmp_path / "new", *given) == wanted
+    assert {line.rpartition(" ")[2] for line in wanted.splitlines()} <= {"small", "large"}
+    bad = [path, "two", '[[1, 2.5, 0], "violet"]']
+    done = run_script(tmp_path / "new", *bad)
+    assert done.returncode == 1
+    assert done.stderr == "ValueError: 'violet' is not in list\n"
+    assert run_script(tmp_path / "new", path).stderr.startswith("Predict with model.onnx")
+
+
+def test_without_an_input_converter_it_takes_arrays(tmp_path: Path) -> None:
+    config = of_three_ports()
+    del config["inference"]["inputs_meta"][0]
+    session = session_of(config, tmp_path)
+    made = export_session(session.path, tmp_path / "new", format="onnx", trust=PARTS)
+    assert made.notes == [
+        "predict.py takes .npz of arrays, and no texts: no input converter is named for the port "
+        '"pictures" ("inputs_meta" of an inference config names one)'
+    ]
+    done = run_script(tmp_path / "new", "a.png", "one", "[]")
+    assert done.stderr.startswith("Predict with model.onnx")

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from torchassistant.compat import recurrence
+from torchassistant.errors import DataError
 from torchassistant.export import export_session
 from torchassistant.export.recurrent_layers import traceable_recurrence
 
@@ -83,7 +84,8 @@ def test_packed_texts_of_any_length(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow  # writing ONNX takes seconds
-@pytest.mark.parametrize("model", ["Reader", "Attending"])
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("model", ["Reader", "Attending", "Translating"])
 def test_texts_in_onnx(tmp_path: Path, model: str) -> None:
     layers = {"kwargs": {"kind": "LSTM", "layers": 2}} if model == "Reader" else {}
     net_spec = {"class": f"export_parts.{model}"} | layers
@@ -131,3 +133,31 @@ def test_a_carry_is_further_inputs_and_outputs(tmp_path: Path, format: str) -> N
     assert list(found) == list(wanted)
     for name, value in wanted.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
+
+
+CARRIED = {
+    "columns": ["x", "y0"],
+    "loader": {"contiguous": True},
+    "data": {"class": "export_parts.Series"},
+}
+READS_ON = {
+    "model_name": "net",
+    "inputs": ["x", "state"],
+    "outputs": ["y", "next"],
+    "carry": {"state": "next"},
+}
+
+
+def test_a_state_that_does_not_begin_with_zeros_has_to_say_so(tmp_path: Path) -> None:
+    config = config_of({"net": {"class": "export_parts.Beginning"}}, [READS_ON], **CARRIED)
+    session = session_of(config, tmp_path)
+    with pytest.raises(DataError, match=r"does something else with None.*initial_state"):
+        export_session(session.path, tmp_path / "new", format="pt2", trust=PARTS)
+
+
+def test_an_export_does_not_fix_the_sizes_of_the_next(tmp_path: Path) -> None:
+    config = config_of({"net": {"class": "export_parts.Stepping"}}, [READS_ON], **CARRIED)
+    session = session_of(config, tmp_path)
+    for name, dynamic in (("fixed", []), ("any", ["x:1"])):
+        export_session(session.path, tmp_path / name, format="pt2", trust=PARTS, dynamic=dynamic)
+    assert (tmp_path / "any" / "model.pt2").is_file()

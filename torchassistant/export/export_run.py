@@ -14,7 +14,7 @@ from torchassistant.export.exportable import CutOff, Exportable, Planner
 from torchassistant.export.exported import FILES, Exported
 from torchassistant.export.files_beside import write_beside
 from torchassistant.export.measuring import measured
-from torchassistant.export.onnx_file import OnnxFile, write_onnx
+from torchassistant.export.onnx_file import OnnxFile, expect_numbers, write_onnx
 from torchassistant.export.onnx_rounding import rounds
 from torchassistant.export.packages import ONNX, expect_packages
 from torchassistant.export.pt2_file import Pt2File, write_pt2
@@ -136,11 +136,12 @@ def _export_graph(
     with weights_by_operator() if format == "onnx" else nullcontext():
         exportable, program = _traced(planner, wanted, made.notes)
     path = aside / FILES[format]
-    outputs = list(exportable.outputs_of(exportable.samples[-1]))
+    outputs = exportable.outputs_of(exportable.samples[-1])
     run: Run
     if format == "onnx":
-        write_onnx(program, outputs, exportable.axis_names(wanted.batch), path)
-        run = OnnxFile(path)
+        expect_numbers(outputs)
+        write_onnx(program, list(outputs), exportable.axis_names(wanted.batch), path)
+        run = OnnxFile(path, dtype)
     else:
         write_pt2(program, path)
         run = Pt2File(path)

@@ -150,6 +150,8 @@ class Planner:
                     name: axes_of([s[name] for s in states], self.counts, name)
                     for name in state.inputs
                 }
+            if state is not None:
+                _expect_zeros_mean_none(boundary.graph, batches, framed[-1], state, states[-1])
             wiring = Wiring(columns, [], state, self.dtype)
             module = ExportedGraph(boundary.graph, batches.run, self.models, wiring)
             if self.dtype is not None:
@@ -189,6 +191,10 @@ class Planner:
         try:
             made = module.run(frames)
         except (UserError, UserCodeError) as error:
+            if self.dtype is not None and isinstance(error, UserCodeError):
+                kind = str(self.dtype).removeprefix("torch.")
+                why = f"{error}: {error.__cause__}"
+                raise DataError(f"the graph cannot be computed in {kind}: {why}") from error
             raise self._without_lists(error) from error.__cause__
         if differs(before, random_state()):
             raise Draws(
@@ -235,7 +241,7 @@ def _first_state(
     """What is carried to a first batch, by processor, node and input.
 
     Where that is None, it is zeros of the shapes that are carried on: torch's recurrent layers
-    begin with zeros then, and other models are found out when the file is verified.
+    begin with zeros then; see :func:`_expect_zeros_mean_none`.
     """
     whole = Frames({port: dict(frame) for port, frame in frames.items()}, frames.counts)
     after = batches.run(whole).carried
@@ -251,6 +257,45 @@ def _first_state(
             }
             start.setdefault(name, {})[node.name] = values
     return start
+
+
+def _expect_zeros_mean_none(
+    graph: BatchGraph,
+    batches: BatchRun[Frames],
+    frames: Frames,
+    state: CarriedState,
+    start: Tensors,
+) -> None:
+    """Expect a model that begins with None to do the same with zeros, as a file has no None.
+
+    Raises:
+        DataError: One does not.
+    """
+    given = [
+        Frames({port: dict(frame) for port, frame in frames.items()}, frames.counts)
+        for _ in range(2)
+    ]
+    given[1].carried = state.unflattened(start, next(iter(frames.counts.values()), 1))
+    with_none, with_zeros = map(batches.run, given)
+    for processor, nodes in _carrying(graph):
+        found, wanted = with_zeros[processor], with_none[processor]
+        if all(_close(value, found[name]) for name, value in wanted.items()):
+            continue
+        names = listing([node.name for node in nodes])
+        raise DataError(
+            f'a model of "{processor}" ({names}) does something else with None, which it begins '
+            "with, than with zeros, and a file has no None; let a method "
+            '"initial_state(batch_size)" of the model give what it begins with'
+        )
+
+
+def _close(one: Any, other: Any) -> bool:
+    """Whether two values are the same up to the order in which they were summed up."""
+    if not isinstance(one, Tensor):
+        return True
+    if one.shape != other.shape or not one.is_floating_point():
+        return not differs(one, other)
+    return torch.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True)
 
 
 def _carrying(graph: BatchGraph) -> list[tuple[str, list[Node]]]:

@@ -1,8 +1,9 @@
-"""The files beside a model: ``export.json``, ``predict.py`` and ``README.md``."""
+"""The files beside a model: ``export.json``, ``README.md`` and, of ONNX, ``predict.py``."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,16 @@ from torchassistant.export.prediction_files import (
     NotPortable,
     Said,
     described_port,
+    described_postprocessor,
     described_preprocessor,
     described_tensors,
     predict_script,
+    steps_module,
 )
-from torchassistant.session import OpenPipeline
+from torchassistant.session import OpenPipeline, made_postprocessor
 
-KNOWN, SCRIPT, CARD = "export.json", "predict.py", "README.md"
+KNOWN, CARD = "export.json", "README.md"
+SCRIPT, STEPS = "predict.py", "predict_steps.py"
 
 
 def write_beside(
@@ -56,10 +60,16 @@ def write_beside(
         if state is not None:
             first = exportable.samples[0]
             said["start"] = {name: first[name].tolist() for name in state.inputs}
-        ports, why = _ports(opened, exportable)
-        said["ports"] = ports
         if format == "onnx":
-            made.notes += _told(opened, ports, why)
+            ports, why = _ports(opened, exportable)
+            said["ports"] = ports
+            said["postprocessor"] = None
+            if ports is None:
+                made.notes.append(f"{SCRIPT} takes .npz of arrays, and no texts: {why}")
+            else:
+                said["postprocessor"] = _postprocessor(opened, said["results"], made.notes)
+                steps = steps_module(ports, said["postprocessor"])
+                (folder / STEPS).write_text(steps, "utf-8")
             (folder / SCRIPT).write_text(predict_script(ports, why), "utf-8")
     text = json.dumps(said, indent=1, ensure_ascii=False)
     (folder / KNOWN).write_text(text + "\n", "utf-8")
@@ -92,21 +102,32 @@ def _labels(opened: OpenPipeline) -> dict[str, list[str]]:
 def _ports(opened: OpenPipeline, exportable: Exportable) -> tuple[list[Said] | None, str]:
     """How the texts of inputs become the inputs of the file; None, and why, where that is open."""
     if exportable.boundary.before is not None:
-        return None, "an adapter that is not in the file"
+        return None, "an adapter is not in the file"
     pipeline = opened.session.spec.initialize.pipelines[opened.name]
     if any(item.loader_factory is None for item in pipeline.input_factories):
-        return None, "what feeds a port from another pipeline"
+        return None, "another pipeline feeds a port"
     try:
         inputs = inference_inputs(opened.session.builder, pipeline, opened.config)
-        return [described_port(port) for port in inputs], ""
+        columns = exportable.module.wiring.columns
+        known = {port.port: [c.column for c in columns if c.port == port.port] for port in inputs}
+        return [described_port(port, known[port.port]) for port in inputs], ""
     except NotPortable as error:
         return None, str(error)
 
 
-def _told(opened: OpenPipeline, ports: list[Said] | None, why: str) -> list[str]:
-    notes = []
-    if ports is None:
-        notes.append(f"{SCRIPT} takes .npz of arrays, and no texts: {why} is not built in")
-    if opened.config.postprocessor is not None:
-        notes.append(f"{SCRIPT} prints outputs, as the post-processor is your own")
-    return notes
+def _postprocessor(opened: OpenPipeline, outputs: Sequence[str], notes: list[str]) -> Said | None:
+    """What is done with the outputs before they are printed."""
+    session, config = opened.session, opened.config
+    device = config.output_device
+    if device is not None and (device.class_ or "").rpartition(".")[2] != "Printer":
+        notes.append(f"{SCRIPT} prints predictions, and has no other output device")
+    datasets = session.datasets
+    postprocessor = made_postprocessor(session, session.builder, config)
+    session.datasets = datasets
+    if postprocessor is None:
+        return None
+    try:
+        return described_postprocessor(postprocessor, outputs)
+    except NotPortable as error:
+        notes.append(f"{SCRIPT} prints outputs as they are: {error}")
+        return None

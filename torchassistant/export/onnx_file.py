@@ -52,6 +52,20 @@ def write_onnx(
         written.save(path)
 
 
+def expect_numbers(outputs: Mapping[str, Tensor]) -> None:
+    """Expect outputs of a kind that ONNX has.
+
+    Raises:
+        NotTraceable: One is complex.
+    """
+    for name, tensor in outputs.items():
+        if tensor.is_complex():
+            raise NotTraceable(
+                f'the output "{name}" is complex, which ONNX has not: torch.view_as_real in the '
+                "model gives pairs of numbers, and --format pt2 has complex ones"
+            )
+
+
 def _reason(error: BaseException) -> str:
     """What the innermost error says, in its first line."""
     while error.__cause__ is not None:
@@ -65,6 +79,7 @@ class OnnxFile:
 
     Args:
         path: The file.
+        dtype: What it computes in, where that is not float32.
 
     Raises:
         NotTraceable: onnxruntime cannot run it here.
@@ -72,7 +87,7 @@ class OnnxFile:
 
     runner = "onnxruntime"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dtype: torch.dtype | None = None) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -82,7 +97,14 @@ class OnnxFile:
                 str(path), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise NotTraceable(f"onnxruntime cannot run the file: {_reason(error)}") from error
+            said = _reason(error).replace(str(path), path.name)
+            if dtype is not None:
+                kind = str(dtype).removeprefix("torch.")
+                raise NotTraceable(
+                    f"onnxruntime cannot run this graph in {kind} on the CPU, so that the file "
+                    f"cannot be verified; float32, or --format pt2, can be: {said}"
+                ) from error
+            raise NotTraceable(f"onnxruntime cannot run the file: {said}") from error
         self.outputs = [one.name for one in self._session.get_outputs()]
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> Tensors:

@@ -1,6 +1,6 @@
 """What built-in converters, preprocessors and collators do, with NumPy alone.
 
-The functions that a pipeline needs are copied into its ``predict.py``; the tests run them in a
+The functions that a pipeline needs are copied beside its ``predict.py``; the tests run them in a
 process without torch, and compare what comes out with ``infer``. The last argument of each is what
 the JSON file beside the script says of it.
 """
@@ -73,11 +73,17 @@ def one_hot(value: Any, said: Any) -> Any:
     return np.eye(said["num_classes"], dtype=np.float32)[value]
 
 
-def in_batch(value: Any) -> Any:
-    """A value as a batch of one."""
-    array = np.asarray(value)
-    is_double = array.dtype == np.float64 and not isinstance(value, np.ndarray)
-    return (array.astype(np.float32) if is_double else array)[None]
+def best_class(outputs: Any, said: Any) -> Any:
+    """The class with the highest score, by its name."""
+    best = int(outputs[said["column"]].argmax())
+    return best if said["names"] is None else said["names"][best]
+
+
+def decoded_text(outputs: Any, said: Any) -> Any:
+    """The words that numbers stand for, up to the end."""
+    numbers = outputs[said["column"]].ravel().tolist()
+    numbers = numbers[: numbers.index(2)] if 2 in numbers else numbers
+    return " ".join(said["words"][number] for number in numbers if number > 1)
 
 
 def shown(value: Any) -> str:

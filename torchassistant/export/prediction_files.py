@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from torchassistant.collators import (
 from torchassistant.export import portable
 from torchassistant.export.exportable import Exportable
 from torchassistant.input_converters import ImageFile, JsonValue, Text
+from torchassistant.postprocessors import BestClass, DecodedText
 from torchassistant.preprocessors import (
     Categories,
     ImageNormalizer,
@@ -57,11 +58,37 @@ def described_preprocessor(preprocessor: Any) -> Said | None:
         return {"does": "text_tokenizer", "words": words, "lowercase": lowercase}
     if kind is Categories:
         return {"does": "categories", "values": preprocessor.state_dict()["values"]}
-    raise NotPortable(f"the preprocessor {kind.__qualname__}")
+    raise NotPortable(f"the preprocessor {kind.__qualname__} is not built in")
 
 
-def described_port(port: InferenceInput) -> Said:
+def described_postprocessor(postprocessor: Any, outputs: Iterable[str]) -> Said:
+    """What a post-processor does, as plain data.
+
+    Args:
+        postprocessor: It.
+        outputs: The names of the outputs of the file.
+
+    Raises:
+        NotPortable: It is not built in, or reads what the file does not give.
+    """
+    kind = type(postprocessor)
+    if kind not in (BestClass, DecodedText):
+        raise NotPortable("the post-processor is your own")
+    if postprocessor.column not in outputs:
+        raise NotPortable(f'the post-processor reads "{postprocessor.column}", which is no output')
+    if kind is BestClass:
+        names = postprocessor.names
+        return {"does": "best_class", "column": postprocessor.column, "names": names}
+    words = postprocessor.tokenizer.words
+    return {"does": "decoded_text", "column": postprocessor.column, "words": words}
+
+
+def described_port(port: InferenceInput, columns: Sequence[str]) -> Said:
     """How the text of an input becomes the columns of a port.
+
+    Args:
+        port: The port, and what its inputs go through.
+        columns: The names of those of its columns that are inputs.
 
     Raises:
         NotPortable: A part of it is not built in.
@@ -70,18 +97,42 @@ def described_port(port: InferenceInput) -> Said:
     is_raw = not isinstance(port.converter, JsonValue)
     wanted = port.transform.wanted
     if wanted is not False and (is_raw or wanted) and port.transform.own.apply is not None:
-        raise NotPortable(f'the transform of the dataset "{port.transform.own.dataset}"')
+        dataset = port.transform.own.dataset
+        raise NotPortable(f'the transform of the dataset "{dataset}" is not built in')
     layers = [
         [None if process is None else described_preprocessor(_owner(process)) for process in layer]
         for layer in port.layers
     ]
+    if converter is None and not _reads_texts(layers):
+        raise NotPortable(
+            f'no input converter is named for the port "{port.port}" ("inputs_meta" of an '
+            "inference config names one)"
+        )
     return {
         "port": port.port,
         "converter": converter,
         "preprocessors": layers,
         "collator": _collator(port.collator),
-        "columns": None if port.columns is None else list(port.columns),
+        "columns": _names_of(columns) if port.columns is None else list(port.columns),
     }
+
+
+def _names_of(columns: Sequence[str]) -> list[str]:
+    """The names of all columns up to the last of some that the config gives no names.
+
+    Raises:
+        NotPortable: They are the keys of examples that are dicts.
+    """
+    if not all(re.fullmatch(r"input_\d+", name) for name in columns):
+        raise NotPortable("examples are dicts")
+    count = max((int(name.rpartition("_")[2]) for name in columns), default=0)
+    return [f"input_{number}" for number in range(1, count + 1)]
+
+
+def _reads_texts(layers: Sequence[Sequence[Said | None]]) -> bool:
+    """Whether what comes first for the first column makes something of a text."""
+    first = next((layer[0] for layer in layers if layer and layer[0] is not None), None)
+    return first is not None and first["does"] in ("text_tokenizer", "categories")
 
 
 def _owner(process: Callable[[Any], Any]) -> Any:
@@ -96,7 +147,7 @@ def _converter(converter: Any) -> Said | None:
     if type(converter) is ImageFile:
         size = None if converter.size is None else list(converter.size)
         return {"does": "image_file", "mode": converter.mode, "size": size}
-    raise NotPortable(f"the input converter {type(converter).__qualname__}")
+    raise NotPortable(f"the input converter {type(converter).__qualname__} is not built in")
 
 
 def _collator(collator: Any) -> list[Said | None]:
@@ -104,7 +155,7 @@ def _collator(collator: Any) -> list[Said | None]:
     if type(collator) in (DefaultCollator, StackTensors, PadSequences):
         return []
     if type(collator) is not ColumnWise:
-        raise NotPortable(f"the collator {type(collator).__qualname__}")
+        raise NotPortable(f"the collator {type(collator).__qualname__} is not built in")
     found: list[Said | None] = []
     for transform in collator.transforms:
         if transform is None or type(transform) in (Stack, Pad):
@@ -114,7 +165,7 @@ def _collator(collator: Any) -> list[Said | None]:
         elif type(transform) is OneHot:
             found.append({"does": "one_hot", "num_classes": transform.num_classes})
         else:
-            raise NotPortable(f"the collator's {type(transform).__qualname__}")
+            raise NotPortable(f"the collator's {type(transform).__qualname__} is not built in")
     return found
 
 
@@ -144,18 +195,19 @@ def _dtype(value: torch.Tensor) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-def pieces_of(ports: Sequence[Said]) -> list[str]:
-    """The names of the functions that some ports need, in the order of the module."""
-    used = {said["does"] for port in ports for said in _steps(port)}
+def pieces_of(said: Sequence[Said]) -> list[str]:
+    """The names of the functions that do some things, in the order of the module."""
+    used = {one["does"] for one in said}
     used |= {"pixels"} if "image_normalizer" in used else set()
     known = [name for name, value in vars(portable).items() if inspect.isfunction(value)]
     return [name for name in known if name in used]
 
 
-def _steps(port: Said) -> Iterator[Said]:
-    layers = [port["collator"], *port["preprocessors"]]
-    steps = [port["converter"], *(step for layer in layers for step in layer)]
-    return (step for step in steps if step is not None)
+def _steps(ports: Sequence[Said]) -> Iterator[Said]:
+    for port in ports:
+        layers = [port["collator"], *port["preprocessors"]]
+        steps = [port["converter"], *(step for layer in layers for step in layer)]
+        yield from (step for step in steps if step is not None)
 
 
 def predict_script(ports: Sequence[Said] | None, why: str) -> str:
@@ -165,43 +217,36 @@ def predict_script(ports: Sequence[Said] | None, why: str) -> str:
         ports: What is done to the text of each input; None: it takes arrays only.
         why: Why it takes arrays only.
     """
-    names = [] if ports is None else pieces_of(ports)
-    takes = "one text for each port" if ports is not None and len(ports) > 1 else "a text"
-    if "image_file" in names:
-        takes += " or the path of an image file (which needs Pillow)"
-    first = (
-        f"An input is {takes}, or a file .npz of arrays by input."
-        if ports is not None
-        else f"It takes files .npz of arrays by input, as {why}\nis not built in: do it first."
-    )
-    known = {name: getattr(portable, name) for name in names}
-    functions = [_source(function) for function in (*known.values(), portable.shown)]
-    if ports is not None:
-        functions.insert(-1, _source(portable.in_batch))
-    table = f"STEPS = {{{', '.join(f'{name!r}: {name}' for name in names)}}}"
-    of_text = (_OF_TEXTS, f"\n\n{table}") if ports is not None else (_OF_ARRAYS, "")
-    return _SCRIPT.format(
-        first=first, functions="\n\n".join(functions), table=of_text[1], of_text=of_text[0]
-    )
+    if ports is None:
+        first = f"INPUT is a file .npz of arrays by input, and no text: {why}."
+        return _SCRIPT.format(first=first, steps="", functions="", otherwise=_REFUSED)
+    first = "INPUT is a text"
+    if len(ports) > 1:
+        first = f"INPUT is a text for each of {', '.join(port['port'] for port in ports)}"
+    if any(step["does"] == "image_file" for step in _steps(ports)):
+        first += " (of an image its path: Pillow is needed)"
+    first += ", or a file .npz of arrays by input."
+    return _SCRIPT.format(first=first, steps=_IMPORT, functions=_OF_TEXTS, otherwise=_PRINTING)
 
 
-def _source(function: Any) -> str:
-    """The code of a function, without types and docstring, which would not fit on the page."""
-    tree = ast.parse(inspect.getsource(function))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            node.returns = None
-            node.body = node.body[1:] if ast.get_docstring(node) else node.body
-        elif isinstance(node, ast.arg):
-            node.annotation = None
-    return ast.unparse(tree)
+def steps_module(ports: Sequence[Said], postprocessor: Said | None) -> str:
+    """The text of the module beside it, with what it does to inputs and outputs.
+
+    Args:
+        ports: What is done to the text of each input.
+        postprocessor: What is done with the outputs; None: they are printed.
+    """
+    names = pieces_of([*_steps(ports), *([] if postprocessor is None else [postprocessor])])
+    functions = [inspect.getsource(getattr(portable, name)) for name in (*names, "shown")]
+    table = f"STEPS = {{{', '.join(f'{name!r}: {name}' for name in names)}}}\n"
+    return "\n\n".join([_STEPS_BEGIN, *functions, table])
 
 
 _SCRIPT = '''\
-"""Predict with model.onnx: python predict.py INPUT ...
+"""Predict with model.onnx, by onnxruntime and numpy: python predict.py INPUT ...
 
 {first}
-Needs onnxruntime and numpy.
+Of batch.npz the outputs are in batch.out.npz.
 """
 
 import json
@@ -210,60 +255,77 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-
+{steps}
 HERE = Path(__file__).parent
 SAID = json.loads((HERE / "export.json").read_text("utf-8"))
-MODEL = onnxruntime.InferenceSession(str(HERE / "model.onnx"))
+MODEL = onnxruntime.InferenceSession(HERE / "model.onnx")
 
-{functions}{table}
 
 def run(arrays):
-    """The outputs by name."""
-    for name, said in SAID["inputs"].items():
-        if "carried_from" in said and name not in arrays:
-            arrays[name] = np.array(SAID["start"][name], said["dtype"])
+    """The outputs for arrays by input; what is carried begins as export.json says."""
+    arrays = {{**SAID.get("start", {{}}), **arrays}}
     given = {{n: np.asarray(arrays[n], said["dtype"]) for n, said in SAID["inputs"].items()}}
     return dict(zip(SAID["outputs"], MODEL.run(list(SAID["outputs"]), given)))
 
-{of_text}
-
+{functions}
 def main(texts):
-    if not texts:
-        sys.exit(__doc__)
-    if texts[0].endswith(".npz"):
+    if texts and all(text.endswith(".npz") for text in texts):
         for text in texts:
-            np.savez(text[:-4] + ".out.npz", **run(dict(np.load(text))))
+            np.savez(text.removesuffix(".npz") + ".out.npz", **run(dict(np.load(text))))
         return
-    count = len(SAID["ports"] or [0])
-    groups = [texts[first : first + count] for first in range(0, len(texts), count)]
-    for group in groups:
-        found = run(arrays_of(group))
-        lines = [f"{{name}}: {{shown(found[name])}}" for name in SAID["results"]]
-        if len(groups) > 1:
-            label = ", ".join(group) + ":"
-            is_short = len(lines) == 1
-            lines = [f"{{label}} {{lines[0]}}"] if is_short else [label, *("  " + x for x in lines)]
-        print("\\n".join(lines))
+{otherwise}
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    try:
+        main(sys.argv[1:])
+    except Exception as error:
+        sys.exit(f"{{type(error).__name__}}: {{error}}")
 '''
-_OF_TEXTS = '''\
+_IMPORT = "from predict_steps import STEPS, shown\n"
+_OF_TEXTS = '''
 def done(value, said):
     return value if said is None else STEPS[said["does"]](value, said)
 
-def arrays_of(texts):
-    """The inputs of a prediction."""
+
+def predicted(texts):
+    """What there is to print for a text of each port."""
     columns = {}
     for text, port in zip(texts, SAID["ports"]):
         value = done(text, port["converter"])
         example = value if isinstance(value, list) else [value]
         for steps in [*port["preprocessors"], port["collator"]]:
             example = [done(v, s) for v, s in zip(example, [*steps, *[None] * len(example)])]
-        names = port["columns"] or [f"input_{n + 1}" for n in range(len(example))]
-        columns |= {(port["port"], name): value for name, value in zip(names, example)}
-    said = {n: (s["port"], s["column"]) for n, s in SAID["inputs"].items() if "column" in s}
-    return {name: in_batch(columns[where]) for name, where in said.items()}'''
-_OF_ARRAYS = """\
-def arrays_of(texts):
-    sys.exit(__doc__)"""
+        columns |= {(port["port"], name): value for name, value in zip(port["columns"], example)}
+    inputs = {n: said for n, said in SAID["inputs"].items() if "column" in said}
+    found = run({n: np.asarray(columns[s["port"], s["column"]])[None] for n, s in inputs.items()})
+    if SAID["postprocessor"] is not None:
+        return [shown(done(found, SAID["postprocessor"]))]
+    return [f"{name}: {shown(found[name])}" for name in SAID["results"]]
+
+'''
+_REFUSED = """\
+    sys.exit(__doc__)
+"""
+_PRINTING = """\
+    count = len(SAID["ports"])
+    if not texts or len(texts) % count:
+        sys.exit(__doc__)
+    for first in range(0, len(texts), count):
+        group = texts[first : first + count]
+        lines = predicted(group)
+        if len(texts) > count:
+            label = ", ".join(group) + ":"
+            several = [label, *("  " + line for line in lines)]
+            lines = [f"{label} {lines[0]}"] if len(lines) == 1 else several
+        print("\\n".join(lines))
+"""
+_STEPS_BEGIN = '''\
+"""What predict.py does to inputs and outputs, with numpy alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+'''

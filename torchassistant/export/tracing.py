@@ -13,8 +13,10 @@ from typing import Any
 
 import torch
 
+from torchassistant.compat.causal_masks import causal_where_said
 from torchassistant.compat.export_errors import is_about_shapes, is_about_values
 from torchassistant.errors import UserCodeError, UserError, cause_of, shown_path
+from torchassistant.export.attention import AttentionWithHeads
 from torchassistant.export.exportable import CutOff, Exportable, watching
 from torchassistant.export.recurrent_layers import traceable_recurrence
 from torchassistant.ownership import is_users_file
@@ -53,11 +55,15 @@ def traced(
 
 def _traced(exportable: Exportable, batch: int | None) -> torch.export.ExportedProgram:
     shapes = _dynamic_shapes(exportable, batch)
+    # What was traced before, with other sizes, would count as what is fixed.
+    torch.compiler.reset()
     try:
         with (
             quietly(),
             exportable.batches.mode(),
             traceable_recurrence(),
+            causal_where_said(),
+            AttentionWithHeads(),
             watching(exportable.boundary),
         ):
             return _exported(exportable, shapes)

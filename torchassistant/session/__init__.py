@@ -20,7 +20,12 @@ from torchassistant.session.load import load_session
 from torchassistant.session.lock import expect_no_trainer
 from torchassistant.session.log_history import log_history
 from torchassistant.session.open_pipeline import OpenPipeline, open_pipeline
-from torchassistant.session.prediction import NotPredicted, Prediction, reason_of
+from torchassistant.session.prediction import (
+    NotPredicted,
+    Prediction,
+    made_postprocessor,
+    reason_of,
+)
 from torchassistant.session.preflight import GroupReport, NodeReport, Preflight
 from torchassistant.session.profiling import train_profiled
 from torchassistant.session.resume_check import different_state, first_difference, train_traced
@@ -52,6 +57,7 @@ __all__ = [
     "keep_curve",
     "load_session",
     "log_history",
+    "made_postprocessor",
     "new_folder",
     "open_pipeline",
     "overfit",

@@ -22,6 +22,7 @@ from torchassistant.errors import (
     near,
 )
 from torchassistant.frames import Frames
+from torchassistant.session.lazy_datasets import DatasetsOnDemand
 from torchassistant.training import infer
 
 Input = str | dict[str, str]
@@ -224,14 +225,26 @@ def offered(function: Callable[..., Any], **known: Any) -> dict[str, Any]:
     return {p.name: known[p.name] for p in others if p.name in known and p.kind in kinds}
 
 
+def made_postprocessor(parts: Parts, builder: Builder, spec: InferenceSpec) -> Any:
+    """The post-processor itself; None where the config names none.
+
+    It may ask for any dataset, whichever were built.
+    """
+    if spec.postprocessor is None:
+        return None
+    if len(parts.datasets) < sum(key.group == "datasets" for key in builder.definitions):
+        parts.datasets = DatasetsOnDemand(builder)
+    path, what, role = ("postprocessor",), "the post-processor", INFERENCE_POSTPROCESSOR.name
+    return builder.maker.make(spec.postprocessor, path, what, role, [parts])
+
+
 def postprocessor_of(
     parts: Parts, builder: Builder, spec: InferenceSpec
 ) -> Callable[[dict[str, Any], Input], Any]:
     """What is done with the columns of a prediction, and what it is for."""
-    if spec.postprocessor is None:
+    process = made_postprocessor(parts, builder, spec)
+    if process is None:
         return lambda columns, given: columns
-    path, what, role = ("postprocessor",), "the post-processor", INFERENCE_POSTPROCESSOR.name
-    process = builder.maker.make(spec.postprocessor, path, what, role, [parts])
 
     def run(columns: dict[str, Any], given: Input) -> Any:
         with blaming("the post-processor"):

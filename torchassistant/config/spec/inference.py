@@ -8,7 +8,14 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from torchassistant.config.blocks import Block, Device, FolderName, Name, Names, ObjectSpec
-from torchassistant.config.role import CALLABLE, INPUT_CONVERTER, MODULE, NO_TRACE, Role
+from torchassistant.config.role import (
+    CALLABLE,
+    INPUT_CONVERTER,
+    MODULE,
+    NO_TRACE,
+    POSTPROCESSOR_KIND,
+    Role,
+)
 from torchassistant.config.spec.pipelines import OUTPUT_DEVICE_ROLE, POSTPROCESSOR
 
 INPUT_CONVERTER_ROLE = Role(
@@ -41,6 +48,8 @@ INFERENCE_POSTPROCESSOR = replace(
     POSTPROCESSOR,
     name="inference_postprocessor",
     noun="post-processor (it cannot be called)",
+    search_paths=("torchassistant.postprocessors",),
+    kind=POSTPROCESSOR_KIND,
     given=("the session",),
     or_itself=False,
 )
