@@ -157,6 +157,7 @@ def _session(session: SessionReport) -> dict[str, Any]:
         "seed": session.spec.get("seed", session.environment.get("seed")),
         "states": [asdict(state) for state in session.states],
         "changes": session.changes,
+        "graph": session.graph,
         "range_tests": session.range_tests,
         "config": session.spec,
     }

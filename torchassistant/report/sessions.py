@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torchassistant.errors import SessionError, shown_path
+from torchassistant.diagram import diagram_of, svg_of
+from torchassistant.errors import SessionError, UserError, shown_path
 from torchassistant.files import InvalidFile, parsed_json, read_regular
 from torchassistant.overview import (
     ENVIRONMENT,
@@ -22,6 +23,7 @@ from torchassistant.overview import (
     required,
     size_and_time,
     stages_of,
+    stored_graph,
     summarize,
 )
 from torchassistant.report.columns import (
@@ -82,6 +84,7 @@ class SessionReport:
         states: What is stored of models.
         changes: What was changed since; code as the lines of a diff.
         range_tests: The curves of ``find-lr``, by optimizer.
+        graph: Its training graph as SVG; None where its config is damaged.
         problems: A sentence for each thing that could not be read.
     """
 
@@ -98,6 +101,7 @@ class SessionReport:
     states: list[StoredState] = field(default_factory=list)
     changes: list[dict[str, Any]] = field(default_factory=list)
     range_tests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    graph: str | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -145,6 +149,7 @@ def read_session(folder: Path, name: str, room: ImageRoom) -> SessionReport:
         list(_states(folder)),
         list(_changes(folder)),
         dict(_range_tests(folder)),
+        _graph(folder, name),
         list(dict.fromkeys([*problems, *damaged])),
     )
 
@@ -214,6 +219,14 @@ def _range_tests(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 if isinstance(point, dict) and _is_positive(point.get("lr"))
             ]
             yield Path(name).stem, {"suggestion": found.get("suggestion"), "points": points}
+
+
+def _graph(folder: Path, name: str) -> str | None:
+    try:
+        spec, shapes = stored_graph(folder)
+    except UserError:
+        return None
+    return svg_of(diagram_of(spec, name, None, shapes))
 
 
 def _is_positive(value: Any) -> bool:

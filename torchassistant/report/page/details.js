@@ -72,6 +72,17 @@ function timeTable(sessions) {
   });
 }
 
+/** The training graphs, as pictures: whatever stands in them, a picture runs no script. */
+function graphSection(sessions) {
+  const drawn = sessions.filter((session) => session.graph);
+  if (!drawn.length) return null;
+  const several = sessions.length > 1;
+  return section("graph", several ? "Training graphs" : "Training graph", drawn.map((session) => h("article", { class: "card wide", "aria-label": `Training graph of ${session.name}` },
+    several ? h("h3", {}, session.name) : null,
+    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Training graph of ${session.name}` },
+      h("img", { class: "graph", src: `data:image/svg+xml,${encodeURIComponent(session.graph)}`, alt: `Training graph of ${session.name}` })))));
+}
+
 // --- what a session is ----------------------------------------------------------------------------
 
 function detailsSection(data) {

@@ -9,6 +9,7 @@ function sectionsOf(data) {
     differencesSection(data),
     classesSection(sessions),
     predictionsSection(data),
+    graphSection(sessions),
     timeSection(sessions),
     detailsSection(data),
   ].filter(Boolean);
