@@ -152,6 +152,28 @@ def _rename(node: Any, key: Any, name: str) -> None:
         node[name] = node.pop(key)
 
 
+@pytest.mark.parametrize(
+    ("folds", "fold", "told"),
+    [
+        (3, 2, []),
+        (3, 3, ["the last of 3 is 2; found 3"]),
+        (3, "x", ["a whole number"]),
+        ("x", 3, ["a whole number"]),
+        ("x", "y", ["a whole number", "a whole number"]),
+        (1, 0, ["greater than or equal to 2"]),
+        (2, -1, ["greater than or equal to 0"]),
+    ],
+)
+def test_a_fold_is_one_of_the_folds(folds: Any, fold: Any, told: list[str]) -> None:
+    config = copy.deepcopy(CONFIG)
+    (split,) = (d["spec"] for d in config["initialize"]["definitions"] if d["group"] == "splits")
+    del split["ratio"]
+    split.update(folds=folds, fold=fold)
+    found = problems_of(config)
+    assert len(found) == len(told)
+    assert all(text in problem for problem, text in zip(found, told, strict=True))
+
+
 def test_a_device_is_no_config() -> None:
     if File("/dev/zero").exists():
         with pytest.raises(ConfigError, match="bytes"):

@@ -269,14 +269,15 @@ def _split(view: View, diagnostics: Diagnostics) -> None:
         if abs(total - 1) > 1e-5:
             message = f"the shares must add up to 1; they add up to {total:g}"
             diagnostics.note(message, view.at("ratio"))
-    if split.folds is None and view.complete:
+    if split.folds is None and view.is_whole("folds") and view.complete:
         if split.fold is not None:
             diagnostics.note('"fold" belongs to "folds"', view.at("fold"), at_key=True)
         if split.stratify is not None and split.group_by is not None:
             message = 'with "ratio" only one of "stratify" and "group_by" can be given'
             last = diagnostics.last_written(view.path, ["stratify", "group_by"])
             diagnostics.note(message, view.at(last), at_key=True)
-    elif split.folds is not None and split.fold is not None and view.fold >= view.folds:
+    is_known = view.is_whole("folds") and view.is_whole("fold")
+    if is_known and None not in (split.folds, split.fold) and split.fold >= split.folds:
         message = f'"fold" counts from 0: the last of {split.folds} is {split.folds - 1}'
         diagnostics.note(f"{message}; found {split.fold}", view.at("fold"))
 
