@@ -38,5 +38,5 @@ def _with_heads(
         return scaled_dot_product_attention(query, key, value, attn_mask, *args, **more)
     if attn_mask is not None and attn_mask.ndim == 3:
         attn_mask = attn_mask.unsqueeze(1)
-    heads = (one.unsqueeze(1) for one in (query, key, value))
-    return scaled_dot_product_attention(*heads, attn_mask, *args, **more).squeeze(1)
+    query, key, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+    return scaled_dot_product_attention(query, key, value, attn_mask, *args, **more).squeeze(1)
