@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test test-slow test-faults check quickstart test-gpu bench bench-peers bench-gpu
+.PHONY: help setup test test-slow test-processes test-faults check quickstart test-gpu bench bench-peers bench-gpu
 
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
@@ -38,6 +38,11 @@ test-gpu: setup  ## run the tests that need a CUDA device, and cut the recipes t
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest tests/gpu tests/data/test_gpu_prefetch.py -n $(WORKERS) $(ARGS)
 	EXACT_DEVICE=cuda OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest tests/exactness -k cut \
 	    -n $(WORKERS) $(ARGS)
+
+# Each recipe trained by two processes, and the same parts of batches by one that is cut.
+test-processes: setup  ## train the recipes by two processes, and resume them by one
+	EXACT_PROCESSES=2 OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest tests/exactness -k cut \
+	    -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # An hour on 2 cores, ten minutes of which are fuzzing (FUZZ_SECONDS=600; FUZZ_SEED, FUZZ_REPLAY: see
 # tests/faults/fuzzing.py). Some scenarios need root, and strace; where they are missing they say so.

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from exact_configs import Config, without_seconds
+from ranks import train
 
 from torchassistant import create_session, load_session
 from torchassistant.errors import Interrupted
@@ -41,13 +43,29 @@ class Cut(Reporter):
             self.stop.signum = signal.SIGINT
 
 
+PROCESSES = int(os.environ.get("EXACT_PROCESSES", "0"))
+"""So many train the run without a cut, each its part of the batches; runs that are cut are trained
+by one, which computes the same parts: ``make test-processes``."""
+
+CANNOT_BE_CUT = (
+    'has a "train_step"',
+    "Expected more than 1 value per channel",
+    "sparse gradients cannot be added up",
+    "cannot be cut for several processes",
+)
+"""What is told of configs that are for whole batches only."""
+
+
 def last_state(session: Path) -> dict[str, bytes]:
     """The files of the last checkpoint: weights, optimizers, random numbers, and all the rest."""
     folder = sorted((session / "checkpoints").iterdir())[-1]
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "manifest.json"
+        if path.is_file()
+        and path.name != "manifest.json"
+        # What is stored of the circumstances is not that of one process.
+        and not (PROCESSES and path.parent == folder)
     }
 
 
@@ -79,11 +97,23 @@ class Runs:
         self.plain = folder / "plain"
         if DEVICE is not None:
             config = {"deterministic": True, **config, "device": DEVICE}
+        if PROCESSES:
+            config = {**config, "distributed": {"logical_ranks": PROCESSES}}
         create_session(config, session_dir=self.plain)
         self.copy(self.plain, "created")
+        if PROCESSES:
+            self._train_together()
         session = load_session(self.plain)
         session.train()
         self.steps = session.progress.step
+
+    def _train_together(self) -> None:
+        torch.set_num_threads(1)
+        statuses, printed = train(PROCESSES, self.plain)
+        told = next((text for text in CANNOT_BE_CUT if text in printed[0]), None)
+        if told is not None:
+            pytest.skip(told)
+        assert statuses == [0] * PROCESSES, printed
 
     def copy(self, session: Path, name: str) -> Path:
         return Path(shutil.copytree(session, self.folder / name))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +37,8 @@ from torch.nn.functional import mse_loss
 from torch.optim import SGD
 
 from torchassistant import create_session, load_session
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def noisy(**distributed: Any) -> Config:
@@ -205,3 +210,50 @@ def wait_for(condition: Callable[[], bool]) -> None:
                 return
         time.sleep(0.02)
     raise TimeoutError
+
+
+def test_the_command_starts_the_processes(tmp_path: Path) -> None:
+    """By the launcher of torch; they are said to be 2 in the checkpoint."""
+    create_session(averaged(24, 8, 2), session_dir=tmp_path / "run")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), str(tmp_path / "run"), "--processes", "2"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "2 epochs) is finished" in done.stdout
+    assert [line.split()[:4] for line in done.stderr.splitlines()][:2] == [
+        ["stage", "1/1", "epoch", "1/2"],
+        ["stage", "1/1", "epoch", "2/2"],
+    ]
+    session = load_session(tmp_path / "run")
+    assert session.spec.distributed is not None
+    newest = sorted((tmp_path / "run" / "checkpoints").iterdir())[-1]
+    assert json.loads((newest / "state.json").read_text())["environment"]["processes"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_launcher_is_ended(tmp_path: Path, signum: int) -> None:
+    """Asked to end it waits until the state is saved; killed, it takes the processes with it."""
+    config = noisy()
+    config["train"]["stages"][0]["stop_condition"] = made("EpochsCompleted", 1_000_000)
+    create_session(config, session_dir=tmp_path / "run")
+    launcher = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), str(tmp_path / "run"), "--processes", "2"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: len((tmp_path / "run/metrics/0.csv").read_text().splitlines()) > 3)
+    launcher.send_signal(signum)
+    _, told = launcher.communicate(timeout=60)  # until all have closed the stream
+    last = told.strip().splitlines()[-1]
+    if signum == signal.SIGKILL:
+        assert last.startswith("error: the launcher of the processes does not answer")
+    else:
+        assert launcher.returncode == 128 + signum
+        assert "is saved in" in last
+    session = load_session(tmp_path / "run")
+    assert session.progress.step > 0

@@ -91,6 +91,8 @@ def start_processes(count: int) -> int:
 
     for name in ("torch.distributed.elastic", "torch.distributed.launcher"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    # What its C++ code warns of when a connection ends is told here in a sentence.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     if "OMP_NUM_THREADS" not in os.environ:
         cores = len(os.sched_getaffinity(0))
         os.environ["OMP_NUM_THREADS"] = str(max(1, cores // count))

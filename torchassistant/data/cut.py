@@ -134,10 +134,10 @@ class CutEpochLoader(EpochLoader):
     def __init__(self, cut: Cut, *args: Any) -> None:
         super().__init__(*args)
         self.cut = cut
-        self.is_by_example = self.loader.batch_size is not None or isinstance(
+        self.gives_parts = self.loader.batch_size is not None or isinstance(
             self.loader.batch_sampler, CutBatchSampler
         )
-        self.pieces = len(cut.own) if self.is_by_example else 1
+        self.pieces = len(cut.own) if self.gives_parts else 1
 
     @property
     def can_be_left(self) -> bool:
@@ -146,7 +146,7 @@ class CutEpochLoader(EpochLoader):
 
     def batches(self) -> Iterator[tuple[Any, int | None]]:
         """See :class:`EpochLoader`."""
-        if not self.is_by_example:
+        if not self.gives_parts:
             yield from super().batches()
         elif self.batch_sampler is None:
             for parts in self._batches():

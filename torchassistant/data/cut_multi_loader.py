@@ -25,7 +25,6 @@ class CutMultiLoader(MultiLoader):
     def __init__(self, cut: Cut, *args: Any) -> None:
         super().__init__(*args)
         self.cut = cut
-        self.pieces = len(cut.own)
 
     def _frames(self, number: int) -> FramesOfEpoch:
         by_name = {port.name: port for port in self.ports}
@@ -35,8 +34,8 @@ class CutMultiLoader(MultiLoader):
             while self.limit is None or number < self.limit:
                 parts = [Frames() for _ in self.cut.own]
                 for source in sources:
-                    pieces = by_name[source[0]].loader.pieces
-                    read = self._read_parts if pieces == self.pieces else self._read_whole
+                    are_cut = by_name[source[0]].loader.gives_parts
+                    read = self._read_parts if are_cut else self._read_whole
                     if not read(parts, source, number):
                         return
                 for frames in parts:

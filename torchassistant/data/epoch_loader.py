@@ -70,9 +70,11 @@ class EpochLoader:
 
     Attributes:
         pieces: In so many pieces :meth:`batches` gives each batch.
+        gives_parts: Whether these are the parts that this process trains on.
     """
 
     pieces = 1
+    gives_parts = False
 
     def __init__(
         self,

@@ -66,6 +66,9 @@ class Processes:
     def fail(self, message: str, status: int) -> None:
         """Tell the others that this process ends, and why."""
 
+    def count_as_lost_after(self, seconds: float) -> None:
+        """So long one may say nothing."""
+
 
 class ConnectedProcesses(Processes):
     """Several, which torch's distributed engine connects.
@@ -115,6 +118,9 @@ class ConnectedProcesses(Processes):
 
     def fail(self, message: str, status: int) -> None:
         self.heartbeat.fail(message, status)
+
+    def count_as_lost_after(self, seconds: float) -> None:
+        self.heartbeat.timeout = seconds
 
     def _together(self, call: Callable[[], Any]) -> None:
         """Make a call that all of them make.

@@ -101,7 +101,8 @@ class World:
         gathered = self.processes.gather(message)
         found, at = [], 0
         for one in pieces:
-            whole = gathered[:, at : at + one.nbytes].contiguous()
+            # In memory of its own, which lies alike for any number of processes.
+            whole = gathered[:, at : at + one.nbytes].clone()
             found.append(whole.view(one.dtype).view(len(gathered), *one.shape))
             at += -(-one.nbytes // _UNIT) * _UNIT
         return found

@@ -68,7 +68,7 @@ from torchassistant.session.prediction import predict
 from torchassistant.session.row_data import RowData
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.shared_checkpoints import FollowingManager, SharedCheckpoints
-from torchassistant.session.shared_training import set_threads, world_of
+from torchassistant.session.shared_training import set_threads, warn_of_state, world_of
 from torchassistant.session.stage_beginning import begin_stage
 from torchassistant.session.stage_starts import StageStarts
 from torchassistant.session.state import changed_weights, restore, snapshot
@@ -451,6 +451,7 @@ class Session(Parts):
         with only_trainer(self.folder.environment) if first else nullcontext():
             if world is not None:
                 set_threads(world, self.spec, self._environment)
+                warn_of_state(self.stages, world)
                 world.processes.wait()
             newest = self.folder.checkpoints.newest(self._saved.checkpoint)
             if newest.name != self._saved.name:
@@ -558,7 +559,7 @@ class Session(Parts):
             clear_aside(self.path)
             self.folder.storage.clear_unfinished()
             self.logs.repair()
-        if world is not None:
+        if world is not None and world.processes.size > 1:
             stop = SharedStop(stop, world)
         if self._random is not None:
             set_random_state(self._random)

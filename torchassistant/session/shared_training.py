@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from torchassistant.config import DistributedSpec, Spec
+from torchassistant.data import has_state
+from torchassistant.messages import logger_for
 from torchassistant.parallel import Processes, World
+from torchassistant.training import Stage
+
+_log = logger_for(__name__)
 
 
 def world_of(spec: Spec, processes: Processes | None) -> World | None:
@@ -29,7 +35,28 @@ def world_of(spec: Spec, processes: Processes | None) -> World | None:
     if spec.distributed is None and processes.size == 1:
         return None
     distributed = spec.distributed or DistributedSpec()
+    processes.count_as_lost_after(distributed.timeout)
     return World(processes, distributed.logical_ranks)
+
+
+def warn_of_state(stages: Iterable[Stage], world: World) -> None:
+    """Warn of objects whose state belongs to the process that runs them.
+
+    Args:
+        stages: Those of the session.
+        world: The processes.
+    """
+    if world.parts == 1 or not world.is_first:
+        return
+    for pipeline in {p.name: p for stage in stages for p in stage.training}.values():
+        run = [part for p in pipeline.graph.processors.values() for part in p.parts]
+        for part in run:
+            if has_state(part) and not isinstance(part, nn.Module):
+                _log.warning(
+                    f'{type(part).__name__}, in the pipeline "{pipeline.name}", keeps a state of '
+                    "its own, and each process has another one, of which the first one's is "
+                    "stored; buffers of modules are brought together after each step"
+                )
 
 
 def set_threads(world: World, spec: Spec, environment: Mapping[str, Any]) -> None:

@@ -151,6 +151,8 @@ def flat_gradients(
 ) -> list[Tensor]:
     """Gradients as one flat tensor for each dtype and device; 0 where there is none.
 
+    Each begins where memory of its own would: sums over it are rounded as it lies in memory.
+
     Raises:
         DataError: A gradient is sparse.
     """
@@ -164,9 +166,20 @@ def flat_gradients(
                 "sparse gradients cannot be added up over processes; leave out the embedding's "
                 '"sparse": true'
             )
-        kind = parameter.dtype, parameter.device
-        by_kind.setdefault(kind, []).append(gradient.detach().reshape(-1))
+        some = by_kind.setdefault((parameter.dtype, parameter.device), [])
+        some.append(gradient.detach().reshape(-1))
+        if rest := room_of(parameter) - parameter.numel():
+            some.append(gradient.new_zeros(rest))
     return [torch.cat(some) for some in by_kind.values()]
+
+
+_ALIGNED = 64
+"""Elements to whose multiples a gradient is filled up, in whatever dtype."""
+
+
+def room_of(parameter: Tensor) -> int:
+    """How many elements of a flat tensor are for the gradient of a parameter."""
+    return -(-parameter.numel() // _ALIGNED) * _ALIGNED
 
 
 def _where_any(gradient: Tensor, terms: Count) -> Tensor:

@@ -13,7 +13,7 @@ from torchassistant.data import Generator, derived, generators_in, seed_all, see
 from torchassistant.errors import DataError
 from torchassistant.frames import Frames
 from torchassistant.parallel import Shared, Summands, Tree, World
-from torchassistant.training.accumulation import Accumulation, Summand
+from torchassistant.training.accumulation import Accumulation, Summand, room_of
 from torchassistant.training.events import (
     Batch,
     Listener,
@@ -334,7 +334,7 @@ def grouped(
 def zeros_of(parameters: Sequence[Tensor]) -> Summands:
     """The flat gradients of nothing."""
     return [
-        torch.zeros(sum(p.numel() for _, p in some), dtype=dtype, device=device)
+        torch.zeros(sum(room_of(p) for _, p in some), dtype=dtype, device=device)
         for (dtype, device), some in grouped(parameters).items()
     ]
 
@@ -348,7 +348,7 @@ def gradients_in(
         for index, parameter in some:
             if present[index]:
                 yield parameter, flat[at : at + parameter.numel()].view(parameter.shape)
-            at += parameter.numel()
+            at += room_of(parameter)
 
 
 def _sums(columns: Tensor) -> list[float]:
