@@ -26,6 +26,7 @@ PACKAGE = "torchassistant"
 FLOORS = {
     PACKAGE: 11,
     "cli": 10,
+    "sweeps": 9,
     "compression": 9,
     "export": 8,
     "session": 7,

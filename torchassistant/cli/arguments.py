@@ -23,6 +23,7 @@ SUMMARIES = {
     "infer": "Make predictions with the trained models of a session.",
     "export": "Write the graph of a session as ONNX, .pt2 or safetensors, verified.",
     "compress": "Make the models of a session smaller, as far as a metric allows it.",
+    "sweep": "Train a config many times, with values that Optuna chooses, and compare.",
     "find-lr": "Find a learning rate: what the loss does while it grows. No weights are kept.",
     "log": "Send what TensorBoard, MLflow or Trackio lacks of the history of a session.",
     "runs": "List the sessions in a folder: how far each is, its best results, whether it runs.",
@@ -86,6 +87,8 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
         return
     if command == "compress":
         _fill_compress(parser)
+    elif command == "sweep":
+        _fill_sweep(parser)
     elif command == "find-lr":
         _fill_find_lr(parser)
     elif command in ("init", "check", "verify-resume"):
@@ -474,7 +477,10 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
-_WITH_JSON = ("init", "check", "train", "evaluate", "infer", "export", "compress", "verify-resume")
+_WITH_JSON = (
+    *("init", "check", "train", "evaluate", "infer", "export", "compress", "sweep"),
+    "verify-resume",
+)
 """Commands that read a config, and whose results a program can read."""
 
 _WITHOUT_CONFIG: dict[str, Callable[[argparse.ArgumentParser], None]] = {
@@ -544,6 +550,28 @@ def _fill_compress(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="FOLDER",
         help="of the search, which goes on where it was (default: SESSION_DIR-compressed)",
+    )
+
+
+def _fill_sweep(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sweep", metavar="SWEEP", help="what is varied, and how (JSON)")
+    parser.add_argument(
+        "--trials",
+        metavar="N",
+        type=_at_least_zero,
+        help="how many there are, over all calls (default: all of a grid)",
+    )
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=_at_least_one,
+        default=1,
+        help="train so many at once, each in a process (default: 1)",
+    )
+    parser.add_argument(
+        "--storage",
+        metavar="URL",
+        help="a database for the study, as Optuna takes it (default: a file in the sweep's folder)",
     )
 
 

@@ -146,6 +146,16 @@ def _run_check(arguments: Any) -> int:
         return USER_ERROR
 
 
+def _run_sweep(arguments: Any) -> int:
+    """Train many times; what is wrong with the sweep is told before torch is imported."""
+    from torchassistant.config import read_sweep
+
+    read = read_sweep(arguments.sweep, arguments.settings)
+    from torchassistant.cli.sweep import sweep
+
+    return sweep(arguments, read)
+
+
 def _run_engine(command: str, arguments: Any) -> int:
     """The same for all that need the engine; only now is it imported."""
     config = _read_early(arguments) if command in ("init", "check", "verify-resume") else None
@@ -161,6 +171,8 @@ def _run_engine(command: str, arguments: Any) -> int:
         from torchassistant.cli.find_lr import find_lr
 
         return find_lr(arguments)
+    if command == "sweep":
+        return _run_sweep(arguments)
     from torchassistant.cli import commands, verify_resume
 
     if config is not None:

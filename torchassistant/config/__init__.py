@@ -106,14 +106,17 @@ from torchassistant.config.spec import (
     InferenceSpec,
     InitializeSpec,
     InputFactorySpec,
+    ParameterSpec,
     PipelineLossSpec,
     PipelineSpec,
     Spec,
     StageEvaluatorSpec,
     StageSpec,
     StartFromSpec,
+    SweepSpec,
 )
 from torchassistant.config.static_check import passes_static_check
+from torchassistant.config.sweeps import ReadSweep, grid_values, read_sweep
 from torchassistant.config.tensor_literals import dtype_of
 from torchassistant.config.toposort import postorder, reachable, topological_order
 from torchassistant.config.tree import Path, path_text, place_of, walk
@@ -184,11 +187,13 @@ __all__ = [
     "OptimizerSpec",
     "OptimizerStateSpec",
     "ParameterGroupSpec",
+    "ParameterSpec",
     "Path",
     "PatternSpec",
     "PipelineLossSpec",
     "PipelineSpec",
     "ReadConfig",
+    "ReadSweep",
     "Reference",
     "Role",
     "Rule",
@@ -197,6 +202,7 @@ __all__ = [
     "StageEvaluatorSpec",
     "StageSpec",
     "StartFromSpec",
+    "SweepSpec",
     "as_data",
     "as_file_name",
     "as_slice",
@@ -209,6 +215,7 @@ __all__ = [
     "find_source",
     "form_of",
     "glob_of",
+    "grid_values",
     "has_missing_parts",
     "is_average",
     "is_object",
@@ -234,6 +241,7 @@ __all__ = [
     "reachable",
     "read",
     "read_file",
+    "read_sweep",
     "read_training",
     "references_of_evaluator",
     "role_named",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torchassistant.config.aliases import key_aliases
 from torchassistant.config.blocks import Block
-from torchassistant.config.spec import EvaluationSpec, InferenceSpec, Spec
+from torchassistant.config.spec import EvaluationSpec, InferenceSpec, Spec, SweepSpec
 from torchassistant.errors import ConfigError, Place, Problem, listing
 
 
@@ -29,6 +29,7 @@ KINDS = (
     Kind(Spec, "a training config", "init.py"),
     Kind(EvaluationSpec, "an evaluation config", "evaluate.py"),
     Kind(InferenceSpec, "an inference config", "infer.py"),
+    Kind(SweepSpec, "a sweep", "torchassistant sweep"),
 )
 
 
@@ -68,7 +69,7 @@ def expect_kind(tree: Any, block: type[Block], file: str = "") -> None:
     if found is None or found is wanted:
         return
     message = f"this is {found.noun}, which {found.script} takes; {wanted.noun} is expected here"
-    if wanted.block is not Spec:
+    if wanted.block not in (Spec, SweepSpec):
         message += ", or a session folder"
         if found.block is Spec and isinstance(tree.get("session_dir"), str):
             message += f", as {tree['session_dir']}"

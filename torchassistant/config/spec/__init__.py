@@ -32,6 +32,7 @@ from torchassistant.config.spec.stages import (
     TrainSpec,
     ValidateSpec,
 )
+from torchassistant.config.spec.sweep import ParameterSpec, SweepSpec
 from torchassistant.config.spec.training import InitializeSpec, LogSpec, Spec
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "InputFactorySpec",
     "InputMetaSpec",
     "LogSpec",
+    "ParameterSpec",
     "PipelineLossSpec",
     "PipelineMetricSpec",
     "PipelineSpec",
@@ -58,6 +60,7 @@ __all__ = [
     "StageSpec",
     "StartFromSpec",
     "StepSpec",
+    "SweepSpec",
     "TrainSpec",
     "TrainingEntrySpec",
     "ValidateSpec",

@@ -1,0 +1,143 @@
+"""The folder of a sweep: what is searched, the sessions of the trials, and who works on what.
+
+Locks are those of ``flock``: a process that is forked has those of its parent too, so that a trial
+stays locked until the last of both has ended, however that happens.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torchassistant.errors import SessionError, shown_path
+from torchassistant.files import InvalidFile
+from torchassistant.session import as_json, read_json, replace_file
+
+_ABOUT, _JOURNAL, _LOCK, _TRIALS, _REPORT = (
+    *("study.json", "journal.log", "study.lock", "trials", "report.html"),
+)
+
+
+class SweepFolder:
+    """The folder of a sweep.
+
+    Args:
+        path: The folder; made when a sweep begins.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.journal = self.path / _JOURNAL
+        self.report = self.path / _REPORT
+
+    def session(self, number: int) -> Path:
+        """Where the session of a trial is."""
+        return self.path / _TRIALS / f"{number:04}"
+
+    def about(self) -> dict[str, Any] | None:
+        """What is searched here; None where nothing is.
+
+        Raises:
+            SessionError: The folder holds something else.
+        """
+        file = self.path / _ABOUT
+        try:
+            found = read_json(file)
+        except FileNotFoundError:
+            known = (_JOURNAL, f"{_JOURNAL}.lock", _LOCK, _TRIALS)
+            if self.path.exists() and any(
+                name not in known and not name.startswith(".") for name in os.listdir(self.path)
+            ):
+                raise SessionError(
+                    f"{shown_path(self.path)} exists already, and is no sweep"
+                ) from None
+            return None
+        except InvalidFile as error:
+            raise SessionError(f"{shown_path(file)} {error}") from None
+        kinds = {"format": int, "study": str, "seed": int, "request": dict, "config": dict}
+        if not isinstance(found, dict) or any(
+            type(found.get(key)) is not kind for key, kind in kinds.items()
+        ):
+            raise SessionError(f"{shown_path(file)} is damaged, or of something else")
+        return found
+
+    def make(self) -> None:
+        """Make what is not there yet."""
+        (self.path / _TRIALS).mkdir(parents=True, exist_ok=True)
+
+    def write_about(self, about: Mapping[str, Any]) -> None:
+        """Write down what is searched."""
+        replace_file(self.path / _ABOUT, as_json(about))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else begins, or goes on with, a trial meanwhile."""
+        handle = _opened(self.path / _LOCK)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def lock_trial(self, number: int) -> int | None:
+        """Lock a trial; None where somebody works on it.
+
+        Returns:
+            A handle; the lock ends when it is closed, here and in processes forked since.
+        """
+        handle = _opened(self.path / _TRIALS / f"{number:04}.lock")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            return None
+        return handle
+
+
+class JournalLock:
+    """Locks Optuna's journal: unlike its own locks, this one ends with the process.
+
+    Args:
+        journal: The journal.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self.file = journal.with_name(f"{journal.name}.lock")
+        self.handle: int | None = None
+
+    def acquire(self) -> bool:
+        """Wait until nobody else has it."""
+        handle = _opened(self.file)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        self.handle = handle
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        assert self.handle is not None
+        os.close(self.handle)
+        self.handle = None
+
+
+def mend_journal(journal: Path) -> None:
+    """Cut off what a process has left of a line that died while it wrote."""
+    lock = JournalLock(journal)
+    lock.acquire()
+    try:
+        with journal.open("r+b") as file:
+            text = file.read()
+            whole = text.rfind(b"\n") + 1
+            if whole < len(text):
+                file.truncate(whole)
+    except FileNotFoundError:
+        return
+    finally:
+        lock.release()
+
+
+def _opened(file: Path) -> int:
+    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
