@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test test-slow test-processes test-faults check quickstart test-gpu bench bench-peers bench-gpu
+.PHONY: help setup test test-slow test-processes test-faults check quickstart test-gpu bench bench-peers bench-gpu docs
 
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
@@ -80,6 +80,15 @@ check: setup  ## lint, formatting and types
 	$(VENV_PYTHON) -m ruff check .
 	$(VENV_PYTHON) -m ruff format --check .
 	$(VENV_PYTHON) -m mypy
+
+# The root is the source folder, so that links between pages hold on the site as they are. Every
+# warning is an error, links and anchors that lead nowhere among them.
+SITE := build/site
+
+docs: setup  ## build the documentation as a site, in build/site
+	@rm -rf $(SITE)
+	$(VENV_PYTHON) -m sphinx -b html -q -W --keep-going -E -d build/doctrees -c docs/site . $(SITE)
+	@echo 'Open $(SITE)/index.html in a browser.'
 
 # $(call show,COMMAND) prints the command, then runs it.
 show = @printf '\n$$ %s\n' '$(1)'; $(1)
