@@ -48,7 +48,7 @@ PROCESSES = int(os.environ.get("EXACT_PROCESSES", "0"))
 by one, which computes the same parts: ``make test-processes``."""
 
 CANNOT_BE_CUT = (
-    'has a "train_step"',
+    "keeps a state of its own",
     "Expected more than 1 value per channel",
     "sparse gradients cannot be added up",
     "cannot be cut for several processes",
@@ -98,6 +98,8 @@ class Runs:
         if DEVICE is not None:
             config = {"deterministic": True, **config, "device": DEVICE}
         if PROCESSES:
+            if "train_step" in repr(config):
+                pytest.skip("a step of one's own makes the parts of its own process only")
             config = {**config, "distributed": {"logical_ranks": PROCESSES}}
         create_session(config, session_dir=self.plain)
         self.copy(self.plain, "created")

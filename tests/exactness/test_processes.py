@@ -41,18 +41,26 @@ from torchassistant import create_session, load_session
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def flat(*columns: torch.Tensor) -> list[torch.Tensor]:
+    return [column.flatten() for column in columns]
+
+
 def noisy(**distributed: Any) -> Config:
     """Dropout, batch norm, shuffling, an uneven last batch, validation."""
     net = layers(layer("Linear", 4, 6), layer("BatchNorm1d", 6), layer("Dropout", 0.4))
     net["args"].append(layer("Linear", 6, 1))
+    of_rows = {"inputs": ["y_hat", "y"], "transform": f"{__name__}.flat"}
     groups = {
         "datasets": {"points": part("Points", 22)},
         "loader_factories": {"batches": loader("points", 12, shuffle=True)},
         "models": {"net": net},
         "optimizers": {"descent": {**made("Adam", lr=0.05), "model": "net"}},
+        "metrics": {"spread": {**made("torchmetrics.PearsonCorrCoef"), **of_rows}},
     }
-    val = {"input_factories": [feed("batches", "x y")], "losses": [loss("error")]}
-    config = one_model(groups, stage("fit", validation=["val"], epochs=2), val=val)
+    measured = {"metrics": [{"metric_name": "spread"}]}
+    val = {"input_factories": [feed("batches", "x y")], "losses": [loss("error")], **measured}
+    in_order = stage("fit", validation=["val"], epochs=2, measure_training=True)
+    config = one_model(groups, in_order, pipeline=measured, val=val)
     return {**config, "distributed": distributed} if distributed else config
 
 

@@ -53,6 +53,7 @@ from torchassistant.data.rng import (
 )
 from torchassistant.data.sampler_state import is_sampler_state
 from torchassistant.data.splits import Split, split_indices
+from torchassistant.data.turns import TurnOf
 from torchassistant.data.workers import can_be_interrupted, interruptible
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "PreprocessedDataset",
     "RepeatingLoader",
     "Split",
+    "TurnOf",
     "Unstorable",
     "as_columns",
     "cache_folder",

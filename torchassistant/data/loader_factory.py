@@ -22,6 +22,7 @@ from torchassistant.data.epoch_loader import CountedBatch, EpochLoader, Sampling
 from torchassistant.data.lengths import ClaimedLength, batches_of
 from torchassistant.data.object_rngs import has_state
 from torchassistant.data.sampler_state import SamplerState
+from torchassistant.data.turns import TurnOf, TurnsBatchSampler
 from torchassistant.data.workers import (
     AUTO,
     PATIENCE,
@@ -196,10 +197,18 @@ class LoaderFactory:
         kwargs = self._with_pinning(self.kwargs, pins)
         return self._build(kwargs, seed, self.augments, shuffle=True, cut=cut)
 
-    def for_evaluation(self, seed: int, pins: bool = False) -> EpochLoader:
-        """A loader that reads the dataset in its own order."""
+    def for_evaluation(
+        self, seed: int, pins: bool = False, turn: TurnOf | None = None
+    ) -> EpochLoader:
+        """A loader that reads the dataset in its own order.
+
+        Args:
+            seed: What is random in it follows from that.
+            pins: Whether what comes from workers is pinned, where the config does not say.
+            turn: Whose batches, where several processes take turns; None is all.
+        """
         kwargs = {key: value for key, value in self.kwargs.items() if key not in _TRAINING_ONLY}
-        return self._build(self._with_pinning(kwargs, pins), seed, (), shuffle=False)
+        return self._build(self._with_pinning(kwargs, pins), seed, (), shuffle=False, turn=turn)
 
     @staticmethod
     def _with_pinning(kwargs: Mapping[str, Any], pins: bool) -> dict[str, Any]:
@@ -212,6 +221,7 @@ class LoaderFactory:
         augments: Sequence[Augment],
         shuffle: bool,
         cut: Cut | None = None,
+        turn: TurnOf | None = None,
     ) -> EpochLoader:
         init = kwargs.pop("worker_init_fn", None)
         is_stream = isinstance(self.dataset, IterableDataset)
@@ -223,7 +233,9 @@ class LoaderFactory:
         dataset, batch_sampler, columns = self.dataset, None, None
         if not is_stream:
             numbers = bool(kwargs.get("num_workers")) or cut is not None
-            batch_sampler = whole_batches = self._batch_sampler(kwargs, seed, shuffle, numbers)
+            batch_sampler = whole_batches = self._batch_sampler(
+                kwargs, seed, shuffle, numbers, turn
+            )
             if cut is not None and "batch_sampler" in kwargs:
                 batch_sampler = kwargs["batch_sampler"] = CutBatchSampler(batch_sampler, cut)
             # A sampler of the user may draw what is no index, and the dataset take it.
@@ -304,7 +316,12 @@ class LoaderFactory:
         return {**kwargs, "num_workers": chosen_workers(are_alike)}
 
     def _batch_sampler(
-        self, kwargs: dict[str, Any], seed: int, shuffle: bool, numbers: bool
+        self,
+        kwargs: dict[str, Any],
+        seed: int,
+        shuffle: bool,
+        numbers: bool,
+        turn: TurnOf | None,
     ) -> ResumableBatchSampler:
         """The batch sampler; it takes the place of what the arguments say of the order.
 
@@ -325,6 +342,8 @@ class LoaderFactory:
             batch_sampler = ResumableBatchSampler(
                 len(self.dataset), size or 1, drop_last, order if shuffle else None
             )
+        if turn is not None:
+            batch_sampler = TurnsBatchSampler(batch_sampler, turn)
         if size is None and batches is None:
             kwargs |= {"batch_size": None, "sampler": _SingleIndexSampler(batch_sampler, numbers)}
         else:

@@ -28,8 +28,12 @@ def packed(value: Any) -> torch.Tensor:
 
 
 def unpacked(row: torch.Tensor) -> Any:
-    """What :func:`packed` was given; tensors are on the host."""
+    """What :func:`packed` was given; tensors are on the host.
+
+    Each has memory of its own, which lies alike wherever it came from: sums are rounded by that.
+    """
     whole = row.numpy().tobytes()
     (length,) = _LENGTH.unpack_from(whole)
     text, rest = whole[_LENGTH.size : _LENGTH.size + length], whole[_LENGTH.size + length :]
-    return decode(json.loads(text), load(rest) if rest else {})
+    tensors = {name: tensor.clone() for name, tensor in load(rest).items()} if rest else {}
+    return decode(json.loads(text), tensors)

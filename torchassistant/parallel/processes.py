@@ -54,7 +54,7 @@ class Processes:
 
     def gather_values(self, value: Any) -> list[Any]:
         """What each process says, in the order of their ranks: plain data and tensors."""
-        return [value]
+        return [unpacked(packed(value))]
 
     def first(self, value: T) -> T:
         """What the first process says."""

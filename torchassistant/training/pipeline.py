@@ -18,6 +18,7 @@ from torchassistant.data import (
     MultiLoader,
     Port,
     RepeatingLoader,
+    TurnOf,
     derived,
     prefetched,
 )
@@ -331,10 +332,14 @@ class Pipeline:
         kind = RepeatingLoader if self.repeats else MultiLoader
         return kind(ports, batch_loaded, self.limit)
 
-    def evaluation_data(self) -> MultiLoader:
-        """The frames of evaluation: every dataset once, in its own order."""
+    def evaluation_data(self, turn: TurnOf | None = None) -> MultiLoader:
+        """The frames of evaluation: every dataset once, in its own order.
+
+        Args:
+            turn: Whose batches, where several processes take turns; None is all.
+        """
         seed = derived(self.seed, self.name)
-        return evaluation_data(self.inputs, seed, self.graph, self.limit)
+        return evaluation_data(self.inputs, seed, self.graph, self.limit, turn)
 
 
 def rng_holders_of(inputs: Sequence[InputSource]) -> dict[str, Any]:
@@ -351,6 +356,7 @@ def evaluation_data(
     seed: int,
     graph: BatchGraph | None = None,
     limit: int | None = None,
+    turn: TurnOf | None = None,
 ) -> MultiLoader:
     """Frames of every dataset in its own order.
 
@@ -359,6 +365,7 @@ def evaluation_data(
         seed: What is random in it follows from that.
         graph: What the frames are for; None leaves them on the host.
         limit: So many batches are all that there are; None gives every one.
+        turn: Whose batches, where several processes take turns; None is all.
     """
     pins = graph is not None and graph.is_on_cuda
     put = None if graph is None else _put(graph)
@@ -366,7 +373,7 @@ def evaluation_data(
         [
             Port(
                 source.port,
-                source.factory.for_evaluation(derived(seed, source.port), pins),
+                source.factory.for_evaluation(derived(seed, source.port), pins, turn),
                 source.columns,
                 source.factory.name,
                 source.factory.dataset_name,

@@ -10,9 +10,14 @@ from typing import Any
 from torchassistant.data import MultiLoader, derived, object_rngs_seeded, seeded
 from torchassistant.errors import DataError, UserCodeError
 from torchassistant.frames import Frames
+from torchassistant.parallel import World
 from torchassistant.training.batch_run import BatchRun
 from torchassistant.training.carrying import carrying
 from torchassistant.training.data_pass import DataPass
+from torchassistant.training.evaluation.evaluation_in_turns import (
+    EvaluationInTurns,
+    can_take_turns,
+)
 from torchassistant.training.evaluation.linked_data import evaluation_data_of
 from torchassistant.training.events import Listener, Part, Parts, emit, handlers_of
 from torchassistant.training.losses.losses_and_metrics import Metric
@@ -76,10 +81,15 @@ class Evaluator:
         pipeline: What is evaluated.
         stop: Ends a pass early.
         listeners: Of passes and batches.
+        world: The processes that evaluate it together; None: this one alone.
     """
 
     def __init__(
-        self, pipeline: Pipeline, stop: StopCheck, listeners: Sequence[Listener] = ()
+        self,
+        pipeline: Pipeline,
+        stop: StopCheck,
+        listeners: Sequence[Listener] = (),
+        world: World | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.stop = stop
@@ -114,15 +124,13 @@ class Evaluator:
         self.means: dict[str, RunningMean] = {}
         self.metrics: list[tuple[PipelineMetric, Metric]] = []
         self.keep: KeepBatch = _keep_nothing
+        # Who wants to see whole batches sees all of them in each process.
+        in_turns = world is not None and can_take_turns(pipeline) and not self.batch_measured
+        self.turns = EvaluationInTurns(pipeline, world) if world and in_turns else None
 
     def run(self, steps: Steps = 1.0) -> Results:
         """One pass; see :func:`evaluate`."""
-        if self.own is None:
-            losses = self.pipeline.losses
-            self.means = {item.shown_as: RunningMean(item.loss.sums) for item in losses}
-        else:
-            self.means = {name: RunningMean() for name in self.pipeline.evaluated_losses}
-        self.metrics = [(item, item.metric.fresh()) for item in self.pipeline.metrics]
+        self._begin_anew()
         length = self.data.length()
         limit = limit_of(length, steps)
         totals = [total for total in (length, limit) if total is not None]
@@ -130,7 +138,9 @@ class Evaluator:
         emit(self.measuring_started, self.pipeline)
         try:
             with self._a_pass() as data_pass:
-                self._measure_all(data_pass, limit)
+                if not self._measure_in_turns(limit):
+                    data_pass.start(0)
+                    self._measure_all(data_pass, limit)
                 results = self._results()
         except UserCodeError as error:
             whole = f'the evaluation of the pipeline "{self.pipeline.name}"'
@@ -138,6 +148,16 @@ class Evaluator:
         emit(self.evaluation_measured, self.pipeline.name, results)
         emit(self.evaluation_finished, self.pipeline.name)
         return results
+
+    def _begin_anew(self) -> None:
+        self.means = self._fresh_means()
+        self.metrics = [(item, item.metric.fresh()) for item in self.pipeline.metrics]
+
+    def _fresh_means(self) -> dict[str, RunningMean]:
+        if self.own is not None:
+            return {name: RunningMean() for name in self.pipeline.evaluated_losses}
+        losses = self.pipeline.losses
+        return {item.shown_as: RunningMean(item.loss.sums) for item in losses}
 
     @contextmanager
     def _a_pass(self) -> Iterator[DataPass]:
@@ -148,8 +168,48 @@ class Evaluator:
             closing(DataPass(self.data, self.stop, restarts=True)) as data_pass,
         ):
             self.run_batch = carrying(self.pipeline.graph, self.batches.run)
-            data_pass.start(0)
             yield data_pass
+
+    def _measure_in_turns(self, limit: int | None) -> bool:
+        """A pass that several processes share; False where that cannot be."""
+        known = None if self.turns is None else self.data.known_length()
+        if self.turns is None or not known or self.keep is not _keep_nothing:
+            return False
+        self.means = {}
+        batches = known if limit is None else min(known, limit)
+        if self.turns.run(batches, self._measured_of, self._take):
+            return True
+        self._begin_anew()
+        return False
+
+    def _measured_of(self, frames: Frames, number: int) -> dict[str, Any]:
+        """What one batch gives: the losses' sums over terms, and what metrics are measured of."""
+        whole, self.means = self.means, self._fresh_means()
+        try:
+            self.run_batch(frames)
+            means = {name: [*mean.state] for name, mean in self.means.items()}
+        finally:
+            self.means = whole
+        count_of = self.pipeline.graph.count_of
+        given = [
+            [
+                {n: frames[item.node][n] for n in metric.inputs if n in frames[item.node]},
+                count_of(frames, item.node),
+            ]
+            for item, metric in self.metrics
+        ]
+        return {"means": means, "metrics": given}
+
+    def _take(self, given: dict[str, Any]) -> None:
+        for name, (total, terms) in given["means"].items():
+            mean = self.means.setdefault(name, RunningMean())
+            mean.total += total
+            mean.terms += terms
+        for (_, metric), (frame, samples) in zip(self.metrics, given["metrics"], strict=True):
+            metric.update(frame, samples)
+        for handle in self.batch_evaluated:
+            handle()
+        self.stop.check()
 
     def _measure_all(self, data_pass: DataPass, limit: int | None) -> None:
         done = 0
@@ -205,6 +265,8 @@ class Evaluator:
     def close(self) -> None:
         """End what loads the data."""
         self.data.close()
+        if self.turns is not None:
+            self.turns.close()
 
 
 def limit_of(length: int | None, steps: Steps) -> int | None:

@@ -54,7 +54,9 @@ class Validation:
         self.listeners = listeners
         self.noting = noting
         self.phases = Phases(listeners)
-        self.evaluators = [Evaluator(pipeline, self, listeners) for pipeline in stage.validation]
+        self.evaluators = [
+            Evaluator(pipeline, self, listeners, stage.world) for pipeline in stage.validation
+        ]
 
     def run_at_end(
         self, epoch: int, iterations: int, is_done: bool = False, is_last: bool = False

@@ -304,6 +304,7 @@ class Metric(Score):
             itself = {id(one): one for one in self.shared()}
             with blaming(self.name):
                 metric.function = copy.deepcopy(self.function, itself)
+                keep_to_itself(metric.function)
                 metric.function.reset()
         else:
             metric.function = _MeanOfBatches(self.function)
@@ -335,6 +336,20 @@ class Metric(Score):
             given = self.function.compute()
             self.function.reset()
             return self.keys.taken(values_of(given, self.name, self.function), self.name)
+
+
+def keep_to_itself(metric: Any) -> None:
+    """Let a metric of torchmetrics not add up what other processes have counted: all of them count
+    everything.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        for part in metric.modules() if isinstance(metric, torch.nn.Module) else ():
+            if hasattr(part, "distributed_available_fn"):
+                vars(part)["distributed_available_fn"] = _never
+
+
+def _never() -> bool:
+    return False
 
 
 class _MeanOfBatches:
