@@ -91,6 +91,8 @@ def test_the_site_builds_without_warnings_and_needs_no_network(tmp_path: Path) -
         assert (site / page.relative_to(ROOT).with_suffix(".html")).is_file()
     assert "KLDistillation" in (site / "searchindex.js").read_text(encoding="utf-8")
     assert "A first run" in (site / "index.html").read_text(encoding="utf-8")
+    example = (site / "examples" / "digits" / "README.html").read_text(encoding="utf-8")
+    assert "training_loader" in example.partition("training.json</span></code><a")[2]
     gallery = (site / "docs" / "site" / "gallery.html").read_text(encoding="utf-8")
     assert len(set(re.findall(r'src="[./]*_images/([^"]+)"', gallery))) >= len(DRAWN)
     anchors = {

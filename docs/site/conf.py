@@ -96,14 +96,25 @@ def gallery() -> str:
     return "\n\n".join(lines)
 
 
+def configs(example: Path) -> str:
+    """A section for each config of an example, the one that trains it first."""
+    files = sorted(example.glob("*.json"), key=lambda file: (file.name != "training.json", file))
+    return "\n".join(
+        f"## `{file.name}`\n\n```{{literalinclude}} {file.name}\n:language: json\n```\n"
+        for file in files
+    )
+
+
 def prepare(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Give a page what GitHub has no words for: targets, the navigation, the pictures."""
+    """Give a page what only the site has: targets, the navigation, pictures, configs."""
     # A target is an attribute of what follows it, which must not be a comment.
     source[0] = ANCHOR.sub(r"(\1)=\n", COMMENT.sub("", source[0]))
     if docname == root_doc:
         source[0] += "\n" + (SITE / "navigation.md").read_text(encoding="utf-8")
     elif docname == "docs/site/gallery":
         source[0] += "\n" + gallery()
+    elif docname.startswith("examples/"):
+        source[0] += "\n" + configs((ROOT / docname).parent)
 
 
 def open_with_readme(app: Sphinx, exception: Exception | None) -> None:
