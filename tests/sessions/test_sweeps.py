@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import random
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from toy_config import Command, files_of, toy_config, write
+from toy_config import Command, environment, files_of, toy_config, write
 
 from torchassistant.config import read_sweep
 from torchassistant.errors import ConfigError
@@ -127,6 +134,9 @@ def test_a_pruned_trial_is_a_session_that_can_be_trained_on(
     create_session(toy_config(), tmp_path / "other", settings=["adam.kwargs.lr=1e-6"], **TRUSTED)
     load_session(tmp_path / "other", **TRUSTED).train()
     expect_equal(tmp_path / "found" / "trials" / "0002", tmp_path / "other")
+    # What a process has left of a line that died while it wrote is none.
+    with (tmp_path / "found" / "journal.log").open("a") as journal:
+        journal.write('{"op_code":4,"wor')
     again = run(command, tmp_path, **given)
     assert again == found
 
@@ -147,6 +157,11 @@ def test_over_folds_there_are_means_and_deviations(command: Command, tmp_path: P
     assert best["mean"] == pytest.approx(values.mean().item())
     assert best["deviation"] == pytest.approx(values.std().item())
     assert found["best"] in best["trials"]
+    # The report needs nothing beside itself.
+    page = Path(found["report"]).read_text()
+    assert all(heading in page for heading in ("Importances", "Parallel coordinates", "Means over"))
+    assert not re.search(r"<(script|link|img)[^>]* (src|href)=", page)
+    assert page.count("Plotly.newPlot(") >= 4 and "parts.fold" in page
 
 
 @pytest.mark.parametrize(
@@ -216,3 +231,63 @@ def test_what_does_not_fit_a_folder_is_refused(command: Command, tmp_path: Path)
     write(tmp_path / "sweep.json", sweep_of(folder="."))
     done = command(*given, "0")
     assert done.returncode == 2 and "and is no sweep" in done.stderr
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("seed", [0, 1])
+def test_sweeps_that_share_a_folder_and_are_killed_lose_nothing(tmp_path: Path, seed: int) -> None:
+    """Kills the sweeps, their trials, or both, or stops them, at random moments."""
+    config = toy_config(
+        points={"class": "toys.Points", "kwargs": {"slowness": 0.002}},
+        net={"class": "toys.Net", "kwargs": {"dropout": 0.3}},
+    )
+    config["train"]["stages"][0]["stop_condition"]["kwargs"]["num_epochs"] = 12
+    config["checkpoints"] = {"every_iterations": 3}
+    write(tmp_path / "training.json", config)
+    write(tmp_path / "sweep.json", sweep_of({**LR, "net.kwargs.hidden": {"int": [2, 5]}}))
+    called = [sys.executable, "-m", "torchassistant", "sweep", "sweep.json", "--json"]
+    called += ["--trials", "8", "--jobs", "2"]
+    draws = random.Random(seed)
+    env = {**environment(), "OMP_NUM_THREADS": "1"}
+    kills = 0
+    for _ in range(14):
+        sweeps = [
+            subprocess.Popen(
+                called, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            for _ in range(draws.choice((1, 2)))
+        ]
+        deadline = time.monotonic() + 60
+        while not any(map(_children, sweeps)) and time.monotonic() < deadline:
+            if all(one.poll() is not None for one in sweeps):
+                break
+            time.sleep(0.05)
+        time.sleep(draws.uniform(0, 2))
+        trained = [child for one in sweeps for child in _children(one)]
+        whom = draws.choice(("trials", "sweeps", "both", "stop"))
+        for child in trained if whom in ("trials", "both") else ():
+            kills += 1
+            os.kill(child, signal.SIGKILL)
+        if whom == "trials":
+            time.sleep(draws.uniform(0, 2))
+        for one in sweeps:
+            one.send_signal(signal.SIGINT if whom == "stop" else signal.SIGKILL)
+            one.wait()
+    done = subprocess.run(called, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    trials = json.loads(done.stdout)["trials"]
+    assert [trial["number"] for trial in trials] == list(range(8)) and kills
+    assert len({json.dumps(trial["parameters"]) for trial in trials}) == 8
+    for trial in trials:
+        assert (trial["condition"], trial["reported"]) == ("complete", 12)
+        settings = [f"{name}={json.dumps(value)}" for name, value in trial["parameters"].items()]
+        other = tmp_path / f"other-{trial['number']}"
+        create_session(config, other, settings=settings, **TRUSTED).train()
+        expect_equal(Path(trial["session"]), other)
+
+
+def _children(process: subprocess.Popen[bytes]) -> list[int]:
+    try:
+        text = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    except OSError:
+        return []
+    return [int(number) for number in text.split()]

@@ -27,7 +27,7 @@ def sweep(arguments: Namespace, read: ReadSweep) -> int:
     def tell(trial: Trial, outcome: Outcome) -> None:
         say(f"trial {trial.number}: {_in_short(trial, outcome)}")
 
-    with stopping_after_iteration(saves=True) as stop:
+    with stopping_after_iteration() as stop:
         found = run_sweep(
             read,
             trials=arguments.trials,

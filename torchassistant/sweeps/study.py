@@ -41,9 +41,9 @@ class Study:
         folder: Of the sweep.
         spec: What is searched.
         seed: Of the sampler.
-        name: Of the study; None makes a new one of the name ``new``.
+        name: Of the study.
         url: Of a database; None: it is Optuna's journal in the folder.
-        new: The name of a new study.
+        is_new: Whether it is made.
 
     Raises:
         ConfigError: There is no such database.
@@ -121,6 +121,12 @@ class Study:
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
         found = self.storage.get_trial_id_from_study_id_trial_number(study_id, number)
         return optuna.trial.Trial(self.study, found)
+
+    def end(self, number: int, state: str, value: float | None = None) -> None:
+        """Say what became of a trial: ``COMPLETE``, ``PRUNED`` or ``FAIL``."""
+        import optuna
+
+        self.study.tell(number, value, state=optuna.trial.TrialState[state])
 
     def parameters(self, number: int) -> dict[str, Any]:
         """The parameters of a trial that is running; who began it may not have had all of them."""

@@ -7,7 +7,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from torchassistant.messages import logger_for
 from torchassistant.session import Draft, SessionFolder
 from torchassistant.sweeps.folder import SweepFolder
 from torchassistant.sweeps.forks import Ended, Fork, Lifeline, in_fork
+from torchassistant.sweeps.report import can_be_drawn, write_report
 from torchassistant.sweeps.results import Outcome, Trial, outcome_of
 from torchassistant.sweeps.study import DEATHS, FAILURE, Study, as_request, expect_optuna
 from torchassistant.sweeps.training import run_trial
@@ -84,8 +85,23 @@ def sweep(
         study = _begun(read, folder, storage)
     read = read.seeded(study.seed)
     run = _Run(read, study, folder, trials, jobs, storage, stop or StopRequest(), tell, allowed)
-    run.run()
-    return outcome_of(read, study, folder)
+    try:
+        run.run()
+    finally:
+        outcome = _told(read, study, folder)
+    return outcome
+
+
+def _told(read: ReadSweep, study: Study, folder: SweepFolder) -> Outcome:
+    """What was found; the report says it too."""
+    outcome = outcome_of(read, study, folder)
+    if not can_be_drawn():
+        _LOGGER.info(
+            'no report is written without plotly; pip install "torchassistant[sweep]" installs it'
+        )
+        return outcome
+    write_report(folder.report, read, study, outcome)
+    return replace(outcome, report=folder.report)
 
 
 def _folder_of(read: ReadSweep) -> Path:
@@ -219,16 +235,18 @@ class _Run:
         self.allowed = allowed
         self.running: list[_Running] = []
         self.lifeline = Lifeline()
+        self.next_start = 0.0
+        self.is_ending = False
 
     def run(self) -> None:
         """Train until there is nothing left to train, here and elsewhere."""
         try:
             while True:
-                while len(self.running) < self.jobs and self.stop.signum is None:
-                    if not self._start():
-                        break
+                self._start_all()
                 if self.stop.signum is not None:
-                    self._end()
+                    self.stop.saving = True  # they know themselves how long an iteration may take
+                    self._end_all()
+                    raise Interrupted(self.stop.signum, "the same command goes on from here")
                 if self.running:
                     self._look()
                     time.sleep(_BETWEEN_LOOKS)
@@ -236,9 +254,22 @@ class _Run:
                     time.sleep(_BETWEEN_OTHERS)
                 else:
                     return
+        except SessionError:
+            self._end_all()
+            raise
         finally:
             self._kill()
             self.lifeline.close()
+
+    def _start_all(self) -> None:
+        """Begin trials, or go on with some, as long as there are any, and places for them."""
+        if time.monotonic() < self.next_start:
+            return
+        while len(self.running) < self.jobs and self.stop.signum is None:
+            if not self._start():
+                # Others may leave one, but hardly at once.
+                self.next_start = time.monotonic() + _BETWEEN_OTHERS
+                return
 
     def _start(self) -> bool:
         """Begin a trial, or go on with one; False where there is none."""
@@ -302,6 +333,7 @@ class _Run:
             ended = one.fork.ended()
             if ended is not None:
                 self.running.remove(one)
+                self.next_start = 0.0
                 try:
                     self._note(one.number, ended)
                 finally:
@@ -310,17 +342,20 @@ class _Run:
     def _note(self, number: int, ended: Ended) -> None:
         """What comes of a trial whose process has ended."""
         data = {} if ended.data is None else ended.data
+        if self.is_ending and self.study.trial(number).state.name == "RUNNING":
+            return  # it goes on later
         if "problems" in data:
             raise SessionError(*(f"trial {number}: {problem}" for problem in data["problems"]))
-        if "interrupted" in data and self.stop.signum is None:
+        if "interrupted" in data:
             # Somebody has sent a signal to this process alone: it goes on.
             _LOGGER.warning("trial %d was stopped by a signal; it goes on", number)
             return
-        trial = self.study.trial(number)
-        if trial.state.name == "RUNNING":
-            if "interrupted" not in data:
-                self._note_death(number, ended)
-            return
+        if self.study.trial(number).state.name == "RUNNING":
+            self._note_death(number, ended)
+        else:
+            self._tell_of(number)
+
+    def _tell_of(self, number: int) -> None:
         outcome = outcome_of(self.read, self.study, self.folder)
         (found,) = [one for one in outcome.trials if one.number == number]
         self.tell(found, outcome)
@@ -339,25 +374,17 @@ class _Run:
             return
         message = f"its process {how}, {_MOST_DEATHS} times at the same state"
         trial.set_user_attr(FAILURE, {"kind": "killed", "message": message})
-        self.study.study.tell(number, state=_failed())
-        outcome = outcome_of(self.read, self.study, self.folder)
-        (found,) = [one for one in outcome.trials if one.number == number]
-        self.tell(found, outcome)
+        self.study.end(number, "FAIL")
+        self._tell_of(number)
 
-    def _end(self) -> None:
-        """Ask all trainings to end after their iterations, and wait for that.
-
-        Raises:
-            Interrupted: Always.
-        """
-        self.stop.saving = True  # they know themselves how long an iteration may take
+    def _end_all(self) -> None:
+        """Ask all trainings to end after their iterations, and wait for that."""
+        self.is_ending = True
         for one in self.running:
             one.fork.ask(signal.SIGTERM)
         while self.running:
             self._look()
             time.sleep(_BETWEEN_LOOKS)
-        assert self.stop.signum is not None
-        raise Interrupted(self.stop.signum, "the same command goes on from here")
 
     def _kill(self) -> None:
         for one in self.running:
@@ -366,9 +393,3 @@ class _Run:
         for one in self.running:
             one.fork.ended(wait=True)
             os.close(one.lock)
-
-
-def _failed() -> Any:
-    import optuna
-
-    return optuna.trial.TrialState.FAIL

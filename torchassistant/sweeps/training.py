@@ -137,11 +137,11 @@ def run_trial(
         failure = failure_of(error)
         note_time()
         trial.set_user_attr(FAILURE, failure)
-        study.study.tell(number, state=_state("FAIL"))
+        study.end(number, "FAIL")
         return {"told": True}
     note_time()
     if found is None:
-        study.study.tell(number, state=_state("PRUNED"))
+        study.end(number, "PRUNED")
         return {"told": True}
     taken = found.taken()
     if taken is None:
@@ -149,10 +149,10 @@ def run_trial(
         if not found.found:
             message = f'no row has a value of "{read.spec.monitor}"'
         trial.set_user_attr(FAILURE, {"kind": "no value", "message": message})
-        study.study.tell(number, state=_state("FAIL"))
+        study.end(number, "FAIL")
         return {"told": True}
     trial.set_user_attr(ROW, taken[1])
-    study.study.tell(number, taken[0], state=_state("COMPLETE"))
+    study.end(number, "COMPLETE", taken[0])
     return {"told": True}
 
 
@@ -211,9 +211,3 @@ def failure_of(error: Exception) -> dict[str, str]:
     if isinstance(error, UserError):
         return {"kind": "refused", "message": message}
     return {"kind": "raised", "message": f"{type(error).__name__}: {message}"}
-
-
-def _state(name: str) -> Any:
-    import optuna
-
-    return optuna.trial.TrialState[name]
