@@ -57,7 +57,7 @@ class Records(Points):
     """Points as dicts, with a column that nothing needs."""
 
     def __getitem__(self, index: int) -> dict[str, Any]:  # type: ignore[override]
-        x, target = self.points[index]
+        x, target = super().__getitem__(index)
         return {"x": x, "y": target, "note": "kept as a list"}
 
 

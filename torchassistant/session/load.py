@@ -98,7 +98,7 @@ def _partly(
     )
     session = Session(folder, plan, code_of(spec, allowlist, wanted))
     session.restore_results(checkpoint)
-    session.weights = folder.taken_weights(checkpoint)
+    session.know_weights(checkpoint)
     return session
 
 
@@ -152,7 +152,7 @@ def _loaded(
             # What has changed may be why, and an earlier state would take the training back.
             raise SessionError(*error.problems) from error.__cause__
         raise
-    session.weights = {**folder.taken_weights(checkpoint), **session.weights}
+    session.know_weights(checkpoint)
     folder.warn_of_damage(checkpoint, session.logs)
     regrouping.apply()
     apply_changes.apply(changed, session)

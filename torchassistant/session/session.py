@@ -400,6 +400,22 @@ class Session(Parts):
         self.rows = History(self.logs)
         self._is_whole = False
 
+    def know_weights(self, checkpoint: Checkpoint) -> None:
+        """Learn what became of the weights that models began with; some were read just now.
+
+        Args:
+            checkpoint: Of the session.
+        """
+        self.weights = {**self.folder.taken_weights(checkpoint), **self.weights}
+
+    def try_from(self, progress: Progress) -> None:
+        """Stand at another place of the run, for training of which nothing is kept.
+
+        Args:
+            progress: Where; brought forward by that training.
+        """
+        self.progress = progress
+
     def _snapshot(self, random: Any) -> Snapshot:
         """A copy of the state as it is now, with the user's code."""
         run = self._callbacks

@@ -58,8 +58,9 @@ def try_out(
         Exception: Whatever :meth:`Session.train` raises.
     """
     added: list[Row] = []
-    progress = session.progress = copy.deepcopy(session.progress)
+    progress = copy.deepcopy(session.progress)
     progress.within = None
+    session.try_from(progress)
     with seeded(derived(session.seed, "trial")):
         while progress.stage < len(session.stages):
             index = progress.stage
@@ -144,7 +145,7 @@ def rehearse(
     if not is_begun:
         _begin(session, index)
     done = session.progress
-    session.progress = Progress(index, done.epoch, done.step, passes=dict(done.passes))
+    session.try_from(Progress(index, done.epoch, done.step, passes=dict(done.passes)))
     for pipeline in stage.training:
         _rest(pipeline.optimizers)
     with seeded(derived(session.seed, "trial")):
