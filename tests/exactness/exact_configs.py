@@ -241,9 +241,15 @@ def assert_equal(one: Weights, other: Weights) -> None:
 
 
 def without_seconds(folder: Path) -> dict[str, Any]:
-    """The history files of a session, line by line, without their last column; data as it is."""
+    """The history files of a session, line by line, without their last column; data as it is.
+
+    Of the file of times only what it is that they belong to counts.
+    """
     return {
-        path.name: [line.split(",")[:-1] for line in path.read_text().splitlines()]
+        path.name: [
+            line.split(",")[: 3 if path.name == "times.csv" else -1]
+            for line in path.read_text().splitlines()
+        ]
         if path.suffix == ".csv"
         else path.read_bytes()
         for path in sorted((folder / "metrics").iterdir())

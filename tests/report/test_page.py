@@ -273,6 +273,31 @@ def test_matrices_curves_samples_and_the_rest(opened: Open, one: Path) -> None:
     assert "step 50" in page.locator(".changes").inner_text()
 
 
+def test_the_time_is_divided_by_phases(opened: Open, one: Path, two: Path) -> None:
+    page = opened(one)
+    time = page.locator("#time")
+    rows = time.locator('article[aria-label="By phase"] tbody tr').all_inner_texts()
+    assert [" ".join(row.split()) for row in rows] == [
+        "data 2.4 s · 13 % 1.6 s · 13 %",
+        "forward 4.8 s · 27 % 3.2 s · 27 %",
+        "backward 7.2 s · 40 % 4.8 s · 40 %",
+        "other 3.6 s · 20 % 2.4 s · 20 %",
+    ]
+    chart = time.locator('article[aria-label="Phases of each epoch"]')
+    chart.scroll_into_view_if_needed()
+    box = chart.locator(".u-over").bounding_box()
+    page.mouse.move(box["x"] + box["width"] - 1, box["y"] + box["height"] / 2)
+    told = chart.locator(".tip").inner_text().split()
+    assert told == [*("epoch", "20", "other", "0.3", "backward", "0.6"), *told[6:]]
+    top = "node => node.chart.u.data.slice(1).map(y => Math.round(10 * y.at(-1)) / 10)"
+    assert chart.locator(".plot").evaluate(top) == [1.5, 1.2, 0.6, 0.2]
+    both = opened(two).locator('#time article[aria-label="Phases of each epoch"]')
+    both.scroll_into_view_if_needed()
+    assert both.locator(".plot").evaluate("node => node.chart.range[1]") == 20
+    both.get_by_label("Session").select_option("1")
+    assert both.locator(".plot").evaluate("node => node.chart.range[1]") == 15
+
+
 def test_sessions_lie_over_one_another(opened: Open, two: Path) -> None:
     page = opened(two)
     card(page, "loss").scroll_into_view_if_needed()

@@ -271,6 +271,17 @@ def test_what_is_taken_away_while_it_is_written_is_made_whole(
     assert path.read_bytes() == history.logs.text("metrics/0.csv")
 
 
+def test_phases_stand_beside_rows_unless_the_session_is_older(tmp_path: Path) -> None:
+    history = History(Logs(tmp_path))
+    history.append(0, row(1), spent={"data": 0.25, "other": 1.0})
+    history.append(0, row(2))
+    first, second = history.times_after(0)[0]
+    assert (first["data"], second["data"]) == (0.25, None)
+    older = three_rows(tmp_path)
+    older.append(1, row(4, other=0.5), spent={"data": 0.25})
+    assert list(older.times_after(0)[0][-1]) == ["stage", "epoch", "step", "time"]
+
+
 def test_a_save_writes_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     history = three_rows(tmp_path)
     for epoch in range(4, 1000):

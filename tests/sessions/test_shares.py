@@ -15,7 +15,7 @@ from toy_config import Command, Config, toy_config
 from torchassistant import create_session
 from torchassistant.training import Progress, Reporter, Row, Shares
 from torchassistant.training.events import Phase, Phases
-from torchassistant.training.timing import VALIDATION, DeviceTiming, Timing
+from torchassistant.training.timing import PHASES, VALIDATION, DeviceTiming, Timing
 
 SPENT = re.compile(r"  \d+\.\d s \((.+)\)$")
 
@@ -84,13 +84,22 @@ def test_a_reporter_hears_the_shares_before_each_end_of_an_epoch(tmp_path: Path)
     config = toy_config()
     config["train"]["stages"][0]["validation_pipelines"] = []
     reporter = Listening()
-    create_session(config, tmp_path / "run", trust=["toys"]).train(reporter)
+    session = create_session(config, tmp_path / "run", trust=["toys"])
+    session.train(reporter)
     assert reporter.told[1::2] == [1, 2, 3]
     for shares in reporter.told[::2]:
         assert isinstance(shares, dict)
         assert sum(shares.values()) == pytest.approx(1)
         assert "validation" not in shares
         assert min(shares.values()) > 0
+    # The seconds stand beside the rows. The state is saved after a row, on the time of the next.
+    header = ["stage", "epoch", "step", "time", *PHASES]
+    noted = session.rows.times_after(0)[0]
+    for number, (row, times) in enumerate(zip(session.rows.rows(0), noted, strict=True)):
+        assert list(times) == header
+        spent = sum(float(times[phase] or 0) for phase in PHASES)
+        assert float(row["seconds"] or 0) <= spent + 0.001
+        assert (times["checkpoint"] or 0) == 0 if number == 0 else (times["checkpoint"] or 0) > 0
 
 
 NOTHING: Any = None
@@ -120,6 +129,24 @@ def test_an_epoch_starts_from_nothing_and_misses_no_time() -> None:
         timing.start()
         sleep(0.01)
         assert timing.shares() == {"other": 1.0}
+
+
+def test_what_was_taken_is_taken_once() -> None:
+    timing = Timing()
+    timing.mark = iter([1.0, 1.25, 1.5, 1.75, 2.75, 3.0, 4.0, 4.0, 4.0, 4.0]).__next__
+    step(timing)
+    first = timing.take()
+    assert (first["data"], first["optimizer"], first["validation"]) == (0.25, 1.0, 0.0)
+    assert list(first) == list(PHASES)
+    with Phases([timing]).during(Phase.CHECKPOINT):
+        sleep(0.01)
+    assert "checkpoint" in timing.shares()
+    timing.start()
+    step(timing)
+    second = timing.take()
+    assert (second["data"], second["optimizer"]) == (1.0, 0.0)
+    assert second["checkpoint"] >= 0.01, "what came after the last row"
+    assert timing.take()["checkpoint"] == 0
 
 
 def iterate(timing: Timing, count: int) -> None:

@@ -149,6 +149,7 @@ def _session(session: SessionReport) -> dict[str, Any]:
         "size": summary.size,
         "kinds": {name: asdict(kind) for name, kind in session.kinds.items()},
         "rows": _table(session.histories.rows),
+        "phases": {name: packed(column) for name, column in session.histories.rows.phases.items()},
         "within": _table(session.histories.within, _MOST_WITHIN),
         "tensors": [_tensor(metric, session.histories.rows) for metric in session.tensors],
         "looks": [_look(look) for look in session.looks],

@@ -28,6 +28,7 @@ class Table:
         steps: Iterations over all stages.
         elapsed: Seconds of training up to each row, without what passed between two runs.
         clock: When each row was added, in seconds since 1970; None where nobody wrote it down.
+        phases: The seconds since the row before, by phase of the training; None likewise.
         values: The results, by column; None where a cell is empty.
     """
 
@@ -36,6 +37,7 @@ class Table:
     steps: list[float] = field(default_factory=list)
     elapsed: list[float] = field(default_factory=list)
     clock: Column = field(default_factory=list)
+    phases: dict[str, Column] = field(default_factory=dict)
     values: dict[str, Column] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -67,21 +69,18 @@ def read_histories(folder: Path, stages: int) -> Histories:
     """
     of_stages = [_ordered(rows_of(folder, stage)) for stage in range(stages)]
     within = [_ordered(rows_in(folder, f"metrics/steps-{stage}.csv")) for stage in range(stages)]
-    added = {
-        (row.get(STAGE), row.get(STEP)): row.get(CLOCK)
-        for row in rows_in(folder, "metrics/times.csv")
-    }
-    clocks = [
-        [added.get((stage, row[STEP])) for row in of_stages[stage]] for stage in range(stages)
+    added = {(row.get(STAGE), row.get(STEP)): row for row in rows_in(folder, "metrics/times.csv")}
+    noted = [
+        [added.get((stage, row[STEP]), {}) for row in of_stages[stage]] for stage in range(stages)
     ]
     places = _places(of_stages)
     along = _Interpolation(places)
     return Histories(
-        _table(of_stages, places, clocks),
+        _table(of_stages, places, noted),
         _table(
             within,
             [along.at(row) for rows in within for row in rows],
-            [[row.get(CLOCK) for row in rows] for rows in within],
+            [[{CLOCK: row[CLOCK]} if CLOCK in row else {} for row in rows] for rows in within],
         ),
     )
 
@@ -154,8 +153,17 @@ class _Interpolation:
 
 
 def _table(
-    of_stages: Sequence[Sequence[Row]], places: Sequence[_Place], clocks: Sequence[Column]
+    of_stages: Sequence[Sequence[Row]], places: Sequence[_Place], noted: Sequence[Sequence[Row]]
 ) -> Table:
+    """A table.
+
+    Args:
+        of_stages: The rows of each stage.
+        places: Of all rows.
+        noted: What stands in the file of times, for each row.
+    """
+    times = [of_row for rows in noted for of_row in rows]
+    phases = dict.fromkeys(name for of_row in times for name in of_row)
     rows = [row for rows in of_stages for row in rows]
     names = dict.fromkeys(name for row in rows for name in row)
     return Table(
@@ -163,6 +171,7 @@ def _table(
         [place.epoch for place in places],
         [place.step for place in places],
         [place.elapsed for place in places],
-        [when for column in clocks for when in column],
+        [of_row.get(CLOCK) for of_row in times],
+        {name: [of_row.get(name) for of_row in times] for name in phases if name not in NO_VALUES},
         {name: [row.get(name) for row in rows] for name in names if name not in NO_VALUES},
     )

@@ -28,7 +28,7 @@ from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.stage_starts import StageStarts
-from torchassistant.training import CallbackRun, Data, Progress, Row, StopRequest
+from torchassistant.training import CallbackRun, Data, Progress, Row, Spent, StopRequest
 
 _log = logger_for(__name__)
 
@@ -150,13 +150,15 @@ class CheckpointManager:
         """Add a picture, a PNG file; it is written with what comes next."""
         self.history.add_picture(self.progress.stage, self.progress.step, name, image)
 
-    def add_row(self, row: Row, data: Mapping[str, Data]) -> None:
+    def add_row(self, row: Row, data: Mapping[str, Data], spent: Spent) -> None:
         """Add a row within an epoch; save the state where it is among the best, or that is due."""
-        self.history.append(self.progress.stage, row, data)
+        self.history.append(self.progress.stage, row, data, spent)
         due = self._is_best(row) or self.starts.is_sought(self.progress.stage, row)
         self._save_or_write(row, due)
 
-    def add_epoch(self, stage: int, row: Row, is_new: bool, data: Mapping[str, Data]) -> None:
+    def add_epoch(
+        self, stage: int, row: Row, is_new: bool, data: Mapping[str, Data], spent: Spent
+    ) -> None:
         """Add the row of an epoch to the history; save the state where that is due.
 
         Args:
@@ -164,11 +166,12 @@ class CheckpointManager:
             row: Of the epoch.
             is_new: Whether it is not in the history yet, as a row within the epoch.
             data: What metrics gave as tensors with it.
+            spent: Where the time since the last row went.
         """
         progress = self.progress
         ends_stage = progress.stage != stage
         if is_new:
-            self.history.append(stage, row, data)
+            self.history.append(stage, row, data, spent)
         due = progress.epoch % self.spec.every_epochs == 0 or ends_stage or self._is_best(row)
         due = due or self.starts.is_sought(stage, row)
         self._save_or_write(row, due)

@@ -1,7 +1,8 @@
 """The history of a session: CSV files that are only ever added to, one or two a stage.
 
 ``metrics/0.csv`` has a row for each epoch, and for each validation within one; ``steps-0.csv`` has
-those that ``log`` asks for, with the time of each; ``times.csv`` has the times of all the others.
+those that ``log`` asks for, with the time of each; ``times.csv`` has the times of all the others,
+and the seconds that each phase of the training took since the row before.
 Images of debug pipelines stand in ``pictures.jsonl``; ``samples.jsonl`` says where samples are.
 """
 
@@ -13,6 +14,7 @@ import json
 import time
 from base64 import b64encode
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from torchassistant.errors import SessionError, near
@@ -77,20 +79,29 @@ class History:
         """Whether a stage has begun without a column."""
         return _file(stage) in self.logs and column not in self.start(stage, ())
 
-    def append(self, stage: int, row: Row, data: Mapping[str, Data] | None = None) -> None:
+    def append(
+        self,
+        stage: int,
+        row: Row,
+        data: Mapping[str, Data] | None = None,
+        spent: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         """Add a row, as far as the header has columns for it; what is None is an empty cell.
 
         Args:
             stage: The index of its stage.
             row: By column.
             data: What metrics gave as tensors with it, by display name.
+            spent: The seconds of each phase since the row before. They are left out in a session
+                whose first rows had none, as those of earlier versions.
         """
         file = data_file(stage, step_of(row))
         if data and file not in self.logs:
             self.logs.add(file, encoded(data))
         self._append(_file(stage), row)
-        self._start(TIMES, ("stage", "epoch", "step", "time"))
-        self.logs.add(TIMES, _line([stage, row["epoch"], row["step"], time.time()]))
+        when = {"epoch": row["epoch"], "step": row["step"], "time": time.time()}
+        phases = {phase: round(seconds, 6) for phase, seconds in spent.items()}
+        self._append(TIMES, {"stage": stage, **when, **phases})
 
     def append_step(self, stage: int, row: Row) -> None:
         """Add one of the rows that ``log`` asks for, likewise."""
@@ -162,7 +173,7 @@ class History:
         return self._rows_after(_steps_file(stage), ALWAYS_IN_STEPS, seen)
 
     def times_after(self, seen: int) -> tuple[list[Row], int]:
-        """The same of when rows were added: ``stage``, ``epoch``, ``step``, ``time``."""
+        """The same of when rows were added: ``stage``, ``epoch``, ``step``, ``time``, phases."""
         return self._rows_after(TIMES, ALWAYS_IN_TIMES, seen)
 
     def times(self, stage: int) -> dict[int, float]:

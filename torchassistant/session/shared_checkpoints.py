@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torchassistant.parallel import World
 from torchassistant.session.checkpoint_manager import CheckpointManager
-from torchassistant.training import Data, Row, SharedStop
+from torchassistant.training import Data, Row, SharedStop, Spent
 
 
 class FollowingManager(CheckpointManager):
@@ -59,15 +59,17 @@ class SharedCheckpoints:
         self.manager.save()
         self._tell()
 
-    def add_epoch(self, stage: int, row: Row, is_new: bool, data: Mapping[str, Data]) -> None:
+    def add_epoch(
+        self, stage: int, row: Row, is_new: bool, data: Mapping[str, Data], spent: Spent
+    ) -> None:
         """See :class:`Checkpointer`."""
-        self.manager.add_epoch(stage, row, is_new, data)
+        self.manager.add_epoch(stage, row, is_new, data, spent)
         self.stop.save_asked = False
         self._tell()
 
-    def add_row(self, row: Row, data: Mapping[str, Data]) -> None:
+    def add_row(self, row: Row, data: Mapping[str, Data], spent: Spent) -> None:
         """See :class:`Checkpointer`."""
-        self.manager.add_row(row, data)
+        self.manager.add_row(row, data, spent)
         self._tell()
 
     def add_step(self, row: Row) -> None:

@@ -26,6 +26,7 @@ from torchassistant.training import (
     Progress,
     Reporter,
     Row,
+    Spent,
     Stage,
     StageHistory,
     StopRequest,
@@ -238,7 +239,9 @@ class _Unsaved:
     def save(self) -> None:
         """There is nothing to resume."""
 
-    def add_epoch(self, stage: int, row: Row, is_new: bool, data: Mapping[str, Data]) -> None:
+    def add_epoch(
+        self, stage: int, row: Row, is_new: bool, data: Mapping[str, Data], spent: Spent
+    ) -> None:
         self.rows.append(row)
 
     def add_step(self, row: Row) -> None:
@@ -247,5 +250,5 @@ class _Unsaved:
     def add_picture(self, name: str, image: bytes) -> None:
         """Likewise."""
 
-    def add_row(self, row: Row, data: Mapping[str, Data]) -> None:
+    def add_row(self, row: Row, data: Mapping[str, Data], spent: Spent) -> None:
         """Likewise."""

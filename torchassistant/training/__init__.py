@@ -26,7 +26,7 @@ from torchassistant.training.evaluation.inference import chosen, infer
 from torchassistant.training.evaluation.linked_data import evaluation_data_of
 from torchassistant.training.evaluation.looks import Look, looks_at_pipeline
 from torchassistant.training.evaluation.validation_plan import ValidationPlan
-from torchassistant.training.events import Batch, Listener, Live, Shares
+from torchassistant.training.events import Batch, Listener, Live, Shares, Spent
 from torchassistant.training.gradient_norms import GradientNorms
 from torchassistant.training.linked_input import LinkedInput
 from torchassistant.training.loop.stage_length import (
@@ -150,6 +150,7 @@ __all__ = [
     "Scheduler",
     "SharedStop",
     "Shares",
+    "Spent",
     "Stage",
     "StageEvaluator",
     "StageHistory",

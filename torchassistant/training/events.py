@@ -25,6 +25,8 @@ Live = Callable[[], dict[str, float]]
 """Gives the running losses and the metrics of the batch at hand, by display name."""
 
 Shares = dict[str, float]
+Spent = dict[str, float]
+"""The seconds of each phase since the last row, or since the run went on."""
 """The fraction of an epoch's time that each phase took; together they are 1."""
 
 P = ParamSpec("P")

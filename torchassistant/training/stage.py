@@ -22,6 +22,7 @@ from torchassistant.parallel import World
 from torchassistant.training.averages import Average
 from torchassistant.training.evaluation.debug_pipeline import DebugPipeline
 from torchassistant.training.evaluation.validation_plan import ValidationPlan
+from torchassistant.training.events import Spent
 from torchassistant.training.losses.metric_values import Data
 from torchassistant.training.pipeline import Pipeline, PipelineMetric
 from torchassistant.training.progress import Row, StageHistory
@@ -199,7 +200,9 @@ class Checkpointer(Protocol):
     def save(self) -> None:
         """Save the state as it is now."""
 
-    def add_epoch(self, stage: int, row: Row, is_new: bool, data: Mapping[str, Data]) -> None:
+    def add_epoch(
+        self, stage: int, row: Row, is_new: bool, data: Mapping[str, Data], spent: Spent
+    ) -> None:
         """Add the row of an epoch, unless it is there; save the state where that is due.
 
         Args:
@@ -207,6 +210,7 @@ class Checkpointer(Protocol):
             row: Of the epoch.
             is_new: Whether it is not there yet.
             data: What metrics gave as tensors with it.
+            spent: Where the time since the last row went.
         """
 
     def add_step(self, row: Row) -> None:
@@ -215,7 +219,7 @@ class Checkpointer(Protocol):
     def add_picture(self, name: str, image: bytes) -> None:
         """Add a picture to the history, as a PNG file."""
 
-    def add_row(self, row: Row, data: Mapping[str, Data]) -> None:
+    def add_row(self, row: Row, data: Mapping[str, Data], spent: Spent) -> None:
         """Add a row within an epoch; save the state where it is among the best."""
 
 

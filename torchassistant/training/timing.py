@@ -8,7 +8,7 @@ from time import perf_counter
 
 import torch
 
-from torchassistant.training.events import Batch, Listener, Phase, Shares
+from torchassistant.training.events import Batch, Listener, Phase, Shares, Spent
 from torchassistant.training.pipeline import Pipeline
 
 PHASES = (
@@ -45,11 +45,13 @@ class Timing(Listener):
         self.requested = self.received = self.computed = self.differentiated = 0.0
         self.phase_began = 0.0
         self.backward_between = 0.0
+        self.left = [0.0] * len(PHASES)
         self.start()
 
     def start(self) -> None:
         """An epoch begins."""
         self.seconds = [0.0] * len(PHASES)
+        self.taken = [0.0] * len(PHASES)
         self.of_callbacks = 0.0
         self.started = perf_counter()
 
@@ -101,14 +103,32 @@ class Timing(Listener):
 
     def shares(self) -> Shares:
         """How the time was spent since the start; phases that there were none of are left out."""
-        total = perf_counter() - self.started
-        seconds = self._seconds()
-        seconds[CALLBACKS] = self.of_callbacks
-        seconds[OTHER] = max(0.0, total - sum(seconds))
+        seconds = self._all_seconds()
+        self.left = _difference(seconds, self.taken)
         whole = sum(seconds)
         return {
             name: spent / whole for name, spent in zip(PHASES, seconds, strict=True) if spent > 0
         }
+
+    def take(self) -> Spent:
+        """The seconds of each phase since this was asked last, or since the first start.
+
+        What an epoch has spent after that, as to save its state, is of the next one.
+        """
+        seconds = self._all_seconds()
+        new = _difference(seconds, self.taken)
+        found = {
+            name: before + now for name, before, now in zip(PHASES, self.left, new, strict=True)
+        }
+        self.taken, self.left = seconds, [0.0] * len(PHASES)
+        return found
+
+    def _all_seconds(self) -> list[float]:
+        total = perf_counter() - self.started
+        seconds = self._seconds()
+        seconds[CALLBACKS] = self.of_callbacks
+        seconds[OTHER] = max(0.0, total - sum(seconds))
+        return seconds
 
     def _seconds(self) -> list[float]:
         return list(self.seconds)
@@ -186,6 +206,11 @@ class DeviceTiming(Timing):
         for phase in _OF_A_STEP if sampled else ():
             seconds[phase] = whole * self.sampled[phase] / sampled
         return seconds
+
+
+def _difference(now: list[float], before: list[float]) -> list[float]:
+    """What was added; what a device has measured since may divide the time otherwise."""
+    return [max(0.0, one - other) for one, other in zip(now, before, strict=True)]
 
 
 def timing_on(device: torch.device) -> Timing:

@@ -36,8 +36,8 @@ function nearest(list, wanted) {
 class Chart {
   /**
    * @param options `key`: by which a zoom is kept; `name`: what it shows; `xName`; `xText(x)`;
-   *   `lines()`: a list of `{label, x, y, raw, color, dash, width, best, faint}`, where `raw` has
-   *   the values before they were smoothed; `log`; `limits`: the range of x and y, where that is
+   *   `lines()`: a list of `{label, x, y, raw, color, dash, width, best, faint, fill}`, where `raw` has
+   *   the values before they were smoothed, or stacked; `fill` is the colour below a line; `log`; `fromZero`: whether y begins there; `limits`: the range of x and y, where that is
    *   fixed; `borders()`: a list of `{x, text}`.
    */
   constructor(options) {
@@ -108,7 +108,7 @@ class Chart {
       scales: {
         x: { time: false, auto: false, range: () => this.range },
         y: log ? { distr: 3, range: (u, low, high) => logRange(low, high) }
-          : { range: limits ? () => limits.y : (u, low, high) => linearRange(low, high) },
+          : { range: limits ? () => limits.y : (u, low, high) => linearRange(options.fromZero ? 0 : low, high) },
       },
       axes: [
         {
@@ -123,7 +123,7 @@ class Chart {
       ],
       series: [{}, ...lines.map((line) => ({
         label: line.label, show: isShown(line), stroke: line.color, width: line.width || 2,
-        dash: line.dash, alpha: line.faint ? 0.3 : 1,
+        dash: line.dash, fill: line.fill, alpha: line.faint ? 0.3 : 1,
         points: { show: line.y.filter(isFinite).length < 2 || options.dots || false, size: 7, fill: line.color },
       }))],
       hooks: {
@@ -378,7 +378,7 @@ function notFinite(ctx, x, y, value, stroke, ratio) {
 }
 
 /** A piece of a line, as it is drawn. */
-function swatch({ tint, dash, width }) {
+function swatch({ tint, dash, width, shade: own }) {
   const ns = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(ns, "svg");
   for (const [name, value] of Object.entries({ width: 26, height: 10, viewBox: "0 0 26 10", "aria-hidden": "true", class: "swatch" })) {
@@ -387,7 +387,7 @@ function swatch({ tint, dash, width }) {
   const line = document.createElementNS(ns, "line");
   const given = { x1: 1, y1: 5, x2: 25, y2: 5, "stroke-width": (width || 2) + 0.5, "stroke-dasharray": (dash || []).join(" ") };
   for (const [name, value] of Object.entries(given)) line.setAttribute(name, value);
-  line.style.setProperty("stroke", tint === undefined ? "var(--muted)" : `var(--line-${tint % COLORS})`);
+  line.style.setProperty("stroke", own ? `var(--${own})` : tint === undefined ? "var(--muted)" : `var(--line-${tint % COLORS})`);
   svg.append(line);
   return svg;
 }

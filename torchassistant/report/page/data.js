@@ -45,8 +45,15 @@ function readData() {
     session.index = index;
     session.rows = new Table(session.rows);
     session.within = new Table(session.within);
+    session.phases = phasesOf(session);
   });
   return data;
+}
+
+/** The seconds of each phase of the training that took some, by row; in the order of the phases. */
+function phasesOf(session) {
+  return new Map(Object.entries(session.phases).map(([name, column]) => [name, unpacked(column).map((value) => value || 0)])
+    .filter(([, values]) => values.some((value) => value > 0)));
 }
 
 const isFinite = (value) => value !== null && Number.isFinite(value);

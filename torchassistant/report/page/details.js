@@ -12,9 +12,92 @@ function timeSection(sessions) {
     xText: (x, isTick) => (isTick ? axisNumber(x, 1) : `epoch ${x}`), steps: () => WHOLE, lines,
   });
   return section("time", "Where the time went", h("div", { class: "cards" },
+    phasesCard(told), phaseChart(told),
     h("article", { class: "card", "aria-label": "By stage" }, h("h3", {}, "By stage"), told.map((session) => stageBar(session, told.length > 1)), timeTable(told)),
     h("article", { class: "card", "aria-label": "Seconds of each epoch" }, h("h3", {}, "Seconds of each epoch"), chart.node,
       valuesOf("seconds of each epoch", ["session", "epoch", "seconds"], () => lines().flatMap((line) => line.x.map((x, at) => [line.label, x, line.y[at]]))))));
+}
+
+const timed = (sessions) => sessions.filter((session) => session.phases.size);
+
+/** The phases that took some time, in their order. */
+function phaseNames(sessions) {
+  const found = new Set(sessions.flatMap((session) => [...session.phases.keys()]));
+  return [...PHASES.filter((name) => found.has(name)), ...[...found].filter((name) => !PHASES.includes(name))];
+}
+
+/** Where the time of each session went, by stage, as bars that can be compared. */
+function phasesCard(sessions) {
+  const told = timed(sessions);
+  if (!told.length) return null;
+  const names = phaseNames(told);
+  const several = told.length > 1;
+  const bars = told.flatMap((session) => {
+    const stages = session.rows.place("stages");
+    return session.stages.map((_, stage) => ({
+      label: [several ? session.name : null, session.stages.length > 1 ? stageName(session, stage) : null].filter(Boolean).join(" · ") || "training",
+      seconds: names.map((name) => (session.phases.get(name) || []).reduce((sum, value, place) => (stages[place] === stage ? sum + value : sum), 0)),
+    }));
+  }).map((bar) => ({ ...bar, whole: bar.seconds.reduce((a, b) => a + b, 0) })).filter((bar) => bar.whole > 0);
+  const longest = Math.max(...bars.map((bar) => bar.whole));
+  const share = (part, whole) => `${((part / whole) * 100).toFixed(part < whole / 10 ? 1 : 0)} %`;
+  return h("article", { class: "card", "aria-label": "By phase" }, h("h3", {}, "By phase"),
+    bars.map((bar) => h("div", { class: "stacked" }, bars.length > 1 ? h("p", { class: "stacked-name" }, `${bar.label} · ${duration(bar.whole)}`) : null,
+      h("div", { class: "stack", "aria-hidden": "true", css: { "--room": (bar.whole / longest).toFixed(4) } }, names.map((name, at) => (bar.seconds[at] > 0
+        ? h("span", { title: `${name} ${share(bar.seconds[at], bar.whole)}`, css: { "--part": (bar.seconds[at] / bar.whole).toFixed(4), "--color": `var(--${phaseShade(name)})` } }) : null))))),
+    table({
+      caption: "Time by phase", head: ["", ...bars.map((bar) => ({ value: bar.label, number: true }))],
+      rows: names.map((name, at) => [h("span", { class: "phase-name" }, phaseDot(name), name), ...bars.map((bar) => ({ value: `${duration(bar.seconds[at])} · ${share(bar.seconds[at], bar.whole)}`, number: true }))]),
+    }));
+}
+
+const phaseDot = (name) => h("span", { class: "dot", css: { "--color": `var(--${phaseShade(name)})` }, "aria-hidden": "true" });
+
+/** The phases of each epoch of a session, one above the other. */
+function phaseChart(sessions) {
+  const told = timed(sessions);
+  if (!told.length) return null;
+  let session = told[0];
+  const lines = () => {
+    const names = phaseNames([session]);
+    const { x, seconds } = epochPhases(session, names);
+    let below = x.map(() => 0);
+    // What is drawn later lies above: the whole first, then what is below its uppermost phase.
+    return names.map((name, at) => {
+      below = below.map((sum, place) => sum + seconds[at][place]);
+      return { label: name, x, y: below, raw: seconds[at], color: shade(phaseShade(name)), fill: shade(phaseShade(name)), shade: phaseShade(name), width: 1, best: -1 };
+    }).reverse();
+  };
+  const chart = new Chart({
+    key: "phases", name: "seconds of each phase", axis: () => "epochs", xName: () => "epoch",
+    xText: (x, isTick) => (isTick ? axisNumber(x, 1) : `epoch ${x}`), steps: () => WHOLE, lines, fromZero: true,
+  });
+  const keys = h("ul", { class: "keys" });
+  const name = () => keys.replaceChildren(...phaseNames([session]).map((phase) => h("li", {}, phaseDot(phase), phase)));
+  name();
+  const values = h("div");
+  const list = () => values.replaceChildren(valuesOf(`phases of ${session.name}`, ["session", "epoch", "phase", "seconds"],
+    () => lines().reverse().flatMap((line) => line.x.map((x, at) => [session.name, x, line.label, line.raw[at]]))));
+  list();
+  return h("article", { class: "card", "aria-label": "Phases of each epoch" }, h("h3", {}, "Phases of each epoch"),
+    told.length < 2 ? null : selection("Session", told.map((one, at) => [String(at), one.name]), "0", (at) => {
+      session = told[Number(at)];
+      name();
+      list();
+      chart.zoom(null);
+      chart.build();
+    }), chart.node, keys, values);
+}
+
+/** The seconds of each phase in each epoch, of all its rows. */
+function epochPhases(session, names) {
+  const places = new Map();
+  session.rows.place("epochs").forEach((epoch, place) => {
+    const whole = Math.ceil(epoch - 1e-9);
+    places.set(whole, [...(places.get(whole) || []), place]);
+  });
+  const of = (name, rows) => rows.reduce((sum, place) => sum + session.phases.get(name)[place], 0);
+  return { x: [...places.keys()], seconds: names.map((name) => [...places.values()].map((rows) => of(name, rows))) };
 }
 
 /** The seconds of each whole epoch. */

@@ -19,7 +19,9 @@ function axisNumber(value, step) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   if (size >= 1e5 || size < 1e-4) return value.toExponential(1).replace(".0", "").replace("e+", "e").replaceAll("-", "−");
-  const digits = Math.max(0, Math.min(6, -Math.floor(Math.log10(step || size) + 1e-9)));
+  let digits = Math.max(0, Math.min(6, -Math.floor(Math.log10(step || size) + 1e-9)));
+  const steps = (step || 0) * 10 ** digits;
+  if (digits < 6 && Math.abs(steps - Math.round(steps)) > 1e-6) digits += 1; // as 0.25
   return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits })
     .replace("-", "−");
 }

@@ -47,6 +47,9 @@ function showTheme() {
 const COLORS = 7;
 const color = (number) =>
   getComputedStyle(document.documentElement).getPropertyValue(`--line-${number % COLORS}`).trim();
+const PHASES = ["data", "forward", "backward", "optimizer", "metrics", "validation", "checkpoint", "callbacks", "other"];
+/** The name of the colour of a phase; what a later version may have more is like the last one. */
+const phaseShade = (name) => `phase-${PHASES.includes(name) ? PHASES.indexOf(name) : PHASES.length - 1}`;
 const shade = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 // What lines are told apart by, besides their colours.

@@ -263,8 +263,9 @@ class _StageLoop:
         if is_over:
             self.ending = row
             return True
+        spent = self.timing.take()
         with self.phases.during(Phase.CHECKPOINT):
-            self.checkpointer.add_row(row, self.data)
+            self.checkpointer.add_row(row, self.data, spent)
         emit(handlers_of(self.listeners, Listener.row_added), self.progress, row)
         return False
 
@@ -400,8 +401,9 @@ class _StageLoop:
             progress.next_stage()
             if self.callbacks is not None:
                 self.callbacks.run.note_end(self.index)
+        spent = self.timing.take() if is_new else {}
         with self.phases.during(Phase.CHECKPOINT):
-            self.checkpointer.add_epoch(self.index, row, is_new, self.data)
+            self.checkpointer.add_epoch(self.index, row, is_new, self.data, spent)
         emit(handlers_of(self.listeners, Listener.epoch_timed), self.timing.shares())
         emit(handlers_of(self.listeners, Listener.epoch_finished), progress, row)
 
