@@ -169,6 +169,13 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             default=10,
             help="how many are run, with an interruption in the middle (default: 10)",
         )
+        parser.add_argument(
+            "--processes",
+            metavar="N",
+            type=_at_least_one,
+            default=1,
+            help="train by N processes together, as train --processes N (default: 1)",
+        )
     if command == "check":
         parser.add_argument(
             "--preflight",

@@ -16,6 +16,7 @@ from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE, USER_ERROR, status_of, warn
 from torchassistant.cli.layout import as_json
 from torchassistant.cli.log_handler import messages_on_stderr
+from torchassistant.cli.processes import in_processes
 from torchassistant.cli.signals import stopping_at_once
 from torchassistant.cli.streams import say
 from torchassistant.config import ReadConfig
@@ -26,6 +27,7 @@ from torchassistant.data import (
     signals_held_back,
 )
 from torchassistant.lateimports import starting_processes
+from torchassistant.parallel import Launched, Processes, place_to_meet
 from torchassistant.session import Draft, different_state, first_difference, store, train_traced
 
 _HINTS = {
@@ -54,12 +56,13 @@ def verify_resume(arguments: Namespace, config: ReadConfig) -> int:
         warn(draft.warnings)
         store(draft, whole.session)
         shutil.copytree(whole.session.parent, cut.session.parent)
-        status, done, epochs = _in_process(whole, arguments.iterations, allowed(arguments))
+        count = arguments.processes
+        status, done, epochs = _trained(whole, arguments.iterations, allowed(arguments), count)
         half = done // 2
         # Not until what was done: where the run has ended before, the other one has to end too.
         for until in (half, arguments.iterations):
             if status == DONE and until:
-                status, _, _ = _in_process(cut, until, allowed(arguments))
+                status, _, _ = _trained(cut, until, allowed(arguments), count)
         if status != DONE:
             return status
         found = first_difference(whole.trace, cut.trace) or different_state(
@@ -100,26 +103,39 @@ def _iteration_of(found: str) -> float:
     return int(head.split()[-1]) if head.startswith("iteration ") else float("inf")
 
 
-def _in_process(run: _Run, until: int, allowed: dict[str, Any]) -> tuple[int, int, int]:
-    """Train in a process of its own; gives its status, the iterations and the epochs done."""
+def _trained(run: _Run, until: int, allowed: dict[str, Any], count: int) -> tuple[int, int, int]:
+    """Train in processes of their own.
+
+    Returns:
+        The status of the first that has failed, the iterations and the epochs that are done.
+    """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     method = multiprocessing.get_start_method()
-    process = context.Process(
-        target=_train, args=(run, until, allowed, method, sender, is_first_thread())
-    )
-    with starting_processes(are_copies=False), signals_held_back("spawn"):
-        process.start()
-    try:
-        sender.close()
+    with place_to_meet(count) as places:
+        processes = [
+            context.Process(
+                target=_train,
+                args=(run, until, allowed, method, sender, is_first_thread(), place),
+            )
+            for place in places
+        ]
+        with starting_processes(are_copies=False), signals_held_back("spawn"):
+            for process in processes:
+                process.start()
         try:
-            done, epochs = receiver.recv()
-        except EOFError:
-            done = epochs = 0
-        process.join()
-        return _status_of(process.exitcode), done, epochs
-    finally:
-        process.kill()
+            sender.close()
+            try:
+                done, epochs = receiver.recv()
+            except EOFError:
+                done = epochs = 0
+            for process in processes:
+                process.join()
+            codes = [_status_of(process.exitcode) for process in processes]
+            return next((code for code in codes if code != DONE), DONE), done, epochs
+        finally:
+            for process in processes:
+                process.kill()
 
 
 def _status_of(code: int | None) -> int:
@@ -138,6 +154,7 @@ def _train(
     method: str,
     sender: object,
     by_first_thread: bool,
+    place: Launched | None,
 ) -> None:
     # Of its own accord a spawned process would spawn its loader workers too; train.py does not, and
     # generators of torch cannot be sent to such a worker.
@@ -147,9 +164,13 @@ def _train(
     working_directory.make_importable()
     streams.prepare()
 
-    def train() -> int:
-        sender.send(train_traced(run.session, until, run.trace, allowed))  # type: ignore[attr-defined]
+    def train(processes: Processes) -> int:
+        done = train_traced(run.session, until, run.trace, allowed, processes)
+        if processes.is_first:
+            sender.send(done)  # type: ignore[attr-defined]
         return DONE
 
     with messages_on_stderr():
-        sys.exit(status_of(train))
+        if place is not None:
+            sys.exit(in_processes(place, train))
+        sys.exit(status_of(lambda: train(Processes())))

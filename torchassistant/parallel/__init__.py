@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torchassistant.parallel.launched import Launched, launched
-from torchassistant.parallel.processes import Processes, connected
+from torchassistant.parallel.processes import Processes, connected, place_to_meet
 from torchassistant.parallel.tree import Summands, Tree
 from torchassistant.parallel.world import Shared, World
 
@@ -16,4 +16,5 @@ __all__ = [
     "World",
     "connected",
     "launched",
+    "place_to_meet",
 ]

@@ -171,3 +171,24 @@ def connected(launched: Launched | None, timeout: float) -> Iterator[Processes]:
     finally:
         heartbeat.stop()
         dist.destroy_process_group()
+
+
+@contextmanager
+def place_to_meet(count: int) -> Iterator[list[Launched | None]]:
+    """Where processes that are started in here on this machine find each other.
+
+    Args:
+        count: How many.
+
+    Yields:
+        What each of them is; None for one that is alone.
+    """
+    if count == 1:
+        yield [None]
+        return
+    here = "127.0.0.1"
+    store = dist.TCPStore(here, 0, is_master=True, wait_for_workers=False)  # type: ignore[attr-defined]
+    yield [
+        Launched(rank, count, here, store.port, True, local_rank=rank, local_size=count)
+        for rank in range(count)
+    ]

@@ -16,6 +16,7 @@ import torch
 from torchassistant.codec import CodecError, encode
 from torchassistant.data import slots_of
 from torchassistant.errors import Interrupted
+from torchassistant.parallel import Processes
 from torchassistant.session.best_weights import WEIGHTS
 from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.durable_files import fingerprint, read_tensors
@@ -32,7 +33,11 @@ Trace = list[dict[str, Any]]
 
 
 def train_traced(
-    path: Path, until: int, trace: Path, allowed: Mapping[str, Any]
+    path: Path,
+    until: int,
+    trace: Path,
+    allowed: Mapping[str, Any],
+    processes: Processes | None = None,
 ) -> tuple[int, int]:
     """Train a session up to an iteration, and write its trace.
 
@@ -41,16 +46,24 @@ def train_traced(
         until: The iteration after which it is stopped, and saved.
         trace: The file that the trace is added to, one JSON object a line.
         allowed: What the person at the command line allows, as :func:`load_session` takes it.
+        processes: Those that train it together; the first one writes the trace.
 
     Returns:
         The iterations that are done, fewer than asked for where the run is at its end; and the
         epochs.
     """
-    session = load_session(path, **allowed)
+    processes = processes or Processes()
+    session = load_session(path, **allowed, distributed=processes.size > 1)
+    if not processes.is_first:
+        with contextlib.suppress(Interrupted):
+            session.train(Reporter(), processes=processes)
+        return session.progress.step, session.progress.epoch
+    if processes.size > 1:
+        until -= 1  # all others hear of the end with the next step
     with trace.open("a", encoding="utf-8") as file:
         tracer = _Tracer(session, until, file)
         with contextlib.suppress(Interrupted):
-            session.train(tracer, tracer.stop)
+            session.train(tracer, tracer.stop, processes=processes)
     return session.progress.step, session.progress.epoch
 
 
@@ -120,6 +133,8 @@ class _Tracer(Reporter):
         self.until = until
         self.file = file
         self.stop = StopRequest()
+        if session.progress.step >= until:
+            self.stop.signum = signal.SIGINT
 
     def batch_loaded(self, pipeline: Pipeline, loader: str, batch: Any) -> None:
         for column, value in _columns(batch):
