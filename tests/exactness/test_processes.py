@@ -39,6 +39,7 @@ from torch.optim import SGD
 from torchassistant import create_session, load_session
 
 ROOT = Path(__file__).resolve().parents[2]
+PATHS = (ROOT, ROOT / "tests", ROOT / "tests" / "exactness")
 
 
 def flat(*columns: torch.Tensor) -> list[torch.Tensor]:
@@ -265,3 +266,46 @@ def test_the_launcher_is_ended(tmp_path: Path, signum: int) -> None:
         assert "is saved in" in last
     session = load_session(tmp_path / "run")
     assert session.progress.step > 0
+
+
+def test_evaluation_by_turns_gives_the_results_of_one(tmp_path: Path) -> None:
+    create_session(noisy(), session_dir=tmp_path / "run")
+    results = []
+    for count in (1, 2):
+        with ranks(count, called(["evaluate", str(tmp_path / "run"), "--json"])) as running:
+            assert running.wait() == [0] * count, running.printed()
+            results.append(json.loads(running.printed()))
+            assert [running.printed(rank) for rank in range(1, count)] == [""] * (count - 1)
+    assert results[0] == results[1]
+    assert results[0].keys() == {"error", "spread"}
+
+
+@pytest.mark.slow
+def test_resuming_is_verified_with_several(tmp_path: Path) -> None:
+    config = {**noisy(), "session_dir": "run"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "torchassistant",
+            "verify-resume",
+            "config.json",
+            "--processes",
+            "2",
+            "--iterations",
+            "4",
+            "--trust",
+            "exact_parts",
+            "--trust",
+            __name__,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "4 iterations, and the same interrupted after 2" in done.stdout

@@ -51,7 +51,7 @@ def interpreter(tmp_path: Path) -> Command:
 def verifying_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """``verify-resume`` trains in this process, not in one for each run, which imports torch."""
 
-    def here(run: Any, until: int, allowed: dict[str, Any]) -> tuple[int, int, int]:
+    def here(run: Any, until: int, allowed: dict[str, Any], count: int) -> tuple[int, int, int]:
         return (0, *train_traced(run.session, until, run.trace, allowed))
 
-    monkeypatch.setattr("torchassistant.cli.verify_resume._in_process", here)
+    monkeypatch.setattr("torchassistant.cli.verify_resume._in_processes", here)

@@ -133,12 +133,6 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             action="store_true",
             help="tell after each epoch where its time went, and not only after each stage",
         )
-        parser.add_argument(
-            "--processes",
-            metavar="N",
-            type=_at_least_one,
-            help="start N processes on this machine that train it together, as torchrun does",
-        )
         _add_trials(parser)
     if command in ("train", "find-lr", "evaluate", "infer"):
         parser.add_argument(
@@ -160,6 +154,13 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             metavar="best|best-MONITOR|last|STEP",
             default="last",
             help="which checkpoint of the session is used (default: last)",
+        )
+    if command in ("train", "evaluate"):
+        parser.add_argument(
+            "--processes",
+            metavar="N",
+            type=_at_least_one,
+            help="start N processes on this machine that do it together, as torchrun does",
         )
     if command == "verify-resume":
         parser.add_argument(

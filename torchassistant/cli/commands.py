@@ -189,12 +189,20 @@ def _loaded(arguments: Namespace, processes: Processes) -> Session:
 
 def evaluate(arguments: Namespace) -> int:
     """Print losses and metrics."""
+    place = launched()
+    if place is None and arguments.processes is not None:
+        return start_processes(arguments.processes)
+    return in_processes(place, lambda processes: _evaluate(arguments, processes))
+
+
+def _evaluate(arguments: Namespace, processes: Processes) -> int:
     expect_output()
     with stopping_after_iteration() as stop:
         results = evaluate_config(
             arguments.source,
-            reporter_for(),
+            reporter_for() if processes.is_first else Reporter(),
             stop,
+            processes=processes,
             settings=arguments.settings,
             **allowed(arguments),
             checkpoint=arguments.checkpoint,

@@ -57,12 +57,12 @@ def verify_resume(arguments: Namespace, config: ReadConfig) -> int:
         store(draft, whole.session)
         shutil.copytree(whole.session.parent, cut.session.parent)
         count = arguments.processes
-        status, done, epochs = _trained(whole, arguments.iterations, allowed(arguments), count)
+        status, done, epochs = _in_processes(whole, arguments.iterations, allowed(arguments), count)
         half = done // 2
         # Not until what was done: where the run has ended before, the other one has to end too.
         for until in (half, arguments.iterations):
             if status == DONE and until:
-                status, _, _ = _trained(cut, until, allowed(arguments), count)
+                status, _, _ = _in_processes(cut, until, allowed(arguments), count)
         if status != DONE:
             return status
         found = first_difference(whole.trace, cut.trace) or different_state(
@@ -103,7 +103,9 @@ def _iteration_of(found: str) -> float:
     return int(head.split()[-1]) if head.startswith("iteration ") else float("inf")
 
 
-def _trained(run: _Run, until: int, allowed: dict[str, Any], count: int) -> tuple[int, int, int]:
+def _in_processes(
+    run: _Run, until: int, allowed: dict[str, Any], count: int
+) -> tuple[int, int, int]:
     """Train in processes of their own.
 
     Returns:

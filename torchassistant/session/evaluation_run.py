@@ -9,6 +9,7 @@ from typing import Any
 from torchassistant.assembly import Allowlist, wanted_by, wanted_by_evaluators
 from torchassistant.config import EvaluationSpec, Key, PipelineSpec, Spec, StageEvaluatorSpec
 from torchassistant.errors import ConfigError, listing
+from torchassistant.parallel import Processes
 from torchassistant.session.checkpoint_selection import LAST
 from torchassistant.session.request import Request, on_device
 from torchassistant.session.session import Session
@@ -20,6 +21,7 @@ def evaluate_config(
     reporter: Reporter | None = None,
     stop: StopRequest | None = None,
     *,
+    processes: Processes | None = None,
     settings: Sequence[str] = (),
     trust: Sequence[str] = (),
     allow_download: bool = False,
@@ -36,6 +38,7 @@ def evaluate_config(
             last stage are run.
         reporter: Is called for every batch.
         stop: Ends the evaluation early.
+        processes: Those that evaluate together; left out: this one alone.
         settings: What is to be changed in the config or in the session's, as ``PATH=VALUE``.
         trust: Modules that the configs may name, beyond those that any config may.
         allow_download: Whether they may download, follow addresses and unpack what nobody pinned.
@@ -94,7 +97,9 @@ def evaluate_config(
     session, names = request.first_usable(opened)
     kept_as = request.checkpoint.name if keep else False
     evaluators = measuring(session.spec)
-    return session.evaluate(names, config.eval_steps, reporter, stop, evaluators, kept_as)
+    return session.evaluate(
+        names, config.eval_steps, reporter, stop, evaluators, kept_as, processes
+    )
 
 
 def without_losses(pipeline: PipelineSpec) -> PipelineSpec:

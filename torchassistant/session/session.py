@@ -735,6 +735,7 @@ class Session(Parts):
         stop: StopRequest | None = None,
         evaluators: Sequence[StageEvaluatorSpec] | None = None,
         keep: bool | str = False,
+        processes: Processes | None = None,
     ) -> dict[str, Any]:
         """Losses and metrics of pipelines by display name, and what evaluators measure: floats.
 
@@ -751,6 +752,8 @@ class Session(Parts):
             keep: Whether to keep the predictions too, in ``evaluations`` in the session's folder:
                 ``STEP/PIPELINE.csv``, and what was measured in ``STEP/results.json``. A text is
                 the name of another folder there.
+            processes: Those that evaluate together, by turns; left out: this one alone. Where
+                predictions are kept, the first one does all of it.
 
         Raises:
             ConfigError: There is no such pipeline.
@@ -763,7 +766,11 @@ class Session(Parts):
         results: dict[str, Any] = {}
         reporter = reporter or Reporter()
         measuring = evaluators_of(self.builder, evaluators, ("evaluators",))
-        folder = None
+        folder, world = None, None
+        if processes is not None and processes.size > 1:
+            if keep is not False and not processes.is_first:
+                return processes.first({})
+            world = None if keep is not False else World(processes)
         if keep is not False:
             name = f"{self.progress.step:010d}" if keep is True else keep
             folder = folder_of_evaluation(self.path, name)
@@ -771,7 +778,7 @@ class Session(Parts):
             for name in names:
                 steps = eval_steps.get(name, 1.0) if isinstance(eval_steps, dict) else eval_steps
                 with kept(self.pipelines[name], folder) as add:
-                    found = evaluate(self.pipelines[name], steps, reporter, stop, add)
+                    found = evaluate(self.pipelines[name], steps, reporter, stop, add, world)
                 results |= {**found.numbers, **found.data}
             with unchanged({one.name: one.function for one in measuring}):
                 for one in measuring:
@@ -780,6 +787,8 @@ class Session(Parts):
             reporter.close()
         if folder is not None:
             keep_results(folder, results)
+            if processes is not None:
+                processes.first(results)
         return results
 
     def _check_evaluation(self, names: Sequence[str]) -> None:

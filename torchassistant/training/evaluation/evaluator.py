@@ -48,6 +48,7 @@ def evaluate(
     reporter: Reporter | None = None,
     stop: StopCheck | None = None,
     keep: KeepBatch | None = None,
+    world: World | None = None,
 ) -> Results:
     """Losses (means over samples) and metrics (of the whole pass) by display name.
 
@@ -61,6 +62,7 @@ def evaluate(
         reporter: Is called for every batch.
         stop: Ends the pass early.
         keep: Is called with each batch that was measured, and with what has given it.
+        world: The processes that evaluate it together; None: this one alone.
 
     Raises:
         Interrupted: ``stop`` asked for it.
@@ -68,7 +70,7 @@ def evaluate(
     listeners = [] if reporter is None else [reporter]
     for bring_up_to_date in pipeline.graph.before_evaluation:
         bring_up_to_date(stop or StopRequest())
-    with closing(Evaluator(pipeline, stop or StopRequest(), listeners)) as evaluator:
+    with closing(Evaluator(pipeline, stop or StopRequest(), listeners, world)) as evaluator:
         if keep is not None:
             evaluator.keep = keep
         return evaluator.run(steps)
