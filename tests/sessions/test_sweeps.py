@@ -21,6 +21,7 @@ from toy_config import Command, environment, files_of, toy_config, write
 from torchassistant.config import read_sweep
 from torchassistant.errors import ConfigError
 from torchassistant.session import create_session, load_session
+from torchassistant.sweeps import sweep
 
 TRUSTED = {"trust": ["toys", "sweep_parts"]}
 LR = {"adam.kwargs.lr": {"float": [1e-4, 0.1], "log": True}}
@@ -32,11 +33,11 @@ def sweep_of(parameters: Any = LR, **more: Any) -> dict[str, Any]:
 
 
 def run(
-    command: Command, folder: Path, *options: str, config: Any = None, **sweep: Any
+    command: Command, folder: Path, *options: str, config: Any = None, **keys: Any
 ) -> dict[str, Any]:
     """Sweep over a config, and give what was found."""
     write(folder / "training.json", config or toy_config())
-    write(folder / "sweep.json", sweep_of(**sweep))
+    write(folder / "sweep.json", sweep_of(**keys))
     done = command(
         *("-m", "torchassistant", "sweep", "sweep.json", "--json", "--trust", "sweep_parts"),
         *options,
@@ -208,7 +209,19 @@ def test_every_mistake_is_told_with_its_place(
         assert raised.match(rf"sweep\.json:\d+:\d+: .*{message}"), raised.value
 
 
-def test_a_folder_is_that_of_one_sweep(interpreter: Command, tmp_path: Path) -> None:
+def test_what_is_missing_is_told_with_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "training.json", toy_config())
+    write(tmp_path / "sweep.json", sweep_of())
+    monkeypatch.setattr("torchassistant.sweeps.study.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r'pip install "torchassistant\[sweep\]"'):
+        sweep(read_sweep(tmp_path / "sweep.json"), trials=1)
+
+
+def test_what_names_nothing_is_told_before_a_sweep_begins(
+    interpreter: Command, tmp_path: Path
+) -> None:
     write(tmp_path / "training.json", toy_config())
     write(tmp_path / "sweep.json", sweep_of({"adam.kwargs.lrr": {"int": [1, 2]}}))
     given = ("-m", "torchassistant", "sweep", "sweep.json", "--trials", "0")

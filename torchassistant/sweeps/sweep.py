@@ -87,9 +87,11 @@ def sweep(
     run = _Run(read, study, folder, trials, jobs, storage, stop or StopRequest(), tell, allowed)
     try:
         run.run()
-    finally:
-        outcome = _told(read, study, folder)
-    return outcome
+    except (Interrupted, SessionError):
+        if not run.stop.at_once:
+            _told(read, study, folder)
+        raise
+    return _told(read, study, folder)
 
 
 def _told(read: ReadSweep, study: Study, folder: SweepFolder) -> Outcome:
