@@ -293,9 +293,23 @@ def test_the_time_is_divided_by_phases(opened: Open, one: Path, two: Path) -> No
     assert chart.locator(".plot").evaluate(top) == [1.5, 1.2, 0.6, 0.2]
     both = opened(two).locator('#time article[aria-label="Phases of each epoch"]')
     both.scroll_into_view_if_needed()
+    both.locator(".u-over").wait_for()
     assert both.locator(".plot").evaluate("node => node.chart.range[1]") == 20
     both.get_by_label("Session").select_option("1")
     assert both.locator(".plot").evaluate("node => node.chart.range[1]") == 15
+
+
+def test_many_keys_of_several_sessions_take_turns(opened: Open, tmp_path: Path) -> None:
+    keys = {f"F1__{n}": lambda epoch, n=n: epoch / 20 + n for n in range(10)}
+    folders = [write_session(tmp_path / n, [rows_of_epochs((1, 2), **keys)]) for n in "ab"]
+    page = opened(report(*folders, at=tmp_path / "r.html"))
+    card(page, "F1").scroll_into_view_if_needed()
+    assert lines_drawn(page, "F1") == 2
+    card(page, "F1").get_by_label("Shown").select_option("F1/7")
+    assert lines_drawn(page, "F1") == 2
+    assert card(page, "F1").locator(".legend td").first.inner_text() == "7.1"
+    card(page, "F1").locator("details.values summary").click()
+    assert card(page, "F1").locator("details.values tbody tr").count() == 40
 
 
 def test_sessions_lie_over_one_another(opened: Open, two: Path) -> None:

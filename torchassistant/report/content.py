@@ -78,9 +78,10 @@ def read_report(
         SessionError: One is no session; a file holds no predictions.
     """
     room = ImageRoom(_ROOM_FOR_IMAGES // len(folders))
+    graphs: dict[str, str] = {}
     sessions = []
     for folder, name in zip(folders, names_of(folders), strict=True):
-        sessions.append(read_session(folder, name, room))
+        sessions.append(read_session(folder, name, room, graphs))
         room = ImageRoom(_ROOM_FOR_IMAGES // len(folders))
     differences = [_difference(folders[0], other) for other in folders[1:]]
     judge = Judge()

@@ -105,13 +105,14 @@ class SessionReport:
     problems: list[str] = field(default_factory=list)
 
 
-def read_session(folder: Path, name: str, room: ImageRoom) -> SessionReport:
+def read_session(folder: Path, name: str, room: ImageRoom, graphs: dict[str, str]) -> SessionReport:
     """What a report shows of a session.
 
     Args:
         folder: The session.
         name: What it is called in the report.
         room: For images.
+        graphs: Training graphs that are drawn already, which sessions of equal ones share.
 
     Raises:
         SessionError: It is none.
@@ -149,7 +150,7 @@ def read_session(folder: Path, name: str, room: ImageRoom) -> SessionReport:
         list(_states(folder)),
         list(_changes(folder)),
         dict(_range_tests(folder)),
-        _graph(folder, name),
+        _graph(folder, graphs),
         list(dict.fromkeys([*problems, *damaged])),
     )
 
@@ -221,12 +222,16 @@ def _range_tests(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield Path(name).stem, {"suggestion": found.get("suggestion"), "points": points}
 
 
-def _graph(folder: Path, name: str) -> str | None:
+def _graph(folder: Path, drawn: dict[str, str]) -> str | None:
     try:
         spec, shapes = stored_graph(folder)
     except UserError:
         return None
-    return svg_of(diagram_of(spec, name, None, shapes))
+    diagram = diagram_of(spec, "the session", None, shapes)
+    key = repr(diagram)
+    if key not in drawn:
+        drawn[key] = svg_of(diagram)
+    return drawn[key]
 
 
 def _is_positive(value: Any) -> bool:

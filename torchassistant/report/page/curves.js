@@ -124,8 +124,22 @@ function tipHead(line, at) {
     `${duration(source.place("elapsed")[place])}${clock === null ? "" : ` · ${moment(clock)}`}${stage}`;
 }
 
-/** A card with the chart of some columns, its lines as a table, and the values behind it. */
-function curveCard(sessions, family, names, key) {
+const MOST_LINES = 12;
+
+/** Whether the lines of several sessions would be too many for one chart. */
+function isCrowded(sessions, names) {
+  return sessions.length > 1 && names.length > 3 && sessions.length * names.length > MOST_LINES;
+}
+
+/** A card with the chart of some columns, its lines as a table, and the values behind it. Where
+ * there would be too many lines, one name at a time is shown. */
+function curveCard(sessions, family, every, key) {
+  let names = isCrowded(sessions, every) ? every.slice(0, 1) : every;
+  const picker = names === every ? null : selection("Shown", every.map((name) => [name, name]), every[0], (name) => {
+    names = [name];
+    chart.build();
+    showLegend();
+  });
   const legend = h("div", { class: "legend" });
   const chart = new Chart({
     key, name: family,
@@ -141,14 +155,14 @@ function curveCard(sessions, family, names, key) {
   const showLegend = () => legend.replaceChildren(legendOf(chart, linesOf(sessions, names).filter((line) => !line.faint), names));
   showLegend();
   chart.showLegend = showLegend;
-  const rows = () => linesOf(sessions, names).filter((line) => !line.faint).flatMap((line) => line.places.map((place, at) => [
+  const rows = () => linesOf(sessions, every).filter((line) => !line.faint).flatMap((line) => line.places.map((place, at) => [
     line.session.name, stageName(line.session, line.table.place("stages")[place]), line.name,
     line.table.place("epochs")[place], line.table.place("steps")[place], line.table.place("elapsed")[place],
     line.raw[at],
   ]));
-  const thinned = sessions.filter((session) => names.some((name) => session.within.names.includes(name)) && session.within.count < session.within.of);
+  const thinned = sessions.filter((session) => every.some((name) => session.within.names.includes(name)) && session.within.count < session.within.of);
   return h("article", { class: "card", "aria-label": family },
-    h("h3", {}, family), chart.node, legend, notesOf(sessions, names),
+    h("h3", {}, family), picker, chart.node, legend, notesOf(sessions, every),
     thinned.map((session) => h("p", { class: "hint" },
       `${session.name}: ${counted(session.within.count, "row")} of ${session.within.of.toLocaleString("en")} within epochs are shown, evenly; metrics/steps-*.csv of the session has all.`)),
     valuesOf(family, ["session", "stage", "name", "epoch", "step", "seconds", "value"], rows));

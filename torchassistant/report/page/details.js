@@ -84,7 +84,7 @@ function phaseChart(sessions) {
       session = told[Number(at)];
       name();
       list();
-      chart.zoom(null);
+      delete zooms.phases;
       chart.build();
     }), chart.node, keys, values);
 }
