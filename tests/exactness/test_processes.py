@@ -191,7 +191,9 @@ def test_what_ends_one_process_is_told_once(tmp_path: Path) -> None:
     assert "the examples 0, 1, 2, 3, 4, 5, 6, 7" in line
 
 
-def test_a_signal_to_one_stops_all_after_the_same_iteration(tmp_path: Path) -> None:
+def test_a_signal_to_one_stops_all_after_the_same_iteration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = noisy()
     config["train"]["stages"][0]["stop_condition"] = made("EpochsCompleted", 100_000)
     create_session(config, session_dir=tmp_path / "run")
@@ -200,7 +202,12 @@ def test_a_signal_to_one_stops_all_after_the_same_iteration(tmp_path: Path) -> N
         os.kill(running.pids[1], signal.SIGTERM)
         assert running.wait() == [128 + signal.SIGTERM] * 2
         assert "is saved in" in running.printed()
-    assert load_session(tmp_path / "run").progress.step > 0
+    session = load_session(tmp_path / "run", settings=["train.stages[0].stop_condition.args[0]=1"])
+    assert session.progress.step > 0
+    session.train()
+    told = capsys.readouterr().err
+    assert "it was trained by 2 processes, and is by 1 now" in told
+    assert "but for what is random or sees a whole part: BatchNorm1d, Dropout" in told
 
 
 def test_parts_that_cannot_be_shared_are_a_problem(tmp_path: Path) -> None:

@@ -68,7 +68,12 @@ from torchassistant.session.prediction import predict
 from torchassistant.session.row_data import RowData
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.shared_checkpoints import FollowingManager, SharedCheckpoints
-from torchassistant.session.shared_training import set_threads, warn_of_state, world_of
+from torchassistant.session.shared_training import (
+    set_threads,
+    warn_of_other_parts,
+    warn_of_state,
+    world_of,
+)
 from torchassistant.session.stage_beginning import begin_stage
 from torchassistant.session.stage_starts import StageStarts
 from torchassistant.session.state import changed_weights, restore, snapshot
@@ -468,6 +473,7 @@ class Session(Parts):
             if world is not None:
                 set_threads(world, self.spec, self._environment)
                 warn_of_state(self.stages, world)
+                warn_of_other_parts(self.stages, world, self.spec, self._environment)
                 world.processes.wait()
             newest = self.folder.checkpoints.newest(self._saved.checkpoint)
             if newest.name != self._saved.name:

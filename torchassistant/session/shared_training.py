@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from torchassistant.collators import DefaultCollator
 from torchassistant.config import DistributedSpec, Spec
 from torchassistant.data import has_state
 from torchassistant.messages import logger_for
@@ -37,6 +38,47 @@ def world_of(spec: Spec, processes: Processes | None) -> World | None:
     distributed = spec.distributed or DistributedSpec()
     processes.count_as_lost_after(distributed.timeout)
     return World(processes, distributed.logical_ranks)
+
+
+def warn_of_other_parts(
+    stages: Iterable[Stage], world: World, spec: Spec, environment: Mapping[str, Any]
+) -> None:
+    """Say on resuming with other processes what has other results in other parts of a batch.
+
+    Args:
+        stages: Those of the session.
+        world: The processes.
+        spec: The config.
+        environment: Under what the state was saved.
+    """
+    then, now = environment.get("processes"), world.processes.size
+    fixed = spec.distributed is not None and spec.distributed.logical_ranks is not None
+    if then in (None, now) or fixed or not world.is_first:
+        return
+    found = sorted({name for stage in stages for name in seen_by_parts(stage)})
+    but = f", but for what is random or sees a whole part: {', '.join(found)}" if found else ""
+    _log.warning(
+        f"it was trained by {then} process{'es' if then != 1 else ''}, and is by {now} now: "
+        f"examples and their order are the same, and results up to rounding{but}"
+    )
+
+
+def seen_by_parts(stage: Stage) -> Iterator[str]:
+    """What of a stage draws random numbers, or looks at all examples of a part, by its class."""
+    for pipeline in stage.training:
+        for layer in (layer for module in pipeline.modules for layer in module.modules()):
+            draws = getattr(layer, "dropout", 0.0)
+            is_random = isinstance(layer, _RANDOM) or (isinstance(draws, float) and draws > 0)
+            if is_random or isinstance(layer, _OF_PARTS):
+                yield type(layer).__name__
+        for source in pipeline.inputs:
+            yield from (type(augment.transform).__name__ for augment in source.factory.augments)
+            if not isinstance(source.factory.collator, DefaultCollator):
+                yield type(source.factory.collator).__name__
+
+
+_RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.RReLU)
+_OF_PARTS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def warn_of_state(stages: Iterable[Stage], world: World) -> None:
