@@ -9,7 +9,7 @@ from pathlib import Path as File
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from small_config import CONFIG
 
@@ -118,6 +118,8 @@ odd = st.sampled_from(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@example([(("initialize", "definitions"), {"data": [], 0: 1})], [], set())
+@example([(("initialize", "definitions"), {0: 10**30})], [], set())
 @given(
     st.lists(st.tuples(st.sampled_from(paths_of(CONFIG)), odd), min_size=1, max_size=3),
     st.lists(st.tuples(st.sampled_from(paths_of(CONFIG)), st.sampled_from(["", "x"])), max_size=1),

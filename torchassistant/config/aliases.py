@@ -104,7 +104,7 @@ class _Aliases:
         """``{"data": [...], "computation": [...]}`` joined to one list, in order."""
         if not isinstance(tree, Table) or "options" in tree:
             return tree
-        if not any(nearest(key, DEFINITION_SECTIONS) for key in tree):
+        if not any(nearest(str(key), DEFINITION_SECTIONS) for key in tree):
             return tree
         joined = Row()
         joined.mark = tree.mark
@@ -124,9 +124,9 @@ class _Aliases:
         if key in DEFINITION_SECTIONS:
             return key
         absent = [section for section in DEFINITION_SECTIONS if section not in tree]
-        message = f'unknown key "{key}"{near(key, absent or DEFINITION_SECTIONS)}'
+        message = f'unknown key "{key}"{near(str(key), absent or DEFINITION_SECTIONS)}'
         self.diagnostics.note(message, (*path, key), at_key=True)
-        meant = nearest(key, absent)
+        meant = nearest(str(key), absent)
         if meant is None:
             self.diagnostics.dropped.add(path)
         return meant
