@@ -18,7 +18,7 @@ import pytest
 import torch
 from toy_config import Command, environment, files_of, toy_config, write
 
-from torchassistant.config import read_sweep
+from torchassistant.config import ParameterSpec, grid_values, read_sweep
 from torchassistant.errors import ConfigError
 from torchassistant.session import create_session, load_session
 from torchassistant.sweeps import sweep
@@ -178,6 +178,8 @@ def test_over_folds_there_are_means_and_deviations(command: Command, tmp_path: P
         ({"parameters": {"seed": {}}}, ['"categorical" is expected; found none']),
         ({"parameters": {"seed": {"int": [2, 1]}}}, ["must not be above the second"]),
         ({"parameters": {"seed": {"int": [1, 2], "step": 0.5}}}, ["a whole number above 0"]),
+        ({"parameters": {"seed": {"int": [1, 4], "step": 2}}}, ["do not reach 4.* at 3"]),
+        ({"parameters": {"seed": {"float": [0.1, 0.35], "step": 0.1}}}, ["last is at 0.3"]),
         ({"parameters": {"seed": {"int": [0, 2], "log": True}}}, ["numbers are above 0"]),
         (
             {"parameters": {"seed": {"int": [1, 2], "log": True, "step": 1}}},
@@ -207,6 +209,13 @@ def test_every_mistake_is_told_with_its_place(
     assert len(raised.value.problems) >= len(messages)
     for message in messages:
         assert raised.match(rf"sweep\.json:\d+:\d+: .*{message}"), raised.value
+
+
+def test_a_grid_has_the_numbers_that_are_written() -> None:
+    parameter = ParameterSpec.model_validate({"float": [0.1, 0.7], "step": 0.2})
+    assert grid_values(parameter) == [0.1, 0.3, 0.5, 0.7]
+    assert grid_values(ParameterSpec.model_validate({"int": [2, 6], "step": 2})) == [2, 4, 6]
+    assert grid_values(ParameterSpec.model_validate({"float": [0.5, 0.5]})) == [0.5]
 
 
 def test_what_is_missing_is_told_with_how_to_get_it(

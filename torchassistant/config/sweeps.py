@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -213,12 +213,31 @@ def grid_values(parameter: ParameterSpec) -> list[Any]:
     """All values of a parameter, in their order."""
     if parameter.categorical is not None:
         return parameter.categorical
-    low, high = parameter.int_ or parameter.float_ or (0, 0)
-    step = parameter.step if parameter.step is not None else 1
-    count = math.floor((high - low) / step + 1e-9) + 1
     if parameter.int_ is not None:
-        return [low + int(step) * index for index in range(count)]
-    return [low + step * index for index in range(count)]
+        low, high = parameter.int_
+        return list(range(low, high + 1, int(parameter.step or 1)))
+    values = [float(value) for value in _multiples(parameter)]
+    return values or (parameter.float_ or [])[:1]
+
+
+def _multiples(parameter: ParameterSpec) -> list[Decimal]:
+    """The numbers of a range with a step, as they are written: 0.1, 0.2, 0.3."""
+    if parameter.step is None:
+        return []
+    low, high, step = _exactly(parameter)
+    return [low + step * index for index in range(int((high - low) / step) + 1)]
+
+
+def _last(parameter: ParameterSpec) -> Decimal:
+    """The last number of a range with a step."""
+    low, high, step = _exactly(parameter)
+    return low + (high - low) // step * step
+
+
+def _exactly(parameter: ParameterSpec) -> list[Decimal]:
+    """The ends of a range, and its step."""
+    low, high = parameter.int_ or parameter.float_ or (0, 0)
+    return [Decimal(repr(value)) for value in (low, high, parameter.step or 1)]
 
 
 def _check_parameter(
@@ -270,6 +289,9 @@ def _check_range(
     elif step is not None and (step <= 0 or (kind == "int" and step != int(step))):
         words = "a whole number above 0" if kind == "int" else "a number above 0"
         diagnostics.note(f"{words} is expected; found {step:g}", (*path, "step"))
+    elif step is not None and (last := _last(parameter)) != _exactly(parameter)[1]:
+        message = f"steps of {step:g} from {low} do not reach {high}; the last is at {last:g}"
+        diagnostics.note(message, (*path, kind))
     elif is_grid and kind == "float" and step is None and low < high:
         message = 'a grid needs single values: give a "step", or "categorical"'
         diagnostics.note(message, path)
