@@ -40,6 +40,7 @@ from torchassistant import create_session, load_session
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = (ROOT, ROOT / "tests", ROOT / "tests" / "exactness")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
 
 
 def flat(*columns: torch.Tensor) -> list[torch.Tensor]:
@@ -233,6 +234,7 @@ def test_the_command_starts_the_processes(tmp_path: Path) -> None:
     create_session(averaged(24, 8, 2), session_dir=tmp_path / "run")
     done = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), str(tmp_path / "run"), "--processes", "2"],
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=120,
@@ -259,6 +261,7 @@ def test_the_launcher_is_ended(tmp_path: Path, signum: int) -> None:
     create_session(config, session_dir=tmp_path / "run")
     launcher = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), str(tmp_path / "run"), "--processes", "2"],
+        env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -310,7 +313,7 @@ def test_resuming_is_verified_with_several(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))},
+        env=ENVIRONMENT,
         timeout=200,
         check=False,
     )
