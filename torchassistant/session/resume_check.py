@@ -17,6 +17,7 @@ from torchassistant.codec import CodecError, encode
 from torchassistant.data import slots_of
 from torchassistant.errors import Interrupted
 from torchassistant.parallel import Processes
+from torchassistant.session.append_only_logs import TIMES
 from torchassistant.session.best_weights import WEIGHTS
 from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.durable_files import fingerprint, read_tensors
@@ -249,15 +250,23 @@ def _different_data(one: Any, other: Any, at: str) -> str | None:
 
 def _different_rows(one: Path, other: Path) -> str | None:
     for path in sorted((one / "metrics").glob("*.csv")):
-        rows = [
-            [line.rpartition(",")[0] for line in p.read_text(encoding="utf-8").splitlines()]
-            for p in (path, other / "metrics" / path.name)
-        ]
-        if rows[0] != rows[1]:
+        if _rows(path) != _rows(other / "metrics" / path.name):
             return f"metrics/{path.name}"
     data = [_tensor_files(session) for session in (one, other)]
     names = sorted(data[0].keys() | data[1].keys())
     return next((name for name in names if data[0].get(name) != data[1].get(name)), None)
+
+
+def _rows(path: Path) -> list[str]:
+    """The lines of a table without what they say of times, which stands at their end."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if path.name == Path(TIMES).name:
+        return [",".join(line.split(",")[:_WHEN]) for line in lines]
+    return [line.rpartition(",")[0] for line in lines]
+
+
+_WHEN = 3
+"""The columns of the table of times that are none: stage, epoch, step."""
 
 
 def _tensor_files(session: Path) -> dict[str, str]:
