@@ -39,7 +39,7 @@ from torch.optim import SGD
 from torchassistant import create_session, load_session
 
 ROOT = Path(__file__).resolve().parents[2]
-PATHS = (ROOT, ROOT / "tests", ROOT / "tests" / "exactness")
+PATHS = (ROOT, ROOT / "tests" / "exactness")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
 
 
