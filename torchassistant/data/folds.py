@@ -111,18 +111,16 @@ def labelled_slices(
     sizes = slice_sizes(count, ratio)
     left = np.arange(count)
     slices: list[torch.Tensor] = []
-    for number, size in reversed(list(enumerate(sizes))):
-        if number:
-            try:
-                left, taken = train_test_split(
-                    left,
-                    test_size=size,
-                    random_state=(seed + number) % _SEEDS,
-                    stratify=None if labels.classes is None else labels.classes[left],
-                )
-            except ValueError as error:
-                raise DataError(f"no slices of {sizes} examples can be drawn: {error}") from None
-        else:
-            taken = left
+    assert labels.classes is not None, "without labels, split_indices draws the slices"
+    for number in range(len(sizes) - 1, 0, -1):
+        try:
+            left, taken = train_test_split(
+                left,
+                test_size=sizes[number],
+                random_state=(seed + number) % _SEEDS,
+                stratify=labels.classes[left],
+            )
+        except ValueError as error:
+            raise DataError(f"no slices of {sizes} examples can be drawn: {error}") from None
         slices.insert(0, torch.from_numpy(taken))
-    return slices
+    return [torch.from_numpy(left), *slices]
