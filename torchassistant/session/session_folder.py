@@ -294,13 +294,11 @@ class SessionFolder:
         Returns:
             The fingerprints of what never changes from now on.
         """
-        files = dict(fixed)
+        files = {name: known for name, known in fixed.items() if self._split_of(name) not in splits}
         for split, indices in splits.items():
-            for name in [n for n in files if self._split_of(n) == split]:
-                del files[name]
             path = self.splits / f"since {step}" / f"{split}.safetensors"
             replace_tensors(path, {str(i): part for i, part in enumerate(indices)})
-            files[path.relative_to(self.path).as_posix()] = fingerprint(path)
+            files |= self._fingerprint_of(path)
         return files
 
     def add_weights(
@@ -311,14 +309,17 @@ class SessionFolder:
         Returns:
             The fingerprints of what never changes from now on.
         """
-        files = dict(fixed)
+        files = {
+            name: known for name, known in fixed.items() if self._model_of(name) not in weights
+        }
         for model, taken in weights.items():
-            for name in [n for n in files if self._model_of(n) == model]:
-                del files[name]
             path = self.weights / f"since {step}" / f"{model}.json"
             replace_file(path, as_json(taken.data()))
-            files[path.relative_to(self.path).as_posix()] = fingerprint(path)
+            files |= self._fingerprint_of(path)
         return files
+
+    def _fingerprint_of(self, path: Path) -> Fingerprints:
+        return {path.relative_to(self.path).as_posix(): fingerprint(path)}
 
     def taken_weights(self, checkpoint: Checkpoint) -> dict[str, TakenWeights]:
         """What became of the weights that models began with, by model.
