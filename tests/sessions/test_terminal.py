@@ -128,7 +128,9 @@ def test_a_run_on_a_terminal(created: Path, columns: int) -> None:
         assert all(line.endswith("+2") for line in epochs)
     bars = [line for line in found.meanwhile if BAR.match(line)]
     assert bars
-    assert max(line.count("█") for line in bars) >= 8
+    # How full it was when it was last drawn depends on the machine; how wide it is does not.
+    assert min(len(line.split("|")[1]) for line in bars) >= 8
+    assert any("█" in line for line in bars)
     assert not any("|" in line for line in found.lines)
     after = found.lines[found.lines.index(epochs[-1]) + 1 :]
     assert after[0].startswith("stage 2/2 (fine): 2 epochs in ")
