@@ -22,6 +22,8 @@ from torchassistant.config import ParameterSpec, grid_values, read_sweep
 from torchassistant.errors import ConfigError
 from torchassistant.session import create_session, load_session
 from torchassistant.sweeps import sweep
+from torchassistant.sweeps.folder import SweepFolder
+from torchassistant.sweeps.study import Study
 
 TRUSTED = {"trust": ["toys", "sweep_parts"]}
 LR = {"adam.kwargs.lr": {"float": [1e-4, 0.1], "log": True}}
@@ -82,6 +84,44 @@ def test_each_trial_is_the_session_that_its_parameters_make(
     whole = run(command, tmp_path, "--trials", "2", config=config, parameters=parameters)
     values = [[trial["parameters"] for trial in one["trials"]] for one in (more, whole)]
     assert values[0] == values[1]
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "qmc", "random"])
+def test_values_do_not_depend_on_when_a_sweep_was_cut(tmp_path: Path, sampler: str) -> None:
+    write(tmp_path / "training.json", toy_config())
+    write(
+        tmp_path / "sweep.json",
+        sweep_of({**LR, "net.kwargs.hidden": {"int": [1, 9]}}, sampler=sampler),
+    )
+    spec = read_sweep(tmp_path / "sweep.json").spec
+    found = []
+    for name, is_cut in (("whole", False), ("cut", True)):
+        folder = SweepFolder(tmp_path / name)
+        folder.make()
+        study = Study(folder, spec, 1, name, None, is_new=True)
+        found.append([])
+        for _ in range(14):  # more than the first ones, which are drawn
+            if is_cut:
+                study = Study(folder, spec, 1, name, None)
+            number, values = study.asked()
+            study.end(
+                number,
+                "COMPLETE",
+                (values["net.kwargs.hidden"] - 4) ** 2 + values["adam.kwargs.lr"],
+            )
+            found[-1].append(values)
+    assert found[0] == found[1]
+    assert len({json.dumps(values) for values in found[0]}) == 14
+
+
+def test_a_sampler_that_computes_with_torch_leaves_no_trace(
+    command: Command, tmp_path: Path
+) -> None:
+    # Ten are drawn before the first one is computed.
+    last = run(command, tmp_path, "--trials", "11", sampler="gp")["trials"][-1]
+    settings = [f"adam.kwargs.lr={last['parameters']['adam.kwargs.lr']}"]
+    create_session(toy_config(), tmp_path / "other", settings=settings, **TRUSTED).train()
+    expect_equal(Path(last["session"]), tmp_path / "other")
 
 
 def test_a_trial_that_is_killed_goes_on_to_the_same_bits(command: Command, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -102,15 +103,8 @@ class Study:
 
     def asked(self) -> tuple[int, dict[str, Any]]:
         """Begin another trial: its number, and its parameters."""
-        import optuna
-
         number = len(self.trials())
-        sampler_seed = derived(self.seed, "sampler", number) % 2**32
-        self.study.sampler = (
-            optuna.samplers.TPESampler(seed=sampler_seed)
-            if self.spec.sampler == "tpe"
-            else optuna.samplers.RandomSampler(seed=sampler_seed)
-        )
+        self.study.sampler = _sampler(self.spec, self.seed, number)
         trial = self.study.ask()
         return trial.number, self._suggested(trial)
 
@@ -184,6 +178,26 @@ def _storage(folder: SweepFolder, url: str | None) -> Any:
         # Whatever its drivers raise is about the address, or the database there.
         reason = str(error).strip().partition("\n")[0]
         raise ConfigError(f"--storage: the database cannot be used: {reason}") from None
+
+
+def _sampler(spec: SweepSpec, seed: int, number: int) -> Any:
+    """What chooses the values of a trial; it keeps nothing that the next call would lack."""
+    import optuna
+
+    own = derived(seed, "sampler", number) % 2**32
+    if spec.sampler == "tpe":
+        return optuna.samplers.TPESampler(seed=own)
+    if spec.sampler == "gp":
+        return optuna.samplers.GPSampler(seed=own, warn_independent_sampling=False)
+    if spec.sampler == "qmc":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            # One sequence, of which each trial takes the next point.
+            every = derived(seed, "sampler") % 2**32
+            return optuna.samplers.QMCSampler(
+                scramble=True, seed=every, warn_independent_sampling=False
+            )
+    return optuna.samplers.RandomSampler(seed=own)
 
 
 def _pruner(spec: SweepSpec) -> Any:

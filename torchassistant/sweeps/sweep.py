@@ -308,26 +308,40 @@ class _Run:
             return None
         if self.read.spec.sampler == "grid" and begun == len(states):
             return None
-        number, values = self.study.asked()
+        number, values = self._asked()
         lock = self.folder.lock_trial(number)
         assert lock is not None, "nobody else begins trials meanwhile"
         return number, lock, values
+
+    def _asked(self) -> tuple[int, dict[str, Any]]:
+        """Begin another trial; in a process of its own, where that computes with torch."""
+        if self.read.spec.sampler != "gp":
+            return self.study.asked()
+        ended = in_fork(lambda: self._study_of_a_fork().asked())
+        if ended.data is None:
+            raise SessionError(f"the sampler ended with status {ended.status}")
+        number, values = ended.data
+        return number, values
 
     def _others(self) -> bool:
         """Whether another sweep trains something, which may yet be left to this one."""
         return any(trial.state.name == "RUNNING" for trial in self.study.trials())
 
     def _train(self, number: int, values: Mapping[str, Any]) -> dict[str, Any]:
-        """In the forked process: connections to a database are not for two processes."""
-        study = Study(
+        """In the forked process."""
+        path = self.folder.session(number)
+        study = self._study_of_a_fork()
+        return run_trial(self.read, study, number, values, path, self.stop, self.allowed)
+
+    def _study_of_a_fork(self) -> Study:
+        """The study, opened anew: connections to a database are not for two processes."""
+        return Study(
             self.folder,
             self.read.spec,
             self.study.seed,
             self.study.study.study_name,
             self.storage,
         )
-        path = self.folder.session(number)
-        return run_trial(self.read, study, number, values, path, self.stop, self.allowed)
 
     def _look(self) -> None:
         """See which trials are done."""

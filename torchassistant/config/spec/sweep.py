@@ -45,10 +45,10 @@ class SweepSpec(Block):
     take: Literal["best", "last"] = Field(
         "best", description="Which value of a trial counts: that of its best row, or of its last."
     )
-    sampler: Literal["tpe", "random", "grid"] = Field(
+    sampler: Literal["tpe", "gp", "qmc", "random", "grid"] = Field(
         "tpe",
-        description="How values are chosen: by what earlier trials gave, by chance, or all of them "
-        "in turn.",
+        description="How values are chosen: by what earlier trials gave (tpe, gp), spread evenly "
+        "(qmc), by chance, or all of them in turn.",
     )
     pruner: Literal["median", "hyperband", "halving"] | None = Field(
         None, description="What ends trials early that are worse than others were."
