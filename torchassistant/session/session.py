@@ -44,8 +44,6 @@ from torchassistant.session.append_only_logs import CHANGES, Logs
 from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.callbacks_of_session import (
     callback_run,
-    warn_of_missing_columns,
-    with_columns_of,
 )
 from torchassistant.session.changes import Change, Code, log_of
 from torchassistant.session.checkpoint_manager import CheckpointManager, Snapshot
@@ -53,28 +51,25 @@ from torchassistant.session.checkpoint_storage import Checkpoint
 from torchassistant.session.dataset_predictions import predict_data
 from torchassistant.session.durable_files import as_json, clear_aside
 from torchassistant.session.environment import circumstances, created, differences
-from torchassistant.session.evaluator_keys import expect_monitored, learn_evaluator_keys
 from torchassistant.session.history import History
 from torchassistant.session.history_feed import HistoryFeed, about_session
 from torchassistant.session.html_summary import HtmlSummary
 from torchassistant.session.kept_predictions import folder_of_evaluation, keep_results, kept
 from torchassistant.session.lock import only_trainer
-from torchassistant.session.loss_keys import check_keys, learn_keys
 from torchassistant.session.manifest import Fingerprints, of_text
-from torchassistant.session.metric_keys import learn_metric_keys
 from torchassistant.session.notebook_progress import default_reporter
 from torchassistant.session.order import order_of
 from torchassistant.session.prediction import predict
+from torchassistant.session.remaining_stages import RemainingStages
 from torchassistant.session.row_data import RowData
 from torchassistant.session.session_folder import SessionFolder
-from torchassistant.session.shared_checkpoints import FollowingManager, SharedCheckpoints
+from torchassistant.session.shared_checkpoints import FollowingManager
 from torchassistant.session.shared_training import (
     set_threads,
     warn_of_other_parts,
     warn_of_state,
     world_of,
 )
-from torchassistant.session.stage_beginning import begin_stage
 from torchassistant.session.stage_starts import StageStarts
 from torchassistant.session.state import changed_weights, restore, snapshot
 from torchassistant.session.state_schema import CODE, SPEC
@@ -82,19 +77,15 @@ from torchassistant.session.stored_samples import NotedSamples, StoredSamples, f
 from torchassistant.training import (
     BestValues,
     CallbackRun,
-    Checkpointer,
     Look,
     Mode,
     Progress,
     Reporter,
     Reporters,
     SharedStop,
-    StageHistory,
     StopRequest,
     evaluate,
     looks_at_pipeline,
-    step_header,
-    train_stage,
     unchanged,
 )
 
@@ -596,37 +587,9 @@ class Session(Parts):
 
     def _train_on(self, manager: CheckpointManager, reporter: Reporter, stop: StopRequest) -> None:
         stop.on_save_request(manager.notify)
-        run, world = self._callbacks, self.world
-        saving: Checkpointer = manager
-        if world is not None and isinstance(stop, SharedStop):
-            saving = SharedCheckpoints(manager, world, stop)
         try:
-            self._tell_beginning(manager)
-            while not self.finished:
-                index = self.progress.stage
-                stage = self.stages[index]
-                if run is not None:
-                    stage = with_columns_of(run, stage)
-                if not self.progress.has_begun_stage:
-                    self._begin_stage(index, manager)
-                    if run is not None:
-                        run.start_stage(index)
-                learn_keys(self, stage)
-                learn_metric_keys(self, stage, self.rows, index)
-                self._learn_evaluator_keys(index)
-                warn_of_missing_columns(self.rows, index, self.spec.stage_title(index), stage)
-                check_keys(self.rows, index, stage)
-                if stage.log is not None:
-                    self.rows.start_steps(index, step_header(stage))
-                reporter.stage_started(self.progress, len(self.stages), stage.num_epochs)
-                rows = StageHistory(self.rows.rows(index), self.progress.stage_step)
-                if world is not None:
-                    stage = stage.shared_by(world)
-                train_stage(stage, self.progress, rows, saving, reporter, stop, run)
-                self._tell_end(manager)
-            manager.finish()
-            if world is not None:
-                world.processes.wait()
+            left = RemainingStages(self.builder, manager, self._callbacks, self.world)
+            left.train(reporter, stop)
         except Interrupted as error:
             stopped = self._stopped(error, manager, stop)
             self._tell_of(stopped)
@@ -647,39 +610,10 @@ class Session(Parts):
             reporter.close()
         self._note_saved()
 
-    def _learn_evaluator_keys(self, index: int) -> None:
-        """Let the evaluators of a stage know their keys, so that its columns are known."""
-        learn_evaluator_keys(self, self.rows, index, self.stages[index])
-        monitors = [best.monitor for best in self.spec.checkpoints.bests]
-        expect_monitored(self, self.stages[index], monitors)
-
-    def _tell_beginning(self, manager: CheckpointManager) -> None:
-        """Callbacks hear that training begins, and of the end of a stage that was only stored."""
-        if self._callbacks is not None:
-            manager.callbacks = self._callbacks
-            self._callbacks.start_training()
-            self._tell_end(manager)
-
-    def _tell_end(self, manager: CheckpointManager) -> None:
-        """Callbacks hear of the end of a stage; that they have is stored too."""
-        if self._callbacks is not None and self._callbacks.tell_end():
-            manager.save(quietly=True)
-
     def _tell_of(self, error: BaseException) -> None:
         """Callbacks hear of what ends the training."""
         if self._callbacks is not None:
             self._callbacks.raised(error)
-
-    def _begin_stage(self, index: int, manager: CheckpointManager) -> None:
-        """Do what happens once at the beginning of a stage."""
-        source = None
-        if self.spec.train.stages[index].start_from is not None:
-            manager.wait()  # what it starts from may have been saved just now
-            if self.world is not None:
-                self.world.processes.wait()
-            name = manager.starts.checkpoint_for(index, self.folder.storage)
-            source = self.folder.storage.verified(name, with_history=False)
-        begin_stage(self.builder, index, source)
 
     def _begin(self, manager: CheckpointManager, newest: Checkpoint) -> None:
         """Save what has changed since the session was loaded, before anything is trained."""
