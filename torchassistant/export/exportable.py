@@ -86,6 +86,11 @@ class Exportable:
         with self.batches.mode(), seeded(0):
             return {name: value.clone() for name, value in self.module(dict(inputs)).items()}
 
+    def forms(self) -> dict[str, Any]:
+        """The columns that come out, with the names of the outputs in place of their tensors."""
+        with self.batches.mode(), seeded(0):
+            return self.module.forms(dict(self.samples[0]))
+
 
 class Planner:
     """Makes the module of a pipeline, with more or less of it left outside.

@@ -98,6 +98,15 @@ def leaves(name: str, value: Any) -> Iterator[tuple[str, Tensor]]:
         )
 
 
+def form_of(name: str, value: Any) -> Any:
+    """A value with the names of :func:`leaves` in place of its tensors."""
+    if isinstance(value, tuple | list):
+        return [form_of(f"{name}.{index}", item) for index, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {key: form_of(f"{name}.{key}", item) for key, item in value.items()}
+    return None if value is None else name
+
+
 @dataclass(slots=True)
 class Wiring:
     """What goes into a graph, and what comes out.
@@ -163,12 +172,20 @@ class ExportedGraph(nn.Module):
             The outputs by name; floating-point ones are float32.
         """
         frames = self.frames(inputs)
-        columns = chosen(self.run(frames), self.graph, self.wiring.results)
+        columns = self._columns(frames)
         found = {key: t for name, value in columns.items() for key, t in leaves(name, value)}
         state = self.wiring.state
         if state is not None:
             found |= zip(state.outputs, state.flattened(frames.carried), strict=True)
         return {name: self._outside(tensor) for name, tensor in found.items()}
+
+    def forms(self, inputs: Tensors) -> dict[str, Any]:
+        """The columns that come out, with the names of the outputs in place of their tensors."""
+        columns = self._columns(self.frames(inputs))
+        return {name: form_of(name, value) for name, value in columns.items()}
+
+    def _columns(self, frames: Frames) -> dict[str, Any]:
+        return chosen(self.run(frames), self.graph, self.wiring.results)
 
     def frames(self, inputs: Mapping[str, Tensor]) -> Frames:
         """The frames of the ports."""

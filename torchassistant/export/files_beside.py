@@ -54,9 +54,8 @@ def write_beside(
         sample = exportable.samples[-1]
         outputs = exportable.outputs_of(sample)
         said |= described_tensors(exportable, outputs)
+        said["results"] = exportable.forms()
         state = exportable.module.wiring.state
-        carried = set() if state is None else set(state.outputs)
-        said["results"] = [name for name in outputs if name not in carried]
         if state is not None:
             first = exportable.samples[0]
             said["start"] = {name: first[name].tolist() for name in state.inputs}

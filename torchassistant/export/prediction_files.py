@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import torch
@@ -105,8 +106,8 @@ def described_port(port: InferenceInput, columns: Sequence[str]) -> Said:
     ]
     if converter is None and not _reads_texts(layers):
         raise NotPortable(
-            f'no input converter is named for the port "{port.port}" ("inputs_meta" of an '
-            "inference config names one)"
+            f'no input converter is named for the port "{port.port}"; "inputs_meta" names one, in '
+            "an inference config that is exported, or by --set"
         )
     return {
         "port": port.port,
@@ -217,16 +218,15 @@ def predict_script(ports: Sequence[Said] | None, why: str) -> str:
         ports: What is done to the text of each input; None: it takes arrays only.
         why: Why it takes arrays only.
     """
+    first = "INPUT is a file .npz of arrays by input (batch.npz gives batch.out.npz)"
     if ports is None:
-        first = f"INPUT is a file .npz of arrays by input, and no text: {why}."
-        return _SCRIPT.format(first=first, steps="", functions="", otherwise=_REFUSED)
-    first = "INPUT is a text"
-    if len(ports) > 1:
-        first = f"INPUT is a text for each of {', '.join(port['port'] for port in ports)}"
+        first = fill(f"{first}, and no text or image: {why}.", 99)
+        return _SCRIPT.format(first=first, steps="", main=_OF_ARRAYS)
+    named = ", ".join(port["port"] for port in ports)
+    first += ", or a text" + (f" for each of {named}" if len(ports) > 1 else "")
     if any(step["does"] == "image_file" for step in _steps(ports)):
-        first += " (of an image its path: Pillow is needed)"
-    first += ", or a file .npz of arrays by input."
-    return _SCRIPT.format(first=first, steps=_IMPORT, functions=_OF_TEXTS, otherwise=_PRINTING)
+        first += "; of an image its path, or a folder of images (Pillow reads them)"
+    return _SCRIPT.format(first=fill(f"{first}.", 99), steps=_IMPORT, main=_OF_TEXTS)
 
 
 def steps_module(ports: Sequence[Said], postprocessor: Said | None) -> str:
@@ -237,17 +237,20 @@ def steps_module(ports: Sequence[Said], postprocessor: Said | None) -> str:
         postprocessor: What is done with the outputs; None: they are printed.
     """
     names = pieces_of([*_steps(ports), *([] if postprocessor is None else [postprocessor])])
-    functions = [inspect.getsource(getattr(portable, name)) for name in (*names, "shown")]
+    functions = [inspect.getsource(getattr(portable, name)) for name in (*names, *_ALWAYS)]
     table = f"STEPS = {{{', '.join(f'{name!r}: {name}' for name in names)}}}\n"
     return "\n\n".join([_STEPS_BEGIN, *functions, table])
 
 
-_SCRIPT = '''\
-"""Predict with model.onnx, by onnxruntime and numpy: python predict.py INPUT ...
+_ALWAYS = (
+    *("images_in", "grouped", "batch_of", "done"),
+    *("lines_of", "labelled", "filled", "shown"),
+)
+_SCRIPT = """\
+\"""Predict with model.onnx, by onnxruntime and numpy: python predict.py INPUT ...
 
 {first}
-Of batch.npz the outputs are in batch.out.npz.
-"""
+\"""
 
 import json
 import sys
@@ -262,70 +265,61 @@ MODEL = onnxruntime.InferenceSession(HERE / "model.onnx")
 
 
 def run(arrays):
-    """The outputs for arrays by input; what is carried begins as export.json says."""
+    \"""The outputs for arrays by input; what is carried begins as export.json says.\"""
     arrays = {{**SAID.get("start", {{}}), **arrays}}
-    given = {{n: np.asarray(arrays[n], said["dtype"]) for n, said in SAID["inputs"].items()}}
+    given = {{}}
+    for name, said in SAID["inputs"].items():
+        if name not in arrays:
+            raise ValueError(f"no array is named {{name}}; found {{', '.join(arrays)}}")
+        given[name] = np.asarray(arrays[name]).astype(said["dtype"], casting="same_kind")
     return dict(zip(SAID["outputs"], MODEL.run(list(SAID["outputs"]), given)))
 
-{functions}
-def main(texts):
-    if texts and all(text.endswith(".npz") for text in texts):
-        for text in texts:
-            np.savez(text.removesuffix(".npz") + ".out.npz", **run(dict(np.load(text))))
-        return
-{otherwise}
+
+def run_file(path):
+    np.savez(path.removesuffix(".npz") + ".out.npz", **run(dict(np.load(path))))
+
+{main}
 
 if __name__ == "__main__":
     try:
-        main(sys.argv[1:])
+        main(sys.argv[1:] or sys.exit(__doc__))
     except Exception as error:
-        sys.exit(f"{{type(error).__name__}}: {{error}}")
-'''
-_IMPORT = "from predict_steps import STEPS, shown\n"
-_OF_TEXTS = '''
-def done(value, said):
-    return value if said is None else STEPS[said["does"]](value, said)
-
-
-def predicted(texts):
-    """What there is to print for a text of each port."""
-    columns = {}
-    for text, port in zip(texts, SAID["ports"]):
-        value = done(text, port["converter"])
-        example = value if isinstance(value, list) else [value]
-        for steps in [*port["preprocessors"], port["collator"]]:
-            example = [done(v, s) for v, s in zip(example, [*steps, *[None] * len(example)])]
-        columns |= {(port["port"], name): value for name, value in zip(port["columns"], example)}
-    inputs = {n: said for n, said in SAID["inputs"].items() if "column" in said}
-    found = run({n: np.asarray(columns[s["port"], s["column"]])[None] for n, s in inputs.items()})
-    if SAID["postprocessor"] is not None:
-        return [shown(done(found, SAID["postprocessor"]))]
-    return [f"{name}: {shown(found[name])}" for name in SAID["results"]]
-
-'''
-_REFUSED = """\
-    sys.exit(__doc__)
+        sys.exit(f"error: {{error}}")
 """
-_PRINTING = """\
-    count = len(SAID["ports"])
-    if not texts or len(texts) % count:
-        sys.exit(__doc__)
-    for first in range(0, len(texts), count):
-        group = texts[first : first + count]
-        lines = predicted(group)
-        if len(texts) > count:
-            label = ", ".join(group) + ":"
-            several = [label, *("  " + line for line in lines)]
-            lines = [f"{label} {lines[0]}"] if len(lines) == 1 else several
-        print("\\n".join(lines))
+_IMPORT = "from predict_steps import STEPS, batch_of, grouped, labelled, lines_of\n"
+_OF_ARRAYS = """
+def main(texts):
+    for text in texts:
+        if not text.endswith(".npz"):
+            sys.exit(f"error: {text} is no file .npz\\n\\n{__doc__}")
+        run_file(text)
 """
-_STEPS_BEGIN = '''\
-"""What predict.py does to inputs and outputs, with numpy alone."""
+_OF_TEXTS = """
+def main(texts):
+    if all(text.endswith(".npz") for text in texts):
+        for text in texts:
+            run_file(text)
+        return
+    groups, status = grouped(texts, SAID["ports"]), 0
+    for group in groups:
+        label = ", ".join(group)
+        try:
+            lines = lines_of(run(batch_of(group, SAID, STEPS)), SAID, STEPS)
+        except Exception as error:
+            where, status = ("" if label in str(error) else f"{label}: "), 1
+            print(f"error: {where}{error}", file=sys.stderr)
+            continue
+        print("\\n".join(lines if groups == [texts] else labelled(label, lines)))
+    sys.exit(status)
+"""
+_STEPS_BEGIN = """\
+\"""What predict.py does to inputs and outputs, with numpy alone.\"""
 
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import numpy as np
-'''
+"""
