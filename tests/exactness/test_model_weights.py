@@ -306,6 +306,12 @@ def test_what_is_missing_or_unknown_is_told_with_its_shape() -> None:
     assert "left out: 1 tensor of weights.safetensors (the model has no such name)" in str(report)
 
 
+@pytest.mark.parametrize("told", ["{", "[1]", '{"net": 1}', "[" * 9999])
+def test_a_file_that_says_nonsense_of_its_models_is_a_problem(told: str) -> None:
+    save_file(tower().state_dict(), "weights.safetensors", {"models": told})
+    assert "weights.safetensors" in problems({"from": "weights.safetensors"})
+
+
 WRONG = {
     "a pattern to rename": ({"rename": [["^modul_", ""]]}, "no name in weights.safetensors"),
     "a regular expression": ({"rename": [["(", ""]]}, "is not a regular expression"),
@@ -314,7 +320,8 @@ WRONG = {
     "a pattern to include": ({"include": ["hed.*"]}, 'matches "hed.*"'),
     "a pattern to exclude": ({"exclude": ["head.weigth"]}, 'did you mean "head.weight"'),
     "a path": ({"into": "haed"}, 'has no part "haed"; did you mean "head"'),
-    "a model of a file": ({"model": "net"}, 'belongs to "from": "session:PATH"'),
+    "a checkpoint of a file": ({"checkpoint": "best"}, 'belongs to "from": "session:PATH"'),
+    "a model of a file": ({"model": "net"}, "does not say what models it has"),
     "arguments of a file": ({"args": [1]}, 'belongs to "class" or "factory_fn"'),
     "two sources in one": ({"factory_fn": "weight_parts.nothing"}, "only one of"),
     "a name twice": ({"exclude": ["a", "a"]}, "is named twice"),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import onnxruntime
@@ -87,6 +88,33 @@ def test_weights_have_the_names_of_models(tmp_path: Path) -> None:
     assert found.keys() == {f"net.{name}" for name in state}
     assert all(torch.equal(found[f"net.{name}"], value) for name, value in state.items())
     assert made.comparison is None
+
+
+def test_exported_weights_begin_another_session(tmp_path: Path) -> None:
+    nodes = [
+        NODE | {"inputs": ["a"]},
+        {"model_name": "net.head", "inputs": ["y"], "outputs": ["z"]},
+    ]
+    linear = {"class": "torch.nn.Linear", "args": [3, 2]}
+    head = {"class": "torch.nn.Linear", "args": [2, 2]}
+    config = config_of({"net": linear, "net.head": head}, nodes)
+    first, made = exported(config, tmp_path, "safetensors")
+    (tmp_path / "second").mkdir()
+
+    def session(**weights: str) -> Any:
+        sources = {"from": str(made.folder), **weights}
+        models = {"net": {**linear, "weights": sources}, "net.head": {**head, "weights": sources}}
+        return session_of({**config_of(models, nodes), "seed": 2}, tmp_path / "second")
+
+    second = session()
+    for name in ("net", "net.head"):
+        state = first.models[name].state_dict()
+        found = second.models[name].state_dict()
+        assert state.keys() == found.keys()
+        assert all(torch.equal(found[key], state[key]) for key in state)
+    rmtree(tmp_path / "second" / "run")
+    with pytest.raises(ConfigError, match='no model is named "nett" in .*did you mean "net"'):
+        session(model="nett")
 
 
 def test_an_adapter_that_can_be_traced_is_in_the_file(tmp_path: Path) -> None:

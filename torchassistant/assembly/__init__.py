@@ -31,9 +31,11 @@ from torchassistant.assembly.statistics_of_averages import prepare_statistics
 from torchassistant.assembly.taken_weights import TakenWeights, WeightsRow, taken_weights_of
 from torchassistant.assembly.user_code import code_of, meaning
 from torchassistant.assembly.weight_checks import report_weights
-from torchassistant.assembly.weight_files import Source, held
+from torchassistant.assembly.weight_files import MODELS, Source, held
+from torchassistant.assembly.weight_names import one_named
 
 __all__ = [
+    "MODELS",
     "Allowlist",
     "Builder",
     "Defined",
@@ -63,6 +65,7 @@ __all__ = [
     "mode_of",
     "models_reached",
     "needed_for",
+    "one_named",
     "optimizer_anew",
     "prepare_statistics",
     "report_weights",

@@ -80,7 +80,7 @@ def source_of(context: BuildContext, spec: ModelWeightsSpec, path: Path, model: 
             maker = context.maker
             path_there = fetched(spec.shown, maker.allowlist.allow_download, maker.dry)
             read = stored_in_pinned if is_pinned(spec.shown) else stored_in
-            return read(FilePath(path_there))
+            return read(FilePath(path_there), spec.model, model)
         return stored_source(spec, model, context.read_session)
     except UserError as error:
         place = context.maker.place_of((*path, "from"))
@@ -93,7 +93,9 @@ def stored_source(spec: ModelWeightsSpec, model: str, read_session: ReadSession)
     Raises:
         UserError: It cannot be read.
     """
-    return stored_in(FilePath(spec.shown)) if spec.session is None else read_session(spec, model)
+    if spec.session is not None:
+        return read_session(spec, model)
+    return stored_in(FilePath(spec.shown), spec.model, model)
 
 
 def _given(context: BuildContext, made: Any, path: Path, spec: ModelWeightsSpec) -> Source:

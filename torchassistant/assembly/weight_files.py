@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +18,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from torchassistant.assembly.weight_names import one_named
 from torchassistant.conversion import convert_weights
 from torchassistant.errors import UserError, listing, near, shown_path
 from torchassistant.files import InvalidFile, open_regular, parsed_json, read_regular
 
 SUFFIX = ".safetensors"
+MODELS = "models"
+"""Under which name the metadata of a file lists models, as JSON; their names stand before others.
+"""
+
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle", ".tar")
 _MOST_INDEX = 100_000_000
@@ -76,23 +81,26 @@ def _itself(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
-def stored_in(path: Path) -> Source:
-    """The tensors of a file or folder.
+def stored_in(path: Path, named: str | None = None, default: str = "") -> Source:
+    """The tensors of a file or folder; of one that ``export`` has written, those of one model.
 
     Args:
         path: A safetensors file; or a folder with ``model.safetensors``, or with
             ``model.safetensors.index.json`` and the files that it names.
+        named: Which model of an exported file; None: the one of the same name, or the only one.
+        default: The name of the model that they are for.
 
     Raises:
         UserError: There is none, or it is something else; the message is a sentence.
     """
     shown = shown_path(path)
     try:
-        if path.is_dir():
-            return _in_folder(path)
-        if path.suffix != SUFFIX:
-            _refuse(path)
-        return _in_file(path)
+        if path.is_dir() and (path / _INDEX).exists():
+            return _of_model(_sharded(path), [], named, default, shown)
+        file = _file_of(path) if path.is_dir() else path
+        if file.suffix != SUFFIX:
+            _refuse(file)
+        return _of_model(_in_file(file), _models_in(file), named, default, shown)
     except InvalidFile as error:
         raise UserError(f"{shown} {error}") from None
     except FileNotFoundError:
@@ -101,16 +109,21 @@ def stored_in(path: Path) -> Source:
         raise UserError(f"{shown} cannot be read: {error.strerror}") from None
 
 
-def stored_in_pinned(path: Path) -> Source:
+def stored_in_pinned(path: Path, named: str | None = None, default: str = "") -> Source:
     """The tensors of a file whose sum is what the config says, which may be a pickle.
 
     A pickle is converted first, in the process that ``convert`` reads it in.
+
+    Args:
+        path: The file.
+        named: As for :func:`stored_in`.
+        default: Likewise.
 
     Raises:
         UserError: It holds no tensors by name, or more than that.
     """
     if path.suffix not in _PICKLES:
-        return stored_in(path)
+        return stored_in(path, named, default)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, f"weights{SUFFIX}")
         try:
@@ -186,16 +199,51 @@ def _read(path: str, name: str) -> torch.Tensor:
         raise UserError(f'{shown_path(path)}: "{name}" cannot be read ({error})') from None
 
 
-def _in_folder(folder: Path) -> Source:
-    """The tensors of a folder as ``transformers`` writes it.
+def _models_in(path: Path) -> list[str]:
+    """The models whose names stand before those of the tensors, in a file of ``export``."""
+    with safe_open(os.path.realpath(path), framework="pt") as file:
+        told = (file.metadata() or {}).get(MODELS)
+    names = None if told is None else parsed_json(told.encode())
+    if names is not None and not (
+        isinstance(names, list) and all(isinstance(name, str) for name in names)
+    ):
+        raise InvalidFile(f'says of its models ("{MODELS}") what are no names')
+    return names or []
+
+
+def _of_model(
+    source: Source, models: Collection[str], named: str | None, default: str, shown: str
+) -> Source:
+    """The tensors of one model, under its own names.
 
     Raises:
-        UserError: It is none.
+        UserError: There is none of that name, or nobody knows which is meant.
     """
-    if (folder / _INDEX).exists():
-        return _sharded(folder)
+    if not models and named is not None:
+        raise UserError(
+            f'{shown} does not say what models it has, as a file of "export" does: leave out '
+            '"model", and let "rename" and "include" choose'
+        )
+    if not models:
+        return source
+    meant = one_named(named, default, models, "model", shown)
+    # Of "net" and "net.head" the longer one has what begins with both.
+    others = [f"{name}." for name in models if name.startswith(f"{meant}.")]
+    return {
+        name.removeprefix(f"{meant}."): stored
+        for name, stored in source.items()
+        if name.startswith(f"{meant}.") and not name.startswith(tuple(others))
+    }
+
+
+def _file_of(folder: Path) -> Path:
+    """The file of weights in a folder as ``transformers`` and ``export`` write it.
+
+    Raises:
+        UserError: There is none.
+    """
     if (folder / _WHOLE).exists():
-        return _in_file(folder / _WHOLE)
+        return folder / _WHOLE
     shown = shown_path(folder)
     if (folder / "checkpoints").is_dir():
         raise UserError(f'{shown} is a session: write "session:{shown}"')
@@ -205,7 +253,7 @@ def _in_folder(folder: Path) -> Source:
         raise UserError(f"{shown} has no {_WHOLE}; name one of its files: {listing(found)}")
     pickles = [name for name in names if name.endswith(_PICKLES)]
     if pickles:
-        _refuse(folder / pickles[0])
+        return folder / pickles[0]
     raise UserError(f"{shown} has no {_WHOLE} and no {_INDEX}")
 
 

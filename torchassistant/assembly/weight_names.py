@@ -9,7 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from torchassistant.config import ModelWeightsSpec, Path
-from torchassistant.errors import UserError, listing, near, nearest
+from torchassistant.errors import SessionError, UserError, listing, near, nearest
 
 
 class Unmatched(NamedTuple):
@@ -36,6 +36,31 @@ class Named(NamedTuple):
     taken: Mapping[str, str]
     left: Mapping[str, str]
     unmatched: list[Unmatched]
+
+
+def one_named(
+    named: str | None, default: str, known: Collection[str], noun: str, shown: str
+) -> str:
+    """The definition of a session, or of an exported file, that is meant.
+
+    Args:
+        named: What the config says; None: the one of the same name, or the only one.
+        default: The name of what it is for.
+        known: What there is.
+        noun: What one of them is called.
+        shown: The session or file in messages.
+
+    Raises:
+        SessionError: There is none of that name, or nobody knows which is meant.
+    """
+    meant = named or (default if default in known else "")
+    if not meant and len(known) == 1:
+        (meant,) = known
+    if meant in known:
+        return meant
+    if not meant:
+        raise SessionError(f'"{noun}" has to say which one of {shown}{near(default, known)}')
+    raise SessionError(f'no {noun} is named "{meant}" in {shown}{near(meant, known)}')
 
 
 def named(spec: ModelWeightsSpec, source: Iterable[str]) -> Named:

@@ -33,8 +33,8 @@ class ModelWeightsSpec(Block):
     )
     model: Name | None = Field(
         None,
-        description="With `session:`: which model of that session. Left out: the one of the same "
-        "name, or the only one.",
+        description="Which model of that session, or of a file of `export`. Left out: the one of "
+        "the same name, or the only one.",
     )
     checkpoint: Name | None = Field(
         None,

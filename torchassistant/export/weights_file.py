@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from torchassistant.assembly import MODELS
 from torchassistant.export.verification import NotEqual
 from torchassistant.whole_files import own_memory
 
@@ -34,7 +36,8 @@ def write_weights(
             if isinstance(tensor, Tensor)
         }
     )
-    save_file(tensors, path)
+    # As a config's "weights" read it, and libraries that ask for what a file is made of.
+    save_file(tensors, path, {"format": "pt", MODELS: json.dumps(list(models))})
     found = load_file(path)
     for name, tensor in tensors.items():
         if name not in found or not _is_same(tensor, found[name]):

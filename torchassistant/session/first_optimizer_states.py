@@ -12,12 +12,12 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from torchassistant.assembly import Builder, Defined
+from torchassistant.assembly import Builder, Defined, one_named
 from torchassistant.config import Diagnostics, Key, ObjectSpec, OptimizerStateSpec, Spec
 from torchassistant.errors import SessionError, UserCodeError, UserError, listing
 from torchassistant.session.library_state import is_torchs, unlike_optimizer
 from torchassistant.session.optimizer_state import is_optimizer_state, load_optimizer
-from torchassistant.session.session_weights import checkpoint_of, one_named
+from torchassistant.session.session_weights import checkpoint_of
 from torchassistant.training import has_own_form
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 
-from torchassistant.assembly import Source, held
+from torchassistant.assembly import Source, held, one_named
 from torchassistant.config import ModelWeightsSpec, OptimizerStateSpec, owner_of, path_within
-from torchassistant.errors import SessionError, near, shown_path
+from torchassistant.errors import SessionError, shown_path
 from torchassistant.session.checkpoint_selection import LAST
 from torchassistant.session.checkpoint_storage import Checkpoint
 from torchassistant.session.session_folder import SessionFolder
@@ -57,28 +57,3 @@ def checkpoint_of(
     if own is not None and os.path.realpath(path) == os.path.realpath(own):
         raise SessionError(f"{shown} is this session itself")
     return shown, SessionFolder(path).verified(spec.checkpoint or LAST, with_history=False)
-
-
-def one_named(
-    named: str | None, default: str, known: Collection[str], noun: str, shown: str
-) -> str:
-    """The definition of a session that is meant.
-
-    Args:
-        named: What the config says; None: the one of the same name, or the only one.
-        default: The name of what it is for.
-        known: What there is.
-        noun: What one of them is called.
-        shown: The session in messages.
-
-    Raises:
-        SessionError: There is none of that name, or nobody knows which is meant.
-    """
-    meant = named or (default if default in known else "")
-    if not meant and len(known) == 1:
-        (meant,) = known
-    if meant in known:
-        return meant
-    if not meant:
-        raise SessionError(f'"{noun}" has to say which one of {shown}{near(default, known)}')
-    raise SessionError(f'no {noun} is named "{meant}" in {shown}{near(meant, known)}')

@@ -157,7 +157,9 @@ def _why_no_weights(block: ModelSpec) -> str | None:
 
 def _model_weights(view: View, diagnostics: Diagnostics) -> None:
     block = view.block
-    _read_from(view, ("model", "checkpoint"), block.session is not None, diagnostics)
+    _read_from(view, ("checkpoint",), block.session is not None, diagnostics)
+    if block.factory_fn and not block.from_ and block.model is not None:
+        diagnostics.note('"model" belongs to "from"', view.at("model"), at_key=True)
     for index, pair in enumerate(block.rename):
         if view.is_whole("rename", index) and (why := misfit_of_rename(*pair)) is not None:
             diagnostics.broke(why, view.at("rename", index))
