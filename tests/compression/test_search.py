@@ -188,7 +188,7 @@ def test_the_command(session: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(capsys.readouterr().out)
     assert told["best"] == 1 and told["exported"] is True
     assert told["candidates"][1]["method"] == {"kind": "int8"}
-    assert told["ended"] == "1 candidates were tried"
+    assert told["ended"] == "1 candidate was tried"
     assert main(["compress", "run", *given[:-2], "--methods", "int", "--trust", "toys"]) == 2
 
 

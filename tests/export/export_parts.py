@@ -64,12 +64,12 @@ class TwoInOne(nn.Module):
 class Reader(nn.Module):
     """Padded word numbers (B, T), packed by their lengths, to scores (B, 2)."""
 
-    def __init__(self, kind: str = "GRU", layers: int = 1) -> None:
+    def __init__(self, kind: str = "GRU", layers: int = 1, both: bool = False) -> None:
         super().__init__()
         self.embedding = nn.Embedding(9, 4, padding_idx=0)
         made = getattr(nn, kind)
-        self.rnn = made(4, 3, layers, batch_first=True, bidirectional=True)
-        self.head = nn.Linear(6, 2)
+        self.rnn = made(4, 3, layers, batch_first=True, bidirectional=both)
+        self.head = nn.Linear(6 if both else 3, 2)
 
     def forward(self, words: Tensor) -> Tensor:
         lengths = (words != 0).sum(1).cpu()

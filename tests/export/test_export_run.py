@@ -75,6 +75,10 @@ def test_several_inputs_and_outputs(tmp_path: Path, format: str) -> None:
         close(run(inputs), {name: wanted[name] for name in ("hidden", "best")})
     assert made.comparison is not None
     assert made.comparison.sizes == [1, 2, 7]
+    assert made.comparison.shapes == {"hidden": ["batch", 4], "best": ["batch"]}
+    line = made.lines[-1]
+    assert line.startswith("verified against torch in batches of 1, 2, 7; largest differences: ")
+    assert line.endswith("(allowed: 1e-05 + 0.0001 · |torch's|)")
 
 
 def test_weights_have_the_names_of_models(tmp_path: Path) -> None:
@@ -113,7 +117,7 @@ def test_exported_weights_begin_another_session(tmp_path: Path) -> None:
         assert state.keys() == found.keys()
         assert all(torch.equal(found[key], state[key]) for key in state)
     rmtree(tmp_path / "second" / "run")
-    with pytest.raises(ConfigError, match='no model is named "nett" in .*did you mean "net"'):
+    with pytest.raises(ConfigError, match=r'no model is named "nett" in .*did you mean "net"'):
         session(model="nett")
 
 
@@ -209,7 +213,7 @@ def test_run_inference_where_it_can_be_traced(tmp_path: Path) -> None:
         by_value = kind == "InferringByValue"
         close(by_torch(made.folder)({"x": x}), {"y": net(x) if by_value else net(x).argmax(-1)})
         assert [note.partition(",")[0] for note in made.notes] == (
-            ["forward is exported"] if by_value else []
+            ["forward is in the file"] if by_value else []
         )
 
 
@@ -254,9 +258,9 @@ def test_the_command_and_what_others_import(tmp_path: Path) -> None:
         "sys.exit(main(sys.argv[1:]))"
     )
     output = str(tmp_path / "new")
-    arguments = ["export", str(session.path), "--format", "pt2", "--trust", *PARTS, "-o", output]
+    arguments = ["export", str(session.path), "--format", "safetensors", "--trust", *PARTS]
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", code, *arguments, "-o", output],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT)])},
         capture_output=True,
@@ -264,8 +268,5 @@ def test_the_command_and_what_others_import(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    first, last = done.stdout.splitlines()
-    assert first.startswith("verified against torch in batches of 1, 2, 7; largest differences: y ")
-    assert "(allowed: 1e-05 + 0.0001 · |torch's|)" in first
-    assert last == "exported to new"
-    assert (tmp_path / "new" / "model.pt2").is_file()
+    assert done.stdout == "exported to new\n"
+    assert (tmp_path / "new" / "model.safetensors").is_file()

@@ -151,12 +151,16 @@ def test_the_script_predicts_what_infer_does(
     for text in (
         "## Metrics",
         "| right |",
+        "| `words` | int64 | batch × words_1 |",
+        "| `y` | float32 | batch × 2 |",
+        "python predict.py image.png 'a text' '[1, 2]'",
         "## Data",
         "pictures: 12 examples",
         "sha256",
         "## Config",
     ):
         assert text in card
+    assert str(tmp_path) not in card, "where the session lies is nobody's business"
 
 
 def test_a_preprocessor_of_ones_own_leaves_arrays(tmp_path: Path) -> None:
@@ -259,18 +263,18 @@ def test_the_session_and_its_inference_block(
 
 
 def test_without_an_input_converter_it_takes_arrays(tmp_path: Path) -> None:
-    config = of_three_ports()
-    del config["inference"]["inputs_meta"][0]
+    node = {"model_name": "net", "inputs": ["a"], "outputs": ["y"]}
+    config = config_of({"net": {"class": "torch.nn.Linear", "args": [3, 2]}}, [node])
     session = session_of(config, tmp_path)
     made = export_session(session.path, tmp_path / "new", format="onnx", trust=PARTS)
     assert made.notes == [
         "predict.py takes .npz of arrays, and no texts: no input converter is named for the port "
-        '"pictures"; "inputs_meta" names one, in an inference config that is exported, or by --set'
+        '"in"; "inputs_meta" names one, in an inference config that is exported, or by --set'
     ]
-    done = run_script(tmp_path / "new", "a.png", "one", "[]")
+    done = run_script(tmp_path / "new", "a.png")
     assert done.returncode == 1
     assert done.stderr.startswith("error: a.png is no file .npz\n\nPredict with model.onnx")
     assert "no input converter is named" in " ".join(done.stderr.split())
-    np.savez(tmp_path / "batch.npz", pixels=np.zeros((2, 1, 6, 6)))
+    np.savez(tmp_path / "batch.npz", x=np.zeros((2, 3)))
     done = run_script(tmp_path / "new", str(tmp_path / "batch.npz"))
-    assert done.stderr == "error: no array is named words; found pixels\n"
+    assert done.stderr == "error: no array is named a; found x\n"

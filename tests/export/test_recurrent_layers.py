@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ WORDS = {
     "loader": {"collator": "pad"},
     "more": [{"group": "collators", "name": "pad", "spec": {"class": "PadSequences"}}],
 }
+Tensors = dict[str, torch.Tensor]
 NODE = {"model_name": "net", "inputs": ["words"], "outputs": ["y"]}
 
 
@@ -87,7 +89,7 @@ def test_packed_texts_of_any_length(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 @pytest.mark.parametrize("model", ["Reader", "Attending", "Translating"])
 def test_texts_in_onnx(tmp_path: Path, model: str) -> None:
-    layers = {"kwargs": {"kind": "LSTM", "layers": 2}} if model == "Reader" else {}
+    layers = {"kwargs": {"kind": "LSTM", "layers": 2, "both": True}} if model == "Reader" else {}
     net_spec = {"class": f"export_parts.{model}"} | layers
     session = session_of(config_of({"net": net_spec}, [NODE], **WORDS), tmp_path)
     export_session(session.path, tmp_path / "onnx", format="onnx", trust=PARTS)
@@ -98,41 +100,6 @@ def test_texts_in_onnx(tmp_path: Path, model: str) -> None:
         (found,) = runner.run(["y"], {"words": words.numpy()})
         with torch.no_grad():
             torch.testing.assert_close(torch.from_numpy(found), net(words))
-
-
-@pytest.mark.parametrize("format", ["pt2", pytest.param("onnx", marks=pytest.mark.slow)])
-def test_a_carry_is_further_inputs_and_outputs(tmp_path: Path, format: str) -> None:
-    node = {
-        "model_name": "net",
-        "inputs": ["x", "state"],
-        "outputs": ["y", "next"],
-        "carry": {"state": "next"},
-    }
-    config = config_of(
-        {"net": {"class": "export_parts.Stepping", "kwargs": {"layers": 1}}},
-        [node],
-        columns=["x", "y0"],
-        loader={"contiguous": True},
-        data={"class": "export_parts.Series"},
-    )
-    session = session_of(config, tmp_path)
-    export_session(session.path, tmp_path / "new", format=format, trust=PARTS)
-    net: Stepping = session.models["net"].eval()
-    x, state = torch.randn(3, 4, 2), (torch.randn(1, 3, 3), torch.randn(1, 3, 3))
-    with torch.no_grad():
-        y, after = net(x, state)
-    inputs = {"x": x, "state.0": state[0], "state.1": state[1]}
-    wanted = {"y": y, "next.0": after[0], "next.1": after[1]}
-    if format == "pt2":
-        found = torch.export.load(tmp_path / "new" / "model.pt2").module()(inputs)
-    else:
-        runner = onnxruntime.InferenceSession(tmp_path / "new" / "model.onnx")
-        names = [one.name for one in runner.get_outputs()]
-        values = runner.run(names, {name: value.numpy() for name, value in inputs.items()})
-        found = {n: torch.from_numpy(v) for n, v in zip(names, values, strict=True)}
-    assert list(found) == list(wanted)
-    for name, value in wanted.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
 
 
 CARRIED = {
@@ -148,16 +115,59 @@ READS_ON = {
 }
 
 
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A session whose model reads on, and its graph for sequences of the length of the data."""
+    folder = tmp_path_factory.mktemp("reading")
+    net = {"class": "export_parts.Stepping", "kwargs": {"layers": 1}}
+    session = session_of(config_of({"net": net}, [READS_ON], **CARRIED), folder)
+    export_session(session.path, folder / "pt2", format="pt2", trust=PARTS)
+    return session, folder / "pt2"
+
+
+def expect_to_read_on(session: Any, run: Callable[[Tensors], Tensors], length: int) -> None:
+    net: Stepping = session.models["net"].eval()
+    x, state = torch.randn(3, length, 2), (torch.randn(1, 3, 3), torch.randn(1, 3, 3))
+    with torch.no_grad():
+        y, after = net(x, state)
+    wanted = {"y": y, "next.0": after[0], "next.1": after[1]}
+    found = run({"x": x, "state.0": state[0], "state.1": state[1]})
+    assert list(found) == list(wanted)
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_carry_is_further_inputs_and_outputs(reading: Any) -> None:
+    session, folder = reading
+    expect_to_read_on(session, torch.export.load(folder / "model.pt2").module(), 4)
+
+
+@pytest.mark.slow
+def test_a_carry_in_onnx(reading: Any, tmp_path: Path) -> None:
+    session, _ = reading
+    export_session(session.path, tmp_path / "new", format="onnx", trust=PARTS)
+    runner = onnxruntime.InferenceSession(tmp_path / "new" / "model.onnx")
+    names = [one.name for one in runner.get_outputs()]
+
+    def run(inputs: Tensors) -> Tensors:
+        values = runner.run(names, {name: value.numpy() for name, value in inputs.items()})
+        return {n: torch.from_numpy(v) for n, v in zip(names, values, strict=True)}
+
+    expect_to_read_on(session, run, 4)
+
+
+def test_an_export_does_not_fix_the_sizes_of_the_next(reading: Any, tmp_path: Path) -> None:
+    session, _ = reading
+    made = export_session(
+        session.path, tmp_path / "any", format="pt2", trust=PARTS, dynamic=["x:1"]
+    )
+    assert made.comparison is not None
+    assert made.comparison.shapes["y"] == ["batch", "x_1", 1]
+    expect_to_read_on(session, torch.export.load(tmp_path / "any" / "model.pt2").module(), 6)
+
+
 def test_a_state_that_does_not_begin_with_zeros_has_to_say_so(tmp_path: Path) -> None:
     config = config_of({"net": {"class": "export_parts.Beginning"}}, [READS_ON], **CARRIED)
     session = session_of(config, tmp_path)
     with pytest.raises(DataError, match=r"does something else with None.*initial_state"):
         export_session(session.path, tmp_path / "new", format="pt2", trust=PARTS)
-
-
-def test_an_export_does_not_fix_the_sizes_of_the_next(tmp_path: Path) -> None:
-    config = config_of({"net": {"class": "export_parts.Stepping"}}, [READS_ON], **CARRIED)
-    session = session_of(config, tmp_path)
-    for name, dynamic in (("fixed", []), ("any", ["x:1"])):
-        export_session(session.path, tmp_path / name, format="pt2", trust=PARTS, dynamic=dynamic)
-    assert (tmp_path / "any" / "model.pt2").is_file()

@@ -148,7 +148,7 @@ class _Search:
             tell(self._added(self._measured(self.original, 0, "as it was", None, {}, time.time())))
         while True:
             if trials is not None and len(self.records) > trials:
-                return f"{trials} candidates were tried"
+                return f"{trials} candidate{'s were' if trials != 1 else ' was'} tried"
             spent = sum(record.seconds for record in self.records)
             if seconds is not None and spent >= seconds:
                 return f"{seconds:g} s have passed"

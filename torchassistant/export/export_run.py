@@ -95,7 +95,7 @@ def export_session(
         if format == "safetensors":
             planner = _planner(opened, SIZES[:1], None)
             write_weights(planner.models, aside / FILES[format], chosen_dtype)
-            write_beside(opened, aside, format, None, made)
+            write_beside(opened, aside, format, planner.models, None, made)
             return made
         wanted = requested(batch, dynamic)
         exportable, run = _export_graph(opened, aside, made, format, wanted, chosen_dtype)
@@ -103,7 +103,7 @@ def export_session(
             # The models compute in another precision by now; torch's metrics are those in its own.
             plain = opened if chosen_dtype is None else opening()
             made.measured = measured(plain.pipeline, exportable, run)
-        write_beside(opened, aside, format, exportable, made)
+        write_beside(opened, aside, format, exportable.module.named, exportable, made)
         return made
 
 
@@ -140,7 +140,7 @@ def _export_graph(
     run: Run
     if format == "onnx":
         expect_numbers(outputs)
-        write_onnx(program, list(outputs), exportable.axis_names(wanted.batch), path)
+        write_onnx(program, list(outputs), exportable.axis_names(), path)
         run = OnnxFile(path, dtype)
     else:
         write_pt2(program, path)
@@ -162,7 +162,7 @@ def _traced(
         except (UserError, UserCodeError) as error:
             cause = "" if error.__cause__ is None else f": {error.__cause__}"
             said = f"{error}{cause}".partition("\n")[0]
-            notes.append(f"forward is exported, as run_inference cannot be: {said}")
+            notes.append(f"forward is in the file, and not run_inference: {said}")
     return _traced_so(planner, wanted, notes, by_inference=False)
 
 
@@ -174,7 +174,7 @@ def _traced_so(
     while True:
         try:
             exportable = wanted.applied(planner.planned(cut, by_inference))
-            found = traced(exportable, wanted.batch)
+            found = traced(exportable)
         except CutOff as error:
             cut.append(error.processor)
             said = str(error.error).strip().partition("\n")[0] or type(error.error).__name__

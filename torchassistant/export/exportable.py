@@ -38,6 +38,7 @@ class Exportable:
         samples: For each size of batch, the inputs.
         axes: For each input, its axes that are of no fixed size.
         by_inference: Whether models are called by ``run_inference``, where they have one.
+        batch: The only size of batches; None: any.
     """
 
     module: ExportedGraph
@@ -46,6 +47,7 @@ class Exportable:
     samples: Sequence[Tensors]
     axes: Mapping[str, Axes]
     by_inference: bool = False
+    batch: int | None = None
 
     def without(self, names: Sequence[str]) -> Exportable:
         """The same without some columns among the inputs, which nothing depends on."""
@@ -55,17 +57,41 @@ class Exportable:
         ]
         return replace(self, module=self.module.without(names), samples=samples)
 
-    def axis_names(self, batch: int | None) -> dict[str, dict[int, str]]:
-        """For each input the names of its axes that are of any size.
-
-        Args:
-            batch: The only size of batches; None: any.
-        """
+    def axis_names(self) -> dict[str, dict[int, str]]:
+        """For each input the names of its axes that are of any size."""
         return {
-            name: ({} if batch is not None else dict.fromkeys(self.axes[name].batch, "batch"))
+            name: ({} if self.batch is not None else dict.fromkeys(self.axes[name].batch, "batch"))
             | {axis: f"{name}_{axis}" for axis in self.axes[name].varying}
             for name in self.samples[-1]
         }
+
+    def input_shapes(self) -> dict[str, list[int | str]]:
+        """For each input its sizes, those that may be any by their names."""
+        names = self.axis_names()
+        return {
+            name: [names[name].get(axis, size) for axis, size in enumerate(value.shape)]
+            for name, value in self.samples[-1].items()
+        }
+
+    def output_shape(
+        self, name: str, shapes: Sequence[Sequence[int]], batches: Sequence[Tensors]
+    ) -> list[int | str]:
+        """The same of an output: a size that follows an axis of an input has its name.
+
+        Args:
+            name: Of the output.
+            shapes: Its shapes in some batches.
+            batches: Their inputs.
+        """
+        known = {
+            tuple(inputs[one].shape[axis] for inputs in batches): called
+            for one, axes in self.axis_names().items()
+            for axis, called in axes.items()
+        }
+        return [
+            known.get(sizes, sizes[0] if len(set(sizes)) == 1 else f"{name}_{axis}")
+            for axis, sizes in enumerate(zip(*shapes, strict=True))
+        ]
 
     def inputs_of(self, frames: Frames) -> Tensors:
         """The columns among the inputs, for the frames of the ports of the session's graph."""

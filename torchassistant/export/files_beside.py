@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from torchassistant.assembly import inference_inputs
 from torchassistant.export.exportable import Exportable
@@ -30,7 +32,12 @@ SCRIPT, STEPS = "predict.py", "predict_steps.py"
 
 
 def write_beside(
-    opened: OpenPipeline, folder: Path, format: str, exportable: Exportable | None, made: Exported
+    opened: OpenPipeline,
+    folder: Path,
+    format: str,
+    models: Mapping[str, nn.Module],
+    exportable: Exportable | None,
+    made: Exported,
 ) -> None:
     """Write what belongs to a model: what its data has to be like, a script, and a card.
 
@@ -38,6 +45,7 @@ def write_beside(
         opened: What was exported.
         folder: Where the model is.
         format: Of the model.
+        models: Those in the file, by name.
         exportable: What it was made of; None: of weights alone.
         made: Gets the notes of it.
     """
@@ -50,10 +58,10 @@ def write_beside(
         "labels": _labels(opened),
     }
     sample: Tensors = {}
-    if exportable is not None:
+    if exportable is not None and made.comparison is not None:
         sample = exportable.samples[-1]
         outputs = exportable.outputs_of(sample)
-        said |= described_tensors(exportable, outputs)
+        said |= described_tensors(exportable, outputs, made.comparison.shapes)
         said["results"] = exportable.forms()
         state = exportable.module.wiring.state
         if state is not None:
@@ -72,7 +80,7 @@ def write_beside(
             (folder / SCRIPT).write_text(predict_script(ports, why), "utf-8")
     text = json.dumps(said, indent=1, ensure_ascii=False)
     (folder / KNOWN).write_text(text + "\n", "utf-8")
-    card = model_card(opened, format, said, made.lines, made.measured, sample)
+    card = model_card(opened, said, made, models, sample)
     (folder / CARD).write_text(card, "utf-8")
 
 

@@ -140,7 +140,10 @@ def grouped(texts: Any, ports: Any) -> Any:
         sizes = {len(inside) for inside in files if inside is not None} or {1}
         if len(sizes) > 1:
             raise ValueError("folders that are given together must hold as many files")
-        columns = [inside or [text] * max(sizes) for inside, text in zip(files, group, strict=True)]
+        columns = [
+            [text] * max(sizes) if inside is None else inside
+            for inside, text in zip(files, group, strict=True)
+        ]
         found += [list(row) for row in zip(*columns, strict=True)]
     return found
 

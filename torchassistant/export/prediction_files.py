@@ -170,17 +170,27 @@ def _collator(collator: Any) -> list[Said | None]:
     return found
 
 
-def described_tensors(exportable: Exportable, outputs: Mapping[str, torch.Tensor]) -> Said:
-    """The inputs and outputs of a file, as plain data."""
+def described_tensors(
+    exportable: Exportable,
+    outputs: Mapping[str, torch.Tensor],
+    shapes: Mapping[str, Sequence[int | str]],
+) -> Said:
+    """The inputs and outputs of a file, as plain data.
+
+    Args:
+        exportable: What the file was made of.
+        outputs: What torch makes of a sample.
+        shapes: Of the outputs.
+    """
     wiring, sample = exportable.module.wiring, exportable.samples[-1]
-    axes = exportable.axis_names(None)
+    input_shapes = exportable.input_shapes()
     columns = {one.name: {"port": one.port, "column": one.column} for one in wiring.columns}
     state = wiring.state
     starts = {} if state is None else dict(zip(state.inputs, state.outputs, strict=True))
     inputs = {
         name: {
             "dtype": _dtype(value),
-            "shape": [axes[name].get(axis, size) for axis, size in enumerate(value.shape)],
+            "shape": input_shapes[name],
             **columns.get(name, {}),
             **({"carried_from": starts[name]} if name in starts else {}),
         }
@@ -188,7 +198,9 @@ def described_tensors(exportable: Exportable, outputs: Mapping[str, torch.Tensor
     }
     return {
         "inputs": inputs,
-        "outputs": {name: {"dtype": _dtype(value)} for name, value in outputs.items()},
+        "outputs": {
+            name: {"dtype": _dtype(value), "shape": shapes[name]} for name, value in outputs.items()
+        },
     }
 
 

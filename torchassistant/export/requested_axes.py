@@ -46,7 +46,7 @@ class Requested:
             own = axes[name]
             new = [axis for axis in wanted if axis not in (*own.batch, *own.varying)]
             axes[name] = Axes(own.batch, (*own.varying, *new))
-        return replace(exportable, axes=axes)
+        return replace(exportable, axes=axes, batch=self.batch)
 
     def further(
         self, exportable: Exportable, batches: Sequence[tuple[int, Tensors]]

@@ -29,32 +29,26 @@ class NotTraceable(UserError):
     """A graph cannot be written as a file."""
 
 
-def traced(
-    exportable: Exportable, batch: int | None
-) -> tuple[Exportable, torch.export.ExportedProgram]:
+def traced(exportable: Exportable) -> tuple[Exportable, torch.export.ExportedProgram]:
     """The program of a graph, and the graph without the inputs that nothing depends on.
-
-    Args:
-        exportable: The graph.
-        batch: The only size of batches; None: any.
 
     Raises:
         CutOff: An adapter has to be left outside.
         NotTraceable: Something else cannot be traced.
     """
-    program = _traced(exportable, batch)
+    program = _traced(exportable)
     unread = _unread(program)
     if not unread:
         return exportable, program
     smaller = exportable.without(unread)
     try:
-        return smaller, _traced(smaller, batch)
+        return smaller, _traced(smaller)
     except (CutOff, NotTraceable):  # an adapter reads them, whatever for
         return exportable, program
 
 
-def _traced(exportable: Exportable, batch: int | None) -> torch.export.ExportedProgram:
-    shapes = _dynamic_shapes(exportable, batch)
+def _traced(exportable: Exportable) -> torch.export.ExportedProgram:
+    shapes = _dynamic_shapes(exportable)
     # What was traced before, with other sizes, would count as what is fixed.
     torch.compiler.reset()
     try:
@@ -88,13 +82,13 @@ def _exported(
         return torch.export.export(exportable.module, (sample,), dynamic_shapes=(tied,))
 
 
-def _dynamic_shapes(exportable: Exportable, batch: int | None) -> dict[str, dict[int, Any]]:
+def _dynamic_shapes(exportable: Exportable) -> dict[str, dict[int, Any]]:
     """For each input the axes that are of no fixed size."""
     shapes: dict[str, dict[int, Any]] = {}
     size = torch.export.Dim(_BATCH)
     for number, name in enumerate(exportable.samples[-1]):
         axes = exportable.axes[name]
-        shapes[name] = {} if batch is not None else dict.fromkeys(axes.batch, size)
+        shapes[name] = {} if exportable.batch is not None else dict.fromkeys(axes.batch, size)
         for axis in axes.varying:
             shapes[name][axis] = torch.export.Dim(_AXIS.format(number, axis))
     return shapes

@@ -55,11 +55,13 @@ class Comparison:
         sizes: The sizes of the batches.
         tolerance: What was allowed of floating-point outputs.
         largest: The largest difference of each output.
+        shapes: The shape of each output; a size that follows an axis of an input has its name.
     """
 
     sizes: Sequence[int]
     tolerance: Tolerance
     largest: Mapping[str, float]
+    shapes: Mapping[str, Sequence[int | str]]
 
     def __str__(self) -> str:
         sizes = ", ".join(map(str, self.sizes))
@@ -88,6 +90,7 @@ def compared(
         NotEqual: An output differs.
     """
     largest: dict[str, float] = {}
+    sizes: dict[str, list[Sequence[int]]] = {}
     for size, inputs in batches:
         wanted, found = exportable.outputs_of(inputs), run(inputs)
         for name, tensor in wanted.items():
@@ -95,7 +98,10 @@ def compared(
                 raise NotEqual(f'the file gives no output "{name}"')
             difference = _difference(tensor, found[name], tolerance, f'"{name}"', size)
             largest[name] = max(difference, largest.get(name, 0.0))
-    return Comparison([size for size, _ in batches], tolerance, largest)
+            sizes.setdefault(name, []).append(tuple(tensor.shape))
+    given = [inputs for _, inputs in batches]
+    shapes = {name: exportable.output_shape(name, found, given) for name, found in sizes.items()}
+    return Comparison([size for size, _ in batches], tolerance, largest, shapes)
 
 
 def _difference(wanted: Tensor, found: Tensor, tolerance: Tolerance, name: str, size: int) -> float:
