@@ -17,6 +17,9 @@ import torch
 
 from torchassistant.compat.tensor_internals import quantized, quantized_by_channel, sparse_parts
 
+STATE = "state"
+"""Under which name the metadata of a safetensors file has the JSON of a state, with its tensors."""
+
 _TAG = "$"
 
 

@@ -197,8 +197,10 @@ SMALL: dict[str, Mistake] = {
         '"weights": {"from": "a.safetensors", "rename": [§["a", "b", "c"]]}',
         "at most 2",
     ),
-    "a state of a file": put(
-        "@optimizers.adam.spec", '"state": {"from": §"adam.pth"}', "a session such as"
+    "an optimizer of a file": put(
+        "@optimizers.adam.spec",
+        '"state": {"from": "adam.safetensors", §"optimizer": "adam"}',
+        'belongs to "from": "session:PATH"',
     ),
     "a state from nowhere": put(
         "@optimizers.adam.spec", '"state": §{"change_fn": "pkg.f"}', "is needed"

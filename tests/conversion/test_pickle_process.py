@@ -18,10 +18,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from torchassistant.assembly import optimizer_state_in
 from torchassistant.conversion.pickle_process import (
     Refused,
     Weights,
     choose,
+    choose_optimizer,
     leave_out,
     prepare,
     unpickled,
@@ -54,7 +56,7 @@ def weights_of(value: Any, key: str | None = None, zipped: bool = True) -> Weigh
 
 def written(weights: Weights) -> dict[str, torch.Tensor]:
     file = io.BytesIO()
-    write(weights.tensors, file)
+    write(weights, file)
     return safetensors.torch.load(file.getvalue())
 
 
@@ -292,3 +294,111 @@ def test_no_hostile_pickle_does_anything(tmp_path: Path) -> None:
         assert "weights_only" not in outcome
     for name in ("os.system", "eval", "exec", "exit", "rename", "import"):
         assert "Nothing of it was run" in outcomes[f"{name}, beside weights"]
+
+
+# The state of an optimizer
+
+
+def optimizer_of(value: Any, path: Path, key: str | None = None) -> Any:
+    """What a session reads of what is converted."""
+    weights = choose_optimizer(unpickled(file_of(value), False), key)
+    prepare(weights, 2**26)
+    with path.open("wb") as file:
+        write(weights, file)
+    return optimizer_state_in(path)
+
+
+OPTIMIZERS = {
+    "SGD": {"momentum": 0.9, "nesterov": True},
+    "AdamW": {"amsgrad": True, "betas": (0.8, 0.95), "eps": float("inf")},
+    "Adafactor": {},
+    "LBFGS": {"max_iter": 2},
+    "Rprop": {"etas": (0.5, 1.2)},
+    "Adagrad": {},
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_the_state_of_an_optimizer_stays_what_it_is(tmp_path: Path, kind: str) -> None:
+    torch.manual_seed(1)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 1))
+    groups = list(net.parameters())
+    if kind != "LBFGS":
+        groups = [{"params": groups[:1], "lr": 0.1}, {"params": groups[1:]}]
+    optimizer = getattr(torch.optim, kind)(groups, **OPTIMIZERS[kind])
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        found = net(torch.ones(4, 3)).square().sum()
+        found.backward()
+        return found
+
+    for _ in range(2):
+        optimizer.step(loss)
+    wanted = optimizer.state_dict()
+    found = optimizer_of({"optimizers": [wanted]}, tmp_path / "a.safetensors")
+    assert same(found, wanted)
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return (
+            isinstance(other, torch.Tensor)
+            and one.dtype == other.dtype
+            and torch.equal(one.nan_to_num(), other.nan_to_num())
+        )
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return [*one] == [*other] and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other or (one != one and other != other)
+
+
+ADAM = {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": [{"params": [0], "lr": 0.1}]}
+
+
+def test_which_state_of_an_optimizer(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    assert same(optimizer_of(ADAM, path), ADAM)
+    assert same(optimizer_of(ADAM, path, ""), ADAM)
+    two = {"optimizer_states": [ADAM, {**ADAM, "param_groups": []}], "state_dict": {}}
+    assert optimizer_of(two, path, "optimizer_states.1")["param_groups"] == []
+    with pytest.raises(
+        Refused,
+        match=r"--optimizer 'optimizer_states\.0', --optimizer 'optimizer_states\.1'",
+    ):
+        optimizer_of(two, path)
+    with pytest.raises(Refused, match=r'under "optimizer_states\.2"; did you mean'):
+        optimizer_of(two, path, "optimizer_states.2")
+    for nothing in ({"a": torch.zeros(2)}, [torch.zeros(2)], torch.zeros(2), 3):
+        with pytest.raises(Refused, match="holds no state of an optimizer"):
+            optimizer_of(nothing, path)
+
+
+def around() -> Any:
+    circle: Any = {"state": {}, "param_groups": []}
+    circle["state"][0] = circle
+    return circle
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [
+        ({0: {"kind": torch.float16}}, "state.0.kind is a torch.dtype, which cannot be stored"),
+        (around()["state"], "cannot be written down"),
+        ({0: {"most": torch.zeros(1).expand(10**12)}}, "are written at most"),
+    ],
+)
+def test_a_state_that_is_no_data_is_refused(tmp_path: Path, state: Any, told: str) -> None:
+    with pytest.raises(Refused, match=told):
+        optimizer_of({"state": state, "param_groups": []}, tmp_path / "a.safetensors")
+
+
+def test_objects_in_a_state_are_named(tmp_path: Path) -> None:
+    hostile = {"state": {0: {"of": pickles.Calls(Path)}}, "param_groups": []}
+    weights = unpickled(file_of(hostile), True)
+    with pytest.raises(Refused, match=r"state\.0\.of is a pathlib\.Path"):
+        choose_optimizer(weights, None)

@@ -10,10 +10,12 @@ import pytest
 import torch
 from exact_configs import Config, batches_of, fit, made, one_model, stage
 from exact_runs import Runs
+from safetensors.torch import save_file
 from torch.optim import SGD
 
 from torchassistant import create_session, load_session
 from torchassistant.config import OptimizerStateSpec
+from torchassistant.conversion import convert_weights
 from torchassistant.errors import ConfigError, UserCodeError
 from torchassistant.session import Draft, Session
 
@@ -61,6 +63,50 @@ def test_it_goes_on_with_the_momenta_of_another_session(first: Session) -> None:
         assert torch.equal(mine, theirs)
 
 
+def test_it_goes_on_with_the_state_of_a_checkpoint_of_another_program(first: Session) -> None:
+    by_hand = first.models["net"]
+    adam = torch.optim.AdamW(by_hand.parameters(), lr=0.05, amsgrad=True)
+    points = batches_of(first.datasets["points"])
+    fit(by_hand, adam, points, epochs=1)
+    weights = by_hand.state_dict()
+    checkpoint = {"state_dict": weights, "optimizer_states": [adam.state_dict()]}
+    vars(torch)["save"](checkpoint, "a.ckpt")
+    save_file(weights, "weights.safetensors")
+    convert_weights("a.ckpt", "adam.safetensors", optimizer="optimizer_states.0")
+    goes_on = config({"from": "adam.safetensors"}, lr=0.01)
+    for one in goes_on["initialize"]["definitions"]:
+        if one["name"] == "net":
+            one["spec"] = {**one["spec"], "weights": {"from": "weights.safetensors"}}
+        if one["name"] == "descent":
+            one["spec"] = {**one["spec"], **made("AdamW", lr=0.01, amsgrad=True)}
+    session = create_session(goes_on, session_dir="run")
+    for name in ("a.ckpt", "adam.safetensors", "weights.safetensors"):
+        Path(name).unlink()
+    session = load_session("run")
+    adam.param_groups[0]["lr"] = 0.01
+    session.train()
+    fit(by_hand, adam, points, epochs=1)
+    for mine, theirs in zip(session.models["net"].parameters(), by_hand.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_a_file_that_holds_no_state_is_told() -> None:
+    save_file({"a": torch.zeros(2)}, "weights.safetensors")
+    save_file({"a": torch.zeros(2)}, "hostile.safetensors", {"state": '{"$": "tensor"}'})
+    save_file({"a": torch.zeros(2)}, "list.safetensors", {"state": "[1]"})
+    Path("cut.safetensors").write_bytes(Path("weights.safetensors").read_bytes()[:20])
+    Path("a.pth").touch()
+    for file, message in (
+        ("weights.safetensors", "holds weights, and no state of an optimizer"),
+        ("hostile.safetensors", "holds no state"),
+        ("cut.safetensors", "is not a whole .safetensors file"),
+        ("none.safetensors", "there is no none.safetensors"),
+        ("a.pth", 'convert a.pth a.safetensors --optimizer" makes a file'),
+        ("list.safetensors", "must be the state_dict of an optimizer; found list"),
+    ):
+        assert message in told({"from": file})
+
+
 def test_a_function_changes_it_once(first: Session, tmp_path: Path) -> None:
     runs = Runs(config({"from": "session:first", "change_fn": "state_parts.halved"}), tmp_path)
     assert Path("changed").read_text() == "once\n"
@@ -99,7 +145,7 @@ def test_what_does_not_fit_is_told() -> None:
         ({"from": "session:first", "optimizer": "adam"}, 'no optimizer is named "adam" in first'),
         ({"from": "session:nowhere"}, "nowhere does not exist"),
         ({"from": "session:first", "checkpoint": "77"}, 'no checkpoint "77"'),
-        ({"from": "first"}, 'a session such as "session:PATH"'),
+        ({"from": "first"}, 'first is a session: write "session:first"'),
         ({"factory_fn": "state_parts.ons"}, 'did you mean "ones"'),
         ({"from": "session:first", "change_fn": "state_parts.halfed"}, "halved"),
     ],

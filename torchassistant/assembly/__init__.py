@@ -13,6 +13,7 @@ from torchassistant.assembly.inference_from_data import fill
 from torchassistant.assembly.monitored_modes import mode_of, set_mode_of_condition
 from torchassistant.assembly.object_checks import missing_data, survey, survey_objects
 from torchassistant.assembly.object_maker import ObjectMaker, PlaceOf
+from torchassistant.assembly.optimizer_files import optimizer_state_in
 from torchassistant.assembly.parts import Parts
 from torchassistant.assembly.pipeline_builder import (
     build_pipeline,
@@ -67,6 +68,7 @@ __all__ = [
     "needed_for",
     "one_named",
     "optimizer_anew",
+    "optimizer_state_in",
     "prepare_statistics",
     "report_weights",
     "scheduler_anew",

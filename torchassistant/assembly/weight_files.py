@@ -99,7 +99,7 @@ def stored_in(path: Path, named: str | None = None, default: str = "") -> Source
             return _of_model(_sharded(path), [], named, default, shown)
         file = _file_of(path) if path.is_dir() else path
         if file.suffix != SUFFIX:
-            _refuse(file)
+            refuse(file)
         return _of_model(_in_file(file), _models_in(file), named, default, shown)
     except InvalidFile as error:
         raise UserError(f"{shown} {error}") from None
@@ -144,8 +144,12 @@ def _beside(path: Path) -> str:
     return near(path.name, names)
 
 
-def _refuse(path: Path) -> None:
+def refuse(path: Path, option: str = "") -> None:
     """See that a file that is no safetensors file is not taken for one.
+
+    Args:
+        path: The file.
+        option: Of the command that makes one of it.
 
     Raises:
         UserError: Always, where the file is there.
@@ -156,7 +160,8 @@ def _refuse(path: Path) -> None:
         safe = path.with_suffix(SUFFIX)
         raise UserError(
             f"{shown} may be a pickle, which no config reads: "
-            f'"torchassistant convert {shown} {shown_path(safe)}" makes a file of it that is read'
+            f'"torchassistant convert {shown} {shown_path(safe)}{option}" makes a file of it that '
+            "is read"
         )
     kind = _FOREIGN.get(path.suffix)
     said = "" if kind is None else f", but one of {kind}"

@@ -386,6 +386,15 @@ def _fill_convert(parser: argparse.ArgumentParser) -> None:
         help="leave out tensors whose names match, as 'fc.*'; can be repeated",
     )
     parser.add_argument(
+        "--optimizer",
+        metavar="NAME",
+        nargs="?",
+        const=True,
+        default=False,
+        help="take the state of an optimizer, for its key state, in place of weights; NAME says "
+        "which, as optimizer_states.0 (default: the only one)",
+    )
+    parser.add_argument(
         "--skip-objects",
         action="store_true",
         help="leave out objects that are no weights and that only code could make",

@@ -23,6 +23,7 @@ def convert(arguments: Namespace) -> int:
         arguments.target,
         key=arguments.key,
         exclude=arguments.exclude,
+        optimizer=arguments.optimizer,
         skip_objects=arguments.skip_objects,
         replace=arguments.replace,
     )

@@ -21,7 +21,6 @@ KINDS = {
 
 _FORMS = {
     sizes.PATTERN: 'a size such as "500 MB"',
-    "^session:.": 'a session such as "session:PATH"',
     TAP: 'a module such as "layer2", or its input, "layer2@input"',
 }
 """What patterns mean."""

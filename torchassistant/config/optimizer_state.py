@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from torchassistant.config.blocks import Block, Name
+from torchassistant.config.model_weights import SESSION
 from torchassistant.config.role import CALLABLE, Role
 
 STATE_OF_OPTIMIZER = Role(
@@ -28,16 +29,19 @@ class OptimizerStateSpec(Block):
 
     class_: ClassVar[None] = None
 
-    from_: Annotated[str, Field(pattern="^session:.")] | None = Field(
-        None, alias="from", description="`session:PATH`, another session."
+    from_: Name | None = Field(
+        None,
+        alias="from",
+        description="`session:PATH`, or a file that `convert --optimizer` has written.",
     )
     optimizer: Name | None = Field(
         None,
-        description="Which optimizer of that session. Left out: the one of the same name, or the "
-        "only one.",
+        description="With `session:`: which optimizer of that session. Left out: the one of the "
+        "same name, or the only one.",
     )
     checkpoint: Name | None = Field(
-        None, description="`last`, `best`, `best-MONITOR` or a step. Left out: `last`."
+        None,
+        description="With `session:`: `last`, `best`, `best-MONITOR` or a step. Left out: `last`.",
     )
     factory_fn: Name | None = Field(
         None,
@@ -51,6 +55,7 @@ class OptimizerStateSpec(Block):
     )
 
     @property
-    def session(self) -> str:
-        """The path of the session that it is from."""
-        return (self.from_ or "").partition(":")[2]
+    def session(self) -> str | None:
+        """The path of the session that it is from; None for other sources."""
+        is_session = self.from_ is not None and self.from_.startswith(SESSION)
+        return self.from_.removeprefix(SESSION) if is_session and self.from_ else None

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 import safetensors.torch
 import torch
 
+from torchassistant.codec import STATE, CodecError, encode
 from torchassistant.compat.confinement import confine, end_with_parent
 from torchassistant.errors import listing, near
 
@@ -39,6 +40,7 @@ _SECONDS, _BYTES_A_SECOND = 300, 10**7  # of processor time: so many, and one mo
 _LONGEST_TEXT = 500
 _MOST_KINDS = 100
 _DEEPEST = 8
+_NESTING = (Mapping, list, tuple)
 _UNKNOWN = re.compile(r"GLOBAL (\S+) was not an allowed global")
 _BLOCKED = re.compile(r"unsupported GLOBAL (\S+) whose module \S+ is blocked")
 _REASON = re.compile(r"WeightsUnpickler error: ([^\n]+)")
@@ -60,6 +62,7 @@ class Weights:
         left_out: What else stood there, and what it is.
         shared: Names of tensors that share memory.
         copied: Names of tensors whose numbers lay in another order, or with gaps.
+        metadata: What the new file tells besides.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -68,6 +71,7 @@ class Weights:
     left_out: dict[str, str]
     shared: list[list[str]] = field(default_factory=list)
     copied: list[str] = field(default_factory=list)
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -131,7 +135,8 @@ class StandIn:
 
 
 def _stand_in(kind: str) -> type[StandIn]:
-    return type("StandIn", (StandIn,), {"kind": kind})
+    module, _, name = kind.rpartition(".")
+    return type("StandIn", (StandIn,), {"kind": kind, "__module__": module, "__qualname__": name})
 
 
 def _name_of_code(error: Exception) -> str:
@@ -277,6 +282,58 @@ def _described(value: Any) -> str:
     return f"{kind} of {len(value)}" if isinstance(value, (str, list, tuple, Mapping)) else kind
 
 
+def choose_optimizer(found: Any, key: str | None) -> Weights:
+    """The state of an optimizer that is meant, taken apart into tensors and JSON.
+
+    Args:
+        found: What the file holds.
+        key: Where it is; names and places in lists are joined by dots, and an empty one means the
+            top. Left out: the only one.
+
+    Raises:
+        Refused: There is none, it is not clear which one is meant, or it holds what is no data.
+    """
+    places = dict(_optimizers(found))
+    if not places:
+        raise Refused('holds no state of an optimizer, which has "state" and "param_groups"')
+    if key is None and len(places) > 1:
+        ways = ", ".join(f"--optimizer '{place}'" for place in places)
+        raise Refused(f"holds the states of several optimizers; choose one: {ways}")
+    key = next(iter(places)) if key is None else key
+    if key not in places:
+        raise Refused(f'holds no state of an optimizer under "{key}"{near(key, places)}')
+    try:
+        data, tensors = encode(dict(places[key]))
+        text = json.dumps(data)
+    except CodecError as error:
+        raise Refused(f"holds a state of an optimizer of which {error}") from None
+    except (RecursionError, ValueError) as error:  # it holds itself, or a number of many digits
+        raise Refused(f"holds a state that cannot be written down ({error})") from None
+    return Weights(tensors, key, {}, {}, metadata={STATE: text})
+
+
+def _optimizers(found: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """All states of optimizers, by where they are; each is yielded once."""
+    seen: set[int] = set()
+    level = [("", found)] if isinstance(found, _NESTING) else []
+    for _ in range(_DEEPEST):
+        inner = []
+        for place, at in level:
+            if id(at) in seen:
+                continue
+            seen.add(id(at))
+            if isinstance(at, Mapping) and {"state", "param_groups"} <= at.keys():
+                yield place, at
+                continue
+            items = at.items() if isinstance(at, Mapping) else enumerate(at)
+            inner += [
+                (f"{place}.{name}" if place else str(name), value)
+                for name, value in items
+                if isinstance(value, _NESTING) and isinstance(name, (str, int))
+            ]
+        level = inner
+
+
 def leave_out(weights: Weights, patterns: list[str]) -> None:
     """Leave out the tensors whose names match.
 
@@ -368,14 +425,15 @@ _DTYPES: dict[torch.dtype, str | None] = {}
 # --- writing --------------------------------------------------------------------------------------
 
 
-def write(tensors: Mapping[str, torch.Tensor], file: BinaryIO) -> None:
+def write(weights: Weights, file: BinaryIO) -> None:
     """Write a safetensors file, tensor by tensor, so that none is in memory twice.
 
     The library writes to a path, which this process cannot open, or makes a whole copy first.
     """
+    tensors = weights.tensors
     # As the library orders them: what has the widest numbers first, so that all are aligned.
     names = sorted(tensors, key=lambda name: (-tensors[name].element_size(), name))
-    header: dict[str, Any] = {}
+    header: dict[str, Any] = {"__metadata__": weights.metadata} if weights.metadata else {}
     at = 0
     for name in names:
         tensor = tensors[name]
@@ -411,11 +469,16 @@ def convert(request: Mapping[str, Any]) -> dict[str, Any]:
     )
     with open(0, "rb", closefd=False) as file:
         found = unpickled(file, request["skips_objects"])
-    weights = choose(found, request["key"])
-    leave_out(weights, request["exclude"])
+    if request["optimizer"] is False:
+        weights = choose(found, request["key"])
+        leave_out(weights, request["exclude"])
+    else:
+        weights = choose_optimizer(
+            found, None if request["optimizer"] is True else request["optimizer"]
+        )
     prepare(weights, most)
     with open(request["output"], "wb", closefd=False) as output:
-        write(weights.tensors, output)
+        write(weights, output)
     return {
         "key": weights.key,
         "others": dict([*weights.others.items()][:MOST_LISTED]),

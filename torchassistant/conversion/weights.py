@@ -78,6 +78,7 @@ def convert_weights(
     *,
     key: str | None = None,
     exclude: Sequence[str] = (),
+    optimizer: str | bool = False,
     skip_objects: bool = False,
     replace: bool = False,
 ) -> Converted:
@@ -89,6 +90,8 @@ def convert_weights(
         key: Which dictionary in the file is meant, as ``model``, or ``model.ema`` in another; empty
             for the top. Left out: the only one with tensors, or ``state_dict``.
         exclude: Patterns (fnmatch) of names that are left out.
+        optimizer: Whether the state of an optimizer is taken in place of weights: the only one
+            (True), or that which is there in the file, as ``optimizers.0``.
         skip_objects: Whether objects that are no data are left out, rather than refused.
         replace: Whether an existing target is replaced.
 
@@ -96,6 +99,8 @@ def convert_weights(
         UserError: The file cannot be converted, or the target is there.
         OSError: The target cannot be written.
     """
+    if optimizer is not False and (key is not None or exclude):
+        raise UserError("--key and --exclude choose weights, and --optimizer takes none")
     source, target = Path(source), Path(target)
     _expect_free(source, target, replace)
     try:
@@ -104,6 +109,7 @@ def convert_weights(
                 "output": output,
                 "key": key,
                 "exclude": list(exclude),
+                "optimizer": optimizer,
                 "skips_objects": skip_objects,
                 "readable": [*_import_folders(), *_SYSTEM],
                 "parent": os.getpid(),

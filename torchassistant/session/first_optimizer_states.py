@@ -12,9 +12,9 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from torchassistant.assembly import Builder, Defined, one_named
+from torchassistant.assembly import Builder, Defined, one_named, optimizer_state_in
 from torchassistant.config import Diagnostics, Key, ObjectSpec, OptimizerStateSpec, Spec
-from torchassistant.errors import SessionError, UserCodeError, UserError, listing
+from torchassistant.errors import UserCodeError, UserError, listing
 from torchassistant.session.library_state import is_torchs, unlike_optimizer
 from torchassistant.session.optimizer_state import is_optimizer_state, load_optimizer
 from torchassistant.session.session_weights import checkpoint_of
@@ -46,7 +46,7 @@ def report_optimizer_states(spec: Spec, diagnostics: Diagnostics, own: Path | No
         if state is None or not state.from_ or not diagnostics.is_whole(path):
             continue
         try:
-            state_of_session(state, definition.name, own)
+            _state_of(state, definition.name, own)
         except UserError as error:
             for problem in error.problems:
                 diagnostics.note(problem.message, (*path, "from"))
@@ -67,6 +67,17 @@ def state_of_session(spec: OptimizerStateSpec, name: str, own: Path | None) -> A
     known = checkpoint.spec.group("optimizers")
     meant = one_named(spec.optimizer, name, known, "optimizer", shown)
     return checkpoint.state(f"optimizers/{meant}")
+
+
+def _state_of(spec: OptimizerStateSpec, name: str, own: Path | None) -> Any:
+    """The state of an optimizer in a session or a file.
+
+    Raises:
+        UserError: There is none.
+    """
+    if spec.session is None:
+        return optimizer_state_in(Path(spec.from_ or ""))
+    return state_of_session(spec, name, own)
 
 
 def _begin(builder: Builder, one: Defined, optimizer: Optimizer, own: Path) -> None:
@@ -108,8 +119,10 @@ def _read(builder: Builder, one: Defined, own: Path) -> Any:
         if spec.factory_fn:
             state = builder.maker.make(spec, path, what, "state")
         else:
-            state = state_of_session(spec, one.name, own)
-    except SessionError as error:
+            state = _state_of(spec, one.name, own)
+    except UserError as error:
+        if spec.factory_fn:
+            raise
         message = "; ".join(problem.message for problem in error.problems)
         raise builder.maker.problem(message, (*path, "from")) from None
     if spec.change_fn is None:

@@ -60,7 +60,7 @@ def check_blocks(spec: Block, diagnostics: Diagnostics) -> None:
         elif isinstance(block, ModelWeightsSpec):
             _model_weights(view, diagnostics)
         elif isinstance(block, OptimizerStateSpec):
-            _read_from(view, ("optimizer", "checkpoint"), bool(block.from_), diagnostics)
+            _read_from(view, ("optimizer", "checkpoint"), block.session is not None, diagnostics)
         elif hasattr(block, "class_"):
             _one_of(view, _OBJECT, diagnostics)
             if isinstance(block, SchedulerSpec):
