@@ -41,15 +41,23 @@ class Alternation(BarReporter):
         stream: A terminal.
         session: Ours.
         others: By name.
+        wait: Called before each turn: until the other processes are there, where there are some.
 
     Attributes:
         seconds: Of the iterations of every epoch, by side.
         boundaries: Seconds from the last iteration of an epoch until the reporter hears of it.
     """
 
-    def __init__(self, stream: TextIO, session: Session, others: Mapping[str, Other]) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        session: Session,
+        others: Mapping[str, Other],
+        wait: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__(stream)
         self.session = session
+        self.wait = wait
         self.others = list(others.items())
         self.seconds: dict[str, list[float]] = {OURS: [], **{name: [] for name in others}}
         self.boundaries: list[float] = []
@@ -58,6 +66,7 @@ class Alternation(BarReporter):
 
     def stage_started(self, progress: Progress, stages: int, epochs: int | None) -> None:
         super().stage_started(progress, stages, epochs)
+        self.wait()
         self.began = time.perf_counter()
 
     def epoch_started(self, progress: Progress, iterations: int | None) -> None:
@@ -79,9 +88,11 @@ class Alternation(BarReporter):
         super().epoch_finished(progress, row)
         wait_until_written(self.session, progress.step)
         for name, train in self.others:
+            self.wait()
             self.seconds[name].append(train(progress.epoch - 1))
         # Nobody is always the first after ours.
         self.others.append(self.others.pop(0))
+        self.wait()
         self.began = time.perf_counter()
 
 

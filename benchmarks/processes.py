@@ -40,6 +40,12 @@ def by_hand(*arguments: object) -> list[str]:
     return python("-m", "benchmarks.by_hand", *map(str, arguments))
 
 
+def torchrun(count: int, module: str, *arguments: object) -> list[str]:
+    """A module in so many processes, started by torch's launcher."""
+    launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}")
+    return python(*launcher, "-m", module, *map(str, arguments))
+
+
 def seconds_of(command: Sequence[str]) -> float:
     """From start to end, on a terminal.
 

@@ -7,6 +7,7 @@ WORKLOADS = {
     "lenet": "lenet5",
     "ten-nodes": "ten_nodes",
     "gan": "gan",
+    "two-processes": "two_processes",
     "more-nodes": "more_nodes",
     "more-pipelines": "more_pipelines",
     "long-run": "long_run",

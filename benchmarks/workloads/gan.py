@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TextIO
 
 import torch
@@ -120,17 +120,26 @@ class GanByHand:
     Args:
         session: Ours.
         count: Examples in each dataset.
+        batches_of: Gives the loader of each epoch, from a dataset, a batch size and seeds.
+        around: What is put around each model that is trained.
     """
 
-    def __init__(self, session: Session, count: int) -> None:
+    def __init__(
+        self,
+        session: Session,
+        count: int,
+        batches_of: Callable[..., Callable[[int], Any]] = shuffled,
+        around: Callable[[nn.Module], nn.Module] = lambda model: model,
+    ) -> None:
         self.models: dict[str, nn.Module] = copy.deepcopy(dict(session.models))
         self.adams = {
             name: Adam(model.parameters(), lr=0.001, betas=(0.5, 0.999))
             for name, model in self.models.items()
         }
+        self.trained = {name: around(model) for name, model in self.models.items()}
         orders = [("discriminator", 0), ("discriminator", 1), ("generator", 0)]
         self.loaders = [
-            shuffled(built(dataset), BATCH, seeds_of(session, *order))
+            batches_of(built(dataset), BATCH, seeds_of(session, *order))
             for dataset, order in zip(_datasets(count).values(), orders, strict=True)
         ]
 
@@ -167,13 +176,13 @@ class GanByHand:
         sample, label = real
         latent, made_label = noise
         samples = torch.cat([sample, generator(latent).detach()])
-        telling = bce(discriminator(samples), torch.cat([label, made_label]))
+        telling = bce(self.trained["discriminator"](samples), torch.cat([label, made_label]))
         self.adams["discriminator"].zero_grad()
         telling.backward()
         self.adams["discriminator"].step()
 
         latent, label = hopeful
-        deceiving = bce(discriminator(generator(latent)), label)
+        deceiving = bce(discriminator(self.trained["generator"](latent)), label)
         self.adams["generator"].zero_grad()
         deceiving.backward()
         self.adams["generator"].step()

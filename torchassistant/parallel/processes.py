@@ -45,8 +45,9 @@ class Processes:
         """The row (N,) of each process, on the host: (size, N); rows are of one size."""
         return row[None]
 
-    def add(self, tensor: Tensor) -> None:
-        """Add up the tensors of two processes, in place."""
+    def swap(self, row: Tensor) -> Tensor:
+        """Of two processes the row (N,) of the other one."""
+        return row
 
     def exchange(self, rows: Tensor) -> Tensor:
         """Of rows (size, …) of which each is for another process, those for this one."""
@@ -88,8 +89,16 @@ class ConnectedProcesses(Processes):
         self._together(lambda: dist.all_gather([*found], row.contiguous()))
         return found
 
-    def add(self, tensor: Tensor) -> None:
-        self._together(lambda: dist.all_reduce(tensor))
+    def swap(self, row: Tensor) -> Tensor:
+        # One message each way; an all-gather, or an all-reduce, of two is several. It is the
+        # collective itself: what torch has around it takes as long as a small message.
+        found = torch.empty_like(row)
+        splits = [0, 0]
+        splits[1 - self.rank] = len(row)
+        self._together(
+            lambda: dist.group.WORLD.alltoall_base(found, row, splits, splits).wait()  # type: ignore[union-attr]
+        )
+        return found
 
     def exchange(self, rows: Tensor) -> Tensor:
         found = torch.empty_like(rows)

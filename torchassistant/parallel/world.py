@@ -12,24 +12,30 @@ from torchassistant.errors import ConfigError
 from torchassistant.parallel.processes import Processes
 from torchassistant.parallel.tree import Summands, Tree, block_of
 
-_SMALL = 1 << 16
-"""Bytes of gradients that go in one message with all else: then its way takes the time."""
+_SMALL = 1 << 22
+"""Bytes of sums that go in one message with all else: then its way takes the time."""
 
-_UNIT = 8
+_UNIT = 64
 """Bytes to whose multiples all that is sent is filled up, so that it can be read where it is."""
+
+_NUMBER = 8
+"""Bytes of a number in a message."""
+
+_PIECE = 1 << 20
+"""So many elements of large sums are added up at once: the other's lie beside the own ones."""
 
 
 class Shared(NamedTuple):
     """What all processes know after an exchange.
 
     Args:
-        table: A row for each part, in order: float64 (P, T).
-        present: For each parameter whether any part has a gradient of it: bool (N,).
+        table: A row of numbers for each part, in order.
+        present: For each thing that was asked about whether any process has it.
         totals: The sums over all parts.
     """
 
-    table: Tensor
-    present: Tensor
+    table: list[list[float]]
+    present: list[bool]
     totals: Summands
 
 
@@ -60,6 +66,7 @@ class World:
             )
         self.own = range(processes.rank * each, (processes.rank + 1) * each)
         self.block = block_of(each)
+        self.is_pair = processes.size == 2 and self.block == each
         self.asks: Callable[[], Sequence[int]] = list
         self.hears: Callable[[Sequence[int]], None] = _nobody
 
@@ -77,47 +84,84 @@ class World:
         asked = torch.tensor([*self.asks()], dtype=torch.int64)
         self.hears(self.processes.gather(asked).amax(0).tolist() if len(asked) else [])
 
-    def exchange(self, rows: Tensor, present: Tensor, blocks: Sequence[Summands]) -> Shared:
+    def exchange(
+        self,
+        rows: Sequence[Sequence[float]],
+        present: Sequence[bool],
+        blocks: Sequence[Summands],
+    ) -> Shared:
         """Share what the parts of a step have given, and what each process asks of all.
 
         Args:
-            rows: A row of numbers for each own part: float64 (c, T).
-            present: For each parameter whether an own part has a gradient of it: bool (N,).
-            blocks: For each block of own parts its sums, flat tensors of any size.
+            rows: Of each own part so many numbers.
+            present: Whether this process has something, a gradient of each parameter as it may be.
+            blocks: For each block of own parts its sums, flat tensors of any size; they are this
+                one's afterwards.
         """
-        asked = torch.tensor([*self.asks()], dtype=torch.float64)
-        stacked = [torch.stack(block) for block in zip(*blocks, strict=True)]
-        pieces = [asked, rows, present.to(torch.uint8)]
-        is_small = sum(one.nbytes for one in stacked) <= _SMALL
-        heard = self._gathered([*pieces, *stacked] if is_small else pieces)
-        asked, table, found, *sums = heard
-        self.hears([int(one) for one in asked.amax(0)] if len(asked[0]) else [])
-        totals = [_sum(one.flatten(0, 1)) for one in sums] if is_small else self._sums(stacked)
-        return Shared(table.flatten(0, 1), found.any(0), totals)
+        asked = [float(one) for one in self.asks()]
+        numbers = [*asked, *map(float, present), *(one for row in rows for one in row)]
+        sums = [
+            one[0][None] if len(one) == 1 else torch.stack(one) for one in zip(*blocks, strict=True)
+        ]
+        told, totals = self._shared(numbers, sums)
+        if asked:
+            self.hears(
+                [int(max(one)) for one in zip(*(row[: len(asked)] for row in told), strict=True)]
+            )
+        at = len(asked) + len(present)
+        found = [row[len(asked) : at] for row in told]
+        width = len(rows[0])
+        table = [
+            row[begin : begin + width]
+            for row in told
+            for begin in range(at, at + width * len(rows), width)
+        ]
+        return Shared(table, [any(one) for one in zip(*found, strict=True)], totals)
 
-    def _gathered(self, pieces: Sequence[Tensor]) -> list[Tensor]:
-        """Tensors of every process, each with an axis for these in front."""
-        message = torch.cat([_bytes_of(one) for one in pieces])
-        gathered = self.processes.gather(message)
-        found, at = [], 0
-        for one in pieces:
+    def _shared(
+        self, numbers: list[float], sums: Sequence[Tensor]
+    ) -> tuple[list[list[float]], Summands]:
+        """The numbers of every process, and the sums over the blocks of all.
+
+        Args:
+            numbers: Of this process.
+            sums: Each (b, N): a row for each of its blocks.
+        """
+        processes = self.processes
+        if processes.size == 1:
+            return [numbers], [_sum(one) for one in sums]
+        filled = numbers + [0.0] * (-len(numbers) % (_UNIT // _NUMBER))
+        row = torch.tensor(filled, dtype=torch.float64).view(torch.uint8)
+        if sum(one.nbytes for one in sums) > _SMALL:
+            told = processes.gather(row).view(torch.float64).tolist()
+            return told, self._large_sums(sums)
+        message = torch.cat([*(_bytes_of(one) for one in sums), row])
+        if self.is_pair:
+            other, at = processes.swap(message), 0
+            for one in sums:
+                one[0] += other[at : at + one.nbytes].view(one.dtype)
+                at += -(-one.nbytes // _UNIT) * _UNIT
+            theirs = other[at:].view(torch.float64).tolist()
+            told = [numbers, theirs] if processes.is_first else [theirs, numbers]
+            return told, [one[0] for one in sums]
+        gathered, totals, at = processes.gather(message), [], 0
+        for one in sums:
+            rows = gathered[:, at : at + one.nbytes].view(one.dtype).reshape(-1, one.shape[1])
             # In memory of its own, which lies alike for any number of processes.
-            whole = gathered[:, at : at + one.nbytes].clone()
-            found.append(whole.view(one.dtype).view(len(gathered), *one.shape))
+            totals.append(_sum(rows).clone())
             at += -(-one.nbytes // _UNIT) * _UNIT
-        return found
+        return gathered[:, at:].view(torch.float64).tolist(), totals
 
-    def _sums(self, stacked: Sequence[Tensor]) -> Summands:
+    def _large_sums(self, sums: Sequence[Tensor]) -> Summands:
         """The sums over the blocks of all processes; each process makes a piece of them."""
+        if self.is_pair:
+            for one in sums:
+                for piece in one[0].split(_PIECE):
+                    piece += self.processes.swap(piece)
+            return [one[0] for one in sums]
         size = self.processes.size
-        if size == 1:
-            return [_sum(one) for one in stacked]
-        if size == 2 and all(len(one) == 1 for one in stacked):
-            for one in stacked:
-                self.processes.add(one)
-            return [one[0] for one in stacked]
         totals = []
-        for one in stacked:
+        for one in sums:
             count = one.shape[1]
             share = -(-count // size)
             padded = torch.nn.functional.pad(one, (0, share * size - count))
@@ -128,7 +172,7 @@ class World:
 
 
 def _sum(rows: Tensor) -> Tensor:
-    """The sum of the rows of a tensor (R, N), in the one order."""
+    """The sum of the rows of a tensor (R, N), in the one order; the rows are used up."""
     tree = Tree()
     for row in rows.unbind():
         tree.add([row])
@@ -138,7 +182,8 @@ def _sum(rows: Tensor) -> Tensor:
 def _bytes_of(tensor: Tensor) -> Tensor:
     """A tensor as bytes, filled up."""
     row = tensor.detach().contiguous().flatten().view(torch.uint8)
-    return torch.nn.functional.pad(row, (0, -len(row) % _UNIT))
+    rest = -len(row) % _UNIT
+    return torch.nn.functional.pad(row, (0, rest)) if rest else row
 
 
 def _nobody(asked: Sequence[int]) -> None:

@@ -8,13 +8,15 @@ have to be kept apart until then, each with a backward pass of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from torchassistant.errors import DataError
+from torchassistant.parallel import Summands
+from torchassistant.training.flat_gradients import FlatGradients
 from torchassistant.training.losses.loss_denominators import Count, or_one
 
 Backward = Callable[[Tensor, bool], None]
@@ -39,14 +41,15 @@ class Summand(NamedTuple):
 
 
 class _Sum:
-    """The gradients of one kind of summands so far."""
+    """The gradients of one kind of summands so far, for each parameter or None."""
 
-    def __init__(self, terms: Count | None) -> None:
+    def __init__(self, terms: Count | None, parameters: Sequence[Tensor]) -> None:
         # Divided at once by what the first batch counts, numbers keep the size of a mean: small
         # formats overflow.
         self.unit = None if terms is None else or_one(terms)
         self.terms: Count | None = None
-        self.gradients: dict[Tensor, Tensor] = {}
+        self.parameters = parameters
+        self.gradients: list[Tensor | None] = [None] * len(parameters)
 
     def scaled(self, summand: Summand) -> Tensor:
         if self.unit is None or summand.terms is None:
@@ -54,33 +57,35 @@ class _Sum:
         self.terms = summand.terms if self.terms is None else self.terms + summand.terms
         return summand.total / self.unit
 
-    def take(self, parameters: Sequence[Tensor], summand: Summand) -> None:
+    def take(self, summand: Summand) -> None:
         """Move the gradients of the parameters here."""
-        for parameter in parameters:
+        for index, parameter in enumerate(self.parameters):
             gradient, parameter.grad = parameter.grad, None
             if gradient is not None:
                 if summand.of_mean and summand.terms is not None:
                     gradient = _where_any(gradient, summand.terms)
-                sum_ = self.gradients.get(parameter)
-                self.gradients[parameter] = gradient if sum_ is None else sum_ + gradient
+                sum_ = self.gradients[index]
+                self.gradients[index] = gradient if sum_ is None else sum_ + gradient
 
-    def whole(self, parameters: Sequence[Tensor]) -> list[Tensor]:
-        """The gradients of the sum over terms: a flat tensor for each dtype and device.
+    def whole(self, flat: FlatGradients) -> Summands:
+        """The gradients of the sum over terms, in flat tensors.
 
         Raises:
             DataError: A gradient is sparse.
         """
-        flats = flat_gradients(parameters, self.gradients)
+        flats = flat.joined(self.gradients)
         if self.unit is None:
             return flats
-        return [flat.mul_(_on(self.unit, flat.device)) for flat in flats]
+        return [one.mul_(_on(self.unit, one.device)) for one in flats]
 
     def give(self) -> None:
         """Add the means to the gradients of the parameters."""
         share = None
         if self.unit is not None and self.terms is not None:
             share = self.unit / or_one(self.terms)
-        for parameter, sum_ in self.gradients.items():
+        for parameter, sum_ in zip(self.parameters, self.gradients, strict=True):
+            if sum_ is None:
+                continue
             mean = sum_ if share is None else sum_ * _on(share, sum_.device)
             parameter.grad = mean if parameter.grad is None else parameter.grad + mean
 
@@ -99,30 +104,33 @@ class Accumulation:
         self.sums: dict[Hashable, _Sum] = {}
         self.apart: set[int] = set()
 
-    def add(self, summands: Sequence[Summand]) -> None:
+    def add(self, summands: Sequence[Summand]) -> dict[Hashable, Summand]:
         """The backward passes of one batch.
 
         Args:
             summands: One for each loss, always in the same order.
 
+        Returns:
+            One for each kind, in their order.
+
         Raises:
             DataError: Losses that counted alike so far do so no more.
         """
-        joined = list(self._join(summands).items())
-        for left, (counted, summand) in zip(reversed(range(len(joined))), joined, strict=True):
-            sum_ = self.sums.setdefault(counted, _Sum(summand.terms))
+        joined = self._join(summands)
+        left = len(joined)
+        for counted, summand in joined.items():
+            left -= 1
+            sum_ = self.sums.get(counted)
+            if sum_ is None:
+                sum_ = self.sums[counted] = _Sum(summand.terms, self.parameters)
             self.backward(sum_.scaled(summand), left > 0)
-            sum_.take(self.parameters, summand)
+            sum_.take(summand)
+        return joined
 
     def finish(self) -> None:
         """Leave the gradients of the step with the parameters."""
         for sum_ in self.sums.values():
             sum_.give()
-
-    def joined(self, summands: Sequence[Summand]) -> list[Summand]:
-        """One for each kind, which counts as it does, in their order."""
-        kinds = self._join(summands).items()
-        return [summand._replace(counted=kind) for kind, summand in kinds]
 
     def _join(self, summands: Sequence[Summand]) -> dict[Hashable, Summand]:
         """Summands that count alike as one, so that one backward pass does for them."""
@@ -144,42 +152,6 @@ class Accumulation:
                     "there"
                 )
         return joined
-
-
-def flat_gradients(
-    parameters: Sequence[Tensor], gradients: Mapping[Tensor, Tensor]
-) -> list[Tensor]:
-    """Gradients as one flat tensor for each dtype and device; 0 where there is none.
-
-    Each begins where memory of its own would: sums over it are rounded as it lies in memory.
-
-    Raises:
-        DataError: A gradient is sparse.
-    """
-    by_kind: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
-    for parameter in parameters:
-        gradient = gradients.get(parameter)
-        if gradient is None:
-            gradient = torch.zeros_like(parameter)
-        elif gradient.layout is not torch.strided:
-            raise DataError(
-                "sparse gradients cannot be added up over processes; leave out the embedding's "
-                '"sparse": true'
-            )
-        some = by_kind.setdefault((parameter.dtype, parameter.device), [])
-        some.append(gradient.detach().reshape(-1))
-        if rest := room_of(parameter) - parameter.numel():
-            some.append(gradient.new_zeros(rest))
-    return [torch.cat(some) for some in by_kind.values()]
-
-
-_ALIGNED = 64
-"""Elements to whose multiples a gradient is filled up, in whatever dtype."""
-
-
-def room_of(parameter: Tensor) -> int:
-    """How many elements of a flat tensor are for the gradient of a parameter."""
-    return -(-parameter.numel() // _ALIGNED) * _ALIGNED
 
 
 def _where_any(gradient: Tensor, terms: Count) -> Tensor:

@@ -82,7 +82,8 @@ def terms_of(function: Any, arguments: Sequence[Any], samples: int) -> Count:
     if isinstance(function, _BY_CLASS):
         return _of_classes(function, arguments[0], arguments[1])
     if isinstance(function, _BY_ELEMENT):
-        return torch.broadcast_shapes(*(a.shape for a in arguments[:2])).numel()
+        one, other = arguments[0].shape, arguments[1].shape
+        return (one if one == other else torch.broadcast_shapes(one, other)).numel()
     return samples
 
 

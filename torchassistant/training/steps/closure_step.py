@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -295,10 +295,10 @@ class _WithValue(Accumulation):
         super().__init__(*args)
         self.batches: list[list[tuple[Tensor, Any]]] = []
 
-    def add(self, summands: Sequence[Summand]) -> None:
+    def add(self, summands: Sequence[Summand]) -> dict[Hashable, Summand]:
         """See :class:`Accumulation`."""
         self.batches.append([(s.total.detach(), s.terms) for s in summands])
-        super().add(summands)
+        return super().add(summands)
 
     def value(self) -> Tensor:
         """It, a scalar tensor."""

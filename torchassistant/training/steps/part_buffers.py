@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -29,20 +31,26 @@ class PartBuffers:
         self.places: list[tuple[nn.Module, str]] = []
         self.before: list[Tensor] = []
         self.made: list[list[Tensor] | None] = []
-        self.changed = torch.zeros(0, dtype=torch.bool)
+        self.changed: list[bool] = []
+        self.tables: list[tuple[nn.Module, Mapping[str, Tensor | None]]] = []
+
+    def start_epoch(self) -> None:
+        """Look at the modules again: there may be others."""
+        reached = self.pipeline.reached
+        parts = distinct(part for module in reached for part in module.modules())
+        self.tables = [(part, own_buffers(part)) for part in parts]
 
     def start(self) -> None:
         """A step begins."""
-        parts = distinct(part for module in self.pipeline.reached for part in module.modules())
         found: dict[int, tuple[nn.Module, str]] = {}
-        for part in parts:
-            for name, buffer in own_buffers(part).items():
+        for part, table in self.tables:
+            for name, buffer in table.items() if table else ():
                 if buffer is not None and not is_lazy(buffer):
                     found.setdefault(id(buffer), (part, name))
         self.places = list(found.values())
         self.before = [tensor.detach().clone() for tensor in self._now()]
         self.made = []
-        self.changed = torch.zeros(len(self.places), dtype=torch.bool)
+        self.changed = [False] * len(self.places)
 
     def start_part(self) -> None:
         """The next part begins, with the buffers that the step began with."""
@@ -61,14 +69,14 @@ class PartBuffers:
         is_last = len(self.made) + 1 == len(self.world.own)
         self.made.append([b.detach() if is_last else b.detach().clone() for b in now])
 
-    def share(self, changed: Tensor, filled: Tensor) -> None:
+    def share(self, changed: Sequence[bool], filled: Sequence[bool]) -> None:
         """Bring together what the parts of all processes have made.
 
         Args:
-            changed: Which buffers any part has changed: bool (N,).
-            filled: Which parts had an example: bool (P,).
+            changed: For each buffer whether any part has changed it.
+            filled: For each part whether it had an example.
         """
-        indices = changed.nonzero().flatten().tolist()
+        indices = [index for index, is_changed in enumerate(changed) if is_changed]
         if not indices:
             return
         whole = [tensor.clone() for tensor in self.before]
@@ -80,7 +88,7 @@ class PartBuffers:
                     for made in self.made
                 ]
             )
-            row = _merged(self.world.processes.gather(rows).flatten(0, 1)[filled])
+            row = _merged(self.world.processes.gather(rows).flatten(0, 1)[[*filled]])
             for index, piece in zip(
                 some, row.split([self.before[i].numel() for i in some]), strict=True
             ):

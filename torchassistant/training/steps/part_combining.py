@@ -17,7 +17,7 @@ from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Progress
 from torchassistant.training.steps.combined_losses import combine
 from torchassistant.training.steps.gradients import graph_forward
-from torchassistant.training.steps.part_gradients import PartGradients, gradients_in
+from torchassistant.training.steps.part_gradients import PartGradients
 
 
 class PartCombining(PartGradients):
@@ -53,9 +53,7 @@ class PartCombining(PartGradients):
         assert isinstance(kind, tuple), "it was made here"
         return int(kind[0])
 
-    def leave(
-        self, flats: Sequence[Summands], present: Tensor, parameters: Sequence[Tensor]
-    ) -> None:
+    def leave(self, flats: Sequence[Summands], present: Sequence[bool]) -> None:
         """See :class:`PartGradients`; the object does that."""
         assert self.known_kinds is not None, "they were agreed on"
         losses = []
@@ -63,7 +61,7 @@ class PartCombining(PartGradients):
             own = [at for at, loss in enumerate(self.known_kinds) if loss == index]
             terms: list[Tensor] = []
             for at in own:
-                terms += [(p * g).sum() for p, g in gradients_in(flats[at], present, parameters)]
+                terms += [(p * g).sum() for p, g in self.flat.parted(flats[at], present)]
             slope = torch.stack(terms).sum()
             value = sum(self.kind_values[at] for at in own)
             losses.append(slope - slope.detach() + value)

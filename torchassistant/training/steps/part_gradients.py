@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+import math
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from torchassistant.data import Generator, derived, generators_in, seed_all, see
 from torchassistant.errors import DataError
 from torchassistant.frames import Frames
 from torchassistant.parallel import Shared, Summands, Tree, World
-from torchassistant.training.accumulation import Accumulation, Summand, room_of
+from torchassistant.training.accumulation import Accumulation, Summand
 from torchassistant.training.events import (
     Batch,
     Listener,
@@ -21,6 +22,7 @@ from torchassistant.training.events import (
     gradient_handlers_of,
     handlers_of,
 )
+from torchassistant.training.flat_gradients import FlatGradients
 from torchassistant.training.losses.loss_weights import LossWeights
 from torchassistant.training.losses.losses_by_key import losses_over_terms
 from torchassistant.training.losses.weighted_losses import LossValues
@@ -50,7 +52,7 @@ class _Part:
     totals: list[float]
     terms: list[float]
     gradients: list[Summands]
-    present: Tensor
+    present: list[bool]
 
 
 class PartGradients:
@@ -96,19 +98,23 @@ class PartGradients:
         self.known_kinds: list[int] | None = None
         self.value = torch.zeros(())
         self.kind_values: list[float] = []
+        self.flat = FlatGradients([])
         self.start_epoch()
 
     def start_epoch(self) -> None:
-        """Look again for what draws random numbers."""
+        """Look again for what draws random numbers, and for buffers."""
         self.generators = list(generators_in(self.pipeline.rng_holders).values())
+        self.buffers.start_epoch()
 
     def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:
         """See :class:`Gradients`; the window holds of each batch the frames of the own parts."""
         own = self.world.own
         parameters = parameters_of(self.pipeline.optimizers)
+        if not self.flat.is_of(parameters):
+            self.flat = FlatGradients(parameters)
         weights = None if self.weights is None else self.weights.now()
         self.buffers.start()
-        parts, blocks, tree = [], [], Tree()
+        parts = []
         for at, number in enumerate(own):
             self._seed(number)
             self.buffers.start_part()
@@ -116,17 +122,24 @@ class PartGradients:
             parts.append(part)
             self.buffers.finish_part(is_empty=not any(part.losses))
         self._agree_on_kinds(parts)
-        for at, part in enumerate(parts):
-            tree.add(self._flat(part, parameters))
-            if (at + 1) % self.world.block == 0:
+        present = [any(some) for some in zip(*(part.present for part in parts), strict=True)]
+        present += self.buffers.changed
+        rows = self._rows(parts, len(numbers))
+        shared = self.world.exchange(rows, present, self._blocks(parts))
+        self._seed("end")
+        filled = [row[0] > 0 for row in shared.table]
+        self.buffers.share(shared.present[len(parameters) :], filled)
+        return self._finish(shared, numbers, iteration)
+
+    def _blocks(self, parts: Sequence[_Part]) -> list[Summands]:
+        """The sums over neighbours, as many as may be added up beforehand; uses up the parts'."""
+        blocks, tree = [], Tree()
+        for at, part in enumerate(parts, start=1):
+            tree.add(self._flat(part))
+            if at % self.world.block == 0:
                 blocks.append(tree.total())
                 tree = Tree()
-        present = torch.stack([part.present for part in parts]).any(0)
-        present = torch.cat([present, self.buffers.changed])
-        shared = self.world.exchange(self._rows(parts, len(numbers)), present, blocks)
-        self._seed("end")
-        self.buffers.share(shared.present[len(parameters) :], shared.table[:, 0] > 0)
-        return self._finish(shared, parameters, numbers, iteration)
+        return blocks
 
     def _seed(self, part: int | str) -> None:
         seed_part(self.pipeline, self.progress, part, self.generators)
@@ -154,24 +167,21 @@ class PartGradients:
             self.frames = frames
             losses, summands = self.run_part(frames, at)
             summands = self.summands(summands, weights)
-            accumulation.add(summands)
-            for summand in accumulation.joined(summands):
-                total = totals.get(summand.counted, 0.0)
-                totals[summand.counted] = total + summand.total.item()
+            for kind, summand in accumulation.add(summands).items():
+                totals[kind] = totals.get(kind, 0.0) + summand.total.item()
             for handle_part in self.part_computed:
                 handle_part(place, self.world.own[at], frames)
             found.append(losses)
         sums = list(accumulation.sums.items())
-        present = torch.tensor(
-            [any(p in sum_.gradients for _, sum_ in sums) for p in parameters], dtype=torch.bool
-        )
+        gradients = zip(*(sum_.gradients for _, sum_ in sums), strict=True)
+        present = [any(one is not None for one in some) for some in gradients]
         return _Part(
             found,
             [self.loss_of(kind) for kind, _ in sums],
             [totals[kind] for kind, _ in sums],
             [0.0 if sum_.terms is None else float(sum_.terms) for _, sum_ in sums],
-            [sum_.whole(parameters) for _, sum_ in sums],
-            present,
+            [sum_.whole(self.flat) for _, sum_ in sums],
+            present or [False] * len(parameters),
         )
 
     def summands(self, given: Sequence[Any], weights: Sequence[float] | None) -> Sequence[Summand]:
@@ -201,12 +211,12 @@ class PartGradients:
         """The index of the loss that a kind is of; 0 where losses are added up anyway."""
         return 0
 
-    def _flat(self, part: _Part, parameters: Sequence[Tensor]) -> Summands:
+    def _flat(self, part: _Part) -> Summands:
         if part.gradients:
             return [flat for kind in part.gradients for flat in kind]
-        return [flat for _ in range(self.kinds) for flat in zeros_of(parameters)]
+        return [flat for _ in range(self.kinds) for flat in self.flat.zeros()]
 
-    def _rows(self, parts: Sequence[_Part], batches: int) -> Tensor:
+    def _rows(self, parts: Sequence[_Part], batches: int) -> list[list[float]]:
         rows = []
         for part in parts:
             if not any(part.losses):
@@ -217,21 +227,19 @@ class PartGradients:
                 for index in range(len(self.names)):
                     row += [0.0, 0.0] if losses is None else _numbers(losses[index])
             rows.append(row)
-        return torch.tensor(rows, dtype=torch.float64)
+        return rows
 
-    def _finish(
-        self, shared: Shared, parameters: Sequence[Tensor], numbers: range, iteration: int
-    ) -> list[LossValues]:
+    def _finish(self, shared: Shared, numbers: range, iteration: int) -> list[LossValues]:
         """Leave the gradients with the parameters, and tell of them."""
-        table = shared.table
-        kinds = self.kinds
-        terms = [one or 1.0 for one in _sums(table[:, 1 : 1 + kinds])]
-        sums = _sums(table[:, 1 + kinds : 1 + 2 * kinds])
-        self.kind_values = [total / count for total, count in zip(sums, terms, strict=True)]
+        table, kinds = shared.table, self.kinds
+        sums = [
+            sum(column) for column in zip(*(row[1 : 1 + 2 * kinds] for row in table), strict=True)
+        ]
+        terms = [one or 1.0 for one in sums[:kinds]]
+        self.kind_values = [total / count for total, count in zip(sums[kinds:], terms, strict=True)]
         self.value = torch.tensor(sum(self.kind_values))
-        losses = self._whole_losses(table[:, 1 + 2 * kinds :], len(numbers))
-        finite = table.isfinite().all(1).tolist()
-        bad = 0 if all(finite) else finite.index(False)
+        losses = self._whole_losses([row[1 + 2 * kinds :] for row in table], len(numbers))
+        bad = next((n for n, row in enumerate(table) if not all(map(math.isfinite, row))), 0)
         for number, values in zip(numbers, losses, strict=True):
             batch = Batch(iteration, range(number, number + 1), self.frames, values, part=bad)
             for handle in self.losses_computed:
@@ -241,7 +249,7 @@ class PartGradients:
         for flat, count in zip(flats, terms, strict=True):
             for one in flat:
                 one /= count
-        self.leave(flats, shared.present, parameters)
+        self.leave(flats, shared.present)
         if self.backward.scaler is not None:
             self.backward.unscale(self.backward.scaler)
         whole = batch._replace(numbers=numbers)
@@ -249,31 +257,29 @@ class PartGradients:
             handle_gradients(whole, self.value)
         return losses
 
-    def leave(
-        self, flats: Sequence[Summands], present: Tensor, parameters: Sequence[Tensor]
-    ) -> None:
+    def leave(self, flats: Sequence[Summands], present: Sequence[bool]) -> None:
         """Leave the gradients with the parameters.
 
         Args:
             flats: Of each kind of losses.
-            present: For each parameter whether there is one: bool (N,).
-            parameters: They.
+            present: For each parameter whether there is one.
         """
         first, *others = flats
         for flat in others:
             for one, other in zip(first, flat, strict=True):
                 one += other
-        for parameter, gradient in gradients_in(first, present, parameters):
+        for parameter, gradient in self.flat.parted(first, present):
             parameter.grad = gradient
 
-    def _whole_losses(self, table: Tensor, batches: int) -> list[LossValues]:
+    def _whole_losses(self, table: Sequence[Sequence[float]], batches: int) -> list[LossValues]:
         """The losses of whole batches: means over all terms."""
-        by_batch = table.view(len(table), batches, len(self.names), 2)
         found: list[LossValues] = []
         for place in range(batches):
             values: list[Any] = []
-            for index, (name, item) in enumerate(self.names):
-                value, terms = mean_of(by_batch[:, place, index].tolist(), item.loss.sums)
+            for index, (name, item) in enumerate(self.names, start=place * len(self.names)):
+                value, terms = mean_of(
+                    [row[2 * index : 2 * index + 2] for row in table], item.loss.sums
+                )
                 values.append((name, item.node, torch.tensor(value, dtype=torch.float64), terms))
             found.append(values)
         return found
@@ -319,41 +325,6 @@ def mean_of(parts: Sequence[Sequence[float]], sums: bool) -> tuple[float, float]
         return counted[0][0], terms
     whole = sum(value if sums else value * count for value, count in counted)
     return whole if sums else whole / terms, terms
-
-
-def grouped(
-    parameters: Sequence[Tensor],
-) -> dict[tuple[torch.dtype, torch.device], list[tuple[int, Tensor]]]:
-    """Parameters with their places among all, by dtype and device."""
-    found: dict[tuple[torch.dtype, torch.device], list[tuple[int, Tensor]]] = {}
-    for index, parameter in enumerate(parameters):
-        found.setdefault((parameter.dtype, parameter.device), []).append((index, parameter))
-    return found
-
-
-def zeros_of(parameters: Sequence[Tensor]) -> Summands:
-    """The flat gradients of nothing."""
-    return [
-        torch.zeros(sum(room_of(p) for _, p in some), dtype=dtype, device=device)
-        for (dtype, device), some in grouped(parameters).items()
-    ]
-
-
-def gradients_in(
-    flats: Summands, present: Tensor, parameters: Sequence[Tensor]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The gradients in flat tensors: each parameter that has one, and it."""
-    for flat, some in zip(flats, grouped(parameters).values(), strict=True):
-        at = 0
-        for index, parameter in some:
-            if present[index]:
-                yield parameter, flat[at : at + parameter.numel()].view(parameter.shape)
-            at += room_of(parameter)
-
-
-def _sums(columns: Tensor) -> list[float]:
-    found: list[float] = columns.sum(0).tolist()
-    return found
 
 
 def _numbers(loss: tuple[str, str, Tensor, Any]) -> list[float]:

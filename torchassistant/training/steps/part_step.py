@@ -12,11 +12,11 @@ from torchassistant.data import generators_in
 from torchassistant.errors import DataError
 from torchassistant.frames import Frames
 from torchassistant.parallel import World
-from torchassistant.training.accumulation import flat_gradients
+from torchassistant.training.flat_gradients import FlatGradients
 from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Progress
 from torchassistant.training.steps.part_buffers import PartBuffers
-from torchassistant.training.steps.part_gradients import gradients_in, mean_of, seed_part
+from torchassistant.training.steps.part_gradients import mean_of, seed_part
 
 
 class PartStep:
@@ -41,6 +41,7 @@ class PartStep:
         self.world = world
         self.progress = progress
         self.buffers = PartBuffers(pipeline, world)
+        self.buffers.start_epoch()
         self.generators = list(generators_in(pipeline.rng_holders).values())
         self.examples = 0
 
@@ -64,9 +65,9 @@ class PartStep:
     def finish(self) -> None:
         """A step is done."""
         self.buffers.finish_part(is_empty=False)
-        changed = self.world.processes.gather(self.buffers.changed).any(0)
-        filled = torch.ones(self.world.parts, dtype=torch.bool)
-        self.buffers.share(changed, filled)
+        own = torch.tensor(self.buffers.changed, dtype=torch.bool)
+        changed = self.world.processes.gather(own).any(0).tolist()
+        self.buffers.share(changed, [True] * self.world.parts)
         self._seed("end")
 
     def _seed(self, part: int | str) -> None:
@@ -92,17 +93,17 @@ class PartStep:
         Returns:
             The loss over all parts.
         """
-        own = {p: p.grad for p in parameters if p.grad is not None}
-        present = torch.tensor([p in own for p in parameters], dtype=torch.bool)
-        flats = [one.mul_(self.examples) for one in flat_gradients(parameters, own)]
-        row = torch.tensor([[loss.item(), float(self.examples)]], dtype=torch.float64)
-        shared = self.world.exchange(row, present, [flats])
-        value, count = mean_of(shared.table.tolist(), sums=False)
-        for flat in shared.totals:
-            flat /= count
+        own = [parameter.grad for parameter in parameters]
+        flat = FlatGradients(parameters)
+        flats = [one.mul_(self.examples) for one in flat.joined(own)]
+        row = [loss.item(), float(self.examples)]
+        shared = self.world.exchange([row], [one is not None for one in own], [flats])
+        value, count = mean_of(shared.table, sums=False)
+        for one in shared.totals:
+            one /= count
         for parameter, kept in zip(parameters, before, strict=True):
             parameter.grad = kept
-        for parameter, gradient in gradients_in(shared.totals, shared.present, parameters):
+        for parameter, gradient in flat.parted(shared.totals, shared.present):
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return torch.tensor(value, dtype=loss.dtype, device=loss.device)
 
