@@ -290,6 +290,31 @@ def test_evaluation_by_turns_gives_the_results_of_one(tmp_path: Path) -> None:
     assert results[0].keys() == {"error", "spread"}
 
 
+def test_predictions_by_turns_are_those_of_one(tmp_path: Path) -> None:
+    create_session(noisy(), session_dir=tmp_path / "run")
+    written, listed = [], []
+    over_data = ["infer", str(tmp_path / "run"), "--pipeline", "val"]
+    for count in (1, 3):
+        table = tmp_path / f"{count}.csv"
+        for more in (["-o", str(table), "--column", "y"], ["--json"]):
+            with ranks(count, called([*over_data, *more])) as running:
+                assert running.wait() == [0] * count, running.printed()
+                listed.append(running.printed())
+                assert [running.printed(rank) for rank in range(1, count)] == [""] * (count - 1)
+        written.append(table.read_text())
+    assert written[0] == written[1]
+    assert written[0].startswith("index,y,")
+    assert len(written[0].splitlines()) == 1 + 22
+    assert listed[1] == listed[3]
+
+
+def test_inputs_are_not_for_several(tmp_path: Path) -> None:
+    create_session(noisy(), session_dir=tmp_path / "run")
+    with ranks(2, called(["infer", str(tmp_path / "run"), "some input"])) as running:
+        assert running.wait() == [2, 2]
+        assert "leave out --processes for inputs" in running.printed()
+
+
 @pytest.mark.slow
 def test_resuming_is_verified_with_several(tmp_path: Path) -> None:
     config = {**noisy(), "session_dir": "run"}

@@ -155,7 +155,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             default="last",
             help="which checkpoint of the session is used (default: last)",
         )
-    if command in ("train", "evaluate"):
+    if command in ("train", "evaluate", "infer"):
         parser.add_argument(
             "--processes",
             metavar="N",

@@ -222,9 +222,17 @@ def _evaluate(arguments: Namespace, processes: Processes) -> int:
 
 def infer(arguments: Namespace) -> int:
     """Hand predictions to the output device, to a file, or to a program."""
+    place = launched()
+    if place is None and arguments.processes is not None:
+        return start_processes(arguments.processes)
+    return in_processes(place, lambda processes: _infer(arguments, processes))
+
+
+def _infer(arguments: Namespace, processes: Processes) -> int:
     expect_output()
     predictions: list[dict[str, Any]] = []
     is_listed = arguments.json and arguments.output is None
+    shows_progress = arguments.output is not None or is_listed
 
     def add(prediction: Prediction) -> None:
         predictions.append(prediction_as_data(prediction))
@@ -246,9 +254,10 @@ def infer(arguments: Namespace) -> int:
             output=arguments.output,
             overwrite=arguments.overwrite,
             columns=arguments.columns,
-            reporter=reporter_for() if arguments.output is not None or is_listed else None,
+            reporter=reporter_for() if shows_progress and processes.is_first else None,
             tell=tell,
             deliver=add if is_listed else None,
+            processes=processes,
         )
     if arguments.json:
         told = {"predictions": predictions} if is_listed else {"output": arguments.output}

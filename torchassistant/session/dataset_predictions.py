@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import count as counted
 from typing import Any
 
 import torch
 
 from torchassistant.assembly import Builder, Parts
+from torchassistant.codec import CodecError
 from torchassistant.config import InferenceSpec
-from torchassistant.data import derived, object_rngs_seeded, seeded
+from torchassistant.data import (
+    TurnOf,
+    derived,
+    generators_in,
+    object_rngs_seeded,
+    seed_all,
+    seed_everything,
+    seeded,
+)
 from torchassistant.errors import ConfigError, DataError, near
 from torchassistant.frames import Frame, Frames
+from torchassistant.parallel import Processes
 from torchassistant.session.prediction import (
     Input,
     Prediction,
@@ -25,6 +36,7 @@ from torchassistant.training import (
     DataPass,
     Pipeline,
     StopRequest,
+    can_take_turns,
     carrying,
     chosen,
     evaluation_data_of,
@@ -32,6 +44,9 @@ from torchassistant.training import (
 )
 
 Finish = Callable[[dict[str, Any], Input], Any]
+
+_Made = tuple[Frame, int, Sequence[Any]]
+"""Of a batch: the columns, how many examples it has, their indices in the dataset."""
 
 
 class DatasetPredictions:
@@ -43,6 +58,8 @@ class DatasetPredictions:
         besides: Columns to keep besides, as targets.
         finish: The post-processor; gets the columns of one example as a batch of one.
         batch_done: Called after each batch.
+        processes: Those that run a batch each, by turns; left out: this one alone. All of them have
+            all predictions. Batches that are no batch by itself are run by every process.
     """
 
     def __init__(
@@ -52,6 +69,7 @@ class DatasetPredictions:
         besides: Sequence[str] = (),
         finish: Finish | None = None,
         batch_done: Callable[[], None] | None = None,
+        processes: Processes | None = None,
     ) -> None:
         inputs = [replace(one, factory=one.factory.keeping_all()) for one in pipeline.inputs]
         self.pipeline = replace(pipeline, inputs=inputs)
@@ -59,7 +77,13 @@ class DatasetPredictions:
         self.besides = besides
         self.finish = finish
         self.batch_done = batch_done
-        self.data = evaluation_data_of(self.pipeline)
+        self.processes = None
+        if processes is not None and processes.size > 1 and can_take_turns(self.pipeline):
+            self.processes = processes
+            turn = TurnOf(processes.rank, processes.size)
+            self.data = self.pipeline.evaluation_data(turn)
+        else:
+            self.data = evaluation_data_of(self.pipeline)
 
     def __iter__(self) -> Iterator[Prediction]:
         """A prediction for each example, with its index in the dataset.
@@ -75,7 +99,6 @@ class DatasetPredictions:
         seed = derived(pipeline.seed, "inference")
         batches = BatchRun.for_inference(pipeline.graph, pipeline.precision, only_frames)
         run = carrying(pipeline.graph, batches.run)
-        done = 0
         with (
             closing(self.data),
             seeded(seed),
@@ -84,19 +107,37 @@ class DatasetPredictions:
             closing(DataPass(self.data, StopRequest())) as data_pass,
         ):
             data_pass.start(0)
-            number = 0
-            while (frames := data_pass.next()) is not None:
-                columns, count = data_pass.run(
-                    lambda window, numbers: self._columns(run, window[0]),
-                    [frames],
-                    range(number, number + 1),
-                )
-                indices = self.data.indices_of(number, count, done)
+            made = self._batches(run, data_pass)
+            if self.processes is not None:
+                made = _of_all(self._seeded(made, seed), self.processes)
+            for columns, count, indices in made:
                 for row in range(count):
                     yield self._prediction(columns, count, row, indices[row])
                 if self.batch_done is not None:
                     self.batch_done()
-                done, number = done + count, number + 1
+
+    def _batches(self, run: Callable[[Frames], Frames], data_pass: DataPass) -> Iterator[_Made]:
+        """The batches that are run here."""
+        done = number = 0
+        while (frames := data_pass.next()) is not None:
+            columns, count = data_pass.run(
+                lambda window, numbers: self._columns(run, window[0]),
+                [frames],
+                range(number, number + 1),
+            )
+            yield columns, count, self.data.indices_of(number, count, done)
+            done, number = done + count, number + 1
+
+    def _seeded(self, batches: Iterator[_Made], seed: int) -> Iterator[_Made]:
+        """The same, where all that is random in a batch follows from its number among all."""
+        assert self.processes is not None, "they take turns"
+        own = list(generators_in(self.pipeline.rng_holders).values())
+        for number in counted(self.processes.rank, self.processes.size):
+            seed_everything(derived(seed, number))
+            seed_all(own, derived(seed, number))
+            if (made := next(batches, None)) is None:
+                return
+            yield made
 
     def _columns(self, run: Callable[[Frames], Frames], frames: Frames) -> tuple[Frame, int]:
         count = next(iter(frames.counts.values()))
@@ -115,6 +156,28 @@ class DatasetPredictions:
             one = {name: as_batch(value, count, row, name) for name, value in columns.items()}
             result = self.finish(one, given)
         return Prediction(given, result, index=index)
+
+
+def _of_all(own: Iterator[_Made], processes: Processes) -> Iterator[_Made]:
+    """What every process gives by turns, in the order of the batches.
+
+    Raises:
+        DataError: A column holds what cannot be sent.
+    """
+    while True:
+        made = next(own, None)
+        try:
+            told = processes.gather_values(None if made is None else list(made))
+        except CodecError as error:
+            raise DataError(
+                f'a column cannot be sent from process to process: {error}; "results" names the '
+                "columns to keep"
+            ) from None
+        for one in told:
+            if one is None:
+                return
+            columns, count, indices = one
+            yield columns, count, indices
 
 
 def predict_data(

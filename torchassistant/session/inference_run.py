@@ -12,6 +12,7 @@ from torchassistant.assembly import Allowlist, wanted_by, wanted_for_inference
 from torchassistant.config import InferenceSpec, Key, Spec
 from torchassistant.errors import ConfigError, NoColumn, UserCodeError, UserError, blaming
 from torchassistant.output_devices import Printer
+from torchassistant.parallel import Processes
 from torchassistant.session.checkpoint_selection import LAST
 from torchassistant.session.dataset_predictions import DatasetPredictions, row_of
 from torchassistant.session.prediction import (
@@ -74,6 +75,7 @@ def infer_config(
     reporter: Reporter | None = None,
     tell: Callable[[str, UserError | UserCodeError], None] | None = None,
     deliver: Deliver | None = None,
+    processes: Processes | None = None,
 ) -> Outcome:
     """Hand the prediction for each input to the output device, or write it to a file.
 
@@ -97,18 +99,29 @@ def infer_config(
         reporter: Is called for every batch of the data of a pipeline.
         tell: Called with each input that there is no prediction for, and the reason.
         deliver: Gets each prediction that was made, in place of the output device.
+        processes: Those that run the data of a pipeline together, batch by batch; left out: this
+            one alone. The first one hands on.
 
     Returns:
         How many predictions there are, and what the others failed of.
 
     Raises:
         ConfigError: The config has problems, alone or laid over the session's; or there are no
-            inputs, and nothing says that the data of a pipeline is meant.
+            inputs, and nothing says that the data of a pipeline is meant; or there are some, and
+            several processes.
         DataError: There are too many or too few inputs for the ports.
         SessionError: There is no such session.
         UserCodeError: The user's code raised before there was an input, or as the output device.
     """
-    table = None if output is None else PredictionTable(output, overwrite)
+    processes = processes or Processes()
+    if inputs and processes.size > 1:
+        raise ConfigError(
+            "several processes make predictions for all the data of a pipeline (--pipeline NAME, "
+            "without inputs); leave out --processes for inputs"
+        )
+    table = None
+    if output is not None and processes.is_first:
+        table = PredictionTable(output, overwrite)
     allowlist = Allowlist(trust, allow_download, allow_write)
     settings = [*settings, *on_device(device)]
     if pipeline is not None:
@@ -159,8 +172,13 @@ def infer_config(
     try:
         if is_over_data:
             name = default_pipeline(session.spec, config)
-            made = over_data(session, name, config, columns, reporter or Reporter())
-            return _delivered_all(made, delivers(True), config, table, tell)
+            reporter = reporter or Reporter()
+            made = over_data(session, name, config, columns, reporter, processes)
+            if not processes.is_first:
+                return _followed(made, processes)
+            outcome = _delivered_all(made, delivers(True), config, table, tell)
+            processes.wait()
+            return outcome
         predictor = Predictor(session, session.builder, config.model_copy(update={"results": kept}))
         groups = predictor.groups(inputs)
         several = len(groups) > 1 or groups != [list(inputs)]
@@ -193,13 +211,19 @@ def over_data(
     config: InferenceSpec,
     columns: Sequence[str],
     reporter: Reporter,
+    processes: Processes,
 ) -> Iterator[Prediction]:
     """The predictions for the data of a pipeline."""
     finish = None
-    if config.postprocessor is not None:
+    if config.postprocessor is not None and processes.is_first:
         finish = postprocessor_of(session, session.builder, config)
     made = DatasetPredictions(
-        session.pipelines[name], config.results, columns, finish, reporter.batch_evaluated
+        session.pipelines[name],
+        config.results,
+        columns,
+        finish,
+        reporter.batch_evaluated,
+        processes,
     )
     reporter.evaluation_started(name, made.data.length())
     try:
@@ -207,6 +231,14 @@ def over_data(
         reporter.evaluation_finished(name)
     finally:
         reporter.close()
+
+
+def _followed(predictions: Iterable[Prediction], processes: Processes) -> Outcome:
+    """Take part in predictions that the first process hands on."""
+    for _ in predictions:
+        pass
+    processes.wait()
+    return Outcome()
 
 
 def _delivered_all(

@@ -21,6 +21,7 @@ from torchassistant.training.epoch_order import (
     training_order,
 )
 from torchassistant.training.evaluation.debug_pipeline import DebugPipeline
+from torchassistant.training.evaluation.evaluation_in_turns import can_take_turns
 from torchassistant.training.evaluation.evaluator import KeepBatch, evaluate
 from torchassistant.training.evaluation.inference import chosen, infer
 from torchassistant.training.evaluation.linked_data import evaluation_data_of
@@ -164,6 +165,7 @@ __all__ = [
     "WeightSchedule",
     "batch_norms_of",
     "better_of",
+    "can_take_turns",
     "carrying",
     "chosen",
     "clippers_within",
