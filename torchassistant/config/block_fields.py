@@ -56,25 +56,36 @@ def fits(annotation: Any, value: Any) -> bool:
 
 
 def annotation_at(block: type[Block], tree: Any, path: Path) -> Any:
-    """The type that the language has at ``path``; None where it has none."""
-    annotation: Any = plain(block, tree)
+    """The type that the language has at ``path``, without notes; None where it has none."""
+    return plain(*_noted_annotation_at(block, tree, path))
+
+
+def placeholder_at(block: type[Block], tree: Any, path: Path) -> Any:
+    """The least that fits at a path."""
+    noted, _ = _noted_annotation_at(block, tree, path)
+    return placeholder(noted)
+
+
+def _noted_annotation_at(block: type[Block], tree: Any, path: Path) -> tuple[Any, Any]:
+    """The type at a path with its notes, and what stands there."""
+    noted: Any = block
     for step in path:
+        annotation = plain(noted, tree)
         fields = fields_of(annotation)
         if step in fields:
-            annotation = fields[str(step)].annotation
+            noted = fields[str(step)].annotation
         elif get_origin(annotation) is list:
-            (annotation,) = get_args(annotation)
+            (noted,) = get_args(annotation)
         elif get_origin(annotation) is dict:
-            annotation = get_args(annotation)[1]
+            noted = get_args(annotation)[1]
         else:
-            return None
+            return None, None
         inside = isinstance(tree, dict) or (isinstance(tree, list) and isinstance(step, int))
         try:
             tree = tree[step] if inside else None
         except (KeyError, IndexError):
             tree = None
-        annotation = plain(annotation, tree)
-    return annotation
+    return noted, tree
 
 
 def plain(annotation: Any, value: Any) -> Any:
@@ -104,15 +115,26 @@ def _choices(annotation: Any) -> tuple[Any, ...]:
     return tuple(choice for choice in inner if choice is not type(None))
 
 
+def _fewest_items(annotation: Any) -> int:
+    """How many items a list has at least, by the notes of its type."""
+    if get_origin(annotation) is not Annotated:
+        return 0
+    inner, *notes = get_args(annotation)
+    found = [getattr(note, "metadata", [note]) for note in notes]
+    fewest = [getattr(one, "min_length", 0) for some in found for one in some]
+    return max(_fewest_items(inner), *fewest, 0)
+
+
 def placeholder(annotation: Any) -> Any:
     """The least that fits a type."""
+    fewest = _fewest_items(annotation)
     annotation = plain(annotation, None)
     if annotation in (None, DefinitionBlock):
         return as_tree({"group": "collators", "name": PLACEHOLDER, "spec": {"class": PLACEHOLDER}})
     if annotation is str:
         return PLACEHOLDER
     if get_origin(annotation) is list:
-        return Row([placeholder(get_args(annotation)[0])])
+        return Row([placeholder(get_args(annotation)[0]) for _ in range(max(1, fewest))])
     if get_origin(annotation) is dict:
         return Table({PLACEHOLDER: placeholder(get_args(annotation)[1])})
     if get_origin(annotation) is Literal:

@@ -16,6 +16,7 @@ from torchassistant.config.block_fields import (
     fits,
     only_missing_key,
     placeholder,
+    placeholder_at,
 )
 from torchassistant.config.blocks import Block
 from torchassistant.config.diagnostics import Diagnostics
@@ -143,7 +144,7 @@ class Repair(Generic[B]):
         if field is not None and not field.is_required():
             holder.pop(key, None)
             return
-        holder[key] = placeholder(field.annotation if field else self.annotation_at(path))
+        holder[key] = placeholder_at(self.block, self.tree, path)
 
     def unknown_group(self, path: Path) -> None:
         """Report a definition that says no group; take what is near, or set it aside."""
