@@ -29,14 +29,14 @@ MANY = settings(max_examples=6000, deadline=None, suppress_health_check=list(Hea
 
 def told(source: Any) -> list[Problem]:
     """The problems of a config, from a file or from data."""
-    began = time.monotonic()
+    began = time.process_time()
     try:
         diagnostics = language.read(source)
         language.spec_of(diagnostics)
         problems = diagnostics.in_order()
     except ConfigError as error:
         problems = error.problems
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     for problem in problems:
         assert "\n" not in str(problem)
         str(problem).encode("utf-8")
@@ -214,7 +214,7 @@ from torchassistant import config as language
 from torchassistant.errors import ConfigError
 
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-began = time.monotonic()
+began = time.process_time()
 try:
     diagnostics = language.read(sys.argv[1])
     language.spec_of(diagnostics)
@@ -222,7 +222,7 @@ try:
 except ConfigError as error:
     count = len(error.problems)
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(count, time.monotonic() - began, (after - before) / 1024)
+print(count, time.process_time() - began, (after - before) / 1024)
 """
 
 

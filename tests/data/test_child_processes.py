@@ -65,7 +65,7 @@ def test_they_end_with_it(way: str, state: str) -> None:
         time.sleep(0.3)
         assert all(map(lives, workers)), "they end before it"
         process.kill()
-    until = time.monotonic() + 1
+    until = time.monotonic() + 30
     while any(map(lives, workers)) and time.monotonic() < until:
         time.sleep(0.01)
     left = [worker for worker in workers if lives(worker)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -166,7 +167,7 @@ def test_ten_long_sessions_are_written_at_once(tmp_path: Path) -> None:
         "assert main(['report', '.', '-o', 'report.html']) == 0\n"
         "print({'torch', 'pandas', 'numpy'} & sys.modules.keys() or 'light')"
     )
-    began = time.monotonic()
+    began = _seconds_of_children()
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -175,11 +176,17 @@ def test_ten_long_sessions_are_written_at_once(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         check=False,
     )
-    seconds = time.monotonic() - began
+    seconds = _seconds_of_children() - began
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "light"
     assert (tmp_path / "report.html").stat().st_size < 5_000_000
     assert seconds < 4, "2 s on an idle machine"
+
+
+def _seconds_of_children() -> float:
+    """Of the processor, for all processes that this one has waited for: no load adds to it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_a_report_that_follows_ends_with_the_training(

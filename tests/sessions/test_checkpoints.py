@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from stopping import Stopping, cut
-from toy_config import Command, Config, toy_config
+from toy_config import Command, Config, toy_config, wait_for_state
 
 from torchassistant import create_session, load_session
 from torchassistant.config import load
@@ -558,7 +558,7 @@ def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
         def epoch_finished(self, progress: Any, row: Any) -> None:
             folder = session.path / "checkpoints"
             if progress.epoch == 2:
-                time.sleep(0.2)
+                wait_for_state(session)
                 folder.rename(session.path / "moved")
                 folder.write_text("")
 

@@ -199,7 +199,7 @@ def test_signals(tmp_path: Path, command: Command, number: signal.Signals, worke
     time.sleep(0.1)
     # To the whole group, as a terminal sends Ctrl-C: the workers get it too.
     os.killpg(process.pid, number)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number
     assert "resumes from there" in errors
     assert "Traceback" not in errors
@@ -267,7 +267,7 @@ def test_ctrl_c_in_init_leaves_nothing(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "building\n"
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert errors == "interrupted: nothing was changed\n"
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"]

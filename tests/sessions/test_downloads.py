@@ -218,7 +218,7 @@ def test_an_interrupt_leaves_no_litter(lab: Lab) -> None:
             time.sleep(0.05)
         assert (lab.folder / "data").is_dir()
         run.send_signal(signal.SIGINT)
-        told = run.communicate(timeout=30)[1]
+        told = run.communicate(timeout=120)[1]
     assert run.returncode == 130 and "nothing was changed" in told
     assert [p.name for p in lab.folder.iterdir()] == ["c.json"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from toy_config import Config, toy_config
+from toy_config import Config, toy_config, wait_for_state
 
 from torchassistant import create_session, load_session
 from torchassistant.errors import NotSaved
@@ -158,12 +158,11 @@ class Losing(Reporter):
     def epoch_finished(self, progress: Any, row: Any) -> None:
         self.epochs += 1
         if self.epochs == 2:
-            time.sleep(0.3)  # until the state is written behind
             self.lose()
 
 
 def lost(session: Session, lose: Any) -> tuple[str, int]:
-    reporter = Losing(lose)
+    reporter = Losing(lambda: (wait_for_state(session), lose()))
     with pytest.raises(NotSaved) as caught:
         session.train(reporter)
     (told,) = caught.value.failures
@@ -240,7 +239,7 @@ def test_or_the_run_goes_on(tmp_path: Path) -> None:
             if self.epochs == 30:
                 moved.rename(tmp_path / "run")
 
-    reporter = Back(lambda: (tmp_path / "run").rename(moved))
+    reporter = Back(lambda: (wait_for_state(session), (tmp_path / "run").rename(moved)))
     with pytest.raises(NotSaved) as caught:
         session.train(reporter)
     assert len(caught.value.failures) > 20
@@ -256,7 +255,12 @@ def test_a_full_disk_is_waited_for_a_minute(
     session = long(tmp_path / "run")
     monkeypatch.setattr(os, "fsync", full)
     clock = time.monotonic
-    reporter = Losing(lambda: monkeypatch.setattr(time, "monotonic", lambda: clock() + 61))
+
+    def later() -> None:
+        time.sleep(0.3)  # until a save has failed
+        monkeypatch.setattr(time, "monotonic", lambda: clock() + 61)
+
+    reporter = Losing(later)
     with pytest.raises(NotSaved, match="No space left on device"):
         session.train(reporter)
     assert 2 < reporter.epochs <= 6

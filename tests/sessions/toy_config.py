@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,16 @@ def environment() -> dict[str, str]:
         "TORCHASSISTANT_TRUST": "toys plain_data pretrained_parts",
     }
     return {**os.environ, **toys, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def wait_for_state(session: Any) -> None:
+    """Wait until the state at hand is written behind, and what belongs to it, which is quick."""
+    newest = session.path / "checkpoints" / f"{session.progress.step:010}" / "manifest.json"
+    end = time.monotonic() + 60
+    while not newest.exists():
+        assert time.monotonic() < end, f"there is {os.listdir(newest.parents[1])}"
+        time.sleep(0.005)
+    time.sleep(0.3)
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
