@@ -11,6 +11,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from PIL import Image
 
 from torchassistant.cli.main import main
 from torchassistant.config import load
@@ -237,17 +238,23 @@ def test_the_command_writes_files_and_says_what_is_wrong(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = str(EXAMPLES / "finetune" / "training.json")
-    for name in ("graph.svg", "graph.mmd"):
+    for name in ("graph.svg", "graph.mmd", "graph.png"):
         assert main(["graph", source, "-o", str(tmp_path / name)]) == 0
     assert (tmp_path / "graph.svg").read_text("utf-8").startswith("<svg ")
     assert (tmp_path / "graph.mmd").read_text("utf-8").startswith("flowchart TB")
+    size = ET.parse(tmp_path / "graph.svg").getroot().attrib
+    with Image.open(tmp_path / "graph.png") as picture:
+        assert picture.width == pytest.approx(2 * float(size["width"]), abs=2)
+        colors = {color for _, color in picture.convert("RGB").getcolors(1 << 24)}
+    assert {(0xDC, 0xED, 0xF9), (0xDF, 0xF3, 0xEC)} < colors  # what is trained, by what
     capsys.readouterr()
     assert main(["graph", source, "--json", "--stage", "head"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [panel["title"] for panel in told["panels"]] == ["training · validation"]
     for wrong, said in (
         (["--stage", "3"], 'there is no stage "3"; there is "head", "all"'),
-        (["-o", str(tmp_path / "graph.png")], "ends in .svg, .mmd"),
+        (["-o", str(tmp_path / "graph.gif")], "ends in .svg, .mmd"),
+        (["--format", "png"], "is a file: -o graph.png"),
         (["-o", str(tmp_path / "no" / "graph.svg")], "there is no folder"),
         (["-o", str(tmp_path), "--format", "svg"], "is a folder"),
     ):
@@ -258,13 +265,17 @@ def test_the_command_writes_files_and_says_what_is_wrong(
 
 
 def test_without_the_library_it_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "graphlay", None)
     source = str(EXAMPLES / "wgan" / "training.json")
     assert main(["graph", source]) == 2
     assert 'pip install "torchassistant[graph]"' in capsys.readouterr().err
     assert main(["graph", source, "--format", "mermaid"]) == 0
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "resvg_py", None)
+    assert main(["graph", source, "-o", str(tmp_path / "graph.png")]) == 2
+    assert 'pip install "torchassistant[report]"' in capsys.readouterr().err
 
 
 def test_a_session_with_its_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -160,7 +160,9 @@ def test_ten_long_sessions_are_written_at_once(tmp_path: Path) -> None:
     for number in range(10):
         more = {f"m{k}": (lambda epoch, k=k: epoch / (k + 3.7)) for k in range(10)}
         write_session(
-            tmp_path / f"run{number}", [rows_of_epochs(range(1, 1001), 1 + number / 10, **more)]
+            tmp_path / f"run{number}",
+            [rows_of_epochs(range(1, 1001), 1 + number / 10, **more)],
+            layers=number + 1,  # so that each has a graph of its own
         )
     code = (
         "import sys; from torchassistant.cli.main import main\n"
@@ -225,6 +227,18 @@ def test_a_report_that_follows_is_ended_by_the_person(
     assert data_in(folder / "report.html")["watched"] is None
 
 
+def test_what_draws_graphs_may_be_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_session(tmp_path / "run")
+    monkeypatch.setitem(sys.modules, "graphlay", None)
+    status, _, err = run(capsys, "report", folder)
+    assert status == 0
+    assert 'pip install "torchassistant[graph]"' in err
+    (session,) = data_in(folder / "report.html")["sessions"]
+    assert (session["graph"], session["rows"]["count"]) == (None, 8)
+
+
 def test_the_config_may_be_anything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = spec_of(tmp_path)
     spec["initialize"] = {
@@ -240,13 +254,14 @@ def test_pictures_are_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matrix = tensor_file({"confusion": [[5.0, 1.0], [0.0, 4.0]], "roc": ([0.0, 1.0], [0.0, 1.0])})
-    rows = rows_of_epochs((1, 2), **{"$x_{": float, "a/b": float, "a b": float})
+    rows = [{"epoch": n, "step": 10 * n, "$x_{": n, "a/b": n, "a b": n} for n in (1, 2)]
     folder = write_session(tmp_path / "run", [rows], files={"metrics/0-20.safetensors": matrix})
     status, out, _ = run(capsys, "report", folder, "--png", tmp_path / "png", "--json")
     assert status == 0
     pictures = [Path(path) for path in json.loads(out)["pictures"]]
     assert sorted(pictures) == sorted((tmp_path / "png").iterdir())
-    assert len(pictures) == 8
+    assert len(pictures) == 6
+    assert (tmp_path / "png" / "training_graph.png") in pictures
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     status, _, err = run(capsys, "report", folder, "--png", tmp_path / "png")

@@ -8,6 +8,7 @@ import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,45 @@ PHASES = {"data": 0.2, "forward": 0.4, "backward": 0.6, "callbacks": 0.0, "other
 """Where the time of a row went."""
 
 
-def spec_of(folder: Path, stages: int = 1, **changes: Any) -> dict[str, Any]:
-    """A config of a classifier."""
+def spec_of(folder: Path, stages: int = 1, layers: int = 1, **changes: Any) -> dict[str, Any]:
+    """A config of a classifier, whose net is called so many times in a row."""
+    columns = ["image", *(f"hidden{place}" for place in range(1, layers)), "scores"]
+    data = [{"loader_factory": "batches", "variable_names": ["image", "label"]}]
     return {
         "session_dir": str(folder),
         "seed": 7,
         "checkpoints": {"best": [{"monitor": "val acc", "mode": "max", "keep": 1}]},
         "initialize": {
             "definitions": [
+                {"name": "digits", "group": "datasets", "spec": {"class": "data.Digits"}},
+                {"name": "batches", "group": "loader_factories", "spec": {"dataset": "digits"}},
+                {"name": "net", "group": "models", "spec": {"class": "nets.Net"}},
+                {"name": "adam", "group": "optimizers", "spec": {"class": "Adam", "model": "net"}},
+                {
+                    "name": "classifier",
+                    "group": "batch_processors",
+                    "spec": {
+                        "neural_graph": [
+                            {
+                                "name": f"layer{place}",
+                                "model_name": "net",
+                                "inputs": [given],
+                                "outputs": [made],
+                                "optimizer_name": "adam",
+                            }
+                            for place, (given, made) in enumerate(pairwise(columns))
+                        ]
+                    },
+                },
                 {
                     "name": "entropy",
                     "group": "losses",
                     "spec": {"class": "CrossEntropyLoss", "inputs": ["scores", "label"]},
+                },
+                {
+                    "name": "accuracy",
+                    "group": "metrics",
+                    "spec": {"class": "Accuracy", "inputs": ["scores", "label"]},
                 },
                 {
                     "name": "cm",
@@ -39,16 +67,27 @@ def spec_of(folder: Path, stages: int = 1, **changes: Any) -> dict[str, Any]:
                 },
             ],
             "pipelines": {
-                "fit": {"losses": [{"loss_name": "entropy", "loss_display_name": "loss"}]},
+                "fit": {
+                    "input_factories": data,
+                    "losses": [{"loss_name": "entropy", "loss_display_name": "loss"}],
+                },
                 "check": {
+                    "input_factories": data,
                     "losses": [{"loss_name": "entropy", "loss_display_name": "val loss"}],
-                    "metrics": [{"metric_name": "cm", "display_name": "confusion"}],
+                    "metrics": [
+                        {"metric_name": "accuracy", "display_name": "val acc"},
+                        {"metric_name": "cm", "display_name": "confusion"},
+                    ],
                 },
             },
         },
         "train": {
             "stages": [
-                {"training_pipelines": ["fit"], "validation_pipelines": ["check"]}
+                {
+                    "training_pipelines": ["fit"],
+                    "validation_pipelines": ["check"],
+                    "stop_condition": {"class": "EpochsCompleted", "kwargs": {"num_epochs": 20}},
+                }
                 | ({"name": f"part {number}"} if stages > 1 else {})
                 for number in range(stages)
             ]

@@ -27,7 +27,7 @@ SUMMARIES = {
     "find-lr": "Find a learning rate: what the loss does while it grows. No weights are kept.",
     "log": "Send what TensorBoard, MLflow or Trackio lacks of the history of a session.",
     "runs": "List the sessions in a folder: how far each is, its best results, whether it runs.",
-    "graph": "Draw the training graph of a config or session as SVG, or write it for Mermaid.",
+    "graph": "Draw the training graph of a config or session as SVG or PNG, or write Mermaid.",
     "diff": "Compare two sessions: config, environment, code, results.",
     "report": "Write a report of sessions: one HTML file with curves, samples, differences.",
     "convert": "Turn weights of torch.save into a safetensors file, without running code in them.",
@@ -454,7 +454,7 @@ def _fill_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--png",
         metavar="FOLDER",
-        help="also draw curves, matrices and ROC into PNG files in this folder",
+        help="also draw curves, matrices, ROC and the graph into PNG files in this folder",
     )
     _add_json(parser)
 
@@ -470,7 +470,9 @@ def _fill_graph(parser: argparse.ArgumentParser) -> None:
         help="write this file (.svg, .mmd), in the place of an earlier one; left out: print it",
     )
     parser.add_argument(
-        "--format", choices=("svg", "mermaid"), help="of the graph (default: as FILE ends, or svg)"
+        "--format",
+        choices=("svg", "mermaid", "png"),
+        help="of the graph (default: as FILE ends, or svg)",
     )
     parser.add_argument(
         "--stage",

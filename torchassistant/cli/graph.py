@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +14,17 @@ from torchassistant.cli.layout import as_json
 from torchassistant.cli.scratch_folders import leaving_no_trace
 from torchassistant.cli.streams import expect_output
 from torchassistant.config import ReadConfig, Spec, has_missing_parts, read_training
-from torchassistant.diagram import Diagram, diagram_of, mermaid_of, svg_of
+from torchassistant.diagram import Diagram, diagram_of, mermaid_of, png_of, svg_of
 from torchassistant.errors import ConfigError, UserError, in_one_line, listing, shown_path
 from torchassistant.overview import stored_graph
 from torchassistant.whole_files import replacing
 
-_WRITERS = {"svg": svg_of, "mermaid": mermaid_of}
-_FORMATS = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid"}
+_WRITERS: dict[str, Callable[[Diagram], str | bytes]] = {
+    "svg": svg_of,
+    "mermaid": mermaid_of,
+    "png": lambda diagram: png_of(svg_of(diagram)),
+}
+_FORMATS = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid", ".png": "png"}
 """By what the names of files end in."""
 
 
@@ -35,7 +39,10 @@ class _Source(NamedTuple):
 def graph(arguments: Namespace) -> int:
     """Draw the graph."""
     target = None if arguments.output is None else Path(arguments.output)
-    write = _WRITERS[_format(arguments.format, target)]
+    form = _format(arguments.format, target)
+    if form == "png" and target is None and not arguments.json:
+        raise UserError("a picture of pixels is a file: -o graph.png")
+    write = _WRITERS[form]
     if target is None or arguments.json:
         expect_output()
     source = _source(arguments)
@@ -111,14 +118,14 @@ def _stage(spec: Spec, asked: str) -> int:
     raise UserError(in_one_line(f'there is no stage "{asked}"; there is {listing(known)}'))
 
 
-def _write(target: Path, text: str) -> None:
+def _write(target: Path, written: str | bytes) -> None:
     """Write the file, in the place of an earlier one."""
     if target.is_dir():
         raise UserError(f"{shown_path(target)} is a folder")
     if not target.parent.is_dir():
         raise UserError(f"there is no folder {shown_path(target.parent)} to write into")
     with replacing(target) as aside:
-        aside.write_text(text, encoding="utf-8", newline="\n")
+        aside.write_bytes(written if isinstance(written, bytes) else written.encode())
 
 
 def _as_data(diagram: Diagram) -> dict[str, Any]:

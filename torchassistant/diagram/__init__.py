@@ -2,7 +2,8 @@
 
 from torchassistant.diagram.mermaid import mermaid_of
 from torchassistant.diagram.parts import Diagram
+from torchassistant.diagram.png import png_of
 from torchassistant.diagram.structure import diagram_of
 from torchassistant.diagram.svg import svg_of
 
-__all__ = ["Diagram", "diagram_of", "mermaid_of", "svg_of"]
+__all__ = ["Diagram", "diagram_of", "mermaid_of", "png_of", "svg_of"]

@@ -1,11 +1,15 @@
-"""The curves and matrices of a report as PNG files, for papers: drawn by matplotlib."""
+"""The curves, matrices and graphs of a report as PNG files, for papers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
+from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from torchassistant.diagram import png_of
 from torchassistant.errors import UserError, shown_path
 from torchassistant.report.content import Report
 from torchassistant.report.row_tensors import Numbers, TensorMetric, curves_of
@@ -15,12 +19,12 @@ from torchassistant.writing import safe_in_file_names
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
 _DASHES = ("-", "--", ":", "-.")
-_INCHES, _DPI = (6.4, 4.0), 160
+_INCHES, _SQUARE, _DPI = (6.4, 4.0), (5.2, 4.4), 160
 _MOST_CLASSES_WITH_NUMBERS = 20
 
 
 def draw_pictures(report: Report, folder: Path) -> list[Path]:
-    """Draw each column over the epochs, and what metrics gave as matrices and curves.
+    """Draw each column over the epochs, what metrics gave as matrices and curves, and the graphs.
 
     Args:
         report: What is drawn; several sessions lie over one another.
@@ -30,9 +34,23 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
         The files.
 
     Raises:
-        UserError: matplotlib is not installed; or the folder is a file.
+        UserError: matplotlib, or for graphs resvg, is not installed; or the folder is a file.
         OSError: A file cannot be written.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{shown_path(folder)} is no folder; --png takes one")
+    pictures = chain(_charts(report), _graphs(report))
+    folder.mkdir(parents=True, exist_ok=True)
+    found: list[Path] = []
+    for title, picture in pictures:
+        path = _free(folder, safe_in_file_names(title), found)
+        with replacing(path) as aside:
+            aside.write_bytes(picture)
+        found.append(path)
+    return found
+
+
+def _charts(report: Report) -> Iterator[tuple[str, bytes]]:
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -40,20 +58,25 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
             "pictures are drawn by matplotlib, which is not installed: "
             "pip install torchassistant[report]"
         ) from None
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{shown_path(folder)} is no folder; --png takes one")
-    folder.mkdir(parents=True, exist_ok=True)
-    found: list[Path] = []
-    for title, draw in _pictures(report):
-        figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+    for title, draw in _drawn(report):
+        inches = _SQUARE if draw.func is _draw_matrix else _INCHES
+        figure = Figure(figsize=inches, dpi=_DPI, layout="constrained")
         axes = figure.subplots()
         draw(axes)
         axes.set_title(_plain(title))
-        path = _free(folder, safe_in_file_names(title), found)
-        with replacing(path) as aside:
-            figure.savefig(aside, format="png")
-        found.append(path)
-    return found
+        drawn = BytesIO()
+        figure.savefig(drawn, format="png")
+        yield title, drawn.getvalue()
+
+
+def _graphs(report: Report) -> Iterator[tuple[str, bytes]]:
+    """Each training graph; one that several sessions have is called by the first of them."""
+    names: dict[str, str] = {}
+    for session in report.sessions:
+        if session.graph is not None:
+            names.setdefault(session.graph, session.name)
+    for svg, name in names.items():
+        yield "training graph" if len(names) == 1 else f"training graph {name}", png_of(svg)
 
 
 def _free(folder: Path, name: str, taken: Sequence[Path]) -> Path:
@@ -69,21 +92,21 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _pictures(report: Report) -> Iterator[tuple[str, Any]]:
+def _drawn(report: Report) -> Iterator[tuple[str, partial[None]]]:
     sessions = report.sessions
     names = dict.fromkeys(name for one in sessions for name in one.histories.rows.values)
     for name in names:
-        yield name, lambda axes, name=name: _draw_curves(axes, sessions, name)
+        yield name, partial(_draw_curves, sessions, name)
     for session in sessions:
         for metric in session.tensors:
             title = metric.name if len(sessions) == 1 else f"{metric.name} {session.name}"
             if metric.look == "matrix":
-                yield title, lambda axes, metric=metric: _draw_matrix(axes, metric)
+                yield title, partial(_draw_matrix, metric)
             elif metric.look in ("roc", "precision-recall", "curves"):
-                yield title, lambda axes, metric=metric: _draw_rates(axes, metric)
+                yield title, partial(_draw_rates, metric)
 
 
-def _draw_curves(axes: Any, sessions: Sequence[SessionReport], name: str) -> None:
+def _draw_curves(sessions: Sequence[SessionReport], name: str, axes: Any) -> None:
     for place, session in enumerate(sessions):
         table = session.histories.rows
         column = table.values.get(name, [])
@@ -97,12 +120,13 @@ def _draw_curves(axes: Any, sessions: Sequence[SessionReport], name: str) -> Non
                 marker="o" if len(points) == 1 else None,
             )
     axes.set_xlabel("epoch")
+    axes.locator_params(axis="x", integer=True)
     axes.grid(alpha=0.3)
     if len(sessions) > 1:
         axes.legend()
 
 
-def _draw_matrix(axes: Any, metric: TensorMetric) -> None:
+def _draw_matrix(metric: TensorMetric, axes: Any) -> None:
     value: Numbers = metric.rows[-1].value
     height, width = value.shape
     rows = [value.values[row * width : (row + 1) * width] for row in range(height)]
@@ -113,6 +137,8 @@ def _draw_matrix(axes: Any, metric: TensorMetric) -> None:
         axes.set_ylabel("true class")
     if max(height, width) > _MOST_CLASSES_WITH_NUMBERS:
         return
+    axes.set_xticks(range(width))
+    axes.set_yticks(range(height))
     largest = max(value.values)
     for y, row in enumerate(rows):
         for x, number in enumerate(row):
@@ -120,7 +146,7 @@ def _draw_matrix(axes: Any, metric: TensorMetric) -> None:
             axes.text(x, y, f"{number:.4g}", ha="center", va="center", color=color, fontsize=8)
 
 
-def _draw_rates(axes: Any, metric: TensorMetric) -> None:
+def _draw_rates(metric: TensorMetric, axes: Any) -> None:
     curves = curves_of(metric.rows[-1].value)
     is_recall = metric.look == "precision-recall"
     for place, (x, y) in enumerate(curves):

@@ -150,7 +150,7 @@ def read_session(folder: Path, name: str, room: ImageRoom, graphs: dict[str, str
         list(_states(folder)),
         list(_changes(folder)),
         dict(_range_tests(folder)),
-        _graph(folder, graphs),
+        _graph(folder, graphs, problems),
         list(dict.fromkeys([*problems, *damaged])),
     )
 
@@ -222,7 +222,7 @@ def _range_tests(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield Path(name).stem, {"suggestion": found.get("suggestion"), "points": points}
 
 
-def _graph(folder: Path, drawn: dict[str, str]) -> str | None:
+def _graph(folder: Path, drawn: dict[str, str], problems: list[str]) -> str | None:
     try:
         spec, shapes = stored_graph(folder)
     except UserError:
@@ -230,7 +230,11 @@ def _graph(folder: Path, drawn: dict[str, str]) -> str | None:
     diagram = diagram_of(spec, "the session", None, shapes)
     key = repr(diagram)
     if key not in drawn:
-        drawn[key] = svg_of(diagram)
+        try:
+            drawn[key] = svg_of(diagram)
+        except UserError as error:
+            problems.append(str(error))
+            return None
     return drawn[key]
 
 
