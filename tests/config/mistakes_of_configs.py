@@ -989,14 +989,19 @@ SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
             *_ANY_COLUMN,
         ),
         # The pipeline that it is of may show what is monitored.
-        "an entry without a pipeline": ("a scheduler's monitor after each step",),
+        "an entry without a pipeline": (
+            "a scheduler's monitor after each step",
+            "an epoch as long as another pipeline",
+        ),
+        "an epoch as long as nothing": ("no training pipeline",),
         # With another loader, or another port's, a pass has an end.
         "a pass without an end": ("a port fed twice", "a loader for no port"),
         # What is carried need not come from anywhere else; and it is an output, however misspelt.
         "a carry of a column": (
             *("a misspelt column", "a misspelt input of an adapter", "a misspelt output"),
+            *("an input twice", "no loader"),
         ),
-        "a carry to no input": ("a carry of no output",),  # both write the key
+        "a carry to no input": ("a carry of no output", "a misspelt output"),  # both write the key
         # An entry, or a metric, that cannot be read may be the one.
         "a metric of training that is not there": (
             *("an entry without a pipeline", "no training pipeline", "an undefined metric"),
@@ -1014,6 +1019,7 @@ SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
         # and where there are two ports it has to name its own.
         "no weights to normalize": (
             *("a misspelt column", "a port with a processor's name", "a port that feeds nothing"),
+            "a misspelt input",
         ),
         "a misspelt evaluator": _ANY_COLUMN,
         "an evaluator that is a name": _ANY_COLUMN,
@@ -1051,6 +1057,8 @@ SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
         "a loss among the metrics": (
             *("a loss twice", "a display name twice"),
             "a metric's name in place of a loss's",
+            # The loss may train models by an optimizer of its own.
+            "a node without its optimizer",
         ),
         "a node's misspelt column of an adapter": (
             *_MORE_NODES,
