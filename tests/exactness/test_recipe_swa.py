@@ -140,6 +140,24 @@ def test_they_are_recomputed_where_they_are_needed_first(tmp_path: Path) -> None
     assert evaluate_config(config_of_evaluation) == {"val loss": expected}
 
 
+def test_who_takes_their_weights_before_that_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, validation in (("validated", True), ("stale", False)):
+        folder = tmp_path / name
+        create_session(swa(validation=validation), session_dir=folder).train()
+        taking = swa()
+        for one in taking["initialize"]["definitions"]:
+            if one["name"] == "net":
+                weights = {"from": f"session:{folder}", "model": "swa"}
+                one["spec"] = {**one["spec"], "weights": weights}
+        capsys.readouterr()
+        create_session(taking, session_dir=tmp_path / f"of {name}", preflight=False)
+        load_session(folder, only=["models"])
+        told = capsys.readouterr().err.count('statistics of the average "swa" of')
+        assert told == (0 if validation else 2)
+
+
 def test_a_pipeline_that_is_named(tmp_path: Path) -> None:
     spec = swa(update_bn="statistics")
     pipelines = spec["initialize"]["pipelines"]

@@ -150,7 +150,7 @@ def grouped(texts: Any, ports: Any) -> Any:
 
 def batch_of(texts: Any, said: Any, steps: Any) -> Any:
     """The arrays of a batch of one, made of a text for each port."""
-    columns = {}
+    columns: Any = {}
     for text, port in zip(texts, said["ports"], strict=True):
         value = done(text, port["converter"], steps)
         example = value if isinstance(value, list) else [value]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torchassistant.assembly import Allowlist, code_of, needed_for
 from torchassistant.config import GROUPS, Key, Spec, spec_of
-from torchassistant.errors import ConfigError, SessionError, near
+from torchassistant.errors import ConfigError, SessionError, near, shown_path
 from torchassistant.session import apply_changes, changes
 from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.checkpoint_selection import LAST
@@ -16,6 +16,7 @@ from torchassistant.session.environment import circumstances, same_versions
 from torchassistant.session.param_group_changes import Regrouping
 from torchassistant.session.session import Session
 from torchassistant.session.session_folder import SessionFolder
+from torchassistant.session.session_weights import tell_stale_statistics
 from torchassistant.session.state import progress_of, stored_definitions
 from torchassistant.session.survey import surveyed
 
@@ -99,6 +100,9 @@ def _partly(
     session = Session(folder, plan, code_of(spec, allowlist, wanted))
     session.restore_results(checkpoint)
     session.know_weights(checkpoint)
+    for name, average in session.averages.items():
+        if average.is_stale:
+            tell_stale_statistics(name, shown_path(folder.path))
     return session
 
 

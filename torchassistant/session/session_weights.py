@@ -11,18 +11,24 @@ import torch
 from torchassistant.assembly import Source, held, one_named
 from torchassistant.config import ModelWeightsSpec, OptimizerStateSpec, owner_of, path_within
 from torchassistant.errors import SessionError, shown_path
+from torchassistant.messages import logger_for
 from torchassistant.session.checkpoint_selection import LAST
 from torchassistant.session.checkpoint_storage import Checkpoint
 from torchassistant.session.session_folder import SessionFolder
 
+_log = logger_for(__name__)
 
-def weights_of_session(spec: ModelWeightsSpec, name: str, own: Path | None) -> Source:
+
+def weights_of_session(
+    spec: ModelWeightsSpec, name: str, own: Path | None, tells: bool = True
+) -> Source:
     """The tensors of a model as a checkpoint of a session holds them; no code of it is imported.
 
     Args:
         spec: Which session, model and checkpoint.
         name: The model that they are for.
         own: The session that is being created, which cannot be meant; None where it is not known.
+        tells: Whether what is odd about them is told.
 
     Raises:
         SessionError: There is no such session, checkpoint or model.
@@ -33,7 +39,23 @@ def weights_of_session(spec: ModelWeightsSpec, name: str, own: Path | None) -> S
     owner, inside = owner_of(meant, models), path_within(meant, models)
     prefix = f"{inside}." if inside else ""
     tensors = checkpoint.tensors(f"models/{owner}")
+    kept = checkpoint.state("state").get("results", {}).get(f"averages/{owner}", {})
+    if tells and kept.get("stale"):
+        tell_stale_statistics(owner, shown)
     return held(_below(prefix, tensors))
+
+
+def tell_stale_statistics(average: str, shown: str) -> None:
+    """Warn of an average whose batch norm statistics are not those of its weights.
+
+    Args:
+        average: Its name.
+        shown: The session in messages.
+    """
+    _log.warning(
+        f'the batch norm statistics of the average "{average}" of {shown} are those of its model: '
+        "they are recomputed when it is evaluated, which did not happen after its last update"
+    )
 
 
 def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -37,7 +37,7 @@ def surveyed(
     """
     if spec is not None:
         if is_new:
-            reads = partial(weights_of_session, own=own)
+            reads = partial(weights_of_session, own=own, tells=False)
             report_weights(spec, diagnostics, reads, allowlist.allow_download)
             report_optimizer_states(spec, diagnostics, own)
         try:
