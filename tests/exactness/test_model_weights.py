@@ -16,7 +16,7 @@ from exact_runs import Runs
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import mse_loss
-from weight_parts import Tied, Tower
+from weight_parts import Numbered, Tied, Tower
 
 from torchassistant import create_session, load_session
 from torchassistant.cli import main
@@ -152,6 +152,52 @@ def test_a_base_an_overridden_part_and_one_layer_of_it() -> None:
     assert [row.why for row in report.left_out if row.source == "head.safetensors"] == [
         "third.safetensors has it too, and wins"
     ]
+
+
+TORCHOK = {
+    "a merge": (
+        [{"from": "base", "exclude": ["head.*"]}, {"from": "head2", "into": "head"}],
+        3,
+        5,
+        7,
+    ),
+    "a merge, in order": ([{"from": "base"}, {"from": "head2", "into": "head"}], 3, 5, 7),
+    "a key directly": (
+        [
+            {"from": "base"},
+            {"from": "head2", "into": "head"},
+            {"from": "head3", "into": "head"},
+        ],
+        *(3, 10, 7),
+    ),
+    "a key excluded": (
+        [
+            {"from": "base", "exclude": ["head.linear.3"]},
+            {"from": "head2", "into": "head", "exclude": ["head.linear.3"]},
+            {"from": "head3", "into": "head", "include": ["head.linear.2"]},
+        ],
+        *(3, 10, 0),
+    ),
+    "absolute keys": ([{"from": "base"}, {"from": "absolute", "include": ["head.*"]}], 3, 5, 7),
+}
+
+
+@pytest.mark.parametrize("case", TORCHOK)
+def test_the_examples_of_torchoks_load_checkpoint(case: str) -> None:
+    head = {"linear.1": 3, "linear.2": 5, "linear.3": 7}
+    files = {
+        "base": dict.fromkeys(Numbered().state_dict(), 1),
+        "head2": head,
+        "head3": {"linear.2": 10},
+        "absolute": {**prefixed(head, "head."), "backbone.linear.1": 9},
+    }
+    for name, numbers in files.items():
+        saved({n: torch.tensor(float(v)) for n, v in numbers.items()}, f"{name}.safetensors")
+    sources, *wanted = TORCHOK[case]
+    weights = [{**one, "from": f"{one['from']}.safetensors"} for one in sources]
+    net = {**made("weight_parts.Numbered"), "weights": weights}
+    state = net_of(create_session(one_model({"models": {"net": net}}), "run", preflight=False))
+    assert [value.item() for value in state.values()] == [1, 1, *wanted]
 
 
 @pytest.mark.parametrize("strict", [True, False])

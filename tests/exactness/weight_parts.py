@@ -63,3 +63,16 @@ def nested(session: Any) -> dict[str, Any]:
 def counted(session: Any) -> dict[str, Tensor]:
     """Whole numbers for each weight."""
     return {name: torch.ones(value.shape).int() for name, value in Tower().state_dict().items()}
+
+
+class Numbered(nn.Module):
+    """One number a name, as the guide of TorchOk's ``load_checkpoint`` has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for part, count in (("backbone", 2), ("head", 3)):
+            numbers = {f"{i}": nn.Parameter(torch.zeros(())) for i in range(1, count + 1)}
+            setattr(self, part, nn.ModuleDict({"linear": nn.ParameterDict(numbers)}))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(-1, keepdim=True) * sum(self.parameters())
