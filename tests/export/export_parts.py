@@ -57,7 +57,7 @@ class TwoInOne(nn.Module):
         self.register_buffer("scale", torch.tensor([1.0, 2.0, 3.0, 4.0]))
 
     def forward(self, a: Tensor, b: Tensor) -> dict[str, Tensor]:
-        hidden = self.drop(self.norm(self.first(a) + self.second(b)))
+        hidden = self.drop(self.norm(self.first(a) + self.second(b))).view(len(a), 4)
         return {"hidden": hidden * self.scale, "best": hidden.argmax(-1), "rest": a.sum()}
 
 

@@ -18,6 +18,7 @@ from torchassistant.compat.export_errors import is_about_shapes, is_about_values
 from torchassistant.errors import UserCodeError, UserError, cause_of, shown_path
 from torchassistant.export.attention import AttentionWithHeads
 from torchassistant.export.exportable import CutOff, Exportable, watching
+from torchassistant.export.lengths import lengths_of_any_size
 from torchassistant.export.recurrent_layers import traceable_recurrence
 from torchassistant.ownership import is_users_file
 
@@ -58,6 +59,7 @@ def _traced(exportable: Exportable) -> torch.export.ExportedProgram:
             traceable_recurrence(),
             causal_where_said(),
             AttentionWithHeads(),
+            lengths_of_any_size(),
             watching(exportable.boundary),
         ):
             return _exported(exportable, shapes)
