@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
@@ -57,6 +58,14 @@ def close(found: Tensors, wanted: Tensors) -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
 
 
+def parts_of(path: Path) -> dict[str, bytes]:
+    """A file by itself, or what is in it, where it is an archive."""
+    if path.suffix == ".onnx":
+        return {path.name: path.read_bytes()}
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 @pytest.mark.parametrize("format", ["onnx", "pt2"])
 def test_several_inputs_and_outputs(tmp_path: Path, format: str) -> None:
     node = {
@@ -76,6 +85,11 @@ def test_several_inputs_and_outputs(tmp_path: Path, format: str) -> None:
     assert made.comparison is not None
     assert made.comparison.sizes == [1, 2, 7]
     assert made.comparison.shapes == {"hidden": ["batch", 4], "best": ["batch"]}
+    parts = parts_of(made.folder / f"model.{format}")
+    assert any(b"export_parts.TwoInOne" in part for part in parts.values())
+    assert not any(str(HERE).encode() in part for part in parts.values()), "where the code lies"
+    samples = [part for name, part in parts.items() if "sample_inputs" in name]
+    assert not any(samples), "examples of the data"
     line = made.lines[-1]
     assert line.startswith("verified against torch in batches of 1, 2, 7; largest differences: ")
     assert line.endswith("(allowed: 1e-05 + 0.0001 · |torch's|)")
@@ -194,7 +208,7 @@ def test_code_that_fixes_the_size_of_a_batch(tmp_path: Path) -> None:
     x = torch.randn(5, 3)
     close(by_torch(made.folder)({"x": x}), {"y": session.models["net"](x)})
     assert made.comparison is not None
-    assert made.comparison.sizes == [5]
+    assert made.comparison.sizes == [5, 5]
 
 
 def test_a_model_that_draws_in_evaluation(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
@@ -21,7 +22,10 @@ class AttentionWithHeads(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Call a function of torch."""
-        if func is scaled_dot_product_attention:
+        if func in (
+            scaled_dot_product_attention,
+            torch.ops.aten.scaled_dot_product_attention.default,  # of graphs that are traced again
+        ):
             return _with_heads(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 

@@ -131,7 +131,7 @@ def _export_graph(
     wanted: Requested,
     dtype: torch.dtype | None,
 ) -> tuple[Exportable, Run]:
-    sizes = SIZES if wanted.batch is None else (wanted.batch,)
+    sizes = SIZES if wanted.batch is None else (wanted.batch, wanted.batch)
     planner = _planner(opened, sizes, dtype)
     with weights_by_operator() if format == "onnx" else nullcontext():
         exportable, program = _traced(planner, wanted, made.notes)

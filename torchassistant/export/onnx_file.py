@@ -13,6 +13,8 @@ from torchassistant.export.exported_graph import Tensors
 from torchassistant.export.onnx_rounding import rounds, translations
 from torchassistant.export.tracing import NotTraceable, input_names, quietly
 
+_LAYER = "namespace"
+
 OPSET = 20
 """The version of ONNX's operators: the one that torch's exporter is written for."""
 
@@ -49,7 +51,23 @@ def write_onnx(
         except torch.onnx.OnnxExporterError as error:
             raise NotTraceable(f"the graph cannot be written as ONNX: {_reason(error)}") from error
         assert written is not None, "torch gives none to its older exporter only"
+        _forget_torch(written.model.graph)
         written.save(path)
+
+
+def _forget_torch(graph: Any) -> None:
+    """Leave of what torch notes of each node only what layer it is of; the rest is as large as it.
+
+    Args:
+        graph: Of onnx_ir.
+    """
+    from onnx_ir.traversal import RecursiveGraphIterator
+
+    for node in RecursiveGraphIterator(graph):
+        layer = node.metadata_props.get(_LAYER)
+        node.metadata_props.clear()
+        if layer is not None:
+            node.metadata_props[_LAYER] = layer
 
 
 def expect_numbers(outputs: Mapping[str, Tensor]) -> None:

@@ -13,7 +13,8 @@ from torchassistant.export.tracing import NotTraceable, quietly
 
 
 def write_pt2(program: torch.export.ExportedProgram, path: Path) -> None:
-    """Write a program; its weights are in the file."""
+    """Write a program with its weights, and without the examples that it was traced with."""
+    program.example_inputs = None
     with quietly():
         torch.export.save(program, path)
 

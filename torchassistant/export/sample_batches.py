@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
 
@@ -17,16 +18,46 @@ SIZES = (1, 2, 7)
 """Examples of a batch: one, two, and a prime, which divides nothing."""
 
 
-def sample_batches(pipeline: Pipeline, sizes: Sequence[int] = SIZES) -> list[Frames]:
-    """The first batches of a pipeline's evaluation data, one for each size.
+_LOOKED_AT = 16
+"""Examples among which batches are looked for whose sizes differ, as those of padded texts."""
 
-    Where the data has fewer examples, or comes in whole batches, rows are repeated or left out.
+
+def sample_batches(pipeline: Pipeline, sizes: Sequence[int] = SIZES) -> list[Frames]:
+    """Batches of a pipeline's evaluation data, one for each size.
+
+    The last one is the first of the data; each other is the one, of the first few, in which most
+    axes have other sizes than in those, so that an axis of any size is seen to be one. Where the
+    data has fewer examples, or comes in whole batches, rows are repeated or left out.
 
     Raises:
         DataError: The data gives no batch.
         UserCodeError: The user's code raised.
     """
-    return [_sized(_first_frames(_in_batches_of(pipeline, size)), size) for size in sizes]
+    *others, last = sizes
+    made = [_sized(_first_frames(_in_batches_of(pipeline, last), 1)[0], last)]
+    seen: set[tuple[str, str, int]] = set()
+    for size in reversed(others):
+        found = _first_frames(_in_batches_of(pipeline, size), max(1, _LOOKED_AT // size))
+        choice = [_sized(frames, size) for frames in found]
+        new = [_differing(frames, made[-1]) - seen for frames in choice]
+        best = max(range(len(choice)), key=lambda index: len(new[index]))
+        seen |= new[best]
+        made.insert(0, choice[best])
+    return made
+
+
+def _differing(frames: Frames, reference: Frames) -> set[tuple[str, str, int]]:
+    """The axes, but those of the examples, that have other sizes than in a reference."""
+    return {
+        (port, name, axis)
+        for port, frame in frames.items()
+        for name, value in frame.items()
+        if isinstance(value, torch.Tensor) and isinstance(reference[port].get(name), torch.Tensor)
+        for axis, (size, other) in enumerate(
+            zip(value.shape, reference[port][name].shape, strict=False)
+        )
+        if size != other and (size, other) != (frames.counts[port], reference.counts[port])
+    }
 
 
 def _in_batches_of(pipeline: Pipeline, size: int) -> Pipeline:
@@ -36,7 +67,8 @@ def _in_batches_of(pipeline: Pipeline, size: int) -> Pipeline:
     return replace(pipeline, inputs=inputs, pipelines={**pipeline.pipelines, **sources})
 
 
-def _first_frames(pipeline: Pipeline) -> Frames:
+def _first_frames(pipeline: Pipeline, most: int) -> list[Frames]:
+    """The first batches, as many as there are, and at most so many."""
     data = evaluation_data_of(pipeline)
     seed = derived(pipeline.seed, "export")
     with (
@@ -46,10 +78,10 @@ def _first_frames(pipeline: Pipeline) -> Frames:
         closing(DataPass(data, StopRequest())) as data_pass,
     ):
         data_pass.start(0)
-        frames = data_pass.next()
-    if frames is None:
+        found = list(islice(iter(data_pass.next, None), most))
+    if not found:
         raise DataError(f'the data of the pipeline "{pipeline.name}" gives no batch')
-    return frames
+    return found
 
 
 def _sized(frames: Frames, size: int) -> Frames:

@@ -8,7 +8,7 @@ import re
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -39,13 +39,19 @@ def traced(exportable: Exportable) -> tuple[Exportable, torch.export.ExportedPro
     """
     program = _traced(exportable)
     unread = _unread(program)
-    if not unread:
-        return exportable, program
-    smaller = exportable.without(unread)
-    try:
-        return smaller, _traced(smaller)
-    except (CutOff, NotTraceable):  # an adapter reads them, whatever for
-        return exportable, program
+    if unread:
+        smaller = exportable.without(unread)
+        with suppress(CutOff, NotTraceable):  # an adapter reads them, whatever for
+            exportable, program = smaller, _traced(smaller)
+    _forget_places(program)
+    return exportable, program
+
+
+def _forget_places(program: torch.export.ExportedProgram) -> None:
+    """Take out where in whose folders the code of each node stands; files would have that."""
+    for part in program.graph_module.modules():
+        for node in part.graph.nodes if isinstance(part, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)
 
 
 def _traced(exportable: Exportable) -> torch.export.ExportedProgram:
