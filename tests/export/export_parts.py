@@ -43,6 +43,14 @@ class Sentences:
         return self.words[index], len(self.words[index]) % 2
 
 
+class LateSentences(Sentences):
+    """The same, of which the first eight are as long as each other."""
+
+    def __getitem__(self, index: int) -> tuple[list[int], int]:
+        words = [1, 2, 3, 4] if index < 8 else [5, 6]
+        return words, 0
+
+
 class TwoInOne(nn.Module):
     """Two inputs, two outputs in a dict; batch norm, dropout, a buffer."""
 
@@ -139,6 +147,17 @@ class Stepping(nn.Module):
     def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         found, state = self.lstm(x, state)
         return self.head(found), state
+
+
+class Shortened(nn.Module):
+    """What it makes of a sequence (B, T, 2) but its end: (B, T - 1, 1), where T is 3 at least."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x[:, :-1])
 
 
 class Generator(nn.Module):

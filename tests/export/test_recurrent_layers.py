@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torchassistant.compat import recurrence
 from torchassistant.errors import DataError
 from torchassistant.export import export_session
+from torchassistant.export.attention import AttentionWithHeads
 from torchassistant.export.recurrent_layers import traceable_recurrence
 
 WORDS = {
@@ -164,6 +165,44 @@ def test_an_export_does_not_fix_the_sizes_of_the_next(reading: Any, tmp_path: Pa
     assert made.comparison is not None
     assert made.comparison.shapes["y"] == ["batch", "x_1", 1]
     expect_to_read_on(session, torch.export.load(tmp_path / "any" / "model.pt2").module(), 6)
+
+
+def test_an_axis_may_have_a_least_size(tmp_path: Path) -> None:
+    node = {"model_name": "net", "inputs": ["x"], "outputs": ["y"]}
+    config = config_of({"net": {"class": "export_parts.Shortened"}}, [node], **CARRIED)
+    session = session_of(config, tmp_path)
+    made = export_session(
+        session.path, tmp_path / "pt2", format="pt2", trust=PARTS, dynamic=["x:1"]
+    )
+    assert made.comparison is not None
+    assert made.comparison.shapes == {"y": ["batch", "y_1", 1]}
+    x = torch.randn(2, 9, 2)
+    found = torch.export.load(tmp_path / "pt2" / "model.pt2").module()({"x": x})
+    torch.testing.assert_close(found["y"], session.models["net"](x))
+
+
+def test_an_axis_that_varies_later_is_of_any_size(tmp_path: Path) -> None:
+    """All of the first examples have one length, and later ones another."""
+    data = {**WORDS, "data": {"class": "export_parts.LateSentences"}}
+    node = {"model_name": "net", "inputs": ["words"], "outputs": ["y"]}
+    net = {"class": "torch.nn.Embedding", "args": [9, 2]}
+    session = session_of(config_of({"net": net}, [node], **data), tmp_path)
+    made = export_session(session.path, tmp_path / "pt2", format="pt2", trust=PARTS)
+    assert made.comparison is not None
+    assert made.comparison.shapes == {"y": ["batch", "words_1", 2]}
+
+
+def test_attention_of_graphs_that_were_traced_has_heads_too() -> None:
+    class Attending(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.ops.aten.scaled_dot_product_attention.default(x, x, x)
+
+    x = torch.randn(2, 3, 4)
+    with AttentionWithHeads():
+        program = torch.export.export(Attending(), (x,))
+    (attention,) = (n for n in program.graph.nodes if "attention" in str(n.target))
+    assert attention.args[0].meta["val"].ndim == 4
+    torch.testing.assert_close(program.module()(x), Attending()(x))
 
 
 def test_a_state_that_does_not_begin_with_zeros_has_to_say_so(tmp_path: Path) -> None:

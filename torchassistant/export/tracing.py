@@ -84,9 +84,11 @@ def _exported(
     except Exception as error:
         if not is_about_shapes(error) or _fixed(error):
             raise
-        # Axes that must be equal, as those of a text and of its mask, become one.
+        # Axes that must be equal, as those of a text and of its mask, become one; others get the
+        # least size for which the code does what it did here.
         refine = torch.export.dynamic_shapes.refine_dynamic_shapes_from_suggested_fixes
-        (tied,) = refine(str(error), (shapes,))
+        said, fixes, lines = str(error).partition("Suggested fixes:")
+        (tied,) = refine(said + fixes + lines.partition("\n\n")[0], (shapes,))
         return torch.export.export(exportable.module, (sample,), dynamic_shapes=(tied,))
 
 
