@@ -251,6 +251,23 @@ def test_whole_numbers_are_no_weights() -> None:
     assert problems({"factory_fn": "weight_parts.counted"}).count("whole numbers") == 1
 
 
+def test_complex_numbers_are_no_weights() -> None:
+    state = {name: value.to(torch.complex64) for name, value in tower().state_dict().items()}
+    told = problems({"from": saved(state)})
+    assert 'has complex numbers for "backbone.0.bias"' in told
+    assert "quantized" not in told
+
+
+def test_names_of_files_that_cannot_be() -> None:
+    file = saved(tower().state_dict())
+    Path("model.safetensors.index.json").write_text('{"weight_map": {"a": "a\\u0000.safetensors"}}')
+    for weights in ({"from": "a\0.safetensors"}, {"from": "."}, {"from": "session:a\0"}):
+        assert "null byte" in problems(weights)
+    Path("model.safetensors.index.json").write_text("{")
+    assert "model.safetensors.index.json is not valid JSON" in problems({"from": "."})
+    assert Path(file).exists()
+
+
 def test_layers_whose_sizes_are_not_known_get_them() -> None:
     torch.manual_seed(1)
     state = torch.nn.Sequential(torch.nn.Linear(4, 1)).state_dict()

@@ -198,21 +198,21 @@ class _Taking:
         return read.source[read.names.taken[name]].shape == tuple(live.shape)
 
     def _expect_kinds(self, chosen: Mapping[str, _Read]) -> None:
-        """Note whole numbers that would stand for others, as quantized weights would."""
+        """Note what would stand for real numbers and holds none, as quantized weights would."""
         for read in self.read:
-            found = [
-                f'"{name}"'
-                for name, one in chosen.items()
-                if one is read
-                and name in self.state
-                and self.state[name].is_floating_point()
-                and read.source[read.names.taken[name]].is_whole
-            ]
-            if found:
+            found: dict[str, list[str]] = {}
+            for name, one in chosen.items():
+                if one is read and name in self.state and self.state[name].is_floating_point():
+                    unfit = read.source[read.names.taken[name]].unfit
+                    found.setdefault(unfit, []).append(f'"{name}"')
+            for unfit, names in found.items():
+                if not unfit:
+                    continue
+                why = ", as quantized weights are" if unfit == "whole numbers" else ""
                 self._note(
-                    f"{self._what}: {read.spec.shown} has whole numbers for "
-                    f'{", ".join(found[:_MOST])}, as quantized weights are; a "factory_fn" can '
-                    "turn them into what they stand for",
+                    f"{self._what}: {read.spec.shown} has {unfit} for "
+                    f'{", ".join(names[:_MOST])}{why}; a "factory_fn" can turn them into what they '
+                    "stand for",
                     read.path,
                 )
 

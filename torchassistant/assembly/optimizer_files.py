@@ -33,6 +33,8 @@ def optimizer_state_in(path: Path) -> Any:
         raise UserError(f"there is no {shown}") from None
     except OSError as error:
         raise UserError(f"{shown} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a name with a zero byte
+        raise UserError(f"{shown} cannot be read: {error}") from None
 
 
 def _read(path: str) -> Any:

@@ -33,8 +33,9 @@ _PICKLES = (".pth", ".pt", ".ckpt", ".bin", ".pkl", ".pickle", ".tar")
 _MOST_INDEX = 100_000_000
 """Bytes of an index; as many as safetensors allows a header to have."""
 
-_WHOLE_NUMBERS = ("I", "U", "BOOL")
-"""How the names of such dtypes begin in a header."""
+_UNFIT = {"I": "whole numbers", "U": "whole numbers", "B": "whole numbers", "C": "complex numbers"}
+"""What the dtypes are that stand for no real number, by the first letter of their name in a header;
+that of a bfloat16 begins so too."""
 
 _FOREIGN = {
     ".h5": "Keras",
@@ -52,12 +53,13 @@ class Stored(NamedTuple):
 
     Args:
         shape: Its shape.
-        is_whole: Whether it holds whole numbers or truth values, as quantized weights do.
+        unfit: What it holds that stands for no real number, as "whole numbers", which truth values
+            and quantized weights are too, or "complex numbers"; empty: real numbers.
         read: Gives it, on the CPU.
     """
 
     shape: tuple[int, ...]
-    is_whole: bool
+    unfit: str
     read: Callable[[], torch.Tensor]
 
 
@@ -70,7 +72,11 @@ def held(tensors: Mapping[str, torch.Tensor]) -> Source:
     return {
         name: Stored(
             tuple(tensor.shape),
-            not (tensor.is_floating_point() or tensor.is_complex()),
+            "complex numbers"
+            if tensor.is_complex()
+            else ""
+            if tensor.is_floating_point()
+            else "whole numbers",
             partial(_itself, tensor),
         )
         for name, tensor in tensors.items()
@@ -107,6 +113,8 @@ def stored_in(path: Path, named: str | None = None, default: str = "") -> Source
         raise UserError(f"there is no {shown}{_beside(path)}") from None
     except OSError as error:
         raise UserError(f"{shown} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # a name with a zero byte
+        raise UserError(f"{shown} cannot be read: {error}") from None
 
 
 def stored_in_pinned(path: Path, named: str | None = None, default: str = "") -> Source:
@@ -185,7 +193,7 @@ def _in_file(path: Path) -> Source:
             return {
                 name: Stored(
                     tuple(found.get_shape()),
-                    found.get_dtype().startswith(_WHOLE_NUMBERS),
+                    _unfit(found.get_dtype()),
                     partial(_read, real, name),
                 )
                 for name, found in slices.items()
@@ -194,6 +202,10 @@ def _in_file(path: Path) -> Source:
         raise
     except Exception as error:
         raise InvalidFile(f"is not a whole {SUFFIX} file ({error})") from None
+
+
+def _unfit(dtype: str) -> str:
+    return "" if dtype == "BF16" else _UNFIT.get(dtype[:1], "")
 
 
 def _read(path: str, name: str) -> torch.Tensor:
@@ -265,7 +277,10 @@ def _file_of(folder: Path) -> Path:
 def _sharded(folder: Path) -> Source:
     """The tensors of several files, which an index names."""
     place = folder / _INDEX
-    index = parsed_json(read_regular(os.path.realpath(place), _MOST_INDEX))
+    try:
+        index = parsed_json(read_regular(os.path.realpath(place), _MOST_INDEX))
+    except InvalidFile as error:
+        raise UserError(f"{shown_path(place)} {error}") from None
     shards = dict(_shards(index, shown_path(place)))
     found: dict[str, Stored] = {}
     for shard in dict.fromkeys(shards.values()):

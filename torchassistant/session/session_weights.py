@@ -76,6 +76,8 @@ def checkpoint_of(
     """
     path = Path(spec.session or "")
     shown = shown_path(path)
+    if "\0" in shown:
+        raise SessionError(f"{shown} cannot be read: embedded null byte")
     if own is not None and os.path.realpath(path) == os.path.realpath(own):
         raise SessionError(f"{shown} is this session itself")
     return shown, SessionFolder(path).verified(spec.checkpoint or LAST, with_history=False)
