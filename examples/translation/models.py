@@ -113,8 +113,19 @@ class Decoder(nn.Module):
         return torch.cat(said, dim=1)
 
     def run_inference(self, memory: Tensor, is_word: Tensor) -> Tensor:
-        """The numbers of the best words, int64 (B, T), free running; infer.py calls this."""
-        return self(memory, is_word).argmax(-1)
+        """The numbers of the best words, int64 (B, max_words), free running; infer.py calls this.
+
+        After the end there are only ends. How many steps there are does not depend on the words, so
+        that the graph can be exported.
+        """
+        words = torch.full_like(is_word[:, :1], self.start_id, dtype=torch.int64)
+        state: Tensor | None = None
+        said: list[Tensor] = []
+        for _ in range(self.max_words):
+            scores, state = self._read(words, state, memory, is_word)
+            words = torch.where(words == self.end_id, self.end_id, scores.argmax(-1))
+            said.append(words)
+        return torch.cat(said, dim=1)
 
     def _read(
         self, words: Tensor, state: Tensor | None, memory: Tensor, is_word: Tensor

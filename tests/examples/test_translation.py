@@ -118,16 +118,21 @@ def test_free_running_goes_on_from_its_own_words() -> None:
     decoder = Decoder(num_words=9, size=8, start_id=1, end_id=2, max_words=6)
     memory, is_word = torch.randn(4, 5, 8), torch.arange(5) < torch.tensor([[5], [3], [1], [4]])
     scores, words = decoder(memory, is_word), decoder.run_inference(memory, is_word)
-    assert words.shape == scores.shape[:2]
-    assert words.shape[1] == 6 or (words == 2).any(dim=1).all()
-
-    previous = torch.cat([torch.full((4, 1), 1), words[:, :-1]], dim=1)
+    best = scores.argmax(-1)
+    assert best.shape[1] == 6 or (best == 2).any(dim=1).all()
+    previous = torch.cat([torch.full((4, 1), 1), best[:, :-1]], dim=1)
     torch.testing.assert_close(decoder(memory, is_word, previous), scores)
+
+    assert words.shape == (4, 6)
+    until_the_end = torch.where((best == 2).cumsum(1) > 0, 2, best)
+    assert torch.equal(words[:, : best.shape[1]], until_the_end)
+    assert (words[:, best.shape[1] :] == 2).all()
 
 
 def test_free_running_ends_with_the_last_text() -> None:
     decoder = Decoder(num_words=9, size=8, start_id=1, end_id=2, max_words=6)
     with torch.no_grad():
         decoder.score.bias[2] = 100.0
-    words = decoder.run_inference(torch.randn(3, 5, 8), torch.ones(3, 5, dtype=torch.bool))
-    assert words.tolist() == [[2]] * 3
+    memory, is_word = torch.randn(3, 5, 8), torch.ones(3, 5, dtype=torch.bool)
+    assert decoder(memory, is_word).shape == (3, 1, 9)
+    assert decoder.run_inference(memory, is_word).tolist() == [[2] * 6] * 3
