@@ -22,10 +22,9 @@ class AttentionWithHeads(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Call a function of torch."""
-        if func in (
-            scaled_dot_product_attention,
-            torch.ops.aten.scaled_dot_product_attention.default,  # of graphs that are traced again
-        ):
+        # Graphs that were traced before call the operator itself.
+        traced = torch.ops.aten.scaled_dot_product_attention.default
+        if func is scaled_dot_product_attention or func is traced:
             return _with_heads(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 

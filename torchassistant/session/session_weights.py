@@ -39,10 +39,17 @@ def weights_of_session(
     owner, inside = owner_of(meant, models), path_within(meant, models)
     prefix = f"{inside}." if inside else ""
     tensors = checkpoint.tensors(f"models/{owner}")
-    kept = checkpoint.state("state").get("results", {}).get(f"averages/{owner}", {})
-    if tells and kept.get("stale"):
+    if tells and _is_stale(checkpoint, owner):
         tell_stale_statistics(owner, shown)
     return held(_below(prefix, tensors))
+
+
+def _is_stale(checkpoint: Checkpoint, model: str) -> bool:
+    """Whether a model is an average whose statistics are due to be recomputed."""
+    found = checkpoint.state("state")
+    for key in ("results", f"averages/{model}", "stale"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return type(found) is int and found > 0
 
 
 def tell_stale_statistics(average: str, shown: str) -> None:
