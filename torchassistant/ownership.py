@@ -18,6 +18,8 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+TRUST_VARIABLE = "TORCHASSISTANT_TRUST"
+"""What in the environment adds to ``--trust``."""
 WORKERS_TRACEBACK = "Original Traceback (most recent call last):\n"
 """What torch writes before the traceback of a loader's worker, which arrives as text."""
 
@@ -99,6 +101,12 @@ class Ownership:
         # A namespace package has no file.
         files = [file for m in modules for file in m.get("__path__") or [m.get("__file__")]]
         return [os.path.realpath(file) for file in files if file]
+
+
+def trusted_in_environment() -> list[str]:
+    """What the environment adds to ``--trust``: modules, and folders."""
+    text = os.environ.get(TRUST_VARIABLE, "")
+    return text.replace(",", " ").replace(os.pathsep, " ").split()
 
 
 def is_users_file(file: str) -> bool:

@@ -15,10 +15,11 @@ import pytest
 from hostile_config import Hostile, config_text, run
 
 from torchassistant import callbacks
-from torchassistant.assembly.allowlist import VARIABLE, Allowlist
+from torchassistant.assembly.allowlist import Allowlist
 from torchassistant.assembly.importing import NotFound, Refused, find
 from torchassistant.config.roles import ROLES
 from torchassistant.errors import ConfigError
+from torchassistant.ownership import TRUST_VARIABLE
 from torchassistant.session import Draft, create_session
 
 TOUCH = ["touch marker"]
@@ -718,7 +719,7 @@ def test_what_is_trusted_is_that_and_below(
     library: Path, monkeypatch: pytest.MonkeyPatch, trusted: str, allowed: set[str], by: str
 ) -> None:
     if by == "environment":
-        monkeypatch.setenv(VARIABLE, trusted)
+        monkeypatch.setenv(TRUST_VARIABLE, trusted)
     trust = Allowlist(trusted.split(", ") if by == "option" and trusted else ())
     found = set()
     for name in ALL:

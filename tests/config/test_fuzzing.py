@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from planting import Path, Source
 
 from torchassistant import config as language
-from torchassistant.config.reader import MAX_BYTES
 from torchassistant.config.spec import DEFINITIONS, EvaluationSpec, InferenceSpec, Spec
+from torchassistant.config.text import MAX_BYTES
 from torchassistant.errors import ConfigError, Problem
 
 SOURCES = mistakes.sources()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path as FilePath
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from torchassistant.config import read
 from torchassistant.config.overrides import apply_overrides
-from torchassistant.config.reader import MAX_DEPTH, read_text
+from torchassistant.config.reader import read_file, read_text
+from torchassistant.config.text import MAX_DEPTH
 from torchassistant.config.tree import UNREADABLE, Path, Table, as_tree, place_of
 
 TOP = ("session_dir", "seed", "device", "initialize", "train", "checkpoints", "variables")
@@ -48,6 +51,10 @@ DEFINITIONS: Path = ("initialize", "definitions")
 PIPELINES: Path = ("initialize", "pipelines")
 
 
+def part(file: str) -> Any:
+    return read_file(file).tree
+
+
 def applied(source: Any, *settings: str) -> tuple[Any, list[str]]:
     """The tree with the settings, and the problems."""
     tree = as_tree(source)
@@ -57,7 +64,7 @@ def applied(source: Any, *settings: str) -> tuple[Any, list[str]]:
         assert path == ()
         problems.append(message)
 
-    apply_overrides(tree, settings, note, TOP)
+    apply_overrides(tree, settings, note, TOP, lambda file: read_file(file).tree)
     return tree, problems
 
 
@@ -133,11 +140,14 @@ VALUES: list[tuple[str, Any]] = [
     ("True", "True"),
     ("01", "01"),
     ("9" * 5000, "9" * 5000),
-    ("[1, 2", "[1, 2"),
-    ('{"a": 1, "a": 2}', '{"a": 1, "a": 2}'),
+    ("[adam, 1e-3, no]", ["adam", 0.001, "no"]),
+    ("{class: Adam, kwargs: {lr: .5}}", {"class": "Adam", "kwargs": {"lr": 0.5}}),
+    ("{a: &x [1], b: *x}", {"a": [1], "b": [1]}),
+    ("- a", "- a"),
+    ("a: b", "a: b"),
+    ("@file", "@file"),  # it begins with no definition
+    ("@@file", "@@file"),
     ('{"a": [1, {"b": null}]}', {"a": [1, {"b": None}]}),
-    ("[" * 5000, "[" * 5000),
-    ("[" * 102 + "]" * 102, "[" * 102 + "]" * 102),
     ("${lr}", "${lr}"),
 ]
 
@@ -187,6 +197,12 @@ REFUSED: list[tuple[str, str]] = [
     ("train[0]=1", "train is an object, and has no item [0]"),
     ("train.x[0]=1", "train.x is missing, and so has no item [0]"),
     ("train.x.y[0].z=1", "train.x.y is missing, and so has no item [0]"),
+    ("seed=[1, 2", "the value is neither JSON nor YAML: a comma or a closing bracket was expected"),
+    ("seed=[a-z]*", "the value is neither JSON nor YAML"),
+    ('seed={"a": 1, "a": 2}', 'the value is neither JSON nor YAML: the key "a" is given twice'),
+    ("seed={x: 012}", "the value is neither JSON nor YAML: not every reader of YAML takes 012"),
+    ("seed=" + "[" * 5000, f"the value is neither JSON nor YAML: nested deeper than {MAX_DEPTH}"),
+    ("seed=" + "[" * 102 + "]" * 102, "the value is neither JSON nor YAML: nested deeper"),
     ("variables" + ".a" * MAX_DEPTH + "=1", f"this nests deeper than {MAX_DEPTH} levels"),
     ("variables.a.b=" + "[" * 99 + "]" * 99, f"this nests deeper than {MAX_DEPTH} levels"),
 ]
@@ -242,9 +258,8 @@ def test_definitions_in_sections_are_found() -> None:
 def test_what_is_set_stands_at_its_setting() -> None:
     tree = read_text('{"seed": 1,\n "train": {"stages": [1]}}', "c.json")
     setting = 'train.stages[0]={"a": [{"b": 1}]}'
-    apply_overrides(
-        tree, [setting, "train.stages[1]=2", "device.x.y=cpu"], lambda *_: pytest.fail(), TOP
-    )
+    others = ["train.stages[1]=2", "device.x.y=cpu"]
+    apply_overrides(tree, [setting, *others], lambda *_: pytest.fail(), TOP, part)
     place = place_of(tree, ("train", "stages", 0, "a", 0, "b"))
     assert str(place) == f"--set {setting}: train.stages[0].a[0].b"
     assert str(place_of(tree, ("train", "stages", 0, "a"), at_key=True)).startswith("--set train")
@@ -332,3 +347,54 @@ def test_any_key_can_be_written_in_quotes(first: str, second: str, value: str) -
     tree, problems = applied(Table(), setting)
     assert problems == []
     assert tree == {"variables": {first: {second: value}}}
+
+
+# Parts in files
+
+
+def test_a_definition_can_be_taken_from_a_file(
+    tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    FilePath("part.yaml").write_text("class: SGD\nkwargs: {lr: 1}\n")
+    FilePath("rate.json").write_text("0.5")
+    tree, problems = applied(CONFIG, "optimizer=@part.yaml")
+    assert problems == []
+    assert at(tree, (*DEFINITIONS, 0, "spec")) == {"class": "SGD", "kwargs": {"lr": 1}}
+    lr = (*DEFINITIONS, 0, "spec", "kwargs", "lr")
+    assert str(place_of(tree, lr)).startswith("part.yaml:2:14: ")
+    assert at(applied(CONFIG, "optimizer.kwargs.lr=@rate.json")[0], lr) == 0.5
+    assert at(applied(CONFIG, 'optimizer.kwargs.lr="@rate.json"')[0], lr) == 0.5  # as of a sweep
+    assert at(applied(CONFIG, "optimizer.kwargs.lr=@@rate.json")[0], lr) == "@rate.json"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("@", 'behind "@" stands the name of a file'),
+        ("@none.yaml", "cannot read the file: No such file or directory (none.yaml)"),
+        ("@.", "cannot read the file: Is a directory (.)"),
+    ],
+)
+def test_a_part_that_is_not_there(
+    tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch, value: str, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tree, (problem,) = applied(CONFIG, f"optimizer={value}")
+    assert problem.startswith(f"--set optimizer={value}: {message}")
+    assert tree == CONFIG
+
+
+def test_parts_are_read_as_configs_are(tmp_path: FilePath, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    FilePath("parts").mkdir()
+    FilePath("parts/base.yaml").write_text("class: SGD\nkwargs: {lr: 1}\n")
+    FilePath("parts/slow.yaml").write_text("$include: [base.yaml]\nkwargs: {lr: '${lr}'}\n")
+    FilePath("parts/bad.yaml").write_text("class: SGD\nclass: Adam\nkwargs: {lr: 012}\n")
+    config = {**CONFIG, "variables": {"lr": 0.25}}
+    tree = read(config, ["optimizer=@parts/slow.yaml"]).tree
+    spec = at(tree, (*DEFINITIONS, 0, "spec"))
+    assert spec == {"class": "SGD", "kwargs": {"lr": 0.25}}
+    found = [str(problem) for problem in read(config, ["optimizer=@parts/bad.yaml"]).problems]
+    places = [text.partition(": ")[0] for text in found]
+    assert places == ["parts/bad.yaml:2:1", "parts/bad.yaml:3:14"]

@@ -295,5 +295,5 @@ def test_several_mistakes_are_told_together_in_file_order(config: Config, tmp_pa
 def test_a_config_is_an_object(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     path.write_text("[]")
-    with pytest.raises(ConfigError, match="a config is one JSON object"):
+    with pytest.raises(ConfigError, match="a config is one object"):
         language.load(path)

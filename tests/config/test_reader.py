@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from torchassistant.config.reader import MAX_BYTES, MAX_DEPTH, read_file, read_text
+from torchassistant.config.json_reader import scan_json
+from torchassistant.config.reader import read_file, read_text
+from torchassistant.config.text import MAX_BYTES, MAX_DEPTH
 from torchassistant.config.tree import place_of
 from torchassistant.errors import ConfigError
 
@@ -48,6 +50,11 @@ def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
         assert all(problem.place.line >= 1 for problem in error.problems)
     else:
         assert json.loads(json.dumps(value)) == value
+
+
+def test_the_form_is_that_of_the_name() -> None:
+    assert scan_json("a: 1", "c.yaml").problems and not scan_json("{}").problems
+    assert read_text("a: 1", "c.yaml") == read_text('{"a": 1}', "c.json") == {"a": 1}
 
 
 def test_comments_stand_between_tokens() -> None:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchassistant.config.reader import MAX_DEPTH, read_text
+from torchassistant.config.reader import read_text
+from torchassistant.config.text import MAX_DEPTH
 from torchassistant.config.tree import UNREADABLE, Path, as_tree, path_text, place_of
 from torchassistant.config.variables import MAX_TEXT, substitute
 
@@ -56,6 +57,12 @@ GOOD: list[tuple[str, Any]] = [
     ("${on}, ${nothing}, ${n}${n}", "true, null, 33"),
     (" ${n}", " 3"),
     ("${env:HOME}/data", "/home/me/data"),
+    ("${oc.env:HOME}/data", "/home/me/data"),
+    ("${env:HOME,/tmp}", "/home/me"),
+    ("${env:NONE,/tmp}/data", "/tmp/data"),
+    ("${oc.env:NONE, a, b }", "a, b"),
+    ("${env:NONE,}", ""),
+    ("${env:NONE,3}", "3"),
     ("${env:EMPTY}", ""),
     ("${env:REFERENCE}", "${lr}"),
     ("$${", "${"),
@@ -75,10 +82,14 @@ def test_what_a_string_becomes(text: str, expected: Any) -> None:
     assert json.dumps(tree["a"][0]["b"]) == json.dumps(expected)  # 3 is not 3.0, True not 1
 
 
+NO_NAME = 'the environment has no variable "NAME"; "${env:NAME,TEXT}" says what stands in for it'
 BAD: list[tuple[str, str]] = [
     ("${lrr}", 'no variable is named "lrr"; did you mean "lr"?'),
     ("a ${lrr} b ${lrr}", 'no variable is named "lrr"; did you mean "lr"?'),
-    ("${env:NAME}", 'the environment has no variable "NAME"'),
+    ("${env:NAME}", NO_NAME),
+    ("${oc.env:NAME}", NO_NAME),
+    ("${env:NAME,${lr}}", 'what stands in for "NAME" is plain text, and can use no "${"'),
+    ("${oc.create:NAME}", '"${oc.create:NAME}" names no variable'),
     ("${env:BYTES}", 'the environment variable "BYTES" is not UTF-8 text'),
     ("the ${list}", '"list" is a list, which cannot stand inside a longer string, only alone: '),
     ("${object}${object}", '"object" is an object, which cannot stand inside a longer string'),
@@ -108,7 +119,7 @@ def test_every_bad_reference_of_a_string_is_told() -> None:
     _, problems, _ = substituted({"a": "${x} ${env:NAME}"})
     assert problems == [
         ("a", 'no variable is named "x"'),
-        ("a", 'the environment has no variable "NAME"'),
+        ("a", NO_NAME),
     ]
 
 

@@ -20,10 +20,9 @@ from typing import Any
 
 from torchassistant.assembly.origin import home_of, is_as_defined, layers_of, name_of
 from torchassistant.assembly.reviewed_callables import verdict_on
-from torchassistant.ownership import settle
+from torchassistant.ownership import settle, trusted_in_environment
 from torchassistant.writing import Writing
 
-VARIABLE = "TORCHASSISTANT_TRUST"
 DOWNLOAD_VARIABLE = "TORCHASSISTANT_ALLOW_DOWNLOAD"
 WRITE_VARIABLE = "TORCHASSISTANT_ALLOW_WRITE"
 LIBRARIES = ("torch", "torchassistant", "torchmetrics", "torchvision")
@@ -99,8 +98,7 @@ class Allowlist:
         allow_download: bool = False,
         allow_write: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
-        given = os.environ.get(VARIABLE, "").replace(",", " ").replace(os.pathsep, " ").split()
-        self.modules = (*modules, *given)
+        self.modules = (*modules, *trusted_in_environment())
         self.allow_download = allow_download or os.environ.get(DOWNLOAD_VARIABLE, "0") not in (
             "",
             "0",

@@ -30,7 +30,7 @@ SUMMARIES = {
     "graph": "Draw the training graph of a config or session as SVG or PNG, or write Mermaid.",
     "diff": "Compare two sessions: config, environment, code, results.",
     "report": "Write a report of sessions: one HTML file with curves, samples, differences.",
-    "convert": "Turn weights of torch.save into a safetensors file, without running code in them.",
+    "convert": "Turn weights of torch.save into safetensors, running no code; a config into YAML.",
     "check": "Find every mistake in a config. Nothing is created.",
     "verify-resume": "Test whether an interrupted run resumes to exactly the same result.",
     "completion": "Print a script by which a shell completes commands, options and paths.",
@@ -51,7 +51,7 @@ def whole_parser(
     """The parser of all commands; it and theirs are of one kind."""
     parser = kind(
         prog=prog,
-        description="A training run described as data: one JSON config, a few commands.",
+        description="A training run described as data: one config in JSON or YAML, a few commands.",
         epilog=EPILOG,
     )
     _add_version(parser)
@@ -81,6 +81,9 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
     _add_version(parser)
     _add_verbose(parser)
     if command == "schema":
+        parser.add_argument(
+            "--path", action="store_true", help="print the path of the file instead, for editors"
+        )
         return
     if command in _WITHOUT_CONFIG:
         _WITHOUT_CONFIG[command](parser)
@@ -92,7 +95,7 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
     elif command == "find-lr":
         _fill_find_lr(parser)
     elif command in ("init", "check", "verify-resume"):
-        parser.add_argument("config", metavar="CONFIG", help="training config (JSON)")
+        parser.add_argument("config", metavar="CONFIG", help="training config (JSON or YAML)")
     elif command == "train":
         parser.add_argument("session", metavar="SESSION_DIR", help="folder that init created")
     else:
@@ -184,6 +187,12 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
             help="also build everything and run one batch of every pipeline, as init does",
         )
         parser.add_argument("--complete", action="store_true", help="print the completed config")
+        parser.add_argument(
+            "--explain",
+            metavar="PATH",
+            help="only tell which file and line set this value, as optimizer.kwargs.lr, and what "
+            "that hid; of an object, each value in it",
+        )
     if command in _WITH_JSON:
         _add_json(parser)
     if command == "evaluate":
@@ -234,14 +243,16 @@ def _add_overrides(parser: argparse.ArgumentParser) -> None:
         metavar="PATH=VALUE",
         action="append",
         default=[],
-        help="override a value of the config, as --set optimizer.kwargs.lr=0.001; can be repeated",
+        help="override a value of the config, as --set optimizer.kwargs.lr=0.001, or a definition "
+        "by what a file says, as --set net=@nets/small.yaml; can be repeated",
     )
     parser.add_argument(
         "--trust",
         metavar="NAME",
         action="append",
         default=[],
-        help="allow the config to name this module, class or function; can be repeated",
+        help="allow the config to name this module, class or function, or to include files of "
+        "this folder (./parts, ../shared); can be repeated",
     )
     parser.add_argument(
         "--allow-download",
@@ -370,8 +381,14 @@ def _fill_log(parser: argparse.ArgumentParser) -> None:
 
 
 def _fill_convert(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="FILE", help="weights that torch.save wrote (.pth, …)")
-    parser.add_argument("target", metavar="NEW_FILE", help="where they go; ends in .safetensors")
+    parser.add_argument(
+        "source", metavar="FILE", help="weights that torch.save wrote (.pth, …), or a config"
+    )
+    parser.add_argument(
+        "target",
+        metavar="NEW_FILE",
+        help="where they go; ends in .safetensors, of a config in .yaml or .json",
+    )
     parser.add_argument(
         "--key",
         metavar="NAME",
@@ -573,7 +590,7 @@ def _fill_compress(parser: argparse.ArgumentParser) -> None:
 
 
 def _fill_sweep(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sweep", metavar="SWEEP", help="what is varied, and how (JSON)")
+    parser.add_argument("sweep", metavar="SWEEP", help="what is varied, and how (JSON or YAML)")
     parser.add_argument(
         "--trials",
         metavar="N",

@@ -8,16 +8,18 @@ from collections.abc import Iterator, Sequence
 from torchassistant.cli.exit_status import DONE
 from torchassistant.cli.layout import aligned, as_json, counted
 from torchassistant.cli.streams import expect_output
-from torchassistant.conversion import Converted, convert_weights
-from torchassistant.errors import in_one_line, shown_path
+from torchassistant.conversion import Converted, convert_config, convert_weights, is_config
+from torchassistant.errors import UserError, in_one_line, shown_path
 from torchassistant.sizes import size_text
 
 _MOST_NAMED = 20
 
 
 def convert(arguments: Namespace) -> int:
-    """Turn a file of weights into a safetensors file."""
+    """Turn a file of weights into a safetensors file, or a config into one of the other form."""
     expect_output()
+    if is_config(arguments.source):
+        return _convert_config(arguments)
     converted = convert_weights(
         arguments.source,
         arguments.target,
@@ -31,6 +33,20 @@ def convert(arguments: Namespace) -> int:
         print(as_json(_as_data(converted, arguments.target)))
     else:
         print("\n".join(_lines(converted, arguments.target)))
+    return DONE
+
+
+def _convert_config(arguments: Namespace) -> int:
+    if arguments.key or arguments.exclude or arguments.skip_objects:
+        raise UserError("--key, --exclude and --skip-objects are for weights, and this is a config")
+    converted = convert_config(arguments.source, arguments.target, replace=arguments.replace)
+    if arguments.json:
+        print(as_json({"file": arguments.target, **converted._asdict()}))
+        return DONE
+    if converted.has_anchors:
+        print("anchors and merge keys are written out: JSON has none")
+    taken = counted(converted.comments, "line")
+    print(in_one_line(f"{shown_path(arguments.target)}: written, with {taken} of comments"))
     return DONE
 
 

@@ -68,7 +68,7 @@ def _loaded(arguments: Namespace) -> Session:
 
 
 def _built(arguments: Namespace) -> Session:
-    config = read_training(arguments.source, arguments.settings)
+    config = read_training(arguments.source, arguments.settings, arguments.trust)
     draft = Draft(config, **allowed(arguments))
     warn(draft.warnings)
     return draft.build(draft.folder().path, arguments.device)

@@ -82,7 +82,7 @@ def _source(arguments: Namespace) -> _Source:
                 "--shapes with its config learns them"
             )
         return _Source(spec, path.resolve().name, shapes)
-    config = read_training(path, arguments.settings)
+    config = read_training(path, arguments.settings, arguments.trust)
     if config.spec is None or not (arguments.shapes or has_missing_parts(config.spec)):
         config.diagnostics.raise_if_any()
         assert config.spec is not None, "what is past repair has problems"

@@ -53,7 +53,7 @@ def _read_early(arguments: Any) -> ReadConfig:
     """
     from torchassistant.config import passes_static_check, read_training
 
-    config = read_training(arguments.config, arguments.settings)
+    config = read_training(arguments.config, arguments.settings, arguments.trust)
     if config.diagnostics.problems and (config.spec is None or passes_static_check(config.spec)):
         config.diagnostics.raise_if_any()
     return config
@@ -64,9 +64,17 @@ def main_console() -> int:
     return main(sys.argv[1:])
 
 
-def _print_schema() -> int:
-    print((Path(__file__).parents[1] / "config.schema.json").read_text("utf-8"), end="")
+def _print_schema(arguments: Any) -> int:
+    path = Path(__file__).parents[1] / "config.schema.json"
+    print(path if arguments.path else path.read_text("utf-8").rstrip())
     return DONE
+
+
+def _explain(arguments: Any) -> int:
+    """Tell who set a value; what else is wrong with the config is told too."""
+    from torchassistant.cli.explaining import explain_value
+
+    return explain_value(arguments)
 
 
 def _run_convert(arguments: Any) -> int:
@@ -125,7 +133,7 @@ _WITHOUT_ENGINE: dict[str, Callable[[Any], int]] = {
 def _run(command: str, arguments: Any) -> int:
     """Run the function behind a command."""
     if command == "schema":
-        return _print_schema()
+        return _print_schema(arguments)
     if command in _WITHOUT_ENGINE:
         return _WITHOUT_ENGINE[command](arguments)
     if command != "check":
@@ -137,6 +145,8 @@ def _run(command: str, arguments: Any) -> int:
 def _run_check(arguments: Any) -> int:
     """Find mistakes; with ``--json`` they are results, and not errors."""
     try:
+        if arguments.explain is not None:
+            return _explain(arguments)
         return _run_engine("check", arguments)
     except UserError as error:
         if not arguments.json:
@@ -150,7 +160,7 @@ def _run_sweep(arguments: Any) -> int:
     """Train many times; what is wrong with the sweep is told before torch is imported."""
     from torchassistant.config import read_sweep
 
-    read = read_sweep(arguments.sweep, arguments.settings)
+    read = read_sweep(arguments.sweep, arguments.settings, arguments.trust)
     from torchassistant.cli.sweep import sweep
 
     return sweep(arguments, read)

@@ -9,7 +9,9 @@ from torchassistant.config.config_kinds import SESSION_PARTS, is_session, kind_o
 from torchassistant.config.defaults import PREDICTION
 from torchassistant.config.dependencies import asks_the_session, needed_by, references_of_evaluator
 from torchassistant.config.diagnostics import Diagnostics
+from torchassistant.config.explain import Explained, explain_path
 from torchassistant.config.file_names import as_file_name
+from torchassistant.config.forms import as_yaml, is_yaml, scan
 from torchassistant.config.groups import GROUPS, ID_WORDS
 from torchassistant.config.groups.batch_processors import NodeSpec
 from torchassistant.config.groups.callbacks import (
@@ -40,6 +42,7 @@ from torchassistant.config.groups.optimizers import (
     SchedulerSpec,
 )
 from torchassistant.config.history_columns import row_columns
+from torchassistant.config.json_writer import write_json
 from torchassistant.config.loading import (
     ReadConfig,
     as_data,
@@ -71,7 +74,7 @@ from torchassistant.config.named_objects import (
     objects_in,
 )
 from torchassistant.config.optimizer_state import CHANGE_OF_STATE, OptimizerStateSpec
-from torchassistant.config.reader import MAX_BYTES, read_file, scan
+from torchassistant.config.reader import read_file, read_source
 from torchassistant.config.references import (
     DATASET_OR_SLICE,
     LOSSES,
@@ -118,8 +121,18 @@ from torchassistant.config.spec import (
 from torchassistant.config.static_check import passes_static_check
 from torchassistant.config.sweeps import ReadSweep, grid_values, read_sweep
 from torchassistant.config.tensor_literals import dtype_of
+from torchassistant.config.text import MAX_BYTES
 from torchassistant.config.toposort import postorder, reachable, topological_order
-from torchassistant.config.tree import Path, path_text, place_of, walk
+from torchassistant.config.tree import (
+    Mark,
+    Path,
+    Table,
+    mark_at,
+    path_text,
+    place_of,
+    value_at,
+    walk,
+)
 from torchassistant.config.unread_columns import unread_columns
 from torchassistant.config.validate import validate
 from torchassistant.config.variables import substitute
@@ -173,6 +186,7 @@ __all__ = [
     "DistributedSpec",
     "Effect",
     "EvaluationSpec",
+    "Explained",
     "FrozenSpec",
     "Glob",
     "InferenceSpec",
@@ -180,6 +194,7 @@ __all__ = [
     "InputFactorySpec",
     "Key",
     "LossSpec",
+    "Mark",
     "ModelSpec",
     "ModelWeightsSpec",
     "NodeSpec",
@@ -203,15 +218,18 @@ __all__ = [
     "StageSpec",
     "StartFromSpec",
     "SweepSpec",
+    "Table",
     "as_data",
     "as_file_name",
     "as_slice",
+    "as_yaml",
     "asks_the_session",
     "bytes_of",
     "check_blocks",
     "completed",
     "data_sources",
     "dtype_of",
+    "explain_path",
     "find_source",
     "form_of",
     "glob_of",
@@ -220,10 +238,12 @@ __all__ = [
     "is_average",
     "is_object",
     "is_session",
+    "is_yaml",
     "kind_of",
     "lengths_in",
     "load",
     "machine_memory",
+    "mark_at",
     "merge_configs",
     "module_named",
     "needed_by",
@@ -241,6 +261,7 @@ __all__ = [
     "reachable",
     "read",
     "read_file",
+    "read_source",
     "read_sweep",
     "read_training",
     "references_of_evaluator",
@@ -256,6 +277,8 @@ __all__ = [
     "topological_order",
     "unread_columns",
     "validate",
+    "value_at",
     "walk",
     "with_length",
+    "write_json",
 ]

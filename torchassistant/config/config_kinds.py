@@ -95,6 +95,10 @@ SESSION_PARTS = (
 """What a session folder holds, and our own commands alone write."""
 
 
+_ENDS = (".json", ".yaml", ".yml")
+"""How the names of configs end."""
+
+
 def is_session(path: Path) -> bool:
     """Whether a folder looks like a session."""
     return (path / "spec.json").is_file() and (path / "checkpoints").is_dir()
@@ -114,7 +118,7 @@ def expect_file(path: Path) -> None:
             f"infer.py take the folder, and {path / 'spec.json'} is its config"
         )
     else:
-        names = sorted(file.name for file in path.glob("*.json"))
+        names = sorted(file.name for end in _ENDS for file in path.glob(f"*{end}"))
         holds = f"; it holds {listing(names)}" if names else ""
         message = f"this is a folder, and a config is expected here{holds}"
     raise ConfigError(Problem(message, Place(str(path))))

@@ -40,6 +40,10 @@ class Diagnostics:
     def __init__(self, tree: Any, file: str = "") -> None:
         self.tree = tree
         self.file = file
+        self.files = {file} - {""}
+        """That file, and those that it includes."""
+        self.variables: Any = None
+        """The variables of the config, where their values were put in."""
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.broken = _Paths()

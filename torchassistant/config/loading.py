@@ -15,13 +15,15 @@ from torchassistant.config.checks import check
 from torchassistant.config.config_kinds import expect_file, expect_kind
 from torchassistant.config.defaults import fill_defaults
 from torchassistant.config.diagnostics import Diagnostics
+from torchassistant.config.includes import INCLUDE, with_includes
 from torchassistant.config.missing_parts import check_missing_parts, has_missing_parts
 from torchassistant.config.overrides import apply_overrides
-from torchassistant.config.reader import Text, read_file
+from torchassistant.config.reader import read_file
 from torchassistant.config.spec import Spec
+from torchassistant.config.text import Text
 from torchassistant.config.tree import as_tree, set_aside, walk
 from torchassistant.config.validate import validate
-from torchassistant.config.variables import substitute
+from torchassistant.config.variables import SECTION, substitute
 from torchassistant.errors import ConfigError, Place, Problem
 
 Source = str | Path | Text | Mapping[str, Any]
@@ -32,6 +34,7 @@ def read(
     settings: Sequence[str] = (),
     block: type[Block] = Spec,
     variables: bool = True,
+    trust: Sequence[str] = (),
 ) -> Diagnostics:
     """Read a config, from a file or from data that was made in Python.
 
@@ -40,6 +43,7 @@ def read(
         settings: What is to be changed in it, each as ``PATH=VALUE``.
         block: What kind of config it is.
         variables: Whether ``${name}`` stands for a variable in its strings.
+        trust: What ``--trust`` was given: of that, the folders that files may be included from.
 
     Returns:
         The tree, its aliases replaced, and what is wrong with it so far.
@@ -55,25 +59,39 @@ def read(
     else:
         expect_file(Path(source))
         text = read_file(source)
+    text = with_includes(text, trust)
     diagnostics = Diagnostics(text.tree, text.file)
+    diagnostics.files |= text.included
     diagnostics.problems += text.problems
     if not isinstance(text.tree, dict):
         if not diagnostics.problems:
             place = Place(diagnostics.file, 0 if from_data else 1, 0 if from_data else 1)
-            diagnostics.problems.append(Problem("a config is one JSON object", place))
+            diagnostics.problems.append(Problem("a config is one object of keys and values", place))
         raise ConfigError(*diagnostics.problems)
     expect_kind(text.tree, block, diagnostics.file)
     for path, value in walk(text.tree) if from_data else ():  # of files, the reader reports it
         if isinstance(value, float) and not math.isfinite(value):
             diagnostics.note("JSON has no NaN and no infinity; found one", path)
-    top = [field.alias or name for name, field in block.model_fields.items()]
-    top += key_aliases(block)
-    apply_overrides(text.tree, settings, diagnostics.note, top)
+    top = top_keys(block)
+
+    def part(file: str) -> Any:
+        found = with_includes(read_file(file), trust)
+        diagnostics.problems += found.problems
+        return found.tree
+
+    apply_overrides(text.tree, settings, diagnostics.note, top, part)
     if variables:
+        diagnostics.variables = text.tree.get(SECTION)
         for path in substitute(text.tree, os.environ, diagnostics.note):
             set_aside(text.tree, path)
     apply_aliases(diagnostics)
     return diagnostics
+
+
+def top_keys(block: type[Block]) -> list[str]:
+    """The keys of a config of a kind, by all of their names, that ``--set`` may change."""
+    keys = [field.alias or name for name, field in block.model_fields.items()]
+    return [key for key in (*keys, *key_aliases(block)) if key != INCLUDE]
 
 
 def split_overrides(block: type[Block], overrides: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -121,17 +139,20 @@ class ReadConfig(NamedTuple):
     spec: Spec | None
 
 
-def read_training(source: Source, settings: Sequence[str] = ()) -> ReadConfig:
+def read_training(
+    source: Source, settings: Sequence[str] = (), trust: Sequence[str] = ()
+) -> ReadConfig:
     """Read a training config, and find every problem that it alone can show.
 
     Args:
         source: The file, or the data.
         settings: What is to be changed in it, each as ``PATH=VALUE``.
+        trust: As :func:`read` takes it.
 
     Raises:
         ConfigError: It cannot be read at all, or is no object.
     """
-    diagnostics = read(source, settings)
+    diagnostics = read(source, settings, trust=trust)
     return ReadConfig(diagnostics, spec_of(diagnostics))
 
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from pydantic import ValidationError
 
 from torchassistant.config.groups.models import AVERAGING
 from torchassistant.config.named_objects import form_of, is_object
 from torchassistant.config.search_paths import is_one_thing
 from torchassistant.config.spec import DEFINITIONS
-from torchassistant.config.tree import Path, Row, Table, as_tree, place_of
-from torchassistant.errors import ConfigError, Problem, listing
+from torchassistant.config.tree import (
+    Past,
+    Path,
+    Row,
+    Table,
+    as_tree,
+    mark_at,
+    place_of,
+    remember,
+)
+from torchassistant.errors import ConfigError, Problem, listing, near
+
+Note = Callable[[str, Path], None]
 
 STRATEGIES = ("override", "replace")
 
@@ -24,9 +38,13 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "average_of": AVERAGING,
 }
 _MAKERS = ("class", "factory_fn")
+_DEFINITIONS: Path = ("initialize", "definitions")
+_BY_NAME = (("initialize", "pipelines"), ("initialize", "debug_pipelines"))
+_INPUTS = {"input_factories", "input_injector", "like"}
+"""What a pipeline has that is there for itself."""
 
 
-def merge_configs(base: Any, over: Any, file: str = "") -> Any:
+def merge_configs(base: Any, over: Any, file: str = "", note: Note | None = None) -> Any:
     """A whole config with the values of a partial one. Neither is changed.
 
     - An object is merged key by key; one that is made by something else keeps no arguments.
@@ -35,16 +53,24 @@ def merge_configs(base: Any, over: Any, file: str = "") -> Any:
     - ``{"replace_strategy": "override" | "replace", "override_key": [...], "options": ...}``
       says otherwise: ``override`` merges a list by the given keys, ``replace`` replaces.
 
+    Args:
+        base: The whole config.
+        over: The partial one.
+        file: The name of its file, where no position is known.
+        note: Is called with a sentence and a path of the partial one for what it changes, and is
+            not there; left out: that is added, and may be found to be wrong later.
+
     Raises:
         ConfigError: It names an unknown strategy, or fits several things at once.
     """
-    return _Merge(over, file).merge(base, over, ())
+    return _Merge(over, file, note).merge(base, over, ())
 
 
 class _Merge:
-    def __init__(self, root: Any, file: str) -> None:
+    def __init__(self, root: Any, file: str, note: Note | None) -> None:
         self.root = root
         self.file = file
+        self.note = note
 
     def error(self, message: str, path: Path) -> ConfigError:
         return ConfigError(Problem(message, place_of(self.root, path, self.file)))
@@ -56,6 +82,9 @@ class _Merge:
             return self.tables(base if isinstance(base, dict) else Table(), over, path)
         if isinstance(over, list) and isinstance(base, list) and _named(over) and _named(base):
             return self.rows(base, over, ("name",), path)
+        if isinstance(over, list) and isinstance(base, list) and self.note and _some_named(over):
+            message = 'only some items of this list have a "name", so it cannot be merged by names'
+            self.note(message, path)
         return self.plain(over, path)
 
     def annotated(self, base: Any, over: dict[str, Any], path: Path) -> Any:
@@ -94,11 +123,25 @@ class _Merge:
             for other in _KINDS.keys() & base.keys():
                 for part in (other, *_KINDS[other]):
                     result.pop(part, None)
+        laid = as_tree(over)
         for key in over:
-            merged = self.merge(result.get(key), over[key], (*path, key))
-            result.take(as_tree(over), key)
+            here = (*path, key)
+            if here[:-1] in _BY_NAME and base and key not in base and _is_part(over[key]):
+                self.miss(f'the pipeline "{key}"', "a pipeline", here, near(key, base))
+                continue
+            merged = self.merge(result.get(key), over[key], here)
+            old = [Past(result[key], mark_at(result, key))] if key in result else []
+            old = [] if old and _is_within(old[0].value, merged) else old
+            before = result.past.pop(key, ())
+            result.take(laid, key)
             result[key] = merged
+            remember(result, key, *before, *old)
         return result
+
+    def miss(self, what: str, whole: str, path: Path, hint: str) -> None:
+        """Tell of what is to be changed, and is not there."""
+        if self.note is not None:
+            self.note(f"{what} is not there to be changed, and this is not {whole}{hint}", path)
 
     def rows(self, base: list[Any], over: list[Any], keys: tuple[str, ...], path: Path) -> Row:
         result: Row = as_tree(base)
@@ -112,9 +155,62 @@ class _Merge:
             if fits:
                 result[fits[0]] = self.merge(result[fits[0]], item, here)
                 result.marks[fits[0]] = mark
+            elif self.note and keys != ("name",):
+                hint = _near_item(item, keys, base)
+                self.note(f"nothing has {_keyed(item, keys)}, to be overridden{hint}", here)
+            elif path == _DEFINITIONS and _is_partial(item) and self.note:
+                hint = _near_item(item, keys, base)
+                self.miss(f'"{item["name"]}"', "a whole definition", here, hint)
             else:
                 result.put(self.plain(item, here), mark)
         return result
+
+
+def _keyed(item: Any, keys: tuple[str, ...]) -> str:
+    """What names an item."""
+    given = item if isinstance(item, dict) else {}
+    return " and ".join(f'the {key} "{given.get(key)}"' for key in keys)
+
+
+def _near_item(item: Any, keys: tuple[str, ...], base: list[Any]) -> str:
+    """A clause about items that are named nearly as this one."""
+    given = item.get(keys[0]) if isinstance(item, dict) else None
+    known = [old.get(keys[0]) for old in base if isinstance(old, dict)]
+    names = [name for name in known if isinstance(name, str)]
+    return near(given, names) if isinstance(given, str) and len(keys) == 1 else ""
+
+
+def _is_partial(item: Any) -> bool:
+    """Whether a definition says too little to stand for itself."""
+    if not isinstance(item, dict) or not isinstance(item.get("spec"), dict):
+        return True
+    group, spec = item.get("group"), item["spec"]
+    if group not in DEFINITIONS:
+        return group is None  # another is reported as such
+    block = DEFINITIONS[group].model_fields["spec"].annotation
+    if "class_" in getattr(block, "model_fields", {}) and not _KINDS.keys() & spec.keys():
+        return True
+    try:
+        DEFINITIONS[group].model_validate(item)
+    except ValidationError as error:
+        return any(found["type"] == "missing" for found in error.errors())
+    return False
+
+
+def _is_part(pipeline: Any) -> bool:
+    """Whether a pipeline has no input, and so can only change another."""
+    return (
+        isinstance(pipeline, dict) and not pipeline.keys() & _INPUTS and "options" not in pipeline
+    )
+
+
+def _is_within(old: Any, new: Any) -> bool:
+    """Whether all that a value held was laid under what is there now."""
+    if isinstance(old, dict):
+        return isinstance(new, dict) and new.keys() >= old.keys()
+    if not isinstance(old, list) or not isinstance(new, list) or not old or not _named(old):
+        return False
+    return _named(new) and [i["name"] for i in new][: len(old)] == [i["name"] for i in old]
 
 
 def _is_made_otherwise(base: dict[str, Any], over: dict[str, Any]) -> bool:
@@ -138,6 +234,10 @@ def _is_annotated(value: Any) -> bool:
 
 def _named(items: list[Any]) -> bool:
     return all(isinstance(item, dict) and "name" in item for item in items)
+
+
+def _some_named(items: list[Any]) -> bool:
+    return any(isinstance(item, dict) and "name" in item for item in items) and not _named(items)
 
 
 def _same(old: Any, new: Any, keys: tuple[str, ...]) -> bool:

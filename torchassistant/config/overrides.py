@@ -6,11 +6,24 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from torchassistant.config.reader import MAX_DEPTH, read_text
-from torchassistant.config.tree import UNREADABLE, Mark, Path, Row, Table, path_text, walk
+from torchassistant.config.reader import read_text
+from torchassistant.config.text import MAX_DEPTH
+from torchassistant.config.tree import (
+    UNREADABLE,
+    Mark,
+    Past,
+    Path,
+    Row,
+    Table,
+    mark_at,
+    path_text,
+    remember,
+    walk,
+)
 from torchassistant.errors import ConfigError, listing, near
 
 Note = Callable[[str, Path], None]
+ReadPart = Callable[[str], Any]
 
 _STEP = re.compile(
     r"""
@@ -21,31 +34,62 @@ _STEP = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _HOW = 'keys are joined by dots; an item of a list is written [0], a key with dots ["a.b"]'
+_IN_YAML = "value.yaml"
 _DEFINITIONS = ("initialize", "definitions")
 _PIPELINES = ("initialize", "pipelines")
 
 
-def apply_overrides(tree: Any, overrides: Sequence[str], note: Note, top: Collection[str]) -> None:
+def apply_overrides(
+    tree: Any,
+    overrides: Sequence[str],
+    note: Note,
+    top: Collection[str],
+    read_part: ReadPart,
+) -> None:
     """Change a config by overrides ``PATH=VALUE``, one after the other, in place.
 
     A path begins with a key of ``top``, or with the name of a definition or pipeline:
     ``train.stages[0].stop_condition.kwargs.num_epochs``, ``optimizer.kwargs.lr``. Where several
     groups define the name, the group stands in front: ``optimizers.adam.kwargs.lr``. The value is
-    JSON; what is no JSON is a string. An override that has a problem changes nothing.
+    JSON; else, if it begins with a bracket or a brace, YAML; else a string. Where the path begins
+    with a definition, ``@FILE`` is what a file holds, and ``@@`` a plain ``@``. An override that
+    has a problem changes nothing.
 
     Args:
         tree: As the reader gives it.
         overrides: What stood after each ``--set``.
         note: Is called with a sentence and the empty path for every problem.
         top: The keys that may stand at the root of a config.
+        read_part: Reads the file of an ``@FILE``, reports what is wrong with it, and gives what it
+            holds; None where it is past reading.
     """
     for override in overrides:
         try:
-            _apply_one(tree, override, top)
+            _apply_one(tree, override, top, read_part)
         except _Refused as refused:
             shown = override.encode("utf-8", "replace").decode("utf-8")
             if str(refused):
                 note(f"--set {shown}: {refused}", ())
+
+
+def path_at(tree: Any, text: str, top: Collection[str]) -> Path:
+    """The path from the root that a path means which is written as in an override.
+
+    Args:
+        tree: As the reader gives it.
+        text: As ``optimizer.kwargs.lr``.
+        top: The keys that may stand at the root of a config.
+
+    Raises:
+        ConfigError: It is no path, or begins with nothing that is known.
+    """
+    try:
+        steps, rest = _split(f"{text}=")
+        if rest:
+            raise _Refused("a path is expected here, without a value")
+        return _path(tree, steps, top)[0]
+    except _Refused as refused:
+        raise ConfigError(f"{text}: {refused}") from None
 
 
 class _Refused(Exception):
@@ -58,15 +102,17 @@ class _Definition(NamedTuple):
     path: Path
 
 
-def _apply_one(tree: Any, override: str, top: Collection[str]) -> None:
+def _apply_one(tree: Any, override: str, top: Collection[str], read_part: ReadPart) -> None:
     """Apply one override.
 
     Raises:
         _Refused: It has a problem, and the tree is as it was.
     """
     steps, text = _split(override)
-    path = _path(tree, steps, top)
+    path, is_of_definition = _path(tree, steps, top)
     value = _value(text)
+    if is_of_definition and isinstance(value, str) and value.startswith("@"):
+        value = value[1:] if value.startswith("@@") else _part(value[1:], read_part)
     if max(len(below) for below, _ in walk(value, path)) > MAX_DEPTH:
         raise _Refused(f"this nests deeper than {MAX_DEPTH} levels")
     _put(tree, path, value, Mark(f"--set {override}", 0, 0))
@@ -114,11 +160,42 @@ def _step(found: re.Match[str]) -> str | int:
 
 
 def _value(text: str) -> Any:
-    """The value: JSON, or else the text itself."""
+    """The value: JSON, or a list or an object of YAML, or else the text itself.
+
+    Raises:
+        _Refused: It begins as a list or an object, and is none.
+    """
     try:
         return _without_marks(read_text(text))
     except ConfigError:
-        return text
+        if not text.startswith(("[", "{")):
+            return text
+    try:
+        return _without_marks(read_text(text, _IN_YAML))
+    except ConfigError as error:
+        problem = error.problems[0]
+        raise _Refused(
+            f"the value is neither JSON nor YAML: {problem.message} (at its character "
+            f"{problem.place.column}); a text that begins so stands in quotes"
+        ) from None
+
+
+def _part(file: str, read_part: ReadPart) -> Any:
+    """What a file holds.
+
+    Raises:
+        _Refused: It cannot be read, or is past reading.
+    """
+    if not file:
+        raise _Refused('behind "@" stands the name of a file; a text begins with "@@"')
+    try:
+        value = read_part(file)
+    except ConfigError as error:
+        (problem,) = error.problems
+        raise _Refused(f'{problem.message} ({file}); a text begins with "@@"') from None
+    if value is None:
+        raise _Refused
+    return value
 
 
 def _without_marks(value: Any) -> Any:
@@ -131,25 +208,25 @@ def _without_marks(value: Any) -> Any:
 # Where it goes
 
 
-def _path(tree: Any, steps: Path, top: Collection[str]) -> Path:
-    """The path from the root.
+def _path(tree: Any, steps: Path, top: Collection[str]) -> tuple[Path, bool]:
+    """The path from the root, and whether it begins with a definition.
 
     Raises:
         _Refused: It begins with nothing that is known, or with the name of several things.
     """
     if steps[0] in top:
-        return steps
+        return steps, False
     spelled = _spelled(steps)
     definitions = list(_definitions(tree))
     definition = _one_of(definitions, spelled)
     if definition:
         path, length = definition
-        return (*path, "spec", *steps[length:])
+        return (*path, "spec", *steps[length:]), True
     pipelines = _at(tree, _PIPELINES)
     names = [name for name in pipelines if name in spelled] if isinstance(pipelines, Table) else []
     if names:
         name = max(names, key=lambda name: spelled[name])
-        return (*_PIPELINES, name, *steps[spelled[name] :])
+        return (*_PIPELINES, name, *steps[spelled[name] :]), False
     raise _Refused(_unknown(steps, definitions, pipelines, top))
 
 
@@ -243,6 +320,8 @@ def _put(tree: Any, path: Path, value: Any, mark: Mark) -> None:
     for inner in range(len(path) - 1, at, -1):
         value = _around(value, path, inner, mark)
     step = path[at]
+    if at == len(path) - 1 and _exists(node, path, at):
+        remember(node, step, Past(node[step], mark_at(node, step)))
     if isinstance(node, Table) and isinstance(step, str):
         node[step] = value
         node.key_marks[step] = node.value_marks[step] = mark

@@ -97,17 +97,22 @@ class ReadSweep:
         return problem
 
 
-def read_sweep(source: str | Path | Mapping[str, Any], settings: Sequence[str] = ()) -> ReadSweep:
+def read_sweep(
+    source: str | Path | Mapping[str, Any],
+    settings: Sequence[str] = (),
+    trust: Sequence[str] = (),
+) -> ReadSweep:
     """Read a sweep, and find every problem that it and its config can show.
 
     Args:
         source: The file, or the data.
         settings: What is to be changed in the training config, each as ``PATH=VALUE``.
+        trust: What ``--trust`` was given: of that, the folders that files may be included from.
 
     Raises:
         ConfigError: With every problem, of the sweep or of the config.
     """
-    diagnostics = read(source, (), SweepSpec, variables=False)
+    diagnostics = read(source, (), SweepSpec, variables=False, trust=trust)
     spec = validate(SweepSpec, diagnostics.tree, diagnostics)
     if spec is None:
         raise ConfigError(*diagnostics.in_order())
@@ -115,24 +120,28 @@ def read_sweep(source: str | Path | Mapping[str, Any], settings: Sequence[str] =
         _check_parameter(name, parameter, spec.sampler == "grid", diagnostics)
     diagnostics.raise_if_any()
     config = _config_file(spec, diagnostics)
-    sweep = _with_config(spec, diagnostics, config, settings)
+    sweep = _with_config(spec, diagnostics, config, settings, trust)
     diagnostics.problems += sweep.problems(
-        lambda settings: read_training(config, settings).diagnostics.problems
+        lambda settings: read_training(config, settings, trust).diagnostics.problems
     )
     diagnostics.raise_if_any()
     return sweep
 
 
 def _with_config(
-    spec: SweepSpec, diagnostics: Diagnostics, config: Path, settings: Sequence[str]
+    spec: SweepSpec,
+    diagnostics: Diagnostics,
+    config: Path,
+    settings: Sequence[str],
+    trust: Sequence[str],
 ) -> ReadSweep:
-    base = read(config, settings, variables=False)
+    base = read(config, settings, variables=False, trust=trust)
     if base.problems:
         raise ConfigError(*base.in_order())
     own = [*settings, *_keeping_best(spec, base.tree)]
     sweep = ReadSweep(spec, diagnostics, config, own, base.tree, ())
     values = next(sweep.attempts())
-    tree = read(config, sweep.settings_of(values), variables=False).tree
+    tree = read(config, sweep.settings_of(values), variables=False, trust=trust).tree
     hit = dict(_hit(tree))
     folds = []
     for name, setting in zip(values, _settings(values), strict=True):

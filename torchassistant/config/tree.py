@@ -79,14 +79,32 @@ class Mark(NamedTuple):
     column: int
 
 
+class Past(NamedTuple):
+    """What stood at a place before something else was put there.
+
+    Args:
+        value: The value.
+        mark: Where that stands.
+        variables: Where it is a text that named variables: those, by name.
+    """
+
+    value: Any
+    mark: Mark | None
+    variables: Table | None = None
+
+
 class Table(dict[str, Any]):
-    """A JSON object. ``key_marks`` and ``value_marks`` hold positions, where they are known."""
+    """A JSON object. ``key_marks`` and ``value_marks`` hold positions, where they are known.
+
+    ``past`` holds what its values replaced, the newest last.
+    """
 
     def __init__(self, items: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
         super().__init__(items)
         self.mark: Mark | None = None
         self.key_marks: dict[str, Mark] = {}
         self.value_marks: dict[str, Mark] = {}
+        self.past: dict[str, tuple[Past, ...]] = {}
 
     def take(self, source: Mapping[str, Any], key: str, as_key: str | None = None) -> None:
         """Set a key from another table, with its positions."""
@@ -99,15 +117,21 @@ class Table(dict[str, Any]):
             ):
                 if key in theirs:
                     mine[name] = theirs[key]
+            if key in source.past:
+                self.past[name] = source.past[key]
 
 
 class Row(list[Any]):
-    """A JSON array. ``marks`` holds the positions of its values, where they are known."""
+    """A JSON array. ``marks`` holds the positions of its values, where they are known.
+
+    ``past`` holds what its values replaced, the newest last.
+    """
 
     def __init__(self, items: Iterable[Any] = ()) -> None:
         super().__init__(items)
         self.mark: Mark | None = None
         self.marks: list[Mark | None] = [None] * len(self)
+        self.past: dict[int, tuple[Past, ...]] = {}
 
     def put(self, value: Any, mark: Mark | None) -> None:
         """Append a value with its position."""
@@ -117,8 +141,11 @@ class Row(list[Any]):
     def take_all(self, source: Sequence[Any]) -> None:
         """Append every value of another row, with its position."""
         marks = source.marks if isinstance(source, Row) else [None] * len(source)
+        before = len(self)
         for value, mark in zip(source, marks, strict=True):
             self.put(value, mark)
+        for index, past in source.past.items() if isinstance(source, Row) else ():
+            self.past[before + index] = past
 
 
 def as_tree(value: Any) -> Any:
@@ -137,6 +164,20 @@ def as_tree(value: Any) -> Any:
         row.mark = getattr(value, "mark", None)
         return row
     return value
+
+
+def mark_at(holder: Any, step: str | int) -> Mark | None:
+    """The position of a value of a table or row."""
+    if isinstance(holder, Table) and isinstance(step, str):
+        return holder.value_marks.get(step)
+    return holder.marks[step] if isinstance(holder, Row) and isinstance(step, int) else None
+
+
+def remember(holder: Any, step: Any, *past: Past) -> None:
+    """Keep what the value at a step of a table or row replaced."""
+    if isinstance(holder, (Table, Row)):
+        pasts: dict[Any, tuple[Past, ...]] = holder.past
+        pasts[step] = (*pasts.get(step, ()), *past)
 
 
 def like(source: Table) -> Table:

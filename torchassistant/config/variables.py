@@ -1,15 +1,25 @@
-"""Variables in a config: ``${name}`` and ``${env:NAME}`` in strings, before it is validated."""
+"""Variables in a config: ``${name}`` and ``${env:NAME,default}``, before it is validated."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from torchassistant.config.reader import MAX_DEPTH
+from torchassistant.config.text import MAX_DEPTH, as_text, measure
 from torchassistant.config.toposort import cycle_text, cycles, postorder
-from torchassistant.config.tree import UNREADABLE, Mark, Path, Row, Table, as_tree, value_at, walk
+from torchassistant.config.tree import (
+    UNREADABLE,
+    Past,
+    Path,
+    Row,
+    Table,
+    as_tree,
+    mark_at,
+    remember,
+    value_at,
+    walk,
+)
 from torchassistant.errors import near
 
 Note = Callable[[str, Path], None]
@@ -18,7 +28,8 @@ SECTION = "variables"
 MAX_TEXT = 1024 * 1024  # characters that are put in, over the whole config
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_ENVIRONMENT_NAME = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
+_ENVIRONMENT_NAME = re.compile(r"(?:oc\.)?env:([A-Za-z_][A-Za-z0-9_]*)(?:,(.*))?", re.DOTALL)
+"""OmegaConf's spelling too; what stands behind a comma is a text, for where there is none."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SHOWN = 40  # characters of what the user wrote that a sentence repeats
 _MOST_GUESSES = 100  # comparing names is dear
@@ -35,7 +46,7 @@ def substitute(tree: Any, environment: Mapping[str, str], note: Note) -> set[Pat
 
     Args:
         tree: As the reader gives it.
-        environment: What ``${env:NAME}`` means.
+        environment: What ``${env:NAME}``, or ``${oc.env:NAME}``, means.
         note: Is called with a sentence and a path for every problem; the path leads to its value
             at that moment, and those in "variables" lead nowhere afterwards.
 
@@ -118,7 +129,7 @@ class _Substitution:
         fits = [self.put(text, path) for text, path in strings]
         value = self.known[name]
         if all(fits) and _is_name(name) and value is not UNREADABLE:
-            self.good[name] = _Variable(value, *_measure(value))
+            self.good[name] = _Variable(value, *measure(value))
 
     # Strings
 
@@ -139,8 +150,12 @@ class _Substitution:
             *above, key = path
             holder = value_at(self.tree, above)
             holder[key] = values[0] if alone else "".join(values)
+            mark = mark_at(holder, key)
             if isinstance(holder[key], (Table, Row)):
-                holder[key].mark = _mark(holder, key)
+                holder[key].mark = mark
+            if holder[key] != text:
+                known = self.known if isinstance(self.known, Table) else None
+                remember(holder, key, Past(text, mark, known))
         return not problems
 
     def value(self, part: str | _Reference, alone: bool, path: Path) -> Any:
@@ -152,7 +167,7 @@ class _Substitution:
         if isinstance(part, str):
             return part
         variable = self.variable(part)
-        text = _text(variable.value)
+        text = as_text(variable.value)
         if not alone and text is None:
             raise _Bad(
                 f'"{part.inside}" is {_kind(variable.value)}, which cannot stand inside a longer '
@@ -174,7 +189,7 @@ class _Substitution:
             raise _Bad('this "${" is never closed by a "}"; a plain "${" is written "$${"')
         named = _ENVIRONMENT_NAME.fullmatch(inside)
         if named:
-            return self.from_environment(named.group(1))
+            return self.from_environment(named.group(1), named.group(2))
         if inside in self.good:
             return self.good[inside]
         if inside in self.known:
@@ -190,13 +205,18 @@ class _Substitution:
         hint = near(inside, self.names) if self.guesses <= _MOST_GUESSES else ""
         raise _Bad(f'no variable is named "{_short(inside)}"{hint}')
 
-    def from_environment(self, name: str) -> _Variable:
-        value = self.environment.get(name)
+    def from_environment(self, name: str, default: str | None) -> _Variable:
+        if default is not None and "${" in default:
+            raise _Bad(f'what stands in for "{_short(name)}" is plain text, and can use no "${{"')
+        value = self.environment.get(name, None if default is None else default.strip())
         if value is None:
-            raise _Bad(f'the environment has no variable "{_short(name)}"')
+            raise _Bad(
+                f'the environment has no variable "{_short(name)}"; '
+                f'"${{env:{_short(name)},TEXT}}" says what stands in for it'
+            )
         if _SURROGATE.search(value):
             raise _Bad(f'the environment variable "{_short(name)}" is not UTF-8 text')
-        return _Variable(value, *_measure(value))
+        return _Variable(value, *measure(value))
 
     def spend(self, size: int) -> None:
         """Count what is put in, so that a few lines cannot grow to fill the memory.
@@ -232,31 +252,14 @@ def _parts(text: str) -> list[str | _Reference]:
     return [part for part in parts if part != ""]
 
 
+def names_in(text: str) -> list[str]:
+    """What stands in the references of a string, each once."""
+    inside = [part.inside for part in _parts(text) if isinstance(part, _Reference)]
+    return [name for name in dict.fromkeys(inside) if name is not None]
+
+
 def _is_name(name: Any) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
-
-
-def _text(value: Any) -> str | None:
-    """A plain value as it is written inside a longer string; None for anything else."""
-    if isinstance(value, str):
-        return value
-    if value is None or isinstance(value, (bool, int, float)):
-        try:
-            return json.dumps(value)
-        except ValueError:  # data made in Python may hold a number of too many digits
-            return None
-    return None
-
-
-def _measure(value: Any) -> tuple[int, int]:
-    """About how many characters of JSON a value is, and how many levels lie below it."""
-    size, depth = 0, 0
-    for path, item in walk(value):
-        keys = [str(step) for step in path[-1:] if isinstance(step, str)]
-        size += 2 if isinstance(item, (dict, list)) else len(_text(item) or "")
-        size += sum(map(len, keys)) + len(path[-1:])
-        depth = max(depth, len(path))
-    return size, depth
 
 
 def _kind(value: Any) -> str:
@@ -267,12 +270,6 @@ def _kind(value: Any) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-
-
-def _mark(holder: Any, key: Any) -> Mark | None:
-    if isinstance(holder, Table):
-        return holder.value_marks.get(key)
-    return holder.marks[key] if isinstance(holder, Row) else None
 
 
 def _remove(tree: dict[str, Any], key: str) -> None:

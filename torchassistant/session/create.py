@@ -53,7 +53,7 @@ class Draft:
         self.allowlist = Allowlist(trust, allow_download, allow_write)
         self.dry = dry
         if not isinstance(config, ReadConfig):
-            config = read_training(config, settings)
+            config = read_training(config, settings, trust)
         self.diagnostics = config.diagnostics
         self.spec: Spec = surveyed(
             config.spec,

@@ -94,7 +94,8 @@ class Request(Generic[Config]):
         is_folder = Path(source).is_dir()
         first = _first_checkpoint(source, checkpoint, block) if is_folder else None
         kept = {} if first is None else _kept_in(first)
-        self.own = read({**kept, "session_dir": str(source)} if is_folder else source, own, block)
+        read_from = {**kept, "session_dir": str(source)} if is_folder else source
+        self.own = read(read_from, own, block, trust=allowlist.modules)
         config = validated(block, self.own.tree, self.own)
         if config is None or not self.own.is_whole(("session_dir",)):
             raise ConfigError(*self.own.in_order())
@@ -193,7 +194,7 @@ class Request(Generic[Config]):
 
     def _is_own(self, path: TreePath) -> bool:
         """Whether something of the whole config is written in the config at hand."""
-        return self.merged.place_of(path).file == self.own.file != ""
+        return self.merged.place_of(path).file in self.own.files
 
     def open(
         self,

@@ -82,6 +82,11 @@ class InferenceSpec(InferenceBlock):
     """What an inference config says beside what it changes in the session's config."""
 
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    include: Names | None = Field(
+        None,
+        alias="$include",
+        description="Files that are [laid under this one](#included-files).",
+    )
     variables: dict[str, Any] | None = Field(
         None, description="Values by name, for `${name}` in strings."
     )

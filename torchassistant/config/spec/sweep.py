@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from torchassistant.config.blocks import Block, FolderName, Name
+from torchassistant.config.blocks import Block, FolderName, Name, Names
 
 _Float = Annotated[float, Field(allow_inf_nan=False)]
 _Int = Annotated[int, Field(gt=-(2**53), lt=2**53)]
@@ -34,6 +34,11 @@ class SweepSpec(Block):
     """A sweep."""
 
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    include: Names | None = Field(
+        None,
+        alias="$include",
+        description="Files that are [laid under this one](#included-files).",
+    )
     config: FolderName = Field(
         description="The training config; its path is relative to the file of the sweep."
     )

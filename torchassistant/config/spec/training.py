@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from torchassistant.config.blocks import Block, Count, Device, FolderName
+from torchassistant.config.blocks import Block, Count, Device, FolderName, Names
 from torchassistant.config.groups.models import ModelSpec
 from torchassistant.config.history_columns import row_columns
 from torchassistant.config.spec.checkpoints import CheckpointsSpec
@@ -47,6 +47,11 @@ class Spec(Block):
     """A training config."""
 
     schema_: str | None = Field(None, alias="$schema", description="For editors.")
+    include: Names | None = Field(
+        None,
+        alias="$include",
+        description="Files that are [laid under this one](#included-files).",
+    )
     variables: dict[str, Any] | None = Field(
         None, description="Values by name, for `${name}` in strings."
     )
