@@ -75,7 +75,7 @@ def test_what_was_trained_meanwhile_is_not_trained_again(tmp_path: Path) -> None
 def test_many_at_once_have_one_winner(tmp_path: Path) -> None:
     torchassistant.create_session(slow(), tmp_path / "run", preflight=False)
     program = (
-        "import sys, time, toys\n"
+        "import sys\n"
         "from pathlib import Path\n"
         "from torchassistant.session.lock import only_trainer\n"
         "from torchassistant.errors import SessionError\n"
@@ -83,10 +83,10 @@ def test_many_at_once_have_one_winner(tmp_path: Path) -> None:
         "sys.stdin.readline()\n"
         "try:\n"
         "    with only_trainer(Path('run/environment.json')):\n"
-        "        time.sleep(3)\n"
-        "        print('won')\n"
+        "        print('won', flush=True)\n"
+        "        sys.stdin.readline()\n"
         "except SessionError as error:\n"
-        "    print(error)\n"
+        "    print(error, flush=True)\n"
     )
     crowd = [
         subprocess.Popen(
@@ -102,13 +102,17 @@ def test_many_at_once_have_one_winner(tmp_path: Path) -> None:
     for process in crowd:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    told = []
     for process in crowd:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
+    told = []
     for process in crowd:
-        told.append(process.communicate()[0].strip())
+        assert process.stdout is not None
+        told.append(process.stdout.readline().strip())
+    # The winner holds it until all have been told.
+    for process in crowd:
+        process.communicate()
     assert told.count("won") == 1
     winner = crowd[told.index("won")].pid
     assert all(text.endswith(f"by process {winner}") for text in told if text != "won")

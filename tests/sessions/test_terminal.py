@@ -63,8 +63,10 @@ def seen(folder: Path, columns: int, *arguments: str, **env: str) -> Seen:
         except OSError:
             break
         raw += data
-        stream.feed(data)
-        meanwhile += [line.rstrip() for line in screen.display if line.strip()][-1:]
+        # Each line that is drawn over another is seen, however late it is read.
+        for part in re.split(rb"(?=\r(?!\n))", data):
+            stream.feed(part)
+            meanwhile += [line.rstrip() for line in screen.display if line.strip()][-1:]
     os.close(master)
     _, status = os.waitpid(pid, 0)
     lines = [line.rstrip() for line in screen.display if line.strip()]
@@ -73,7 +75,7 @@ def seen(folder: Path, columns: int, *arguments: str, **env: str) -> Seen:
 
 def long_names() -> Config:
     """Two stages, and names that do not fit into 80 columns."""
-    config = toy_config(points={"class": "toys.Points", "kwargs": {"slowness": 0.015}})
+    config = toy_config(points={"class": "toys.Points", "kwargs": {"slowness": 0.015, "count": 24}})
     config["initialize"]["definitions"] += [
         {
             "group": "metrics",
