@@ -44,11 +44,14 @@ FLOORS = {
     "config": 2,
     "trackers": 2,
     "compat": 1,
+    "earlier_names": 1,
     "errors": 1,
     "ownership": 1,
     "sizes": 1,
     "terminal": 1,
 }
+# Modules with a floor of their own.
+ALONE = ("earlier_names", "errors", "ownership", "sizes")
 # Folders of the catalogue: built-in classes of one kind that need a module each.
 CATALOGUE_FOLDERS = ("callbacks",)
 # Each module of it is about another part of other packages, and a face of its own.
@@ -111,7 +114,7 @@ class Module:
             return "cli"
         if head in CATALOGUE_FOLDERS:
             return "catalogue"
-        if head in ("errors", "ownership", "sizes") or rest or self.is_package:
+        if head in ALONE or rest or self.is_package:
             return head
         return "catalogue"
 
@@ -533,7 +536,7 @@ LAZY_FACADE = "import importlib\ndef __getattr__(name):\n    return importlib.im
 
 def write_package(root: Path, files: dict[str, str]) -> dict[str, Module]:
     """Write a small package with every folder on a floor, then ``files`` over it; read it back."""
-    folders = set(FLOORS) - {PACKAGE, "catalogue", "errors", "ownership", "sizes"}
+    folders = set(FLOORS) - {PACKAGE, "catalogue", *ALONE}
     house = {"__init__.py": LAZY_FACADE, "errors.py": "", "losses.py": "", "metrics.py": ""}
     house |= {f"{folder}/__init__.py": "" for folder in folders}
     for name, text in (house | files).items():

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from torchassistant.earlier_names import answering_for
 from torchassistant.errors import DataError, listing
+
+__getattr__ = answering_for(__name__)
 
 
 def missing_column(column: str, frame: Iterable[str], wanted: str) -> DataError:

@@ -18,8 +18,11 @@ from torch.nn.functional import one_hot
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import default_collate
 
+from torchassistant.earlier_names import answering_for
 from torchassistant.errors import DataError
 from torchassistant.preprocessors import image_to_tensor
+
+__getattr__ = answering_for(__name__)
 
 ColumnTransform = Callable[[list[Any]], Any]
 

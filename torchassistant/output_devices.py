@@ -25,8 +25,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchassistant.earlier_names import answering_for
 from torchassistant.errors import DataError
 from torchassistant.writing import WritesFiles, Writing, mark, new_file, safe_in_file_names
+
+__getattr__ = answering_for(__name__)
 
 _PRINTED_WHOLE = 1000
 """Tensors of more elements are described, not printed: nobody reads that many numbers."""

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torchassistant.earlier_names import answering_for
 from torchassistant.errors import DataError
 from torchassistant.fitting import (
     Moments,
@@ -25,6 +26,8 @@ from torchassistant.fitting import (
     column_of,
 )
 from torchassistant.tabular import Categories, NumberNormalizer
+
+__getattr__ = answering_for(__name__)
 
 __all__ = [
     "Categories",
@@ -94,9 +97,6 @@ class NullPreprocessor:
     def process(self, value: Any) -> Any:
         """Return the value itself."""
         return value
-
-
-NullProcessor = NullPreprocessor
 
 
 class ImageNormalizer(Normalizer):

@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from torchassistant.collators import pad_column, stack_column
+from torchassistant.earlier_names import answering_for
 from torchassistant.errors import DataError
+
+__getattr__ = answering_for(__name__)
 
 
 def reverse_onehot(y_hat: Tensor, labels: Any) -> tuple[Tensor, Any]:

@@ -29,6 +29,21 @@ ARGUMENTS = {
         "StackTensors": {},
     },
     "callbacks.gradient_norms": {"GradientNorms": {"optimizers": ["adam"]}},
+    "earlier": {
+        "BaseCollator": {},
+        "ColumnWiseCollator": {"column_transforms": [None]},
+        "DecodeText": {"session": None},
+        "DefaultInputAdapter": {"model_name": "net"},
+        "ImagePreprocessor": {"fit_index": 0},
+        "Mask": {"lengths": [1, 2], "max_length": 2},
+        "MaskedCrossEntropy": {"padding_value": 0, "reduction": "sum", "label_smoothing": 0.1},
+        "SaveAsImages": {"destination_folder": "images", "mean": 0.5, "std": 0.5},
+        "SeqsToOneHot": {"num_classes": 3},
+        "Serializable": {},
+        "SimpleNormalizer": {},
+        "TextPreprocessor": {"fit_index": 0},
+        "ValuePreprocessor": {},
+    },
     "input_converters": {
         "ImageFile": {"mode": "L", "size": [28, 28]},
         "JsonValue": {},
@@ -78,7 +93,6 @@ ARGUMENTS = {
     "preprocessors": {
         "ImageNormalizer": {"column": 0},
         "NullPreprocessor": {},
-        "NullProcessor": {},
         "TextTokenizer": {
             "column": 1,
             "start": "<s>",
@@ -153,7 +167,10 @@ def make(module, name):
     arguments = {key: built(module, value) for key, value in arguments.items()}
     if "session" in arguments:
         words_of = load("preprocessors").TextTokenizer()
-        arguments["session"] = SimpleNamespace(datasets={}, preprocessors={"words_of": words_of})
+        arguments["session"] = SimpleNamespace(
+            datasets={"texts": SimpleNamespace(preprocessors=[words_of])},
+            preprocessors={"words_of": words_of},
+        )
     return getattr(load(module), name)(**arguments)
 
 
@@ -213,6 +230,7 @@ def test_a_class_is_called_or_has_the_methods_of_its_kind(module):
         "callbacks.model_checkpoint": ["on_epoch_end", "state_dict", "load_state_dict"],
         "preprocessors": ["process"],
         "tabular": ["process"],
+        "earlier": [],
         "callbacks.loggers": ["on_train_start", "on_checkpoint"],
         "metrics": ["update", "compute", "reset"],
     }

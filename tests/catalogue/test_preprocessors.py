@@ -19,7 +19,6 @@ from torchassistant.preprocessors import (
     Categories,
     ImageNormalizer,
     NullPreprocessor,
-    NullProcessor,
     NumberNormalizer,
     TextTokenizer,
     image_to_tensor,
@@ -45,7 +44,6 @@ class NoIndexError:
 def test_null_gives_the_value_itself():
     value = object()
     assert NullPreprocessor().process(value) is value
-    assert NullProcessor is NullPreprocessor
 
 
 # --- ImageNormalizer ----------------------------------------------------------------------------

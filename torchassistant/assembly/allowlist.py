@@ -33,7 +33,8 @@ _CATALOGUE = tuple(
     for path in sorted(_PACKAGE.glob("*.py"))
     if path.stem
     not in (
-        *("__init__", "__main__", "codec", "errors", "files", "frames", "lateimports"),
+        *("__init__", "__main__", "codec", "earlier_names", "errors", "files", "frames"),
+        *("lateimports",),
         *("lock_holder", "messages", "ownership", "sizes", "terminal", "writing"),
     )
 )

@@ -1,4 +1,4 @@
-"""Names of later releases → the names used here, so that nothing behind this file knows two."""
+"""Names of other releases → the names used here, so that nothing behind this file knows two."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from torchassistant.config.spec import (
     PipelineSpec,
 )
 from torchassistant.config.tree import UNREADABLE, Path, Row, Table, like, walk
+from torchassistant.earlier_names import NAMES
 from torchassistant.errors import near, nearest
 
 GROUP_ALIASES = {"data_loaders": "loader_factories"}
@@ -36,17 +37,8 @@ _BLOCK_KEYS: dict[type[Block], dict[str, str]] = {
     NodeSpec: NODE_KEYS,
     InputMetaSpec: INPUT_META_KEYS,
 }
-DEFINITION_SECTIONS = ("data", "computation")
-CLASS_ALIASES = {
-    f"torchassistant.{later}": f"torchassistant.{ours}"
-    for later, ours in {
-        "loss_functions.MaskedCrossEntropy": "losses.MaskedCrossEntropy",
-        "collators.ColumnWiseCollator": "collators.ColumnWise",
-        "preprocessors.NullProcessor": "preprocessors.NullPreprocessor",
-        "preprocessors.ImagePreprocessor": "preprocessors.ImageNormalizer",
-        "preprocessors.TextPreprocessor": "preprocessors.TextTokenizer",
-    }.items()
-}
+DEFINITION_SECTIONS = ("data", "computation", "callbacks")
+PATH_KEYS = ("class", "transform")
 
 
 def apply_aliases(diagnostics: Diagnostics) -> None:
@@ -66,11 +58,12 @@ def key_aliases(block: Any) -> dict[str, str]:
 
 
 def _rename_classes(tree: Any) -> None:
-    """Replace paths that classes of ours have in later releases."""
+    """Replace paths that classes and functions of ours have in earlier releases."""
     for _, value in walk(tree):
-        path = value.get("class") if isinstance(value, dict) else None
-        if isinstance(path, str) and path in CLASS_ALIASES:
-            value["class"] = CLASS_ALIASES[path]
+        for key in PATH_KEYS if isinstance(value, dict) else ():
+            path = value.get(key)
+            if isinstance(path, str) and path in NAMES:
+                value[key] = NAMES[path]
 
 
 class _Aliases:

@@ -1,0 +1,428 @@
+"""What projects of earlier releases build on, and nothing else here needs.
+
+They import these under other names, which are in ``earlier_names``; ``docs/earlier.md`` says what
+new projects use in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from torchassistant import losses
+from torchassistant.adapters import SelectInputs
+from torchassistant.collators import (
+    ColumnTransform,
+    ColumnWise,
+    ImagesToTensor,
+    pad_column,
+    stack_column,
+)
+from torchassistant.errors import DataError
+from torchassistant.output_devices import SaveImages
+from torchassistant.preprocessors import ImageNormalizer, TextTokenizer
+
+
+class Serializable:
+    """A base class of what has a state, with an empty one."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state; of this class an empty dict."""
+        return {}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what ``state_dict`` gave.
+
+        Args:
+            state_dict: The state.
+        """
+
+
+# Sequences
+
+
+class Mask:
+    """Where sequences of a batch are, and where their padding.
+
+    Args:
+        lengths: The lengths of the B sequences.
+        max_length: T, the length that they were padded to.
+
+    Attributes:
+        mask: bool (B, T), true in sequences.
+        lengths: As given.
+    """
+
+    def __init__(self, lengths: Sequence[int], max_length: int) -> None:
+        self.lengths = lengths
+        self.mask = torch.arange(max_length) < torch.tensor(list(lengths))[:, None]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the mask is."""
+        return self.mask.device
+
+    def to(self, device: torch.device | str) -> Mask:
+        """Move the mask, in place.
+
+        Args:
+            device: Where to.
+        """
+        self.mask = self.mask.to(device)
+        return self
+
+
+def pad_sequences(seqs: Sequence[Sequence[Any]], filler: Any) -> tuple[list[list[Any]], Mask]:
+    """Bring sequences to the length of the longest.
+
+    Args:
+        seqs: B sequences of anything.
+        filler: What stands behind the end of shorter ones.
+
+    Returns:
+        B lists of one length, and where in them the sequences are.
+
+    Raises:
+        DataError: There are no sequences.
+    """
+    lengths = [len(one) for one in seqs]
+    if not lengths:
+        raise DataError("pad_sequences cannot pad a batch without sequences")
+    longest = max(lengths)
+    padded = [[*one, *[filler] * (longest - len(one))] for one in seqs]
+    return padded, Mask(lengths, longest)
+
+
+def seqs_to_tensor(token_lists: Sequence[Sequence[int]]) -> Tensor:
+    """Pad lists of numbers with the last number of the first one.
+
+    Args:
+        token_lists: B lists of integers, the first of which is not empty.
+
+    Returns:
+        A tensor (B, T), int64.
+
+    Raises:
+        DataError: The first list is empty, or a list holds something else.
+    """
+    return pad_column(token_lists, _last_of_first(token_lists)).long()
+
+
+def one_hot_tensor(classes: Sequence[Sequence[int]], num_classes: int) -> Tensor:
+    """Turn class numbers into zeros and ones.
+
+    Args:
+        classes: B lists of T class numbers.
+        num_classes: C: how many classes there are.
+
+    Returns:
+        A tensor (B, T, C), float32.
+
+    Raises:
+        ValueError: A number is no class.
+        DataError: The lists differ in length.
+    """
+    numbers = stack_column(list(classes)).long()
+    if numbers.numel() and not 0 <= int(numbers.min()) <= int(numbers.max()) < num_classes:
+        raise ValueError(f"every class must be a number from 0 to {num_classes - 1}")
+    return one_hot(numbers, num_classes).float()
+
+
+def _last_of_first(token_lists: Sequence[Sequence[int]]) -> int:
+    if not token_lists or not len(token_lists[0]):
+        raise DataError("sequences are padded with the last number of the first, which is empty")
+    return token_lists[0][-1]
+
+
+# Collators
+
+
+class BaseCollator(Serializable):
+    """A base class of collators; the method ``__call__`` is the subclass's."""
+
+    def __call__(self, batch: Sequence[Any]) -> Any:
+        """Collate examples.
+
+        Args:
+            batch: B examples.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no __call__")
+
+    def collate_inputs(self, *inputs: Any) -> Any:
+        """Collate single examples, without targets.
+
+        Args:
+            inputs: The examples.
+        """
+        return self(inputs)
+
+
+class ColumnWiseCollator(ColumnWise):
+    """``ColumnWise`` with another name of its argument.
+
+    Args:
+        column_transforms: One callable a column.
+    """
+
+    def __init__(self, column_transforms: Sequence[ColumnTransform | None]) -> None:
+        super().__init__(column_transforms)
+
+
+class SeqsToOneHot:
+    """Column transform: lists of numbers, padded, become zeros and ones (B, T, ``num_classes``).
+
+    Args:
+        num_classes: How many numbers there are.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+
+    def __call__(self, token_lists: Sequence[Sequence[int]]) -> Tensor:
+        """Pad with the last number of the first list, and encode.
+
+        Raises:
+            DataError: The first list is empty.
+            ValueError: A number is too large.
+        """
+        padded, _ = pad_sequences(token_lists, _last_of_first(token_lists))
+        return one_hot_tensor(padded, self.num_classes)
+
+
+def no_transform(column: Any) -> Any:
+    """Column transform: leaves the column as it is.
+
+    Args:
+        column: The column.
+    """
+    return column
+
+
+def to_long_tensor(numbers: Sequence[int]) -> Tensor:
+    """Column transform: numbers become an int64 tensor (B,).
+
+    Args:
+        numbers: B integers.
+    """
+    return torch.tensor(numbers, dtype=torch.int64)
+
+
+def to_float_tensor(numbers: Sequence[float]) -> Tensor:
+    """Column transform: numbers become a float32 tensor (B,).
+
+    Args:
+        numbers: B numbers.
+    """
+    return torch.tensor(numbers, dtype=torch.float32)
+
+
+def images_to_tensor(images: Sequence[Any]) -> Tensor:
+    """Column transform: images of one size become a float32 tensor (B, C, H, W) in [0, 1].
+
+    Args:
+        images: B images, as ``ImagesToTensor`` takes them.
+    """
+    return ImagesToTensor()(images)
+
+
+# Preprocessors
+
+
+class ValuePreprocessor:
+    """A base class of preprocessors, which override ``process``; called like a function."""
+
+    def fit(self, dataset: Any) -> None:
+        """Learn from a dataset; of this class nothing.
+
+        Args:
+            dataset: The examples.
+        """
+
+    def process(self, value: Any) -> Any:
+        """Preprocess a value; the subclass's.
+
+        Args:
+            value: The value.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no process")
+
+    def __call__(self, value: Any) -> Any:
+        """The same as ``process``."""
+        return self.process(value)
+
+    def wrap_preprocessor(self, preprocessor: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """A function that applies another preprocessor, and then this one.
+
+        Args:
+            preprocessor: The other one.
+        """
+        return lambda value: self.process(preprocessor(value))
+
+
+class SimpleNormalizer(ValuePreprocessor):
+    """Divides by 255."""
+
+    def process(self, value: Any) -> Any:
+        """Divide a number, tensor or array.
+
+        Args:
+            value: What is divided.
+        """
+        return value / 255
+
+
+class ImagePreprocessor(ImageNormalizer, ValuePreprocessor):
+    """``ImageNormalizer`` with another name of its argument.
+
+    Args:
+        fit_index: The column, from 0, of the dataset that holds the images.
+    """
+
+    def __init__(self, fit_index: int) -> None:
+        super().__init__(fit_index)
+
+
+class TextPreprocessor(TextTokenizer, ValuePreprocessor):
+    """``TextTokenizer`` with another name of its argument, and the number of its words.
+
+    Args:
+        fit_index: The column, from 0, of the dataset that holds the texts.
+    """
+
+    def __init__(self, fit_index: int) -> None:
+        super().__init__(fit_index)
+
+    @property
+    def num_classes(self) -> int:
+        """How many numbers there are, those of special words among them."""
+        return len(self)
+
+
+# Around models
+
+
+class MaskedCrossEntropy(losses.MaskedCrossEntropy):
+    """The loss of this name in ``torchassistant.losses``, which takes a ``Mask`` too.
+
+    Args:
+        padding_value: As there.
+        reduction: As there.
+        label_smoothing: As there.
+    """
+
+    def forward(
+        self, predictions: Tensor, targets: Tensor, mask: Tensor | Mask | None = None
+    ) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            predictions: As there.
+            targets: As there.
+            mask: As there, or a ``Mask``.
+        """
+        return super().forward(predictions, targets, _tensor_of(mask))
+
+    def count(
+        self, predictions: Tensor, targets: Tensor, mask: Tensor | Mask | None = None
+    ) -> Tensor:
+        """How many positions count.
+
+        Args:
+            predictions: As there.
+            targets: As there.
+            mask: As there, or a ``Mask``.
+        """
+        return super().count(predictions, targets, _tensor_of(mask))
+
+
+def _tensor_of(mask: Tensor | Mask | None) -> Tensor | None:
+    return mask.mask if isinstance(mask, Mask) else mask
+
+
+class DefaultInputAdapter(SelectInputs):
+    """Gives a model the first column, ``input_1``, as its input of that name.
+
+    Args:
+        model_name: The model.
+    """
+
+    def __init__(self, model_name: str) -> None:
+        super().__init__({model_name: {"input_1": "input_1"}})
+
+
+class DecodeText:
+    """Turns scores and numbers of words into texts, for metrics as ``CharErrorRate``.
+
+    The last preprocessor with a method ``decode`` that a dataset applies to its last column knows
+    the words.
+
+    Args:
+        session: Has the datasets.
+
+    Raises:
+        DataError: No dataset has such a preprocessor.
+    """
+
+    def __init__(self, session: Any) -> None:
+        found = (list(getattr(one, "preprocessors", ())) for one in session.datasets.values())
+        last = [preprocessors[-1] for preprocessors in found if preprocessors]
+        able = [preprocessor for preprocessor in last if hasattr(preprocessor, "decode")]
+        if not able:
+            raise DataError("DecodeText needs a dataset whose last preprocessor has decode")
+        self.tokenizer: Any = able[0]
+
+    def __call__(self, y_hat: Tensor, ground_true: Any) -> tuple[list[str], list[str]]:
+        """Decode.
+
+        Args:
+            y_hat: Scores (B, T, C).
+            ground_true: B lists of numbers, or an integer tensor (B, T).
+
+        Returns:
+            The B predicted texts, and the B true ones.
+        """
+        rows = ground_true.tolist() if isinstance(ground_true, Tensor) else ground_true
+        predicted = [self.tokenizer.decode(row) for row in y_hat.argmax(-1).tolist()]
+        return predicted, [self.tokenizer.decode(list(row)) for row in rows]
+
+
+class SaveAsImages(SaveImages):
+    """``SaveImages`` for images that were normalised: value · std + mean is what is saved.
+
+    Args:
+        destination_folder: Where to.
+        mean: What the images were shifted by.
+        std: What they were divided by.
+    """
+
+    def __init__(self, destination_folder: str | Path, mean: float = 0.5, std: float = 0.5) -> None:
+        super().__init__(destination_folder)
+        self.mean = mean
+        self.std = std
+
+    def __call__(
+        self,
+        data: Tensor | Mapping[str, Tensor],
+        *,
+        input: str | Mapping[str, str] | None = None,
+    ) -> None:
+        """Save images, as ``SaveImages`` does.
+
+        Args:
+            data: As there; of a dict every tensor is saved.
+            input: As there.
+
+        Raises:
+            DataError: The data is something else.
+        """
+        single: dict[str, Any] = {"": data} if isinstance(data, Tensor) else dict(data)
+        shown = {
+            key: value * self.std + self.mean if isinstance(value, Tensor) else value
+            for key, value in single.items()
+        }
+        super().__call__(shown[""] if isinstance(data, Tensor) else shown, input=input)
