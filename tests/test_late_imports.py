@@ -335,7 +335,7 @@ def told(folder: Path, code: str, trusted: tuple[str, ...] = (), **env: str) -> 
         env={**os.environ, "PYTHONPATH": str(ROOT), **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -130,6 +130,6 @@ def test_a_check_does_not_hang(folder: Path, method: str) -> None:
     }
     (folder / "c.json").write_text(json.dumps(config))
     command = [sys.executable, "-m", "torchassistant", "check", "--preflight", "c.json"]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert "data/a/1.png is not read" in told.stderr, told
     assert told.returncode == 2 and "Traceback" not in told.stderr

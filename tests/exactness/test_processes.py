@@ -267,7 +267,7 @@ def test_the_launcher_is_ended(tmp_path: Path, signum: int) -> None:
     )
     wait_for(lambda: len((tmp_path / "run/metrics/0.csv").read_text().splitlines()) > 3)
     launcher.send_signal(signum)
-    _, told = launcher.communicate(timeout=60)  # until all have closed the stream
+    _, told = launcher.communicate(timeout=120)  # until all have closed the stream
     last = told.strip().splitlines()[-1]
     if signum == signal.SIGKILL:
         assert last.startswith("error: the launcher of the processes does not answer")

@@ -688,7 +688,7 @@ def test_a_command_over_what_was_made_up(run: Path, script: str) -> None:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 2, done.stderr

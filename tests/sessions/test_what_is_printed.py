@@ -70,7 +70,7 @@ def test_a_config_from_a_pipe(tmp_path: Path) -> None:
         input=json.dumps(toy_config()),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
