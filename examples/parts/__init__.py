@@ -1,0 +1,1 @@
+"""A classifier of exchangeable parts: backbone, neck, pooling, head."""
