@@ -107,6 +107,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "run",
         [rows[:12], rows[12:]],
         files={
+            "static/classes.json": {"digits": ["cat", "<b>dog"]},
             "metrics/steps-0.csv": csv_of(within),
             "metrics/0-100.safetensors": tensor_file({"confusion": [[5.0, 1.0], [2.0, 4.0]]}),
             "metrics/1-200.safetensors": tensor_file(
@@ -153,6 +154,7 @@ def card(page: Any, name: str) -> Any:
 
 def lines_drawn(page: Any, name: str) -> int:
     """How many lines of a chart are on its canvas."""
+    card(page, name).locator(".u-over").wait_for()  # it is drawn when it comes into sight
     place = card(page, name).locator(".plot")
     return int(place.evaluate("node => node.chart.u.series.slice(1).filter(s => s.show).length"))
 
@@ -248,7 +250,7 @@ def test_every_value_stands_in_a_table(opened: Open, one: Path) -> None:
     values = card(page, "val acc").locator("details.values")
     values.locator("summary").click()
     rows = values.locator("tbody tr")
-    assert rows.count() == 20
+    assert within_a_while(lambda: rows.count() == 20)
     assert rows.nth(4).locator("td").last.inner_text() == str(rows_of_epochs((5,))[0]["val acc"])
     with page.expect_download() as download:
         values.get_by_role("button", name="Save as CSV").click()
@@ -261,6 +263,7 @@ def test_matrices_curves_samples_and_the_rest(opened: Open, one: Path) -> None:
     page = opened(one)
     matrix = page.locator("table.matrix")
     assert matrix.locator("tbody td").all_inner_texts() == ["6", "0", "1", "5"]
+    assert matrix.locator("th").all_inner_texts() == ["cat", "<b>dog", "cat", "<b>dog"]
     page.get_by_role("slider", name="Epoch").fill("0")
     assert matrix.locator("tbody td").all_inner_texts() == ["5", "1", "2", "4"]
     roc = page.locator('#classes article[aria-label="roc"]')
@@ -271,7 +274,9 @@ def test_matrices_curves_samples_and_the_rest(opened: Open, one: Path) -> None:
     images = page.locator(".gallery img")
     assert images.count() == 3
     assert images.first.evaluate("image => image.naturalWidth") == 4
-    assert page.locator(".gallery .verdict").first.inner_text().startswith("✗ 1 instead of 0")
+    assert (
+        page.locator(".gallery .verdict").first.inner_text().startswith("✗ <b>dog instead of cat")
+    )
     drawn = page.locator("#graph").get_by_alt_text("Training graph of run")
     drawn.scroll_into_view_if_needed()
     assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth)") > 200
@@ -327,7 +332,8 @@ def test_many_keys_of_several_sessions_take_turns(opened: Open, tmp_path: Path) 
     assert lines_drawn(page, "F1") == 2
     assert card(page, "F1").locator(".legend td").first.inner_text() == "7.1"
     card(page, "F1").locator("details.values summary").click()
-    assert card(page, "F1").locator("details.values tbody tr").count() == 40
+    rows = card(page, "F1").locator("details.values tbody tr")
+    assert within_a_while(lambda: rows.count() == 40)
 
 
 def test_sessions_lie_over_one_another(opened: Open, two: Path) -> None:

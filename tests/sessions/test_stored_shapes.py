@@ -1,4 +1,4 @@
-"""A session keeps the shapes that its preflight has seen, for the picture of its graph."""
+"""What a session keeps for those who look at it: shapes of columns, and names of classes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 import torchassistant
 from torchassistant.overview import training_graph
+from torchassistant.report import read_report
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -32,3 +33,19 @@ def test_a_session_keeps_shapes(tmp_path: Path, with_preflight: bool) -> None:
     else:
         assert "×10" not in drawn
     torchassistant.load_session(folder)
+
+
+def test_a_session_keeps_what_classes_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["zero", *"123456789"]
+    monkeypatch.setattr("examples.digits.data.Digits.classes", names, raising=False)
+    folder = tmp_path / "digits"
+    torchassistant.create_session(EXAMPLES / "digits" / "training.json", folder, preflight=False)
+    assert json.loads((folder / "static" / "classes.json").read_text()) == {"digits": names}
+    (session,) = read_report([folder]).sessions
+    assert session.class_names == {10: names}
+    other = {"digits": names, "letters": ["a"] * 10, "few": ["b"], "wrong": 3}
+    (folder / "static" / "classes.json").write_text(json.dumps(other))
+    (session,) = read_report([folder]).sessions
+    assert session.class_names == {1: ["b"]}  # nobody knows which ten are meant

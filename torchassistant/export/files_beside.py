@@ -25,7 +25,7 @@ from torchassistant.export.prediction_files import (
     predict_script,
     steps_module,
 )
-from torchassistant.session import OpenPipeline, made_postprocessor
+from torchassistant.session import OpenPipeline, class_names, made_postprocessor
 
 KNOWN, CARD = "export.json", "README.md"
 SCRIPT, STEPS = "predict.py", "predict_steps.py"
@@ -55,7 +55,7 @@ def write_beside(
         "pipeline": opened.name,
         "checkpoint": opened.checkpoint.name,
         "preprocessors": _preprocessors(opened),
-        "labels": _labels(opened),
+        "labels": class_names(opened.session.datasets),
     }
     sample: Tensors = {}
     if exportable is not None and made.comparison is not None:
@@ -93,16 +93,6 @@ def _preprocessors(opened: OpenPipeline) -> dict[str, Any]:
         except NotPortable:
             kind = type(preprocessor)
             found[name] = {"class": f"{kind.__module__}.{kind.__qualname__}"}
-    return found
-
-
-def _labels(opened: OpenPipeline) -> dict[str, list[str]]:
-    """The names of classes, by dataset, where it has them as torchvision's have: ``classes``."""
-    found = {}
-    for name, dataset in opened.session.datasets.items():
-        classes = getattr(dataset, "classes", None)
-        if isinstance(classes, list | tuple) and all(isinstance(c, str) for c in classes):
-            found[name] = list(classes)
     return found
 
 

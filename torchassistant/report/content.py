@@ -12,6 +12,7 @@ from typing import Any
 
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.overview import Difference, compare, sessions_in
+from torchassistant.report.columns import compared_columns, shown_losses
 from torchassistant.report.histories import Table
 from torchassistant.report.packing import packed
 from torchassistant.report.predictions import (
@@ -77,15 +78,19 @@ def read_report(
     Raises:
         SessionError: One is no session; a file holds no predictions.
     """
-    room = ImageRoom(_ROOM_FOR_IMAGES // len(folders))
+    room = _ROOM_FOR_IMAGES // (len(folders) + bool(predictions))
     graphs: dict[str, str] = {}
-    sessions = []
-    for folder, name in zip(folders, names_of(folders), strict=True):
-        sessions.append(read_session(folder, name, room, graphs))
-        room = ImageRoom(_ROOM_FOR_IMAGES // len(folders))
+    sessions = [
+        read_session(folder, name, ImageRoom(room), graphs)
+        for folder, name in zip(folders, names_of(folders), strict=True)
+    ]
     differences = [_difference(folders[0], other) for other in folders[1:]]
-    judge = Judge()
-    files = [Look(path.name, "file", [_predictions(path, judge)]) for path in predictions]
+    judge = Judge(
+        [loss for session in sessions for loss in shown_losses(session.spec)],
+        [pair for session in sessions for pair in compared_columns(session.spec)],
+    )
+    left = ImageRoom(room)
+    files = [Look(path.name, "file", [_predictions(path, judge, left)]) for path in predictions]
     return Report(sessions, differences, files, watched)
 
 
@@ -96,8 +101,8 @@ def _difference(one: Path, other: Path) -> Difference | None:
         return None  # which one is damaged stands in the report
 
 
-def _predictions(path: Path, judge: Judge) -> Predictions:
-    found = read_predictions(path, judge, ImageRoom(0), path.name)
+def _predictions(path: Path, judge: Judge, room: ImageRoom) -> Predictions:
+    found = read_predictions(path, judge, room, path.name)
     if found is None:
         raise SessionError(
             f"{shown_path(path)} holds no predictions: it is no file that infer -o has written "
@@ -160,6 +165,7 @@ def _session(session: SessionReport) -> dict[str, Any]:
         "states": [asdict(state) for state in session.states],
         "changes": session.changes,
         "graph": session.graph,
+        "class_names": session.class_names,
         "range_tests": session.range_tests,
         "config": session.spec,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from itertools import chain
@@ -21,6 +21,10 @@ _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4
 _DASHES = ("-", "--", ":", "-.")
 _INCHES, _SQUARE, _DPI = (6.4, 4.0), (5.2, 4.4), 160
 _MOST_CLASSES_WITH_NUMBERS = 20
+_LONGEST_NAME = 24
+
+Names = Mapping[int, Sequence[str]]
+"""What classes are called, by their number."""
 
 
 def draw_pictures(report: Report, folder: Path) -> list[Path]:
@@ -101,9 +105,9 @@ def _drawn(report: Report) -> Iterator[tuple[str, partial[None]]]:
         for metric in session.tensors:
             title = metric.name if len(sessions) == 1 else f"{metric.name} {session.name}"
             if metric.look == "matrix":
-                yield title, partial(_draw_matrix, metric)
+                yield title, partial(_draw_matrix, metric, session.class_names)
             elif metric.look in ("roc", "precision-recall", "curves"):
-                yield title, partial(_draw_rates, metric)
+                yield title, partial(_draw_rates, metric, session.class_names)
 
 
 def _draw_curves(sessions: Sequence[SessionReport], name: str, axes: Any) -> None:
@@ -126,7 +130,7 @@ def _draw_curves(sessions: Sequence[SessionReport], name: str, axes: Any) -> Non
         axes.legend()
 
 
-def _draw_matrix(metric: TensorMetric, axes: Any) -> None:
+def _draw_matrix(metric: TensorMetric, names: Names, axes: Any) -> None:
     value: Numbers = metric.rows[-1].value
     height, width = value.shape
     rows = [value.values[row * width : (row + 1) * width] for row in range(height)]
@@ -137,8 +141,8 @@ def _draw_matrix(metric: TensorMetric, axes: Any) -> None:
         axes.set_ylabel("true class")
     if max(height, width) > _MOST_CLASSES_WITH_NUMBERS:
         return
-    axes.set_xticks(range(width))
-    axes.set_yticks(range(height))
+    axes.set_xticks(range(width), _called(names, width), rotation=90 if width in names else 0)
+    axes.set_yticks(range(height), _called(names, height))
     largest = max(value.values)
     for y, row in enumerate(rows):
         for x, number in enumerate(row):
@@ -146,22 +150,32 @@ def _draw_matrix(metric: TensorMetric, axes: Any) -> None:
             axes.text(x, y, f"{number:.4g}", ha="center", va="center", color=color, fontsize=8)
 
 
-def _draw_rates(metric: TensorMetric, axes: Any) -> None:
+def _called(names: Names, count: int, otherwise: str = "") -> list[str]:
+    """What each of so many classes is called."""
+    known = names.get(count) or [f"{otherwise}{place}" for place in range(count)]
+    return [
+        _plain(name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…")
+        for name in known
+    ]
+
+
+def _draw_rates(metric: TensorMetric, names: Names, axes: Any) -> None:
     curves = curves_of(metric.rows[-1].value)
     is_recall = metric.look == "precision-recall"
+    called = _called(names, len(curves), "class ")
     for place, (x, y) in enumerate(curves):
         axes.plot(
             *((y, x) if is_recall else (x, y)),
-            label=f"class {place}",
+            label=called[place],
             color=_COLORS[place % len(_COLORS)],
             linestyle=_DASHES[place // len(_COLORS) % len(_DASHES)],
         )
     if metric.look != "curves":
-        names = (
+        axis_names = (
             ("recall", "precision") if is_recall else ("false positive rate", "true positive rate")
         )
-        axes.set_xlabel(names[0])
-        axes.set_ylabel(names[1])
+        axes.set_xlabel(axis_names[0])
+        axes.set_ylabel(axis_names[1])
     axes.grid(alpha=0.3)
     if len(curves) > 1:
         axes.legend(fontsize=8)

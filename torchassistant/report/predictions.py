@@ -14,18 +14,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import count, islice
-from math import exp, inf, isfinite, log
+from math import exp, inf, isfinite, log, prod
 from pathlib import Path
 from typing import Any
 
 from torchassistant.files import InvalidFile, open_regular, read_regular
+from torchassistant.report.images import SIGNATURE, flat, is_image, png_of_numbers, shape_of
+from torchassistant.report.row_arrays import images_of_rows
 
 SAMPLES, EVALUATIONS = "samples", "evaluations"
 _LINES = (".jsonl", ".ndjson")
 _EPOCH = re.compile(r"epoch-([0-9]{1,18})")
 _STEP = re.compile(r"([0-9]{1,18})(-[0-9]+)?")
-_OF_VECTOR = re.compile(r"(.+)\[([0-9]{1,6})\]")
-_PNG = b"\x89PNG\r\n\x1a\n"
+_OF_TENSOR = re.compile(r"(.+)\[([0-9]{1,6}(?:,[0-9]{1,6})*)\]")
 
 MOST_ROWS = 60
 """Rows of one look that are shown."""
@@ -183,7 +184,11 @@ class ImageRoom:
             image = read_regular(path, min(self.left, _LARGEST_IMAGE))
         except (OSError, InvalidFile):
             return None
-        if not image.startswith(_PNG):
+        return self.kept(image) if image.startswith(SIGNATURE) else None
+
+    def kept(self, image: bytes) -> str | None:
+        """An image in Base64; None where there is no room for it."""
+        if len(image) > min(self.left, _LARGEST_IMAGE):
             return None
         self.left -= len(image)
         return b64encode(image).decode()
@@ -208,7 +213,7 @@ def read_samples(folder: Path, judge: Judge, room: ImageRoom) -> Iterator[Look]:
             place = folder / SAMPLES / name / inner
             rows = list(_lines(place / "samples.jsonl"))
             if rows:
-                looks.append(_ranked(f"epoch {epoch}", rows, judge, place, room))
+                looks.append(_ranked(f"epoch {epoch}", rows, judge, place / "samples.jsonl", room))
         if looks:
             yield Look(name, "samples", looks[::-1])
 
@@ -231,7 +236,7 @@ def read_evaluations(folder: Path, judge: Judge, room: ImageRoom) -> Iterator[Lo
 def read_predictions(path: Path, judge: Judge, room: ImageRoom, label: str) -> Predictions | None:
     """What stands in a file that ``infer -o`` or ``evaluate --keep`` has written."""
     rows = _lines(path) if path.suffix in _LINES else _csv_rows(path)
-    made = _ranked(label, rows, judge, path.parent, room)
+    made = _ranked(label, rows, judge, path, room)
     return made if made.rows else None
 
 
@@ -279,18 +284,29 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     lines = csv.reader(io.StringIO(_text(path), newline=""))
     try:
         header = next(lines, [])
-        parts = [(match[1] if (match := _OF_VECTOR.fullmatch(name)) else None) for name in header]
+        matches = [_OF_TENSOR.fullmatch(name) for name in header]
+        # The last place is the one that says how large a tensor is.
+        sizes = {match[1]: [int(n) + 1 for n in match[2].split(",")] for match in matches if match}
         for line in lines:
             row: Row = {}
-            for name, vector, cell in zip(header, parts, line, strict=False):
-                if vector is None:
+            for name, match, cell in zip(header, matches, line, strict=False):
+                if match is None:
                     row[name] = _cell(cell)
                 else:
-                    row.setdefault(vector, []).append(_cell(cell))
+                    row.setdefault(match[1], []).append(_cell(cell))
             if len(line) == len(header):
-                yield row
+                yield {name: _nested(value, sizes.get(name, [])) for name, value in row.items()}
     except csv.Error:
         return
+
+
+def _nested(value: Any, sizes: Sequence[int]) -> Any:
+    """A list of numbers as lists of lists, of these sizes."""
+    if len(sizes) < 2 or prod(sizes) != len(value):
+        return value
+    for size in reversed(sizes[1:]):
+        value = [value[at : at + size] for at in range(0, len(value), size)]
+    return value
 
 
 def _text(path: Path) -> str:
@@ -312,29 +328,45 @@ def _cell(text: str) -> Any:
 
 
 def _ranked(
-    label: str, rows: Iterable[Row], judge: Judge, folder: Path, room: ImageRoom
+    label: str, rows: Iterable[Row], judge: Judge, path: Path, room: ImageRoom
 ) -> Predictions:
     """The worst rows; where nobody knows which these are, the first ones."""
     counted = count()
-    judged = (judge.judged(row) for row, _ in zip(rows, counted, strict=False))
+    judged = ((judge.judged(row), at) for row, at in zip(rows, counted, strict=False))
     first = list(islice(judged, 1))
-    measure = judge.measure(first[0].cells) if first and first[0].error is not None else None
+    measure = judge.measure(first[0][0].cells) if first and _is_judged(first[0][0]) else None
     if measure is None:
         chosen = [*first, *islice(judged, MOST_ROWS - 1)]
         deque(judged, maxlen=0)  # they only count
     else:
-        chosen = heapq.nlargest(MOST_ROWS, [*first, *judged], key=_badness)
+        chosen = heapq.nlargest(MOST_ROWS, [*first, *judged], key=lambda one: _badness(one[0]))
+    apart = images_of_rows(path, [at for _, at in chosen])
     left_out = 0
-    for one in chosen:
+    for one, at in chosen:
+        for name, (shape, numbers) in apart[at].items():
+            one.cells[name] = _kept(png_of_numbers(shape, numbers), room)
+            left_out += one.cells[name] is None
         for name, value in one.cells.items():
-            if isinstance(value, dict) and [*value] == ["png"]:
+            if isinstance(value, dict) and [*value] == ["png"] and name not in apart[at]:
                 file = str(value["png"])
-                image = room.taken(folder / file) if Path(file).name == file else None
+                image = room.taken(path.parent / file) if Path(file).name == file else None
                 one.cells[name] = None if image is None else {"png": image}
                 left_out += image is None
+            elif isinstance(value, list) and is_image(shape := shape_of(value)):
+                one.cells[name] = _kept(png_of_numbers(shape, flat(value, len(shape))), room)
+                left_out += one.cells[name] is None
             elif isinstance(value, str) and len(value) > _LONGEST_TEXT:
                 one.cells[name] = f"{value[:_LONGEST_TEXT]}…"
-    return Predictions(label, chosen, next(counted), measure, left_out)
+    return Predictions(label, [one for one, _ in chosen], next(counted), measure, left_out)
+
+
+def _is_judged(one: Judged) -> bool:
+    return one.error is not None
+
+
+def _kept(image: bytes, room: ImageRoom) -> dict[str, str] | None:
+    kept = room.kept(image)
+    return None if kept is None else {"png": kept}
 
 
 def _badness(judged: Judged) -> float:

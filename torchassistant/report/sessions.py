@@ -85,6 +85,7 @@ class SessionReport:
         changes: What was changed since; code as the lines of a diff.
         range_tests: The curves of ``find-lr``, by optimizer.
         graph: Its training graph as SVG; None where its config is damaged.
+        class_names: What its classes are called, by their number.
         problems: A sentence for each thing that could not be read.
     """
 
@@ -102,6 +103,7 @@ class SessionReport:
     changes: list[dict[str, Any]] = field(default_factory=list)
     range_tests: dict[str, dict[str, Any]] = field(default_factory=dict)
     graph: str | None = None
+    class_names: dict[int, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
@@ -151,6 +153,7 @@ def read_session(folder: Path, name: str, room: ImageRoom, graphs: dict[str, str
         list(_changes(folder)),
         dict(_range_tests(folder)),
         _graph(folder, graphs, problems),
+        _class_names(folder),
         list(dict.fromkeys([*problems, *damaged])),
     )
 
@@ -236,6 +239,21 @@ def _graph(folder: Path, drawn: dict[str, str], problems: list[str]) -> str | No
             problems.append(str(error))
             return None
     return drawn[key]
+
+
+def _class_names(folder: Path) -> dict[int, list[str]]:
+    """What classes are called, by their number, where all datasets with so many agree."""
+    try:
+        kept = parsed_json(read_regular(folder / "static" / "classes.json", 1 << 24))
+    except (OSError, InvalidFile):
+        return {}
+    found: dict[int, list[str]] = {}
+    for names in kept.values() if isinstance(kept, dict) else ():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            continue
+        if found.setdefault(len(names), names) != names:
+            found[len(names)] = []
+    return {count: names for count, names in found.items() if names}
 
 
 def _is_positive(value: Any) -> bool:

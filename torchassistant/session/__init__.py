@@ -1,6 +1,7 @@
 """The session folder: created, loaded, trained, evaluated, used."""
 
 from torchassistant.session.checkpoint_selection import LAST
+from torchassistant.session.class_names import class_names
 from torchassistant.session.create import Draft, create_session, store
 from torchassistant.session.derived_session import derived_session, store_derived
 from torchassistant.session.durable_files import (
@@ -46,6 +47,7 @@ __all__ = [
     "Session",
     "SessionFolder",
     "as_json",
+    "class_names",
     "create_session",
     "derived_session",
     "different_state",

@@ -11,6 +11,7 @@ from torchassistant.assembly import Allowlist, FittedArtifacts, fill, missing_da
 from torchassistant.config import ReadConfig, Spec, completed, has_missing_parts, read_training
 from torchassistant.errors import ConfigError, Problem, SessionError, UserError, shown_path
 from torchassistant.session.build_plan import BuildPlan
+from torchassistant.session.class_names import class_names
 from torchassistant.session.durable_files import new_folder
 from torchassistant.session.lock import only_trainer
 from torchassistant.session.preflight import Preflight, preflight
@@ -200,6 +201,8 @@ def _stored(
         session.write_new(SessionFolder(aside))
         if report is not None:
             SessionFolder(aside).keep_shapes(report.shapes)
+        if names := class_names(session.datasets):
+            SessionFolder(aside).keep_class_names(names)
     return session, report
 
 

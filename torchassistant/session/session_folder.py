@@ -112,6 +112,10 @@ class SessionFolder:
         """Write the shapes of columns, for pictures of the graph; nothing else depends on them."""
         replace_file(self.path / STATIC / "shapes.json", as_json(shapes))
 
+    def keep_class_names(self, names: Mapping[str, Any]) -> None:
+        """Write what classes are called, by dataset, for reports; nothing else depends on them."""
+        replace_file(self.path / STATIC / "classes.json", as_json(names))
+
     @property
     def is_there(self) -> bool:
         """Whether there is a session, be it damaged or not."""

@@ -81,7 +81,7 @@ class Chart {
     const tables = lines.map((line) => [line.x, drawn(line.y)]);
     const data = tables.length ? uPlot.join(tables) : [[], []];
     const text = shade("muted"), grid = shade("grid");
-    const axis = { stroke: text, font: `12px ${shade("font")}`, gap: 8, ticks: { show: false }, grid: { stroke: grid, width: 1 } };
+    const axis = { stroke: text, font: `12px ${getComputedStyle(document.body).fontFamily}`, gap: 8, ticks: { show: false }, grid: { stroke: grid, width: 1 } };
     const limits = options.limits;
     this.whole = [Infinity, -Infinity];
     for (const line of lines) {
@@ -177,7 +177,7 @@ class Chart {
     ctx.rect(u.bbox.left - edge, u.bbox.top - edge, u.bbox.width + 2 * edge, u.bbox.height + 2 * edge);
     ctx.clip();
     const borders = this.options.borders ? this.options.borders() : [];
-    ctx.font = `${11 * ratio}px ${shade("font")}`;
+    ctx.font = `${11 * ratio}px ${getComputedStyle(document.body).fontFamily}`;
     ctx.textBaseline = "top";
     ctx.textAlign = "left";
     for (const { x, text } of borders) {

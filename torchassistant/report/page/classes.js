@@ -16,7 +16,7 @@ function tensorCard(session, metric, several) {
   const title = several ? `${metric.name} · ${session.name}` : metric.name;
   let row = metric.rows.at(-1);
   const options = {};
-  const show = () => place.replaceChildren(...[LOOKS[metric.look](row, `${title}`, options, show, metric)].flat().filter(Boolean));
+  const show = () => place.replaceChildren(...[LOOKS[metric.look](row, `${title}`, options, show, session)].flat().filter(Boolean));
   show();
   const rowName = (one) => (one.epoch === null ? `step ${one.step}` : `epoch ${shortNumber(one.epoch)}`);
   const id = newId("epoch");
@@ -35,23 +35,30 @@ function tensorCard(session, metric, several) {
 }
 
 const LOOKS = {
-  matrix: (row, title, options, show) => matrixOf(unpacked(row.data), row.shape[0], row.shape[1], title, options, show),
-  matrices: (row, title, options, show) => {
+  matrix: (row, title, options, show, session) => matrixOf(unpacked(row.data), row.shape[0], row.shape[1], title, options, show, session),
+  matrices: (row, title, options, show, session) => {
     const [count, height, width] = row.shape;
     const values = unpacked(row.data);
     const most = 12;
-    const all = Array.from({ length: Math.min(count, most) }, (_, at) => h("figure", {}, h("figcaption", {}, String(at)),
-      matrixOf(values.slice(at * height * width, (at + 1) * height * width), height, width, `${title} ${at}`, options, show, true)));
+    const all = Array.from({ length: Math.min(count, most) }, (_, at) => h("figure", {}, h("figcaption", {}, className(session, count, at)),
+      matrixOf(values.slice(at * height * width, (at + 1) * height * width), height, width, `${title} ${at}`, options, show, session, true)));
     return [h("div", { class: "matrices" }, all), count > most ? h("p", { class: "hint" }, `and ${count - most} more`) : null];
   },
-  roc: (row, title) => rateCurves(row, title, "roc"),
-  "precision-recall": (row, title) => rateCurves(row, title, "precision-recall"),
-  curves: (row, title) => rateCurves(row, title, "curves"),
-  classes: (row, title) => bars(unpacked(row.data).map((value, at) => [String(at), value]), title),
+  roc: (row, title, options, show, session) => rateCurves(row, title, "roc", session),
+  "precision-recall": (row, title, options, show, session) => rateCurves(row, title, "precision-recall", session),
+  curves: (row, title, options, show, session) => rateCurves(row, title, "curves", session),
+  classes: (row, title, options, show, session) => bars(unpacked(row.data).map((value, at, all) => [className(session, all.length, at), value]), title),
 };
 
+/** What a class is called, where a dataset says it; else its number. */
+function className(session, count, at, otherwise = String(at)) {
+  const names = session.class_names[count];
+  return names ? names[at] : otherwise;
+}
+
 /** A matrix as a table whose cells are the darker, the more of their row they hold. */
-function matrixOf(values, height, width, title, options, show, plain = false) {
+function matrixOf(values, height, width, title, options, show, session, plain = false) {
+  const rowName = (at) => className(session, height, at), columnName = (at) => className(session, width, at);
   const isCounts = height === width && values.every((value) => value >= 0);
   const sums = Array.from({ length: height }, (_, row) => values.slice(row * width, (row + 1) * width).reduce((a, b) => a + b, 0));
   const largest = Math.max(...values.filter(Number.isFinite).map(Math.abs), 0) || 1;
@@ -59,15 +66,15 @@ function matrixOf(values, height, width, title, options, show, plain = false) {
     const value = values[row * width + column];
     return isCounts ? (sums[row] ? value / sums[row] : 0) : Math.abs(value) / largest;
   };
-  if (height > LARGEST_TABLE || width > LARGEST_TABLE) return heatMap(values, height, width, share, title);
+  if (height > LARGEST_TABLE || width > LARGEST_TABLE) return heatMap(values, height, width, share, title, rowName, columnName);
   const text = (row, column) => (options.shares && isCounts ? `${Math.round(share(row, column) * 100)}` : shortNumber(values[row * width + column], 3));
-  const head = h("tr", {}, h("td", {}), Array.from({ length: width }, (_, column) => h("th", { scope: "col" }, String(column))));
-  const rows = Array.from({ length: height }, (_, row) => h("tr", {}, h("th", { scope: "row" }, String(row)),
+  const head = h("tr", {}, h("td", {}), Array.from({ length: width }, (_, column) => h("th", { scope: "col" }, columnName(column))));
+  const rows = Array.from({ length: height }, (_, row) => h("tr", {}, h("th", { scope: "row" }, rowName(row)),
     Array.from({ length: width }, (_, column) => {
       const part = Number.isFinite(share(row, column)) ? share(row, column) : 0;
       return h("td", {
-        css: { "--share": part.toFixed(3) }, class: `${part > 0.55 ? "dark" : ""}${values[row * width + column] === 0 ? " zero" : ""}`,
-        title: isCounts ? `${row} given ${column}: ${shortNumber(values[row * width + column])} of ${shortNumber(sums[row])}` : null,
+        css: { "--share": part.toFixed(3) }, class: `${part > 0.74 ? "dark" : ""}${values[row * width + column] === 0 ? " zero" : ""}`,
+        title: isCounts ? `${rowName(row)} given ${columnName(column)}: ${shortNumber(values[row * width + column])} of ${shortNumber(sums[row])}` : null,
       }, text(row, column));
     })));
   const switcher = plain || !isCounts ? null : h("label", { class: "switch" }, h("input", {
@@ -78,12 +85,12 @@ function matrixOf(values, height, width, title, options, show, plain = false) {
     h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title }, h("table", { class: "matrix" },
       h("caption", { class: "unseen" }, `${title}: rows are the true classes, columns the predicted ones`), h("thead", {}, head), h("tbody", {}, rows))),
     plain || !isCounts ? null : h("p", { class: "hint" }, "Rows: true class. Columns: predicted class."),
-    switcher, plain || !isCounts ? null : confusions(values, height, sums),
+    switcher, plain || !isCounts ? null : confusions(values, height, sums, rowName),
   ];
 }
 
 /** The classes that are most often taken for each other, in words. */
-function confusions(values, size, sums) {
+function confusions(values, size, sums, nameOf) {
   const pairs = [];
   for (let row = 0; row < size; row++) {
     for (let column = 0; column < size; column++) {
@@ -94,11 +101,11 @@ function confusions(values, size, sums) {
   if (!pairs.length || size < 3) return null;
   pairs.sort((a, b) => b[0] - a[0]);
   return h("p", { class: "hint" }, "Most often confused: ", pairs.slice(0, 3).map(([count, row, column], place) =>
-    `${place ? ", " : ""}${row} taken for ${column} (${shortNumber(count)} of ${shortNumber(sums[row])})`));
+    `${place ? ", " : ""}${nameOf(row)} taken for ${nameOf(column)} (${shortNumber(count)} of ${shortNumber(sums[row])})`));
 }
 
 /** A large matrix as a picture, with its values as a table. */
-function heatMap(values, height, width, share, title) {
+function heatMap(values, height, width, share, title, rowName, columnName) {
   const canvas = h("canvas", { class: "heat", width, height, role: "img", "aria-label": `${title}: ${height} × ${width} values; the table has them` });
   const draw = () => {
     const context = canvas.getContext("2d");
@@ -119,14 +126,14 @@ function heatMap(values, height, width, share, title) {
     const box = canvas.getBoundingClientRect();
     const row = Math.min(height - 1, Math.floor(((event.clientY - box.top) / box.height) * height));
     const column = Math.min(width - 1, Math.floor(((event.clientX - box.left) / box.width) * width));
-    told.textContent = `row ${row}, column ${column}: ${shortNumber(values[row * width + column])}`;
+    told.textContent = `${rowName(row)} given ${columnName(column)}: ${shortNumber(values[row * width + column])}`;
   });
   return [canvas, told, valuesOf(title, ["row", "column", "value"], () => values.map((value, at) =>
-    [Math.floor(at / width), at % width, value]).filter(([row, column, value]) => value !== 0))];
+    [rowName(Math.floor(at / width)), columnName(at % width), value]).filter(([, , value]) => value !== 0))];
 }
 
 /** ROC, precision-recall and other curves, one line a class. */
-function rateCurves(row, title, look) {
+function rateCurves(row, title, look, session) {
   const unpackedX = row.curves.map(([x]) => unpacked(x));
   const lines = row.curves.map(([, y], at) => {
     // Where nothing was predicted a precision is no number.
@@ -139,7 +146,7 @@ function rateCurves(row, title, look) {
   const isUnit = look !== "curves";
   const areaName = look === "roc" ? "AUC" : "average precision";
   const styled = lines.map((line) => ({
-    ...line, ...(isUnit ? upright(line.x, line.y) : {}), label: several ? `class ${line.at}` : title, tint: line.at, color: color(line.at),
+    ...line, ...(isUnit ? upright(line.x, line.y) : {}), label: several ? className(session, lines.length, line.at, `class ${line.at}`) : title, tint: line.at, color: color(line.at),
     dash: DASHES[(lines.length <= 4 ? line.at : Math.floor(line.at / COLORS)) % DASHES.length], best: -1,
     area: area(line.x, line.y, look === "precision-recall"),
   }));
@@ -201,11 +208,12 @@ function classCards(session, several) {
   return [...groups].filter(([, names]) => names.length > 2).map(([group, names]) => {
     const title = several ? `${group} · ${session.name}` : group;
     const mode = session.kinds[names[0]].mode;
+    const nameOf = (key, at) => (key === String(at) ? className(session, names.length, at) : key);
     const best = mode ? [{ head: "best", values: names.map((name) => {
       const values = session.rows.values(name);
       return values[bestPlace(values, mode)] ?? null;
     }) }] : [];
     return h("article", { class: "card", "aria-label": `${title} by class` }, h("h3", {}, `${title} by class`),
-      bars(names.map((name) => [name.slice(group.length + 1), lastValue(session.rows.values(name))]), `${title} by class, last row`, best));
+      bars(names.map((name, at) => [nameOf(name.slice(group.length + 1), at), lastValue(session.rows.values(name))]), `${title} by class, last row`, best));
   });
 }

@@ -156,14 +156,19 @@ function timeTable(sessions) {
 }
 
 /** The training graphs, as pictures: whatever stands in them, a picture runs no script. */
+/** Each training graph, with the names of all sessions that have it. */
 function graphSection(sessions) {
-  const drawn = sessions.filter((session) => session.graph);
-  if (!drawn.length) return null;
-  const several = sessions.length > 1;
-  return section("graph", several ? "Training graphs" : "Training graph", drawn.map((session) => h("article", { class: "card wide", "aria-label": `Training graph of ${session.name}` },
-    several ? h("h3", {}, session.name) : null,
-    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Training graph of ${session.name}` },
-      h("img", { class: "graph", src: `data:image/svg+xml,${encodeURIComponent(session.graph)}`, alt: `Training graph of ${session.name}` })))));
+  const names = new Map();
+  for (const { graph, name } of sessions) if (graph) names.set(graph, [...(names.get(graph) || []), name]);
+  if (!names.size) return null;
+  const cards = [...names].map(([graph, whose]) => {
+    const title = `Training graph of ${whose.join(", ")}`;
+    return h("article", { class: "card wide", "aria-label": title },
+      sessions.length > 1 ? h("h3", {}, whose.join(", ")) : null,
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": title },
+        h("img", { class: "graph", src: `data:image/svg+xml,${encodeURIComponent(graph)}`, alt: title })));
+  });
+  return section("graph", names.size > 1 ? "Training graphs" : "Training graph", cards);
 }
 
 // --- what a session is ----------------------------------------------------------------------------

@@ -59,7 +59,7 @@ function table({ caption, head, rows, attributes = {}, rowHead = true }) {
   return h("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": caption },
     h("table", attributes,
       caption ? h("caption", { class: "unseen" }, caption) : null,
-      h("thead", {}, h("tr", {}, head.map((name) => cell("th", name, { scope: "col" })))),
+      h("thead", {}, h("tr", {}, head.map((name) => (name === "" ? h("td", {}) : cell("th", name, { scope: "col" }))))),
       h("tbody", {}, rows.map((row) => h("tr", {}, row.map((given, place) =>
         place === 0 && rowHead ? cell("th", given, { scope: "row" }) : cell("td", given)))))));
 }

@@ -4,15 +4,15 @@ const AT_ONCE = 12;
 
 function predictionsSection(data) {
   const cards = [
-    ...data.sessions.flatMap((session) => session.looks.map((look) => lookCard(look, data.sessions.length > 1 ? session.name : null))),
-    ...data.files.map((look) => lookCard(look, null)),
+    ...data.sessions.flatMap((session) => session.looks.map((look) => lookCard(look, data.sessions.length > 1 ? session.name : null, session))),
+    ...data.files.map((look) => lookCard(look, null, data.sessions[0])),
   ];
   return cards.length ? section("predictions", "Predictions", cards) : null;
 }
 
 const SOURCES = { samples: "samples", evaluation: "evaluation", file: "predictions" };
 
-function lookCard(look, whose) {
+function lookCard(look, whose, session) {
   const title = [look.name, whose].filter(Boolean).join(" · ");
   const place = h("div");
   let count = AT_ONCE;
@@ -27,7 +27,7 @@ function lookCard(look, whose) {
     const part = made.rows.length < made.count ? `${made.rows.length} of ${counted(made.count, "example")}` : counted(made.count, "example");
     place.replaceChildren(
       h("p", { class: "hint" }, `${part}, ${order}`, made.left_out ? `; ${counted(made.left_out, "image")} had no room` : ""),
-      isGallery(rows) ? gallery(rows, made) : exampleTable(rows, made, title), h("p", { class: "buttons" }, more));
+      isGallery(rows) ? gallery(rows, made, session) : exampleTable(rows, made, title, session), h("p", { class: "buttons" }, more));
   };
   show();
   const picker = look.looks.length < 2 ? h("span", { class: "when" }, look.looks[0].label)
@@ -39,17 +39,23 @@ function lookCard(look, whose) {
 const isImage = (value) => value !== null && typeof value === "object" && typeof value.png === "string";
 const isGallery = (rows) => rows.some(({ cells }) => Object.values(cells).some(isImage));
 
+/** What a class is called of which an example has a score each. */
+function classOf(row, number, session) {
+  const scores = Object.values(row.cells).find((value) => Array.isArray(value) && session.class_names[value.length]);
+  return scores ? className(session, scores.length, number) : String(number);
+}
+
 /** How an example came out, in one line. */
-function verdict(row, measure) {
+function verdict(row, measure, session) {
   const parts = [];
   if (row.is_wrong !== null && row.predicted !== null && typeof row.predicted !== "string") {
-    parts.push(h("span", { class: row.is_wrong ? "wrong" : "right" }, row.is_wrong ? `✗ ${row.predicted} instead of ${row.expected}` : `✓ ${row.expected}`));
+    parts.push(h("span", { class: row.is_wrong ? "wrong" : "right" }, row.is_wrong ? `✗ ${classOf(row, row.predicted, session)} instead of ${classOf(row, row.expected, session)}` : `✓ ${classOf(row, row.expected, session)}`));
   }
   if (row.error !== null && measure) parts.push(h("span", { class: "error" }, shortNumber(row.error, 3)));
   return parts;
 }
 
-function gallery(rows, made) {
+function gallery(rows, made, session) {
   return h("ul", { class: "gallery" }, rows.map((row) => {
     const first = "index" in row.cells ? "index" : "batch";
     const shown = Object.entries(row.cells).filter(([name]) => name !== first);
@@ -57,19 +63,19 @@ function gallery(rows, made) {
     const others = shown.filter(([, value]) => !isImage(value) && value !== null);
     return h("li", {}, images.map(([name, value]) => h("img", {
       src: `data:image/png;base64,${value.png}`, alt: `${name} of example ${row.cells[first] ?? ""}`, loading: "lazy", decoding: "async",
-    })), h("p", { class: "verdict" }, verdict(row, made.measure)),
+    })), h("p", { class: "verdict" }, verdict(row, made.measure, session)),
     h("dl", { class: "cells" }, first in row.cells ? [h("dt", {}, first), h("dd", {}, String(row.cells[first]))] : null,
       others.map(([name, value]) => [h("dt", {}, name), h("dd", {}, cellOf(value))])));
   }));
 }
 
-function exampleTable(rows, made, title) {
+function exampleTable(rows, made, title, session) {
   const names = [...new Set(rows.flatMap((row) => Object.keys(row.cells)))];
-  const judged = rows.some((row) => verdict(row, made.measure).length);
+  const judged = rows.some((row) => verdict(row, made.measure, session).length);
   return table({
     caption: title, attributes: { class: "examples" },
     head: [...(judged ? [""] : []), ...names], rowHead: false,
-    rows: rows.map((row) => [...(judged ? [h("span", { class: "verdict" }, verdict(row, made.measure))] : []), ...names.map((name) => cellOf(row.cells[name]))]),
+    rows: rows.map((row) => [...(judged ? [h("span", { class: "verdict" }, verdict(row, made.measure, session))] : []), ...names.map((name) => cellOf(row.cells[name]))]),
   });
 }
 

@@ -45,12 +45,18 @@ function showTheme() {
 }
 
 const COLORS = 7;
-const color = (number) =>
-  getComputedStyle(document.documentElement).getPropertyValue(`--line-${number % COLORS}`).trim();
+const color = (number) => shade(`line-${number % COLORS}`);
 const PHASES = ["data", "forward", "backward", "optimizer", "metrics", "validation", "checkpoint", "callbacks", "other"];
 /** The name of the colour of a phase; what a later version may have more is like the last one. */
 const phaseShade = (name) => `phase-${PHASES.includes(name) ? PHASES.indexOf(name) : PHASES.length - 1}`;
-const shade = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+/** A colour of the style as a canvas knows it: what it is in the light, or in the dark. */
+const shade = (name) => {
+  const root = document.documentElement;
+  root.style.setProperty("caret-color", `var(--${name})`);
+  const found = getComputedStyle(root).caretColor;
+  root.style.removeProperty("caret-color");
+  return found;
+};
 
 // What lines are told apart by, besides their colours.
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [14, 5], [5, 2], [1, 4]];

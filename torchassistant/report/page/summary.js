@@ -94,6 +94,8 @@ function differencesSection(data) {
     h("h3", {}, "Code"), code.length ? code : h("p", { class: "hint" }, "All sessions were trained with the same code of your own, as far as it is stored."));
 }
 
+const isWithin = (inner, outer) => inner.startsWith(`${outer}.`) || inner.startsWith(`${outer}[`);
+
 function differenceTable({ sessions, differences }, what) {
   const paths = new Set(differences.flatMap((one) => Object.keys((one && one[what]) || {})));
   if (what === "environment") for (const path of ["time", "command"]) paths.delete(path);
@@ -113,7 +115,10 @@ function differenceTable({ sessions, differences }, what) {
       return [h("code", {}, path), shown(first), ...differences.map((one) => {
         if (!one) return "?";
         const pair = one[what][path];
-        return pair ? { value: h("mark", {}, shown(pair[1])) } : shown(first);
+        if (pair) return { value: h("mark", {}, shown(pair[1])) };
+        // It differs as a whole from one session, and in its parts from another.
+        const isElsewhere = Object.keys(one[what]).some((other) => isWithin(other, path) || isWithin(path, other));
+        return isElsewhere ? h("span", { class: "hint" }, "in other rows") : shown(first);
       })];
     }),
   })];
