@@ -54,11 +54,22 @@ class Heartbeat:
         where = f"rank {launched.rank} (process {os.getpid()} on {socket.gethostname()})"
         self.store.set(f"name {launched.rank}", where)
         self._beat()
+        self.looks = 0
         self.thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
+        self.other_thread = threading.Thread(
+            target=self._watch_store, name="heartbeat of the store", daemon=True
+        )
+
+    def count_as_lost_after(self, seconds: float) -> None:
+        """So long one may say nothing, and so long the store may give no answer."""
+        self.timeout = seconds
+        with self.lock:
+            self.store.set_timeout(timedelta(seconds=seconds))
 
     def start(self) -> None:
         """Begin; all processes have said who they are."""
         self.thread.start()
+        self.other_thread.start()
 
     def stop(self) -> None:
         """This process is done, and nobody is to miss it."""
@@ -108,16 +119,32 @@ class Heartbeat:
                 self._look()
             except Exception as error:
                 if not self.is_over.is_set():
-                    first_line = str(error).partition("\n")[0]
-                    message = f"the launcher of the processes does not answer: {first_line}"
-                    speaker = 0 if self.launched.is_store_there else 1
-                    self._end(EndedElsewhere(message, _LOST, self.launched.rank == speaker))
+                    self._end_without_store(str(error).partition("\n")[0])
                 return
+            self.looks += 1
             silent = self._silent(self.timeout)
             if silent:
                 self._end(self._ended_by_loss(silent))
             if self.failure is not None and time.monotonic() - self.failed_at > self.timeout:
                 self._end(self._ended_by(self.failure))
+
+    def _watch_store(self) -> None:
+        """See that the store answers: where its machine is cut off, who asks it waits for ever."""
+        seen, silent, before = -1, 0.0, time.monotonic()
+        while not self.is_over.wait(_BEAT):
+            now = time.monotonic()
+            # Of a pause of the whole process, or of its threads, one beat counts.
+            silent = 0.0 if self.looks != seen else silent + min(now - before, 2 * _BEAT)
+            seen, before = self.looks, now
+            if silent > self.timeout:
+                self._end_without_store(f"it has said nothing for {self.timeout:g} s")
+
+    def _end_without_store(self, why: str) -> None:
+        message = f"the launcher of the processes does not answer: {why}"
+        # One on each machine says so: what one of them prints may be seen nowhere else.
+        first = 0 if self.launched.is_store_there else 1
+        speaks = self.launched.rank == first or self.launched.local_rank == 0
+        self._end(EndedElsewhere(message, _LOST, speaks))
 
     def _beat(self) -> None:
         self.beats += 1

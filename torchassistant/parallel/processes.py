@@ -129,7 +129,7 @@ class ConnectedProcesses(Processes):
         self.heartbeat.fail(message, status)
 
     def count_as_lost_after(self, seconds: float) -> None:
-        self.heartbeat.timeout = seconds
+        self.heartbeat.count_as_lost_after(seconds)
 
     def _together(self, call: Callable[[], Any]) -> None:
         """Make a call that all of them make.
