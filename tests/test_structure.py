@@ -42,6 +42,7 @@ FLOORS = {
     "catalogue": 3,
     "diagram": 3,
     "config": 2,
+    "projects": 2,
     "trackers": 2,
     "compat": 1,
     "earlier_names": 1,

@@ -61,6 +61,11 @@ def test_init_train_evaluate_infer(
     table = command("evaluate.py", "run")
     assert table.returncode == 0
     assert table.stdout.startswith("val loss  ")
+    fitted = command("evaluate.py", "run", "--pipeline", "fit", "--json")
+    assert list(json.loads(fitted.stdout)) == ["loss"]
+    slip = command("evaluate.py", "run", "--pipeline", "fti")
+    assert (slip.returncode, slip.stdout) == (2, "")
+    assert 'no pipeline is named "fti"; did you mean "fit"?' in slip.stderr
     write(
         tmp_path / "evaluation.json",
         {"session_dir": "run", "validation_pipelines": ["fit", "check"], "eval_steps": 0.5},

@@ -23,6 +23,7 @@ ASKED = {
     "init con": {"config.json"},
     "evaluate sessions --checkpoint b": {"best"},
     "log sessions --to m": {"mlflow"},
+    "new seg": {"segmentation"},
 }
 """The beginnings of commands, and how their last words may go on."""
 

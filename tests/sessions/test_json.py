@@ -18,6 +18,7 @@ WITH = [name for name in SUMMARIES if name not in WITHOUT]
 DOCS = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
 
 NEEDED = {
+    "new": ["folder"],
     "export": ["--format", "safetensors", "-o", "exported"],
     "compress": ["--monitor", "val loss", "--delta", "1"],
     "log": ["--to", "mlflow"],
@@ -67,6 +68,7 @@ def tmp_path(folder: Path) -> Path:
 
 
 CALLS = {
+    "new": ["regression", "project"],
     "check": ["c.json", "--complete"],
     "init": ["c.json"],
     "train": ["run"],

@@ -17,6 +17,7 @@ SHELLS = ("bash", "zsh", "fish")
 """For which there is a script of completions."""
 
 SUMMARIES = {
+    "new": "Make a project that runs at once: a config, code, and what to do next.",
     "init": "Create a session from a config: build everything, fit, split, store.",
     "train": "Train a session, or resume it, until its last stage is done.",
     "evaluate": "Compute losses and metrics with the trained models of a session.",
@@ -196,6 +197,11 @@ def _fill(parser: argparse.ArgumentParser, command: str) -> None:
     if command in _WITH_JSON:
         _add_json(parser)
     if command == "evaluate":
+        parser.add_argument(
+            "--pipeline",
+            metavar="NAME",
+            help="the pipeline that is evaluated (default: those that validate in the last stage)",
+        )
         parser.add_argument(
             "--keep",
             action="store_true",
@@ -437,6 +443,14 @@ def _fill_diff(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
 
 
+def _fill_new(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", metavar="KIND", nargs="?", help="which; left out: they are listed")
+    parser.add_argument(
+        "folder", metavar="FOLDER", nargs="?", help="a new folder, or an empty one, for its files"
+    )
+    _add_json(parser)
+
+
 def _fill_completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, help="which shell it is for")
 
@@ -520,6 +534,7 @@ _WITH_JSON = (
 """Commands that read a config, and whose results a program can read."""
 
 _WITHOUT_CONFIG: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "new": _fill_new,
     "log": _fill_log,
     "convert": _fill_convert,
     "runs": _fill_runs,

@@ -209,6 +209,7 @@ def _evaluate(arguments: Namespace, processes: Processes) -> int:
             keep=arguments.keep,
             device=arguments.device,
             weights_only=arguments.weights_only,
+            pipeline=arguments.pipeline,
         )
     if arguments.json:
         print(as_json({name: result_as_data(value) for name, value in results.items()}))

@@ -11,12 +11,14 @@ import shtab
 from torchassistant.cli.arguments import whole_parser
 from torchassistant.cli.exit_status import DONE
 from torchassistant.cli.streams import expect_output
+from torchassistant.projects import KINDS
 
 NAME = "torchassistant"
 
 _COMPLETED_BY: dict[str, Any] = {
     **dict.fromkeys(("SESSION_DIR", "OTHER_SESSION_DIR", "FOLDER"), shtab.DIRECTORY),
     **dict.fromkeys(("CONFIG", "CONFIG_OR_SESSION_DIR", "SESSION_OR_CONFIG"), shtab.FILE),
+    "KIND": shtab.cmd("; ".join(f"echo {kind}" for kind in KINDS)),
     **dict.fromkeys(("FILE", "NEW_FILE", "INPUT"), shtab.FILE),
     "best|best-MONITOR|last|STEP": shtab.cmd("echo best; echo last"),
     "auto|cpu|cuda:N|mps": shtab.cmd("echo auto; echo cpu; echo cuda; echo mps"),

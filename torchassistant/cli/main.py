@@ -77,6 +77,13 @@ def _explain(arguments: Any) -> int:
     return explain_value(arguments)
 
 
+def _run_new(arguments: Any) -> int:
+    """Make a project."""
+    from torchassistant.cli.new import new
+
+    return new(arguments)
+
+
 def _run_convert(arguments: Any) -> int:
     """Convert a file."""
     from torchassistant.cli.convert import convert
@@ -120,6 +127,7 @@ def _run_graph(arguments: Any) -> int:
 
 
 _WITHOUT_ENGINE: dict[str, Callable[[Any], int]] = {
+    "new": _run_new,
     "convert": _run_convert,
     "runs": _run_runs,
     "diff": _run_diff,

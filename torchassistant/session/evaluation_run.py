@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def evaluate_config(
     keep: bool = False,
     device: str | None = None,
     weights_only: bool = False,
+    pipeline: str | None = None,
 ) -> dict[str, Any]:
     """Losses and metrics by display name, and what evaluators measure.
 
@@ -48,6 +50,7 @@ def evaluate_config(
         device: Another device than the config says.
         weights_only: Whether no losses are built, nor what only they need: metrics are measured,
             and evaluators run.
+        pipeline: Which one is evaluated; left out: as the config says.
 
     Raises:
         ConfigError: The config has problems, alone or laid over the session's; or nothing is left
@@ -57,6 +60,8 @@ def evaluate_config(
     """
     allowlist = Allowlist(trust, allow_download, allow_write)
     settings = [*settings, *on_device(device)]
+    if pipeline is not None:
+        settings = [*settings, f"validation_pipelines={json.dumps([pipeline])}"]
     request = Request(source, EvaluationSpec, settings, allowlist, checkpoint)
     config = request.config
 
