@@ -317,6 +317,9 @@ SMALL: dict[str, Mistake] = {
     "a callback of a stage that is not there": put(
         STAGE, '"callbacks": [§"rates"]', 'no callback is named "rates"'
     ),
+    "nothing that could run before an epoch": put(
+        STAGE, '"run_before_epoch": [§"shake"]', 'no callback and no pipeline is named "shake"'
+    ),
     "a callback without its class": defined("callbacks", '"rates"', "§{}", "is needed"),
     "a callback's argument outside of kwargs": defined(
         "callbacks",
@@ -984,6 +987,9 @@ SPOILS: dict[str, dict[str, tuple[str, ...]]] = {
         "a misspelt callback": _ANY_COLUMN,
         "callbacks in no list": _ANY_COLUMN,
         "a callback that is no name": _ANY_COLUMN,
+        "nothing that could run before an epoch": (
+            *("a callback without its class", "a callback's argument outside of kwargs"),
+        ),
         "a callback of a stage that is not there": (
             *("a callback without its class", "a callback's argument outside of kwargs"),
             *_ANY_COLUMN,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.monitored_modes import set_mode_of_condition
+from torchassistant.callbacks import Callback
 from torchassistant.config import Path
 from torchassistant.errors import DataError
 from torchassistant.training import Stage, columns_of
@@ -21,6 +22,8 @@ def learn_columns(builder: Builder) -> None:
     """
     parts = builder.parts
     for one in builder.defined("callbacks"):
+        if not isinstance(parts.callbacks[one.name], Callback):
+            continue
         try:
             columns = columns_of(parts.callbacks[one.name], one.name, parts)
         except DataError as error:
@@ -44,6 +47,12 @@ def with_columns(builder: Builder, stage: Stage, path: Path, index: int) -> Stag
     names, columns = builder.spec.callbacks_of_stage(index), builder.parts.callback_columns
     known = dict.fromkeys(stage.header, "the history")
     for name in names:
+        if name not in columns:
+            message = (
+                f'"{name}" is no torchassistant.callbacks.Callback; what is called with the '
+                'session and the epoch stands in "run_before_epoch"'
+            )
+            raise builder.maker.problem(message, (*path, "callbacks"))
         problem = clash(known, name, columns[name])
         if problem is not None:
             raise builder.maker.problem(problem, (*path, "callbacks"))

@@ -34,10 +34,13 @@ from torchassistant.errors import blaming
 from torchassistant.graph import BatchGraph, Frozen, is_among
 from torchassistant.output_devices import Printer
 from torchassistant.training import (
+    BeforeEpoch,
     DebugPipeline,
+    FunctionBeforeEpoch,
     InputSource,
     LinkedInput,
     Pipeline,
+    PipelineBeforeEpoch,
     PipelineLoss,
     PipelineMetric,
     Stage,
@@ -373,6 +376,20 @@ def _one_closure(builder: Builder, pipeline: Pipeline) -> None:
         raise builder.maker.problem(two_closures(one, other), path)
 
 
+def _before_epoch(builder: Builder, name: str, path: Path) -> BeforeEpoch:
+    """What a name means in ``run_before_epoch``: a callback, or else a pipeline."""
+    parts = builder.parts
+    if name not in parts.callbacks:
+        return PipelineBeforeEpoch(parts.pipelines[name])
+    function = parts.callbacks[name]
+    if not callable(function):
+        message = (
+            f'"{name}" cannot be called with the session and the epoch; name it in "callbacks"'
+        )
+        raise builder.maker.problem(message, path)
+    return FunctionBeforeEpoch(name, function, parts, parts.seed)
+
+
 def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
     parts = builder.parts
     what = f"the stop condition of {builder.spec.stage_title(index)}"
@@ -414,6 +431,10 @@ def _stage(builder: Builder, spec: StageSpec, path: Path, index: int) -> Stage:
         epoch_length=spec.epoch_length,
         frozen=frozen,
         evaluators=evaluators_of(builder, spec.evaluators, (*path, "evaluators")),
+        before_epoch=[
+            _before_epoch(builder, name, (*path, "run_before_epoch", place))
+            for place, name in enumerate(spec.run_before_epoch)
+        ],
         log=parts.step_log,
     )
     return with_columns(builder, stage, path, index)

@@ -67,10 +67,10 @@ def role_misfit(
 
 def fits(role: Role, made: type) -> bool:
     """Whether instances of a class can play a role."""
-    if role.bases:
-        return issubclass(made, classes_named(role.bases))
-    if not role.methods:
+    if role.bases and issubclass(made, classes_named(role.bases)):
         return True
+    if not role.methods:
+        return not role.bases
     return any(all(_offers(made, name) for name in names) for names in role.methods)
 
 

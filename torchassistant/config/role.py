@@ -43,7 +43,8 @@ class Role:
         search_paths: Modules that a short name is looked for in, in this order; ``NAME.*`` is a
             library with all of its modules.
         bases: A class by each dotted name that it has: the object is an instance of it.
-        methods: Alternatives: the object has all methods of one of them.
+        methods: Alternatives: the object has all methods of one of them. Where there are bases
+            too, either is enough.
         kind: The kind of object, of the libraries and of our catalogue, that plays the role.
         other_kinds: Kinds that play it too.
         holds: Kinds that may stand in the arguments of what is of this kind.

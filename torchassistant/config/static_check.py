@@ -96,7 +96,7 @@ def _is_allowed(found: Found) -> bool:
 
 def _plays(found: Found, role: Role) -> bool:
     """Whether a class plays a role; of alternatives, the first."""
-    if role.bases:
+    if role.bases and (is_derived(found, role.bases) or not role.methods):
         return is_derived(found, role.bases)
     if role.methods and role.methods != CALLABLE:
         return all(has_method(found, name) for name in role.methods[0])

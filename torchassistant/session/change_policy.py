@@ -39,6 +39,7 @@ RULES = (
             Rule(where, "applied", "called from the next event on"),
         )
     ),
+    Rule("train.stages.*.run_before_epoch.**", "applied", "run before the next epoch"),
     Rule("train.stages.*.debug_pipelines.**", "free", "they do not affect the training"),
     Rule("inference.**", "free", "it does not affect the training"),
     Rule("variables.**", "free", "their values are in the config already"),

@@ -2,6 +2,7 @@
 
 from torchassistant.training.averages import Average, Averaging
 from torchassistant.training.batch_run import BatchRun, only_frames
+from torchassistant.training.before_epoch import FunctionBeforeEpoch, PipelineBeforeEpoch
 from torchassistant.training.best_values import BestValues
 from torchassistant.training.better import Mode, better_of
 from torchassistant.training.callback_run import CallbackRun
@@ -81,7 +82,7 @@ from torchassistant.training.progress_bar import BarReporter, reporter_for
 from torchassistant.training.reporter import Reporter, Reporters
 from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.shared_stop import SharedStop
-from torchassistant.training.stage import SKIPPED, Checkpointer, Stage, freezing
+from torchassistant.training.stage import SKIPPED, BeforeEpoch, Checkpointer, Stage, freezing
 from torchassistant.training.stage_evaluator import StageEvaluator
 from torchassistant.training.state_guard import Changed, unchanged
 from torchassistant.training.step_log import StepLog
@@ -105,6 +106,7 @@ __all__ = [
     "Batch",
     "BatchNotFinite",
     "BatchRun",
+    "BeforeEpoch",
     "BestValues",
     "CallbackRun",
     "Changed",
@@ -116,6 +118,7 @@ __all__ = [
     "DebugPipeline",
     "EpochSpan",
     "EvalStepEvent",
+    "FunctionBeforeEpoch",
     "GradientClipper",
     "GradientNorms",
     "InputSource",
@@ -138,6 +141,7 @@ __all__ = [
     "OwnStep",
     "PassProgress",
     "Pipeline",
+    "PipelineBeforeEpoch",
     "PipelineLoss",
     "PipelineMetric",
     "Precision",

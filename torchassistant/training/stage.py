@@ -25,7 +25,7 @@ from torchassistant.training.evaluation.validation_plan import ValidationPlan
 from torchassistant.training.events import Spent
 from torchassistant.training.losses.metric_values import Data
 from torchassistant.training.pipeline import Pipeline, PipelineMetric
-from torchassistant.training.progress import Row, StageHistory
+from torchassistant.training.progress import Row, StageHistory, StopCheck
 from torchassistant.training.schedulers import Scheduler
 from torchassistant.training.stage_evaluator import StageEvaluator
 from torchassistant.training.step_log import StepLog
@@ -36,6 +36,22 @@ StopCondition = Callable[[int, StageHistory], Any]
 
 SKIPPED = "skipped"
 """The column that counts the batches that were left out."""
+
+
+class BeforeEpoch(Protocol):
+    """Something that runs before an epoch."""
+
+    def run(self, epoch: int, stop: StopCheck, world: World | None) -> None:
+        """Run.
+
+        Args:
+            epoch: The number of the epoch in the run, from 1.
+            stop: Ends it early.
+            world: The processes that train together; None: this one alone.
+
+        Raises:
+            Interrupted: ``stop`` asked for it.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +75,7 @@ class Stage:
         averages: Of all models, without frozen ones; those of models that it trains follow them.
         evaluators: Code of the user that measures models at the ends of epochs.
         log: What is measured between rows within the epoch; None where there are none.
+        before_epoch: What runs before each epoch, in order.
         added_columns: The columns that callbacks give values for.
         measures: The display names of the metrics of its training pipelines that are measured over
             the epoch, or whether all are.
@@ -81,6 +98,7 @@ class Stage:
     averages: Sequence[Average] = ()
     evaluators: Sequence[StageEvaluator] = ()
     log: StepLog | None = None
+    before_epoch: Sequence[BeforeEpoch] = ()
     added_columns: Sequence[str] = ()
     measures: bool | Sequence[str] = False
     world: World | None = None

@@ -8,11 +8,13 @@ from typing import Any
 from torchassistant.config.blocks import ObjectSpec
 from torchassistant.config.change_rule import Condition, Rule
 from torchassistant.config.groups.group import Group
-from torchassistant.config.role import CALLBACK, Role
+from torchassistant.config.role import CALLABLE, CALLBACK, Role
 
 
 class CallbackSpec(ObjectSpec):
-    """A callback: a subclass of `torchassistant.callbacks.Callback`."""
+    """A callback: a subclass of `torchassistant.callbacks.Callback`; or anything that is called
+    as `function(session, epoch)`, which a stage names in `run_before_epoch`.
+    """
 
 
 _LOGGERS = ("TensorBoard", "MLflow", "Trackio")
@@ -47,9 +49,11 @@ CALLBACKS = Group(
     may_be_unused=True,
     role=Role(
         "callbacks",
-        "callback (it is no torchassistant.callbacks.Callback)",
+        "callback (it is no torchassistant.callbacks.Callback, and cannot be called)",
         ("torchassistant.callbacks",),
         bases=("torchassistant.callbacks.Callback",),
+        methods=CALLABLE,
+        or_itself=True,
         kind=CALLBACK,
         code=("applied", "called from the next event on"),
     ),

@@ -177,6 +177,12 @@ class StageSpec(Block):
     callbacks: list[Name] = Field(
         [], description="Callbacks of this stage, called after those of `train.callbacks`."
     )
+    run_before_epoch: list[Name] = Field(
+        [],
+        description="What runs before each epoch, in order: functions and callables of the group "
+        "`callbacks`, called as `function(session, epoch)`, and pipelines, run over all their data "
+        "in eval mode.",
+    )
     measure_training: Annotated[
         Annotated[bool, Tag("switch")] | Annotated[list[Name], Tag("names")],
         Discriminator(lambda value: "names" if isinstance(value, list) else "switch"),

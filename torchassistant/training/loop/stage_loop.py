@@ -49,6 +49,7 @@ def train_stage(
     In short::
 
         until the stop condition holds:
+            what is to run before each epoch
             until every training pipeline is through its batches:
                 for each training pipeline that has a batch left:
                     forward, losses, backward, clippers, step
@@ -181,6 +182,9 @@ class _StageLoop:
     def start_epoch(self) -> None:
         """Begin an epoch, or go on with one."""
         self.timing.start()
+        if self.progress.within is None:
+            for one in self.stage.before_epoch:
+                one.run(self.progress.epoch + 1, self.stop, self.stage.world)
         names = [trainer.pipeline.name for trainer in self.trainers]
         self.epoch = epoch = self.progress.start_epoch(names)
         self.started = time.monotonic() - epoch.seconds
