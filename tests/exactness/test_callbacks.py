@@ -576,7 +576,7 @@ def test_wrong_names_are_problems(tmp_path: Path) -> None:
 
 
 def test_wrong_classes_are_problems(tmp_path: Path) -> None:
-    assert "is not a callback" in wrong(toys(mine=callback("Net")), tmp_path)
+    assert "is no torchassistant.callbacks.Callback" in wrong(toys(mine=callback("Net")), tmp_path)
     assert "callback" in wrong(toys(mine=made("torchassistant.callbacks.Callback")), tmp_path)
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from toy_config import ROOT, Command, environment
 from warm_commands import WarmCommands
 
+from torchassistant.config import read, spec_of
 from torchassistant.projects import KINDS, make_project, module_name
 
 REACHED = {
@@ -25,7 +26,7 @@ REACHED = {
     "segmentation": ("test IoU", 0.85),
     "gan": ("samples/rarest", 0.15),
     "seq2seq": ("test right", 0.97),
-    "distillation": ("student accuracy", 0.7),
+    "distillation": ("student test accuracy", 0.7),
     "finetune": ("test accuracy", 0.9),
 }
 """What a whole training of each kind reaches at least: less than its README says."""
@@ -69,7 +70,11 @@ def test_its_page_tells_what_comes_next(project: Path) -> None:
     readme = (project / "README.md").read_text(encoding="utf-8")
     steps = [name for name, *_ in commands_in(readme)]
     assert steps == ["check", "init", "train", "evaluate", "infer", "report"]
-    texts = [path.read_text("utf-8") for path in project.iterdir() if path.suffix != ".png"]
+    texts = [
+        path.read_text("utf-8")
+        for path in project.iterdir()
+        if path.is_file() and path.suffix != ".png"
+    ]
     assert not any("PROJECT" in text for text in texts)
     files = {path.name for path in project.iterdir()}
     assert set(re.findall(r"[\w.]+\.(?:py|json|png)\b", readme)) <= files
@@ -133,6 +138,28 @@ def test_a_project_goes_into_a_new_folder_or_an_empty_one(command: Command, tmp_
     for name in ("file", "nowhere"):
         told = command("-m", "torchassistant", "new", "gan", name)
         assert (told.returncode, told.stderr) == (2, f"error: {name} is there, and is no folder\n")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_config_in_yaml_is_that_in_json(tmp_path: Path, kind: str) -> None:
+    for form in ("json", "yaml"):
+        make_project(kind, tmp_path / form / "same", in_yaml=form == "yaml")
+    one, other = (read(tmp_path / form / "same" / f"training.{form}") for form in ("json", "yaml"))
+    assert spec_of(one) == spec_of(other)
+    readme = (tmp_path / "yaml" / "same" / "README.md").read_text("utf-8")
+    assert "init training.yaml" in readme and "training.json" not in readme
+    names = [
+        {path.stem for path in (tmp_path / form / "same").iterdir()} for form in ("json", "yaml")
+    ]
+    assert names[0] == names[1]
+
+
+def test_a_project_in_yaml_runs(command: Command, tmp_path: Path) -> None:
+    made = command("-m", "torchassistant", "new", "seq2seq", ".", "--yaml")
+    assert made.returncode == 0, made.stderr
+    assert "init training.yaml" in made.stdout
+    checked = command("-m", "torchassistant", "check", "training.yaml")
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def test_what_is_wrong_is_told(command: Command, tmp_path: Path) -> None:

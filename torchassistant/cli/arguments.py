@@ -448,6 +448,7 @@ def _fill_new(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder", metavar="FOLDER", nargs="?", help="a new folder, or an empty one, for its files"
     )
+    parser.add_argument("--yaml", action="store_true", help="write the config in YAML")
     _add_json(parser)
 
 

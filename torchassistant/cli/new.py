@@ -13,7 +13,7 @@ from torchassistant.cli.streams import expect_output, say
 from torchassistant.errors import UserError, shown_path
 from torchassistant.projects import KINDS, make_project
 
-_STEPS = ("check training.json", "init training.json", "train sessions/first")
+_STEPS = ("check {config}", "init {config}", "train sessions/first")
 """What comes next in the folder of a project."""
 
 
@@ -28,13 +28,14 @@ def new(arguments: Namespace) -> int:
             "the folder is missing that the project goes into, as in "
             f'"torchassistant new {arguments.kind} my-{arguments.kind}"'
         )
-    project = make_project(arguments.kind, Path(arguments.folder))
+    project = make_project(arguments.kind, Path(arguments.folder), arguments.yaml)
     shown = shown_path(project.folder)
     if arguments.json:
         print(as_json({"folder": str(project.folder), "files": project.files}))
         return DONE
     say(f"{shown} created: {', '.join(project.files)}", sys.stdout)
-    steps = [f"torchassistant {step}" for step in _STEPS]
+    config = "training.yaml" if arguments.yaml else "training.json"
+    steps = [f"torchassistant {step.format(config=config)}" for step in _STEPS]
     if project.folder.resolve() != Path.cwd():
         steps.insert(0, f"cd {shlex.quote(shown)}")
     for line in ("next:", *(f"  {step}" for step in steps)):

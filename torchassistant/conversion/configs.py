@@ -54,21 +54,35 @@ def convert_config(
     if not target.parent.is_dir():
         raise UserError(f"{shown_path(target.parent)}: there is no such folder")
     text = read_source(source)
-    found = scan(text, str(source))
-    if found.problems:
-        raise ConfigError(*found.problems)
-    comments = comments_of(text, found.tree, is_yaml(source))
-    sign = "#" if is_yaml(target) else "//"
-    plain = as_yaml(found.tree) if is_yaml(target) else write_json(found.tree)
-    written = with_comments(plain, comments, str(target), sign)
+    written, comments = in_other_form(text, str(source), str(target))
     try:
         with new_file(target, replace) as handle, os.fdopen(os.dup(handle), "wb") as file:
             file.write(written.encode())
     except FileExistsError:
         message = f"{shown_path(target)} is there already; --replace replaces it"
         raise UserError(message) from None
+    return ConvertedConfig(comments, is_yaml(source) and _has_anchors(text))
+
+
+def in_other_form(text: str, source: str, target: str) -> tuple[str, int]:
+    """The text of a config in the other form, with its comments, and how many lines these are.
+
+    Args:
+        text: The config.
+        source: The name of its file, which says its form.
+        target: The name of the new file.
+
+    Raises:
+        ConfigError: It cannot be read.
+    """
+    found = scan(text, source)
+    if found.problems:
+        raise ConfigError(*found.problems)
+    comments = comments_of(text, found.tree, is_yaml(source))
+    sign = "#" if is_yaml(target) else "//"
+    plain = as_yaml(found.tree) if is_yaml(target) else write_json(found.tree)
     groups = (*comments.above.values(), *comments.behind.values(), comments.at_end)
-    return ConvertedConfig(sum(map(len, groups)), is_yaml(source) and _has_anchors(text))
+    return with_comments(plain, comments, target, sign), sum(map(len, groups))
 
 
 def _has_anchors(text: str) -> bool:

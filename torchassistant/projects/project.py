@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ _HERE = Path(__file__).parent
 _MODULE = "module.py.txt"
 _PLACEHOLDER = "PROJECT"
 """What stands for the name of the module in the files of a kind."""
+_CONFIG, _YAML = "training.json", "training.yaml"
 _IGNORED = "__pycache__/\nsessions/\n"
 
 
@@ -34,8 +35,13 @@ class Project(NamedTuple):
     files: list[str]
 
 
-def make_project(kind: str, folder: Path) -> Project:
+def make_project(kind: str, folder: Path, in_yaml: bool = False) -> Project:
     """Write the files of a kind into a new folder, or into an empty one.
+
+    Args:
+        kind: One of ``KINDS``.
+        folder: The folder; the module has its name.
+        in_yaml: Whether the config is written in YAML, in place of JSON.
 
     Raises:
         UserError: There is no such kind, or something is in the folder.
@@ -47,6 +53,8 @@ def make_project(kind: str, folder: Path) -> Project:
         raise UserError(Problem(said, details=known))
     _expect_room(folder)
     files = dict(_files(kind, module_name(folder.resolve().name)))
+    if in_yaml:
+        files = dict(_in_yaml(files))
     is_new = not folder.exists()
     written: list[Path] = []
     try:
@@ -73,6 +81,20 @@ def _expect_room(folder: Path) -> None:
             )
     elif folder.exists() or folder.is_symlink():
         raise UserError(f"{shown_path(folder)} is there, and is no folder")
+
+
+def _in_yaml(files: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """The same files, with the config in YAML."""
+    from torchassistant.conversion import in_other_form
+
+    for name, content in files.items():
+        if name == _CONFIG:
+            text, _ = in_other_form(content.decode(), _CONFIG, _YAML)
+            yield _YAML, text.encode()
+        elif name.endswith(".png"):
+            yield name, content
+        else:
+            yield name, content.replace(_CONFIG.encode(), _YAML.encode())
 
 
 def _files(kind: str, module: str) -> Iterator[tuple[str, bytes]]:
