@@ -27,7 +27,7 @@ numbers = st.floats() | st.integers(-(10**9), 10**9)
 
 def test_a_line_without_a_width_is_whole() -> None:
     line = EpochLines().line(TITLES, ROW, {"val loss"}, None)
-    assert line == "stage 1/2 (fine) epoch  3/10  loss 0.3123   val loss 0.2*     3.2 s"
+    assert line == "stage 1/2 (fine) epoch  3/10  loss 0.3123   val loss 0.2*      3.2 s"
 
 
 def test_titles_give_way_before_names() -> None:
@@ -42,12 +42,17 @@ def test_values_stand_below_each_other() -> None:
     one, other = (lines.line(TITLES, row, {"loss"}, 80) for row in (ROW, better))
     assert one.index("val loss") == other.index("val loss")
     assert one.index("3.2 s") == other.index("3.2 s")
+    best = [lines.line(TITLES, {**ROW, "loss": loss}, {"loss"}, 80) for loss in (0.3, 0.01234)]
+    assert best[0].index("val loss") == best[1].index("val loss")
+    # A longer one moves what follows it once.
+    long, short = (lines.line(TITLES, {**ROW, "loss": loss}, (), 80) for loss in (1.234e-5, 0.3))
+    assert long.index("val loss") == short.index("val loss")
 
 
 def test_the_best_is_painted_and_takes_no_room() -> None:
     painted = EpochLines(lambda text: f"<{text}>").line(TITLES, ROW, {"loss"}, 80)
     plain = EpochLines().line(TITLES, ROW, {"loss"}, 80)
-    assert "loss <0.3123*>  val" in painted
+    assert "loss <0.3123*>   val" in painted
     assert painted.replace("<", "").replace(">", "") == plain
 
 

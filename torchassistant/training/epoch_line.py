@@ -20,6 +20,8 @@ MARK = "*"
 
 _NOT_SHOWN = ("epoch", "step", "seconds")
 _VALUE = 7
+_NARROW = 60
+"""Below so many columns none is kept free for marks that may come."""
 _GAP = "  "
 _SHORTEST_WORD = 3
 
@@ -51,6 +53,8 @@ class EpochLines:
     def __init__(self, paint: Paint = str) -> None:
         self._paint = paint
         self._level = 0
+        self._widths: dict[str, int] = {}
+        """Of the values of each column, with the mark, so that lines stand below each other."""
 
     def line(
         self, titles: Sequence[str], row: Row, best: Collection[str], width: int | None
@@ -68,6 +72,13 @@ class EpochLines:
         values = [(n, v) for n, v in row.items() if v is not None and n not in _NOT_SHOWN]
         names = [in_one_line(name) for name, _ in values]
         texts = [f"{value:.4g}{MARK if name in best else ''}" for name, value in values]
+        has_room = width is None or width >= _NARROW
+        for (name, _), text in zip(values, texts, strict=True):
+            least = _VALUE + (len(MARK) if has_room and name in best else 0)
+            self._widths[name] = max(self._widths.get(name, least), least, len(text))
+        texts = [
+            text.ljust(self._widths[name]) for (name, _), text in zip(values, texts, strict=True)
+        ]
         spent = f"{row['seconds']:.1f} s"
         if width is None:
             return self._joined([titles[0], *_cells(names, texts, self._paint), spent])
@@ -100,8 +111,9 @@ class EpochLines:
 def _cells(names: Iterable[str], texts: Iterable[str], paint: Paint = str) -> list[str]:
     cells = []
     for name, text in zip(names, texts, strict=False):
-        padding = " " * (_VALUE - len(text))
-        cells.append(f"{name} {paint(text) if text.endswith(MARK) else text}{padding}")
+        value = text.rstrip()
+        padding = text[len(value) :]
+        cells.append(f"{name} {paint(value) if value.endswith(MARK) else value}{padding}")
     return cells
 
 
