@@ -204,7 +204,8 @@ def test_what_was_compiled_is_tried_out_without_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)]
+    "method",
+    ["fork", *(pytest.param(m, marks=pytest.mark.slow) for m in ("spawn", "forkserver"))],
 )
 def test_the_users_own_code_goes_on_importing(tmp_path: Path, method: str) -> None:
     lay(tmp_path, PARTS)

@@ -101,7 +101,7 @@ def test_what_is_unpacked_to_be_read_has_the_pinned_sum(folder: Path) -> None:
         made(USPS)
 
 
-@pytest.mark.parametrize("method", ["", "fork", "spawn"])
+@pytest.mark.parametrize("method", ["", "fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_a_check_does_not_hang(folder: Path, method: str) -> None:
     (folder / "data" / "a" / "1.png").unlink()
     os.mkfifo(folder / "data" / "a" / "1.png")

@@ -174,6 +174,13 @@ def test_the_pointer_shows_the_values(opened: Open, one: Path) -> None:
     assert not card(page, "val acc").locator(".tip").is_visible()
 
 
+def test_charts_out_of_sight_are_drawn_too(opened: Open, one: Path) -> None:
+    """As a picture of the whole page, or a print, shows them."""
+    page = opened(one)
+    drawn = "[...document.querySelectorAll('.plot')].filter(plot => plot.chart.u).length"
+    assert within_a_while(lambda: page.evaluate(drawn) > 4)
+
+
 def test_lines_and_axes_are_switched(opened: Open, one: Path) -> None:
     page = opened(one)
     loss = card(page, "loss")

@@ -24,7 +24,7 @@ def slow(part: str) -> Config:
     """A config in which a part of the training takes nearly all of the time."""
     changes: dict[str, Any] = {}
     if part == "data":
-        changes["points"] = {"class": "toys.Points", "kwargs": {"slowness": 0.002}}
+        changes["points"] = {"class": "toys.Points", "kwargs": {"slowness": 0.02}}
     elif part == "optimizer":
         kwargs = {"lr": 0.01, "slowness": 0.05}
         changes["adam"] = {"class": "toys.SlowAdam", "model": "net", "kwargs": kwargs}

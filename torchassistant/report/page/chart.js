@@ -9,6 +9,19 @@ const near = "IntersectionObserver" in window ? new IntersectionObserver((entrie
     entry.target.chart.build();
   }
 }, { rootMargin: "300px" }) : null;
+const waiting = new Set();
+
+/** Build charts that are out of sight while nothing else is to be done. */
+function buildInTime(deadline) {
+  for (const chart of waiting) {
+    if (deadline.timeRemaining() < 5) break;
+    chart.build();
+  }
+  if (waiting.size) requestIdleCallback(buildInTime);
+}
+if ("requestIdleCallback" in window) addEventListener("load", () => requestIdleCallback(buildInTime));
+addEventListener("beforeprint", () => { for (const chart of waiting) chart.build(); });
+
 const sizes = new ResizeObserver((entries) => {
   for (const entry of entries) entry.target.chart.resize();
 });
@@ -57,6 +70,7 @@ class Chart {
     this.node = h("div", { class: "chart" }, this.reset, this.plot);
     this.plot.chart = this;
     this.nameIt();
+    waiting.add(this);
     if (near) near.observe(this.plot); else setTimeout(() => this.build());
   }
 
@@ -64,6 +78,7 @@ class Chart {
     if (this.u) this.u.destroy();
     this.u = null;
     built.add(this);
+    waiting.delete(this);
     sizes.observe(this.plot);
     const width = Math.floor(this.plot.clientWidth);
     if (!width) return;
