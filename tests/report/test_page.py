@@ -166,7 +166,9 @@ def test_the_pointer_shows_the_values(opened: Open, one: Path) -> None:
     box = chart.bounding_box()
     # Epochs 1 to 20: the right end is the last.
     page.mouse.move(box["x"] + box["width"] - 1, box["y"] + box["height"] / 2)
-    told = card(page, "val acc").locator(".tip").inner_text()
+    tip = card(page, "val acc").locator(".tip")
+    tip.wait_for()
+    told = tip.inner_text()
     expected = rows_of_epochs((20,))[0]["val acc"]
     assert float(told.split()[-1]) == pytest.approx(expected, rel=1e-4)
     assert told.startswith("epoch 20 · step 200 · 30 s")
@@ -316,6 +318,7 @@ def test_the_time_is_divided_by_phases(opened: Open, one: Path, two: Path) -> No
     chart.scroll_into_view_if_needed()
     box = chart.locator(".u-over").bounding_box()
     page.mouse.move(box["x"] + box["width"] - 1, box["y"] + box["height"] / 2)
+    chart.locator(".tip").wait_for()
     told = chart.locator(".tip").inner_text().split()
     assert told == [*("epoch", "20", "other", "0.3", "backward", "0.6"), *told[6:]]
     top = "node => node.chart.u.data.slice(1).map(y => Math.round(10 * y.at(-1)) / 10)"
@@ -372,7 +375,8 @@ def test_it_fits_any_screen_light_and_dark(opened: Open, one: Path, two: Path) -
         page = opened(path, scheme=scheme)
         for width in (360, 768, 1920):
             page.set_viewport_size({"width": width, "height": 900})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            widest = "document.documentElement.scrollWidth"
+            assert within_a_while(lambda: page.evaluate(widest) <= width)  # noqa: B023
         assert (brightness(page) > 600) == (scheme == "light")
         page.get_by_role("button", name="Colours").click()  # light
         assert brightness(page) > 600

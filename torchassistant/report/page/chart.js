@@ -4,9 +4,7 @@ const HEIGHT = 260;
 const built = new Set();
 const near = "IntersectionObserver" in window ? new IntersectionObserver((entries) => {
   for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    near.unobserve(entry.target);
-    entry.target.chart.build();
+    if (entry.isIntersecting) entry.target.chart.build();
   }
 }, { rootMargin: "300px" }) : null;
 const waiting = new Set();
@@ -79,6 +77,7 @@ class Chart {
     this.u = null;
     built.add(this);
     waiting.delete(this);
+    if (near) near.unobserve(this.plot);
     sizes.observe(this.plot);
     const width = Math.floor(this.plot.clientWidth);
     if (!width) return;
