@@ -8,8 +8,8 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from torchassistant.assembly.weight_files import SUFFIX, refuse
-from torchassistant.codec import STATE, CodecError, decode
+from torchassistant.assembly.weight_files import SUFFIX, refuse, telling_of
+from torchassistant.codec import STATE, decode
 from torchassistant.errors import UserError, shown_path
 from torchassistant.files import InvalidFile, open_regular, parsed_json
 
@@ -23,18 +23,10 @@ def optimizer_state_in(path: Path) -> Any:
     shown = shown_path(path)
     if (path / "checkpoints").is_dir():
         raise UserError(f'{shown} is a session: write "session:{shown}"')
-    try:
+    with telling_of(path):
         if path.suffix != SUFFIX:
             refuse(path, " --optimizer")
         return _read(os.path.realpath(path))
-    except (InvalidFile, CodecError) as error:
-        raise UserError(f"{shown} {error}") from None
-    except FileNotFoundError:
-        raise UserError(f"there is no {shown}") from None
-    except OSError as error:
-        raise UserError(f"{shown} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # a name with a zero byte
-        raise UserError(f"{shown} cannot be read: {error}") from None
 
 
 def _read(path: str) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from torchassistant.assembly.weight_names import one_named
+from torchassistant.codec import CodecError
 from torchassistant.conversion import convert_weights
 from torchassistant.errors import UserError, listing, near, shown_path
 from torchassistant.files import InvalidFile, open_regular, parsed_json, read_regular
@@ -72,11 +74,7 @@ def held(tensors: Mapping[str, torch.Tensor]) -> Source:
     return {
         name: Stored(
             tuple(tensor.shape),
-            "complex numbers"
-            if tensor.is_complex()
-            else ""
-            if tensor.is_floating_point()
-            else "whole numbers",
+            _UNFIT["C"] if tensor.is_complex() else _UNFIT["I"] * (not tensor.is_floating_point()),
             partial(_itself, tensor),
         )
         for name, tensor in tensors.items()
@@ -100,17 +98,33 @@ def stored_in(path: Path, named: str | None = None, default: str = "") -> Source
         UserError: There is none, or it is something else; the message is a sentence.
     """
     shown = shown_path(path)
-    try:
+    with telling_of(path, _beside):
         if path.is_dir() and (path / _INDEX).exists():
             return _of_model(_sharded(path), [], named, default, shown)
         file = _file_of(path) if path.is_dir() else path
         if file.suffix != SUFFIX:
             refuse(file)
         return _of_model(_in_file(file), _models_in(file), named, default, shown)
-    except InvalidFile as error:
+
+
+@contextmanager
+def telling_of(path: Path, beside: Callable[[Path], str] = lambda path: "") -> Iterator[None]:
+    """Whatever is wrong with a file is told in a sentence.
+
+    Args:
+        path: The file, or the folder of files.
+        beside: What there is in its place, as a clause.
+
+    Raises:
+        UserError: Something is.
+    """
+    shown = shown_path(path)
+    try:
+        yield
+    except (InvalidFile, CodecError) as error:
         raise UserError(f"{shown} {error}") from None
     except FileNotFoundError:
-        raise UserError(f"there is no {shown}{_beside(path)}") from None
+        raise UserError(f"there is no {shown}{beside(path)}") from None
     except OSError as error:
         raise UserError(f"{shown} cannot be read: {error.strerror}") from None
     except ValueError as error:  # a name with a zero byte

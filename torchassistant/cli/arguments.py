@@ -499,7 +499,8 @@ def _fill_graph(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="write this file (.svg, .mmd), in the place of an earlier one; left out: print it",
+        help="write this file (.svg, .png, .mmd), in the place of an earlier one; left out: "
+        "print it",
     )
     parser.add_argument(
         "--format",

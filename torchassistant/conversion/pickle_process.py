@@ -16,7 +16,7 @@ import signal
 import sys
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, BinaryIO
@@ -240,6 +240,28 @@ def choose(found: Any, key: str | None) -> Weights:
 
 def _dictionaries(found: Mapping[Any, Any]) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """All dictionaries that hold tensors by name, by where they are; each is yielded once."""
+
+    def inside(at: Mapping[Any, Any]) -> Iterable[tuple[Any, Any]]:
+        return [
+            (name, value)
+            for name, value in at.items()
+            if isinstance(name, str) and isinstance(value, Mapping)
+        ]
+
+    for place, at in _nested(found, inside):
+        if _number_in(at):
+            yield place, at
+
+
+def _nested(
+    found: Any, inside: Callable[[Any], Iterable[tuple[Any, Any]]]
+) -> Iterator[tuple[str, Any]]:
+    """A value and what is in it, level by level, by where it is; each is yielded once.
+
+    Args:
+        found: The value.
+        inside: What is in a value, by name or number.
+    """
     seen: set[int] = set()
     level = [("", found)]
     for _ in range(_DEEPEST):
@@ -248,12 +270,11 @@ def _dictionaries(found: Mapping[Any, Any]) -> Iterator[tuple[str, Mapping[Any, 
             if id(at) in seen:
                 continue
             seen.add(id(at))
-            if _number_in(at):
-                yield place, at
+            yield place, at
             inner += [
-                (f"{place}.{name}" if place else name, value)
-                for name, value in at.items()
-                if isinstance(name, str) and isinstance(value, Mapping)
+                (f"{place}.{name}" if place else str(name), value)
+                for name, value in inside(at)
+                if isinstance(name, (str, int))
             ]
         level = inner
 
@@ -314,24 +335,20 @@ def choose_optimizer(found: Any, key: str | None) -> Weights:
 
 def _optimizers(found: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """All states of optimizers, by where they are; each is yielded once."""
-    seen: set[int] = set()
-    level = [("", found)] if isinstance(found, _NESTING) else []
-    for _ in range(_DEEPEST):
-        inner = []
-        for place, at in level:
-            if id(at) in seen:
-                continue
-            seen.add(id(at))
-            if isinstance(at, Mapping) and {"state", "param_groups"} <= at.keys():
-                yield place, at
-                continue
-            items = at.items() if isinstance(at, Mapping) else enumerate(at)
-            inner += [
-                (f"{place}.{name}" if place else str(name), value)
-                for name, value in items
-                if isinstance(value, _NESTING) and isinstance(name, (str, int))
-            ]
-        level = inner
+
+    def inside(at: Any) -> Iterable[tuple[Any, Any]]:
+        if _is_state(at):
+            return ()
+        items = at.items() if isinstance(at, Mapping) else enumerate(at)
+        return [(name, value) for name, value in items if isinstance(value, _NESTING)]
+
+    for place, at in _nested(found, inside) if isinstance(found, _NESTING) else ():
+        if _is_state(at):
+            yield place, at
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, Mapping) and {"state", "param_groups"} <= value.keys()
 
 
 def leave_out(weights: Weights, patterns: list[str]) -> None:
