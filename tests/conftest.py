@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from warm_commands import WarmCommands
 
 from torchassistant.cli.log_handler import messages_on_stderr
+
+# How long an example takes is the machine's affair: a busy one would fail what is right.
+settings.register_profile("untimed", settings.default, deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)
