@@ -69,6 +69,7 @@ def test_what_stands_in_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for arguments, message in (
         ((tmp_path / "none",), "does not exist"),
         ((tmp_path / "empty",), "none is in it"),
+        ((Path(__file__),), "it is a file"),
         ((folder, "-o", tmp_path / "notes.html"), "is there already, and is no report"),
         ((folder, "-o", tmp_path), "is a folder"),
         ((folder, "-o", tmp_path / "no" / "a.html"), "there is no folder"),

@@ -69,6 +69,18 @@ def test_a_regression(tmp_path: Path) -> None:
     assert session.history.iloc[-1]["val mean absolute error"] < 0.1
 
 
+def test_the_best_is_chosen_by_a_column_that_is_filled_in(tmp_path: Path) -> None:
+    """It is known when the data has been read, and a wrong one is told then."""
+    config = small("Vectors", flat(2))
+    config["checkpoints"] = {"best": {"monitor": "val accuracy"}}
+    session = create_session(config, tmp_path / "run")
+    assert session.spec.checkpoints.bests[0].mode == "max"
+    config["checkpoints"] = {"best": {"monitor": "val acuracy"}}
+    with pytest.raises(ConfigError, match=r'no row of any stage has "val acuracy".*"val accuracy"'):
+        create_session(config, tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_what_is_fitted_sees_the_training_slice(tmp_path: Path) -> None:
     session = create_session(small("Vectors", flat(2)), tmp_path / "run")
     assert len(session.splits["split"].train) == 48

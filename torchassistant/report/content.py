@@ -56,7 +56,8 @@ def expanded(given: Sequence[Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for folder in given:
         if not folder.is_dir():
-            raise SessionError(f"{shown_path(folder)} is not a session folder: it does not exist")
+            why = "is a file" if folder.exists() else "does not exist"
+            raise SessionError(f"{shown_path(folder)} is not a session folder: it {why}")
         inner = list(sessions_in(folder))
         if not inner:
             raise SessionError(f"{shown_path(folder)} is not a session folder, and none is in it")

@@ -25,7 +25,7 @@ from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import View
 from torchassistant.config.file_names import as_file_name, folded
 from torchassistant.config.history_columns import row_columns
-from torchassistant.config.missing_parts import TRAINING, VALIDATION
+from torchassistant.config.missing_parts import TRAINING, VALIDATION, has_missing_parts
 from torchassistant.config.named_objects import objects_in
 from torchassistant.config.search_paths import our_class
 from torchassistant.config.spec import ValidateSpec
@@ -81,6 +81,8 @@ def _best(scope: Scope, rows: Names, declared: Declared) -> None:
     _expect_own_folders(scope, bests)
     if any(has_callbacks(scope, stage) for stage in scope.config.train.stages):
         return
+    if has_missing_parts(scope.spec):
+        return  # the columns are known, and this is checked, once they are filled in
     uses = [best.use("monitor") for best in bests]
     scope.resolver.resolve(
         rows,
