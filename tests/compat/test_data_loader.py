@@ -112,6 +112,17 @@ def test_who_dies_is_noticed_without_the_names() -> None:
         seen(Workers(loader_of(Ending(NUMBERS))))
 
 
+@pytest.mark.usefixtures("taken_away")
+def test_who_dies_while_a_batch_comes_is_noticed_without_the_names() -> None:
+    workers = Workers(loader_of())
+
+    def broken_off() -> None:
+        raise EOFError
+
+    with pytest.raises(WorkerLost, match="ended while it sent a batch"):
+        workers._waited_for(broken_off)
+
+
 def test_the_handler_and_the_check_of_deaths_are_there() -> None:
     seen(Workers(loader_of(persistent_workers=False)))
     assert data_loader.death_check() is signal_handling._error_if_any_worker_fails  # type: ignore[attr-defined]

@@ -331,7 +331,11 @@ def _explained(error: Exception, iterator: Any) -> Exception:
             "the kwargs of the loader factory"
         )
     ends = [end for worker in workers_of(iterator) if (end := _end_of(worker))]
-    return WorkerLost(f"a loader worker {' and another '.join(ends)}") if ends else error
+    if ends:
+        return WorkerLost(f"a loader worker {' and another '.join(ends)}")
+    if isinstance(error, EOFError):  # of a pipe; whose it was cannot be known
+        return WorkerLost("a loader worker ended while it sent a batch")
+    return error
 
 
 def _end_of(worker: Any) -> str | None:
