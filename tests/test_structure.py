@@ -47,12 +47,13 @@ FLOORS = {
     "compat": 1,
     "earlier_names": 1,
     "errors": 1,
+    "import_garbage": 1,
     "ownership": 1,
     "sizes": 1,
     "terminal": 1,
 }
 # Modules with a floor of their own.
-ALONE = ("earlier_names", "errors", "ownership", "sizes")
+ALONE = ("earlier_names", "errors", "import_garbage", "ownership", "sizes")
 # Folders of the catalogue: built-in classes of one kind that need a module each.
 CATALOGUE_FOLDERS = ("callbacks",)
 # Each module of it is about another part of other packages, and a face of its own.

@@ -34,7 +34,7 @@ _CATALOGUE = tuple(
     if path.stem
     not in (
         *("__init__", "__main__", "codec", "earlier_names", "errors", "files", "frames"),
-        *("lateimports",),
+        *("import_garbage", "lateimports"),
         *("lock_holder", "messages", "ownership", "sizes", "terminal", "writing"),
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torchassistant.cli import save_signal, streams, working_directory
 from torchassistant.cli.arguments import SUMMARIES, parser_of, whole_parser
@@ -14,9 +14,7 @@ from torchassistant.cli.layout import as_json, problems_as_data
 from torchassistant.cli.log_handler import messages_on_stderr
 from torchassistant.cli.scratch_folders import leaving_no_trace
 from torchassistant.errors import UserError
-
-if TYPE_CHECKING:
-    from torchassistant.config import ReadConfig
+from torchassistant.import_garbage import imports_uncollected, of_command
 
 
 def main(argv: list[str], prog: str = "torchassistant") -> int:
@@ -39,24 +37,10 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
     working_directory.make_importable()
     streams.prepare()
     try:
-        with messages_on_stderr():
+        with messages_on_stderr(), of_command():
             return status_of(lambda: _run(command, arguments), arguments.verbose)
     finally:
         save_signal.stop_listening()
-
-
-def _read_early(arguments: Any) -> ReadConfig:
-    """The config of a command, read before the engine takes its seconds to be imported.
-
-    Raises:
-        ConfigError: Something is wrong with it, and the engine would find nothing else.
-    """
-    from torchassistant.config import passes_static_check, read_training
-
-    config = read_training(arguments.config, arguments.settings, arguments.trust)
-    if config.diagnostics.problems and (config.spec is None or passes_static_check(config.spec)):
-        config.diagnostics.raise_if_any()
-    return config
 
 
 def main_console() -> int:
@@ -164,46 +148,64 @@ def _run_check(arguments: Any) -> int:
         return USER_ERROR
 
 
-def _run_sweep(arguments: Any) -> int:
-    """Train many times; what is wrong with the sweep is told before torch is imported."""
-    from torchassistant.config import read_sweep
-
-    read = read_sweep(arguments.sweep, arguments.settings, arguments.trust)
-    from torchassistant.cli.sweep import sweep
-
-    return sweep(arguments, read)
-
-
 def _run_engine(command: str, arguments: Any) -> int:
-    """The same for all that need the engine; only now is it imported."""
-    config = _read_early(arguments) if command in ("init", "check", "verify-resume") else None
-    if command == "export":  # what writes files is imported for nothing else
+    """The same for all that need the engine; what is wrong is told before it is imported."""
+    read = _read_early(command, arguments)
+    with imports_uncollected():
+        run = _of_engine(command)
+    return run(arguments, *read)
+
+
+def _read_early(command: str, arguments: Any) -> tuple[Any, ...]:
+    """What a command reads before the engine takes its seconds to be imported.
+
+    Raises:
+        ConfigError: Something is wrong with it, and the engine would find nothing else.
+    """
+    if command == "sweep":
+        from torchassistant.config import read_sweep
+
+        return (read_sweep(arguments.sweep, arguments.settings, arguments.trust),)
+    if command not in ("init", "check", "verify-resume"):
+        return ()
+    from torchassistant.config import passes_static_check, read_training
+
+    config = read_training(arguments.config, arguments.settings, arguments.trust)
+    if config.diagnostics.problems and (config.spec is None or passes_static_check(config.spec)):
+        config.diagnostics.raise_if_any()
+    return (config,)
+
+
+def _of_engine(command: str) -> Callable[..., int]:
+    """The function behind a command; each imports what it needs, and nothing of the others."""
+    if command == "export":
         from torchassistant.cli.export import export
 
-        return export(arguments)
+        return export
     if command == "compress":
         from torchassistant.cli import compression
 
-        return compression.run(arguments)
+        return compression.run
     if command == "find-lr":
         from torchassistant.cli.find_lr import find_lr
 
-        return find_lr(arguments)
+        return find_lr
     if command == "sweep":
-        return _run_sweep(arguments)
-    from torchassistant.cli import commands, verify_resume
+        from torchassistant.cli.sweep import sweep
 
-    if config is not None:
-        of_config: dict[str, Callable[[Any, ReadConfig], int]] = {
-            "init": commands.init,
-            "check": commands.check,
-            "verify-resume": verify_resume.verify_resume,
-        }
-        return of_config[command](arguments, config)
-    of_session: dict[str, Callable[[Any], int]] = {
+        return sweep
+    if command == "verify-resume":
+        from torchassistant.cli.verify_resume import verify_resume
+
+        return verify_resume
+    from torchassistant.cli import commands
+
+    functions: dict[str, Callable[..., int]] = {
+        "init": commands.init,
+        "check": commands.check,
         "train": commands.train,
         "evaluate": commands.evaluate,
         "infer": commands.infer,
         "log": commands.log,
     }
-    return of_session[command](arguments)
+    return functions[command]
