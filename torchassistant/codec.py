@@ -101,8 +101,12 @@ def _decoded(value: Any, tensors: _Tensors) -> Any:
     return {"tuple": tuple, "set": set, "frozenset": frozenset}[kind](items)
 
 
+_AS_THEY_ARE = frozenset((type(None), bool, int, str))
+"""Types of which JSON holds every value."""
+
+
 def _encoded(value: Any, at: str, tensors: dict[str, torch.Tensor]) -> Any:
-    if value is None or type(value) in (bool, int, str):
+    if type(value) in _AS_THEY_ARE:
         return value
     if type(value) is float:
         return value if math.isfinite(value) else {_TAG: "float", "value": repr(value)}
@@ -125,11 +129,13 @@ def _encoded(value: Any, at: str, tensors: dict[str, torch.Tensor]) -> Any:
     if type(value) is bytes:
         return {_TAG: "bytes", "value": base64.b64encode(value).decode()}
     if type(value) is list:
+        if _AS_THEY_ARE.issuperset(map(type, value)):  # states of generators have hundreds
+            return list(value)
         return [_encoded(item, f"{at}.{i}", tensors) for i, item in enumerate(value)]
     if type(value) in (tuple, set, frozenset, deque):
         kind = type(value).__name__
         ordered = sorted(value, key=repr) if kind in ("set", "frozenset") else value
-        items = [_encoded(item, f"{at}.{i}", tensors) for i, item in enumerate(ordered)]
+        items = _encoded(list(ordered), at, tensors)
         extra = {"maxlen": value.maxlen} if kind == "deque" else {}
         return {_TAG: kind, "items": items, **extra}
     if type(value) in (dict, Counter, OrderedDict):

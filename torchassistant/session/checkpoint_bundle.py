@@ -14,6 +14,7 @@ from torchassistant.errors import SessionError
 from torchassistant.files import InvalidFile
 from torchassistant.session.durable_files import (
     as_json,
+    as_json_lines,
     read_json,
     read_tensors,
     write_tensors,
@@ -26,7 +27,13 @@ class CheckpointBundle:
 
     def __init__(self) -> None:
         self.tensors: dict[str, dict[str, torch.Tensor]] = {}
+        self.states: dict[str, Any] = {}
         self.data: dict[str, Any] = {}
+
+    @property
+    def tensor_bytes(self) -> int:
+        """What the tensors hold, in bytes."""
+        return sum(t.nbytes for tensors in self.tensors.values() for t in tensors.values())
 
     def add_tensors(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
         """Tensors by name, as ``NAME.safetensors``.
@@ -55,7 +62,7 @@ class CheckpointBundle:
             data, tensors = encode(state)
         except CodecError as error:
             raise SessionError(f"the state of {what} cannot be stored: {error}") from None
-        self.data[f"{name}.json"] = data
+        self.states[f"{name}.json"] = data
         if tensors:
             self.add_tensors(name, tensors)
 
@@ -65,13 +72,17 @@ class CheckpointBundle:
 
     def write(self, folder: Path) -> list[str]:
         """Write everything into a folder that is aside; gives the paths of the files below it."""
-        for name, data in self.data.items():
+        texts = {
+            **{name: as_json(data) for name, data in self.data.items()},
+            **{name: as_json_lines(data) for name, data in self.states.items()},
+        }
+        for name, text in texts.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(as_json(data))
+            path.write_bytes(text)
         for name, tensors in self.tensors.items():
             write_tensors(folder / name, tensors)
-        return sorted([*self.data, *self.tensors])
+        return sorted([*texts, *self.tensors])
 
 
 def read_state(

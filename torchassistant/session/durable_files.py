@@ -179,6 +179,15 @@ def as_json(data: Any) -> bytes:
     return (json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
+def as_json_lines(data: Any) -> bytes:
+    """Data as JSON with a line for each key: hundreds of numbers, as states have, cost little."""
+    if not isinstance(data, dict) or not data:
+        return as_json(data)
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    lines = (f"  {encode(str(key))}: {encode(value)}" for key, value in data.items())
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
 def read_json(path: Path) -> Any:
     """The data of a JSON file.
 

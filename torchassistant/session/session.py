@@ -6,6 +6,7 @@ import copy
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,6 +191,11 @@ class Session(Parts):
     def path(self) -> Path:
         """The session folder."""
         return self.folder.path
+
+    @cached_property
+    def _spec_text(self) -> bytes:
+        """The config as it stands in files; it stays as it is as long as there is the session."""
+        return as_json(as_data(self.spec))
 
     @property
     def code(self) -> Code:
@@ -421,7 +427,7 @@ class Session(Parts):
             environment["processes"] = self.world.processes.size
         bundle = snapshot(self, self.progress, random, environment, callbacks)
         bundle.add_json(CODE, self.code)
-        described = {SPEC: of_text(as_json(as_data(self.spec)))}
+        described = {SPEC: of_text(self._spec_text)}
         return Snapshot(bundle, {**self._saved.files, **described})
 
     def train(
@@ -547,7 +553,7 @@ class Session(Parts):
 
     def _catch_up(self, newest: Checkpoint) -> None:
         """Another process has brought the session forward since this one loaded it."""
-        if newest.manifest.text(SPEC) != as_json(as_data(self.spec)):
+        if newest.manifest.text(SPEC) != self._spec_text:
             raise SessionError(f"{shown_path(self.path)} was changed meanwhile; load it again")
         self.restore(newest)
 
@@ -636,7 +642,7 @@ class Session(Parts):
                 if name not in changed:
                     average.reset()
             manager.save()
-        self.folder.mirror(as_json(as_data(self.spec)))
+        self.folder.mirror(self._spec_text)
 
     def _stopped(
         self, error: Interrupted, manager: CheckpointManager, stop: StopRequest
