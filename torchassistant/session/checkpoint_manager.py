@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -39,6 +40,12 @@ _PATIENCE = 60.0
 """Seconds for which such saves fail, at least, before the run ends."""
 
 
+_MOST_WAITING = 8
+"""States that are not on the disk yet, at most: so many are lost where the process is killed."""
+
+_MOST_WAITING_BYTES = 2**26
+"""What these and one more may hold; where it is more, one is written before the next is copied."""
+
 _BETWEEN_WRITES = 1.0
 """Seconds for which rows that come often wait for others, at least."""
 
@@ -57,6 +64,22 @@ class _Failure(NamedTuple):
     when: float
     clock: datetime
     error: Exception
+
+
+class _Waiting(NamedTuple):
+    """A state that waits for the disk, or is on its way there.
+
+    Args:
+        step: Its step.
+        size: Of its tensors, in bytes.
+        ranks: How good it is, by each monitor.
+        stays: Whether it is written in any case.
+    """
+
+    step: int
+    size: int
+    ranks: tuple[float, ...]
+    stays: bool
 
 
 class Snapshot(NamedTuple):
@@ -110,6 +133,7 @@ class CheckpointManager:
         self.failed: list[str] = []
         self._identity = folder.identity()
         self._failures: list[_Failure] = []
+        self._waiting: deque[_Waiting] = deque()
         self._saved_step: int | None = None
         self._must_look = False
         self._saved_at = self._written_at = time.monotonic()
@@ -205,8 +229,7 @@ class CheckpointManager:
         Raises:
             NotSaved: Too many saves have failed.
         """
-        # One at a time: a disk that is slower than the training must not fill the memory.
-        self.wait()
+        self._make_room()
         if self._must_end:
             raise NotSaved([self._last_words()])
         self._saved_at = time.monotonic()
@@ -216,8 +239,13 @@ class CheckpointManager:
         scores = self._scores_of(row)
         sought = self.starts.sought(self.progress.stage)
         self._stored = ""
+        stays = row is None or self.starts.is_sought(self.progress.stage, row)
+        ranks = tuple(best.rank(scores) for best in self.bests)
+        self._waiting.append(_Waiting(step, bundle.tensor_bytes, ranks, stays))
 
         def write() -> None:
+            if self._would_be_removed(self._waiting[0]):
+                return
             with _explaining(f"the state at step {step} could not be saved"):
                 try:
                     self._identity.expect()
@@ -234,7 +262,13 @@ class CheckpointManager:
             if self.best_weights.bests:
                 self._keep_weights(self.best_weights.update)
 
-        self.writer.ask(write)
+        def write_next() -> None:
+            try:
+                write()
+            finally:
+                self._waiting.popleft()
+
+        self.writer.ask(write_next)
         if self.stop.save_asked:
             self.wait()
             self._confirm()
@@ -242,6 +276,28 @@ class CheckpointManager:
             self.wait()
             if self._stored:
                 self.callbacks.saved(self.folder.storage.path(self._stored))
+
+    def _make_room(self) -> None:
+        """Let a disk that is slower than the training fill neither the memory nor much time."""
+        waiting = list(self._waiting)
+        size = sum(state.size for state in waiting) + max((s.size for s in waiting), default=0)
+        if len(waiting) >= _MOST_WAITING or size > _MOST_WAITING_BYTES:
+            self.wait()
+        else:
+            self._report_failures()
+
+    def _would_be_removed(self, state: _Waiting) -> bool:
+        """Whether those that wait behind a state would have it removed as soon as it is written.
+
+        It is neither among the last that stay by then, nor among the best.
+        """
+        behind = {other.step for other in list(self._waiting) if other.step > state.step}
+        if state.stays or len(behind) < self.spec.keep_last:
+            return False
+        return not any(
+            rank < math.inf and sum(other < rank for other in list(ranks)) < best.keep
+            for best, rank, ranks in zip(self.bests, state.ranks, self._ranks, strict=True)
+        )
 
     def _keep_weights(self, keep: Callable[[], None]) -> None:
         with _explaining("the weights of the best states could not be kept"):

@@ -1,0 +1,110 @@
+"""Where epochs are shorter than the disk takes: what waits for it, what is written, what stays."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_config import Config, toy_config
+
+from torchassistant import create_session, load_session
+from torchassistant.session import checkpoint_manager
+from torchassistant.session.local_checkpoints import LocalCheckpoints
+
+EPOCHS = 12
+
+
+class SlowDisk:
+    """Writes the state of the beginning, and no other until it is opened.
+
+    Attributes:
+        opened: Set: it writes.
+        steps: Of the states that were written.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.steps: list[int] = []
+        self.opened = threading.Event()
+        save = LocalCheckpoints.save
+
+        def slow(storage: LocalCheckpoints, step: int, *rest: Any, **more: Any) -> str:
+            if step:
+                self.opened.wait()
+                self.steps.append(step)
+            return save(storage, step, *rest, **more)
+
+        patch.setattr(LocalCheckpoints, "save", slow)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
+    slow = SlowDisk(monkeypatch)
+    yield slow
+    slow.opened.set()
+
+
+def opens_where_training_waits(disk: SlowDisk, patch: pytest.MonkeyPatch) -> list[int]:
+    """The disk is opened as soon as training waits for it; gives how many states waited, each time."""
+    waited: list[int] = []
+    wait = checkpoint_manager.CheckpointManager.wait
+
+    def noting(manager: checkpoint_manager.CheckpointManager) -> None:
+        waited.append(len(manager._waiting))
+        disk.opened.set()
+        wait(manager)
+
+    patch.setattr(checkpoint_manager.CheckpointManager, "wait", noting)
+    return waited
+
+
+def trained(folder: Path, checkpoints: Config) -> list[int]:
+    """Twelve epochs of 4 iterations; gives the steps of the states that stay."""
+    config = toy_config()
+    config["train"]["stages"][0]["stop_condition"] = {
+        "class": "EpochsCompleted",
+        "args": [EPOCHS],
+    }
+    session = create_session({**config, "checkpoints": checkpoints}, folder, preflight=False)
+    session.train()
+    assert load_session(folder).finished
+    return [int(name.partition("-")[0]) for name in session.folder.storage.names()]
+
+
+def test_what_would_be_removed_at_once_is_not_written(
+    tmp_path: Path, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited = opens_where_training_waits(disk, monkeypatch)
+    assert trained(tmp_path / "run", {}) == [40, 44, 48]
+    assert max(waited) == 8
+    # The first was on its way already; those before the last three that waited are passed over.
+    assert disk.steps[0] == 4
+    assert disk.steps[1] > 8
+    assert len(disk.steps) < EPOCHS
+
+
+def test_the_best_is_written_however_many_wait_behind_it(
+    tmp_path: Path, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens_where_training_waits(disk, monkeypatch)
+    best = {"monitor": "epoch", "mode": "min", "keep": 2}
+    assert trained(tmp_path / "run", {"keep_last": 1, "best": best}) == [4, 8, 48]
+
+
+def test_all_are_written_where_all_stay(
+    tmp_path: Path, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens_where_training_waits(disk, monkeypatch)
+    assert trained(tmp_path / "run", {"keep_last": 99}) == list(range(0, 49, 4))
+
+
+def test_large_states_do_not_wait_in_memory(
+    tmp_path: Path, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint_manager, "_MOST_WAITING_BYTES", 100)
+    waited = opens_where_training_waits(disk, monkeypatch)
+    assert trained(tmp_path / "run", {}) == [40, 44, 48]
+    assert max(waited) == 1
+    assert disk.steps == list(range(4, 49, 4))
