@@ -209,3 +209,55 @@ def against_loops(task: Task, rounds: int, what: str, target: float | None = Non
         )
         for name in (BARE, BAR)
     ]
+
+
+class Turns(BarReporter):
+    """Lets a loop by hand train for some epochs after each so many of ours; times both as wholes.
+
+    Ours go on without a break within a turn: what lies between epochs, and what is written behind
+    them, is in the time; only what is still written after the last one is waited for in nobody's.
+
+    Args:
+        stream: A terminal.
+        session: Ours.
+        by_hand: Trains for an epoch.
+        epochs: Of a turn.
+
+    Attributes:
+        seconds: Of ours and of the others, turn by turn.
+    """
+
+    def __init__(
+        self, stream: TextIO, session: Session, by_hand: Callable[[int], None], epochs: int
+    ) -> None:
+        super().__init__(stream)
+        self.session, self.by_hand, self.turn = session, by_hand, epochs
+        self.seconds: list[tuple[float, float]] = []
+        self.began = 0.0
+
+    def stage_started(self, progress: Progress, stages: int, epochs: int | None) -> None:
+        super().stage_started(progress, stages, epochs)
+        self.began = time.perf_counter()
+
+    def epoch_finished(self, progress: Progress, row: Row) -> None:
+        super().epoch_finished(progress, row)
+        if progress.epoch % self.turn:
+            return
+        ours = time.perf_counter() - self.began
+        wait_until_written(self.session, progress.step)
+        began = time.perf_counter()
+        for epoch in range(progress.epoch - self.turn, progress.epoch):
+            self.by_hand(epoch)
+        self.seconds.append((ours, time.perf_counter() - began))
+        self.began = time.perf_counter()
+
+
+def turns(
+    config: Config, by_hand_of: Callable[[Session], Callable[[int], None]], epochs: int
+) -> tuple[Session, list[tuple[float, float]]]:
+    """A session that is trained, and the seconds of so many epochs of it and of a loop by hand."""
+    with tempfile.TemporaryDirectory() as folder, terminal() as stream:
+        session = create_session(config, Path(folder, "session"), trust=["benchmarks"])
+        reporter = Turns(stream, session, by_hand_of(session), epochs)
+        session.train(reporter)
+    return session, reporter.seconds

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset, RandomSampler
@@ -81,16 +80,6 @@ def shuffled(
     return batches
 
 
-def save_weights(modules: Sequence[nn.Module], path: str | Path) -> None:
-    """Write all of them to one file."""
-    save_file(nn.ModuleList(modules).state_dict(), path)
-
-
-def load_weights(modules: Sequence[nn.Module], path: str | Path) -> None:
-    """Put back what :func:`save_weights` wrote."""
-    nn.ModuleList(modules).load_state_dict(load_file(path))
-
-
 class ByHand:
     """A task in Python objects, and the loops over it.
 
@@ -116,6 +105,17 @@ class ByHand:
         self.batches = shuffled(built(task.dataset), task.batch_size, seed_of)
         alone = len(self.modules) == 1
         self.predict: Predict = self.modules[0] if alone else partial(chained, self.modules)
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and states of optimizers to one file, as torch's tutorials do."""
+        states = [part.state_dict() for part in (*self.modules, *self.optimizers)]
+        torch.save(states, path)
+
+    def load(self, path: str | Path) -> None:
+        """Put back what :meth:`save` wrote."""
+        states = torch.load(path, weights_only=True)
+        for part, state in zip((*self.modules, *self.optimizers), states, strict=True):
+            part.load_state_dict(state)
 
     def epoch(self, epoch: int, stream: TextIO | None = None) -> None:
         """Train for an epoch, with a bar where there is a stream for it."""

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CHEAP = ("one-layer", "gan", "more-pipelines", "averages", "listeners")
 TRAINED_TWICE = {
     *("one-layer", "lenet", "ten-nodes", "gan", "more-nodes", "more-pipelines", "listeners"),
-    "two-processes",
+    *("commands", "epochs", "two-processes"),
 }
 
 

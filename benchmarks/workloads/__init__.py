@@ -7,6 +7,8 @@ WORKLOADS = {
     "lenet": "lenet5",
     "ten-nodes": "ten_nodes",
     "gan": "gan",
+    "epochs": "epochs",
+    "commands": "commands",
     "two-processes": "two_processes",
     "more-nodes": "more_nodes",
     "more-pipelines": "more_pipelines",
