@@ -64,7 +64,7 @@ def test_a_counter_in_a_module(tmp_path: Path, command: Command) -> None:
     assert "the first difference is iteration 4: the column 1 of the batch" in done.stderr
     assert 'the loader factory "training" gives to the pipeline "fit"' in done.stderr
     assert "two runs of this config" not in done.stderr
-    assert "hint: what the dataset" in done.stderr
+    assert "hint: random numbers and state of the dataset" in done.stderr
 
 
 @pytest.mark.slow
