@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -136,23 +137,24 @@ def read_package(root: Path) -> dict[str, Module]:
 def imports_of(tree: ast.AST, name: str, is_package: bool) -> Iterator[Import]:
     """Yield every import of a module, relative ones resolved, wherever in the file it stands."""
     package = name.split(".") if is_package else name.split(".")[:-1]
-
-    def visit(node: ast.AST, in_function: bool, for_typing: bool) -> Iterator[Import]:
+    waiting = [(tree, False, False)]
+    while waiting:
+        node, in_function, for_typing = waiting.pop()
         for target in targets(node, package):
             yield Import(
                 target, node.lineno, in_function, for_typing, by_call=isinstance(node, ast.Call)
             )
-        if isinstance(node, ast.If) and is_type_checking(node.test):
-            for child in node.body:
-                yield from visit(child, in_function, True)
-            for child in node.orelse:
-                yield from visit(child, in_function, for_typing)
-            return
-        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        for child in ast.iter_child_nodes(node):
-            yield from visit(child, in_function or inside, for_typing)
-
-    yield from visit(tree, False, False)
+        is_checked = isinstance(node, ast.If) and is_type_checking(node.test)
+        only_typing = node.body if is_checked else []
+        inside = in_function or isinstance(
+            node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+        )
+        waiting += reversed(
+            [
+                (child, inside, for_typing or child in only_typing)
+                for child in ast.iter_child_nodes(node)
+            ]
+        )
 
 
 def targets(node: ast.AST, package: list[str]) -> Iterator[str]:
@@ -164,13 +166,17 @@ def targets(node: ast.AST, package: list[str]) -> Iterator[str]:
         base = [*base, node.module] if node.module else base
         yield from (".".join([*base, alias.name]) for alias in node.names)
     elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-        function = ast.unparse(node.func).rpartition(".")[2]
         argument = node.args[0].value
-        if function in ("import_module", "__import__") and isinstance(argument, str):
+        if last_of(node.func) in ("import_module", "__import__") and isinstance(argument, str):
             stem = argument.lstrip(".")
             dots = len(argument) - len(stem)
             base = package[: len(package) - dots + 1] if dots else []
             yield ".".join([*base, stem] if stem else base)
+
+
+def last_of(node: ast.expr) -> str:
+    """The last part of a dotted name."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def is_type_checking(test: ast.expr) -> bool:
@@ -322,12 +328,15 @@ def reachable_at_import(start: str, modules: dict[str, Module]) -> set[str]:
 
 def print_problems(modules: dict[str, Module]) -> list[str]:
     """Prints outside of the command line and the output devices; messages go through logging."""
+    printing = {name.rpartition(".")[2] for name in PRINTING}
     return [
         f"{module.name}:{node.lineno} calls {ast.unparse(node.func)}"
         for module in modules.values()
         if module.group != "cli" and module.name != f"{PACKAGE}.output_devices"
         for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in PRINTING
+        if isinstance(node, ast.Call)
+        and last_of(node.func) in printing
+        and ast.unparse(node.func) in PRINTING
     ]
 
 
@@ -349,12 +358,15 @@ def facade_problems(modules: dict[str, Module]) -> list[str]:
 
 def pickle_problems(root: Path) -> list[str]:
     """Uses of pickle, or of torch's functions that pickle, in any Python file below ``root``."""
+    words = {name.rpartition(".")[2] for name in (*PICKLES, *PICKLING_FUNCTIONS)}
+    pickling = re.compile(rf"\b({'|'.join(words)})\b")
     problems = []
     for path in python_files(root):
-        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        text = path.read_text(encoding="utf-8")
         place = path.relative_to(root)
-        if place.as_posix() in MAY_READ_PICKLES:
+        if place.as_posix() in MAY_READ_PICKLES or not pickling.search(text):
             continue
+        tree = ast.parse(text, str(path))
         problems += [
             f"{place}:{statement.line} uses {statement.target}"
             for statement in imports_of(tree, "", is_package=False)
@@ -362,7 +374,7 @@ def pickle_problems(root: Path) -> list[str]:
         ]
         aliases = import_aliases(tree)
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute):
+            if isinstance(node, ast.Attribute) and node.attr in words:
                 head, dot, rest = ast.unparse(node).partition(".")
                 full = aliases.get(head, head) + dot + rest
                 if full in PICKLING_FUNCTIONS:
@@ -412,10 +424,10 @@ def private_names_of_others(tree: ast.AST, own: set[str]) -> Iterator[tuple[int,
     an imported module or name.
     """
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
             text = ast.unparse(node)
             is_ours = ast.unparse(node.value) in ("self", "cls", "super()") and node.attr in own
-            if is_private(node.attr) and not is_ours and text not in DOCUMENTED:
+            if not is_ours and text not in DOCUMENTED:
                 yield node.lineno, text
         elif isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, "level", 0):
             home = getattr(node, "module", "")
@@ -428,16 +440,17 @@ def private_names_of_others(tree: ast.AST, own: set[str]) -> Iterator[tuple[int,
 
 def private_texts_in(node: ast.Call | ast.Subscript) -> Iterator[str]:
     """Yield private names that are asked for by a text: of attributes, and of modules."""
-    asked = ast.unparse(node.func if isinstance(node, ast.Call) else node.value)
     given = node.args if isinstance(node, ast.Call) else [node.slice]
+    constants = [argument.value for argument in given if isinstance(argument, ast.Constant)]
+    texts = [value for value in constants if isinstance(value, str)]
+    private = [text for text in texts if any(map(is_private, text.split(".")))]
+    if not private:
+        return
+    asked = ast.unparse(node.func if isinstance(node, ast.Call) else node.value)
     is_lookup = asked in ("getattr", "hasattr", "setattr", "delattr") or asked.startswith("vars(")
     is_import = asked.rpartition(".")[2] in ("import_module", "__import__")
-    if not (is_lookup or is_import or asked.startswith("sys.modules")):
-        return
-    texts = [argument.value for argument in given if isinstance(argument, ast.Constant)]
-    for text in texts:
-        if isinstance(text, str) and any(map(is_private, text.split("."))):
-            yield text
+    if is_lookup or is_import or asked.startswith("sys.modules"):
+        yield from private
 
 
 def is_private(name: str) -> bool:
