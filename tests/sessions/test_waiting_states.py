@@ -47,7 +47,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
 
 
 def opens_where_training_waits(disk: SlowDisk, patch: pytest.MonkeyPatch) -> list[int]:
-    """The disk is opened as soon as training waits for it; gives how many states waited, each time."""
+    """The disk is opened as soon as training waits; gives how many states waited, each time."""
     waited: list[int] = []
     wait = checkpoint_manager.CheckpointManager.wait
 
