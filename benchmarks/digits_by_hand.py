@@ -15,16 +15,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Adam
 from torch.utils.data import DataLoader, Dataset, Subset, random_split
 from tqdm import tqdm
 
+from benchmarks.plain import saved
 from examples.digits.data import Digits
 from examples.digits.model import DigitNet
 
 EPOCHS = 10
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT = "checkpoint.safetensors"
 
 
 class Normalized(Dataset[tuple[Tensor, int]]):
@@ -68,8 +70,8 @@ def train(folder: Path) -> None:
             row = _trained(net, adam, loader)
             history.writerow([epoch, *row, *measured(net, validation)])
             file.flush()
-            states = {"net": net.state_dict(), "adam": adam.state_dict(), "epoch": epoch}
-            torch.save({**states, "mean": mean, "deviation": deviation}, folder / CHECKPOINT)
+            numbers = torch.tensor([mean, deviation], dtype=torch.float64)
+            save_file({**saved([net], [adam]), "normalization": numbers}, folder / CHECKPOINT)
 
 
 def _trained(net: nn.Module, adam: Adam, loader: DataLoader[Any]) -> tuple[float, float]:
@@ -121,10 +123,13 @@ def infer(folder: Path, path: str) -> None:
 
 
 def _loaded(folder: Path) -> tuple[nn.Module, tuple[float, float]]:
-    stored = torch.load(folder / CHECKPOINT, weights_only=True)
+    stored = load_file(folder / CHECKPOINT)
     net = DigitNet(16, 0.3)
-    net.load_state_dict(stored["net"])
-    return net, (stored["mean"], stored["deviation"])
+    own = "modules.0."
+    weights = {k.removeprefix(own): v for k, v in stored.items() if k.startswith(own)}
+    net.load_state_dict(weights)
+    mean, deviation = stored["normalization"].tolist()
+    return net, (mean, deviation)
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"train": train, "evaluate": evaluate, "infer": infer}

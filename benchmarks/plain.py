@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader, Dataset, RandomSampler
@@ -107,15 +108,20 @@ class ByHand:
         self.predict: Predict = self.modules[0] if alone else partial(chained, self.modules)
 
     def save(self, path: str | Path) -> None:
-        """Write weights and states of optimizers to one file, as torch's tutorials do."""
-        states = [part.state_dict() for part in (*self.modules, *self.optimizers)]
-        torch.save(states, path)
+        """Write weights and states of optimizers to one file."""
+        save_file(saved(self.modules, self.optimizers), path)
 
     def load(self, path: str | Path) -> None:
         """Put back what :meth:`save` wrote."""
-        states = torch.load(path, weights_only=True)
-        for part, state in zip((*self.modules, *self.optimizers), states, strict=True):
-            part.load_state_dict(state)
+        stored = load_file(path)
+        for i, module in enumerate(self.modules):
+            module.load_state_dict(_below(stored, f"modules.{i}."))
+        for i, optimizer in enumerate(self.optimizers):
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in _below(stored, f"optimizers.{i}.").items():
+                index, _, key = name.partition(".")
+                state.setdefault(int(index), {})[key] = tensor
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
     def epoch(self, epoch: int, stream: TextIO | None = None) -> None:
         """Train for an epoch, with a bar where there is a stream for it."""
@@ -124,3 +130,20 @@ class ByHand:
             bare(*goal, self.batches(epoch))
         else:
             with_bar(*goal, self.batches(epoch), stream)
+
+
+def saved(modules: Sequence[nn.Module], optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
+    """The tensors of a checkpoint, by name."""
+    tensors = {
+        f"modules.{i}.{name}": tensor
+        for i, module in enumerate(modules)
+        for name, tensor in module.state_dict().items()
+    }
+    for i, optimizer in enumerate(optimizers):
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizers.{i}.{index}.{key}": value for key, value in state.items()}
+    return tensors
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
