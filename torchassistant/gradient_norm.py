@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
@@ -18,4 +20,7 @@ def gradient_norm(optimizer: Optimizer) -> torch.Tensor | None:
     found = {id(p): p.grad for p in parameters if p.grad is not None}.values()
     if not found:
         return None
-    return get_total_norm([g.coalesce().values() if g.is_sparse else g for g in found])
+    norm = get_total_norm([g.coalesce().values() if g.is_sparse else g for g in found])
+    # Of models that processes share, each has the norm of its rows, until they ask each other.
+    whole: Callable[[], torch.Tensor] | None = getattr(norm, "full_tensor", None)
+    return norm if whole is None else whole()

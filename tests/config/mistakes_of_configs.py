@@ -336,6 +336,9 @@ SMALL: dict[str, Mistake] = {
     "parts that nothing is cut into": put(
         "", '"distributed": {"logical_ranks": §0}', "greater than 0"
     ),
+    "logical ranks of shared models": put(
+        "", '"distributed": {"strategy": "fsdp", §"logical_ranks": 2}', 'is for the strategy "ddp"'
+    ),
     "another strategy": put("", '"distributed": {"strategy": §"dpp"}', "'ddp'"),
     "a key of no process": put("", '"distributed": {§"worldsize": 2}', 'unknown key "worldsize"'),
     "a log of nothing": put("", '"log": §{}', '"every_iterations" is missing'),

@@ -228,6 +228,18 @@ class CentredError(nn.Module):
         return (difference - self.centre).square().mean()
 
 
+class Scaled(nn.Module):
+    """A linear layer, times a number that is learnt."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+        self.scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) * self.scale
+
+
 class Normed(nn.Module):
     """A batch processor with a state: the column x, float32 (B, width), through batch norm."""
 

@@ -19,7 +19,7 @@ from torchassistant.errors import Interrupted, SessionError
 from torchassistant.session.checkpoint_bundle import read_state
 from torchassistant.session.checkpoint_storage import Checkpoint
 from torchassistant.session.formats import upgraded
-from torchassistant.session.manifest import FORMAT
+from torchassistant.session.manifest import FORMAT, WITHOUT_PARTS
 from torchassistant.session.state import snapshot
 from torchassistant.training import Reporter, StopRequest
 
@@ -142,7 +142,10 @@ def test_a_session_of_an_earlier_version_goes_on(
     for found in (one, other):
         found["state"]["progress"].pop("within", None)
     assert is_close(one, other)
-    assert json.loads((newest(tmp_path / "old") / "manifest.json").read_text())["format"] == FORMAT
+    assert (
+        json.loads((newest(tmp_path / "old") / "manifest.json").read_text())["format"]
+        == WITHOUT_PARTS
+    )
     shown = [
         session.drop(columns="seconds") for session in (old.history, load(tmp_path / "new").history)
     ]
@@ -273,7 +276,7 @@ def test_a_later_format_is_named_as_such(tmp_path: Path, where: str) -> None:
     checkpoints = sorted((tmp_path / "run" / "checkpoints").iterdir())
     for path in checkpoints[-1:] if where == "newest" else checkpoints:
         manifest = path / "manifest.json"
-        data = {**json.loads(manifest.read_text()), "format": 5, "more": {}}
+        data = {**json.loads(manifest.read_text()), "format": FORMAT + 1, "more": {}}
         manifest.write_text(json.dumps({**data, "sha256": "of all that"}))
-    with pytest.raises(SessionError, match=r"has the format 5, which a later version .* update"):
+    with pytest.raises(SessionError, match=r"has the format 6, which a later version .* update"):
         torchassistant.load_session(tmp_path / "run")

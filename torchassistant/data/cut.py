@@ -22,14 +22,23 @@ class Cut(NamedTuple):
     Args:
         parts: Into how many parts; their sizes differ by one at most, and the first are larger.
         own: The numbers of those that are loaded here.
+        fills: Whether for a part without an example one is loaded that stands in for it.
     """
 
     parts: int
     own: range
+    fills: bool = False
 
     def pieces_of(self, rows: int) -> list[slice]:
         """Of so many rows, those of each own part; none where there are too few."""
         return [slice(self._begin(part, rows), self._begin(part + 1, rows)) for part in self.own]
+
+    def loaded_of(self, rows: int) -> list[slice]:
+        """Of so many rows, those that are loaded for each own part: its own, or what stands in."""
+        pieces = self.pieces_of(rows)
+        if not (self.fills and rows):
+            return pieces
+        return [piece if piece.stop > piece.start else slice(0, 1) for piece in pieces]
 
     def _begin(self, part: int, rows: int) -> int:
         each, rest = divmod(rows, self.parts)
@@ -37,7 +46,7 @@ class Cut(NamedTuple):
 
 
 class CutBatchSampler(ResumableBatchSampler):
-    """The own parts of each batch of another sampler, as batches; none that is empty.
+    """The own parts of each batch of another sampler, as batches; none for which nothing is loaded.
 
     Args:
         whole: Gives whole batches.
@@ -74,11 +83,9 @@ class CutBatchSampler(ResumableBatchSampler):
                 yield indices[piece]
 
     def _noted(self, rows: int) -> list[tuple[int, slice]]:
-        pieces = self.cut.pieces_of(rows)
-        sizes = [piece.stop - piece.start for piece in pieces]
-        self.sizes.append(sizes)
-        found = zip(self.cut.own, pieces, sizes, strict=True)
-        return [(part, piece) for part, piece, size in found if size]
+        self.sizes.append([piece.stop - piece.start for piece in self.cut.pieces_of(rows)])
+        loaded = zip(self.cut.own, self.cut.loaded_of(rows), strict=True)
+        return [(part, piece) for part, piece in loaded if piece.stop > piece.start]
 
     def examples_of(self, number: int) -> list[Any] | None:
         """Those of the whole batch."""
@@ -105,9 +112,12 @@ class CutCollator:
         own = list(generators_in({"": self.rng_holders}).values())
         seed = int(torch.randint(2**62, ()))
         made = []
-        for part, piece in zip(self.cut.own, self.cut.pieces_of(len(examples)), strict=True):
+        rows = len(examples)
+        pieces = zip(self.cut.pieces_of(rows), self.cut.loaded_of(rows), strict=True)
+        for part, (piece, loaded) in zip(self.cut.own, pieces, strict=True):
             self._seed(own, derived(seed, part))
-            made.append(self.collate(examples[piece]) if piece.stop > piece.start else EMPTY)
+            batch = self.collate(examples[loaded]) if loaded.stop > loaded.start else EMPTY
+            made.append(batch if piece.stop > piece.start else batch._replace(size=0))
         self._seed(own, derived(seed, "end"))
         return made
 
@@ -161,16 +171,19 @@ class CutEpochLoader(EpochLoader):
         while True:
             first = next(loaded, None)
             # Of smaller batches, no part may have been asked for here.
-            while sampler.sizes and (first is None or not any(sampler.sizes[0])):
+            while sampler.sizes and (first is None or not self._loads_any_of(sampler.sizes[0])):
                 yield from ((None, 0) for _ in sampler.sizes.popleft())
             if first is None:
                 return
             for size in sampler.sizes.popleft():
-                if not size:
+                if not size and not self.cut.fills:
                     yield None, 0
                     continue
                 batch, first = (next(loaded), None) if first is None else (first, None)
                 yield self._counted(CountedBatch(batch, size))
+
+    def _loads_any_of(self, sizes: list[int]) -> bool:
+        return self.cut.fills or any(sizes)
 
     def _watched(self, batches: Iterator[Any]) -> Iterator[Any]:
         # Own parts are no batches, and the whole ones are not counted here.
@@ -178,7 +191,7 @@ class CutEpochLoader(EpochLoader):
 
     def _counted(self, counted: CountedBatch) -> tuple[Any, int | None]:
         batch, size = counted
-        if self.count_in is not None and batch is not None:
+        if self.count_in is not None and batch is not None and size != 0:
             return batch, int(self.count_in(batch))
         return batch, size
 
@@ -204,7 +217,7 @@ def cut_frame(frame: Frame, rows: int, cut: Cut, source: str) -> list[Frame]:
             )
     return [
         {name: value[piece] if _has_rows(value) else value for name, value in frame.items()}
-        for piece in cut.pieces_of(rows)
+        for piece in cut.loaded_of(rows)
     ]
 
 

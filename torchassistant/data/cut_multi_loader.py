@@ -15,7 +15,8 @@ from torchassistant.frames import Frames
 class CutMultiLoader(MultiLoader):
     """Frames as of a :class:`MultiLoader`, several for each batch: one for each own part of it.
 
-    A part without examples has frames without columns, and counts of 0.
+    A part without examples has counts of 0, and frames without columns, or with those of what
+    stands in for it.
 
     Args:
         cut: Into what batches are cut; loaders cut theirs as far as they can.
@@ -51,10 +52,10 @@ class CutMultiLoader(MultiLoader):
             if counted is None:
                 return False
             batch, count = counted
+            if batch is not None:
+                self._add(frames, source, batch, count, number)
             if count == 0:
                 frames.counts[source[0]] = 0
-            else:
-                self._add(frames, source, batch, count, number)
         return True
 
     def _read_whole(self, parts: Sequence[Frames], source: Source, number: int) -> bool:
@@ -67,7 +68,7 @@ class CutMultiLoader(MultiLoader):
         cut = cut_frame(whole[name], rows, self.cut, factory)
         for frames, frame, piece in zip(parts, cut, self.cut.pieces_of(rows), strict=True):
             frames.counts[name] = piece.stop - piece.start
-            if frames.counts[name]:
+            if frames.counts[name] or self.cut.fills:
                 frames[name] = frame
         return True
 

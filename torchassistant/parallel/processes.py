@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -63,6 +63,10 @@ class Processes:
 
     def wait(self) -> None:
         """Until all are here."""
+
+    def explaining(self) -> AbstractContextManager[None]:
+        """Says of what fails in here, as torch told the processes something, whose fault it is."""
+        return nullcontext()
 
     def fail(self, message: str, status: int) -> None:
         """Tell the others that this process ends, and why."""
@@ -125,6 +129,21 @@ class ConnectedProcesses(Processes):
     def wait(self) -> None:
         self._together(dist.barrier)
 
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """See :class:`Processes`.
+
+        Raises:
+            EndedElsewhere: One of the others is lost, or has given up.
+        """
+        try:
+            yield
+        except Exception as error:
+            cause = _of_connection(error)
+            if cause is None:
+                raise
+            raise self.heartbeat.lost(cause) from None
+
     def fail(self, message: str, status: int) -> None:
         self.heartbeat.fail(message, status)
 
@@ -141,6 +160,15 @@ class ConnectedProcesses(Processes):
             call()
         except RuntimeError as error:
             raise self.heartbeat.lost(error) from None
+
+
+def _of_connection(error: BaseException | None) -> RuntimeError | None:
+    """What the connection between processes has raised, where it led to an error."""
+    while error is not None:
+        if isinstance(error, RuntimeError) and "gloo" in str(error):
+            return error
+        error = error.__context__ if error.__cause__ is None else error.__cause__
+    return None
 
 
 @contextmanager

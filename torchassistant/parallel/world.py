@@ -45,6 +45,8 @@ class World:
     Args:
         processes: They.
         parts: Into how many contiguous parts a batch is cut; None: one for each process.
+        shares_models: Whether each process holds a piece of each model, and not all of it: then all
+            run every model at the same time.
 
     Attributes:
         own: The numbers of the parts that this process holds.
@@ -55,8 +57,11 @@ class World:
         ConfigError: The processes cannot hold equally many parts.
     """
 
-    def __init__(self, processes: Processes, parts: int | None = None) -> None:
+    def __init__(
+        self, processes: Processes, parts: int | None = None, shares_models: bool = False
+    ) -> None:
         self.processes = processes
+        self.shares_models = shares_models and processes.size > 1
         self.parts = processes.size if parts is None else parts
         each, rest = divmod(self.parts, processes.size)
         if rest or not each:

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+
+from safetensors.torch import save
 
 from torchassistant.config import as_file_name
 from torchassistant.errors import SessionError
+from torchassistant.session.checkpoint_bundle import files_of_parts
 from torchassistant.session.checkpoint_retention import Best
 from torchassistant.session.checkpoint_storage import Checkpoint, CheckpointStorage
 from torchassistant.session.durable_files import (
     clear_aside,
     differing,
+    holds,
     new_folder,
     refuse_links,
     remove_folder,
 )
+from torchassistant.whole_files import own_memory
 
 WEIGHTS, BEST = "weights", "best"
 _SUFFIX = ".safetensors"
@@ -103,15 +109,33 @@ def _copy(checkpoint: Checkpoint, folder: Path) -> None:
     """Put the models of a checkpoint into a folder: all of them at once, or none."""
     files = checkpoint.manifest.files
     models = {Path(n).name: files[n] for n in files if n.startswith("models/")}
-    if not _holds(folder, models):
+    in_parts = [n for n in models if files_of_parts(f"models/{n}", files)]
+
+    def whole(name: str) -> bytes:
+        return save(own_memory(checkpoint.tensors(f"models/{name.removesuffix(_SUFFIX)}")))
+
+    if not _holds(folder, models, {name: partial(whole, name) for name in in_parts}):
         with new_folder(folder, replaces=folder.exists()) as aside:
             for name in models:
-                shutil.copyfile(checkpoint.path / "models" / name, aside / name)
+                if name in in_parts:
+                    (aside / name).write_bytes(whole(name))
+                else:
+                    shutil.copyfile(checkpoint.path / "models" / name, aside / name)
 
 
-def _holds(folder: Path, models: Mapping[str, Mapping[str, object]]) -> bool:
+def _holds(
+    folder: Path,
+    models: Mapping[str, Mapping[str, object]],
+    joined: Mapping[str, Callable[[], bytes]],
+) -> bool:
+    """Whether a folder has these files, as their fingerprints say, or as their parts do."""
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    return there == models.keys() and not any(differing(folder, models))
+    copied = {name: found for name, found in models.items() if name not in joined}
+    return (
+        there == models.keys()
+        and not any(differing(folder, copied))
+        and all(holds(folder / name, whole()) for name, whole in joined.items())
+    )
 
 
 def _is_ours(path: Path) -> bool:

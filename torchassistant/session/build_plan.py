@@ -25,6 +25,7 @@ from torchassistant.config import Key, Spec
 from torchassistant.session.first_optimizer_states import begin_optimizers
 from torchassistant.session.lazy_datasets import DatasetsOnDemand
 from torchassistant.session.session_weights import weights_of_session
+from torchassistant.session.shared_models import share_models
 from torchassistant.training import (
     Precision,
     draw_dropout_from_torch,
@@ -49,6 +50,8 @@ class BuildPlan:
             when it is asked for.
         scored: Whether pipelines that are named get losses and metrics.
         dry: Whether nothing may be fetched, nor written.
+        shares_models: Whether connected processes build it together, each with some rows of every
+            parameter that is trained.
     """
 
     spec: Spec
@@ -62,6 +65,7 @@ class BuildPlan:
     with_data: bool = True
     scored: bool = True
     dry: bool = False
+    shares_models: bool = False
 
     def devices(self) -> Devices:
         """The devices of the run."""
@@ -79,6 +83,8 @@ class BuildPlan:
         builder.build(self.wanted)
         if self.spec.deterministic:
             draw_dropout_from_torch(parts.whole_models.values())
+        if self.shares_models:
+            share_models(parts)
         begin_optimizers(builder, self.stored, path)
         prepare_statistics(builder)
         if self.pipelines is None:

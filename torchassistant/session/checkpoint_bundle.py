@@ -1,8 +1,15 @@
-"""What is to be written into a folder: gathered by one thread, written by another."""
+"""What is to be written into a folder: gathered by one thread, written by another.
+
+Where processes share models, each of them adds the same, and of shared tensors its own rows. These
+it writes aside, and the first process moves them into the folder that it writes, as
+``parts/RANK-of-SIZE``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +19,35 @@ from torch.nn.parameter import is_lazy
 from torchassistant.codec import CodecError, decode, encode
 from torchassistant.errors import SessionError
 from torchassistant.files import InvalidFile
+from torchassistant.parallel import is_shared, own_rows
 from torchassistant.session.durable_files import (
+    Take,
     as_json,
     as_json_lines,
     read_json,
+    read_rows,
     read_tensors,
     write_tensors,
 )
-from torchassistant.whole_files import own_memory
+from torchassistant.whole_files import own_memory, sync_path
 
 
 class CheckpointBundle:
-    """Files by their path below a folder. What is added is copied, and may change afterwards."""
+    """Files by their path below a folder. What is added is copied, and may change afterwards.
+
+    Attributes:
+        rows: Of shared tensors the own rows, by file as they are below the folder of a part.
+        asides: Where the processes have written those.
+        failure: Why one of them could not; empty where all have.
+    """
 
     def __init__(self) -> None:
         self.tensors: dict[str, dict[str, torch.Tensor]] = {}
         self.states: dict[str, Any] = {}
+        self.rows: dict[str, dict[str, torch.Tensor]] = {}
         self.data: dict[str, Any] = {}
+        self.asides: list[Path] = []
+        self.failure = ""
 
     @property
     def tensor_bytes(self) -> int:
@@ -50,7 +69,11 @@ class CheckpointBundle:
             if tensor.layout is not torch.strided or tensor.dtype is torch.complex128:
                 kind = f"{tensor.layout} {tensor.dtype}".replace("torch.", "")
                 raise SessionError(f'the tensor "{key}" of {name} is {kind}, which is not stored')
-        self.tensors[f"{name}.safetensors"] = own_memory(tensors)
+        rows = {key: own_rows(one) for key, one in tensors.items() if is_shared(one)}
+        whole = {key: tensor for key, tensor in tensors.items() if key not in rows}
+        self.tensors[f"{name}.safetensors"] = own_memory(whole)
+        if rows:
+            self.rows[f"{name}.safetensors"] = own_memory(rows)
 
     def add_state(self, name: str, state: Any, what: str) -> None:
         """A state as ``NAME.json`` and, if it holds tensors, ``NAME.safetensors``.
@@ -70,8 +93,32 @@ class CheckpointBundle:
         """Plain data that nobody changes, as ``NAME``."""
         self.data[name] = data
 
+    def write_rows(self, folder: Path, rank: int, size: int) -> None:
+        """Write the own rows into a folder that is aside.
+
+        Args:
+            folder: An empty one.
+            rank: Whose rows they are.
+            size: By how many processes tensors are shared.
+        """
+        for name, rows in self.rows.items():
+            path = folder / part_folder(rank, size) / name
+            write_tensors(path, rows)
+            sync_path(path)
+
+    def discard(self) -> None:
+        """Remove what is still aside."""
+        for aside in self.asides:
+            shutil.rmtree(aside, ignore_errors=True)
+
     def write(self, folder: Path) -> list[str]:
-        """Write everything into a folder that is aside; gives the paths of the files below it."""
+        """Write everything into a folder that is aside; gives the paths of the files below it.
+
+        Raises:
+            OSError: It could not be written, or another process could not write its rows.
+        """
+        if self.failure:
+            raise OSError(self.failure)
         texts = {
             **{name: as_json(data) for name, data in self.data.items()},
             **{name: as_json_lines(data) for name, data in self.states.items()},
@@ -82,30 +129,94 @@ class CheckpointBundle:
             path.write_bytes(text)
         for name, tensors in self.tensors.items():
             write_tensors(folder / name, tensors)
-        return sorted([*texts, *self.tensors])
+        return sorted([*texts, *self.tensors, *self._moved(folder)])
+
+    def _moved(self, folder: Path) -> Iterator[str]:
+        """Move what the processes have written aside to its place; gives the paths below it."""
+        for aside in self.asides:
+            for path in aside.rglob("*.safetensors"):
+                name = path.relative_to(aside)
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                path.replace(folder / name)
+                yield name.as_posix()
+
+
+def part_folder(rank: int, size: int) -> str:
+    """Where the rows stand that a process has of shared tensors."""
+    return f"{_PARTS}/{rank}-of-{size}"
+
+
+_PARTS = "parts"
+_PART = re.compile(_PARTS + r"/(0|[1-9][0-9]*)-of-([1-9][0-9]*)/(.+)")
+
+
+def files_of_parts(name: str, files: Iterable[str]) -> list[str]:
+    """Those of some files that hold the rows of shared tensors, in their order.
+
+    Args:
+        name: The file of the tensors that are not shared.
+        files: All that there are, by path.
+
+    Raises:
+        InvalidFile: One is missing, or does not belong there.
+    """
+    found = {}
+    for file in files:
+        part = _PART.fullmatch(file)
+        if part is not None and part[3] == name:
+            found[int(part[1])] = int(part[2]), file
+    if found and (
+        set(found) != set(range(len(found))) or {len(found)} != {n for n, _ in found.values()}
+    ):
+        raise InvalidFile("is not whole: rows of its tensors are missing")
+    return [found[rank][1] for rank in sorted(found)]
 
 
 def read_state(
     folder: Path,
     name: str,
-    has_tensors: bool | None = None,
+    files: Collection[str] | None = None,
     device: torch.device | None = None,
+    take: Take | None = None,
 ) -> Any:
     """The state that was added under a name.
 
     Args:
         folder: Where it was written.
         name: Its name.
-        has_tensors: Whether it holds some; left out: whether there is a file of them.
+        files: What was written there; left out: what there is of it, of nothing that is shared.
         device: Where tensors belong that were on a device; left out: in the memory of the host.
+        take: See :func:`read_tensors`.
 
     Raises:
         OSError: It cannot be read.
         InvalidFile: It is none.
     """
-    file = folder / f"{name}.safetensors"
-    tensors = read_tensors(file) if (file.exists() if has_tensors is None else has_tensors) else {}
+    file = f"{name}.safetensors"
+    if files is None:
+        files = [file] if (folder / file).exists() else []
+    tensors = read_shared(folder, file, files, take) if file in files else {}
     try:
         return decode(read_json(folder / f"{name}.json"), tensors, device)
     except CodecError as error:
         raise InvalidFile(str(error)) from None
+
+
+def read_shared(
+    folder: Path, name: str, files: Collection[str], take: Take | None = None
+) -> dict[str, torch.Tensor]:
+    """The tensors that were added to a file, those whose rows are in parts too.
+
+    Args:
+        folder: Where they were written.
+        name: The file.
+        files: What was written there.
+        take: See :func:`read_tensors`.
+
+    Raises:
+        OSError: They cannot be read.
+        InvalidFile: They are none.
+    """
+    parts = [folder / part for part in files_of_parts(name, files)]
+    tensors = read_tensors(folder / name, take)
+    return tensors | read_rows(parts, take) if parts else tensors

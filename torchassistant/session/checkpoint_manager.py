@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torchassistant.config import CheckpointsSpec
 from torchassistant.data import random_state
@@ -94,6 +94,16 @@ class Snapshot(NamedTuple):
     session: Fingerprints
 
 
+class Together(Protocol):
+    """Several processes that save one state, each what it has of it."""
+
+    def agreed(self, is_due: bool) -> bool:
+        """Whether the first one says that something is due."""
+
+    def gather(self, bundle: CheckpointBundle) -> None:
+        """Let all write aside what they have of a state; the bundle knows where then."""
+
+
 class CheckpointManager:
     """Saves the state of one session, and removes what need not stay.
 
@@ -125,6 +135,8 @@ class CheckpointManager:
         self.spec = spec
         self.stop = stop
         self.starts = starts
+        self.together: Together | None = None
+        """Where several processes save together, they."""
         self.writer = Writer(self.notify)
         self.random: object = None
         self.callbacks: CallbackRun | None = None
@@ -203,7 +215,8 @@ class CheckpointManager:
     def _save_or_write(self, row: Row, due: bool) -> None:
         seconds = self.spec.every_seconds
         due = due or (seconds is not None and time.monotonic() - self._saved_at >= seconds)
-        if due or self.stop.save_asked or self._must_end:
+        due = due or self.stop.save_asked or self._must_end
+        if due if self.together is None else self.together.agreed(due):
             self.save(row)
         else:
             self._write_history()
@@ -236,6 +249,8 @@ class CheckpointManager:
         self.random = random_state()
         step, logs, marks = self.progress.step, self.history.logs, self.history.logs.marks()
         bundle, session = self.snapshot(self.random)
+        if self.together is not None:
+            self.together.gather(bundle)
         scores = self._scores_of(row)
         sought = self.starts.sought(self.progress.stage)
         self._stored = ""
@@ -254,6 +269,8 @@ class CheckpointManager:
                 except Exception as error:
                     self._failures.append(_Failure(step, time.monotonic(), _now(), error))
                     raise
+                finally:
+                    bundle.discard()
             self._saved_step, self._stored = step, newest
             self._failures.clear()
             with _explaining("older states could not be removed"):
@@ -278,10 +295,14 @@ class CheckpointManager:
                 self.callbacks.saved(self.folder.storage.path(self._stored))
 
     def _make_room(self) -> None:
-        """Let a disk that is slower than the training fill neither the memory nor much time."""
+        """Let a disk that is slower than the training fill neither the memory nor much time.
+
+        What several processes have written aside is taken before they write more.
+        """
         waiting = list(self._waiting)
         size = sum(state.size for state in waiting) + max((s.size for s in waiting), default=0)
-        if len(waiting) >= _MOST_WAITING or size > _MOST_WAITING_BYTES:
+        is_much = len(waiting) >= _MOST_WAITING or size > _MOST_WAITING_BYTES
+        if self.together is not None or is_much:
             self.wait()
         else:
             self._report_failures()

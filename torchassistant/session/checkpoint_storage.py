@@ -20,7 +20,7 @@ from torchassistant.config import Spec
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.files import InvalidFile
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.durable_files import read_json
+from torchassistant.session.durable_files import Take, read_json
 from torchassistant.session.manifest import Damaged, Fingerprints, Manifest
 from torchassistant.session.state_schema import CODE, stored_state, stored_tensors
 
@@ -59,31 +59,36 @@ class Checkpoint:
         """Whether a file was written there, by its path below the checkpoint."""
         return name in self.manifest.files
 
-    def tensors(self, name: str) -> dict[str, torch.Tensor]:
+    def tensors(self, name: str, take: Take | None = None) -> dict[str, torch.Tensor]:
         """The tensors that were added under a name.
+
+        Args:
+            name: It.
+            take: Gives what is kept of each; left out: all of it.
 
         Raises:
             FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
             Unusable: They are none.
         """
         try:
-            return stored_tensors(self.path, name)
+            return stored_tensors(self.path, name, self.manifest.files, take)
         except Damaged as error:
             raise Unusable(f"{shown_path(self.path)} is damaged: {error}") from None
 
-    def state(self, name: str, device: torch.device | None = None) -> Any:
+    def state(self, name: str, device: torch.device | None = None, take: Take | None = None) -> Any:
         """The state that was added under a name.
 
         Args:
             name: Its name.
             device: Where tensors belong that were on a device; left out: in the host's memory.
+            take: Gives what is kept of each tensor; left out: all of it.
 
         Raises:
             FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
             Unusable: It is none.
         """
         try:
-            return stored_state(self.path, name, self.has(f"{name}.safetensors"), device)
+            return stored_state(self.path, name, self.manifest.files, device, take)
         except Damaged as error:
             raise Unusable(f"{shown_path(self.path)} is damaged: {error}") from None
 
@@ -126,6 +131,19 @@ class CheckpointStorage(ABC):
 
         Raises:
             OSError: It could not be written. What was there is still there.
+        """
+
+    @abstractmethod
+    def write_rows(self, bundle: CheckpointBundle, rank: int, size: int) -> Path:
+        """Write aside what this process has of a state that several save; gives the folder.
+
+        Args:
+            bundle: The state, as far as it is here.
+            rank: The number of this process.
+            size: How many they are.
+
+        Raises:
+            OSError: It could not be written.
         """
 
     @abstractmethod

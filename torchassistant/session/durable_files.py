@@ -15,8 +15,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -224,17 +224,55 @@ def replace_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     replace_file(path, save(own_memory(tensors)))
 
 
-def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+Take = Callable[[str, torch.Tensor], torch.Tensor]
+"""Is given each tensor that is read, with its name, and gives what is kept of it."""
+
+
+def read_tensors(path: Path, take: Take | None = None) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file, in memory as torch allocates it.
+
+    Args:
+        path: The file.
+        take: Gives what is kept of each, so that they need not all be in memory at once; left out:
+            all of it is.
 
     Raises:
         FileNotFoundError: There is none.
         InvalidFile: It is none, or holds what torch has not.
     """
-    open_regular(path).close()
-    try:
+    if take is not None:
+        return read_rows([path], take)
+    with _reading_tensors([path]):
         return {name: _aligned(tensor) for name, tensor in load_file(path).items()}
-    except FileNotFoundError:
+
+
+def read_rows(paths: Sequence[Path], take: Take | None = None) -> dict[str, torch.Tensor]:
+    """The same of several files, of which each holds further rows of every tensor.
+
+    Raises:
+        FileNotFoundError: One is missing.
+        InvalidFile: One is none, or does not belong to the others.
+    """
+    with _reading_tensors(paths), ExitStack() as stack:
+        files = [stack.enter_context(safe_open(path, "pt")) for path in paths]
+        names = set(files[0].keys())
+        if any(set(file.keys()) != names for file in files):
+            raise InvalidFile("other tensors in other parts")
+        found = {}
+        for name in sorted(names):
+            rows = [file.get_tensor(name) for file in files]
+            tensor = torch.cat(rows) if len(rows) > 1 else _aligned(rows[0])
+            found[name] = tensor if take is None else take(name, tensor)
+        return found
+
+
+@contextmanager
+def _reading_tensors(paths: Sequence[Path]) -> Iterator[None]:
+    for path in paths:
+        open_regular(path).close()
+    try:
+        yield
+    except (FileNotFoundError, InvalidFile):
         raise
     except Exception as error:
         raise InvalidFile(f"holds no tensors ({error})") from None

@@ -110,7 +110,7 @@ def _unlike_state_of(
     state: Any,
     number: int,
 ) -> Iterator[str]:
-    for key, made in _tried(optimizer, group, parameter).items():
+    for key, made in tried(optimizer, group, parameter).items():
         where = f"state of parameter {number}: {key}"
         if key not in state:
             yield where
@@ -139,7 +139,7 @@ def _shape(made: torch.Tensor, parameter: torch.Tensor) -> torch.Size:
     return torch.Size([side if tried == _SIDE else tried for tried, side in sides])
 
 
-def _tried(
+def tried(
     optimizer: Optimizer, group: Mapping[str, Any], parameter: torch.Tensor
 ) -> dict[str, Any]:
     """What the optimizer keeps of a small parameter after one step; nothing where none is made."""

@@ -66,10 +66,9 @@ def load_session(
         try:
             if only is not None:
                 return _partly(folder, chosen, device, settings, allowlist, only)
-            if distributed and chosen.spec.distributed is None:
-                settings = ["distributed={}", *settings]
-                distributed = False
-            return _loaded(folder, chosen, device, settings, allowlist, accept_changes)
+            lacks_block = distributed and chosen.spec.distributed is None
+            given = ["distributed={}", *settings] if lacks_block else settings
+            return _loaded(folder, chosen, device, given, allowlist, accept_changes, distributed)
         except FileNotFoundError:
             # Where somebody trains the session, a state that was chosen may be taken away.
             if folder.storage.has(chosen.name):
@@ -125,6 +124,7 @@ def _loaded(
     settings: Sequence[str],
     allowlist: Allowlist,
     accepted: bool,
+    several: bool,
 ) -> Session:
     diagnostics = folder.read_spec(checkpoint, settings)
     before = checkpoint.spec
@@ -143,7 +143,10 @@ def _loaded(
         for name in changes.splits_in(changed, spec):
             fitted.splits.pop(name, None)
     stored = stored_definitions(checkpoint, spec, fitted)
-    plan = BuildPlan(spec, diagnostics.place_of, fitted, allowlist, device, stored)
+    is_shared = several and spec.distributed is not None and spec.distributed.shares_models
+    plan = BuildPlan(
+        spec, diagnostics.place_of, fitted, allowlist, device, stored, shares_models=is_shared
+    )
     session = Session(folder, plan, code, [*changed, *of_code])
     regrouping = Regrouping(changed, before, session)
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from torchassistant.session.manifest import (
     write_manifest,
 )
 from torchassistant.session.state_schema import expect_form
+from torchassistant.whole_files import ASIDE
 
 
 class LocalCheckpoints(CheckpointStorage):
@@ -61,6 +64,15 @@ class LocalCheckpoints(CheckpointStorage):
             names = bundle.write(aside)
             write_manifest(aside, names, session, scores, logs)
         return name
+
+    def write_rows(self, bundle: CheckpointBundle, rank: int, size: int) -> Path:
+        aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}part-", dir=self.folder))
+        try:
+            bundle.write_rows(aside, rank, size)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        return aside
 
     def verified(self, name: str, with_history: bool = True) -> Checkpoint:
         path = self.folder / name

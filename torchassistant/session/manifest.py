@@ -22,12 +22,15 @@ MANIFEST = "manifest.json"
 _MOST = 2**28
 """Bytes of a manifest; those of earlier versions hold the whole history."""
 
-FORMAT = 4
+FORMAT = 5
 """Of the session folder, as it was when the state was saved. 2: state stood under sentences, as
 ``the scheduler of "adam"``; 3: it stands under ids, as ``schedulers/adam``, and each manifest held
-the whole history; 4: it holds the length and the digest of it."""
+the whole history; 4: it holds the length and the digest of it; 5: rows of tensors that processes
+share stand in ``parts``. Where there are none, 4 is written, which earlier versions read too."""
 
-READ = (2, 3, 4)
+WITHOUT_PARTS = 4
+
+READ = (2, 3, 4, 5)
 """The formats that can be read."""
 
 _LOGS_SINCE = 4
@@ -51,7 +54,7 @@ class Manifest:
     files: Fingerprints
     session: Fingerprints
     scores: Mapping[str, float] = field(default_factory=dict)
-    format: int = FORMAT
+    format: int = WITHOUT_PARTS
     logs: Fingerprints = field(default_factory=dict)
 
     def text(self, name: str) -> bytes:
@@ -119,7 +122,8 @@ def write_manifest(
         logs: The fingerprints of what the files that are only added to hold by now.
     """
     files = {name: fingerprint(folder / name) for name in names}
-    manifest = Manifest(files, session, scores or {}, logs=logs or {})
+    written = FORMAT if any(name.startswith("parts/") for name in files) else WITHOUT_PARTS
+    manifest = Manifest(files, session, scores or {}, written, logs or {})
     replace_file(folder / MANIFEST, as_json(manifest.data()))
 
 
@@ -215,7 +219,8 @@ def _is_fingerprint(entry: Mapping[str, Any]) -> bool:
 def _was_of_this_format(data: Mapping[str, Any]) -> bool:
     """Whether a manifest is as this version wrote it, but for the number of its format."""
     try:
-        then = Manifest(data["files"], data["session"], data["scores"], FORMAT, data["logs"])
-        return bool(then.data()["sha256"] == data["sha256"])
+        parts = data["files"], data["session"], data["scores"]
+        then = [Manifest(*parts, known, data["logs"]) for known in (WITHOUT_PARTS, FORMAT)]
+        return any(one.data()["sha256"] == data["sha256"] for one in then)
     except (ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -14,14 +14,15 @@ from torchassistant.training import has_own_form, wrapped_in
 
 _log = logger_for(__name__)
 
-_WRAPPED = "wrapped"
+WRAPPED = "wrapped"
+"""Under which key the states of optimizers within another one are stored."""
 
 
 def state_of_optimizer(optimizer: Optimizer) -> dict[str, Any]:
     """What is stored of it."""
     state = optimizer.state_dict()
     wrapped = {name: one.state_dict() for name, one in wrapped_in(optimizer).items()}
-    return {**state, _WRAPPED: wrapped} if wrapped else state
+    return {**state, WRAPPED: wrapped} if wrapped else state
 
 
 def load_optimizer(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
@@ -31,11 +32,11 @@ def load_optimizer(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
     """
     wrapped = wrapped_in(optimizer)
     shared = {name: _shared_groups(optimizer, one) for name, one in wrapped.items()}
-    own = stored if has_own_form(optimizer) else {k: v for k, v in stored.items() if k != _WRAPPED}
+    own = stored if has_own_form(optimizer) else {k: v for k, v in stored.items() if k != WRAPPED}
     optimizer.load_state_dict(dict(own))
     if not has_own_form(optimizer):
         _as_it_was(optimizer, own)
-    states = stored.get(_WRAPPED, {}) if wrapped else {}
+    states = stored.get(WRAPPED, {}) if wrapped else {}
     for name, one in wrapped.items():
         if name not in states:
             _log.warning(f"no state of the optimizer within {type(optimizer).__name__} is stored")

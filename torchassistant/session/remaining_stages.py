@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from torchassistant.assembly import Builder
 from torchassistant.parallel import World
 from torchassistant.session.callbacks_of_session import warn_of_missing_columns, with_columns_of
@@ -73,7 +75,8 @@ class RemainingStages:
             rows = StageHistory(self.rows.rows(self.progress.stage), self.progress.stage_step)
             if self.world is not None:
                 stage = stage.shared_by(self.world)
-            train_stage(stage, self.progress, rows, saving, reporter, stop, self.callbacks)
+            with nullcontext() if self.world is None else self.world.processes.explaining():
+                train_stage(stage, self.progress, rows, saving, reporter, stop, self.callbacks)
             self._tell_end()
         self.manager.finish()
         if self.world is not None:
@@ -122,5 +125,8 @@ class RemainingStages:
 
     def _tell_end(self) -> None:
         """Callbacks hear of the end of a stage; that they have is stored too."""
-        if self.callbacks is not None and self.callbacks.tell_end():
+        if self.callbacks is None:
+            return
+        heard, together = self.callbacks.tell_end(), self.manager.together
+        if heard if together is None else together.agreed(heard):
             self.manager.save(quietly=True)

@@ -119,7 +119,8 @@ def _newest(session: Path) -> Path:
 
 
 def _state(folder: Path, name: str) -> Any:
-    state = read_state(folder, name)
+    files = [p.relative_to(folder).as_posix() for p in folder.rglob("*")]
+    state = read_state(folder, name, files)
     half_epoch = state.get("progress", {}).get("within") if isinstance(state, dict) else None
     if half_epoch:
         half_epoch.pop("seconds")

@@ -64,7 +64,7 @@ from torchassistant.session.prediction import predict
 from torchassistant.session.remaining_stages import RemainingStages
 from torchassistant.session.row_data import RowData
 from torchassistant.session.session_folder import SessionFolder
-from torchassistant.session.shared_checkpoints import FollowingManager
+from torchassistant.session.shared_checkpoints import FollowingManager, SavingTogether
 from torchassistant.session.shared_training import (
     set_threads,
     warn_of_other_parts,
@@ -177,6 +177,7 @@ class Session(Parts):
         """Who trains it together just now."""
         self._is_whole = True
         """Whether all of it is built, so that it can be trained."""
+        self._shares_models = plan.shares_models
         self._callback_state: dict[str, Any] = {}
         """What is stored of callbacks beside the state of their objects."""
         self._callbacks: CallbackRun | None = None
@@ -465,6 +466,11 @@ class Session(Parts):
                 f"only a part of {shown_path(self.path)} was loaded: load all of it to train it"
             )
         self.world = world = world_of(self.spec, processes)
+        if self._shares_models is not (world is not None and world.shares_models):
+            raise SessionError(
+                'with the strategy "fsdp", a session is loaded by each of the processes that train '
+                "it, and with them: load_session(…, distributed=True)"
+            )
         first = world is None or world.is_first
         with only_trainer(self.folder.environment) if first else nullcontext():
             if world is not None:
@@ -561,7 +567,7 @@ class Session(Parts):
         starts = StageStarts(self.spec, self.rows)
         is_following = self.world is not None and not self.world.is_first
         kind = FollowingManager if is_following else CheckpointManager
-        return kind(
+        manager = kind(
             self._snapshot,
             self.progress,
             self.rows,
@@ -570,6 +576,9 @@ class Session(Parts):
             stop,
             starts,
         )
+        if self.world is not None and self.world.shares_models:
+            manager.together = SavingTogether(self.world.processes, self.folder.storage)
+        return manager
 
     def _train(self, newest: Checkpoint, reporter: Reporter, stop: StopRequest) -> None:
         self._has_trained = True
@@ -623,9 +632,11 @@ class Session(Parts):
 
     def _begin(self, manager: CheckpointManager, newest: Checkpoint) -> None:
         """Save what has changed since the session was loaded, before anything is trained."""
-        pending = self._pending
-        if self.world is not None and not self.world.is_first:
+        pending, world = self._pending, self.world
+        if world is not None and not world.is_first:
             self._pending = Pending()
+            if world.shares_models and (pending.changes or pending.splits):
+                manager.save()
             return
         if pending.changes or pending.splits:
             step = self.progress.step
@@ -636,7 +647,11 @@ class Session(Parts):
             self._pending = Pending()
             manager.save()
             manager.finish()
-        elif self.progress.step == 0 and (changed := changed_weights(newest, self)):
+        elif (
+            not self._shares_models
+            and self.progress.step == 0
+            and (changed := changed_weights(newest, self))
+        ):
             # Weights were put in from Python since the session was created.
             for name, average in self.averages.items():
                 if name not in changed:

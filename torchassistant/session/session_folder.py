@@ -280,8 +280,9 @@ class SessionFolder:
                 if split is not None:
                     fitted.splits[split] = _indices(read_tensors(path))
                 elif path.parent == self.preprocessors and path.suffix == ".json":
-                    has_tensors = f"{name.removesuffix('.json')}.safetensors" in fixed
-                    state = read_state(self.preprocessors, path.stem, has_tensors)
+                    folder = Path(name).parent
+                    own = [one.name for one in map(Path, fixed) if one.parent == folder]
+                    state = read_state(self.preprocessors, path.stem, own)
                     fitted.preprocessors[path.stem] = state
             except InvalidFile as error:
                 raise SessionError(f"{shown_path(path)} {error}") from None

@@ -1,16 +1,53 @@
-"""Checkpoints of a run of several processes: the first one writes, all know when."""
+"""Checkpoints of a run of several processes: the first one writes, all know when.
+
+Where they share models each writes its rows aside, and the first one makes a checkpoint of all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from torchassistant.parallel import World
+from torchassistant.data import random_state
+from torchassistant.parallel import Processes, World
+from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoint_manager import CheckpointManager
+from torchassistant.session.checkpoint_storage import CheckpointStorage
 from torchassistant.training import Data, Row, SharedStop, Spent
 
 
+class SavingTogether:
+    """Lets processes that share models save one state.
+
+    Args:
+        processes: They.
+        storage: Where each writes its rows; they see the same files.
+    """
+
+    def __init__(self, processes: Processes, storage: CheckpointStorage) -> None:
+        self.processes = processes
+        self.storage = storage
+
+    def agreed(self, is_due: bool) -> bool:
+        """See :class:`Together`."""
+        return self.processes.first(is_due)
+
+    def gather(self, bundle: CheckpointBundle) -> None:
+        """See :class:`Together`."""
+        rank, size = self.processes.rank, self.processes.size
+        aside = failure = ""
+        self.processes.wait()  # until the first one has tidied up after the last state
+        try:
+            aside = str(self.storage.write_rows(bundle, rank, size))
+        except Exception as error:
+            failure = f"the process of rank {rank}: {error}"
+        told: list[list[str]] = self.processes.gather_values([aside, failure])
+        bundle.asides = [Path(folder) for folder, _ in told if folder != ""]
+        bundle.failure = next((why for _, why in told if why != ""), "")
+
+
 class FollowingManager(CheckpointManager):
-    """Takes part in the decisions of the first process, and writes nothing."""
+    """Takes part in the decisions of the first process, and writes nothing but rows of its own."""
 
     def begin(self) -> None:
         """Nothing to bring up to date."""
@@ -18,6 +55,8 @@ class FollowingManager(CheckpointManager):
     def save(self, row: Row | None = None, quietly: bool = False) -> None:
         """Note that it is saved."""
         self._scores_of(row)
+        if self.together is not None:
+            self.together.gather(self.snapshot(random_state()).bundle)
         self._saved_step = self.progress.step
         self.stop.save_asked = False
 

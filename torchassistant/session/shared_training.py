@@ -37,7 +37,7 @@ def world_of(spec: Spec, processes: Processes | None) -> World | None:
         return None
     distributed = spec.distributed or DistributedSpec()
     processes.count_as_lost_after(distributed.timeout)
-    return World(processes, distributed.logical_ranks)
+    return World(processes, distributed.logical_ranks, distributed.shares_models)
 
 
 def warn_of_other_parts(

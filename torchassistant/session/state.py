@@ -29,6 +29,7 @@ from torchassistant.session.formats import could_be_stored, stored_results, upgr
 from torchassistant.session.library_state import is_torchs, unlike_optimizer, unlike_state
 from torchassistant.session.module_state import load_module, set_buffers, unsaved_buffers
 from torchassistant.session.optimizer_state import load_optimizer, state_of_optimizer
+from torchassistant.session.rows_of_shared import rows_of_model, rows_of_optimizer
 from torchassistant.session.stateful_parts import (
     is_full,
     members_of,
@@ -194,11 +195,13 @@ def restore_model(
         names = (full for full in stored if full.startswith(prefix))
         return {full.removeprefix(prefix): stored[full] for full in names}
 
-    tensors = {**checkpoint.tensors(key), **state["extra_state"].get(key, {})}
-    _load(parts.models[name], own(tensors), f'the model "{name}"', checkpoint.path)
+    model = parts.models[name]
+    stored = checkpoint.tensors(key, rows_of_model(model, prefix))
+    tensors = {**stored, **state["extra_state"].get(key, {})}
+    _load(model, own(tensors), f'the model "{name}"', checkpoint.path)
     with _fitting(f'the buffers of the model "{name}"', checkpoint.path):
         buffers = own(state["buffers"].get(key, {}))
-        set_buffers(parts.models[name], buffers, may_be_more=True)
+        set_buffers(model, buffers, may_be_more=True)
 
 
 class _Match:
@@ -286,7 +289,8 @@ def _restore_models(
     for name, model in parts.whole_models.items():
         key = f"models/{name}"
         if checkpoint.has(f"{key}.safetensors"):
-            tensors = {**checkpoint.tensors(key), **extra.get(key, {})}
+            stored = checkpoint.tensors(key, rows_of_model(model))
+            tensors = {**stored, **extra.get(key, {})}
             _load(model, tensors, f'the model "{name}"', checkpoint.path)
         elif name in parts.averages and match.may_differ(key):
             anew.append(parts.averages[name])
@@ -303,7 +307,7 @@ def _restore_optimizers(checkpoint: Checkpoint, parts: Parts, match: _Match) -> 
     for name, optimizer in parts.optimizers.items():
         key = f"optimizers/{name}"
         if checkpoint.has(f"{key}.json"):
-            stored = checkpoint.state(key, parts.device)
+            stored = checkpoint.state(key, parts.device, rows_of_optimizer(optimizer))
             groups = [dict(group) for group in optimizer.param_groups]
             with _fitting(f'the optimizer "{name}"', checkpoint.path):
                 load_optimizer(optimizer, stored)

@@ -7,7 +7,7 @@ damaged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,8 +27,8 @@ from torchassistant.session.append_only_logs import (
     is_log,
     stage_of,
 )
-from torchassistant.session.checkpoint_bundle import read_state
-from torchassistant.session.durable_files import read_json, read_tensors
+from torchassistant.session.checkpoint_bundle import read_shared, read_state
+from torchassistant.session.durable_files import Take, read_json
 from torchassistant.session.history import (
     ALWAYS_IN_STEPS,
     ALWAYS_IN_TIMES,
@@ -52,7 +52,11 @@ _SECTIONS = {
 
 
 def stored_state(
-    folder: Path, name: str, has_tensors: bool, device: torch.device | None = None
+    folder: Path,
+    name: str,
+    files: Collection[str],
+    device: torch.device | None = None,
+    take: Take | None = None,
 ) -> Any:
     """The state that was added to a checkpoint under a name; see :func:`read_state`.
 
@@ -61,18 +65,20 @@ def stored_state(
         Damaged: It is not as states are written.
     """
     with _blaming(f"{name}.json"):
-        return read_state(folder, name, has_tensors, device)
+        return read_state(folder, name, files, device, take)
 
 
-def stored_tensors(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    """The tensors that were added to a checkpoint under a name.
+def stored_tensors(
+    folder: Path, name: str, files: Collection[str], take: Take | None = None
+) -> dict[str, torch.Tensor]:
+    """The tensors that were added to a checkpoint under a name; see :func:`read_shared`.
 
     Raises:
         FileNotFoundError: Somebody who trains the session has taken the checkpoint away.
         Damaged: They are not as tensors are written.
     """
     with _blaming(f"{name}.safetensors"):
-        return read_tensors(folder / f"{name}.safetensors")
+        return read_shared(folder, f"{name}.safetensors", files, take)
 
 
 def stored_spec(manifest: Manifest) -> dict[str, Any]:
@@ -111,10 +117,10 @@ def expect_form(folder: Path, manifest: Manifest, logs: Mapping[str, bytes] | No
         group, _, rest = name.partition("/")
         if group == "optimizers" and rest.endswith(".json"):
             key = name.removesuffix(".json")
-            state = stored_state(folder, key, f"{key}.safetensors" in manifest.files)
+            state = stored_state(folder, key, manifest.files, take=_form_of)
             with _blaming(name):
                 _expect(is_optimizer_state(state), "is not the state of an optimizer")
-    state = stored_state(folder, STATE, f"{STATE}.safetensors" in manifest.files)
+    state = stored_state(folder, STATE, manifest.files)
     with _blaming(f"{STATE}.json"):
         _expect_state(state, manifest.format)
         progress = _progress(state["progress"])
@@ -125,6 +131,11 @@ def expect_form(folder: Path, manifest: Manifest, logs: Mapping[str, bytes] | No
         )
         _expect_to_fit(progress, int(folder.name.partition("-")[0]), spec, rows)
     return spec
+
+
+def _form_of(name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """As it is by dtype and shape, in hardly any memory where it is of floating point."""
+    return tensor.new_zeros(()).expand(tensor.shape) if tensor.is_floating_point() else tensor
 
 
 class _blaming:

@@ -15,6 +15,7 @@ from torchassistant.compat.foreach import copy_all, lerp_all
 from torchassistant.compat.modules import own_buffers, unsaved_names
 from torchassistant.errors import DataError
 from torchassistant.graph import NOTHING_FROZEN, Frozen
+from torchassistant.parallel import own_rows
 from torchassistant.training.optimizer_calls import parameters_of
 from torchassistant.training.progress import StopCheck
 
@@ -262,6 +263,7 @@ def _by_kind(pairs: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> list[Tensors
     groups: dict[tuple[Any, Any], Tensors] = {}
     for average, current in pairs:
         mine, theirs = groups.setdefault((average.device, average.dtype), ([], []))
-        mine.append(average.detach())
-        theirs.append(current.detach())
+        # Of models that processes share, each keeps its rows of both.
+        mine.append(own_rows(average.detach()))
+        theirs.append(own_rows(current.detach()))
     return list(groups.values())

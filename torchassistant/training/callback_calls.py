@@ -17,6 +17,7 @@ from torchassistant.callbacks.events import (
 )
 from torchassistant.data import random_state, set_random_state
 from torchassistant.errors import DataError, UserCodeError, UserError
+from torchassistant.parallel import alone
 from torchassistant.training.events import Part, Parts
 from torchassistant.training.named_callback import NamedCallback
 
@@ -144,6 +145,8 @@ def calls_of(
         method = getattr(own.callback, event)
         if getattr(method, "__func__", None) is not base:
             method = _guarded(method, own, event)
+            if own.callback.only_first is True:
+                method = partial(_call_alone, method)
             if parts is not None:
                 method = parts.around(method, Part.CALLBACK, own.name)
             found.append((f"{own}, in {event}", method, EVENTS[event](now, own)))
@@ -175,6 +178,11 @@ def _guarded(method: Callable[..., Any], own: NamedCallback, event: str) -> Call
     if event in WITHIN_ITERATIONS and own.callback.draws is not True:
         return method
     return partial(_call_guarded, method)
+
+
+def _call_alone(method: Callable[..., Any], *args: Any) -> None:
+    with alone():
+        method(*args)
 
 
 def _call_guarded(method: Callable[..., Any], *args: Any, **kwargs: Any) -> None:

@@ -20,6 +20,7 @@ from torchassistant.data import MultiLoader
 from torchassistant.errors import DataError
 from torchassistant.frames import Frames
 from torchassistant.graph import BatchGraph
+from torchassistant.parallel import World, own_rows
 from torchassistant.training.events import Batch, Listener
 from torchassistant.training.optimizer_calls import parameters_of
 from torchassistant.training.pipeline import Pipeline
@@ -57,6 +58,8 @@ def nan_guard_of(pipeline: Pipeline, waits: bool) -> NanGuard:
             out.
     """
     parameters = parameters_of(pipeline.optimizers)
+    if pipeline.world is not None and pipeline.world.shares_models:
+        return SharedNanGuard(parameters, pipeline.world)
     is_late = not waits and any(parameter.is_cuda for parameter in parameters)
     kind = LateNanGuard if is_late else NanGuard
     return kind(parameters, is_scaled=pipeline.scaler is not None)
@@ -112,7 +115,7 @@ class NanGuard(Listener):
     def _check_gradients(self) -> None:
         """Note on each device whether one of its gradients is not finite."""
         for device, parameters in self.by_device.items():
-            self._note(device, [g for p in parameters if (g := p.grad) is not None])
+            self._note(device, [own_rows(g) for p in parameters if (g := p.grad) is not None])
 
     def _note(self, device: torch.device, values: list[torch.Tensor]) -> None:
         """Note whether one of some tensors of a device is not finite."""
@@ -127,6 +130,24 @@ class NanGuard(Listener):
         for one in values:
             dense = one.coalesce().values() if one.is_sparse else one
             torch.maximum(found, (~dense.isfinite()).any().float(), out=found)
+
+
+class SharedNanGuard(NanGuard):
+    """Asks all processes, of which each has some rows of the gradients.
+
+    Args:
+        parameters: Whose gradients.
+        world: The processes.
+    """
+
+    def __init__(self, parameters: Sequence[torch.Tensor], world: World) -> None:
+        super().__init__(parameters, is_scaled=False)
+        self.world = world
+
+    def _check_gradients(self) -> None:
+        super()._check_gradients()
+        for found in self.found.values():
+            found.copy_(self.world.processes.gather(found.cpu().flatten()).max())
 
 
 _NOT_YET = -1.0

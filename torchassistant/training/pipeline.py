@@ -311,7 +311,8 @@ class Pipeline:
         Args:
             batch_loaded: See :class:`MultiLoader`.
         """
-        cut = None if self.world is None else Cut(self.world.parts, self.world.own)
+        world = self.world
+        cut = None if world is None else Cut(world.parts, world.own, world.shares_models)
         ports = [
             Port(
                 source.port,

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from torchassistant.config.checks.block_rules import check_blocks
 from torchassistant.config.checks.column_flow import check_columns
 from torchassistant.config.checks.definitions import check_definitions
+from torchassistant.config.checks.distributed import check_distributed
 from torchassistant.config.checks.inference import check_inference
 from torchassistant.config.checks.linked_inputs import check_linked_inputs
 from torchassistant.config.checks.loaders import check_loaders
@@ -50,4 +51,5 @@ def check(
     check_columns(scope, used)
     if used is None:
         check_unused(scope, check_stages(scope))
+        check_distributed(scope)
         check_inference(scope)

@@ -12,8 +12,10 @@ from torchassistant.config.blocks import Block, Count
 class DistributedSpec(Block):
     """How several processes train together."""
 
-    strategy: Literal["ddp"] = Field(
-        "ddp", description="Each process holds all models; gradients are added up."
+    strategy: Literal["ddp", "fsdp"] = Field(
+        "ddp",
+        description="`ddp`: each process holds all models, and gradients are added up. `fsdp`: "
+        "each holds some rows of every parameter that is trained, and of what its optimizer keeps.",
     )
     logical_ranks: Count | None = Field(
         None,
@@ -25,3 +27,8 @@ class DistributedSpec(Block):
         description="Seconds without a sign of life after which a process counts as lost, and all "
         "end.",
     )
+
+    @property
+    def shares_models(self) -> bool:
+        """Whether several processes each hold a piece of every model."""
+        return self.strategy == "fsdp"

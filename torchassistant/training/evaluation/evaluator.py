@@ -126,9 +126,11 @@ class Evaluator:
         self.means: dict[str, RunningMean] = {}
         self.metrics: list[tuple[PipelineMetric, Metric]] = []
         self.keep: KeepBatch = _keep_nothing
-        # Who wants to see whole batches sees all of them in each process.
-        in_turns = world is not None and can_take_turns(pipeline) and not self.batch_measured
-        self.turns = EvaluationInTurns(pipeline, world) if world and in_turns else None
+        # Who wants to see whole batches sees all of them in each process, and shared models are run
+        # by all at the same time.
+        in_turns = world is not None and not world.shares_models and not self.batch_measured
+        takes_turns = in_turns and can_take_turns(pipeline)
+        self.turns = EvaluationInTurns(pipeline, world) if world and takes_turns else None
 
     def run(self, steps: Steps = 1.0) -> Results:
         """One pass; see :func:`evaluate`."""

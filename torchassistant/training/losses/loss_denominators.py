@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Count = int | Tensor
+Count = float | Tensor
 
 _BY_CLASS = (nn.CrossEntropyLoss, nn.NLLLoss)
 _BY_ELEMENT = (

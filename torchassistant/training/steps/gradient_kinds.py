@@ -11,6 +11,7 @@ from torchassistant.training.steps.combined_losses import CombinedLosses
 from torchassistant.training.steps.gradients import AccumulatedBatches, OneBatch
 from torchassistant.training.steps.part_combining import PartCombining
 from torchassistant.training.steps.part_gradients import PartGradients
+from torchassistant.training.steps.shard_gradients import ShardGradients
 
 
 def gradients_of(
@@ -25,6 +26,8 @@ def gradients_of(
         progress: Where the run is; weights that are scheduled follow from that.
     """
     if pipeline.world is not None:
+        if pipeline.world.shares_models:
+            return ShardGradients(pipeline, listeners, parts, progress)
         shared = PartGradients if pipeline.combine is None else PartCombining
         return shared(pipeline, listeners, parts, progress)
     if pipeline.combine is not None:

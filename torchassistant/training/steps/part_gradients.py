@@ -225,7 +225,7 @@ class PartGradients:
             row = [1.0, *part.terms, *part.totals]
             for losses in part.losses:
                 for index in range(len(self.names)):
-                    row += [0.0, 0.0] if losses is None else _numbers(losses[index])
+                    row += [0.0, 0.0] if losses is None else numbers_of(losses[index])
             rows.append(row)
         return rows
 
@@ -327,6 +327,7 @@ def mean_of(parts: Sequence[Sequence[float]], sums: bool) -> tuple[float, float]
     return whole if sums else whole / terms, terms
 
 
-def _numbers(loss: tuple[str, str, Tensor, Any]) -> list[float]:
+def numbers_of(loss: tuple[str, str, Tensor, Any]) -> list[float]:
+    """The value of a loss, and the number of its terms."""
     _, _, value, terms = loss
     return [value.item(), float(terms)]

@@ -1,0 +1,161 @@
+"""Models of which each of several processes holds a piece (``"strategy": "fsdp"``)."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from exact_configs import Config, layer, layers, loader, loss, made, one_model, part, stage
+from ranks import called, ranks, train, trained
+from safetensors.torch import load_file
+from test_processes import copied, noisy, rows, wait_for
+
+from torchassistant import create_session, load_session
+
+ONE_EPOCH = ("--set", "train.stages[0].stop_condition.args[0]=1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_threads() -> None:
+    torch.set_num_threads(1)
+
+
+def rich(**distributed: Any) -> Config:
+    """Nothing random: two batches a step, the last of 1 example; clipping, an average, norms."""
+    net = layers(layer("Linear", 4, 6), layer("Tanh"), layer("Linear", 6, 1))
+    groups = {
+        "datasets": {"points": part("Points", 11)},
+        "loader_factories": {"batches": loader("points", 5)},
+        "models": {"net": net, "ema": {"average_of": "net", "decay": 0.5}},
+        "optimizers": {"descent": {**made("SGD", lr=0.1, momentum=0.9), "model": "net"}},
+        "gradient_clippers": {"all": {"model": "net", "clip_norm": 0.5}},
+    }
+    val = {"input_factories": [{"loader_factory": "batches", "variable_names": ["x", "y"]}]}
+    config = one_model(
+        groups,
+        stage("fit", validation=["val"], epochs=3),
+        pipeline={"gradient_accumulation": 2},
+        val={**val, "losses": [loss("error")]},
+    )
+    best = {"best": {"monitor": "error", "weights_only": True}}
+    return {
+        **config,
+        "log": {"every_iterations": 1},
+        "checkpoints": best,
+        "distributed": {"strategy": "fsdp", **distributed},
+    }
+
+
+def state_of(session: Path) -> dict[str, Any]:
+    """Weights, and what optimizers keep, as one process loads it."""
+    loaded = load_session(session)
+    states = {name: one.state_dict()["state"] for name, one in loaded.optimizers.items()}
+    kept = {
+        f"{name} {number} {key}": value
+        for name, state in states.items()
+        for number, own in state.items()
+        for key, value in own.items()
+    }
+    models = loaded.models.items()
+    return kept | {f"{n} {key}": t for n, model in models for key, t in model.state_dict().items()}
+
+
+def assert_close(one: Path, other: Path) -> None:
+    mine, theirs = state_of(one), state_of(other)
+    assert mine.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(mine[name], tensor, rtol=1e-5, atol=1e-6, msg=name)
+    for file in ("0.csv", "steps-0.csv"):
+        lines = [(run / "metrics" / file).read_text().splitlines() for run in (one, other)]
+        assert lines[0][0] == lines[1][0]
+        columns = [n for n in lines[0][0].split(",") if n not in ("seconds", "time")]
+        at = [lines[0][0].split(",").index(name) for name in columns]
+        for cells in zip(*([row.split(",") for row in some[1:]] for some in lines), strict=True):
+            mine_, theirs_ = ([float(row[index]) for index in at] for row in cells)
+            assert mine_ == pytest.approx(theirs_, rel=1e-5, abs=1e-6)
+
+
+def assert_same(one: Path, other: Path) -> None:
+    mine, theirs = state_of(one), state_of(other)
+    assert [n for n in mine.keys() | theirs.keys() if not torch.equal(mine[n], theirs[n])] == []
+    assert rows(one) == rows(other)
+
+
+def test_shared_models_train_as_whole_ones(tmp_path: Path) -> None:
+    """By three processes, of which the last batch has one example; and in turns with others."""
+    create_session(rich(), session_dir=tmp_path / "new")
+    alone = copied(tmp_path / "new", "alone")
+    load_session(alone).train()
+    run = trained(3, copied(tmp_path / "new", "three"))
+    assert_close(run, alone)
+    newest = sorted((run / "checkpoints").iterdir())[-1]
+    # Each process has written its rows, under one manifest.
+    manifest = json.loads((newest / "manifest.json").read_text())
+    kept = [load_file(newest / f"parts/{rank}-of-3/models/net.safetensors") for rank in range(3)]
+    assert [tuple(part["0.weight"].shape) for part in kept] == [(2, 4)] * 3
+    assert "parts/2-of-3/optimizers/descent.safetensors" in manifest["files"]
+    # Weights of the best state are files for anybody.
+    (best,) = (run / "weights" / "best").glob("*/net.safetensors")
+    assert load_file(best)["0.weight"].shape == (6, 4)
+    again = copied(tmp_path / "new", "again")
+    for count in (2, 1, 3):
+        setting = f"train.stages[0].stop_condition.args[0]={ {2: 1, 1: 2, 3: 3}[count] }"
+        trained(count, again, "--set", setting)
+    assert_close(again, alone)
+
+
+@pytest.mark.slow
+def test_the_same_processes_have_the_same_bits(tmp_path: Path) -> None:
+    """Dropout, batch norm, and one that is killed while states are written."""
+    config = {**noisy(strategy="fsdp"), "checkpoints": {"every_iterations": 1}}
+    config["train"]["stages"][0]["stop_condition"] = made("EpochsCompleted", 6)
+    create_session(config, session_dir=tmp_path / "new")
+    whole = trained(2, copied(tmp_path / "new", "whole"))
+    cut = copied(tmp_path / "new", "cut")
+    with ranks(2, called(["train", str(cut)])) as running:
+        wait_for(lambda: len((cut / "metrics" / "0.csv").read_text().splitlines()) > 3)
+        running.kill(1)
+        assert running.wait() == [1, -signal.SIGKILL]
+        told = [line for line in running.printed().splitlines() if line.startswith("error")]
+    assert len(told) == 1
+    assert re.match(r"error: rank 1 \(process \d+ on .*\) has died, or cannot be reached", told[0])
+    assert_same(trained(2, cut), whole)
+    assert list((cut / "checkpoints").glob(".*")) == []
+    # Any number of processes evaluates it, each with whole models.
+    results = []
+    for count in (1, 2):
+        with ranks(count, called(["evaluate", str(whole), "--json"])) as running:
+            assert running.wait() == [0] * count, running.printed()
+            results.append(json.loads(running.printed()))
+    assert results[0] == results[1]
+
+
+def test_what_is_not_finite_is_told_once(tmp_path: Path) -> None:
+    config = rich()
+    for definition in config["initialize"]["definitions"]:
+        if definition["name"] == "points":
+            definition["spec"] = part("Holed", 8)
+    create_session(config, session_dir=tmp_path / "run", preflight=False)
+    statuses, printed = train(2, tmp_path / "run")
+    assert statuses == [2, 2]
+    assert printed[1] == ""
+    (line,) = [line for line in printed[0].splitlines() if line.startswith("error")]
+    assert 'the loss "error" is nan, in iteration 1' in line
+    assert 'the column "x" of the batch is not finite itself' in line
+
+
+def test_what_cannot_be_shared_is_told(tmp_path: Path) -> None:
+    config = rich()
+    for definition in config["initialize"]["definitions"]:
+        if definition["name"] == "net":
+            definition["spec"] = part("Scaled")
+    create_session(config, session_dir=tmp_path / "run")
+    statuses, printed = train(2, tmp_path / "run")
+    assert statuses == [2, 2]
+    assert 'the parameter "scale" of the model "net" is a scalar' in printed[0]
+    assert "give it the shape (1,)" in printed[0]

@@ -1,0 +1,107 @@
+"""Models of which each process holds a piece, by FSDP2 of torch: of every parameter some rows.
+
+A block of a model is whole only while it runs, forwards or backwards.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from torchassistant.errors import DataError
+
+_BLOCKS = 64
+"""What holds less than so large a part of a model is no block of its own: its messages would take
+longer than its rows are worth."""
+
+
+_IS_ALONE = ContextVar("is_alone", default=False)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """What runs in here runs in one process only, which cannot run a shared model."""
+    token = _IS_ALONE.set(True)
+    try:
+        yield
+    finally:
+        _IS_ALONE.reset(token)
+
+
+def _expect_all(model: nn.Module, args: object) -> None:
+    if _IS_ALONE.get():
+        raise DataError(
+            "one process alone cannot run a model of which each has a piece (fsdp): it would wait "
+            'for the others for ever; "only_first" must be false for what runs models'
+        )
+
+
+def shard(model: nn.Module) -> None:
+    """Let the processes share a model, which all of them have whole; it is changed in place.
+
+    Args:
+        model: Its parameters have dimensions, and are no module's of another model.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    for block in [*_blocks(model), model]:
+        fully_shard(block, mesh=mesh, reshard_after_forward=True)
+        assert isinstance(block, FSDPModule), "it was made one"
+        # Gradients are those of sums, and are divided by what these are over.
+        block.set_gradient_divide_factor(1.0)
+        block.set_force_sum_reduction_for_comms(True)
+    model.register_forward_pre_hook(_expect_all, prepend=True)
+
+
+def _blocks(model: nn.Module) -> Iterator[nn.Module]:
+    """Its blocks, inner ones first: elements of lists and sequences, each called by itself."""
+    places: dict[int, list[str]] = defaultdict(list)
+    sizes: dict[int, int] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        places[id(parameter)].append(name)
+        sizes[id(parameter)] = parameter.numel()
+    least = sum(sizes.values()) / _BLOCKS
+    taken: set[int] = set()
+    for path, module in reversed([*_elements(model)]):
+        own = {id(p) for p in module.parameters()} - taken
+        is_apart = all(name.startswith(f"{path}.") for key in own for name in places[key])
+        if own and is_apart and sum(sizes[key] for key in own) >= least:
+            taken |= own
+            yield module
+
+
+def _elements(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for path, module in model.named_modules():
+        if isinstance(module, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
+            for name, element in module.named_children():
+                yield f"{path}.{name}" if path else name, element
+
+
+def own_rows(tensor: torch.Tensor) -> torch.Tensor:
+    """What this process holds of a tensor: all of it, where it is not shared."""
+    rows: Any = getattr(tensor, "to_local", None)
+    return tensor if rows is None else rows()
+
+
+def is_shared(tensor: Any) -> bool:
+    """Whether each process holds some rows of a tensor."""
+    return hasattr(tensor, "to_local")
+
+
+def shared_like(live: Any, whole: torch.Tensor) -> torch.Tensor:
+    """The own rows of a tensor that is here as a whole, shared as another one is."""
+    from torch.distributed.tensor import distribute_tensor
+
+    mesh, placements = live.device_mesh, live.placements
+    shared = distribute_tensor(whole, mesh, placements, src_data_rank=None)
+    # A copy: of a view all would stay in memory.
+    return shared.clone()

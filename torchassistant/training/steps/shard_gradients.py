@@ -1,0 +1,148 @@
+"""The gradients of a step by models of which each process holds a piece."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from torchassistant.errors import DataError
+from torchassistant.frames import Frames
+from torchassistant.graph import buffers_of
+from torchassistant.training.accumulation import Accumulation, Summand
+from torchassistant.training.events import Batch
+from torchassistant.training.losses.weighted_losses import LossValues
+from torchassistant.training.optimizer_calls import parameters_of
+from torchassistant.training.steps.part_gradients import PartGradients, is_filled, numbers_of
+
+Table = list[list[float]]
+"""Of each part a row of numbers."""
+
+
+class ShardGradients(PartGradients):
+    """Every process runs its part at the same time; torch adds up the gradients, row by row.
+
+    A loss is divided by its terms over all parts before its backward pass, so that those are told
+    in between. For a part without an example another one's stands in, and counts nothing.
+    """
+
+    def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:
+        """See :class:`PartGradients`."""
+        weights = None if self.weights is None else self.weights.now()
+        accumulation = Accumulation(parameters_of(self.pipeline.optimizers), self.backward.run)
+        self._seed(self.world.own.start)
+        self.buffers.start()
+        self.buffers.start_part()
+        tables: list[Table] = []
+        found: list[LossValues] = []
+        for place, (number, frames) in enumerate(zip(numbers, window, strict=True)):
+            if place:
+                for handle in self.batch_accumulated:
+                    handle(self.pipeline)
+                self.frames.clear()
+            self.frames = self.part_frames[0] = frames
+            losses, summands = self._run(frames, place, weights)
+            if place + 1 == len(window):
+                self.buffers.finish_part(is_empty=not any(map(is_filled, window)))
+            row = self._told(losses, summands)
+            shared = self.world.exchange([row], self.buffers.changed, [[]])
+            tables.append(shared.table)
+            batch = self._batch(shared.table, range(number, number + 1), iteration)
+            found.append(batch.losses)
+            for handle_losses in self.losses_computed:
+                handle_losses(batch, self.value)
+            accumulation.add(self._of_whole(summands, shared.table, is_only=len(window) == 1))
+        accumulation.finish()
+        self._seed("end")
+        filled = [any(row[0] for row in rows) for rows in zip(*tables, strict=True)]
+        self.buffers.share(shared.present, filled)
+        whole = batch._replace(numbers=numbers)
+        for handle_gradients in self.gradients_computed:
+            handle_gradients(whole, self.value)
+        return found
+
+    def _run(
+        self, frames: Frames, place: int, weights: Sequence[float] | None
+    ) -> tuple[LossValues | None, Sequence[Summand]]:
+        """Forward, losses; of what only stands in no values, and summands that are 0."""
+        if is_filled(frames):
+            losses, given = self.run_part(frames, 0)
+            for handle in self.part_computed:
+                handle(place, self.world.own.start, frames)
+            return losses, [
+                one if one.terms is None or float(one.terms) else _nothing(one, frames)
+                for one in self.summands(given, weights)
+            ]
+        if self.carrying is not None or not frames:
+            raise DataError(
+                f'a batch of the pipeline "{self.pipeline.name}" has fewer examples than there are '
+                'processes; "drop_last" leaves out a smaller last batch'
+            )
+        put_back = buffers_of(self.pipeline.reached)
+        frames.counts = dict.fromkeys(frames.counts, 1)
+        _, given = self.run_part(frames, 0)
+        frames.counts = dict.fromkeys(frames.counts, 0)
+        put_back()
+        return None, [_nothing(one, frames) for one in self.summands(given, weights)]
+
+    def _told(self, losses: LossValues | None, summands: Sequence[Summand]) -> list[float]:
+        """The row of a part: whether it has examples, terms and totals of summands, all losses."""
+        if self.known_kinds is None:
+            told = self.world.processes.gather_values(len(summands))
+            self.known_kinds = [0] * told[0]
+        if len(summands) != self.kinds:
+            raise DataError(
+                f'the losses of the pipeline "{self.pipeline.name}" are over equal numbers of '
+                "samples in one part of a batch, and over unequal ones in another, so that they "
+                "cannot be added up"
+            )
+        if losses is None:
+            return [0.0] * (1 + 2 * self.kinds + 2 * len(self.names))
+        terms = [0.0 if one.terms is None else float(one.terms) for one in summands]
+        totals = [one.total.item() for one in summands]
+        return [1.0, *terms, *totals, *(x for loss in losses for x in numbers_of(loss))]
+
+    def _of_whole(self, summands: Sequence[Summand], table: Table, is_only: bool) -> list[Summand]:
+        """The summands of this part, over the terms of all.
+
+        Args:
+            summands: They.
+            table: What all have told.
+            is_only: Whether the step has no other batch; then one backward pass does for all.
+        """
+        terms = [sum(row[1 + index] for row in table) for index in range(len(summands))]
+        whole = [
+            one if one.terms is None else one._replace(terms=of_all)
+            for one, of_all in zip(summands, terms, strict=True)
+        ]
+        if not is_only:
+            return whole
+        means = [one.total if one.terms is None else one.total / (one.terms or 1) for one in whole]
+        return [Summand(None, torch.stack([*means]).sum(), None)]
+
+    def _batch(self, table: Table, numbers: range, iteration: int) -> Batch:
+        """A batch as all parts have told of it; leaves its weighted loss as ``value``."""
+        kinds = self.kinds
+        sums = [sum(column) for column in zip(*table, strict=True)]
+        pairs = zip(sums[1 : 1 + kinds], sums[1 + kinds : 1 + 2 * kinds], strict=True)
+        self.value = torch.tensor(sum(total / (terms or 1.0) for terms, total in pairs))
+        (losses,) = self._whole_losses([row[1 + 2 * kinds :] for row in table], 1)
+        bad = next((n for n, row in enumerate(table) if not all(map(math.isfinite, row))), 0)
+        return Batch(iteration, numbers, self.frames, losses, part=bad)
+
+
+def _nothing(summand: Summand, frames: Frames) -> Summand:
+    """A summand that is 0, and leads back to all that it led back to: others wait for that."""
+    nothing = summand.total * 0
+    if not bool(nothing.isfinite()):
+        nothing = torch.stack([(one * 0).sum() for one in _with_gradient(frames)]).sum()
+    return summand._replace(total=nothing, terms=None if summand.terms is None else 0)
+
+
+def _with_gradient(frames: Frames) -> Iterator[Tensor]:
+    for frame in frames.values():
+        for column in frame.values():
+            if isinstance(column, Tensor) and column.requires_grad:
+                yield column
