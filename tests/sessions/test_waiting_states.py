@@ -60,13 +60,12 @@ def opens_where_training_waits(disk: SlowDisk, patch: pytest.MonkeyPatch) -> lis
     return waited
 
 
-def trained(folder: Path, checkpoints: Config) -> list[int]:
-    """Twelve epochs of 4 iterations; gives the steps of the states that stay."""
+def trained(folder: Path, checkpoints: Config, *stages: Config) -> list[int]:
+    """Twelve epochs of 4 iterations in each stage; gives the steps of the states that stay."""
     config = toy_config()
-    config["train"]["stages"][0]["stop_condition"] = {
-        "class": "EpochsCompleted",
-        "args": [EPOCHS],
-    }
+    (stage,) = config["train"]["stages"]
+    stage["stop_condition"] = {"class": "EpochsCompleted", "args": [EPOCHS]}
+    config["train"]["stages"] = [{**stage, **more} for more in stages or ({},)]
     session = create_session({**config, "checkpoints": checkpoints}, folder, preflight=False)
     session.train()
     assert load_session(folder).finished
@@ -108,3 +107,12 @@ def test_large_states_do_not_wait_in_memory(
     assert trained(tmp_path / "run", {}) == [40, 44, 48]
     assert max(waited) == 1
     assert disk.steps == list(range(4, 49, 4))
+
+
+def test_what_a_later_stage_starts_from_is_written(
+    tmp_path: Path, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opens_where_training_waits(disk, monkeypatch)
+    last: Config = {"start_from": {"stage": 0, "checkpoint": "last"}}
+    assert trained(tmp_path / "run", {"keep_last": 1}, {}, {}, last) == [144]
+    assert 48 in disk.steps

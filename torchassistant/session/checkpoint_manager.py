@@ -254,7 +254,7 @@ class CheckpointManager:
         scores = self._scores_of(row)
         sought = self.starts.sought(self.progress.stage)
         self._stored = ""
-        stays = row is None or self.starts.is_sought(self.progress.stage, row)
+        stays = row is None or len(sought) > 0
         ranks = tuple(best.rank(scores) for best in self.bests)
         self._waiting.append(_Waiting(step, bundle.tensor_bytes, ranks, stays))
 
