@@ -48,9 +48,21 @@ def test_several_tensors_are_several_columns(kind: type) -> None:
 
 
 @pytest.mark.parametrize("kind", [list, tuple])
-def test_more_or_fewer_than_named_are_told(kind: type) -> None:
-    for names in (["a"], ["a", "b", "c"]):
-        with pytest.raises(DataError, match=f"names {len(names)} outputs .* returned 2"):
-            outputs(Splits(kind), torch.eye(2), *names)
+def test_more_than_named_are_told_and_so_is_one_for_several(kind: type) -> None:
+    with pytest.raises(DataError, match=r"names 1 outputs .* returned 2"):
+        outputs(Splits(kind), torch.eye(2), "a")
     with pytest.raises(DataError, match=r"names 2 outputs .* returned 1"):
         outputs(nn.Identity(), torch.eye(2), "a", "b")
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_the_last_outputs_may_be_missing_where_nothing_reads_them(kind: type) -> None:
+    assert list(outputs(Splits(kind), torch.eye(2), "a", "b", "c")) == ["a", "b"]
+    nodes = [
+        Node("net", Splits(kind), ("x",), ("a", "b", "c")),
+        Node("next", nn.Identity(), ("c",), ("d",)),
+    ]
+    run = NeuralProcessor("run", nodes).lowered(lambda node: node.model)
+    message = r'"next" of "run" needs the input "c", which the node "net" names, and its model did'
+    with pytest.raises(DataError, match=message):
+        run({"x": torch.eye(2)})

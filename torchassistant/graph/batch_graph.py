@@ -60,6 +60,16 @@ class BatchGraph:
         """The same graph, for a stage in which something of it is frozen."""
         return BatchGraph(self.name, self.processors, self.ports, self.edges, self.called, frozen)
 
+    def without_last_adapters(self) -> BatchGraph:
+        """The same graph without the output adapters that it ends with."""
+        ends = {
+            name: processor.without_output_adapter()
+            for name, processor in self.processors.items()
+            if name in self.leaves and isinstance(processor, NeuralProcessor)
+        }
+        processors = {**self.processors, **ends}
+        return BatchGraph(self.name, processors, self.ports, self.edges, self.called, self.frozen)
+
     @property
     def nodes(self) -> list[Node]:
         """The nodes of all processors."""

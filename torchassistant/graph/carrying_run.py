@@ -22,6 +22,8 @@ CarriesOn = Callable[[Frame, int, Carried | None], tuple[Frame, Carried]]
 class CarryingRun(NeuralRun):
     """The same, with inputs that are outputs of the batch before."""
 
+    may_lack = False
+
     def carry_on(
         self, frame: Frame, examples: int, before: Carried | None
     ) -> tuple[Frame, Carried]:

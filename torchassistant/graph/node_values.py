@@ -62,14 +62,22 @@ def keyed_call(call: Call, keys: Sequence[str], place: Place) -> Call:
     return by_key
 
 
-def listed(result: Any, names: Sequence[str], place: Place) -> list[Any]:
+def listed(result: Any, names: Sequence[str], place: Place, may_lack: bool = False) -> list[Any]:
     """What a model has returned, as many values as there are names.
 
     A list of dicts under one name, as models that detect objects return for a batch, is one value.
 
+    Args:
+        result: What it has returned.
+        names: Of the outputs of its node.
+        place: The node.
+        may_lack: Whether a list or tuple may end before the names do.
+
     Raises:
         DataError: It has returned something else.
     """
+    if may_lack and type(result) in (list, tuple) and 0 < len(result) < len(names):
+        return list(result)
     if isinstance(result, torch.Tensor) or (len(names) == 1 and _is_by_example(result)):
         result = (result,)
     elif not isinstance(result, (list, tuple)) or isinstance(result, PackedSequence):

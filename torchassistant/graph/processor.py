@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -128,6 +129,12 @@ class NeuralProcessor:
         """The models and the adapters."""
         return [*(node.model for node in self.nodes), self.input_adapter, self.output_adapter]
 
+    def without_output_adapter(self) -> NeuralProcessor:
+        """The same, whose frame stays as its nodes leave it."""
+        same = copy(self)
+        same.output_adapter = None
+        return same
+
     def lowered(self, call_of: CallOf) -> Callable[[Frame], Frame]:
         """A function that runs this processor, each model called as ``call_of`` says."""
         return NeuralRun(self, [call_of(node) for node in self.nodes])
@@ -144,6 +151,9 @@ _AT_HOME_ANYWHERE = ("torchassistant.adapters", "torchassistant.output_adapters"
 
 class NeuralRun:
     """A neural processor, lowered: where each input comes from is settled."""
+
+    may_lack = True
+    """Whether the last outputs of a node may be missing: whoever reads one does not find it."""
 
     def __init__(self, processor: NeuralProcessor, calls: Sequence[Callable[..., Any]]) -> None:
         self.processor = processor
@@ -190,8 +200,8 @@ class NeuralRun:
             if isinstance(result, torch.Tensor) and len(names) == 1:
                 result = (result,)
             elif type(result) is not tuple or len(result) != len(names):
-                result = listed(result, names, self.place(name))
-            outputs.update(zip(names, result, strict=True))
+                result = listed(result, names, self.place(name), self.may_lack)
+            outputs.update(zip(names, result, strict=False))
         return outputs
 
     def adapted_input(self, adapter: Adapter, frame: Frame) -> dict[str, Any]:
@@ -246,6 +256,10 @@ class NeuralRun:
         self, node: str, key: str, own: Iterable[str], given: dict[str, Any] | None
     ) -> DataError:
         text = f'the node "{node}" of "{self.processor.name}" needs the input "{key}", which '
+        namers = [f'"{one.name}"' for one in self.processor.nodes if key in one.outputs]
+        if namers and node != namers[0]:
+            text += f"the node {namers[0]} names, and its model did not return"
+            return DataError(text, about=(self.processor.name, node))
         if self.adapt_input is None or given is None:
             text += "is neither a column of the frame nor an output of an earlier node"
         elif node not in given:

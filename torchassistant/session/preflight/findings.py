@@ -70,6 +70,11 @@ class Findings:
         """Note what is allowed, and is probably not meant."""
         self.warnings.append(Problem(message, self._place_of(path)))
 
+    def warn_once(self, message: str, path: Path) -> None:
+        """The same of what is met in several runs."""
+        if Problem(message, self._place_of(path)) not in self.warnings:
+            self.warn(message, path)
+
     def add_problem(self, message: str, path: Path) -> None:
         """Note what cannot run."""
         self.problems.append(Problem(message, self._place_of(path)))

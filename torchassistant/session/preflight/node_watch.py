@@ -51,6 +51,7 @@ class NodeWatch:
                 result = noting(*args)
                 found.entering = ""
                 made = _values_of(result, node.outputs)
+                self._warn_of_missing(node, made)
                 self.shapes.note_node(pipeline, processor.name, node, args, made)
                 report = self._report(pipeline, processor, node, inputs, made)
                 reports.append((node, report))
@@ -60,6 +61,13 @@ class NodeWatch:
             return run
 
         return watched
+
+    def _warn_of_missing(self, node: Node, made: Sequence[Any]) -> None:
+        """Warn of outputs that a model did not return: who reads one does not find it."""
+        if len(made) < len(node.outputs):
+            missing = listing(node.outputs[len(made) :])
+            message = f"the node names {missing}, and its model did not return so many outputs"
+            self.found.warn_once(message, self.found.at)
 
     def _report(
         self,
