@@ -7,7 +7,7 @@ begin in the middle of a list of numbers.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
 from typing import Any
 
@@ -59,10 +59,19 @@ class ResumableBatchSampler(Sampler[Batch]):
         batch_size: Examples a batch.
         drop_last: Whether a last batch that is not full is left out.
         seed: What the permutations follow from; None keeps the order of the dataset.
+        dataset: Is asked for the number when a pass begins, as it may have changed.
     """
 
-    def __init__(self, count: int, batch_size: int, drop_last: bool, seed: int | None) -> None:
+    def __init__(
+        self,
+        count: int,
+        batch_size: int,
+        drop_last: bool,
+        seed: int | None,
+        dataset: Sized | None = None,
+    ) -> None:
         self.count = count
+        self.dataset = dataset
         self.batch_size = batch_size
         self.drop_last = drop_last
         self.seed = seed
@@ -76,6 +85,8 @@ class ResumableBatchSampler(Sampler[Batch]):
     def start(self, epoch: int, skipped: int) -> None:
         """The next pass is over this epoch, from its so manyth batch on."""
         self.epoch, self.skipped = epoch, skipped
+        if self.dataset is not None:
+            self.count = len(self.dataset)
 
     def __iter__(self) -> Iterator[Batch]:
         for number, indices in enumerate(self.tensors(), self.skipped):

@@ -340,7 +340,7 @@ class LoaderFactory:
         else:
             order = seed if self.order_seed is None else self.order_seed
             batch_sampler = ResumableBatchSampler(
-                len(self.dataset), size or 1, drop_last, order if shuffle else None
+                len(self.dataset), size or 1, drop_last, order if shuffle else None, self.dataset
             )
         if turn is not None:
             batch_sampler = TurnsBatchSampler(batch_sampler, turn)

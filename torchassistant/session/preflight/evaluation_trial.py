@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from torchassistant.callbacks import Samples
 from torchassistant.config import Path
 from torchassistant.session.preflight.findings import Findings, path_of_pipeline
-from torchassistant.session.preflight.first_batches import FirstBatches
+from torchassistant.session.preflight.first_batches import FirstBatches, NoDataYet
 from torchassistant.session.preflight.losses import Losses, measure
 from torchassistant.session.preflight.node_watch import NodeWatch
 from torchassistant.training import (
@@ -42,7 +44,7 @@ class EvaluationTrial:
             lambda: pipeline.reached,
             self.watch.of(pipeline, []),
         )
-        with self.found.blamed(pipeline, whole), batch.mode():
+        with self.found.blamed(pipeline, whole), suppress(NoDataYet), batch.mode():
             frames = self.batches.for_evaluation(pipeline)
             if pipeline.eval_step is None:
                 batch.run(frames)

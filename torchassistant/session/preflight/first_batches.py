@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from typing import NoReturn
 
 from torchassistant.config import Path
 from torchassistant.data import MultiLoader
@@ -20,20 +21,28 @@ from torchassistant.training import (
 )
 
 
+class NoDataYet(Exception):
+    """A pipeline has no batch, and what runs before the epochs of its stage may give it some."""
+
+
 class FirstBatches:
     """Reads first batches.
 
     Args:
         found: Learns where the preflight is, and what the next run is fed with.
         shapes: Learns the shapes of columns.
+        filled_later: Pipelines whose data may be made before each epoch.
 
     Attributes:
         lengths: For each pipeline its batches an epoch; None where its data does not say.
     """
 
-    def __init__(self, found: Findings, shapes: ColumnShapes) -> None:
+    def __init__(
+        self, found: Findings, shapes: ColumnShapes, filled_later: Collection[str]
+    ) -> None:
         self.found = found
         self.shapes = shapes
+        self.filled_later = filled_later
         self.lengths: dict[str, int | None] = {}
 
     def for_training(self, pipeline: Pipeline) -> Frames:
@@ -65,6 +74,8 @@ class FirstBatches:
             first = next(MultiLoader([port]).frames(0), None)
             if first is None:
                 message = f'the loader factory "{port.source}" gives no batch'
+                if pipeline.name in self.filled_later:
+                    self._pass_over(message)
                 raise found.error(message, found.at)
             frames.update(first)
             frames.counts.update(first.counts)
@@ -76,6 +87,15 @@ class FirstBatches:
         self.shapes.note_ports(pipeline, frames)
         self._feed(data, frames, path)
         return frames
+
+    def _pass_over(self, message: str) -> NoReturn:
+        """Warn, once, of a pipeline that is not tried."""
+        self.found.warn_once(
+            f'{message} yet, so that nothing is tried with it; the "run_before_epoch" of its stage '
+            "may make some",
+            self.found.at,
+        )
+        raise NoDataYet
 
     def _met(
         self, source: Pipeline, data_of: Callable[[Pipeline], MultiLoader], runs: bool

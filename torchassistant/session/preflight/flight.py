@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torchassistant.callbacks import Samples
 from torchassistant.config import Key
@@ -32,7 +33,7 @@ from torchassistant.session.preflight.validation_plans import (
 )
 from torchassistant.session.session import Session
 from torchassistant.session.stateful_parts import run_by
-from torchassistant.training import Changed, freezing, unchanged
+from torchassistant.training import Changed, Pipeline, PipelineBeforeEpoch, freezing, unchanged
 
 
 def preflight(session: Session) -> Preflight:
@@ -65,7 +66,8 @@ def preflight(session: Session) -> Preflight:
 
 def _fly(session: Session, found: Findings) -> Preflight:
     shapes = ColumnShapes()
-    batches, watch = FirstBatches(found, shapes), NodeWatch(found, shapes)
+    batches = FirstBatches(found, shapes, _filled_later(session))
+    watch = NodeWatch(found, shapes)
     training = TrainingTrial(found, batches, watch)
     evaluation = EvaluationTrial(found, batches, watch)
     run: set[str] = set()
@@ -89,7 +91,7 @@ def _fly(session: Session, found: Findings) -> Preflight:
         check_what_listens(stage, index, found)
     for pipeline in session.pipelines.values():
         if pipeline.name not in run:
-            evaluation.run(pipeline)
+            evaluation.run(_kept_from_writing(pipeline, session))
     for name, callback in session.callbacks.items():
         # What is wrong with its pipeline is told already.
         if isinstance(callback, Samples) and not (found.problems or found.raised):
@@ -109,6 +111,24 @@ def _fly(session: Session, found: Findings) -> Preflight:
         list(session.weights.values()),
         shapes.found,
     )
+
+
+def _filled_later(session: Session) -> set[str]:
+    """Pipelines whose data what runs before each epoch may make."""
+    stages = (stage for stage in session.stages if stage.before_epoch)
+    return {p.name for stage in stages for p in (*stage.training, *stage.validation)}
+
+
+def _kept_from_writing(pipeline: Pipeline, session: Session) -> Pipeline:
+    """A pipeline that runs before epochs, without what alone keeps its results.
+
+    Where it has neither losses nor metrics, these are the output adapters that its graph ends with.
+    """
+    before = [one for stage in session.stages for one in stage.before_epoch]
+    named = [one.pipeline.name for one in before if isinstance(one, PipelineBeforeEpoch)]
+    if pipeline.name not in named or pipeline.losses or pipeline.metrics:
+        return pipeline
+    return replace(pipeline, graph=pipeline.graph.without_last_adapters())
 
 
 def _warn_of_changes(changed: Sequence[Changed], found: Findings) -> None:

@@ -16,7 +16,8 @@ def warn_of_idle_parts(stage: Stage, index: int, found: Findings) -> None:
     """Warn of pipelines that never run in a stage, and of frozen models that do not either."""
     path = ("train", "stages", index)
     ends = list(islice(ends_of_epochs(stage), _MOST_EPOCHS))
-    if ends and len(ends) == stage.num_epochs:
+    is_empty = not any(ends) and stage.before_epoch  # what runs before epochs may make data
+    if ends and len(ends) == stage.num_epochs and not is_empty:
         for place, turn in enumerate(stage.all_turns):
             begins = [0, *ends[:-1]]
             spans = zip(begins, ends, strict=True)

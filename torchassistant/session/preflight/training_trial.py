@@ -15,7 +15,7 @@ from torchassistant.errors import ConfigError
 from torchassistant.frames import Frames
 from torchassistant.graph import Node
 from torchassistant.session.preflight.findings import Findings, path_of_pipeline
-from torchassistant.session.preflight.first_batches import FirstBatches
+from torchassistant.session.preflight.first_batches import FirstBatches, NoDataYet
 from torchassistant.session.preflight.losses import Losses, measure
 from torchassistant.session.preflight.modes import ModeWarnings
 from torchassistant.session.preflight.node_watch import NodeWatch
@@ -53,7 +53,7 @@ class TrainingTrial:
     def run(self, pipeline: Pipeline, stage: Stage) -> None:
         """Train a pipeline of a stage on one batch."""
         whole = f'the pipeline "{pipeline.name}"'
-        with self.found.blamed(pipeline, whole):
+        with self.found.blamed(pipeline, whole), contextlib.suppress(NoDataYet):
             frames = self.batches.for_training(pipeline)
             if pipeline.train_step is None:
                 self._train(pipeline, stage, frames, whole)
