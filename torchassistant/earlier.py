@@ -6,7 +6,10 @@ new projects use in their place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +27,10 @@ from torchassistant.collators import (
     stack_column,
 )
 from torchassistant.errors import DataError
+from torchassistant.fitting import check_keys, checked_column, column_of
+from torchassistant.metrics import Accuracy
 from torchassistant.output_devices import SaveImages
-from torchassistant.preprocessors import ImageNormalizer, TextTokenizer
+from torchassistant.preprocessors import ImageNormalizer
 
 
 class Serializable:
@@ -41,6 +46,41 @@ class Serializable:
         Args:
             state_dict: The state.
         """
+
+
+# Objects by their names
+
+
+def import_entity(dotted_path: str) -> Any:
+    """What a module has under a name.
+
+    Args:
+        dotted_path: ``MODULE.NAME``.
+
+    Raises:
+        ImportError: There is no such module, or it has no such name.
+    """
+    home, _, name = dotted_path.rpartition(".")
+    if not home:
+        raise ImportError(f'"{dotted_path}" has no dot: MODULE.NAME is expected')
+    try:
+        return getattr(import_module(home), name)
+    except AttributeError as error:
+        raise ImportError(str(error)) from error
+
+
+def instantiate_class(dotted_path: str, *args: Any, **kwargs: Any) -> Any:
+    """An object of a class.
+
+    Args:
+        dotted_path: ``MODULE.CLASS``.
+        args: What it is made with.
+        kwargs: What it is made with, by name.
+
+    Raises:
+        ImportError: There is no such class.
+    """
+    return import_entity(dotted_path)(*args, **kwargs)
 
 
 # Sequences
@@ -287,20 +327,122 @@ class ImagePreprocessor(ImageNormalizer, ValuePreprocessor):
         super().__init__(fit_index)
 
 
-class TextPreprocessor(TextTokenizer, ValuePreprocessor):
-    """``TextTokenizer`` with another name of its argument, and the number of its words.
+class TextPreprocessor(ValuePreprocessor):
+    """Turns a text into the numbers of its words, with those of a start and an end around them.
+
+    Words are letters, digits and underscores in a row. Number 0 is the start, 1 the end, 2 a word
+    that is not known; the words follow from 3 on, in the order in which they are met.
 
     Args:
         fit_index: The column, from 0, of the dataset that holds the texts.
+
+    Attributes:
+        word_indices: Word → number.
+        index2word: Number → word.
     """
 
+    sentence_start = "<start>"
+    sentence_end = "<end>"
+    out_of_vocab = "<OOV>"
+
     def __init__(self, fit_index: int) -> None:
-        super().__init__(fit_index)
+        self.fit_index = checked_column(fit_index)
+        self.word_indices: dict[str, int] = {}
+        self.index2word: dict[int, str] = {}
+
+    @property
+    def num_words(self) -> int:
+        """How many numbers there are, those of special words among them."""
+        return len(self.word_indices)
 
     @property
     def num_classes(self) -> int:
-        """How many numbers there are, those of special words among them."""
-        return len(self)
+        """The same as ``num_words``."""
+        return self.num_words
+
+    def fit(self, dataset: Any) -> None:
+        """Collect the words of the texts of a dataset.
+
+        Args:
+            dataset: The examples.
+
+        Raises:
+            DataError: The dataset is empty, lacks the column, or holds something that is no text.
+        """
+        found = map(_words_of, column_of(dataset, self.fit_index, type(self).__name__))
+        specials = (self.sentence_start, self.sentence_end, self.out_of_vocab)
+        self._number([*specials, *(word for words in found for word in words)])
+
+    def process(self, value: str) -> list[int]:
+        """The numbers of the words of a text, between those of start and end.
+
+        Args:
+            value: The text.
+
+        Raises:
+            DataError: Nothing was fitted yet, or it is no text.
+        """
+        words = [self.sentence_start, *_words_of(value), self.sentence_end]
+        return [self.encode_word(word) for word in words]
+
+    def encode_word(self, word: str) -> int:
+        """The number of a word.
+
+        Args:
+            word: Any word, or one of the three special ones.
+
+        Raises:
+            DataError: Nothing was fitted yet.
+        """
+        if not self.word_indices:
+            raise DataError(
+                f'{type(self).__name__} has no words yet: its "fit" must name the dataset to '
+                "collect them from"
+            )
+        return self.word_indices.get(word, self.word_indices[self.out_of_vocab])
+
+    def decode_token(self, token: int) -> str:
+        """The word of a number; ``out_of_vocab`` where there is none.
+
+        Args:
+            token: The number.
+        """
+        return self.index2word.get(int(token), self.out_of_vocab)
+
+    def decode(self, tokens: Iterable[int]) -> str:
+        """The words of these numbers, with one space between, up to the end number if there is one.
+
+        Args:
+            tokens: Integers; that of the start is left out.
+        """
+        words = takewhile(self.sentence_end.__ne__, map(self.decode_token, tokens))
+        return " ".join(word for word in words if word != self.sentence_start)
+
+    def state_dict(self) -> dict[str, Any]:
+        """``words``: the words in their order, the special ones included."""
+        return {"words": list(self.word_indices)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over what ``state_dict`` gave.
+
+        Args:
+            state_dict: The state.
+
+        Raises:
+            DataError: ``words`` is missing.
+        """
+        check_keys(type(self).__name__, state_dict, ("words",))
+        self._number(state_dict["words"])
+
+    def _number(self, words: Iterable[str]) -> None:
+        self.word_indices = {word: number for number, word in enumerate(dict.fromkeys(words))}
+        self.index2word = {number: word for word, number in self.word_indices.items()}
+
+
+def _words_of(text: Any) -> list[str]:
+    if not isinstance(text, str):
+        raise DataError(f"TextPreprocessor needs a text, found {type(text).__name__}")
+    return re.findall(r"\w+", text)
 
 
 # Around models
@@ -338,6 +480,32 @@ class MaskedCrossEntropy(losses.MaskedCrossEntropy):
             mask: As there, or a ``Mask``.
         """
         return super().count(predictions, targets, _tensor_of(mask))
+
+
+class ArgmaxAccuracy(Accuracy):
+    """The share of examples whose highest score is that of their class."""
+
+    def update(self, predictions: Any, targets: Any) -> None:
+        """Count the right examples of a batch.
+
+        Args:
+            predictions: Scores (B, C, ...).
+            targets: Class numbers (B, ...).
+
+        Raises:
+            DataError: The shapes are others.
+        """
+        if not isinstance(predictions, Tensor) or predictions.ndim < 2:
+            raise DataError("ArgmaxAccuracy needs scores (batch, classes)")
+        super().update(predictions.argmax(1), targets)
+
+
+class ArgmaxAccuracyPercent(ArgmaxAccuracy):
+    """The same, 0 to 100."""
+
+    def compute(self) -> Tensor:
+        """The share in percent, a float scalar; NaN without elements."""
+        return super().compute() * 100
 
 
 def _tensor_of(mask: Tensor | Mask | None) -> Tensor | None:

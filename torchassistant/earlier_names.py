@@ -15,6 +15,7 @@ NAMES = {
     f"{PACKAGE}.{earlier}": f"{PACKAGE}.{ours}"
     for earlier, ours in {
         "adapters.DefaultInputAdapter": "earlier.DefaultInputAdapter",
+        "collators.CollationError": "errors.DataError",
         "collators.BaseCollator": "earlier.BaseCollator",
         "collators.ColumnWiseCollator": "earlier.ColumnWiseCollator",
         "collators.SeqsToOneHot": "earlier.SeqsToOneHot",
@@ -36,10 +37,19 @@ NAMES = {
         "transforms.DecodeText": "earlier.DecodeText",
         "utils.Mask": "earlier.Mask",
         "utils.Serializable": "earlier.Serializable",
+        "utils.import_entity": "earlier.import_entity",
+        "utils.import_function": "earlier.import_entity",
+        "utils.instantiate_class": "earlier.instantiate_class",
         "utils.pad_sequences": "earlier.pad_sequences",
     }.items()
 }
 """The path in earlier releases → the path here."""
+
+METRICS = {
+    "accuracy": f"{PACKAGE}.earlier.ArgmaxAccuracy",
+    "accuracy %": f"{PACKAGE}.earlier.ArgmaxAccuracyPercent",
+}
+"""What configs call metrics that have no path → the path here."""
 
 
 def answering_for(module: str) -> Callable[[str], Any]:

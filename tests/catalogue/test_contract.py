@@ -30,6 +30,8 @@ ARGUMENTS = {
     },
     "callbacks.gradient_norms": {"GradientNorms": {"optimizers": ["adam"]}},
     "earlier": {
+        "ArgmaxAccuracy": {},
+        "ArgmaxAccuracyPercent": {},
         "BaseCollator": {},
         "ColumnWiseCollator": {"column_transforms": [None]},
         "DecodeText": {"session": None},

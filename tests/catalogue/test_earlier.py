@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from torchassistant import collators, losses, preprocessors
-from torchassistant.earlier_names import NAMES
+from torchassistant import collators, losses
+from torchassistant.earlier_names import METRICS, NAMES
 from torchassistant.errors import DataError
 
 
@@ -109,9 +110,18 @@ def test_base_classes_leave_one_method_to_their_subclasses() -> None:
 def test_preprocessors_know_the_column_by_its_earlier_name() -> None:
     text = earlier("preprocessors.TextPreprocessor")(fit_index=1)
     text.fit([(0, "one two"), (0, "two")])
-    assert issubclass(type(text), preprocessors.TextTokenizer)
-    assert text.num_classes == len(text) == 6
-    assert text.decode(text("two one")) == "two one"
+    assert text.num_classes == text.num_words == 5
+    assert text("two, one; three") == [0, 4, 3, 2, 1]
+    assert text.decode([*text("two one"), 4]) == "two one"
+    assert text.decode([3, 99]) == "one <OOV>"
+    assert text.index2word[text.word_indices["one"]] == "one"
+    again = type(text)(1)
+    again.load_state_dict(json.loads(json.dumps(text.state_dict())))
+    assert again("two") == text("two") == [0, 4, 1]
+    with pytest.raises(DataError, match="no words yet"):
+        type(text)(0)("two")
+    with pytest.raises(DataError, match="needs a text, found int"):
+        text(2)
     image = earlier("preprocessors.ImagePreprocessor")(fit_index=0)
     image.fit([(torch.arange(4.0).reshape(1, 2, 2),)])
     assert image(torch.full((1, 2, 2), 1.5)).tolist() == [[[0, 0], [0, 0]]]
@@ -134,12 +144,30 @@ def test_text_is_decoded_by_whichever_preprocessor_can() -> None:
     plain = SimpleNamespace(preprocessors=[])
     known = SimpleNamespace(preprocessors=[None, text])
     session = SimpleNamespace(datasets={"plain": plain, "bare": object(), "known": known})
-    scores = torch.eye(6)[torch.tensor([[4, 5, 2]])]
+    scores = torch.eye(5)[torch.tensor([[4, 3, 1, 4]])]
     decode = earlier("transforms.DecodeText")(session)
-    for truth in ([[5, 2]], torch.tensor([[5, 2]])):
+    for truth in ([[3, 1]], torch.tensor([[3, 1]])):
         assert decode(scores, truth) == (["green red"], ["red"])
     with pytest.raises(DataError, match="decode"):
         earlier("transforms.DecodeText")(SimpleNamespace(datasets={"plain": plain}))
+
+
+def test_metrics_of_scores() -> None:
+    scores, classes = torch.tensor([[1.0, 2.0], [3.0, 0.0]]), torch.tensor([1, 1])
+    for name, expected in (("accuracy", 0.5), ("accuracy %", 50)):
+        metric = found(METRICS[name])()
+        metric.update(scores, classes)
+        assert metric.compute() == expected
+    with pytest.raises(DataError, match=r"scores \(batch, classes\)"):
+        metric.update(classes, classes)
+
+
+def test_classes_and_functions_by_their_paths() -> None:
+    assert earlier("utils.instantiate_class")("fractions.Fraction", 1, denominator=2) == 0.5
+    assert earlier("utils.import_function")("math.sqrt")(4) == 2
+    for wrong, told in (("sqrt", "no dot"), ("math.sqrd", "sqrd"), ("mathe.sqrt", "mathe")):
+        with pytest.raises(ImportError, match=told):
+            earlier("utils.import_entity")(wrong)
 
 
 def test_images_are_saved_as_they_were_before_normalisation(tmp_path: Path) -> None:

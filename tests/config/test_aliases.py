@@ -108,3 +108,65 @@ def test_one_thing_under_both_names_is_a_problem(config: dict[str, Any]) -> None
     config["initialize"]["pipelines"]["fit"]["input_injector"] = []
     with pytest.raises(ConfigError, match='"input_injector" is another name for "input_factories"'):
         language.load(config)
+
+
+def laid_over(**parts: Any) -> Any:
+    config = {"session_dir": "s", "initialize": {"definitions": parts}}
+    return language.read(config, block=language.EvaluationSpec)
+
+
+def test_parts_are_laid_over_as_one_list() -> None:
+    first, second = {"name": "a", "spec": {}}, {"name": "b", "spec": {}}
+    override = {"replace_strategy": "override", "override_key": ["name"]}
+    found = laid_over(data={**override, "options": [first]}, computation=[second])
+    assert found.tree["initialize"]["definitions"] == {**override, "options": [first, second]}
+    assert not found.problems
+
+
+@pytest.mark.parametrize(
+    ("second", "sentence"),
+    [
+        ({"replace_strategy": "replace", "options": []}, 'laid over by "replace_strategy": "over'),
+        (
+            {"replace_strategy": "override", "override_key": ["group"], "options": []},
+            'all parts need the same "override_key"',
+        ),
+    ],
+)
+def test_parts_are_not_laid_over_otherwise(second: Any, sentence: str) -> None:
+    first = {"replace_strategy": "override", "override_key": ["name"], "options": []}
+    (problem,) = laid_over(data=first, computation=second).problems
+    assert sentence in problem.message
+
+
+def test_the_converter_of_the_only_input() -> None:
+    converter = {"class": "a.B"}
+    config = {"session_dir": "s", "input_adapter": converter}
+    tree = language.read(config, block=language.InferenceSpec).tree
+    assert tree == {"session_dir": "s", "inputs_meta": [{"input_converter": converter}]}
+    in_training = language.read(dict(config))
+    assert in_training.tree["input_adapter"] == converter
+
+
+def test_a_converter_beside_those_of_inputs_is_told_of() -> None:
+    config = {"session_dir": "s", "input_adapter": {}, "inputs_meta": [{"input_converter": {}}]}
+    found = language.read(config, block=language.InferenceSpec)
+    assert "input_adapter" not in found.tree
+    (warning,) = found.warnings
+    assert '"input_adapter" has no effect' in warning.message
+
+
+def test_metrics_without_a_path(config: dict[str, Any]) -> None:
+    metric = {"class": "accuracy %", "inputs": ["y_hat", "y"]}
+    config["initialize"]["definitions"].append({"group": "metrics", "name": "m", "spec": metric})
+    spec = language.load(config)
+    assert spec.group("metrics")["m"].class_ == "torchassistant.earlier.ArgmaxAccuracyPercent"
+
+
+def test_definitions_that_had_no_use_are_left_out(config: dict[str, Any]) -> None:
+    expected = language.as_data(language.load(config))
+    adapter = {"group": "batch_adapters", "name": "adapter", "spec": {"class": "a.B"}}
+    config["initialize"]["definitions"].insert(1, adapter)
+    (warning,) = language.read(config).warnings
+    assert '"batch_adapters" have no effect' in warning.message
+    assert language.as_data(language.load(config)) == expected

@@ -131,6 +131,16 @@ def test_arguments_stay_with_what_they_are_for(old: str, new: str, are_one: bool
     assert merged["deep"]["x"] == {"factory_fn": new, **({"args": [1]} if are_one else {})}
 
 
+def test_definitions_that_are_overridden_keep_their_arguments() -> None:
+    made = {"factory_fn": "a.f", "kwargs": {"x": 1}}
+    base = {"initialize": {"definitions": [{"name": "d", "spec": {"input_adapter": made}}]}}
+    option = {"name": "d", "spec": {"input_adapter": {"class": "a.B"}}}
+    over = {"replace_strategy": "override", "override_key": ["name"], "options": [option]}
+    merged = merge_configs(base, {"initialize": {"definitions": over}})
+    (definition,) = merged["initialize"]["definitions"]
+    assert definition["spec"]["input_adapter"] == {"class": "a.B", "kwargs": {"x": 1}}
+
+
 def test_a_processor_of_nodes_and_one_of_a_class() -> None:
     nodes = {"neural_graph": [{"model_name": "a"}], "input_adapter": {"class": "A"}}
     made = {"class": "mine.P", "kwargs": {"x": 1}, "device": "cpu"}

@@ -7,9 +7,9 @@ from torchassistant.assembly.build_order import needed_for
 from torchassistant.assembly.builder import Builder
 from torchassistant.assembly.callback_columns import clash
 from torchassistant.assembly.devices import Devices
+from torchassistant.assembly.filling import fill
 from torchassistant.assembly.groups import assembler_of
 from torchassistant.assembly.groups.assembler import Member
-from torchassistant.assembly.inference_from_data import fill
 from torchassistant.assembly.monitored_modes import mode_of, set_mode_of_condition
 from torchassistant.assembly.object_checks import missing_data, survey, survey_objects
 from torchassistant.assembly.object_maker import ObjectMaker, PlaceOf

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -26,7 +26,7 @@ def build_order(
     """The order that the names demand; where they demand none, the order of the config.
 
     What gets the session is built after everything written above it, as its code may look at any
-    of that; except what itself needs the definition at hand.
+    of that; except what is itself built after the definition at hand.
 
     Args:
         definitions: By key, in the order of the config. No cycles.
@@ -42,16 +42,19 @@ def build_order(
         for key, definition in definitions.items()
     }
     place = {key: index for index, key in enumerate(definitions)}
-
-    def before(key: Key) -> Iterator[Key]:
-        yield from needs[key]
-        if asks_the_session(definitions[key].spec):
-            for above in islice(definitions, place[key]):
-                if key not in reachable(above, needs):
-                    yield above
-
+    users: dict[Key, list[Key]] = {key: [] for key in definitions}
+    for key, named in needs.items():
+        for one in named:
+            users[one].append(key)
+    for key, definition in definitions.items():
+        if asks_the_session(definition.spec):
+            without = reachable(key, users)
+            above = [one for one in islice(definitions, place[key]) if one not in without]
+            needs[key] += above
+            for one in above:
+                users[one].append(key)
     roots = definitions if wanted is None else sorted(set(wanted), key=place.__getitem__)
-    return list(postorder(roots, before))
+    return list(postorder(roots, needs.__getitem__))
 
 
 def needed_for(spec: Spec, wanted: Iterable[Key]) -> list[Key]:

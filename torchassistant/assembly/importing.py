@@ -199,7 +199,9 @@ def _by_short_name(name: str, homes: Sequence[str], allowlist: Allowlist) -> Any
         modules = _metric_modules() if home == TORCHMETRICS else [import_module(home)]
         for module in modules:
             found = getattr(module, name, None)
-            if callable(found) and not name.startswith("_"):
+            # What torchmetrics itself has under a name of another class is deprecated.
+            is_own = home != TORCHMETRICS or getattr(found, "__name__", name) == name
+            if callable(found) and is_own and not name.startswith("_"):
                 return found
             names = _offered(module, top)
             known = {n: f"{module.__name__}.{n}" for n in names} | known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -33,35 +33,40 @@ from torchassistant.errors import ConfigError, blaming, listing
 RATIO = [0.8, 0.2]
 BATCH_SIZE = 32
 
+Scores = tuple[tuple[str, dict[str, Any]], tuple[str, dict[str, Any]]]
+
 _PREPROCESSORS = {"image": "ImageNormalizer", "text": "TextTokenizer", "number": "NumberNormalizer"}
-_CLASSIFICATION = (
+_CLASSIFICATION: Scores = (
     ("cross_entropy", {"class": "CrossEntropyLoss"}),
     ("accuracy", {"class": "Accuracy", "transform": "torchassistant.transforms.reverse_onehot"}),
 )
 _SAME_SHAPE = "torchassistant.transforms.same_shape"
-_REGRESSION = (
+_REGRESSION: Scores = (
     ("mean_squared_error", {"class": "MSELoss", "transform": _SAME_SHAPE}),
     ("mean_absolute_error", {"class": "MeanAbsoluteError", "transform": _SAME_SHAPE}),
 )
 
 
-def fill(spec: Spec, diagnostics: Diagnostics, allowlist: Allowlist, dry: bool = False) -> Spec:
-    """A spec with pipelines, and with everything that they need.
+class Filling:
+    """Gives a spec pipelines, and everything that they need.
 
     Args:
         spec: A spec without pipelines, in which nothing is wrong, and no choice is left.
         diagnostics: Where things stand in the user's files.
         allowlist: Decides what may be imported.
         dry: Whether nothing may be fetched, nor written.
-
-    Raises:
-        ConfigError: The data does not tell what is to be filled in; the message names the choices.
-        UserCodeError: A dataset of the user raised.
     """
-    return _Filling(spec, diagnostics, allowlist, dry).run()
 
+    processor_name = "processor"
+    port: Mapping[str, str] = {}
+    """The key that names the port of a pipeline, where it has a name of its own."""
+    scores_of: Mapping[str, Scores] = {
+        "class": _CLASSIFICATION,
+        "text": _CLASSIFICATION,
+        "number": _REGRESSION,
+    }
+    """A loss and a metric for each kind of target: their names, and their specs."""
 
-class _Filling:
     def __init__(
         self, spec: Spec, diagnostics: Diagnostics, allowlist: Allowlist, dry: bool
     ) -> None:
@@ -72,7 +77,13 @@ class _Filling:
         self.added: list[dict[str, Any]] = []
 
     def run(self) -> Spec:
-        """The filled spec."""
+        """The filled spec.
+
+        Raises:
+            ConfigError: The data does not tell what is to be filled in; the message names the
+                choices.
+            UserCodeError: A dataset of the user raised.
+        """
         factories = list(self.spec.group("loader_factories"))
         if factories:
             datasets = [self.spec.group("loader_factories")[name].dataset for name in factories]
@@ -107,11 +118,23 @@ class _Filling:
             return [training, validation]
         if as_slice(training) is not None:
             return [training]
-        name = self.define("splits", "split", dataset_name=training, ratio=RATIO)
+        name = self.split(training)
         return [f"{name}.train", f"{name}.val"]
+
+    def split(self, dataset: str) -> str:
+        """Split the only dataset."""
+        return self.define("splits", "split", dataset_name=dataset, ratio=RATIO)
 
     def examples(self, dataset: str) -> list[Any]:
         """Some examples of a dataset, or of the dataset that a slice will be of."""
+        with blaming(f'the dataset "{dataset}"'):
+            found = self.built(dataset)
+            if not len(found):
+                raise self.undecided(f'the dataset "{dataset}" is empty')
+            return looked_at(found)
+
+    def built(self, dataset: str) -> Any:
+        """A dataset, or the dataset that a slice will be of."""
         piece = as_slice(dataset)
         if piece is not None and piece.split not in self.spec.group("splits"):
             dataset = self.added[0]["spec"]["dataset_name"]
@@ -122,11 +145,7 @@ class _Filling:
         maker = ObjectMaker(parts, self.diagnostics.place_of, self.allowlist, self.dry)
         builder = Builder(self.spec, parts, devices, FittedArtifacts(), maker)
         builder.build([key])
-        with blaming(f'the dataset "{dataset}"'):
-            found = parts.dataset(dataset)
-            if not len(found):
-                raise self.undecided(f'the dataset "{dataset}" is empty')
-            return looked_at(found)
+        return parts.dataset(dataset)
 
     def roles(self, columns: Sequence[Column]) -> tuple[list[Column], Column]:
         """The columns that the model gets, and the one that it is to tell: the last."""
@@ -148,11 +167,11 @@ class _Filling:
 
     def model_takes(self) -> tuple[int, int]:
         """How many arguments the model can be called with."""
+        if self.spec.group("batch_processors") or self.spec.group("batch_graphs"):
+            return 1, 1000
         models = self.spec.group("models")
         (model,) = (models[name] for name in own_models(models))
         made = find(model.path, (), self.allowlist)
-        if self.spec.group("batch_processors") or self.spec.group("batch_graphs"):
-            return 1, 1000
         if not inspect.isclass(made) or not issubclass(made, nn.Module):
             return 1, 1
         parameters = list(inspect.signature(made.forward).parameters.values())[1:]
@@ -236,15 +255,14 @@ class _Filling:
             "outputs": [PREDICTION],
             "optimizer_name": optimizer,
         }
-        self.define("batch_processors", "processor", neural_graph=[node])
+        self.define("batch_processors", self.processor_name, neural_graph=[node])
 
     def scores(self, target: Column) -> tuple[str, list[str]]:
         """The names of the loss and of the metrics."""
         losses, metrics = list(self.spec.group("losses")), list(self.spec.group("metrics"))
         if losses and metrics:
             return losses[0], metrics
-        kinds = {"class": _CLASSIFICATION, "text": _CLASSIFICATION, "number": _REGRESSION}
-        if target.kind not in kinds:
+        if target.kind not in self.scores_of:
             if losses:
                 return losses[0], metrics
             raise self.undecided(
@@ -252,7 +270,7 @@ class _Filling:
                 'known; give "losses"'
             )
         columns = [PREDICTION, target.name]
-        (loss, loss_spec), (metric, metric_spec) = kinds[target.kind]
+        (loss, loss_spec), (metric, metric_spec) = self.scores_of[target.kind]
         if not losses:
             losses = [self.define("losses", loss, **loss_spec, inputs=columns)]
         if not metrics:
@@ -266,9 +284,9 @@ class _Filling:
         pipelines = {}
         names = (TRAINING, VALIDATION)
         for name, factory, prefix in zip(names, factories, ("", "val "), strict=False):
-            shown = [(metric, metric.replace("_", " ")) for metric in metrics]
+            shown = [(metric, self.shown(metric)) for metric in metrics]
             pipelines[name] = {
-                "input_factories": [{"loader_factory": factory, **_named(columns)}],
+                "input_factories": [{"loader_factory": factory, **self.port, **_named(columns)}],
                 "losses": [{"loss_name": loss, "loss_display_name": f"{prefix}loss"}],
                 "metrics": [
                     {"metric_name": metric, "display_name": f"{prefix}{text}"}
@@ -276,12 +294,10 @@ class _Filling:
                 ],
             }
         written = self.spec.initialize
+        definitions = [d.model_dump(by_alias=True, exclude_none=True) for d in written.definitions]
         initialize = InitializeSpec.model_validate(
             {
-                "definitions": [
-                    *(d.model_dump(by_alias=True, exclude_none=True) for d in written.definitions),
-                    *self.added,
-                ],
+                "definitions": self.whole(definitions),
                 "pipelines": pipelines,
                 "debug_pipelines": {
                     name: debug.model_dump(by_alias=True, exclude_none=True)
@@ -290,6 +306,14 @@ class _Filling:
             }
         )
         return self.spec.model_copy(update={"initialize": initialize})
+
+    def shown(self, metric: str) -> str:
+        """The display name of a metric."""
+        return metric.replace("_", " ")
+
+    def whole(self, written: Sequence[Any]) -> list[Any]:
+        """All definitions in their order: those that are written, and those that were added."""
+        return [*written, *self.added]
 
 
 def _are_dicts(columns: Sequence[Column]) -> bool:

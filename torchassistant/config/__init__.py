@@ -6,7 +6,7 @@ from torchassistant.config.change_rule import Effect, Rule
 from torchassistant.config.checks import check_blocks
 from torchassistant.config.checks.scope import DEFINITIONS, PIPELINES
 from torchassistant.config.config_kinds import SESSION_PARTS, is_session, kind_of
-from torchassistant.config.defaults import PREDICTION
+from torchassistant.config.defaults import DEFAULT_PROCESSOR, PREDICTION
 from torchassistant.config.dependencies import asks_the_session, needed_by, references_of_evaluator
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.explain import Explained, explain_path
@@ -148,6 +148,7 @@ __all__ = [
     "DATASET",
     "DATASET_OR_SLICE",
     "DECAY",
+    "DEFAULT_PROCESSOR",
     "DEFINITIONS",
     "EVERYTHING",
     "GROUPS",

@@ -15,9 +15,10 @@ from torchassistant.config.spec import (
     InputFactorySpec,
     InputMetaSpec,
     PipelineSpec,
+    Spec,
 )
-from torchassistant.config.tree import UNREADABLE, Path, Row, Table, like, walk
-from torchassistant.earlier_names import NAMES
+from torchassistant.config.tree import UNREADABLE, Path, Row, Table, as_tree, like, walk
+from torchassistant.earlier_names import METRICS, NAMES
 from torchassistant.errors import near, nearest
 
 GROUP_ALIASES = {"data_loaders": "loader_factories"}
@@ -37,19 +38,25 @@ _BLOCK_KEYS: dict[type[Block], dict[str, str]] = {
     NodeSpec: NODE_KEYS,
     InputMetaSpec: INPUT_META_KEYS,
 }
+CONVERTER = "input_adapter"
+UNUSED_GROUP = "batch_adapters"
 DEFINITION_SECTIONS = ("data", "computation", "callbacks")
 PATH_KEYS = ("class", "transform")
 
 
-def apply_aliases(diagnostics: Diagnostics) -> None:
+def apply_aliases(diagnostics: Diagnostics, block: type[Block] = Spec) -> None:
     """Replace every alias by the name that is used here, in place; what does not fit is left alone.
 
     Args:
         diagnostics: Holds the tree of a training, evaluation or inference config; gets a problem
             where one thing is said under both of its names.
+        block: What kind of config it is.
     """
     _rename_classes(diagnostics.tree)
-    _Aliases(diagnostics).config(diagnostics.tree)
+    aliases = _Aliases(diagnostics)
+    aliases.config(diagnostics.tree)
+    if block is InferenceSpec:
+        aliases.converter(diagnostics.tree)
 
 
 def key_aliases(block: Any) -> dict[str, str]:
@@ -75,8 +82,28 @@ class _Aliases:
         self.each(tree, (), {"initialize": self.initialize, "train": self.train})
         self.each(tree, (), {"inputs_meta": self.rows(self.renaming(INPUT_META_KEYS))})
 
+    def converter(self, tree: Any) -> None:
+        """The input converter of an inference config itself: of its only input.
+
+        Where its inputs have converters, it was of no use in the releases that had these.
+        """
+        if not isinstance(tree, Table) or CONVERTER not in tree:
+            return
+        metas = tree.get("inputs_meta", [])
+        if isinstance(metas, list) and not metas:
+            meta = like(tree)
+            meta.take(tree, CONVERTER, as_key="input_converter")
+            row = Row()
+            row.put(meta, tree.key_marks.get(CONVERTER))
+            tree["inputs_meta"] = row
+        else:
+            message = f'"{CONVERTER}" has no effect, as "inputs_meta" says how inputs are read'
+            self.diagnostics.warn(message, (CONVERTER,))
+        del tree[CONVERTER]
+
     def initialize(self, tree: Any, path: Path) -> Any:
         tree = self.each(tree, path, {"definitions": self.join_sections})
+        tree = self.each(tree, path, {"definitions": self.used})
         return self.each(
             tree,
             path,
@@ -94,23 +121,59 @@ class _Aliases:
         )
 
     def join_sections(self, tree: Any, path: Path) -> Any:
-        """``{"data": [...], "computation": [...]}`` joined to one list, in order."""
+        """``{"data": [...], "computation": [...]}`` joined to one list, in order.
+
+        Where a part says how it is laid over another config, the list does.
+        """
         if not isinstance(tree, Table) or "options" in tree:
             return tree
         if not any(nearest(str(key), DEFINITION_SECTIONS) for key in tree):
             return tree
+        self.diagnostics.in_parts = True
         joined = Row()
         joined.mark = tree.mark
+        laid: list[Table] = []
         sections = {self.section(tree, key, path): key for key in tree}
         for section in DEFINITION_SECTIONS:
             rows = tree[sections[section]] if section in sections else []
+            if isinstance(rows, Table) and "options" in rows:
+                self.expect_override(rows, laid, (*path, sections[section]))
+                laid.append(rows)
+                rows = rows["options"]
             if isinstance(rows, list):
                 joined.take_all(rows)
             else:
                 self.diagnostics.dropped.add(path)
                 if rows is not UNREADABLE:
                     self.diagnostics.note("expected a list", (*path, sections[section]))
-        return joined
+        if not laid:
+            return joined
+        whole: Table = as_tree(laid[0])
+        whole["options"] = joined
+        return whole
+
+    def used(self, tree: Any, path: Path) -> Any:
+        """Definitions without those of a group of which nothing was ever made use."""
+        if not isinstance(tree, Row):
+            return tree
+        result = Row()
+        result.mark = tree.mark
+        for index, item in enumerate(tree):
+            if isinstance(item, Table) and item.get("group") == UNUSED_GROUP:
+                message = f'"{UNUSED_GROUP}" have no effect, and are left out'
+                self.diagnostics.warn(message, (*path, index, "group"))
+                continue
+            result.past.update({len(result): p for p in [tree.past.get(index)] if p is not None})
+            result.put(item, tree.marks[index])
+        return tree if len(result) == len(tree) else result
+
+    def expect_override(self, tree: Table, others: list[Table], path: Path) -> None:
+        """Report a part that is laid over another config otherwise than all definitions can be."""
+        if tree.get("replace_strategy") != "override":
+            message = 'a part of the definitions is laid over by "replace_strategy": "override"'
+            self.diagnostics.note(message, path)
+        elif any(tree.get("override_key") != other.get("override_key") for other in others):
+            self.diagnostics.note('all parts need the same "override_key"', path)
 
     def section(self, tree: Table, key: str, path: Path) -> str | None:
         """The section that a key is; reported where it is none."""
@@ -133,11 +196,17 @@ class _Aliases:
         changes: dict[Any, dict[str, Callable[[Any, Path], Any]]] = {
             "loader_factories": {"spec": self.renaming(INPUT_KEYS)},
             "batch_graphs": {"spec": self.renaming(GRAPH_KEYS)},
+            "metrics": {"spec": self.metric},
             None: {"spec": self.processor},
             "batch_processors": {"spec": self.processor},
         }
         known = group if isinstance(group, str) else None
         return self.each(tree, path, changes.get(known, {}) if known == group else {})
+
+    def metric(self, tree: Any, path: Path) -> Any:
+        if isinstance(tree, Table) and isinstance(tree.get("class"), str):
+            tree["class"] = METRICS.get(tree["class"], tree["class"])
+        return tree
 
     def processor(self, tree: Any, path: Path) -> Any:
         return self.each(tree, path, {"neural_graph": self.rows(self.node)})

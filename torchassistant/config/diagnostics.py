@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from torchassistant.config.tree import Path, place_of, printable, value_at
+from torchassistant.config.tree import Path, Row, Table, place_of, printable, value_at
 from torchassistant.errors import ConfigError, Place, Problem
 
 
@@ -47,6 +47,8 @@ class Diagnostics:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.broken = _Paths()
+        self.in_parts = False
+        """Whether the definitions were written in parts, as in earlier releases."""
         self.dropped: set[Path] = set()
         """Blocks that had a key which nobody knows."""
         self.ungrouped: dict[Path, str] = {}
@@ -84,6 +86,16 @@ class Diagnostics:
         except (KeyError, IndexError, TypeError):
             return False
         return True
+
+    def count_before(self, path: Path, count: int) -> None:
+        """Have so many values stand before those of a list of the config: they were filled in."""
+        rows = Row()
+        for _ in range(count):
+            rows.put(Table(), None)
+        table = value_at(self.tree, path[:-1])
+        rows.mark = getattr(table[path[-1]], "mark", None)
+        rows.take_all(table[path[-1]])
+        table[path[-1]] = rows
 
     def last_written(self, path: Path, keys: Sequence[str]) -> str:
         """Of some keys of an object, the one that stands last in the config."""

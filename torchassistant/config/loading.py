@@ -84,7 +84,7 @@ def read(
         diagnostics.variables = text.tree.get(SECTION)
         for path in substitute(text.tree, os.environ, diagnostics.note):
             set_aside(text.tree, path)
-    apply_aliases(diagnostics)
+    apply_aliases(diagnostics, block)
     return diagnostics
 
 

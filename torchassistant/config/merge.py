@@ -51,7 +51,8 @@ def merge_configs(base: Any, over: Any, file: str = "", note: Note | None = None
     - A list of things that have a ``name`` is merged by name; new names are appended.
     - Any other list, and any plain value, replaces what was there.
     - ``{"replace_strategy": "override" | "replace", "override_key": [...], "options": ...}``
-      says otherwise: ``override`` merges a list by the given keys, ``replace`` replaces.
+      says otherwise: ``override`` merges a list by the given keys, ``replace`` replaces. Objects in
+      definitions that are overridden so keep their arguments, whatever they are made by.
 
     Args:
         base: The whole config.
@@ -71,6 +72,7 @@ class _Merge:
         self.root = root
         self.file = file
         self.note = note
+        self.keeps_arguments = False
 
     def error(self, message: str, path: Path) -> ConfigError:
         return ConfigError(Problem(message, place_of(self.root, path, self.file)))
@@ -95,6 +97,8 @@ class _Merge:
         options, inner = over["options"], (*path, "options")
         if strategy == "replace":
             return self.plain(options, inner)
+        if path == _DEFINITIONS and "replace_strategy" in over:
+            self.keeps_arguments = True
         if isinstance(options, list):
             key = over.get("override_key", "name")
             keys = (key,) if isinstance(key, str) else tuple(key)
@@ -121,7 +125,8 @@ class _Merge:
             result = Table()
         if _is_made_otherwise(base, over):
             for other in _KINDS.keys() & base.keys():
-                for part in (other, *_KINDS[other]):
+                kept = self.keeps_arguments and other in _MAKERS and over.keys() & {*_MAKERS}
+                for part in (other,) if kept else (other, *_KINDS[other]):
                     result.pop(part, None)
         laid = as_tree(over)
         for key in over:

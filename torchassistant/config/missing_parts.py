@@ -26,6 +26,9 @@ def check_missing_parts(spec: Spec, diagnostics: Diagnostics) -> None:
     """Note where a config without pipelines leaves a choice, and between what."""
     if not diagnostics.is_whole(("initialize", "definitions"), _PIPELINES):
         return
+    given = [*spec.group("batch_processors"), *spec.group("batch_graphs")]
+    # The nodes of a processor say which model is which, and what trains it.
+    chosen = ("models", "optimizers") if given else ()
     for group in (
         *("models", "optimizers", "losses"),
         *("collators", "batch_processors", "batch_graphs"),
@@ -33,7 +36,7 @@ def check_missing_parts(spec: Spec, diagnostics: Diagnostics) -> None:
         names = list(spec.group(group))
         if group == "models":
             names = own_models(spec.group(group))
-        if len(names) > 1:
+        if len(names) > 1 and group not in chosen:
             _note(diagnostics, f"there are several {group.replace('_', ' ')}: {listing(names)}")
         if not names and group in ("models", "optimizers"):
             _note(diagnostics, f"there is no {GROUPS[group].noun}")

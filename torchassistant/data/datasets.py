@@ -56,6 +56,11 @@ class PreprocessedDataset(Dataset[tuple[Any, ...]]):
         self.processes = list(processes)
         self.name = name
 
+    @property
+    def preprocessors(self) -> list[Any]:
+        """The objects whose methods the processes are; a function is itself, None stays."""
+        return [getattr(process, "__self__", process) for process in self.processes]
+
     def __len__(self) -> int:
         return len(self.dataset)
 

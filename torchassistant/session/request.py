@@ -99,6 +99,8 @@ class Request(Generic[Config]):
         config = validated(block, self.own.tree, self.own)
         if config is None or not self.own.is_whole(("session_dir",)):
             raise ConfigError(*self.own.in_order())
+        for warning in self.own.warnings:
+            _log.warning(str(warning))
         self.config: Config = config
         self.others = others
         self._look_at_objects()
