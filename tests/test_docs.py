@@ -5,19 +5,16 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-import json
 import pydoc
 import re
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
-from torchassistant.config.reader import read_file, read_text
+from torchassistant.config.reader import read_text
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = sorted(ROOT.glob("examples/*/training.json"))
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted(ROOT.glob("docs/*.md")),
@@ -52,12 +49,6 @@ def test_the_rules_are_those_of_the_program() -> None:
     assert rules.with_tables(page) == page, "run: python docs/rules.py"
 
 
-def test_the_schema_is_that_of_the_language() -> None:
-    schema = script("schema")
-    for file in schema.FILES:
-        assert file.read_text(encoding="utf-8") == schema.text(), "run: python docs/schema.py"
-
-
 BUILT_IN = re.findall(
     r"^\| `(torchassistant\.\w+)` \| (.*) \|$",
     (ROOT / "docs" / "config.md")
@@ -79,18 +70,6 @@ def test_pydoc_shows_the_arguments_of_what_is_built_in(module: str, names: str) 
             if argument.kind not in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
                 told = re.search(rf"^[ |]+{argument.name}: \S", described, flags=re.MULTILINE)
                 assert told is not None, f"{name}: {argument.name}"
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.parent.name)
-def test_the_schema_takes_the_examples_and_marks_mistakes(config: Path) -> None:
-    schema = json.loads((ROOT / "docs" / "config.schema.json").read_text(encoding="utf-8"))
-    validator = jsonschema.Draft202012Validator(schema)
-    tree = json.loads(json.dumps(read_file(config).tree))
-    assert list(validator.iter_errors(tree)) == []
-    tree["trian"] = tree.pop("train")
-    tree["seed"] = "one"
-    found = {error.json_path for error in validator.iter_errors(tree)}
-    assert found == {"$", "$.seed"}
 
 
 def test_every_block_of_the_language_has_its_table() -> None:

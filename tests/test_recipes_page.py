@@ -12,16 +12,13 @@ import jsonschema
 import pytest
 
 from torchassistant.config.reader import read_text
+from torchassistant.config.spec import DEFINITIONS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 FRAGMENTS = re.findall(r"^```json\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
 SCHEMA = json.loads((ROOT / "docs" / "config.schema.json").read_text(encoding="utf-8"))
-GROUPS = {
-    block["properties"]["group"]["const"]: name
-    for name, block in SCHEMA["$defs"].items()
-    if name.endswith("Definition")
-}
+GROUPS = {group: block.__name__ for group, block in DEFINITIONS.items()}
 BLOCKS = {
     "loss_name": "PipelineLossSpec",
     "model_name": "NodeSpec",
@@ -38,9 +35,7 @@ def block_of(fragment: dict[str, Any]) -> str:
 
 def errors(fragment: dict[str, Any]) -> Iterator[str]:
     """What is wrong with an object, but for keys that the page leaves out."""
-    schema = {**SCHEMA, "$ref": f"#/$defs/{block_of(fragment)}"}
-    for name in ("additionalProperties", "properties", "required", "type"):
-        del schema[name]
+    schema = {"$ref": f"#/$defs/{block_of(fragment)}", "$defs": SCHEMA["$defs"]}
     for error in jsonschema.Draft202012Validator(schema).iter_errors(fragment):
         if error.validator != "required":
             yield f"{error.json_path}: {error.message}"

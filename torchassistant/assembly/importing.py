@@ -21,7 +21,6 @@ from torchassistant.assembly.origin import home_of, name_of
 from torchassistant.assembly.reviewed_callables import verdict_on
 from torchassistant.config import TORCHMETRICS, find_source, signature_of
 from torchassistant.errors import UserCodeError, all_near, near, with_article
-from torchassistant.import_garbage import imports_uncollected
 
 
 class NotFound(Exception):
@@ -196,8 +195,7 @@ def _by_short_name(name: str, homes: Sequence[str], allowlist: Allowlist) -> Any
         top = home.partition(".")[0]
         if allowlist.is_hidden(top):
             raise _in_the_way(name, top, "a library is")
-        modules = _metric_modules() if home == TORCHMETRICS else [import_module(home)]
-        for module in modules:
+        for module in modules_of(home):
             found = getattr(module, name, None)
             # What torchmetrics itself has under a name of another class is deprecated.
             is_own = home != TORCHMETRICS or getattr(found, "__name__", name) == name
@@ -227,8 +225,10 @@ def _is_part_of(library: str, found: Any) -> bool:
     return isinstance(home, str) and home.partition(".")[0] == library and not is_error
 
 
-def _metric_modules() -> list[ModuleType]:
-    """torchmetrics and the packages of its domains."""
+def modules_of(home: str) -> list[ModuleType]:
+    """The modules that a home of short names stands for: of torchmetrics, also its domains."""
+    if home != TORCHMETRICS:
+        return [import_module(home)]
     root = import_module("torchmetrics")
     domains = [
         info.name
@@ -331,8 +331,7 @@ _RAISED = (Exception, SystemExit)
 def _module(name: str) -> ModuleType | None:
     """The module, or None where there is none of that name."""
     try:
-        with imports_uncollected():
-            return import_module(name)
+        return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             return None

@@ -46,7 +46,7 @@ from torchassistant.writing import Writing
 ONCE = ("weights", "state", "change_fn")
 """The roles of what is called when a session is created, and never again."""
 
-_LOADER_GIVEN = ("dataset", "collate_fn", "generator")
+LOADER_GIVEN = ("dataset", "collate_fn", "generator")
 """Arguments of a ``DataLoader`` that the loader factory gives itself."""
 
 
@@ -71,12 +71,12 @@ def survey(
             is among the diagnostics.
     """
     for path, kwargs in _loaders(spec, wanted):
-        for key in _LOADER_GIVEN:
+        for key in LOADER_GIVEN:
             if key in kwargs:
                 message = f'"{key}" of the DataLoader is given by the loader factory'
                 diagnostics.note(message, (*path, "kwargs", key), at_key=True)
-        own = [key for key in kwargs if key not in _LOADER_GIVEN]
-        for misfit in misfits(DataLoader, _LOADER_GIVEN[:1], (), dict.fromkeys(own)):
+        own = [key for key in kwargs if key not in LOADER_GIVEN]
+        for misfit in misfits(DataLoader, LOADER_GIVEN[:1], (), dict.fromkeys(own)):
             diagnostics.note(misfit.message, (*path, *misfit.path), misfit.at_key)
     # Last, because it ends where a module of the user raised.
     objects = (one for one in described_in(spec, wanted) if is_new or one.role not in ONCE)

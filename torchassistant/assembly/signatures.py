@@ -7,13 +7,14 @@ import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from torchassistant.assembly.handing_on import handed_on
 from torchassistant.assembly.role_checks import returned_by
 from torchassistant.config import Path
 from torchassistant.errors import listing, near, nearest
 from torchassistant.metrics import Accuracy
 
-_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 class Misfit(NamedTuple):
@@ -41,19 +42,19 @@ def misfits(
         args: Those of the config, by position.
         kwargs: Those of the config, by name.
     """
-    if target is Accuracy and (args or kwargs):
-        target = _metric_behind_accuracy()
-    parameters = _parameters_of(target)
+    if args or kwargs:
+        target = handing_on_to(target)
+    parameters = parameters_of(target)
     if parameters is None:
         return
     name = name_for(target)
     kinds = {parameter.kind for parameter in parameters}
-    places = [p.name for p in parameters if p.kind in _BY_POSITION]
+    places = [p.name for p in parameters if p.kind in BY_POSITION]
     if inspect.Parameter.VAR_POSITIONAL not in kinds:
         yield from _too_many(name, places, given, args)
     taken = dict(zip(places, [*given, *("args" for _ in args)], strict=False))
-    names = [p.name for p in parameters if p.kind in _BY_NAME]
-    behind = _Behind((), False) if inspect.Parameter.VAR_KEYWORD not in kinds else _behind(target)
+    names = [p.name for p in parameters if p.kind in BY_NAME]
+    behind = behind_of(target)
     unknown = [key for key in kwargs if key not in names and not behind.may_take(key)]
     for key in kwargs:
         if key in taken and key in names:
@@ -65,10 +66,10 @@ def misfits(
     missing = [
         p.name
         for p in parameters
-        if p.kind in (*_BY_POSITION, *_BY_NAME)
+        if p.kind in (*BY_POSITION, *BY_NAME)
         and p.default is inspect.Parameter.empty
         and p.name not in taken
-        and not (p.name in kwargs and p.kind in _BY_NAME)
+        and not (p.name in kwargs and p.kind in BY_NAME)
     ]
     # A misspelt argument is reported already.
     meant = {nearest(key, missing) for key in unknown}
@@ -78,14 +79,16 @@ def misfits(
         yield Misfit(f"{name} needs {what} {listing(missing)}")
 
 
-def _metric_behind_accuracy() -> Any:
-    """What our Accuracy hands its arguments to, if it gets some."""
+def handing_on_to(target: Any) -> Any:
+    """What gets the arguments in the end: torchmetrics' Accuracy those of ours, if it gets some."""
+    if target is not Accuracy:
+        return target
     import torchmetrics
 
     return torchmetrics.Accuracy
 
 
-class _Behind(NamedTuple):
+class Behind(NamedTuple):
     """What takes the keyword arguments that a signature does not name.
 
     Args:
@@ -101,16 +104,21 @@ class _Behind(NamedTuple):
         return key in self.names or (self.more and nearest(key, self.names) is None)
 
 
-def _behind(target: Any) -> _Behind:
+def behind_of(target: Any) -> Behind:
     """What is behind ``**kwargs``: known of the metrics and models of the libraries."""
+    if all(p.kind != inspect.Parameter.VAR_KEYWORD for p in parameters_of(target) or ()):
+        return Behind((), False)
     home = str(getattr(target, "__module__", ""))
     if inspect.isclass(target) and home.startswith("torchmetrics."):
         more = any(base.__module__.startswith(_HANDING_ON) for base in target.__mro__)
-        return _Behind((*_METRICS_TAKE, *_names_of(target)), more)
-    made = returned_by(target) if home.startswith("torchvision.models.") else []
-    if made:
-        return _Behind((*_MODELS_TAKE, *_names_of(target), *_names_of(made[0])), True)
-    return _Behind((), True)
+        return Behind((*_METRICS_TAKE, *names_of(target)), more)
+    if home.startswith("torchvision.models."):
+        handed, made = handed_on(target), returned_by(target)
+        if handed is not None:
+            return Behind((*_MODELS_TAKE, *handed), False)
+        if made:
+            return Behind((*_MODELS_TAKE, *names_of(target), *names_of(made[0])), True)
+    return Behind((), True)
 
 
 _METRICS_TAKE = (
@@ -130,17 +138,18 @@ _HANDING_ON = (
 )
 """Here they go to other metrics, to a function of the user, or nowhere."""
 
-_MODELS_TAKE = ("pretrained", "pretrained_backbone", "progress", "weights", "weights_backbone")
+_MODELS_TAKE = ("pretrained", "pretrained_backbone")
+"""Earlier names of ``weights`` and ``weights_backbone``."""
 
 
-def _names_of(target: Any) -> list[str]:
+def names_of(target: Any) -> list[str]:
     """The arguments that can be given by name; of a class, also those of its base classes."""
     makers = [c for c in target.__mro__ if "__init__" in vars(c)] if inspect.isclass(target) else []
-    parameters = [p for one in (target, *makers) for p in _parameters_of(one) or ()]
-    return [p.name for p in parameters if p.kind in _BY_NAME]
+    parameters = [p for one in (target, *makers) for p in parameters_of(one) or ()]
+    return [p.name for p in parameters if p.kind in BY_NAME]
 
 
-def _parameters_of(target: Any) -> list[inspect.Parameter] | None:
+def parameters_of(target: Any) -> list[inspect.Parameter] | None:
     """The parameters of what is called; None where Python cannot tell them."""
     try:
         return list(inspect.signature(target).parameters.values())
