@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks.records import FOLDER, Result, read_all, today
+from benchmarks.records import FOLDER, Result, read_all, read_one, today
 from benchmarks.report import PAGE, page, table
 from benchmarks.workloads import GPU, PEERS, WORKLOADS
 
@@ -53,8 +53,11 @@ def measure(name: str, quick: bool, folder: Path) -> int:
         return 0
     figures = module.measure(quick)
     result = Result(name, _about(module), today(), _circumstances(), figures)
+    result = result.after(read_one(name, folder))
     result.write(folder)
     print(f"\n{name}: {result.about}\n\n{table(figures)}", flush=True)
+    for what in result.worse:
+        print(f"warning: {what}: worse than before, by more than the noise", file=sys.stderr)
     for what in result.differs:
         print(f"error: {what}: the trained weights differ", file=sys.stderr)
     return 1 if result.differs else 0

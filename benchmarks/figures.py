@@ -41,6 +41,7 @@ class Figure:
         sides: The unit of both.
         at_most: The target, where there is one.
         at_least: The target, where more is better.
+        before: The spread that was kept of an earlier measurement on such a machine.
         identical: Whether both sides have trained the same weights, bit for bit; None where that
             was not asked.
     """
@@ -55,6 +56,16 @@ class Figure:
     at_most: float | None = None
     at_least: float | None = None
     identical: bool | None = None
+    before: Spread | None = None
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether it got worse than it was by more than the noise: the quartiles are apart."""
+        if self.before is None:
+            return False
+        if self.at_least is not None:
+            return self.spread.high < self.before.low
+        return self.spread.low > self.before.high
 
     @property
     def met(self) -> bool | None:
@@ -70,7 +81,9 @@ class Figure:
     @classmethod
     def of_data(cls, data: dict[str, Any]) -> Figure:
         """What :meth:`as_data` gave."""
-        return cls(**{**data, "spread": Spread(**data["spread"])})
+        before = data.get("before")
+        spreads = {"spread": Spread(**data["spread"]), "before": before and Spread(**before)}
+        return cls(**{**data, **spreads})
 
 
 def ratio(

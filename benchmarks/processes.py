@@ -40,6 +40,23 @@ def by_hand(*arguments: object) -> list[str]:
     return python("-m", "benchmarks.by_hand", *map(str, arguments))
 
 
+def phases_of(*arguments: str) -> list[str]:
+    """What times the phases of a command."""
+    return python("-m", "benchmarks.phases", *arguments)
+
+
+def said_by(command: Sequence[str]) -> str:
+    """What a command prints.
+
+    Raises:
+        subprocess.CalledProcessError: It failed.
+    """
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, cwd=ROOT, env=_env(), check=True, text=True
+    )
+    return done.stdout
+
+
 def torchrun(count: int, module: str, *arguments: object) -> list[str]:
     """A module in so many processes, started by torch's launcher."""
     launcher = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}")

@@ -21,13 +21,35 @@ better, except for rates ("per second"). The tables show the median over the pai
 quartiles in brackets; warm-up is excluded. TorchAssistant runs as usual: with its progress bar on a
 terminal, running losses, history and checkpoints. A hand-written loop uses the same dataset, the
 same arguments of the optimizer, torch's `DataLoader` and `default_collate`, and trains on the same
-batches. "Same weights" says whether both sides ended with the same weights, bit for bit.
+batches. "Same weights" says whether both sides ended with the same weights, bit for bit. "Before"
+is the figure that was kept before, of a machine of the same kind; it is marked where the new one is
+worse by more than the noise, that is, where the quartiles of the two are apart.
 """
 
 
 def page(results: Iterable[Result]) -> str:
     """The whole page, as Markdown."""
-    return "\n".join([HEADER, *map(_section, results)])
+    known = list(results)
+    return "\n".join([HEADER, _summary(known), *map(_section, known)])
+
+
+def _summary(results: Sequence[Result]) -> str:
+    """What is to be met, and whether it is."""
+    aimed = [f for result in results for f in result.figures if f.met is not None]
+    met = sum(bool(figure.met) for figure in aimed)
+    rows = [
+        f"| {figure.what} | {figure.against} | {_middle(figure)} | {_target(figure)} |"
+        for figure in aimed
+    ]
+    return "\n".join(
+        [
+            f"## In short\n\n{met} of {len(aimed)} targets are met.\n",
+            "| what | compared with | result | target |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
 
 
 def _section(result: Result) -> str:
@@ -40,8 +62,8 @@ def _section(result: Result) -> str:
 
 def table(figures: Sequence[Figure]) -> str:
     """One line a figure."""
-    head = "| what | compared with | ours | other | result | target | same weights |"
-    return "\n".join([head, "|---|---|---|---|---|---|---|", *map(_line, figures)])
+    head = "| what | compared with | ours | other | result | target | before | same weights |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|---|", *map(_line, figures)])
 
 
 def _line(figure: Figure) -> str:
@@ -52,6 +74,7 @@ def _line(figure: Figure) -> str:
         _side(figure.theirs, figure.sides),
         _spread(figure),
         _target(figure),
+        _before(figure),
         {True: "yes", False: "**no**", None: ""}[figure.identical],
     ]
     return f"| {' | '.join(cells)} |"
@@ -61,9 +84,19 @@ def _side(value: float | None, unit: str) -> str:
     return "" if value is None else f"{_short(value)} {unit}".rstrip()
 
 
+def _middle(figure: Figure) -> str:
+    return f"{_short(figure.spread.median)} {figure.unit}".rstrip()
+
+
+def _before(figure: Figure) -> str:
+    if figure.before is None:
+        return ""
+    middle = f"{_short(figure.before.median)} {figure.unit}".rstrip()
+    return f"{middle}, **worse now**" if figure.is_worse else middle
+
+
 def _spread(figure: Figure) -> str:
-    spread, unit = figure.spread, figure.unit
-    middle = f"{_short(spread.median)} {unit}".rstrip()
+    spread, middle = figure.spread, _middle(figure)
     if spread.count == 1:
         return middle
     return f"{middle} [{_short(spread.low)}, {_short(spread.high)}], {spread.count} pairs"

@@ -9,9 +9,11 @@ import copy
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +23,7 @@ from hypothesis import strategies as st
 from benchmarks.__main__ import measure
 from benchmarks.alternation import same
 from benchmarks.figures import Figure, Spread
-from benchmarks.records import Result, read_all
+from benchmarks.records import Result, read_all, read_one
 from benchmarks.report import PAGE, page
 from benchmarks.tasks import one_layer
 from benchmarks.workloads import GPU, PEERS, WORKLOADS
@@ -127,7 +129,7 @@ def test_weights_that_differ_are_told() -> None:
         ({"at_most": 2.0}, "at most 2: met"),
         ({"at_most": 1.9}, "at most 1.9: **not met**"),
         ({"at_least": 2.1}, "at least 2.1: **not met**"),
-        ({}, "|  |  |"),
+        ({}, "|  |  |  |"),
     ],
 )
 def test_targets_are_shown_as_met_or_not(target: dict[str, float], shown: str) -> None:
@@ -146,6 +148,49 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     result = a_result(identical=True, ours=1.5, sides="s", at_most=0.25)
     result.write(tmp_path)
     assert read_all(tmp_path) == [result]
+
+
+def spread_around(middle: float) -> Spread:
+    return Spread.of([middle - 0.1, middle, middle + 0.1])
+
+
+@pytest.mark.parametrize(
+    ("target", "then", "now", "is_worse"),
+    [
+        ("at_most", 1.0, 1.05, False),
+        ("at_most", 1.0, 1.5, True),
+        ("at_most", 1.5, 1.0, False),
+        ("at_least", 1.5, 1.0, True),
+        ("at_least", 1.0, 1.5, False),
+    ],
+)
+def test_what_got_worse_by_more_than_the_noise_is_marked(
+    tmp_path: Path, target: str, then: float, now: float, is_worse: bool
+) -> None:
+    aim: dict[str, Any] = {target: 1.0}
+    one, other = (
+        replace(a_result(**aim), figures=[replace(figure, spread=spread_around(middle))])
+        for figure in a_result(**aim).figures
+        for middle in (then, now)
+    )
+    one.write(tmp_path)
+    result = other.after(read_one("name", tmp_path))
+    assert result.worse == (["what"] if is_worse else [])
+    assert ("**worse now**" in page([result])) is is_worse
+    assert f" {then:.3f} ×" in page([result])
+    result.write(tmp_path)
+    assert read_one("name", tmp_path) == result
+
+
+def test_figures_of_another_machine_are_not_compared(tmp_path: Path) -> None:
+    other = replace(a_result(at_most=1.0), circumstances={"cores": 64})
+    assert a_result(at_most=1.0).after(other).worse == []
+    assert a_result(at_most=1.0).after(None) == a_result(at_most=1.0)
+
+
+def test_the_page_begins_with_what_is_to_be_met() -> None:
+    results = [a_result(at_most=2.0), a_result(at_most=1.0), a_result()]
+    assert "1 of 2 targets are met" in page(results)
 
 
 def test_the_page_shows_what_is_kept() -> None:

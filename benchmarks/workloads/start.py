@@ -1,4 +1,4 @@
-"""How long it takes until something happens."""
+"""How long it takes until something happens, and where that time goes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.figures import Figure, Spread, ratio
-from benchmarks.processes import by_hand, python, seconds_of, train_py
-from benchmarks.tasks import Task, one_layer, part
+from benchmarks.processes import by_hand, phases_of, python, said_by, seconds_of, train_py
+from benchmarks.tasks import Task, lenet, one_layer, part
+from benchmarks.workloads.lenet5 import write_mnist
 from torchassistant import create_session
 
 IMPORT_TORCH = python("-c", "import torch")
@@ -25,6 +26,24 @@ def measure(quick: bool) -> list[Figure]:
     return [
         ratio("train.py --help", against, ours, theirs, sides="s", at_most=0.25),
         _first_iteration(pairs),
+        *_phases(pairs),
+    ]
+
+
+def _phases(runs: int) -> list[Figure]:
+    """Where the time of ``init.py`` and ``train.py`` goes, with LeNet-5."""
+    found: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        write_mnist(Path(folder), 320)
+        config = Path(folder, "training.json")
+        config.write_text(json.dumps(lenet(folder).config(1)))
+        for run in range(runs + 1):
+            path = str(Path(folder, f"session-{run}"))
+            for name, seconds in json.loads(said_by(phases_of(str(config), path))).items():
+                found.setdefault(name, []).append(seconds)
+    return [
+        Figure(what=f"LeNet-5, {name}", against="", spread=Spread.of(values[1:]), unit="s")
+        for name, values in found.items()
     ]
 
 
