@@ -198,6 +198,9 @@ class InMemory(CheckpointStorage):
         self.stored[f"{step:010d}"] = dict(scores or {})
         return f"{step:010d}"
 
+    def write_rows(self, bundle: CheckpointBundle, rank: int, size: int) -> Path:
+        raise AssertionError("one process saves")
+
     def verified(self, name: str, with_history: bool = True) -> Checkpoint:
         if name in self.damaged:
             raise SessionError(f"{name} is damaged")
