@@ -164,7 +164,7 @@ def poison(folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("how", ["script", "path"])
+@pytest.mark.parametrize("how", ["script", pytest.param("path", marks=pytest.mark.slow)])
 def test_libraries_find_nothing_that_lies_beside_a_config(tmp_path: Path, how: str) -> None:
     poison(tmp_path)
     config = config_of({"class": "torchvision.datasets.PCAM", "kwargs": {"root": "."}})

@@ -27,8 +27,9 @@ BEGINNING = "The session "
 
 @pytest.fixture(scope="module")
 def session(workplace: Path, run: Run) -> Path:
-    """The session, trained for two of its six epochs."""
-    shutil.copytree(DOCS, workplace / "docs", ignore=shutil.ignore_patterns("*.py", "*.json"))
+    """The session, trained for two of its six epochs, on less than half of the text."""
+    (workplace / "docs").mkdir()
+    shutil.copy(DOCS / "config.md", workplace / "docs")
     shorter = "train.stages[0].stop_condition.kwargs.num_epochs=2"
     run("init.py", "examples/language_model/training.json", "--set", shorter)
     run("train.py", SESSION)
@@ -40,8 +41,19 @@ def test_held_out_text_is_a_small_surprise(session: Path) -> None:
         rows = list(csv.DictReader(file))
     losses = [float(row["val loss"]) for row in rows]
     # In nats for each of 96 characters; the first epoch begins at 4.6.
-    assert min(losses) < 1.8
+    assert min(losses) < 2.3
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+def test_the_whole_text_is_a_smaller_surprise(workplace: Path, run: Run) -> None:
+    for path in DOCS.glob("*.md"):
+        (workplace / "docs").mkdir(exist_ok=True)
+        shutil.copy(path, workplace / "docs")
+    run("init.py", "examples/language_model/training.json", "--set", "session_dir=sessions/whole")
+    run("train.py", "sessions/whole")
+    with (workplace / "sessions/whole/metrics/0.csv").open() as file:
+        assert min(float(row["val loss"]) for row in csv.DictReader(file)) < 1.6
 
 
 def test_it_goes_on_writing(session: Path, run: Run) -> None:
@@ -54,7 +66,7 @@ def test_it_goes_on_writing(session: Path, run: Run) -> None:
     # What it was taught is the documentation at hand, so nobody knows which words come.
     known = set(WORD.findall("".join(path.read_text("utf-8") for path in DOCS.glob("*.md"))))
     words = WORD.findall(text)
-    assert sum(word in known for word in words) > len(words) / 2 > 10
+    assert sum(word in known for word in words) > len(words) / 3 > 10
 
 
 def test_what_is_remembered_replaces_what_was_read() -> None:

@@ -39,7 +39,7 @@ def drawn(session: InterruptedSession, random: Random) -> tuple[str, int]:
 
 def test_some_bit_flips(harness: ProcessHarness, tmp_path: Path) -> None:
     tally = Tally("some bit flips")
-    bit_flips(harness, tmp_path, 60, tally)
+    bit_flips(harness, tmp_path, 25, tally)
     tally.close()
 
 

@@ -18,7 +18,7 @@ PREFLIGHTS = configs(["runnable"], ["preflight"])
 @pytest.mark.parametrize("kind", ["configs", "caches"])
 def test_a_little_fuzzing(tmp_path: Path, kind: str) -> None:
     recipes = CONFIGS if kind == "configs" else folders()
-    Fuzzer(kind, recipes, tmp_path / kind).run(3, seed=1)
+    Fuzzer(kind, recipes, tmp_path / kind).run(1.5, seed=1)
 
 
 @pytest.mark.faults

@@ -104,7 +104,7 @@ def created(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("columns", [40, 80])
+@pytest.mark.parametrize("columns", [pytest.param(40, marks=pytest.mark.slow), 80])
 def test_a_run_on_a_terminal(created: Path, columns: int) -> None:
     """No line is broken, and none of the bar is left."""
     name = f"a {columns}"

@@ -38,22 +38,25 @@ def verified(command: Command, tmp_path: Path, *options: str, **changes: Any) ->
 
 
 def test_what_resumes(tmp_path: Path, command: Command) -> None:
-    """Six iterations of an epoch of four, with noise and dropout."""
+    """Six iterations of an epoch of four, with noise and dropout; processes print messages too."""
     net = {"class": "toys.Net", "kwargs": {"dropout": 0.5}}
-    done = verified(command, tmp_path, points={"class": "toys.Jittered"}, net=net)
+    kept = {"class": "toys.Points", "cache": "memory", "cache_limit": "1 B"}
+    checking = {"dataset": "kept", "kwargs": {"batch_size": 8}}
+    done = verified(
+        command,
+        tmp_path,
+        points={"class": "toys.Jittered"},
+        kept=("datasets", kept),
+        checking=checking,
+        net=net,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("6 iterations, and the same interrupted after 3: ")
     assert "identical, bit for bit" in done.stdout
-
-
-def test_the_processes_that_train_print_messages_too(tmp_path: Path, command: Command) -> None:
-    """One trains the whole run, and two the run that is cut."""
-    points = {"class": "toys.Points", "cache": "memory", "cache_limit": "1 B"}
-    done = verified(command, tmp_path, points=points)
-    assert done.returncode == 0, done.stderr
+    # One process trains the whole run, and two the run that is cut, before its validation.
     messages = [line for line in done.stderr.splitlines() if "is not cached" in line]
-    assert len(messages) == 3
-    assert all(message.startswith('warning: the dataset "points"') for message in messages)
+    assert len(messages) == 2
+    assert all(message.startswith('warning: the dataset "kept"') for message in messages)
 
 
 @pytest.mark.slow
