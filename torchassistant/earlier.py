@@ -7,7 +7,7 @@ new projects use in their place.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
@@ -28,6 +28,7 @@ from torchassistant.collators import (
 )
 from torchassistant.errors import DataError
 from torchassistant.fitting import check_keys, checked_column, column_of
+from torchassistant.frames import Frame
 from torchassistant.metrics import Accuracy
 from torchassistant.output_devices import SaveImages
 from torchassistant.preprocessors import ImageNormalizer
@@ -327,7 +328,33 @@ class ImagePreprocessor(ImageNormalizer, ValuePreprocessor):
         super().__init__(fit_index)
 
 
-class TextPreprocessor(ValuePreprocessor):
+class TrainablePreprocessor(ValuePreprocessor):
+    """A base class of preprocessors that learn from one column, in the subclass's ``_do_fit``.
+
+    Args:
+        fit_index: The column, from 0, of the dataset.
+    """
+
+    def __init__(self, fit_index: int) -> None:
+        self.fit_index = checked_column(fit_index)
+
+    def fit(self, dataset: Any) -> None:
+        """Learn from the column of all examples, in order.
+
+        Args:
+            dataset: The examples.
+
+        Raises:
+            DataError: The dataset is empty, or lacks the column.
+        """
+        for _ in self._do_fit(column_of(dataset, self.fit_index, type(self).__name__)):
+            pass
+
+    def _do_fit(self, column: Iterator[Any]) -> Iterator[Any]:
+        raise NotImplementedError(f"{type(self).__name__} has no _do_fit")
+
+
+class TextPreprocessor(TrainablePreprocessor):
     """Turns a text into the numbers of its words, with those of a start and an end around them.
 
     Words are letters, digits and underscores in a row. Number 0 is the start, 1 the end, 2 a word
@@ -346,7 +373,7 @@ class TextPreprocessor(ValuePreprocessor):
     out_of_vocab = "<OOV>"
 
     def __init__(self, fit_index: int) -> None:
-        self.fit_index = checked_column(fit_index)
+        super().__init__(fit_index)
         self.word_indices: dict[str, int] = {}
         self.index2word: dict[int, str] = {}
 
@@ -360,18 +387,12 @@ class TextPreprocessor(ValuePreprocessor):
         """The same as ``num_words``."""
         return self.num_words
 
-    def fit(self, dataset: Any) -> None:
-        """Collect the words of the texts of a dataset.
-
-        Args:
-            dataset: The examples.
-
-        Raises:
-            DataError: The dataset is empty, lacks the column, or holds something that is no text.
-        """
-        found = map(_words_of, column_of(dataset, self.fit_index, type(self).__name__))
-        specials = (self.sentence_start, self.sentence_end, self.out_of_vocab)
-        self._number([*specials, *(word for words in found for word in words)])
+    def _do_fit(self, column: Iterator[Any]) -> Iterator[Any]:
+        words = [self.sentence_start, self.sentence_end, self.out_of_vocab]
+        for text in column:
+            words += _words_of(text)
+            yield text
+        self._number(words)
 
     def process(self, value: str) -> list[int]:
         """The numbers of the words of a text, between those of start and end.
@@ -445,6 +466,25 @@ def _words_of(text: Any) -> list[str]:
     return re.findall(r"\w+", text)
 
 
+class ProgressBar:
+    """Draws how far something is, in one line."""
+
+    def updated(
+        self, step: int, num_steps: int, fill: str = "=", empty: str = ".", cols: int = 20
+    ) -> str:
+        """The line.
+
+        Args:
+            step: So much is done.
+            num_steps: Of so much.
+            fill: One character of what is done.
+            empty: One character of the rest.
+            cols: The length of the line, without the tip.
+        """
+        done = int(step / num_steps * cols)
+        return f"{fill * done}>{empty * (cols - done)}"
+
+
 # Around models
 
 
@@ -510,6 +550,30 @@ class ArgmaxAccuracyPercent(ArgmaxAccuracy):
 
 def _tensor_of(mask: Tensor | Mask | None) -> Tensor | None:
     return mask.mask if isinstance(mask, Mask) else mask
+
+
+class OutputAdapter:
+    """A base class of output adapters; the method ``__call__`` is the subclass's."""
+
+    def __call__(self, frame: Frame) -> Frame:
+        """Adapt a frame.
+
+        Args:
+            frame: All columns, outputs of nodes among them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no __call__")
+
+
+class BatchProcessor:
+    """A base class of batch processors, from a frame to a frame; of this class, the same one."""
+
+    def __call__(self, frame: Frame) -> Frame:
+        """Process a frame.
+
+        Args:
+            frame: Its columns.
+        """
+        return frame
 
 
 class DefaultInputAdapter(SelectInputs):

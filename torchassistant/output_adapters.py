@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from torchassistant.adapters import is_names_to_names, missing_column
+from torchassistant.earlier_names import answering_for
 from torchassistant.errors import DataError
 from torchassistant.frames import Frame
+
+__getattr__ = answering_for(__name__)
 
 
 class IdentityAdapter:

@@ -170,6 +170,32 @@ def test_classes_and_functions_by_their_paths() -> None:
             earlier("utils.import_entity")(wrong)
 
 
+def test_a_preprocessor_that_learns_in_a_method_of_its_own() -> None:
+    class Largest(earlier("preprocessors.TrainablePreprocessor")):  # type: ignore[misc]
+        def _do_fit(self, column: Any) -> Any:
+            self.largest = 0
+            for value in column:
+                self.largest = max(self.largest, value)
+                yield value
+
+    largest = Largest(1)
+    largest.fit([("a", 3), ("b", 5), ("c", 1)])
+    assert largest.largest == 5
+    with pytest.raises(NotImplementedError, match="_do_fit"):
+        earlier("preprocessors.TrainablePreprocessor")(0).fit([1])
+
+
+def test_base_classes_around_models() -> None:
+    frame = {"x": torch.ones(1)}
+    assert earlier("processing_graph.BatchProcessor")()(frame) is frame
+    with pytest.raises(NotImplementedError, match="OutputAdapter has no __call__"):
+        earlier("output_adapters.OutputAdapter")()(frame)
+
+
+def test_a_line_of_progress() -> None:
+    assert earlier("formatters.ProgressBar")().updated(1, 4, cols=8) == "==>......"
+
+
 def test_images_are_saved_as_they_were_before_normalisation(tmp_path: Path) -> None:
     def bytes_of(save: Any, data: Tensor | dict[str, Tensor], folder: Path) -> list[bytes]:
         save(data)

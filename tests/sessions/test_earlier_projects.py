@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from earlier_project import COLOURS
-from toy_config import Command, write
+from toy_config import ROOT, Command, write
 
-from torchassistant import create_session, load_session
+from torchassistant import create_session
+from torchassistant.cli import earlier_scripts
+from torchassistant.errors import ConfigError
+from torchassistant.session import SessionSaver
 
 Config = dict[str, Any]
 HERE = "earlier_project"
@@ -58,7 +63,7 @@ def training() -> Config:
                 node("encoder", ["x"], ["outputs", "h_e"]),
                 node("decoder", ["y_shifted", "h_e"], ["y_hat", "h_d"]),
             ],
-            output_adapter={"class": f"{HERE}.OutputAdapter"},
+            output_adapter={"class": f"{HERE}.WithoutStart"},
         ),
     ]
     stop = defined("callbacks", "stop", **{"class": f"{HERE}.StopOnce"}, args=["power_is_out", 3])
@@ -151,7 +156,7 @@ def test_a_project_is_trained_cut_resumed_evaluated_and_used(
     assert cut.returncode == 1
     assert 'the callback "stop", before epoch 3' in cut.stderr
     assert command("train.py", "pretrained").returncode == 0
-    resumed = load_session(tmp_path / "pretrained").history
+    resumed = SessionSaver(tmp_path / "pretrained").load_from_latest_checkpoint().history
     columns = ["loss", "cer", "val loss", "val cer"]
     assert list(resumed.columns) == ["stage", "epoch", "step", *columns, "seconds"]
     whole = create_session(training(), tmp_path / "whole", preflight=False)
@@ -206,3 +211,38 @@ def test_two_datasets_of_images_and_classes(tmp_path: Path) -> None:
     assert "default_processor" in session.batch_processors
     session.train()
     assert session.evaluate()["val share"] == 100
+
+
+def test_a_missing_output_that_is_read_is_told_of(tmp_path: Path) -> None:
+    config = training()
+    loss = config["initialize"]["definitions"]["computation"][4]
+    loss["spec"]["inputs"] = ["h_d", "input_2"]
+    with pytest.raises(ConfigError, match='needs the column "h_d"') as caught:
+        create_session(config, tmp_path / "run")
+    (warning,) = caught.value.warnings
+    assert 'the node names "h_d", and its model did not return so many' in warning.message
+
+
+def test_texts_and_classes(tmp_path: Path) -> None:
+    data = [defined("datasets", "texts", **{"class": f"{HERE}.Warmth"})]
+    computation = [
+        defined("models", "bag", factory_fn=f"{HERE}.build_bag"),
+        defined("optimizers", "adam", **{"class": "Adam", "model": "bag", "kwargs": {"lr": 0.1}}),
+    ]
+    parts = {"data": data, "computation": computation}
+    session = create_session({"seed": 1, "initialize": {"definitions": parts}}, tmp_path / "run")
+    session.train()
+    assert session.evaluate()["val accuracy"] == 1
+
+
+@pytest.mark.parametrize("command", ["init", "train", "evaluate", "infer"])
+def test_commands_have_their_earlier_names(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    scripts = setup["options.entry_points"]["console_scripts"].split("\n")
+    assert f"ta{command} = torchassistant.cli.earlier_scripts:ta{command}" in scripts
+    called: list[Any] = []
+    monkeypatch.setattr(earlier_scripts, "main", lambda *a, **k: called.append((a, k)) or 7)
+    monkeypatch.setattr("sys.argv", ["ignored", "some.json"])
+    assert getattr(earlier_scripts, f"ta{command}")() == 7
+    assert called == [(([command, "some.json"],), {"prog": f"ta{command}"})]

@@ -183,7 +183,7 @@ class Filling:
 
     def prepared(self, datasets: list[str], columns: Sequence[Column], target: Column) -> list[str]:
         """The datasets with preprocessors, fitted to what there is to train with."""
-        if self.spec.group("preprocessors") or _are_dicts(columns):
+        if self.spec.group("preprocessors") or are_dicts(columns):
             return datasets
         names: list[str | None] = []
         for index, column in enumerate(columns):
@@ -228,7 +228,7 @@ class Filling:
         collator = next(iter(self.spec.group("collators")), None)
         padded = [i for i, column in enumerate(columns) if column.kind in ("text", "sequence")]
         padded = [i for i in padded if i < len(columns) - 1]
-        if collator is None and padded and not _are_dicts(columns):
+        if collator is None and padded and not are_dicts(columns):
             collator = self.define(
                 "collators", "padding", **{"class": "PadSequences"}, kwargs={"columns": padded}
             )
@@ -316,7 +316,7 @@ class Filling:
         return [*written, *self.added]
 
 
-def _are_dicts(columns: Sequence[Column]) -> bool:
+def are_dicts(columns: Sequence[Column]) -> bool:
     """Whether the examples are dicts, whose columns are not counted."""
     return not columns[0].name.startswith("input_")
 

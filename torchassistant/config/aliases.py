@@ -149,7 +149,7 @@ class _Aliases:
         if not laid:
             return joined
         whole: Table = as_tree(laid[0])
-        whole["options"] = joined
+        whole |= {"replace_strategy": "override", "options": joined}
         return whole
 
     def used(self, tree: Any, path: Path) -> Any:

@@ -10,6 +10,7 @@ from torchassistant.session.durable_files import (
     read_json,
     replace_file,
 )
+from torchassistant.session.earlier_saver import SessionSaver
 from torchassistant.session.evaluation_run import evaluate_config
 from torchassistant.session.inference_run import infer_config
 from torchassistant.session.learning_rate_search import (
@@ -46,6 +47,7 @@ __all__ = [
     "RangeTest",
     "Session",
     "SessionFolder",
+    "SessionSaver",
     "as_json",
     "class_names",
     "create_session",

@@ -57,6 +57,8 @@ class Findings:
         self.session = session
         self.warnings: list[Problem] = []
         self.problems: list[Problem] = []
+        self.missing_outputs: list[Problem] = []
+        """The warnings that models did not return what their nodes name; problems may follow."""
         self.raised: list[UserCodeError] = []
         self.at: Path = ()
         self.entering = ""
@@ -70,10 +72,12 @@ class Findings:
         """Note what is allowed, and is probably not meant."""
         self.warnings.append(Problem(message, self._place_of(path)))
 
-    def warn_once(self, message: str, path: Path) -> None:
-        """The same of what is met in several runs."""
-        if Problem(message, self._place_of(path)) not in self.warnings:
-            self.warn(message, path)
+    def warn_once(self, message: str, path: Path) -> Problem:
+        """The same of what is met in several runs; gives the warning."""
+        warning = Problem(message, self._place_of(path))
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+        return warning
 
     def add_problem(self, message: str, path: Path) -> None:
         """Note what cannot run."""

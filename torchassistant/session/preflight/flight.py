@@ -60,7 +60,9 @@ def preflight(session: Session) -> Preflight:
         found.raised[0].problems = found.problems
         raise found.raised[0]
     if found.problems:
-        raise ConfigError(*dict.fromkeys(found.problems))
+        error = ConfigError(*dict.fromkeys(found.problems))
+        error.warnings = [*dict.fromkeys(found.missing_outputs)]
+        raise error
     return report
 
 

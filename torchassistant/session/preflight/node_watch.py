@@ -67,7 +67,8 @@ class NodeWatch:
         if len(made) < len(node.outputs):
             missing = listing(node.outputs[len(made) :])
             message = f"the node names {missing}, and its model did not return so many outputs"
-            self.found.warn_once(message, self.found.at)
+            warning = self.found.warn_once(message, self.found.at)
+            self.found.missing_outputs.append(warning)
 
     def _report(
         self,
