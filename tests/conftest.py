@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -9,10 +10,25 @@ from hypothesis import settings
 from warm_commands import WarmCommands
 
 from torchassistant.cli.log_handler import messages_on_stderr
+from torchassistant.compat.python import settings_of_children
+from torchassistant.lateimports import Folder, LastResort
 
 # How long an example takes is the machine's affair: a busy one would fail what is right.
 settings.register_profile("untimed", settings.default, deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _imports() -> Iterator[None]:
+    """A command that runs in this process takes the working directory off Python's path."""
+    path, to_children = sys.path[:], dict(settings_of_children())
+    yield
+    sys.path[:] = path
+    # Libraries have finders of their own.
+    ours = (Folder, LastResort)
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, ours)]
+    settings_of_children().clear()
+    settings_of_children().update(to_children)
 
 
 @pytest.fixture(autouse=True)
