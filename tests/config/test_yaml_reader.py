@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import tracemalloc
@@ -14,9 +15,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from test_reader import documents
 
+from torchassistant.config import yaml_reader
 from torchassistant.config.forms import as_yaml, scan
 from torchassistant.config.reader import read_file, read_text
-from torchassistant.config.text import MAX_DEPTH
+from torchassistant.config.text import MAX_DEPTH, Text
 from torchassistant.config.tree import UNREADABLE, Row, Table, path_text, place_of, walk
 from torchassistant.config.yaml_reader import meaning
 from torchassistant.errors import ConfigError
@@ -322,3 +324,66 @@ def test_positions_are_where_things_stand(value: Any) -> None:
             assert (one.line, one.column) == (other.line, other.column), path_text(path)
     assert type(tree) is type(as_json)
     assert isinstance(tree, (Table, Row)) == isinstance(value, (dict, list))
+
+
+# The parser in C, and the one in Python
+
+
+def placed(text: Text) -> tuple[Any, list[Any], list[str]]:
+    """A tree with the place of every key and value, and its problems."""
+    places = [
+        (path, at_key, place_of(text.tree, path, "", at_key))
+        for path, _ in walk(text.tree)
+        for at_key in (False, True)
+    ]
+    return text.tree, places, [str(problem) for problem in text.problems]
+
+
+def expect_the_same(text: str) -> None:
+    by_c = placed(scan(text, "c.yaml"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml_reader, "IN_C", None)
+        assert placed(scan(text, "c.yaml")) == by_c, text
+
+
+needs_c = pytest.mark.skipif(yaml_reader.IN_C is None, reason="PyYAML has no parser in C here")
+LETTERS = "a \n-:,[]{}\"'#&*!|>?%\\1.\t"
+PIECES = [
+    *LETTERS,
+    *("\n  ", "\n- ", ": ", "- ", "a: ", "&a ", "*a ", "<<: ", '"x"', "'y'", "|\n", ">-\n", "|2\n"),
+    *("# c\n", "? ", "[a, b]", "{a: b}", "\n---\n", "\n...\n", "\r\n", "é", "😀", "\x85", "\u2028"),
+    *("\\x41", "''", "a b", "a#b", "::", "- - ", "!!str ", "@", "`", "~", "=", "\u3000", "\ufeff"),
+]
+
+
+@needs_c
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(PIECES), max_size=16).map("".join))
+def test_both_parsers_read_the_same(text: str) -> None:
+    expect_the_same(text)
+
+
+@needs_c
+@settings(max_examples=40)
+@given(documents, st.sampled_from([None, True, False]), st.booleans())
+def test_both_parsers_read_the_same_documents(value: Any, flow: bool | None, known: bool) -> None:
+    expect_the_same(yaml.safe_dump(value, default_flow_style=flow, allow_unicode=known))
+    expect_the_same(as_yaml(value))
+
+
+@needs_c
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_both_parsers_read_the_same_short_texts(length: int) -> None:
+    for letters in itertools.product(LETTERS, repeat=length):
+        expect_the_same("".join(letters))
+
+
+@needs_c
+def test_a_config_is_read_by_the_parser_in_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(yaml_reader, "SafeLoader", None)
+    text = "a: &a {b: [1, 'é?'], c: \"d: e\"}\nf: *a  # g\nh: |\n  i\n"
+    inside = {"b": [1, "é?"], "c": "d: e"}
+    assert read_text(text.replace("?", ""), "c.yaml")["f"] == {**inside, "b": [1, "é"]}
+    with pytest.raises(TypeError):
+        scan(text, "c.yaml")

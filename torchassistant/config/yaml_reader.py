@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import yaml
 from yaml import MarkedYAMLError, SafeLoader, YAMLError
 from yaml.events import (
     AliasEvent,
@@ -28,7 +29,6 @@ from torchassistant.config.text import (
     Notes,
     Stop,
     Text,
-    is_number,
     joined,
     measure,
     number,
@@ -46,6 +46,7 @@ _WORDS = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_BEGINS_A_NUMBER = frozenset("+-.0123456789")
 _NUMBER = re.compile(
     r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?", re.ASCII
 )
@@ -61,6 +62,16 @@ _OTHER_NUMBER = re.compile(
 )
 """What some reader of YAML takes for a number, and JSON does not."""
 _MERGE = "<<"
+
+IN_C: Any = getattr(yaml, "CSafeLoader", None)
+"""The parser in C, some twenty times as fast; None where PyYAML was built without it."""
+_READ_OTHERWISE = re.compile(
+    r"[^\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    r"|^%|\?|![^\s]*!|[|>][-+0-9]*#|:(?:\s|#.*\n)*[],}]",
+    re.MULTILINE,
+)
+"""What PyYAML's two parsers may not take for the same: tabs, ``?``, directives, tags, comments
+behind ``|``, keys without a value in brackets, and some ends of lines."""
 
 _SENTENCES = (
     (r"found character '\\t'", "a tab cannot stand here; YAML is indented by blanks"),
@@ -107,7 +118,19 @@ def scan_yaml(text: str, file: str = "") -> Text:
         text: The text.
         file: The name under which problems are reported.
     """
-    return _Reader(text, file).read()
+    if IN_C is not None and not _READ_OTHERWISE.search(text):
+        try:
+            return _Reader(text, file, IN_C).read()
+        except (Stop, YAMLError, UnicodeError):
+            pass  # told in the words of the parser in Python, which sees it too
+    reader = _Reader(text, file, SafeLoader)
+    try:
+        return reader.read()
+    except Stop:
+        pass
+    except YAMLError as error:
+        reader.report(error)
+    return Text(None, reader.problems, file)
 
 
 def meaning(word: str) -> Any:
@@ -118,7 +141,9 @@ def meaning(word: str) -> Any:
     """
     if word in _WORDS:
         return _WORDS[word]
-    if is_number(word) or _NUMBER.fullmatch(word):
+    if word[0] not in _BEGINS_A_NUMBER:
+        return word
+    if _NUMBER.fullmatch(word):
         return number(word)
     if not _OTHER_NUMBER.fullmatch(word):
         return word
@@ -162,24 +187,30 @@ class _Pair(NamedTuple):
 
 
 class _Reader(Notes):
-    # The parser in Python, not the one in C: they differ in what they refuse, and in what words.
+    """Makes a tree of the events of a parser.
 
-    def __init__(self, text: str, file: str) -> None:
+    Args:
+        text: The text.
+        file: The name under which problems are reported.
+        parser: One of PyYAML's.
+    """
+
+    def __init__(self, text: str, file: str, parser: Any) -> None:
         super().__init__(text, file)
         self.text = text
+        self.parser = parser
         self.anchors: dict[str, _Anchored] = {}
         self.aliased = 0
 
     def read(self) -> Text:
-        try:
-            self.events = SafeLoader(self.text)
-            value = self.document()
-        except Stop:
-            value = None
-        except YAMLError as error:
-            self.report(error)
-            value = None
-        return Text(value, self.problems, self.file)
+        """The whole text.
+
+        Raises:
+            YAMLError: It is no YAML.
+            Stop: Nothing more can be read; the problem is noted.
+        """
+        self.events = self.parser(self.text)
+        return Text(self.document(), self.problems, self.file)
 
     def document(self) -> Any:
         """The value of the one document."""
@@ -268,7 +299,7 @@ class _Reader(Notes):
 
     def scalar(self, event: ScalarEvent) -> Any:
         word, at = event.value, _at(event)
-        if event.style is None and event.tag is None:
+        if not event.style and event.tag is None:
             return self.plain(word, at)
         if not word.isascii():
             try:
@@ -302,7 +333,7 @@ class _Reader(Notes):
             pair = self.pair(event, depth)
             if pair is None:
                 continue
-            if isinstance(event, ScalarEvent) and event.style is None and pair.key == _MERGE:
+            if isinstance(event, ScalarEvent) and not event.style and pair.key == _MERGE:
                 merged.append(pair)
             else:
                 self.put(table, pair)
