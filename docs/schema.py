@@ -27,7 +27,7 @@ from schema_arguments import (
 )
 
 from torchassistant.config.aliases import DEFINITION_SECTIONS, GROUP_ALIASES, key_aliases
-from torchassistant.config.blocks import blocks_of
+from torchassistant.config.blocks import LIKE, blocks_of
 from torchassistant.config.config_kinds import KINDS
 from torchassistant.config.groups import GROUPS
 from torchassistant.config.role import Role, role_of_key
@@ -174,6 +174,9 @@ def _needs(part: Any, blocks: Mapping[str, Schema], name: str = "") -> Schema:
     elif below := [one for choice in choices if (one := _needs(choice, blocks))]:
         # Each asks of what is of its own type.
         found.setdefault("allOf", []).extend(below)
+    if LIKE in part.get("properties", {}) and found:
+        words = [key for key in ("group", "name") if key in part.get("required", ())]
+        return {"if": {"required": [LIKE]}, "then": {"required": words}, "else": found}
     return found
 
 

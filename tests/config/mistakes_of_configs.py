@@ -581,6 +581,34 @@ SMALL: dict[str, Mistake] = {
     "a pass without an end": put(
         f"{FIT}.input_factories[0]", '"when_exhausted": §"restart"', "would never end"
     ),
+    # likenesses
+    "a pipeline like none": put(
+        "initialize.pipelines", '"twin": {"like": §"fti"}', 'did you mean "fit"'
+    ),
+    "a pipeline like itself": put(
+        "initialize.pipelines", '"same": {"like": §"same"}', "like itself: same → same"
+    ),
+    "a pipeline like a number": put(
+        "initialize.pipelines", '"seven": {"like": §7}', "expected the name of a pipeline, found 7"
+    ),
+    "a misspelt likeness": put(
+        "initialize.pipelines", '"sister": {§"liek": "fit", "losses": []}', 'did you mean "like"'
+    ),
+    "a pipeline that takes nothing over": put(
+        "initialize.pipelines",
+        '"whole": {"like": §"fit", "graph": "graph", "input_factories": '
+        '[{"input_alias": "port", "variable_names": ["x", "y"], "loader_factory": "batches"}], '
+        '"losses": []}',
+        'nothing is taken over from "fit"',
+    ),
+    "a definition like that of another group": put(
+        DEFINITIONS,
+        '{"group": "losses", "name": "twin", "like": §"adam"}',
+        'no loss is named "adam"',
+    ),
+    "a stage like none": put(
+        "train.stages", '{"name": "second", "like": §"first"}', 'no stage is named "first"'
+    ),
     # stages
     "an unknown pipeline": put(STAGE, '"validation_pipelines": [§"fti"]', 'named "fti"'),
     "a pipeline twice": put(f"{STAGE}.training_pipelines", '§"fit"', "is listed twice"),

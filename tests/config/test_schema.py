@@ -133,6 +133,21 @@ def test_it_takes_other_names_of_keys() -> None:
     assert problems(config) == set()
 
 
+def test_what_is_like_another_needs_nothing_else() -> None:
+    twin: dict[str, Any] = {"group": "models", "name": "twin", "like": "net"}
+    tree = copy.deepcopy(CONFIG)
+    tree["initialize"]["definitions"].append(twin)
+    tree["initialize"]["pipelines"]["other"] = {"like": "fit"}
+    tree["train"]["stages"].append({"like": "first", "frozen": ["net"]})
+    assert problems(tree) == set()
+    twin["spec"] = {"kwargs": {"width": 8}}
+    assert problems(tree) == set()
+    del twin["like"]
+    twin["spec"] = 7
+    del tree["initialize"]["pipelines"]["other"]["like"]
+    assert problems(tree) == {"$.initialize.definitions[10].spec", "$.initialize.pipelines.other"}
+
+
 def test_what_has_to_be_there_is_asked_for() -> None:
     config = copy.deepcopy(CONFIG)
     del config["initialize"]["definitions"][6]["spec"]["model"]

@@ -23,6 +23,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config = toy_config()
     Path("whole.json").write_text(json.dumps(config))
     Path("whole.yaml").write_text(as_yaml(config))
+    pipelines = config["initialize"]["pipelines"]
+    check = pipelines["check"]
+    pipelines["check"] = {
+        "like": "fit",
+        "input_factories": [{"loader_factory": "checking"}],
+        "losses": check["losses"],
+    }
+    Path("like.json").write_text(json.dumps(config))
+    pipelines["check"] = check
     train = config.pop("train")
     Path("base.json").write_text(json.dumps(config))
     Path("top.yaml").write_text(as_yaml({"$include": ["base.json"], "train": train}))
@@ -31,12 +40,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_form_gives_the_same_session(folder: Path, command: Command) -> None:
     specs = {}
-    for name in ("whole.json", "whole.yaml", "top.yaml"):
+    for name in ("whole.json", "whole.yaml", "like.json", "top.yaml"):
         done = command("-m", "torchassistant", "init", name, *TRUST, "--no-preflight")
         assert done.returncode == 0, done.stderr
         specs[name] = (folder / "run" / "spec.json").read_bytes()
         (folder / "run").rename(folder / f"run of {name}")
-    assert specs["whole.json"] == specs["whole.yaml"] == specs["top.yaml"]
+    assert len(set(specs.values())) == 1
     (folder / "run of whole.yaml").rename(folder / "run")
     assert command("-m", "torchassistant", "train", "run", *TRUST).returncode == 0
     (folder / "evaluate.yaml").write_text(
@@ -45,10 +54,31 @@ def test_every_form_gives_the_same_session(folder: Path, command: Command) -> No
         "  pipelines:\n"
         "    check:\n"
         "      losses: [{loss_name: mse, loss_display_name: in yaml}]\n"
-        "validation_pipelines: [check]\n"
+        "    again: {like: check, losses: [{loss_name: mse, loss_display_name: again}]}\n"
+        "validation_pipelines: [check, again]\n"
     )
     done = command("-m", "torchassistant", "evaluate", "evaluate.yaml", *TRUST)
-    assert done.returncode == 0 and "in yaml" in done.stdout
+    assert done.returncode == 0 and "in yaml" in done.stdout and "again" in done.stdout
+    values = dict(line.rsplit(maxsplit=1) for line in done.stdout.splitlines() if " " in line)
+    assert [v for k, v in values.items() if k.strip() == "again"] == [
+        v for k, v in values.items() if k.strip() == "in yaml"
+    ]
+
+    def explained(path: str, *more: str) -> list[str]:
+        done = command("-m", "torchassistant", "check", "evaluate.yaml", "--explain", path, *more)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    assert explained("validation_pipelines")[1] == "  set at evaluate.yaml:7:24"
+    assert explained("eval_steps")[1].startswith("  no file sets it")
+    where, stands, hides = explained("check.losses[0].loss_display_name")
+    assert stands == "  set at evaluate.yaml:5:52"
+    assert hides.startswith('  hides "val loss" at run/spec.json:')
+    where, stands, why = explained("again.input_factories[0].loader_factory")
+    assert where.endswith('is "checking"') and stands.startswith("  set at run/spec.json:")
+    assert why == '  as "again" is like "check" at evaluate.yaml:6:19'
+    setting = ("--set", "adam.kwargs.lr=7")
+    assert explained("adam.kwargs.lr", *setting)[1] == "  set with --set adam.kwargs.lr=7"
 
 
 def test_who_set_a_value(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,7 @@ from torchassistant.config.groups.optimizers import (
     SchedulerSpec,
 )
 from torchassistant.config.history_columns import row_columns
+from torchassistant.config.inheritance import inherit
 from torchassistant.config.json_writer import write_json
 from torchassistant.config.loading import (
     ReadConfig,
@@ -236,6 +237,7 @@ __all__ = [
     "glob_of",
     "grid_values",
     "has_missing_parts",
+    "inherit",
     "is_average",
     "is_object",
     "is_session",

@@ -34,6 +34,10 @@ class Block(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
 
 
+LIKE = "like"
+"""The key that names what something has from another."""
+
+
 class ObjectSpec(Block):
     """An object: a class (or any callable) and its arguments, or a function of the session."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from torchassistant.config.tree import Path, Row, Table, place_of, printable, value_at
+from torchassistant.config.tree import Mark, Path, Row, Table, place_of, printable, value_at
 from torchassistant.errors import ConfigError, Place, Problem
 
 
@@ -26,6 +26,24 @@ class _Paths(set[Path]):
                 self.add(path)
 
 
+class Likeness(NamedTuple):
+    """What is like what: see ``inheritance``.
+
+    Args:
+        name: What takes over.
+        base: The name of what it is like.
+        path: Of the key that says so, which is taken away.
+        mark: Its position.
+        own: The positions of what it says itself.
+    """
+
+    name: str
+    base: str
+    path: Path
+    mark: Mark | None
+    own: frozenset[Mark]
+
+
 class Diagnostics:
     """Collects problems from every level of the check, so that none hides another.
 
@@ -44,6 +62,8 @@ class Diagnostics:
         """That file, and those that it includes."""
         self.variables: Any = None
         """The variables of the config, where their values were put in."""
+        self.likenesses: dict[Path, Likeness] = {}
+        """By the path of what takes over from another."""
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.broken = _Paths()
@@ -130,8 +150,15 @@ class Diagnostics:
 
 
 def in_file_order(problems: list[Problem]) -> list[Problem]:
-    """Problems sorted by position, without repeats."""
-    return sorted(dict.fromkeys(problems), key=_position)
+    """Problems sorted by position, without repeats: what stands once is told once, though it may
+    count in several places.
+    """
+    found: dict[Any, Problem] = {}
+    for problem in problems:
+        is_placed = problem.place.line > 0
+        key = (problem.message, _position(problem)) if is_placed else problem
+        found.setdefault(key, problem)
+    return sorted(found.values(), key=_position)
 
 
 def _position(problem: Problem) -> tuple[str, int, int]:

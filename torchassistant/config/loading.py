@@ -16,6 +16,7 @@ from torchassistant.config.config_kinds import expect_file, expect_kind
 from torchassistant.config.defaults import fill_defaults
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.includes import INCLUDE, with_includes
+from torchassistant.config.inheritance import inherit
 from torchassistant.config.missing_parts import check_missing_parts, has_missing_parts
 from torchassistant.config.overrides import apply_overrides
 from torchassistant.config.reader import read_file
@@ -42,7 +43,8 @@ def read(
         source: The file, what :func:`scan` made of its text, or the data.
         settings: What is to be changed in it, each as ``PATH=VALUE``.
         block: What kind of config it is.
-        variables: Whether ``${name}`` stands for a variable in its strings.
+        variables: Whether ``${name}`` stands for a variable in its strings; and what is ``like``
+            another takes over from that, in a training config.
         trust: What ``--trust`` was given: of that, the folders that files may be included from.
 
     Returns:
@@ -85,6 +87,8 @@ def read(
         for path in substitute(text.tree, os.environ, diagnostics.note):
             set_aside(text.tree, path)
     apply_aliases(diagnostics, block)
+    if variables and block is Spec:
+        inherit(diagnostics)
     return diagnostics
 
 

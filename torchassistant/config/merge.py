@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from torchassistant.config.blocks import LIKE
 from torchassistant.config.groups.models import AVERAGING
 from torchassistant.config.named_objects import form_of, is_object
 from torchassistant.config.search_paths import is_one_thing
@@ -36,11 +37,14 @@ _KINDS: dict[str, tuple[str, ...]] = {
     "neural_graph": ("input_adapter", "output_adapter", "compile"),
     "part_of": ("path",),
     "average_of": AVERAGING,
+    "loader_factory": ("variable_names", "when_exhausted"),
+    "from_pipeline": ("variable_names", "node"),
 }
 _MAKERS = ("class", "factory_fn")
 _DEFINITIONS: Path = ("initialize", "definitions")
+_STAGES: Path = ("train", "stages")
 _BY_NAME = (("initialize", "pipelines"), ("initialize", "debug_pipelines"))
-_INPUTS = {"input_factories", "input_injector", "like"}
+_INPUTS = {"input_factories", "input_injector", LIKE}
 """What a pipeline has that is there for itself."""
 
 
@@ -119,6 +123,8 @@ class _Merge:
 
     def tables(self, base: dict[str, Any], over: dict[str, Any], path: Path) -> Table:
         result: Table = as_tree(base)
+        if LIKE in over and over[LIKE] != base.get(LIKE):
+            _forget(result, path)
         is_other = form_of(over) != form_of(base) and (form_of(over) or is_object(over))
         # Arguments by name are no value, whatever their names are.
         if is_other and [step for step in path if step != "options"][-1:] != ["kwargs"]:
@@ -185,8 +191,24 @@ def _near_item(item: Any, keys: tuple[str, ...], base: list[Any]) -> str:
     return near(given, names) if isinstance(given, str) and len(keys) == 1 else ""
 
 
+def _forget(table: Table, path: Path) -> None:
+    """Take away what was said of something that is now like another.
+
+    Args:
+        table: All of it.
+        path: Where it stands; elsewhere the key may mean something else.
+    """
+    above = tuple(step for step in path if step != "options")[:-1]
+    if above == _DEFINITIONS:
+        table.pop("spec", None)
+    elif above in (*_BY_NAME, _STAGES):
+        table.clear()
+
+
 def _is_partial(item: Any) -> bool:
     """Whether a definition says too little to stand for itself."""
+    if isinstance(item, dict) and LIKE in item:
+        return item.get("group") is None
     if not isinstance(item, dict) or not isinstance(item.get("spec"), dict):
         return True
     group, spec = item.get("group"), item["spec"]

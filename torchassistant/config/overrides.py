@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from torchassistant.config.blocks import LIKE
+from torchassistant.config.inheritance import inherited
 from torchassistant.config.reader import read_text
 from torchassistant.config.text import MAX_DEPTH
 from torchassistant.config.tree import (
@@ -18,6 +20,7 @@ from torchassistant.config.tree import (
     mark_at,
     path_text,
     remember,
+    value_at,
     walk,
 )
 from torchassistant.errors import ConfigError, listing, near
@@ -115,7 +118,9 @@ def _apply_one(tree: Any, override: str, top: Collection[str], read_part: ReadPa
         value = value[1:] if value.startswith("@@") else _part(value[1:], read_part)
     if max(len(below) for below, _ in walk(value, path)) > MAX_DEPTH:
         raise _Refused(f"this nests deeper than {MAX_DEPTH} levels")
-    _put(tree, path, value, Mark(f"--set {override}", 0, 0))
+    mark = Mark(f"--set {override}", 0, 0)
+    _take_over_lists(tree, path, mark)
+    _put(tree, path, value, mark)
 
 
 # What the user wrote
@@ -221,6 +226,8 @@ def _path(tree: Any, steps: Path, top: Collection[str]) -> tuple[Path, bool]:
     definition = _one_of(definitions, spelled)
     if definition:
         path, length = definition
+        if steps[length:] == (LIKE,):
+            return (*path, LIKE), False
         return (*path, "spec", *steps[length:]), True
     pipelines = _at(tree, _PIPELINES)
     names = [name for name in pipelines if name in spelled] if isinstance(pipelines, Table) else []
@@ -306,6 +313,23 @@ def _unknown(
     names = [d.name for d in definitions]
     known = {*top, *names, *(pipelines if isinstance(pipelines, Table) else ())}
     return f'no definition or pipeline is named "{first}"{near(first, known)}'
+
+
+def _take_over_lists(tree: Any, path: Path, mark: Mark) -> None:
+    """Put a list that is to be changed, and is that of another (``like``), where it is changed."""
+    for at, step in enumerate(path):
+        if isinstance(step, int) and not _is_there(tree, path[:at]):
+            found = inherited(tree, path[:at])
+            if isinstance(found, Row):
+                _put(tree, path[:at], found, mark)
+
+
+def _is_there(tree: Any, path: Path) -> bool:
+    try:
+        value_at(tree, path)
+    except (KeyError, IndexError, TypeError):
+        return False
+    return True
 
 
 def _put(tree: Any, path: Path, value: Any, mark: Mark) -> None:

@@ -18,9 +18,10 @@ from torchassistant.config.block_fields import (
     placeholder,
     placeholder_at,
 )
-from torchassistant.config.blocks import Block
+from torchassistant.config.blocks import LIKE, Block
 from torchassistant.config.diagnostics import Diagnostics
 from torchassistant.config.group_guesses import group_by_looks, group_by_use, undefined_uses
+from torchassistant.config.inheritance import inherit
 from torchassistant.config.misfit_messages import KINDS, sentence_of, shown_value
 from torchassistant.config.spec import DEFINITIONS, DefinitionBlock, Spec
 from torchassistant.config.tree import UNREADABLE, Path, Table, value_at, walk
@@ -31,7 +32,7 @@ B = TypeVar("B", bound=Block)
 _MOST_GUESSES = 300
 """Comparing names is dear; where so many are wrong, nobody is helped by one guess more."""
 _DEFINITIONS: Path = ("initialize", "definitions")
-_PARTS = ("group", "name", "spec")
+_PARTS = ("group", "name", "spec", LIKE)
 """The keys of a definition."""
 _SURELY = 0.7
 """How much a key has to be like another, to be taken for it whatever its value."""
@@ -76,6 +77,8 @@ class Repair(Generic[B]):
         """Replace aliases in what is known only now."""
         if self.is_renamed and self.tree is self.diagnostics.tree:
             apply_aliases(self.diagnostics)
+            if self.block is Spec:
+                inherit(self.diagnostics)
 
     def set_aside_unreadable(self) -> bool:
         """Put null where the reader has reported something, and anything may stand."""
@@ -204,9 +207,7 @@ class Repair(Generic[B]):
         for key in [key for key in definition if key not in _PARTS]:
             absent = [word for word in _PARTS if word not in definition]
             meant = self.nearest(key, absent)
-            clause = (
-                f'; did you mean "{meant}"?' if meant else '; there are "group", "name", "spec"'
-            )
+            clause = f'; did you mean "{meant}"?' if meant else f"; there are {listing(_PARTS)}"
             self.diagnostics.note(f'unknown key "{key}"{clause}', (*path, key), at_key=True)
             if meant:
                 definition.take(definition, key, as_key=meant)

@@ -173,6 +173,14 @@ def mark_at(holder: Any, step: str | int) -> Mark | None:
     return holder.marks[step] if isinstance(holder, Row) and isinstance(step, int) else None
 
 
+def marks_in(value: Any) -> Iterator[Mark]:
+    """The positions of all that a value holds, and of what that holds."""
+    for _, item in walk(value):
+        if isinstance(item, (Table, Row)):
+            marks = item.value_marks.values() if isinstance(item, Table) else item.marks
+            yield from filter(None, marks)
+
+
 def remember(holder: Any, step: Any, *past: Past) -> None:
     """Keep what the value at a step of a table or row replaced."""
     if isinstance(holder, (Table, Row)):

@@ -24,6 +24,7 @@ from torchassistant.config import (
     StageEvaluatorSpec,
     as_data,
     check_blocks,
+    inherit,
     merge_configs,
     objects_in,
     place_of,
@@ -123,7 +124,9 @@ class Request(Generic[Config]):
         if self.config.initialize:
             over = {"initialize": copy.deepcopy(self.own.tree["initialize"])}
             tree = merge_configs(tree, over, self.source)
-        return checkpoint, read(tree, self.others, variables=False)
+        merged = read(tree, self.others, variables=False)
+        inherit(merged)
+        return checkpoint, merged
 
     def first_usable(self, opened: Callable[[], T]) -> T:
         """What is opened with the first checkpoint that can be put back.

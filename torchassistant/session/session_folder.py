@@ -10,7 +10,7 @@ import torch
 
 from torchassistant.assembly import FittedArtifacts, TakenWeights, taken_weights_of
 from torchassistant.callbacks.loggers import MLflow, TensorBoard, Trackio
-from torchassistant.config import MAX_BYTES, Diagnostics, Spec, as_data, read, scan
+from torchassistant.config import MAX_BYTES, Diagnostics, Spec, as_data, inherit, read, scan
 from torchassistant.errors import SessionError, listing, shown_path
 from torchassistant.files import InvalidFile
 from torchassistant.messages import logger_for
@@ -227,7 +227,9 @@ class SessionFolder:
         place = shown_path(self.spec)
         source = scan(text.decode(), place) if is_shown else stored_spec(checkpoint.manifest)
         # Variables are put in already; a "${" that is left is text.
-        return read(source, settings, variables=False)
+        found = read(source, settings, variables=False)
+        inherit(found)
+        return found
 
     def logs(self, checkpoint: Checkpoint) -> Logs:
         """The history, and what was changed, up to a state.

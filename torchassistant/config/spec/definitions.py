@@ -17,6 +17,9 @@ class DefinitionBlock(Block):
     """A definition: a name, the group that it is of, and what it is."""
 
     name: Name
+    like: Name | None = Field(
+        None, description="Another of the group, whose spec counts where its own says nothing."
+    )
     if TYPE_CHECKING:
         group: str
         spec: Any

@@ -143,6 +143,10 @@ EVAL_STEP_ROLE = replace(
 class _FedGraphSpec(Block):
     """A batch graph, and the loaders that feed it."""
 
+    like: Name | None = Field(
+        None,
+        description="Another of its kind, from which it has [all that it does not say](#like).",
+    )
     graph: Name | None = Field(None, description="Left out: the only graph.")
     input_factories: Annotated[list[InputFactorySpec], Field(min_length=1)] = Field(
         description="What feeds each port."

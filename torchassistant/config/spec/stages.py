@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, SerializerFunctionWrapHandler, Tag, model_serializer
+from pydantic import (
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+)
 
 from torchassistant.config.blocks import (
     Block,
@@ -153,6 +159,9 @@ class StageSpec(Block):
 
     name: Name | None = Field(
         None, description="Shown beside its number; left out: it has a number only."
+    )
+    like: Name | None = Field(
+        None, description="Another stage, from which it has [all that it does not say](#like)."
     )
     mode: Literal["interleave"] = Field(
         "interleave", description="An iteration runs each training pipeline once."
