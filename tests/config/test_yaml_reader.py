@@ -199,6 +199,19 @@ def test_depth_is_bounded() -> None:
     )
 
 
+def test_further_documents_are_told_with_all_else() -> None:
+    text = "a: 1\na: 2\n---\nb: &x 012\n---\nc: &x 1\nd: [\n"
+    found = scan(text, "c.yaml")
+    assert [(p.place.line, p.message.partition(",")[0]) for p in found.problems] == [
+        (2, 'the key "a" is given twice in one object (first in line 1)'),
+        (3, "a config is one document"),
+        (4, 'not every reader of YAML takes 012 for the same: write a text as "012"'),
+        (5, "a config is one document"),
+        (8, "this is no YAML: expected the node content"),
+    ]
+    assert found.tree is not None
+
+
 # Text that is no YAML
 
 

@@ -130,7 +130,7 @@ def scan_yaml(text: str, file: str = "") -> Text:
         pass
     except YAMLError as error:
         reader.report(error)
-    return Text(None, reader.problems, file)
+    return Text(reader.value, reader.problems, file)
 
 
 def meaning(word: str) -> Any:
@@ -199,6 +199,7 @@ class _Reader(Notes):
         super().__init__(text, file)
         self.text = text
         self.parser = parser
+        self.value: Any = None
         self.anchors: dict[str, _Anchored] = {}
         self.aliased = 0
 
@@ -206,11 +207,13 @@ class _Reader(Notes):
         """The whole text.
 
         Raises:
-            YAMLError: It is no YAML.
+            YAMLError: It is no YAML; ``value`` may hold the one document all the same.
             Stop: Nothing more can be read; the problem is noted.
         """
         self.events = self.parser(self.text)
-        return Text(self.document(), self.problems, self.file)
+        self.value = self.document()
+        self.further_documents()
+        return Text(self.value, self.problems, self.file)
 
     def document(self) -> Any:
         """The value of the one document."""
@@ -219,10 +222,15 @@ class _Reader(Notes):
             raise self.fail("a value was expected, and the file ends", 0)
         value = self.node(self.next(), 0)
         self.next()
-        event = self.next()
-        if isinstance(event, DocumentStartEvent):
-            self.note("a config is one document, and here another begins", _at(event))
         return value
+
+    def further_documents(self) -> None:
+        """Report what follows the one document; what is wrong in it too."""
+        while isinstance(event := self.next(), DocumentStartEvent):
+            self.note("a config is one document, and here another begins", _at(event))
+            self.anchors.clear()
+            self.node(self.next(), 0)
+            self.next()
 
     def next(self) -> Any:
         """The next event.
