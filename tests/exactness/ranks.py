@@ -40,7 +40,7 @@ class Ranks:
 
     pids: list[int]
     outputs: list[IO[bytes]]
-    store: object
+    store: TCPStore
     statuses: dict[int, int] = field(default_factory=dict)
 
     def wait(self, patience: float = PATIENCE) -> list[int]:
@@ -57,6 +57,11 @@ class Ranks:
                 raise TimeoutError(f"after {patience} s only {self.statuses} have ended")
             time.sleep(0.01)
         return [self.statuses[rank] for rank in range(len(self.pids))]
+
+    def have_begun(self) -> None:
+        """Wait until each has said so: before that, a launcher sees to it that none is lost."""
+        for rank in range(len(self.pids)):
+            self.store.wait([f"torchassistant/0/alive/beat {rank}"])
 
     def kill(self, *ranks: int) -> None:
         """End some, or all of them, without a word."""

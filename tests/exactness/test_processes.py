@@ -37,6 +37,8 @@ from torch.nn.functional import mse_loss
 from torch.optim import SGD
 
 from torchassistant import create_session, load_session
+from torchassistant.cli import processes
+from torchassistant.parallel import heartbeat, launched
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = (ROOT, ROOT / "tests" / "exactness")
@@ -174,6 +176,31 @@ def test_a_process_that_is_killed_is_named_and_the_run_goes_on(tmp_path: Path) -
     load_session(alone).train()
     assert_same(alone, whole)
     assert_same(trained(2, cut), whole)
+
+
+@pytest.mark.parametrize(
+    ("begins", "told"),
+    [(True, r"rank 1 \(process \d+ on .*\) has died"), (False, "rank 1 did not begin within 1 s")],
+)
+def test_one_that_is_lost_before_all_have_found_each_other(
+    monkeypatch: pytest.MonkeyPatch, begins: bool, told: str
+) -> None:
+    monkeypatch.setattr(heartbeat, "START", 30.0 if begins else 1.0)
+    monkeypatch.setattr(processes, "_TIMEOUT", 1.0)
+
+    def run() -> int:
+        place = launched()
+        assert place is not None
+        if place.rank == 0:
+            return processes.in_processes(place, lambda connected: 0)
+        if begins:
+            heartbeat.Heartbeat(place, 1.0)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    with ranks(2, run) as running:
+        assert running.wait() == [1, -signal.SIGKILL]
+        assert re.match(f"error: {told}", running.printed())
 
 
 def test_what_ends_one_process_is_told_once(tmp_path: Path) -> None:

@@ -25,6 +25,9 @@ from torchassistant.parallel.launched import Launched
 _BEAT, _HURRY = 0.5, 0.1
 """Seconds between two looks; and where something has happened."""
 
+START = 600.0
+"""Seconds for which the first process waits for the last one to begin."""
+
 _LOST = 1
 """The exit status where another process is lost."""
 
@@ -46,7 +49,9 @@ class Heartbeat:
         self.store = dist.PrefixStore(f"torchassistant/{launched.attempt}/alive", store)  # type: ignore[attr-defined]
         self.lock = threading.Lock()
         self.beats = 0
+        self.others = [rank for rank in range(launched.size) if rank != launched.rank]
         self.heard: dict[int, tuple[bytes, float]] = {}
+        self.began = time.monotonic()
         self.failure: dict[str, Any] | None = None
         self.failed_at = 0.0
         self.is_over = threading.Event()
@@ -67,7 +72,7 @@ class Heartbeat:
             self.store.set_timeout(timedelta(seconds=seconds))
 
     def start(self) -> None:
-        """Begin; all processes have said who they are."""
+        """Begin to watch; some processes may not have begun yet."""
         self.thread.start()
         self.other_thread.start()
 
@@ -125,6 +130,9 @@ class Heartbeat:
             silent = self._silent(self.timeout)
             if silent:
                 self._end(self._ended_by_loss(silent))
+            missing = self._missing()
+            if missing:
+                self._end(self._ended_by_absence(missing))
             if self.failure is not None and time.monotonic() - self.failed_at > self.timeout:
                 self._end(self._ended_by(self.failure))
 
@@ -152,14 +160,19 @@ class Heartbeat:
             self.store.set(f"beat {self.launched.rank}", str(self.beats))
 
     def _look(self) -> None:
-        others = [rank for rank in range(self.launched.size) if rank != self.launched.rank]
         with self.lock:
-            found = self.store.multi_get([f"beat {rank}" for rank in others])
+            # Of one that has not begun, nothing can be got yet.
+            here = [
+                rank
+                for rank in self.others
+                if rank in self.heard or self.store.check([f"beat {rank}"])
+            ]
+            found = self.store.multi_get([f"beat {rank}" for rank in here]) if here else []
             if self.failure is None and self.store.check(["failure"]):
                 self.failure = json.loads(self.store.get("failure"))
                 self.failed_at = time.monotonic()
         now = time.monotonic()
-        for rank, beat in zip(others, found, strict=True):
+        for rank, beat in zip(here, found, strict=True):
             if self.heard.get(rank, (b"", 0.0))[0] != beat:
                 self.heard[rank] = (beat, now)
 
@@ -171,6 +184,12 @@ class Heartbeat:
             for rank, (beat, when) in list(self.heard.items())
             if beat != b"done" and now - when > for_seconds
         ]
+
+    def _missing(self) -> list[int]:
+        """The ranks that have not begun, once they had the time for it."""
+        if time.monotonic() - self.began <= START:
+            return []
+        return [rank for rank in self.others if rank not in self.heard]
 
     def _ended_by(self, failure: dict[str, Any]) -> EndedElsewhere:
         is_first = self.launched.rank == min({0, 1} - {failure["rank"]})
@@ -186,6 +205,10 @@ class Heartbeat:
             )
             return EndedElsewhere(message, _LOST, self._is_first_but(silent))
         return EndedElsewhere("other processes are lost", _LOST, self._is_first_but(silent))
+
+    def _ended_by_absence(self, missing: list[int]) -> EndedElsewhere:
+        message = f"rank {' and '.join(map(str, missing))} did not begin within {START:g} s"
+        return EndedElsewhere(message, _LOST, self._is_first_but(missing))
 
     def _is_first_but(self, silent: list[int]) -> bool:
         return self.launched.rank == min(set(range(self.launched.size)) - set(silent))

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from torchassistant.errors import EndedElsewhere, Interrupted
-from torchassistant.parallel.heartbeat import Heartbeat
+from torchassistant.parallel.heartbeat import START, Heartbeat
 from torchassistant.parallel.launched import Launched
 from torchassistant.parallel.messages import packed, unpacked
 
@@ -20,9 +20,6 @@ T = TypeVar("T")
 
 _NO_LIMIT = timedelta(days=30)
 """For collectives: whether somebody is lost is found out by the heartbeat."""
-
-_START = timedelta(minutes=10)
-"""Until so long after the first process the last one may start."""
 
 
 class Processes:
@@ -187,10 +184,11 @@ def connected(launched: Launched | None, timeout: float) -> Iterator[Processes]:
         launched.address,
         launched.port,
         is_master=is_host,
-        timeout=_START,
+        timeout=timedelta(seconds=START),
         wait_for_workers=False,
     )
     heartbeat = Heartbeat(launched, timeout)
+    heartbeat.start()  # one may be lost while they find each other
     dist.init_process_group(
         "gloo",
         store=dist.PrefixStore(f"torchassistant/{launched.attempt}/group", store),  # type: ignore[attr-defined]
@@ -198,7 +196,6 @@ def connected(launched: Launched | None, timeout: float) -> Iterator[Processes]:
         world_size=launched.size,
         timeout=_NO_LIMIT,
     )
-    heartbeat.start()
     try:
         yield ConnectedProcesses(launched, heartbeat)
     except BaseException as error:
