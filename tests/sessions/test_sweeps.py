@@ -125,10 +125,11 @@ def test_a_sampler_that_computes_with_torch_leaves_no_trace(
 
 
 def test_a_trial_that_is_killed_goes_on_to_the_same_bits(command: Command, tmp_path: Path) -> None:
-    config = toy_config(points={"class": "sweep_parts.Dying"})
+    """At one state four times, by somebody: nothing says that it would die there by itself."""
+    config = toy_config(points={"class": "sweep_parts.Dying", "kwargs": {"at": 10, "times": 4}})
     grid = {"adam.kwargs.lr": {"categorical": [0.1, 0.01]}}
     found = run(command, tmp_path, config=config, parameters=grid, sampler="grid")
-    assert (tmp_path / "died").exists()
+    assert (tmp_path / "deaths").read_text() == "xxxx"
     assert [trial["condition"] for trial in found["trials"]] == ["complete"] * 2
     assert [trial["reported"] for trial in found["trials"]] == [3, 3]
     for trial, lr in zip(found["trials"], (0.1, 0.01), strict=True):
@@ -153,12 +154,14 @@ def test_what_fails_is_written_down_and_the_rest_goes_on(command: Command, tmp_p
 
 
 def test_a_process_that_dies_each_time_fails(command: Command, tmp_path: Path) -> None:
-    config = toy_config(points={"class": "sweep_parts.Dying", "kwargs": {"always": True}})
+    crashing = {"times": 100, "signum": signal.SIGABRT}
+    config = toy_config(points={"class": "sweep_parts.Dying", "kwargs": crashing})
     parameters = {"points.kwargs.at": {"categorical": [50, 100000]}}
     found = run(command, tmp_path, config=config, parameters=parameters, sampler="grid")
     assert [trial["condition"] for trial in found["trials"]] == ["failed", "complete"]
     assert found["trials"][0]["failure"]["kind"] == "killed"
-    assert "SIGKILL" in found["trials"][0]["failure"]["message"]
+    assert "SIGABRT, 3 times at the same state" in found["trials"][0]["failure"]["message"]
+    assert (tmp_path / "deaths").read_text() == "xxx"
 
 
 def test_a_pruned_trial_is_a_session_that_can_be_trained_on(

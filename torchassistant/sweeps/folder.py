@@ -101,11 +101,14 @@ class SweepFolder:
 class JournalLock:
     """Locks Optuna's journal: unlike its own locks, this one ends with the process.
 
+    What a process has left of a line that died while it wrote is cut off before the next one.
+
     Args:
         journal: The journal.
     """
 
     def __init__(self, journal: Path) -> None:
+        self.journal = journal
         self.file = journal.with_name(f"{journal.name}.lock")
         self.handle: int | None = None
 
@@ -114,6 +117,7 @@ class JournalLock:
         handle = _opened(self.file)
         fcntl.flock(handle, fcntl.LOCK_EX)
         self.handle = handle
+        _cut_off_part_of_line(self.journal)
         return True
 
     def release(self) -> None:
@@ -123,20 +127,13 @@ class JournalLock:
         self.handle = None
 
 
-def mend_journal(journal: Path) -> None:
-    """Cut off what a process has left of a line that died while it wrote."""
-    lock = JournalLock(journal)
-    lock.acquire()
-    try:
-        with journal.open("r+b") as file:
-            text = file.read()
-            whole = text.rfind(b"\n") + 1
-            if whole < len(text):
-                file.truncate(whole)
-    except FileNotFoundError:
-        return
-    finally:
-        lock.release()
+def _cut_off_part_of_line(file: Path) -> None:
+    with file.open("r+b") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(0, size - 1))
+        if opened.read(1) not in (b"", b"\n"):
+            opened.seek(0)
+            opened.truncate(opened.read().rfind(b"\n") + 1)
 
 
 def _opened(file: Path) -> int:

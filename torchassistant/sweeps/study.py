@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torchassistant.config import ParameterSpec, SweepSpec, grid_values
 from torchassistant.data import derived
 from torchassistant.errors import ConfigError, SessionError
-from torchassistant.sweeps.folder import JournalLock, SweepFolder, mend_journal
+from torchassistant.sweeps.folder import JournalLock, SweepFolder
 
 if TYPE_CHECKING:
     import optuna
@@ -108,6 +108,10 @@ class Study:
         trial = self.study.ask()
         return trial.number, self._suggested(trial)
 
+    def is_asked(self, number: int) -> bool:
+        """Whether a trial that was begun has all of its parameters."""
+        return self.spec.parameters.keys() <= self.trial(number).params.keys()
+
     def handle(self, number: int) -> optuna.trial.Trial:
         """What reports of a trial that is running."""
         import optuna
@@ -124,6 +128,9 @@ class Study:
 
     def parameters(self, number: int) -> dict[str, Any]:
         """The parameters of a trial that is running; who began it may not have had all of them."""
+        if self.is_asked(number):
+            return self.values(self.trial(number))
+        self.study.sampler = _sampler(self.spec, self.seed, number)
         return self._suggested(self.handle(number))
 
     def values(self, trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
@@ -168,7 +175,6 @@ def _storage(folder: SweepFolder, url: str | None) -> Any:
     from optuna.storages.journal import JournalFileBackend
 
     if url is None:
-        mend_journal(folder.journal)
         lock: Any = JournalLock(folder.journal)
         backend = JournalFileBackend(str(folder.journal), lock_obj=lock)
         return optuna.storages.JournalStorage(backend)

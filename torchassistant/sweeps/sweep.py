@@ -34,8 +34,9 @@ from torchassistant.training import StopRequest
 
 _LOGGER = logger_for(__name__)
 
-_MOST_DEATHS = 3
-"""So often the process of a trial may die at one state of its session."""
+_MOST_DEATHS, _MOST_KILLS = 3, 10
+"""So often the process of a trial may die at one state of its session; and be killed there, where
+the system was not short of memory, so that it may have been anybody."""
 _BETWEEN_LOOKS = 0.05
 """Seconds between two looks at the processes."""
 _BETWEEN_OTHERS = 1.0
@@ -206,11 +207,13 @@ class _Running:
         number: Of the trial.
         lock: The handle of its lock.
         fork: The process.
+        memory_kills: So many processes the system had killed by then, short of memory.
     """
 
     number: int
     lock: int
     fork: Fork
+    memory_kills: int
 
 
 class _Run:
@@ -282,7 +285,8 @@ class _Run:
         number, lock, values = claimed
         foreign = [one.lock for one in self.running]
         work = partial(self._train, number, values)
-        self.running.append(_Running(number, lock, Fork(work, self.lifeline, foreign)))
+        fork = Fork(work, self.lifeline, foreign)
+        self.running.append(_Running(number, lock, fork, _memory_kills()))
         return True
 
     def _cut_off(self) -> tuple[int, int, dict[str, Any]] | None:
@@ -296,7 +300,7 @@ class _Run:
                 continue
             # It may have been done between the two looks.
             if self.study.trial(trial.number).state.name == "RUNNING":
-                return trial.number, lock, self.study.parameters(trial.number)
+                return trial.number, lock, self._parameters(trial.number)
             os.close(lock)
         return None
 
@@ -314,14 +318,25 @@ class _Run:
         return number, lock, values
 
     def _asked(self) -> tuple[int, dict[str, Any]]:
-        """Begin another trial; in a process of its own, where that computes with torch."""
+        """Begin another trial."""
+        number, values = self._by_sampler(Study.asked)
+        return number, values
+
+    def _parameters(self, number: int) -> dict[str, Any]:
+        """The parameters of a trial that was begun."""
+        if self.study.is_asked(number):
+            return self.study.parameters(number)
+        found: dict[str, Any] = self._by_sampler(lambda study: study.parameters(number))
+        return found
+
+    def _by_sampler(self, ask: Callable[[Study], Any]) -> Any:
+        """Ask for parameters; in a process of its own, where the sampler computes with torch."""
         if self.read.spec.sampler != "gp":
-            return self.study.asked()
-        ended = in_fork(lambda: self._study_of_a_fork().asked())
+            return ask(self.study)
+        ended = in_fork(lambda: ask(self._study_of_a_fork()))
         if ended.data is None:
             raise SessionError(f"the sampler ended with status {ended.status}")
-        number, values = ended.data
-        return number, values
+        return ended.data
 
     def _others(self) -> bool:
         """Whether another sweep trains something, which may yet be left to this one."""
@@ -351,12 +366,13 @@ class _Run:
                 self.running.remove(one)
                 self.next_start = 0.0
                 try:
-                    self._note(one.number, ended)
+                    self._note(one, ended)
                 finally:
                     os.close(one.lock)
 
-    def _note(self, number: int, ended: Ended) -> None:
+    def _note(self, one: _Running, ended: Ended) -> None:
         """What comes of a trial whose process has ended."""
+        number = one.number
         data = {} if ended.data is None else ended.data
         if self.is_ending and self.study.trial(number).state.name == "RUNNING":
             return  # it goes on later
@@ -367,7 +383,7 @@ class _Run:
             _LOGGER.warning("trial %d was stopped by a signal; it goes on", number)
             return
         if self.study.trial(number).state.name == "RUNNING":
-            self._note_death(number, ended)
+            self._note_death(one, ended)
         else:
             self._tell_of(number)
 
@@ -376,8 +392,9 @@ class _Run:
         (found,) = [one for one in outcome.trials if one.number == number]
         self.tell(found, outcome)
 
-    def _note_death(self, number: int, ended: Ended) -> None:
+    def _note_death(self, one: _Running, ended: Ended) -> None:
         """Its process was killed: it goes on, unless it dies there again and again."""
+        number = one.number
         trial = self.study.handle(number)
         at = (SessionFolder(self.folder.session(number)).storage.names() or [""])[-1]
         deaths = [*trial.user_attrs.get(DEATHS, []), at]
@@ -385,10 +402,12 @@ class _Run:
         how = f"ended with status {ended.status}"
         if ended.status < 0:
             how = f"was ended by {signal.Signals(-ended.status).name}"
-        if deaths[-_MOST_DEATHS:].count(at) < _MOST_DEATHS:
+        is_anybodys = ended.status == -signal.SIGKILL and _memory_kills() == one.memory_kills
+        most = _MOST_KILLS if is_anybodys else _MOST_DEATHS
+        if deaths[-most:].count(at) < most:
             _LOGGER.warning("the process of trial %d %s; the trial goes on", number, how)
             return
-        message = f"its process {how}, {_MOST_DEATHS} times at the same state"
+        message = f"its process {how}, {most} times at the same state"
         trial.set_user_attr(FAILURE, {"kind": "killed", "message": message})
         self.study.end(number, "FAIL")
         self._tell_of(number)
@@ -409,3 +428,12 @@ class _Run:
         for one in self.running:
             one.fork.ended(wait=True)
             os.close(one.lock)
+
+
+def _memory_kills() -> int:
+    """How many processes the system has killed as it was short of memory; 0 where nobody knows."""
+    try:
+        counts = Path("/proc/vmstat").read_text(encoding="ascii").split()
+    except OSError:
+        return 0
+    return int(counts[counts.index("oom_kill") + 1]) if "oom_kill" in counts else 0
