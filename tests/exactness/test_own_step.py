@@ -305,6 +305,14 @@ def test_keys_without_effect(key: str, value: Any) -> None:
     assert f'"{key}" has no effect beside "train_step"' in message
 
 
+def test_parts_of_a_batch_that_is_cut_for_processes_already() -> None:
+    """It is called once in each process; a second part would have to be there at the same time."""
+    place, message = problem_of({**amp(), "distributed": {"logical_ranks": 2}})
+    assert place == "distributed.logical_ranks"
+    assert 'the pipeline "fit" has a "train_step"' in message
+    Draft({**amp(), "distributed": {"logical_ranks": 1}})
+
+
 def test_a_weight_without_effect() -> None:
     weighted = [loss("entropy", loss_display_name="loss", weight=2)]
     place, _ = problem_of(amp(losses=weighted))

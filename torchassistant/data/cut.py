@@ -151,8 +151,8 @@ class CutEpochLoader(EpochLoader):
 
     @property
     def can_be_left(self) -> bool:
-        """Never: the other processes are not left alone."""
-        return False
+        """Where all parts are loaded here: other processes are not left alone."""
+        return len(self.cut.own) == self.cut.parts and super().can_be_left
 
     def batches(self) -> Iterator[tuple[Any, int | None]]:
         """See :class:`EpochLoader`."""

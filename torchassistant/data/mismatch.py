@@ -62,8 +62,10 @@ def find_mismatch(
         column: The only one that counts; None is all.
 
     Returns:
-        None where all are alike, or too different for one to stand out.
+        None where all are alike, or too different for one to stand out, or where there is none.
     """
+    if len(examples) == 0:
+        return None  # a part of a batch may be empty
     everything = [*examples, *others]
     forms = [_form(example) for example in everything]
     usual = _usual(forms, _MOST_TYPES)

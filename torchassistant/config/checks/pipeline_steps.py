@@ -24,6 +24,7 @@ def check_steps(scope: Scope, used: Collection[str] | None) -> None:
             _is_trained(scope, pipeline, name, "combine", trained)
         if pipeline.block.train_step is not None:
             _train_step(scope, pipeline)
+            _makes_one_part(scope, name)
             _carries(scope, pipeline)
             _is_trained(scope, pipeline, name, "train_step", trained)
         for key in ("train_step", "eval_step"):
@@ -77,6 +78,21 @@ def _train_step(scope: Scope, pipeline: View) -> None:
         if loss.has("weight") and loss.block.weight != 1:
             message = '"weight" has no effect beside "train_step", which weighs its losses itself'
             scope.note(message, loss.at("weight"), at_key=True)
+
+
+def _makes_one_part(scope: Scope, name: str) -> None:
+    """A step of the user's own is called once in each process, and makes one part there."""
+    distributed = scope.config.distributed
+    if distributed is None or isinstance(distributed, Unknown):
+        return
+    parts = distributed.logical_ranks
+    if parts is None or isinstance(parts, Unknown) or parts == 1:
+        return
+    message = (
+        f'the pipeline "{name}" has a "train_step", which is called once in each process, with its '
+        'part of a batch, and cannot be cut further: leave "logical_ranks" out'
+    )
+    scope.note(message, distributed.at("logical_ranks"), at_key=True)
 
 
 def _losses(scope: Scope, pipeline: View, key: str) -> None:
