@@ -39,10 +39,11 @@ test-gpu: setup  ## run the tests that need a CUDA device, and cut the recipes t
 	EXACT_DEVICE=cuda OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest tests/exactness -k cut \
 	    -n $(WORKERS) $(ARGS)
 
-# Each recipe trained by two processes, and the same parts of batches by one that is cut.
+# Each recipe trained by two processes, and the same parts of batches by one that is cut; where a
+# step is the user's own, two are cut.
 test-processes: setup  ## train the recipes by two processes, and resume them by one
 	EXACT_PROCESSES=2 OMP_NUM_THREADS=1 $(VENV_PYTHON) -m pytest tests/exactness \
-	    -k "cut and not within_a_turn" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	    -k "cut or goes_on_from_any" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # An hour on 2 cores, ten minutes of which are fuzzing (FUZZ_SECONDS=600; FUZZ_SEED, FUZZ_REPLAY: see
 # tests/faults/fuzzing.py). Some scenarios need root, and strace; where they are missing they say so.

@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 from exact_configs import Config, without_seconds
-from ranks import train
+from ranks import ranks, train, trained
 
 from torchassistant import create_session, load_session
-from torchassistant.errors import Interrupted
-from torchassistant.session import Session
+from torchassistant.cli.processes import in_processes
+from torchassistant.errors import ConfigError, Interrupted
+from torchassistant.parallel import Processes, launched
+from torchassistant.session import Draft, Session
 from torchassistant.training import Reporter, StopRequest
 from torchassistant.training.events import Live
 
@@ -45,13 +47,14 @@ class Cut(Reporter):
 
 PROCESSES = int(os.environ.get("EXACT_PROCESSES", "0"))
 """So many train the run without a cut, each its part of the batches; runs that are cut are trained
-by one, which computes the same parts: ``make test-processes``."""
+by one, which computes the same parts, or by as many where a step is the user's own: ``make
+test-processes``."""
 
 CANNOT_BE_CUT = (
-    "keeps a state of its own",
     "Expected more than 1 value per channel",
     "sparse gradients cannot be added up",
     "cannot be cut for several processes",
+    "has fewer examples (1) than there are processes",
 )
 """What is told of configs that are for whole batches only."""
 
@@ -84,6 +87,22 @@ def some(places: int) -> list[int]:
     return sorted({1, (places + 1) // 2, places})
 
 
+def cut_together(count: int, path: Path, iteration: int = 0, evaluated: int = 0) -> None:
+    """Cut a run of several processes, the first of which is asked: all know with the next step."""
+
+    def run(processes: Processes) -> int:
+        cut = Cut(iteration - 1, evaluated)
+        if iteration == 1 and processes.is_first:
+            cut.stop.signum = signal.SIGINT
+        reporter = cut if processes.is_first else Reporter()
+        load_session(path).train(reporter, cut.stop, processes=processes)
+        return 0
+
+    with ranks(count, lambda: in_processes(launched(), run)) as running:
+        statuses = running.wait()
+        assert statuses == [128 + signal.SIGINT] * count, running.printed()
+
+
 class Runs:
     """A session as it was created, and the same trained without a cut.
 
@@ -97,10 +116,9 @@ class Runs:
         self.plain = folder / "plain"
         if DEVICE is not None:
             config = {"deterministic": True, **config, "device": DEVICE}
+        self.together = 1
         if PROCESSES:
-            if "train_step" in repr(config):
-                pytest.skip("a step of one's own makes the parts of its own process only")
-            config = {**config, "distributed": {"logical_ranks": PROCESSES}}
+            config = self._shared(config)
         create_session(config, session_dir=self.plain)
         self.copy(self.plain, "created")
         if PROCESSES:
@@ -108,6 +126,15 @@ class Runs:
         session = load_session(self.plain)
         session.train()
         self.steps = session.progress.step
+
+    def _shared(self, config: Config) -> Config:
+        in_parts = {**config, "distributed": {"logical_ranks": PROCESSES}}
+        if "train_step" not in repr(config):
+            return in_parts
+        with pytest.raises(ConfigError, match="which is called once in each process"):
+            Draft(in_parts)
+        self.together = PROCESSES
+        return {**config, "distributed": {}}
 
     def _train_together(self) -> None:
         torch.set_num_threads(1)
@@ -127,23 +154,33 @@ class Runs:
         return load_session(path)
 
     def go_on_to(self, path: Path, **where: int) -> None:
+        if self.together > 1:
+            cut_together(self.together, path, **where)
+            return
         cut = Cut(**where)
         with pytest.raises(Interrupted):
             load_session(path).train(cut, cut.stop)
+
+    def finish(self, session: Session) -> None:
+        """Train it to its end."""
+        if self.together > 1:
+            trained(self.together, session.path)
+        else:
+            session.train()
 
     def check_cuts(self, iterations: Sequence[int] | None = None) -> None:
         """A cut at each iteration, or at some, each in a run of its own."""
         for iteration in iterations or some(self.steps):
             session = self.cut(f"cut at {iteration}", iteration=iteration)
             assert session.progress.step == iteration
-            session.train()
+            self.finish(session)
             assert_same_bits(session.path, self.plain)
 
     def check_cuts_in_validation(self, batches: int) -> None:
         """A cut at each batch of validation, or at some, each in a run of its own."""
         for evaluated in some(batches):
             session = self.cut(f"cut in validation {evaluated}", evaluated=evaluated)
-            session.train()
+            self.finish(session)
             assert_same_bits(session.path, self.plain)
 
     def check_all_cuts_in_one(self) -> None:
@@ -152,5 +189,5 @@ class Runs:
         for iteration in sorted({*some(self.steps), min(2, self.steps)}):
             self.go_on_to(path, iteration=iteration - done)
             done = iteration
-        load_session(path).train()
+        self.finish(load_session(path))
         assert_same_bits(path, self.plain)

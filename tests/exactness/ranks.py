@@ -59,8 +59,8 @@ class Ranks:
         return [self.statuses[rank] for rank in range(len(self.pids))]
 
     def have_begun(self) -> None:
-        """Wait until each has said so: before that, a launcher sees to it that none is lost."""
-        for rank in range(len(self.pids)):
+        """Wait until each of several has said so: before that, a launcher looks after them."""
+        for rank in range(len(self.pids) if len(self.pids) > 1 else 0):
             self.store.wait([f"torchassistant/0/alive/beat {rank}"])
 
     def kill(self, *ranks: int) -> None:

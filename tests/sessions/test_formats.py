@@ -181,7 +181,7 @@ def test_what_it_holds_is_all_put_back(tmp_path: Path, written: int) -> None:
     stateful_parts.SHARED.manual_seed(0)
     old = load(tmp_path / "old")
     again = tmp_path / "again"
-    snapshot(old, old.progress, None, {}, {}).write(again)
+    snapshot(old, old.progress, None, {}, {}, {}).write(again)
     one, other = read_state(again, "state"), stored(tmp_path / "new")["state"]
     for found in (one, other):
         found.pop("random"), found.pop("environment", None), found.pop("progress")

@@ -218,6 +218,7 @@ MALFORMED: dict[str, Change] = {
         "generators", "loader_factories/training/augment/0.generator", to="x"
     ),
     "callbacks are a list": state("callbacks", to=[]),
+    "parts of batches have kept nothing": state("parts", to={"losses/mse": []}),
     "callbacks with other keys": state("callbacks", to={"stop": ""}),
     "callbacks of no stage": state("callbacks", to={**UNHEARD, "untold": 5}),
     "callbacks without random numbers": state(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from torchassistant.errors import ConfigError
+from torchassistant.parallel.part_states import PartStates
 from torchassistant.parallel.processes import Processes
 from torchassistant.parallel.tree import Summands, Tree, block_of
 
@@ -50,6 +51,7 @@ class World:
 
     Attributes:
         own: The numbers of the parts that this process holds.
+        states: What objects keep for each part; None where nothing keeps anything.
         asks: Gives what this process asks of all: numbers from 0.
         hears: Is told what all together ask: of each number the largest.
 
@@ -71,6 +73,7 @@ class World:
             )
         self.own = range(processes.rank * each, (processes.rank + 1) * each)
         self.block = block_of(each)
+        self.states: PartStates | None = None
         self.is_pair = processes.size == 2 and self.block == each
         self.asks: Callable[[], Sequence[int]] = list
         self.hears: Callable[[Sequence[int]], None] = _nobody

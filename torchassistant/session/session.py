@@ -66,9 +66,9 @@ from torchassistant.session.row_data import RowData
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.shared_checkpoints import FollowingManager, SavingTogether
 from torchassistant.session.shared_training import (
+    part_states,
     set_threads,
     warn_of_other_parts,
-    warn_of_state,
     world_of,
 )
 from torchassistant.session.stage_starts import StageStarts
@@ -173,6 +173,8 @@ class Session(Parts):
         self._has_trained = False
         self._environment: dict[str, Any] = {}
         """Under what the state was saved that it was restored from."""
+        self._part_states: dict[str, list[Any]] = {}
+        """What objects have kept for each part of a batch, by id."""
         self.world: World | None = None
         """Who trains it together just now."""
         self._is_whole = True
@@ -375,6 +377,7 @@ class Session(Parts):
         )
         self.progress, self._random = restored.progress, restored.random
         self._environment = restored.environment
+        self._part_states = restored.parts
         self._callback_state = restored.callbacks
         self.logs = self.folder.logs(checkpoint)
         self.rows = History(self.logs)
@@ -426,7 +429,9 @@ class Session(Parts):
         environment = circumstances(self.device)
         if self.world is not None:
             environment["processes"] = self.world.processes.size
-        bundle = snapshot(self, self.progress, random, environment, callbacks)
+            if self.world.states is not None:
+                self._part_states = self.world.states.whole
+        bundle = snapshot(self, self.progress, random, environment, callbacks, self._part_states)
         bundle.add_json(CODE, self.code)
         described = {SPEC: of_text(self._spec_text)}
         return Snapshot(bundle, {**self._saved.files, **described})
@@ -475,7 +480,7 @@ class Session(Parts):
         with only_trainer(self.folder.environment) if first else nullcontext():
             if world is not None:
                 set_threads(world, self.spec, self._environment)
-                warn_of_state(self.stages, world)
+                world.states = part_states(self, world, self._part_states)
                 warn_of_other_parts(self.stages, world, self.spec, self._environment)
                 world.processes.wait()
             newest = self.folder.checkpoints.newest(self._saved.checkpoint)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from torchassistant.assembly import Parts
 from torchassistant.collators import DefaultCollator
 from torchassistant.config import DistributedSpec, Spec
-from torchassistant.data import has_state
 from torchassistant.messages import logger_for
-from torchassistant.parallel import Processes, World
+from torchassistant.parallel import PartStates, Processes, World
+from torchassistant.session.stateful_parts import of_results, of_training
 from torchassistant.training import Stage
 
 _log = logger_for(__name__)
@@ -81,24 +82,33 @@ _RANDOM = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout
 _OF_PARTS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
-def warn_of_state(stages: Iterable[Stage], world: World) -> None:
-    """Warn of objects whose state belongs to the process that runs them.
+def part_states(
+    parts: Parts, world: World, stored: Mapping[str, Sequence[Any]]
+) -> PartStates | None:
+    """What objects keep for each part of a batch; None where nothing keeps anything.
+
+    Buffers of modules are brought together after each step instead.
 
     Args:
-        stages: Those of the session.
+        parts: Those of the session.
         world: The processes.
+        stored: What they have kept so far.
     """
-    if world.parts == 1 or not world.is_first:
-        return
-    for pipeline in {p.name: p for stage in stages for p in stage.training}.values():
-        run = [part for p in pipeline.graph.processors.values() for part in p.parts]
-        for part in run:
-            if has_state(part) and not isinstance(part, nn.Module):
-                _log.warning(
-                    f'{type(part).__name__}, in the pipeline "{pipeline.name}", keeps a state of '
-                    "its own, and each process has another one, of which the first one's is "
-                    "stored; buffers of modules are brought together after each step"
-                )
+    if world.parts == 1:
+        return None
+    run: set[int] = set()
+    for pipeline in {p.name: p for stage in parts.stages for p in stage.training}.values():
+        run |= {id(part) for p in pipeline.graph.processors.values() for part in p.parts}
+        for item in pipeline.losses:
+            run |= {id(item.loss.function), id(item.loss.transform)}
+        if pipeline.train_step is not None:
+            run.add(id(pipeline.train_step.function))
+    kept = {
+        key: item
+        for key, item in (of_results(parts) | of_training(parts)).items()
+        if id(item) in run and not isinstance(item, nn.Module)
+    }
+    return PartStates(kept, world.processes, world.own, stored) if kept else None
 
 
 def set_threads(world: World, spec: Spec, environment: Mapping[str, Any]) -> None:

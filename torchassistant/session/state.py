@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -52,12 +52,14 @@ class Restored(NamedTuple):
         random: The state of the random number generators.
         environment: Under what it was saved.
         callbacks: What is stored of callbacks beside the state of their objects.
+        parts: By id, what objects have kept for each part of a batch, where it was cut.
     """
 
     progress: Progress
     random: Any
     environment: dict[str, Any]
     callbacks: dict[str, Any]
+    parts: dict[str, list[Any]]
 
 
 def snapshot(
@@ -66,6 +68,7 @@ def snapshot(
     random: Any,
     environment: dict[str, Any],
     callbacks: Mapping[str, Any],
+    of_parts: Mapping[str, Sequence[Any]],
 ) -> CheckpointBundle:
     """A copy of the state as it is now.
 
@@ -75,6 +78,7 @@ def snapshot(
         random: The state of the random number generators.
         environment: What the state may depend on beside all that.
         callbacks: Of callbacks what their objects do not keep; empty where there are none.
+        of_parts: By id, what objects have kept for each part of a batch.
 
     Raises:
         SessionError: Some state holds what cannot be stored.
@@ -99,16 +103,26 @@ def snapshot(
             f"loader_factories/{name}": factory.sampler_state.state()
             for name, factory in parts.loader_factories.items()
         },
-        "training": {key: item.state_dict() for key, item in of_training(parts).items()},
-        "results": {key: item.state_dict() for key, item in results.items()},
+        "training": _states_of(of_training(parts), of_parts),
+        "results": _states_of(results, of_parts),
         "buffers": {key: unsaved_buffers(item) for key, item in with_buffers(parts).items()},
         "extra_state": extra,
         "environment": environment,
     }
     if callbacks:
         state["callbacks"] = callbacks
+    if of_parts:
+        state["parts"] = {key: [*states] for key, states in of_parts.items()}
     contents.add_state("state", state, "the session")
     return contents
+
+
+def _states_of(items: Mapping[str, Any], of_parts: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """By id; where each part of a batch has one, that of the first."""
+    return {
+        key: of_parts[key][0] if key in of_parts else item.state_dict()
+        for key, item in items.items()
+    }
 
 
 def restore(
@@ -155,6 +169,7 @@ def restore(
         _restore_generators(parts, state["generators"], match)
         _restore_samplers(parts, state["samplers"], match)
     match.load(of_results(parts), state["results"], "results", weights_only)
+    kept = {} if weights_only else _of_parts(parts, state.get("parts", {}), match)
     may_be_more = written < 3 or not is_fresh
     _restore_buffers(parts, state["buffers"], match, weights_only, may_be_more)
     match.raise_if_any()
@@ -166,7 +181,7 @@ def restore(
             # torch warns of schedulers that step first; their optimizers have, in another process.
             mark_stepped(scheduled.optimizer)
     callbacks = state.get("callbacks", {})
-    return Restored(progress, state["random"], state["environment"], callbacks)
+    return Restored(progress, state["random"], state["environment"], callbacks, kept)
 
 
 def restore_model(
@@ -371,6 +386,19 @@ def _restore_buffers(
         with _fitting(f"the buffers of {key}", match.folder):
             for wrong in set_buffers(live[key], stored[key], may_be_more):
                 match.report(key, f"buffers: {key}: {wrong}")
+
+
+def _of_parts(parts: Parts, stored: Mapping[str, Any], match: _Match) -> dict[str, list[Any]]:
+    """What objects have kept for each part of a batch; they take all of it, the first part's last.
+
+    What may differ begins anew for each part.
+    """
+    live = of_results(parts) | of_training(parts)
+    kept = {k: s for k, s in stored.items() if k in live and not match.may_differ(k)}
+    for key, states in kept.items():
+        for state in (*states[1:], states[0]):
+            _load(live[key], state, key, match.folder)
+    return kept
 
 
 def _warn_of_missing_generators(paths: Iterable[str]) -> None:

@@ -228,7 +228,7 @@ def _expect_state(state: Any, written: int) -> None:
     for key in ("progress", "random", "environment", *sections):
         _expect(isinstance(state.get(key), dict), f'has no table "{key}"')
         _expect(all(isinstance(name, str) for name in state[key]), f'has no names in "{key}"')
-    known = {"progress", "random", "environment", "callbacks", *sections}
+    known = {"progress", "random", "environment", "callbacks", "parts", *sections}
     unknown = sorted(state.keys() - known)
     _expect(not unknown, f"has a section that nobody knows, {unknown[:1]}")
     tables = [state["environment"], *filter(_is_table, state["environment"].values())]
@@ -245,6 +245,8 @@ def _expect_state(state: Any, written: int) -> None:
         )
     for key, own in extra.items():
         _expect(_is_table(own), f'has no table for "{key}"')
+    are_states = _is_table(state.get("parts", {}), lambda own: isinstance(own, list) and own)
+    _expect(are_states, "does not say what objects have kept for parts of batches")
     if "callbacks" in state:
         _expect(_is_callbacks(state["callbacks"]), "does not say what callbacks have heard")
     for key, own in state["samplers"].items():
@@ -393,7 +395,7 @@ def _is_seconds(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value <= _MOST
 
 
-def _is_table(value: Any, fits: Callable[[Any], bool] = lambda value: True) -> bool:
+def _is_table(value: Any, fits: Callable[[Any], object] = lambda value: True) -> bool:
     return isinstance(value, dict) and all(
         isinstance(key, str) and fits(item) for key, item in value.items()
     )

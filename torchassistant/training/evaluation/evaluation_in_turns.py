@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any
 
+from torch import nn
 from torch.utils.data import IterableDataset
 
 from torchassistant.codec import CodecError
@@ -18,6 +19,7 @@ from torchassistant.data import (
     TurnOf,
     derived,
     generators_in,
+    has_state,
     seed_all,
     seed_everything,
 )
@@ -105,6 +107,11 @@ class _Patient:
 def can_take_turns(pipeline: Pipeline) -> bool:
     """Whether each batch of an evaluation can be run by itself, wherever that is."""
     is_plain = pipeline.eval_step is None and not pipeline.links and not pipeline.graph.carries
+    run = [part for processor in pipeline.graph.processors.values() for part in processor.parts]
+    # What it leaves behind, the next batch meets.
+    run += [part for item in pipeline.losses for part in (item.loss.function, item.loss.transform)]
+    if any(has_state(part) and not isinstance(part, nn.Module) for part in run):
+        return False
     return is_plain and not any(
         source.restarts or isinstance(source.factory.dataset, IterableDataset)
         for source in pipeline.inputs

@@ -330,6 +330,9 @@ class _StageLoop:
         """Bring the progress of the epoch up to date, before it is saved."""
         for trainer in self.trainers:
             trainer.settle()
+        world = self.stage.world
+        if world is not None and world.states is not None:
+            world.states.settle()
         self.epoch.seconds = self.seconds
 
     @property

@@ -118,6 +118,8 @@ class PartGradients:
         for at, number in enumerate(own):
             self._seed(number)
             self.buffers.start_part()
+            if self.world.states is not None:
+                self.world.states.start(at)
             part = self._compute_part(window[at :: len(own)], at, parameters, weights)
             parts.append(part)
             self.buffers.finish_part(is_empty=not any(part.losses))

@@ -26,17 +26,9 @@ class PartStep:
         pipeline: Whose step.
         world: Which parts there are; each process holds one.
         progress: Where the run is.
-
-    Raises:
-        DataError: A process holds several parts.
     """
 
     def __init__(self, pipeline: Pipeline, world: World, progress: Progress) -> None:
-        if len(world.own) > 1:
-            raise DataError(
-                f'the pipeline "{pipeline.name}" has a "train_step", which makes its steps itself: '
-                f'"logical_ranks" must be the number of processes, {world.processes.size}'
-            )
         self.pipeline = pipeline
         self.world = world
         self.progress = progress
@@ -61,6 +53,8 @@ class PartStep:
             )
         self._seed(self.world.own.start)
         self.buffers.start()
+        if self.world.states is not None:
+            self.world.states.start(0)
 
     def finish(self) -> None:
         """A step is done."""
