@@ -192,10 +192,11 @@ def _pipeline(loader: str, graph: str, shown: str) -> Config:
 
 def environment() -> dict[str, str]:
     """The environment in which a command finds and trusts the objects of the config."""
-    parts = [path.stem for path in RECIPES.glob("*.py")]
+    parts = ["fault_parts", "shared_parts", "examples"]
+    parts += sorted(path.stem for path in RECIPES.glob("*.py"))
     return {
         "PYTHONPATH": os.pathsep.join(map(str, (HERE, ROOT, RECIPES))),
-        "TORCHASSISTANT_TRUST": " ".join(["fault_parts", "examples", *sorted(parts)]),
+        "TORCHASSISTANT_TRUST": " ".join(parts),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
     }
