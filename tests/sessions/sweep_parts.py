@@ -35,6 +35,8 @@ class Growing(Net):
         self.factor = factor
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.factor > 1e40:
+            torch.empty(2**50)
         if self.factor > 1e30:
             raise torch.OutOfMemoryError("out of memory, they say")
         return super().forward(x) * self.factor * (float("nan") if self.factor > 1e20 else 1.0)

@@ -200,7 +200,7 @@ def failure_of(error: Exception) -> dict[str, str]:
     """What is noted of a trial that failed: what kind of failure it is, and a sentence."""
     cause = cause_of(error)
     message = str(error).partition("\n")[0]
-    if isinstance(cause, (torch.OutOfMemoryError, MemoryError)):
+    if _is_short_of_memory(cause):
         return {"kind": "out of memory", "message": str(cause).partition("\n")[0] or message}
     if isinstance(error, NotFinite):
         return {"kind": "not finite", "message": message}
@@ -211,3 +211,9 @@ def failure_of(error: Exception) -> dict[str, str]:
     if isinstance(error, UserError):
         return {"kind": "refused", "message": message}
     return {"kind": "raised", "message": f"{type(error).__name__}: {message}"}
+
+
+def _is_short_of_memory(error: BaseException) -> bool:
+    if isinstance(error, RuntimeError) and "can't allocate memory" in str(error):
+        return True  # torch has no other class for the memory of the host
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError))
