@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import torch
@@ -28,13 +29,15 @@ class Dying(Points):
 
 
 class Growing(Net):
-    """Gives no number where it should grow too far, and finds no memory beyond."""
+    """Gives no number where it should grow too far; beyond it finds no memory, and gives up."""
 
     def __init__(self, factor: float = 1.0) -> None:
         super().__init__()
         self.factor = factor
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.factor > 1e50:
+            sys.exit(3)
         if self.factor > 1e40:
             torch.empty(2**50)
         if self.factor > 1e30:

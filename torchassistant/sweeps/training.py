@@ -133,7 +133,7 @@ def run_trial(
     except (NotSaved, SessionError, OSError) as error:
         note_time()
         return {"problems": [str(error)]}
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         failure = failure_of(error)
         note_time()
         trial.set_user_attr(FAILURE, failure)
@@ -196,10 +196,12 @@ def _session(
         raise SessionError(*error.problems) from error
 
 
-def failure_of(error: Exception) -> dict[str, str]:
+def failure_of(error: BaseException) -> dict[str, str]:
     """What is noted of a trial that failed: what kind of failure it is, and a sentence."""
     cause = cause_of(error)
     message = str(error).partition("\n")[0]
+    if isinstance(error, SystemExit):
+        return {"kind": "raised", "message": f"it asked Python to exit (with {error.code!r})"}
     if _is_short_of_memory(cause):
         return {"kind": "out of memory", "message": str(cause).partition("\n")[0] or message}
     if isinstance(error, NotFinite):
