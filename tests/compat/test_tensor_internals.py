@@ -98,3 +98,9 @@ def test_a_tensor_quantized_by_channel_of_its_integers(is_there: bool) -> None:
     assert torch.equal(again.q_per_channel_scales(), scales)
     assert torch.equal(again.dequantize(), made.dequantize())
     assert again.q_per_channel_axis() == 1
+
+
+def test_a_view_is_known() -> None:
+    whole = torch.zeros(2, 3)
+    assert tensor_internals.is_view(whole.T)
+    assert not tensor_internals.is_view(whole)

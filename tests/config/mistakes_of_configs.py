@@ -337,7 +337,7 @@ SMALL: dict[str, Mistake] = {
         "", '"distributed": {"logical_ranks": §0}', "greater than 0"
     ),
     "logical ranks of shared models": put(
-        "", '"distributed": {"strategy": "fsdp", §"logical_ranks": 2}', 'is for the strategy "ddp"'
+        "", '"distributed": {"strategy": "fsdp", §"logical_ranks": 2}', 'cannot go with "fsdp"'
     ),
     "another strategy": put("", '"distributed": {"strategy": §"dpp"}', "'ddp'"),
     "a key of no process": put("", '"distributed": {§"worldsize": 2}', 'unknown key "worldsize"'),

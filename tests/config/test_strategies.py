@@ -49,4 +49,15 @@ def test_what_needs_whole_models_is_told(config: Config, name: str) -> None:
     (told,) = [text for text in problems_of(config) if '"fsdp"' in text]
     place, _, message = told.partition(": ")
     assert where in place
-    assert '"ddp"' in message or '"bf16"' in message
+    assert where == "distributed" or '"ddp"' in message or '"bf16"' in message
+
+
+def test_what_runs_when_it_likes_is_told_where_batch_norm_is_over_all(config: Config) -> None:
+    config["distributed"] = {"sync_batch_norm": True, "logical_ranks": 2}
+    fit(config).update(train_step={"factory_fn": "pkg.step"})
+    node(config).update(taps={"h": "0"})
+    told = [text for text in problems_of(config) if '"sync_batch_norm"' in text]
+    assert [text.partition(":")[0].rpartition(".")[2] for text in told] == [
+        "logical_ranks",
+        "train_step",
+    ]

@@ -135,6 +135,22 @@ def test_the_same_processes_have_the_same_bits(tmp_path: Path) -> None:
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_synced_batch_norm_is_that_of_the_whole_batch(tmp_path: Path, strategy: str) -> None:
+    """By three processes, with batches of 5, 5 and 1 examples, two of which are a step."""
+    net = layers(layer("Linear", 4, 6), layer("BatchNorm1d", 6), layer("Linear", 6, 1))
+    config = rich(strategy=strategy, sync_batch_norm=True)
+    for definition in config["initialize"]["definitions"]:
+        if definition["name"] == "net":
+            definition["spec"] = net
+        if definition["name"] == "points":
+            definition["spec"] = part("Points", 12)
+    create_session(config, session_dir=tmp_path / "alone")
+    run = copied(tmp_path / "alone", "run")
+    load_session(tmp_path / "alone").train()
+    assert_close(trained(3, run), tmp_path / "alone")
+
+
 def test_what_is_not_finite_is_told_once(tmp_path: Path) -> None:
     config = rich()
     for definition in config["initialize"]["definitions"]:

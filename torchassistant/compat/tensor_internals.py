@@ -110,3 +110,13 @@ _QUANTIZED = {torch.int8: torch.qint8, torch.uint8: torch.quint8, torch.int32: t
 def _with_ints(tensor: torch.Tensor, ints: torch.Tensor) -> torch.Tensor:
     tensor.untyped_storage().copy_(ints.contiguous().clone().untyped_storage())
     return tensor
+
+
+def is_view(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is a view of another one, as autograd has it.
+
+    Private: ``Tensor._base``, in torch 2.10 to 2.14. FSDP2 warns of what it is true of.
+
+    Without it: it is taken for one.
+    """
+    return getattr(tensor, "_base", tensor) is not None

@@ -214,6 +214,21 @@ class LoaderFactory:
     def _with_pinning(kwargs: Mapping[str, Any], pins: bool) -> dict[str, Any]:
         return {"pin_memory": True, **kwargs} if pins and kwargs.get("num_workers") else {**kwargs}
 
+    @property
+    def batch_sizes(self) -> list[int]:
+        """How many examples batches of training have: whole ones, and a smaller last one.
+
+        Nothing where that is not known beforehand.
+        """
+        kwargs = dict(self.kwargs)
+        if isinstance(self.dataset, IterableDataset) or {"sampler", "batch_sampler"} & {*kwargs}:
+            return []
+        if kwargs.get("batch_size", 1) is None:
+            return []
+        batches = self._batch_sampler(kwargs, 0, False, False, None)
+        numbers = dict.fromkeys((0, len(batches) - 1)) if len(batches) else ()
+        return [batches.take_size(number) for number in numbers]
+
     def _build(
         self,
         kwargs: dict[str, Any],

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from torchassistant.compat.tensor_internals import is_view
 from torchassistant.errors import DataError
 
 _BLOCKS = 64
@@ -50,16 +51,35 @@ def shard(model: nn.Module) -> None:
         model: Its parameters have dimensions, and are no module's of another model.
     """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import FSDPModule, fully_shard
+    from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
     mesh = init_device_mesh("cpu", (dist.get_world_size(),))
     for block in [*_blocks(model), model]:
+        block.register_forward_hook(_without_views)
         fully_shard(block, mesh=mesh, reshard_after_forward=True)
         assert isinstance(block, FSDPModule), "it was made one"
         # Gradients are those of sums, and are divided by what these are over.
         block.set_gradient_divide_factor(1.0)
         block.set_force_sum_reduction_for_comms(True)
+    for method in _RUN_TOO:
+        if callable(getattr(model, method, None)):
+            register_fsdp_forward_method(model, method)
     model.register_forward_pre_hook(_expect_all, prepend=True)
+
+
+_RUN_TOO = ("initial_state", "run_inference")
+"""Methods that are called beside ``forward``, and may look at parameters."""
+
+
+def _without_views(block: nn.Module, args: object, output: Any) -> Any:
+    """A copy of what is a view: where it is changed in place, torch would not see it any more."""
+    if isinstance(output, torch.Tensor):
+        return output.clone() if output.requires_grad and is_view(output) else output
+    if type(output) in (tuple, list):
+        return type(output)(_without_views(block, args, one) for one in output)
+    if type(output) is dict:
+        return {key: _without_views(block, args, one) for key, one in output.items()}
+    return output
 
 
 def _blocks(model: nn.Module) -> Iterator[nn.Module]:

@@ -48,6 +48,7 @@ class World:
         parts: Into how many contiguous parts a batch is cut; None: one for each process.
         shares_models: Whether each process holds a piece of each model, and not all of it: then all
             run every model at the same time.
+        syncs_batch_norm: Whether batch norm is over the parts of all processes: likewise.
 
     Attributes:
         own: The numbers of the parts that this process holds.
@@ -60,10 +61,15 @@ class World:
     """
 
     def __init__(
-        self, processes: Processes, parts: int | None = None, shares_models: bool = False
+        self,
+        processes: Processes,
+        parts: int | None = None,
+        shares_models: bool = False,
+        syncs_batch_norm: bool = False,
     ) -> None:
         self.processes = processes
         self.shares_models = shares_models and processes.size > 1
+        self.syncs_batch_norm = syncs_batch_norm and processes.size > 1
         self.parts = processes.size if parts is None else parts
         each, rest = divmod(self.parts, processes.size)
         if rest or not each:
@@ -82,6 +88,11 @@ class World:
     def is_first(self) -> bool:
         """Whether this process is the one that writes and prints."""
         return self.processes.is_first
+
+    @property
+    def runs_jointly(self) -> bool:
+        """Whether all processes run each model at the same time."""
+        return self.shares_models or self.syncs_batch_norm
 
     def holder_of(self, part: int) -> int:
         """The rank of the process that holds a part."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 
 from torchassistant.assembly import Builder
+from torchassistant.messages import logger_for
 from torchassistant.parallel import World
 from torchassistant.session.callbacks_of_session import warn_of_missing_columns, with_columns_of
 from torchassistant.session.checkpoint_manager import CheckpointManager
@@ -12,6 +13,7 @@ from torchassistant.session.evaluator_keys import expect_monitored, learn_evalua
 from torchassistant.session.loss_keys import check_keys, learn_keys
 from torchassistant.session.metric_keys import learn_metric_keys
 from torchassistant.session.shared_checkpoints import SharedCheckpoints
+from torchassistant.session.small_parts import small_parts
 from torchassistant.session.stage_beginning import begin_stage
 from torchassistant.training import (
     CallbackRun,
@@ -24,6 +26,8 @@ from torchassistant.training import (
     step_header,
     train_stage,
 )
+
+_log = logger_for(__name__)
 
 
 class RemainingStages:
@@ -74,6 +78,7 @@ class RemainingStages:
             reporter.stage_started(self.progress, stages, stage.num_epochs)
             rows = StageHistory(self.rows.rows(self.progress.stage), self.progress.stage_step)
             if self.world is not None:
+                _warn_of_small_parts(stage, self.world)
                 stage = stage.shared_by(self.world)
             with nullcontext() if self.world is None else self.world.processes.explaining():
                 train_stage(stage, self.progress, rows, saving, reporter, stop, self.callbacks)
@@ -130,3 +135,10 @@ class RemainingStages:
         heard, together = self.callbacks.tell_end(), self.manager.together
         if heard if together is None else together.agreed(heard):
             self.manager.save(quietly=True)
+
+
+def _warn_of_small_parts(stage: Stage, world: World) -> None:
+    if world.is_first and world.parts > 1 and not world.syncs_batch_norm:
+        stage.set_training()
+        for _, message in small_parts(stage, world.parts):
+            _log.warning(message)

@@ -688,6 +688,9 @@ class Session(Parts):
     def _give_up(self, error: BaseException, manager: CheckpointManager) -> None:
         """What is alive is in the middle of an iteration; put back what is saved."""
         manager.wait()
+        if self._shares_models:
+            self._is_whole = False  # nobody can tell which rows are where
+            return
         try:
             self.restore(self.folder.checkpoints.newest())
         except SessionError as failure:

@@ -38,7 +38,12 @@ def world_of(spec: Spec, processes: Processes | None) -> World | None:
         return None
     distributed = spec.distributed or DistributedSpec()
     processes.count_as_lost_after(distributed.timeout)
-    return World(processes, distributed.logical_ranks, distributed.shares_models)
+    return World(
+        processes,
+        distributed.logical_ranks,
+        distributed.shares_models,
+        distributed.sync_batch_norm,
+    )
 
 
 def warn_of_other_parts(
@@ -56,7 +61,8 @@ def warn_of_other_parts(
     fixed = spec.distributed is not None and spec.distributed.logical_ranks is not None
     if then in (None, now) or fixed or not world.is_first:
         return
-    found = sorted({name for stage in stages for name in seen_by_parts(stage)})
+    synced = spec.distributed is not None and spec.distributed.sync_batch_norm
+    found = sorted({name for stage in stages for name in seen_by_parts(stage, synced)})
     but = f", but for what is random or sees a whole part: {', '.join(found)}" if found else ""
     _log.warning(
         f"it was trained by {then} process{'es' if then != 1 else ''}, and is by {now} now: "
@@ -64,13 +70,18 @@ def warn_of_other_parts(
     )
 
 
-def seen_by_parts(stage: Stage) -> Iterator[str]:
-    """What of a stage draws random numbers, or looks at all examples of a part, by its class."""
+def seen_by_parts(stage: Stage, synced: bool = False) -> Iterator[str]:
+    """What of a stage draws random numbers, or looks at all examples of a part, by its class.
+
+    Args:
+        stage: Which one.
+        synced: Whether batch norm looks at the whole batch.
+    """
     for pipeline in stage.training:
         for layer in (layer for module in pipeline.modules for layer in module.modules()):
             draws = getattr(layer, "dropout", 0.0)
             is_random = isinstance(layer, _RANDOM) or (isinstance(draws, float) and draws > 0)
-            if is_random or isinstance(layer, _OF_PARTS):
+            if is_random or (isinstance(layer, _OF_PARTS) and not synced):
                 yield type(layer).__name__
         for source in pipeline.inputs:
             yield from (type(augment.transform).__name__ for augment in source.factory.augments)

@@ -312,7 +312,7 @@ class Pipeline:
             batch_loaded: See :class:`MultiLoader`.
         """
         world = self.world
-        cut = None if world is None else Cut(world.parts, world.own, world.shares_models)
+        cut = None if world is None else Cut(world.parts, world.own, world.runs_jointly)
         ports = [
             Port(
                 source.port,

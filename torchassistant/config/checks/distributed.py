@@ -1,4 +1,4 @@
-"""What cannot go with models that the processes share, each with a piece of them (``fsdp``)."""
+"""What cannot go with models that the processes share (``fsdp``), or with batch norm over all."""
 
 from __future__ import annotations
 
@@ -25,42 +25,48 @@ _OF_WHOLE_PARAMETERS = {
 }
 """Optimizers of torch, and why."""
 
-_COMPILED = "what is compiled needs whole parameters"
+_COMPILED = "what is compiled runs as one piece"
 
 
 def check_distributed(scope: Scope) -> None:
-    """Report what needs whole models in one process, where none has them."""
+    """Report what needs whole models in one process, or runs them when it likes."""
     distributed = scope.config.distributed
-    if not isinstance(distributed, View) or distributed.strategy != "fsdp":
+    if not isinstance(distributed, View):
         return
+    shares, syncs = distributed.strategy == "fsdp", distributed.sync_batch_norm is True
+    if not (shares or syncs):
+        return
+    key = "fsdp" if shares else "sync_batch_norm"
     if isinstance(distributed.logical_ranks, int):
         message = (
-            '"logical_ranks" is for the strategy "ddp": with "fsdp" each process computes its part '
-            "of a batch, and their number decides the last bits"
+            f'"logical_ranks" cannot go with "{key}": there each process computes one part of a '
+            "batch, all at the same time"
         )
         scope.note(message, distributed.at("logical_ranks"), at_key=True)
-    if scope.config.precision == "fp16":
+    if shares and scope.config.precision == "fp16":
         message = '"fp16" scales losses, which cannot go with "fsdp"; "bf16" can'
         scope.note(message, ("precision",))
-    for path, what in _misfits(scope):
-        scope.note(f'{what}, which cannot go with "fsdp"; {_OTHERWISE}', path)
+    otherwise = f"; {_OTHERWISE}" if shares else ""
+    for path, what in dict(_misfits(scope, shares)).items():
+        scope.note(f'{what}, which cannot go with "{key}"{otherwise}', path)
 
 
-def _misfits(scope: Scope) -> Iterator[tuple[Path, str]]:
+def _misfits(scope: Scope, shares: bool) -> Iterator[tuple[Path, str]]:
+    """What cannot go with shared models, or with batch norm over all parts, and where it stands."""
     for definition in scope.definitions.values():
-        yield from _of_definition(scope, definition)
-    seen: set[Path] = set()
+        for path, what in _of_definition(scope, definition):
+            if shares or _COMPILED in what or "closure" in what:
+                yield path, what
     for stage in scope.config.train.stages:
-        yield from _of_stage(stage)
+        if shares:
+            yield from _of_stage(stage)
         entries = training_entries(stage)
         for use in () if isinstance(entries, Unknown) else entries:
             pipeline = scope.pipeline(use.name)
             if not isinstance(pipeline, View) or not isinstance(pipeline.block, PipelineSpec):
                 continue
-            for path, what in _of_pipeline(scope, pipeline):
-                if path not in seen:
-                    seen.add(path)
-                    yield path, what
+            yield from _of_steps(pipeline)
+            yield from _of_nodes(scope, pipeline, shares)
 
 
 def _of_definition(scope: Scope, definition: View) -> Iterator[tuple[Path, str]]:
@@ -94,7 +100,7 @@ def _of_stage(stage: Any) -> Iterator[tuple[Path, str]]:
             yield entry.at("on"), "an evaluator that one process calls has whole models there"
 
 
-def _of_pipeline(scope: Scope, pipeline: View) -> Iterator[tuple[Path, str]]:
+def _of_steps(pipeline: View) -> Iterator[tuple[Path, str]]:
     block = pipeline.block
     if block.train_step is not None:
         yield pipeline.at("train_step"), "a step of one's own may run models when it likes"
@@ -102,14 +108,16 @@ def _of_pipeline(scope: Scope, pipeline: View) -> Iterator[tuple[Path, str]]:
         yield pipeline.at("combine"), '"combine" needs the whole gradients of each loss'
     if block.compile:
         yield pipeline.at("compile"), _COMPILED
-    models = scope.models
+
+
+def _of_nodes(scope: Scope, pipeline: View, shares: bool) -> Iterator[tuple[Path, str]]:
     for node in scope.nodes(pipeline):
         if not isinstance(node, View):
             continue
-        if node.block.taps:
-            yield node.at("taps"), "a tap leads gradients past the end of its model"
         if node.block.compile:
             yield node.at("compile"), _COMPILED
-        model = models.get(node.block.model_name)
-        if getattr(model, "part_of", None) is not None:
+        if shares and node.block.taps:
+            yield node.at("taps"), "a tap leads gradients past the end of its model"
+        model = scope.models.get(node.block.model_name)
+        if shares and getattr(model, "part_of", None) is not None:
             yield node.at("model_name"), "a part of a model is run by itself"

@@ -17,6 +17,11 @@ class DistributedSpec(Block):
         description="`ddp`: each process holds all models, and gradients are added up. `fsdp`: "
         "each holds some rows of every parameter that is trained, and of what its optimizer keeps.",
     )
+    sync_batch_norm: bool = Field(
+        False,
+        description="Whether batch norm in training is over the whole batch, and not over the part "
+        "of each process; messages for each layer, there and back.",
+    )
     logical_ranks: Count | None = Field(
         None,
         description="Into how many parts each batch is cut, whatever the number of processes, "

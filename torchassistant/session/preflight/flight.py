@@ -13,7 +13,7 @@ from torchassistant.errors import ConfigError
 from torchassistant.session.preflight.column_shapes import ColumnShapes
 from torchassistant.session.preflight.evaluation_trial import EvaluationTrial
 from torchassistant.session.preflight.evaluators import learn_keys_of_evaluators
-from torchassistant.session.preflight.findings import Findings
+from torchassistant.session.preflight.findings import Findings, path_of_pipeline
 from torchassistant.session.preflight.first_batches import FirstBatches
 from torchassistant.session.preflight.hidden_draws import warn_of_hidden_draws
 from torchassistant.session.preflight.idle_parts import warn_of_idle_parts
@@ -32,8 +32,16 @@ from torchassistant.session.preflight.validation_plans import (
     warn_of_no_validation,
 )
 from torchassistant.session.session import Session
+from torchassistant.session.small_parts import small_parts
 from torchassistant.session.stateful_parts import run_by
-from torchassistant.training import Changed, Pipeline, PipelineBeforeEpoch, freezing, unchanged
+from torchassistant.training import (
+    Changed,
+    Pipeline,
+    PipelineBeforeEpoch,
+    Stage,
+    freezing,
+    unchanged,
+)
 
 
 def preflight(session: Session) -> Preflight:
@@ -79,6 +87,7 @@ def _fly(session: Session, found: Findings) -> Preflight:
             stage.set_training()
             for pipeline in stage.training:
                 training.run(pipeline, stage)
+            _warn_of_small_parts(stage, found)
         for pipeline in stage.validation:
             if pipeline.name not in run:
                 evaluation.run(pipeline)
@@ -131,6 +140,14 @@ def _kept_from_writing(pipeline: Pipeline, session: Session) -> Pipeline:
     if pipeline.name not in named or pipeline.losses or pipeline.metrics:
         return pipeline
     return replace(pipeline, graph=pipeline.graph.without_last_adapters())
+
+
+def _warn_of_small_parts(stage: Stage, found: Findings) -> None:
+    """Warn of parts of one row, where the config says how many there are."""
+    distributed = found.session.spec.distributed
+    if distributed is not None and distributed.logical_ranks is not None:
+        for pipeline, message in small_parts(stage, distributed.logical_ranks):
+            found.warn(message, path_of_pipeline(pipeline))
 
 
 def _warn_of_changes(changed: Sequence[Changed], found: Findings) -> None:

@@ -9,9 +9,9 @@ from torchassistant.training.pipeline import Pipeline
 from torchassistant.training.progress import Progress
 from torchassistant.training.steps.combined_losses import CombinedLosses
 from torchassistant.training.steps.gradients import AccumulatedBatches, OneBatch
+from torchassistant.training.steps.joint_gradients import JointGradients
 from torchassistant.training.steps.part_combining import PartCombining
 from torchassistant.training.steps.part_gradients import PartGradients
-from torchassistant.training.steps.shard_gradients import ShardGradients
 
 
 def gradients_of(
@@ -26,8 +26,8 @@ def gradients_of(
         progress: Where the run is; weights that are scheduled follow from that.
     """
     if pipeline.world is not None:
-        if pipeline.world.shares_models:
-            return ShardGradients(pipeline, listeners, parts, progress)
+        if pipeline.world.runs_jointly:
+            return JointGradients(pipeline, listeners, parts, progress)
         shared = PartGradients if pipeline.combine is None else PartCombining
         return shared(pipeline, listeners, parts, progress)
     if pipeline.combine is not None:

@@ -1,4 +1,7 @@
-"""The gradients of a step by models of which each process holds a piece."""
+"""The gradients of a step in which all processes run every model at the same time.
+
+They do where each holds a piece of the models, or where batch norm is over the parts of all.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,42 @@ from torchassistant.frames import Frames
 from torchassistant.graph import buffers_of
 from torchassistant.training.accumulation import Accumulation, Summand
 from torchassistant.training.events import Batch
+from torchassistant.training.flat_gradients import FlatGradients
 from torchassistant.training.losses.weighted_losses import LossValues
 from torchassistant.training.optimizer_calls import parameters_of
 from torchassistant.training.steps.part_gradients import PartGradients, is_filled, numbers_of
+from torchassistant.training.steps.synced_batch_norm import SyncedBatchNorms
 
 Table = list[list[float]]
 """Of each part a row of numbers."""
 
 
-class ShardGradients(PartGradients):
-    """Every process runs its part at the same time; torch adds up the gradients, row by row.
+class JointGradients(PartGradients):
+    """Every process runs its part at the same time as the others.
 
     A loss is divided by its terms over all parts before its backward pass, so that those are told
-    in between. For a part without an example another one's stands in, and counts nothing.
+    in between. For a part without an example another one's stands in, and counts nothing. Gradients
+    of shared models torch adds up in the backward pass, row by row.
     """
+
+    def start_epoch(self) -> None:
+        """See :class:`PartGradients`."""
+        super().start_epoch()
+        self.norms = SyncedBatchNorms(self.world.processes)
+        if self.world.syncs_batch_norm:
+            self.norms.look_at(self.pipeline.reached)
 
     def compute(self, window: Sequence[Frames], numbers: range, iteration: int) -> list[LossValues]:
         """See :class:`PartGradients`."""
+        with self.norms:
+            return self._compute(window, numbers, iteration)
+
+    def _compute(
+        self, window: Sequence[Frames], numbers: range, iteration: int
+    ) -> list[LossValues]:
         weights = None if self.weights is None else self.weights.now()
-        accumulation = Accumulation(parameters_of(self.pipeline.optimizers), self.backward.run)
+        parameters = parameters_of(self.pipeline.optimizers)
+        accumulation = Accumulation(parameters, self.backward.run)
         self._seed(self.world.own.start)
         self.buffers.start()
         self.buffers.start_part()
@@ -55,6 +75,10 @@ class ShardGradients(PartGradients):
                 handle_losses(batch, self.value)
             accumulation.add(self._of_whole(summands, shared.table, is_only=len(window) == 1))
         accumulation.finish()
+        if not self.world.shares_models:
+            self._add_up(parameters)
+        if self.backward.scaler is not None:
+            self.backward.unscale(self.backward.scaler)
         self._seed("end")
         filled = [any(row[0] for row in rows) for rows in zip(*tables, strict=True)]
         self.buffers.share(shared.present, filled)
@@ -62,6 +86,16 @@ class ShardGradients(PartGradients):
         for handle_gradients in self.gradients_computed:
             handle_gradients(whole, self.value)
         return found
+
+    def _add_up(self, parameters: Sequence[Tensor]) -> None:
+        """Leave the sums of the gradients of all processes with the parameters."""
+        if not self.flat.is_of(parameters):
+            self.flat = FlatGradients(parameters)
+        own = [parameter.grad for parameter in parameters]
+        present = [gradient is not None for gradient in own]
+        shared = self.world.exchange([[0.0]], present, [self.flat.joined(own)])
+        for parameter, gradient in self.flat.parted(shared.totals, shared.present):
+            parameter.grad = gradient
 
     def _run(
         self, frames: Frames, place: int, weights: Sequence[float] | None
@@ -82,7 +116,9 @@ class ShardGradients(PartGradients):
             )
         put_back = buffers_of(self.pipeline.reached)
         frames.counts = dict.fromkeys(frames.counts, 1)
+        self.norms.counts = False
         _, given = self.run_part(frames, 0)
+        self.norms.counts = True
         frames.counts = dict.fromkeys(frames.counts, 0)
         put_back()
         return None, [_nothing(one, frames) for one in self.summands(given, weights)]
