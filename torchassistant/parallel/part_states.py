@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torchassistant.codec import CodecError
@@ -52,6 +52,16 @@ class PartStates:
         for key, item in self.objects.items():
             item.load_state_dict(copy.deepcopy(self._left[at][key]))
         self._at = at
+
+    def noted(self) -> Callable[[], None]:
+        """Notes what the part at hand has left so far; puts that back."""
+        before = {key: copy.deepcopy(item.state_dict()) for key, item in self.objects.items()}
+
+        def put_back() -> None:
+            for key, item in self.objects.items():
+                item.load_state_dict(before[key])
+
+        return put_back
 
     def settle(self) -> None:
         """Steps are done: let all processes know what all parts have left.

@@ -72,7 +72,8 @@ def _problems(parts: Parts, shared: dict[str, nn.Module]) -> Iterator[str]:
             what = f'the parameters of the model "{name}" are {found}'
             yield f'{what}; "fsdp" shares what is of one kind, of floating point'
         if any(getattr(layer, "sparse", False) is True for layer in model.modules()):
-            yield f'the model "{name}" has sparse gradients, which cannot be added up: leave out "sparse": true'
+            what = f'the model "{name}" has sparse gradients, which cannot be added up'
+            yield f'{what}: leave out "sparse": true'
         for key, parameter in model.named_parameters():
             what = f'the parameter "{key}" of the model "{name}"'
             if is_lazy(parameter):

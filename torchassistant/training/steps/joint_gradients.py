@@ -55,6 +55,8 @@ class JointGradients(PartGradients):
         self._seed(self.world.own.start)
         self.buffers.start()
         self.buffers.start_part()
+        if self.world.states is not None:
+            self.world.states.start(0)
         tables: list[Table] = []
         found: list[LossValues] = []
         for place, (number, frames) in enumerate(zip(numbers, window, strict=True)):
@@ -114,13 +116,16 @@ class JointGradients(PartGradients):
                 f'a batch of the pipeline "{self.pipeline.name}" has fewer examples than there are '
                 'processes; "drop_last" leaves out a smaller last batch'
             )
-        put_back = buffers_of(self.pipeline.reached)
+        states = self.world.states
+        put_back = [buffers_of(self.pipeline.reached)]
+        put_back += [] if states is None else [states.noted()]
         frames.counts = dict.fromkeys(frames.counts, 1)
         self.norms.counts = False
         _, given = self.run_part(frames, 0)
         self.norms.counts = True
         frames.counts = dict.fromkeys(frames.counts, 0)
-        put_back()
+        for restore in put_back:
+            restore()
         return None, [_nothing(one, frames) for one in self.summands(given, weights)]
 
     def _told(self, losses: LossValues | None, summands: Sequence[Summand]) -> list[float]:
