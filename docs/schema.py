@@ -40,6 +40,10 @@ FILES = (FILE, FILE.parents[1] / "torchassistant" / FILE.name)
 LIBRARIES = ("torch", "torchvision", "torchmetrics")
 
 BLOCKS = {block.__name__: block for kind in KINDS for block in blocks_of(kind.block)}
+SPECS = {
+    key: GROUPS[GROUP_ALIASES.get(key, key)].block.__name__ for key in (*GROUPS, *GROUP_ALIASES)
+}
+"""The block of what each group defines."""
 STRATEGY = "^(replace_strategy|override_key|options)$"
 """Keys that say how an object is merged into another."""
 
@@ -60,7 +64,14 @@ def schema() -> Schema:
     # In sections, as other releases have them.
     sections = {"items": _ref("definition")}
     definitions["properties"] = dict.fromkeys(DEFINITION_SECTIONS, sections)
+    # Or by group and name.
+    for key, block in SPECS.items():
+        language[block]["properties"][LIKE] = {"type": "string"}
+        definitions["properties"][key] = {**definitions["properties"].get(key, {}), **_named(block)}
     del definitions["required"]
+    asked = {key: _named(f"whole {block}") for key, block in SPECS.items()}
+    asked = {key: one for key, one in asked.items() if f"whole {SPECS[key]}" in whole}
+    whole["whole InitializeSpec"]["properties"]["definitions"]["properties"] = asked
     for name in ("EvaluationSpec", "InferenceBlock", "InferenceSpec"):
         language[name]["properties"]["initialize"] |= _ref("InitializeSpec")
     language["LoaderFactorySpec"]["properties"]["kwargs"] |= arguments_of_loaders()
@@ -76,6 +87,10 @@ def schema() -> Schema:
         **_by_kind(),
         "$defs": {name: defs[name] for name in sorted(defs)},
     }
+
+
+def _named(block: str) -> Schema:
+    return {"additionalProperties": _ref(block)}
 
 
 def text() -> str:
@@ -141,7 +156,8 @@ def _holding(key: str, value: Schema) -> Schema:
 
 
 def _contains_optimizer() -> Schema:
-    return {"type": "array", "contains": _holding("group", {"const": "optimizers"})}
+    rows = {"type": "array", "contains": _holding("group", {"const": "optimizers"})}
+    return {"anyOf": [rows, {"type": "object", "required": ["optimizers"]}]}
 
 
 def _ref(name: str) -> Schema:
@@ -174,7 +190,7 @@ def _needs(part: Any, blocks: Mapping[str, Schema], name: str = "") -> Schema:
     elif below := [one for choice in choices if (one := _needs(choice, blocks))]:
         # Each asks of what is of its own type.
         found.setdefault("allOf", []).extend(below)
-    if LIKE in part.get("properties", {}) and found:
+    if found and (LIKE in part.get("properties", {}) or name in SPECS.values()):
         words = [key for key in ("group", "name") if key in part.get("required", ())]
         return {"if": {"required": [LIKE]}, "then": {"required": words}, "else": found}
     return found

@@ -581,6 +581,10 @@ SMALL: dict[str, Mistake] = {
     "a pass without an end": put(
         f"{FIT}.input_factories[0]", '"when_exhausted": §"restart"', "would never end"
     ),
+    "a display prefix that is a number": put(FIT, '"display_prefix": §7', "expected a string"),
+    "a display prefix of a formula": moved(
+        put(FIT, '"display_prefix": "="', ""), (f"{FIT}.losses[0].loss_name", 'begins with no "="')
+    ),
     # likenesses
     "a pipeline like none": put(
         "initialize.pipelines", '"twin": {"like": §"fti"}', 'did you mean "fit"'

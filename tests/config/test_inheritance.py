@@ -150,6 +150,32 @@ def test_chains() -> None:
     assert found["input_factories"][0]["loader_factory"] == "others"
 
 
+def test_display_names_may_have_a_prefix() -> None:
+    metric = {"group": "metrics", "name": "mae", "spec": {"class": "MeanAbsoluteError"}}
+    metric["spec"] |= {"inputs": ["y_hat", "y"]}
+    base = {"fit": FIT | {"metrics": [{"metric_name": "mae", "display_name": "error"}]}}
+    pipelines = {
+        "check": LIKE_FIT | {"display_prefix": "val "},
+        "third": {"like": "check", "display_prefix": "test "},
+        "fourth": {"like": "third", "losses": []},
+    }
+    found = spec_of(small(base | pipelines, [OTHER, metric]))["initialize"]["pipelines"]
+    shown = {
+        name: [
+            *(loss["loss_display_name"] for loss in one["losses"]),
+            *(metric["display_name"] for metric in one["metrics"]),
+        ]
+        for name, one in found.items()
+    }
+    assert shown == {
+        "fit": ["mse", "error"],
+        "check": ["val mse", "val error"],
+        "third": ["test mse", "test error"],
+        "fourth": ["test error"],
+    }
+    assert not any("display_prefix" in one for one in found.values())
+
+
 def test_settings_and_variables() -> None:
     config = small({"check": LIKE_FIT}, [OTHER])
     settings = (
@@ -166,6 +192,12 @@ def test_settings_and_variables() -> None:
     other = small({"check": LIKE_FIT, "more": FIT | {"gradient_accumulation": 7}}, [OTHER])
     found = spec_of(other, "check.like=more")["initialize"]["pipelines"]["check"]
     assert found["gradient_accumulation"] == 7
+    within = {"group": "losses", "name": "twin", "spec": {"like": "mse", "kwargs": {}}}
+    found = read(small({}, [within]), ["twin.inputs[1]=z"]).tree["initialize"]["definitions"][-1]
+    assert found["spec"] == {"class": "MSELoss", "inputs": ["y_hat", "z"], "kwargs": {}}
+    assert "like" not in found
+    (twice,) = read(small({}, [within | {"like": "mse"}])).problems
+    assert twice.message == '"like" stands beside the spec too'
     named = small({"check": LIKE_FIT | {"like": "${base}"}}, [OTHER], variables={"base": "fit"})
     assert spec_of(named) == spec_of(config)
     more = [{"group": "models", "name": name, "spec": {"class": name}} for name in ("a.A", "b.B")]

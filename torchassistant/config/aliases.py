@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torchassistant.config.blocks import Block
+from torchassistant.config.blocks import LIKE, Block
 from torchassistant.config.diagnostics import Diagnostics
+from torchassistant.config.groups import GROUPS
 from torchassistant.config.groups.batch_graphs import BatchGraphSpec
 from torchassistant.config.groups.batch_processors import NodeSpec
 from torchassistant.config.spec import (
@@ -19,7 +20,7 @@ from torchassistant.config.spec import (
 )
 from torchassistant.config.tree import UNREADABLE, Path, Row, Table, as_tree, like, walk
 from torchassistant.earlier_names import METRICS, NAMES
-from torchassistant.errors import near, nearest
+from torchassistant.errors import listing, near, nearest
 
 GROUP_ALIASES = {"data_loaders": "loader_factories"}
 INPUT_KEYS = {"data_loader": "loader_factory", "input_port": "input_alias"}
@@ -41,6 +42,7 @@ _BLOCK_KEYS: dict[type[Block], dict[str, str]] = {
 CONVERTER = "input_adapter"
 UNUSED_GROUP = "batch_adapters"
 DEFINITION_SECTIONS = ("data", "computation", "callbacks")
+"""Of earlier releases; an object under the last is a group."""
 PATH_KEYS = ("class", "transform")
 
 
@@ -102,7 +104,7 @@ class _Aliases:
         del tree[CONVERTER]
 
     def initialize(self, tree: Any, path: Path) -> Any:
-        tree = self.each(tree, path, {"definitions": self.join_sections})
+        tree = self.each(tree, path, {"definitions": self.join})
         tree = self.each(tree, path, {"definitions": self.used})
         return self.each(
             tree,
@@ -120,18 +122,55 @@ class _Aliases:
             tree, path, {"stages": self.rows(lambda item, at: self.each(item, at, stage))}
         )
 
-    def join_sections(self, tree: Any, path: Path) -> Any:
+    def join(self, tree: Any, path: Path) -> Any:
+        """Definitions by group and name, or in sections, joined to one list."""
+        if not isinstance(tree, Table) or "options" in tree:
+            return tree
+        known = (*DEFINITION_SECTIONS, *GROUPS, *GROUP_ALIASES)
+        if tree and not any(nearest(str(key), known) for key in tree):
+            return tree
+        groups = [key for key, value in tree.items() if _is_by_name(key, value)]
+        listed = like(tree)
+        for key in tree:
+            if key not in groups:
+                listed.take(tree, key)
+        whole = self.join_sections(listed, path) if listed else _row_like(tree)
+        rows: Row = whole["options"] if isinstance(whole, Table) else whole
+        for key in groups:
+            self.join_group(tree, key, path, rows)
+        return whole
+
+    def join_group(self, tree: Table, key: str, path: Path, rows: Row) -> None:
+        """``{"models": {"net": {...}}}``: definitions of one group, by name."""
+        known = [*GROUPS, *GROUP_ALIASES]
+        group = key if key in known else nearest(str(key), known)
+        if group != key:
+            clause = f'; did you mean "{group}"?' if group else f"; there are {listing(known, 20)}"
+            self.diagnostics.note(f'unknown group "{key}"{clause}', (*path, key), at_key=True)
+        specs = tree[key]
+        if group is None or not isinstance(specs, Table):
+            self.diagnostics.dropped.add(path)
+            if group is not None and specs is not UNREADABLE:
+                message = "expected an object: the definitions of this group by name"
+                self.diagnostics.note(message, (*path, key))
+            return
+        for name in specs:
+            row, mark = Table(), specs.key_marks.get(name)
+            row.update(group=group, name=name)
+            row.take(specs, name, as_key="spec")
+            for word, at in (("group", tree.key_marks.get(key)), ("name", mark)):
+                if at is not None:
+                    row.key_marks[word] = row.value_marks[word] = at
+            row.mark = mark
+            rows.put(row, mark)
+
+    def join_sections(self, tree: Table, path: Path) -> Any:
         """``{"data": [...], "computation": [...]}`` joined to one list, in order.
 
         Where a part says how it is laid over another config, the list does.
         """
-        if not isinstance(tree, Table) or "options" in tree:
-            return tree
-        if not any(nearest(str(key), DEFINITION_SECTIONS) for key in tree):
-            return tree
         self.diagnostics.in_parts = True
-        joined = Row()
-        joined.mark = tree.mark
+        joined = _row_like(tree)
         laid: list[Table] = []
         sections = {self.section(tree, key, path): key for key in tree}
         for section in DEFINITION_SECTIONS:
@@ -190,6 +229,7 @@ class _Aliases:
     def definition(self, tree: Any, path: Path) -> Any:
         if not isinstance(tree, Table):
             return tree
+        self.expect_one_likeness(tree, path)
         group = tree.get("group")
         if isinstance(group, str) and group in GROUP_ALIASES:
             tree["group"] = group = GROUP_ALIASES[group]
@@ -202,6 +242,18 @@ class _Aliases:
         }
         known = group if isinstance(group, str) else None
         return self.each(tree, path, changes.get(known, {}) if known == group else {})
+
+    def expect_one_likeness(self, tree: Table, path: Path) -> None:
+        """Put ``like`` beside the spec that it stands in."""
+        spec = tree.get("spec")
+        if not isinstance(spec, Table) or LIKE not in spec:
+            return
+        if LIKE in tree:
+            message = f'"{LIKE}" stands beside the spec too'
+            self.diagnostics.note(message, (*path, "spec", LIKE), at_key=True)
+        else:
+            tree.take(spec, LIKE)
+        del spec[LIKE]
 
     def metric(self, tree: Any, path: Path) -> Any:
         if isinstance(tree, Table) and isinstance(tree.get("class"), str):
@@ -276,3 +328,17 @@ class _Aliases:
             return result
 
         return rename
+
+
+def _is_by_name(key: str, value: Any) -> bool:
+    """Whether definitions of a group stand under a key, by name."""
+    if isinstance(value, Table):
+        return "options" not in value
+    return key not in DEFINITION_SECTIONS and (key in GROUPS or key in GROUP_ALIASES)
+
+
+def _row_like(source: Table) -> Row:
+    """An empty row that stands where ``source`` stood."""
+    row = Row()
+    row.mark = source.mark
+    return row

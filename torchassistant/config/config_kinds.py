@@ -54,6 +54,8 @@ def _trains(tree: dict[str, Any]) -> bool:
     """Whether a config defines an optimizer, as one that is merged into another hardly does."""
     initialize = tree.get("initialize")
     definitions = initialize.get("definitions") if isinstance(initialize, dict) else None
+    if isinstance(definitions, dict) and "optimizers" in definitions:
+        return True
     rows = definitions if isinstance(definitions, list) else []
     return any(isinstance(row, dict) and row.get("group") == "optimizers" for row in rows)
 

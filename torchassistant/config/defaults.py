@@ -33,18 +33,20 @@ MIN_DELTA = 0.001
 
 def fill_defaults(spec: Spec) -> None:
     """Fill in what a spec leaves out, in place."""
+    for pipeline in spec.initialize.pipelines.values():
+        _write_display_names(pipeline)
     _add_processor(spec)
     for processor in spec.group("batch_processors").values():
         for node in processor.neural_graph or []:
             node.name = node.node_name
     for graph in spec.group("batch_graphs").values():
         _complete_graph(graph)
-    for pipeline in pipelines_of(spec):
-        _choose_graph(spec, pipeline)
+    for one in pipelines_of(spec):
+        _choose_graph(spec, one)
     graphs = spec.group("batch_graphs")
-    for pipeline in pipelines_of(spec):
-        if pipeline.graph in graphs:
-            _complete_pipeline(pipeline, graphs[pipeline.graph])
+    for one in pipelines_of(spec):
+        if one.graph in graphs:
+            _complete_pipeline(one, graphs[one.graph])
     _complete_stages(spec)
 
 
@@ -60,6 +62,14 @@ def pipelines_of(spec: Spec) -> list[AnyPipeline]:
             if not isinstance(p, str)
         ),
     ]
+
+
+def _write_display_names(pipeline: PipelineSpec) -> None:
+    prefix, pipeline.display_prefix = pipeline.display_prefix, None
+    for loss in pipeline.losses if prefix else ():
+        loss.loss_display_name = f"{prefix}{loss.shown_as}"
+    for metric in pipeline.metrics if prefix else ():
+        metric.display_name = f"{prefix}{metric.shown_as}"
 
 
 def _add_processor(spec: Spec) -> None:

@@ -122,9 +122,9 @@ def inherited(tree: Any, path: Path) -> Any:
     if any(isinstance(step, int) for step in inside):
         return None  # the items of two lists need not go together
     seen: list[Path] = []
-    while here is not None and here.path not in seen:
+    while here is not None and here.path not in seen and isinstance(here.content, Table):
         seen.append(here.path)
-        here = things.named(here.table.get(LIKE), here)
+        here = things.named(here.table.get(LIKE, here.content.get(LIKE)), here)
         try:
             return as_tree(value_at(here.content, inside)) if here else None
         except (KeyError, IndexError, TypeError):
@@ -253,9 +253,11 @@ class _Inheritance:
 def _things(tree: Any) -> Iterator[_Thing]:
     """All that may be like another."""
     for path, item in _items(tree, _DEFINITIONS):
-        # As it is written, the definitions may stand in parts.
-        for at, one in [*_items(item, (), path)] if isinstance(item, Row) else [(path, item)]:
-            if isinstance(one, Table):
+        is_part = isinstance(path[-1], str)  # as it is written, they may stand in parts
+        for at, one in _items(item, (), path) if is_part else [(path, item)]:
+            if isinstance(one, Table) and isinstance(at[-1], str):
+                yield _Thing(path[-1], at[-1], at, one)
+            elif isinstance(one, Table):
                 yield _Thing(one.get("group"), one.get("name"), at, one, "spec")
     for key, kind in (("pipelines", "pipeline"), ("debug_pipelines", "debug pipeline")):
         for path, item in _items(tree, ("initialize", key)):

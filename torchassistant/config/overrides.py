@@ -38,6 +38,7 @@ _STEP = re.compile(
 )
 _HOW = 'keys are joined by dots; an item of a list is written [0], a key with dots ["a.b"]'
 _IN_YAML = "value.yaml"
+_SPEC = "spec"
 _DEFINITIONS = ("initialize", "definitions")
 _PIPELINES = ("initialize", "pipelines")
 
@@ -100,6 +101,8 @@ class _Refused(Exception):
 
 
 class _Definition(NamedTuple):
+    """A definition; ``path`` is that of its spec."""
+
     group: str | None
     name: str
     path: Path
@@ -226,9 +229,9 @@ def _path(tree: Any, steps: Path, top: Collection[str]) -> tuple[Path, bool]:
     definition = _one_of(definitions, spelled)
     if definition:
         path, length = definition
-        if steps[length:] == (LIKE,):
-            return (*path, LIKE), False
-        return (*path, "spec", *steps[length:]), True
+        if steps[length:] == (LIKE,) and path[-1] == _SPEC:
+            return (*path[:-1], LIKE), False
+        return (*path, *steps[length:]), True
     pipelines = _at(tree, _PIPELINES)
     names = [name for name in pipelines if name in spelled] if isinstance(pipelines, Table) else []
     if names:
@@ -257,17 +260,19 @@ def _at(tree: Any, keys: Sequence[str]) -> Any:
 
 
 def _definitions(tree: Any) -> Iterator[_Definition]:
-    """Every definition that has a name, of the one list or of all lists."""
+    """Every definition that has a name: of the one list, of all lists, or by group and name."""
     found = _at(tree, _DEFINITIONS)
     lists: dict[Path, Any] = {_DEFINITIONS: found}
     if isinstance(found, Table):
         lists = {(*_DEFINITIONS, key): found[key] for key in found}
     for path, rows in lists.items():
+        for name in rows if isinstance(rows, Table) and rows is not found else ():
+            yield _Definition(str(path[-1]), name, (*path, name))
         for index, item in enumerate(rows if isinstance(rows, Row) else []):
             if isinstance(item, Table) and isinstance(item.get("name"), str):
                 group = item.get("group")
                 known = group if isinstance(group, str) else None
-                yield _Definition(known, item["name"], (*path, index))
+                yield _Definition(known, item["name"], (*path, index, _SPEC))
 
 
 def _one_of(definitions: Sequence[_Definition], spelled: dict[str, int]) -> tuple[Path, int] | None:

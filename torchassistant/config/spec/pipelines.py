@@ -164,6 +164,10 @@ class PipelineSpec(_FedGraphSpec):
         False, description="Whether the weights of its losses are divided by their sum."
     )
     metrics: list[PipelineMetricSpec] = Field([], description="Measured in evaluation.")
+    display_prefix: Name | None = Field(
+        None,
+        description="Stands before the display names of its losses and metrics, as `val `.",
+    )
     compile: Compile = Field(
         False, description="`torch.compile` for its graph and its losses in training, all as one."
     )
