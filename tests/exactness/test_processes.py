@@ -371,3 +371,20 @@ def test_resuming_is_verified_with_several(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "4 iterations, and the same interrupted after 2" in done.stdout
+
+
+def test_trials_by_two_are_those_of_one(tmp_path: Path) -> None:
+    """Nothing is kept of the same batches again and again, and of a few batches an epoch."""
+    create_session(averaged(24, 8, 2), session_dir=tmp_path / "run")
+    before = sorted(path.name for path in (tmp_path / "run").rglob("*"))
+    for option in (["--overfit", "2", "--passes", "3"], ["--limit-batches", "2"]):
+        found = []
+        for count in (1, 2):
+            arguments = ["train", str(tmp_path / "run"), *option, "--json"]
+            with ranks(count, called(arguments)) as running:
+                assert running.wait() == [0] * count, running.printed()
+                printed = running.printed()
+                told = json.loads(printed[printed.index("{") :])
+                found.append([row["error"] for row in told["rows"]])
+        assert found[1] == pytest.approx(found[0], rel=1e-5)
+    assert sorted(path.name for path in (tmp_path / "run").rglob("*")) == before

@@ -24,7 +24,6 @@ from torchassistant.cli.tables import (
 from torchassistant.cli.trial import is_trial, run_trial
 from torchassistant.config import ReadConfig, as_data
 from torchassistant.errors import (
-    ConfigError,
     SessionError,
     UserCodeError,
     UserError,
@@ -130,11 +129,8 @@ def train(arguments: Namespace) -> int:
     place = launched()
     if place is None and arguments.processes is not None:
         return start_processes(arguments.processes)
-    if is_trial(arguments):
-        if place is not None and place.size > 1:
-            raise ConfigError("--overfit and --limit-batches are for one process")
-        return run_trial(arguments)
-    return in_processes(place, lambda processes: _train(arguments, processes))
+    run = run_trial if is_trial(arguments) else _train
+    return in_processes(place, lambda processes: run(arguments, processes))
 
 
 def _train(arguments: Namespace, processes: Processes) -> int:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from torchassistant.cli.arguments import allowed
 from torchassistant.cli.exit_status import DONE
 from torchassistant.cli.layout import as_json, counted, finite
+from torchassistant.cli.processes import first_before_others
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import say
 from torchassistant.errors import ConfigError, Interrupted, shown_path
+from torchassistant.parallel import Processes
 from torchassistant.session import Session, load_session, overfit, try_out
 from torchassistant.training import Progress, Reporter, Row, reporter_for
 
@@ -35,22 +37,27 @@ def is_trial(arguments: Namespace) -> bool:
     return found
 
 
-def run_trial(arguments: Namespace) -> int:
+def run_trial(arguments: Namespace, processes: Processes) -> int:
     """Train, and leave the session as it is."""
-    with stopping_at_once():
-        session = load_session(
+
+    def loaded() -> Session:
+        return load_session(
             arguments.session,
             arguments.device,
             settings=arguments.settings,
             **allowed(arguments),
             accept_changes=arguments.accept_changes,
+            distributed=processes.size > 1,
         )
+
+    with stopping_at_once():
+        session = first_before_others(processes, loaded)
     name = shown_path(session.path)
     try:
         if arguments.overfit is not None:
-            rows = _overfit(session, arguments)
+            rows = _overfit(session, arguments, processes)
         else:
-            rows = _try_out(session, arguments)
+            rows = _try_out(session, arguments, processes)
     except Interrupted as error:
         raise Interrupted(error.signum, f"nothing was stored; {name} is as it was") from None
     if arguments.json:
@@ -60,10 +67,13 @@ def run_trial(arguments: Namespace) -> int:
     return DONE
 
 
-def _overfit(session: Session, arguments: Namespace) -> list[Row]:
+def _overfit(session: Session, arguments: Namespace, processes: Processes) -> list[Row]:
     batches = arguments.overfit
     with stopping_after_iteration() as stop:
-        rows = overfit(session, batches, arguments.passes or PASSES, _Losses(), stop)
+        reporter = _Losses() if processes.is_first else Reporter()
+        rows = overfit(
+            session, batches, arguments.passes or PASSES, reporter, stop, processes=processes
+        )
     if not arguments.json:
         what = "the same batch" if batches == 1 else f"the same {batches:,} batches"
         say(f"{what}, {counted(len(rows), 'pass')}: {_change(rows)}", sys.stdout)
@@ -77,17 +87,19 @@ def _overfit(session: Session, arguments: Namespace) -> list[Row]:
     return rows
 
 
-def _try_out(session: Session, arguments: Namespace) -> list[Row]:
+def _try_out(session: Session, arguments: Namespace, processes: Processes) -> list[Row]:
     name, batches = shown_path(session.path), arguments.limit_batches
     if session.finished:
         if not arguments.json:
             say(f"session {name} is finished; there is nothing to try", sys.stdout)
         return []
-    reporter = reporter_for(
-        stages=session.spec.stage_labels, best=session.best_values(), timing=arguments.timing
-    )
+    reporter = Reporter()
+    if processes.is_first:
+        reporter = reporter_for(
+            stages=session.spec.stage_labels, best=session.best_values(), timing=arguments.timing
+        )
     with stopping_after_iteration() as stop:
-        rows = try_out(session, batches, reporter, stop)
+        rows = try_out(session, batches, reporter, stop, processes)
     if not arguments.json:
         epochs = counted(len(rows), "epoch")
         say(f"{epochs} of at most {counted(batches, 'batch')} went through", sys.stdout)

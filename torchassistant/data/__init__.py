@@ -40,7 +40,7 @@ from torchassistant.data.object_rngs import (
 from torchassistant.data.object_walk import CODE, GENERATORS, LEAVES, Generator, inside, slots_of
 from torchassistant.data.pass_order import has_order, order_of_pass
 from torchassistant.data.port import Port
-from torchassistant.data.repeating_loader import RepeatingLoader
+from torchassistant.data.repeating_loader import RepeatingCutLoader, RepeatingLoader
 from torchassistant.data.restarting_port import is_port_state
 from torchassistant.data.rng import (
     derived,
@@ -79,6 +79,7 @@ __all__ = [
     "Origin",
     "Port",
     "PreprocessedDataset",
+    "RepeatingCutLoader",
     "RepeatingLoader",
     "Split",
     "TurnOf",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
+from torchassistant.data.cut_multi_loader import CutMultiLoader
 from torchassistant.data.multi_loader import FramesOfEpoch, MultiLoader
 from torchassistant.frames import Frames
 
@@ -38,6 +39,10 @@ class RepeatingLoader(MultiLoader):
     def _again(self, skipped: int) -> FramesOfEpoch:
         for frames in self._kept[skipped:]:
             yield _copied(frames)
+
+
+class RepeatingCutLoader(RepeatingLoader, CutMultiLoader):
+    """The same, of batches that are cut; see :class:`CutMultiLoader`."""
 
 
 def _copied(frames: Frames) -> Frames:

@@ -470,19 +470,9 @@ class Session(Parts):
             raise SessionError(
                 f"only a part of {shown_path(self.path)} was loaded: load all of it to train it"
             )
-        self.world = world = world_of(self.spec, processes)
-        if self._shares_models is not (world is not None and world.shares_models):
-            raise SessionError(
-                'with the strategy "fsdp", a session is loaded by each of the processes that train '
-                "it, and with them: load_session(…, distributed=True)"
-            )
-        first = world is None or world.is_first
+        first = processes is None or processes.is_first
         with only_trainer(self.folder.environment) if first else nullcontext():
-            if world is not None:
-                set_threads(world, self.spec, self._environment)
-                world.states = part_states(self, world, self._part_states)
-                warn_of_other_parts(self.stages, world, self.spec, self._environment)
-                world.processes.wait()
+            world = self.meet(processes)
             newest = self.folder.checkpoints.newest(self._saved.checkpoint)
             if newest.name != self._saved.name:
                 self._catch_up(newest)
@@ -503,6 +493,32 @@ class Session(Parts):
                     world.processes.wait()  # until the first one has written all
             finally:
                 self._callbacks = None
+
+    def meet(self, processes: Processes | None) -> World | None:
+        """Be trained by these processes from now on; returns when all are here.
+
+        Args:
+            processes: They; None: this one alone.
+
+        Returns:
+            They, and how they cut batches; None: they are not cut.
+
+        Raises:
+            ConfigError: So many cannot share what they are to.
+            SessionError: It was not loaded for them.
+        """
+        self.world = world = world_of(self.spec, processes)
+        if self._shares_models is not (world is not None and world.shares_models):
+            raise SessionError(
+                'with the strategy "fsdp", a session is loaded by each of the processes that train '
+                "it, and with them: load_session(…, distributed=True)"
+            )
+        if world is not None:
+            set_threads(world, self.spec, self._environment)
+            world.states = part_states(self, world, self._part_states)
+            warn_of_other_parts(self.stages, world, self.spec, self._environment)
+            world.processes.wait()
+        return world
 
     def _reporter(self, given: Reporter | None, callbacks: Sequence[object]) -> Reporter:
         """Who shows the progress, and whoever else only reports."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from torch.optim import Optimizer
 
 from torchassistant.data import derived, seeded
 from torchassistant.messages import logger_for
+from torchassistant.parallel import Processes
 from torchassistant.session.evaluator_keys import learn_evaluator_keys
 from torchassistant.session.loss_keys import learn_keys
 from torchassistant.session.metric_keys import learn_metric_keys
@@ -26,6 +28,7 @@ from torchassistant.training import (
     Progress,
     Reporter,
     Row,
+    SharedStop,
     Spent,
     Stage,
     StageHistory,
@@ -42,6 +45,7 @@ def try_out(
     batches: int,
     reporter: Reporter | None = None,
     stop: StopRequest | None = None,
+    processes: Processes | None = None,
 ) -> list[Row]:
     """Train to the end, on a few batches an epoch, and validate on as few.
 
@@ -51,6 +55,7 @@ def try_out(
             iterations, so many of those.
         reporter: Is called when something happens.
         stop: Ends it after the iteration at hand.
+        processes: Those that train it together; left out: this one alone.
 
     Returns:
         The rows of its epochs, which no history has.
@@ -59,6 +64,7 @@ def try_out(
         Exception: Whatever :meth:`Session.train` raises.
     """
     added: list[Row] = []
+    session.meet(processes)
     progress = copy.deepcopy(session.progress)
     progress.within = None
     session.try_from(progress)
@@ -80,6 +86,7 @@ def overfit(
     passes: int,
     reporter: Reporter | None = None,
     stop: StopRequest | None = None,
+    processes: Processes | None = None,
 ) -> list[Row]:
     """Train the stage at hand on the same few batches again and again.
 
@@ -91,6 +98,7 @@ def overfit(
         passes: So many times.
         reporter: Is called when something happens.
         stop: Ends it after the iteration at hand.
+        processes: Those that train it together; left out: this one alone.
 
     Returns:
         A row for each pass.
@@ -98,6 +106,7 @@ def overfit(
     Raises:
         Exception: Whatever :meth:`Session.train` raises.
     """
+    session.meet(processes)
     stage = session.stages[min(session.progress.stage, len(session.stages) - 1)]
     training = [replace(one, repeats=True) for one in _few(stage.training, batches)]
     rehearsed = replace(rehearsal_of(stage, passes), training=training)
@@ -163,12 +172,16 @@ def _train(
     reporter: Reporter | None,
     stop: StopRequest | None,
 ) -> None:
-    progress, reporter = session.progress, reporter or Reporter()
+    progress, reporter, world = session.progress, reporter or Reporter(), session.world
     learn_keys(session, stage)
+    if world is not None:
+        stage = stage.shared_by(world)
+        stop = SharedStop(stop or StopRequest(), world) if world.processes.size > 1 else stop
     reporter.stage_started(progress, len(session.stages), stage.num_epochs)
     history = StageHistory(rows, progress.stage_step)
     try:
-        train_stage(stage, progress, history, _Unsaved(added), reporter, stop)
+        with nullcontext() if world is None else world.processes.explaining():
+            train_stage(stage, progress, history, _Unsaved(added), reporter, stop)
     finally:
         reporter.close()
 

@@ -17,6 +17,7 @@ from torchassistant.data import (
     LoaderFactory,
     MultiLoader,
     Port,
+    RepeatingCutLoader,
     RepeatingLoader,
     TurnOf,
     derived,
@@ -329,7 +330,8 @@ class Pipeline:
             for source in self.inputs
         ]
         if cut is not None:
-            return CutMultiLoader(cut, ports, batch_loaded, self.limit)
+            cutting = RepeatingCutLoader if self.repeats else CutMultiLoader
+            return cutting(cut, ports, batch_loaded, self.limit)
         kind = RepeatingLoader if self.repeats else MultiLoader
         return kind(ports, batch_loaded, self.limit)
 
