@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from torchassistant.config.tensor_literals import DTYPES, misfits_of_tensor
 from torchassistant.errors import ConfigError, Place
 from torchassistant.session import Draft
 
+ALL = re.DOTALL | re.MULTILINE
 VALUES = """
 import enum, os, math, functools
 from pathlib import Path
@@ -327,3 +329,28 @@ def test_data_in_place_of_values_is_told_what_to_write(model: Any, hint: str) ->
     with pytest.raises(ConfigError) as raised:
         maker.value(model, (), "the model", "models")
     assert hint in str(raised.value)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "config.md"
+EXAMPLES = PAGE.read_text("utf-8").partition('<a id="values">')[2].partition("- `check` reports")[0]
+
+
+def test_the_examples_of_the_documentation(folder: Path) -> None:
+    (code,) = re.findall(r"^```python\n# my_project/values.py\n(.*?)^```$", EXAMPLES, ALL)
+    (folder / "my_project").mkdir()
+    (folder / "my_project" / "values.py").write_text(code)
+    blocks = [json.loads(text) for text in re.findall(r"^```json\n(.*?)^```$", EXAMPLES, ALL)]
+    loss, images, layer, mlp, *schedules = blocks
+    assert made(loss).weight.tolist() == [1.0, 3.0]
+    seen = made(images, "my_project")(torch.full((3, 30, 30), 255, dtype=torch.uint8))
+    assert seen.shape == (3, 28, 28) and seen.dtype == torch.float32
+    assert seen[:, 0, 0].tolist() == pytest.approx([2.2489, 2.4286, 2.64], abs=1e-4)
+    assert made(layer).activation is torch.nn.functional.gelu
+    assert isinstance(made(mlp)[1], torch.nn.LayerNorm)
+    for schedule, second in zip(schedules, (0.5, 0.9), strict=True):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+        arguments = made(schedule["kwargs"], "my_project")
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, **arguments)
+        optimizer.step()
+        scheduler.step()
+        assert scheduler.get_last_lr() == [second]
