@@ -77,6 +77,13 @@ def test_every_form_gives_the_same_session(folder: Path, command: Command) -> No
     where, stands, why = explained("again.input_factories[0].loader_factory")
     assert where.endswith('is "checking"') and stands.startswith("  set at run/spec.json:")
     assert why == '  as "again" is like "check" at evaluate.yaml:6:19'
+    (told,) = json.loads("".join(explained("again.input_factories[0].loader_factory", "--json")))[
+        "values"
+    ]
+    assert told["origins"][1] == {
+        **{"how": "like", "value": "check", "name": "again"},
+        **{"file": "evaluate.yaml", "line": 6, "column": 19},
+    }
     setting = ("--set", "adam.kwargs.lr=7")
     assert explained("adam.kwargs.lr", *setting)[1] == "  set with --set adam.kwargs.lr=7"
 

@@ -9,6 +9,10 @@ from torchassistant.cli.layout import as_json
 from torchassistant.config import Explained, explain_path
 
 
+_NAMED = {"like": "name"}
+"""Under which key the name stands, if not that of a variable."""
+
+
 def explain_value(arguments: Namespace) -> int:
     """Print where the values at a path come from.
 
@@ -30,7 +34,7 @@ def _as_data(one: Explained) -> dict[str, object]:
         {
             "how": origin.how,
             "value": origin.value,
-            **({"variable": origin.name} if origin.name else {}),
+            **({_NAMED.get(origin.how, "variable"): origin.name} if origin.name else {}),
             "file": origin.place.file if origin.place else None,
             "line": origin.place.line if origin.place else None,
             "column": origin.place.column if origin.place else None,
