@@ -8,6 +8,9 @@ from torchassistant.cli.exit_status import DONE
 from torchassistant.cli.layout import as_json
 from torchassistant.config import Explained, explain_path
 
+_NAMED = {"like": "name"}
+"""Under which key the name stands, if not that of a variable."""
+
 
 _NAMED = {"like": "name"}
 """Under which key the name stands, if not that of a variable."""
