@@ -161,6 +161,13 @@ WRONG["another argument"] = (
 )
 
 
+WRONG["by position"] = (
+    {"class": "CosineAnnealingLR", "args": ["atuo"]},
+    [],
+    r'args\[0\]: "atuo" seems to be "auto", which is a length, given by name; there are "total_',
+)
+
+
 @pytest.mark.parametrize("case", WRONG)
 def test_what_is_wrong_is_told(tmp_path: Path, case: str) -> None:
     described, stages, message = WRONG[case]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from torchassistant.config.tree import Path
-from torchassistant.errors import listing, near
+from torchassistant.errors import listing, near, nearest
 
 AUTO = "auto"
 LENGTHS = ("total_steps", "T_max", "total_iters")
@@ -46,8 +46,10 @@ def misplaced_lengths(arguments: Any, is_torchs: bool) -> Iterator[tuple[Path, s
         if where[-1] in LENGTHS:
             if text != AUTO:
                 yield where, f'"{text}" is no number{near(text, [AUTO])}'
-        elif text == AUTO and is_torchs:
-            yield where, f'"{AUTO}" is a length; there are {listing(LENGTHS)}'
+        elif is_torchs and nearest(text, [AUTO]) is not None:
+            meant = "" if text == AUTO else f' seems to be "{AUTO}", which'
+            named = ", given by name" if isinstance(where[-1], int) else ""
+            yield where, f'"{text}"{meant} is a length{named}; there are {listing(LENGTHS)}'
 
 
 def _texts_in(arguments: Any, path: Path) -> Iterator[tuple[Path, str]]:
