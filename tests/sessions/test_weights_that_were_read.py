@@ -321,8 +321,15 @@ def test_models_of_timm(
     pretrained_parts.save(home / "w.safetensors")
     net: dict[str, Any] = {"class": "timm.create_model", "args": ["any"], "kwargs": dict(kwargs)}
     net["args"] = net["kwargs"].pop("args", ["any"])
+    if "pretrained" in kwargs or "args" in kwargs:
+        with pytest.raises(
+            ConfigError, match='create_model with "pretrained" or with "model_name"'
+        ):
+            create_session(config(net), home / "run", preflight=False)
+        monkeypatch.setenv("TORCHASSISTANT_ALLOW_DOWNLOAD", "1")
     try:
         session = create_session(config(net), home / "run", preflight=False)
+        monkeypatch.delenv("TORCHASSISTANT_ALLOW_DOWNLOAD", raising=False)
         stored = weights(session.models["net"])
         assert alike(stored, load_file(home / "w.safetensors"))
         (home / "w.safetensors").unlink()

@@ -26,6 +26,8 @@ from torchassistant.writing import Writing
 DOWNLOAD_VARIABLE = "TORCHASSISTANT_ALLOW_DOWNLOAD"
 WRITE_VARIABLE = "TORCHASSISTANT_ALLOW_WRITE"
 LIBRARIES = ("torch", "torchassistant", "torchmetrics", "torchvision")
+PRESETS = ("albumentations", "datasets", "timm", "tokenizers")
+"""Libraries of which a config may name what has been reviewed, where the whole is trusted."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _CATALOGUE = tuple(
@@ -156,12 +158,21 @@ class Allowlist:
     def _may_use(self, layer: Any) -> bool:
         if self._is_trusted(layer):
             return True
-        if _of_library(layer):
+        if _of_library(layer) or self.is_of_preset(layer):
             return verdict_on(layer).kind not in ("refused", "new")
         return self.may_come_from(home_of(layer))
 
     def _is_trusted(self, found: Any) -> bool:
-        return self.trusts(home_of(found)) or self.trusts(name_of(found))
+        names = (home_of(found), name_of(found))
+        by = {one for one in self.modules for name in names if _within(name, one)}
+        return bool(by - {*PRESETS} if self.is_of_preset(found) else by)
+
+    def is_of_preset(self, found: Any) -> bool:
+        """Whether this is of a library of which what has been reviewed is trusted, as a whole."""
+        home = home_of(found)
+        top = home.partition(".")[0]
+        # A folder of the user's may be called so.
+        return top in PRESETS and top in self.modules and not self._owns(sys.modules.get(home))
 
     def may_come_from(self, home: str) -> bool:
         """Whether what a module defines may be used."""

@@ -96,8 +96,11 @@ def refused_to(
 
 def _refusal(target: Any) -> str:
     name, verdict = getattr(target, "__qualname__", str(target)), verdict_of(target)
-    asked = f' with "{verdict.argument}"' if verdict.argument is not None else ""
-    asked += f" {listing(verdict.values)}" if verdict.values else ""
+    asked = " or".join(
+        f' with "{one.argument}"' + (f" {listing(one.values)}" if one.values else "")
+        for one in (verdict, *verdict.others)
+        if one.argument is not None
+    )
     return (
         f"{name}{asked} downloads, follows URLs or unpacks without a checksum, so it is refused; "
         "--allow-download on the command line allows it"

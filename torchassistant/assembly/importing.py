@@ -16,7 +16,13 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 
-from torchassistant.assembly.allowlist import LIBRARIES, Allowlist, is_for_reviewers, spec_of
+from torchassistant.assembly.allowlist import (
+    LIBRARIES,
+    PRESETS,
+    Allowlist,
+    is_for_reviewers,
+    spec_of,
+)
 from torchassistant.assembly.origin import home_of, name_of
 from torchassistant.assembly.reviewed_callables import verdict_on
 from torchassistant.config import TORCHMETRICS, find_source, signature_of
@@ -73,11 +79,11 @@ def find(path: str, homes: Sequence[str], allowlist: Allowlist) -> Any:
     stranger = allowlist.stranger_in(found)
     # What was named to be allowlist, letter by letter, is trusted wherever it comes from.
     if stranger is not None and path not in allowlist.modules:
-        if is_for_reviewers(stranger):
+        if is_for_reviewers(stranger) or allowlist.is_of_preset(stranger):
             raise _unreviewed(path, stranger)
         # Nobody is told to trust all of torch, where torch.compile is defined.
         home = home_of(stranger)
-        raise _refused(path, name_of(stranger) if home in LIBRARIES else home)
+        raise _refused(path, name_of(stranger) if home in LIBRARIES else _to_trust(home))
     return found
 
 
@@ -160,6 +166,12 @@ def read_only(path: str) -> Any | None:
     return nothing
 
 
+def _to_trust(module: str) -> str:
+    """What somebody is told to trust who wants something of a module."""
+    top = module.partition(".")[0]
+    return top if top in PRESETS else module
+
+
 def _refused(path: str, module: str) -> Refused:
     where = f', which "{module}" defines,' if not f"{path}.".startswith(f"{module}.") else ""
     return Refused(
@@ -174,11 +186,11 @@ def _unreviewed(path: str, found: Any) -> Refused:
     name = name_of(found)
     where = f', which is "{name}",' if path != name else ""
     library = name.partition(".")[0]
-    why = (
-        f"this callable of the installed {library} has not been reviewed yet"
-        if verdict_on(found).kind == "new"
-        else f"it is internal machinery of {library}"
-    )
+    why = f"it is internal machinery of {library}"
+    if verdict_on(found).kind == "new":
+        why = f"this callable of the installed {library} has not been reviewed yet"
+    if library in PRESETS:
+        why = f"it is not among what has been reviewed of {library}, which --trust {library} allows"
     return Refused(
         f'"{path}"{where} may not be used: {why}; --trust {name} on the command line allows it'
     )
@@ -263,7 +275,7 @@ def _refuse_module(path: str, module: str, top: str, allowlist: Allowlist) -> No
         raise _in_the_way(path, top, "one of Python's own is")
     if not _exists(top):
         raise _no_module(path, top)
-    raise _refused(path, module)
+    raise _refused(path, _to_trust(module))
 
 
 def _no_module(path: str, top: str) -> NotFound:

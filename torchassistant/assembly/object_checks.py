@@ -23,6 +23,7 @@ from torchassistant.assembly.importing import (
 )
 from torchassistant.assembly.inputs_by_keyword import report_unfit_inputs
 from torchassistant.assembly.placement import Places
+from torchassistant.assembly.pretrained import asking_no_hub
 from torchassistant.assembly.role_checks import given_to, is_itself, role_misfit, takes_it_first
 from torchassistant.assembly.signatures import Misfit, misfits
 from torchassistant.assembly.untrained import report_untrained
@@ -80,7 +81,7 @@ def survey(
             diagnostics.note(misfit.message, (*path, *misfit.path), misfit.at_key)
     # Last, because it ends where a module of the user raised.
     objects = (one for one in described_in(spec, wanted) if is_new or one.role not in ONCE)
-    survey_objects(objects, diagnostics, allowlist, spec.session_dir)
+    survey_objects(objects, diagnostics, allowlist, spec.session_dir, is_new)
     report_closures(spec, diagnostics, allowlist)
     report_untrained(spec, diagnostics, allowlist)
     report_unfit_inputs(spec, diagnostics, allowlist)
@@ -91,6 +92,7 @@ def survey_objects(
     diagnostics: Diagnostics,
     allowlist: Allowlist,
     session_dir: str | None,
+    is_new: bool = True,
 ) -> None:
     """The same for some objects.
 
@@ -99,6 +101,7 @@ def survey_objects(
         diagnostics: Gets the problems.
         allowlist: Decides what may be imported.
         session_dir: Where the session is.
+        is_new: Whether it is new, so that what weights ask for is read.
 
     Raises:
         UserCodeError: A module of the user raised while it was imported.
@@ -115,7 +118,7 @@ def survey_objects(
             _look_at_arguments(described, [read_only(described.name)], diagnostics)
             continue
         try:
-            _look_at(described, diagnostics, allowlist, places, writing)
+            _look_at(described, diagnostics, allowlist, places, writing, is_new)
         except UserCodeError as error:
             if isinstance(error, ImportFailure):
                 failed.add(error.module)
@@ -160,6 +163,7 @@ def _look_at(
     allowlist: Allowlist,
     places: Places,
     writing: Writing,
+    is_new: bool,
 ) -> None:
     role = role_named(described.role)
     spec = described.spec
@@ -185,7 +189,7 @@ def _look_at(
     if not is_called:
         return
     _look_at_arguments(described, [target], diagnostics)
-    _look_at_data(described, target, diagnostics, allowlist)
+    _look_at_data(described, target, diagnostics, allowlist, is_new)
     unwritable = misplaced(target, spec.args, spec.kwargs, writing)
     if unwritable is not None:
         diagnostics.note(unwritable.message, (*described.path, *unwritable.path))
@@ -207,10 +211,16 @@ def _look_at_groups(
 
 
 def _look_at_data(
-    described: Described, target: Any, diagnostics: Diagnostics, allowlist: Allowlist
+    described: Described,
+    target: Any,
+    diagnostics: Diagnostics,
+    allowlist: Allowlist,
+    is_new: bool,
 ) -> None:
     """Report what would be fetched though nobody pinned it, or to where nothing may be written."""
-    args, kwargs = _as_called(described, target)
+    given = _as_called(described, target)
+    # A session has its weights already.
+    args, kwargs = given if is_new else asking_no_hub(target, *given)
     refused = refused_to(target, args, kwargs, allowlist)
     if refused is None:
         missing = absent(target, args, kwargs, allowlist)

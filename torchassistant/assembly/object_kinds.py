@@ -12,8 +12,9 @@ from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from torchassistant.assembly.allowlist import LIBRARIES
+from torchassistant.assembly.allowlist import LIBRARIES, PRESETS
 from torchassistant.assembly.origin import home_of, name_of
+from torchassistant.assembly.reviewed_callables import verdict_on
 from torchassistant.config import (
     ADAPTER,
     BATCH_PROCESSOR,
@@ -55,6 +56,9 @@ _ANYWHERE = (None, MODULE, TRANSFORM)
 _FUNCTIONS = (ADAPTER, BATCH_PROCESSOR, COLLATOR, INPUT_CONVERTER)
 """What ``Compose`` and the like may call one after the other, beside transforms."""
 
+_PRESETS = {"albumentations": TRANSFORM, "datasets": DATASET, "tokenizers": "part of a tokenizer"}
+"""What else the classes are that were reviewed of libraries that have to be trusted."""
+
 _OVER_DATASETS = (
     "torch.utils.data.dataset.random_split",
     "torchvision.tv_tensors._dataset_wrapper.wrap_dataset_for_transforms_v2",
@@ -78,16 +82,24 @@ def kind_of(target: Any) -> str | None:
     inmost = called_by(target)
     home = home_of(inmost)
     top = home.partition(".")[0]
-    if top not in LIBRARIES:
+    if top not in LIBRARIES and not _is_in_preset(inmost):
         return None
     if top == "torchassistant":
         return _OURS.get(home)
     if inspect.isroutine(inmost):
         return None
     made = inmost if inspect.isclass(inmost) else type(inmost)
-    kind = next((kind for base, kind in _BASES.items() if issubclass(made, base)), None)
+    kind = next(
+        (kind for base, kind in _BASES.items() if issubclass(made, base)), _PRESETS.get(top)
+    )
     is_metric = top == "torchmetrics" and not home.startswith("torchmetrics.functional.")
     return METRIC if kind == MODULE and is_metric else kind
+
+
+def _is_in_preset(found: Any) -> bool:
+    """Whether this is among what was reviewed of a library that has to be trusted."""
+    top = home_of(found).partition(".")[0]
+    return top in PRESETS and verdict_on(found).kind != "new"
 
 
 def is_of_libraries(target: Any) -> bool:

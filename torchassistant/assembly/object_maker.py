@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from torchassistant.assembly.allowlist import LIBRARIES, Allowlist
+from torchassistant.assembly.allowlist import LIBRARIES, PRESETS, Allowlist
 from torchassistant.assembly.downloads import (
     DataMaker,
     Missing,
@@ -23,6 +23,7 @@ from torchassistant.assembly.downloads import (
 from torchassistant.assembly.importing import NotFound, find, find_constant, is_plain
 from torchassistant.assembly.pretrained import (
     LeftOut,
+    asking_no_hub,
     called_without_weights,
     read_as_weights,
     reads_from_hubs,
@@ -214,7 +215,9 @@ class ObjectMaker:
         name = getattr(target, "__qualname__", str(target))
         for misfit in misfits(target, (), args, kwargs):
             raise self.problem(misfit.message, (*path, *misfit.path))
-        refused = refused_to(target, args, kwargs, self.allowlist)
+        given = args, kwargs
+        asks = given if self.left_out is None else asking_no_hub(target, *given)
+        refused = refused_to(target, *asks, self.allowlist)
         if refused is not None:
             raise self.problem(refused, path)
         try:
@@ -234,7 +237,7 @@ class ObjectMaker:
             if unread is not None:
                 message = f"building {what}: {name}: {unread}; {_NOT_NEEDED}"
                 raise self.problem(message, path) from error
-            is_librarys = getattr(target, "__module__", "").split(".")[0] in LIBRARIES
+            is_librarys = getattr(target, "__module__", "").split(".")[0] in (*LIBRARIES, *PRESETS)
             if is_librarys and not is_from_users_code(error):
                 hint = _hint([*args, *kwargs.values()], str(error))
                 raise self.problem(f"{name}: {_said(error)}{hint}", path) from error

@@ -27,8 +27,23 @@ def home_of(found: Any) -> str:
             name = owner.__name__
         elif owner is not None and not name:
             name = _class_with(found.__name__, owner).__module__
+        elif not name:
+            name = _home_of_static(found)
     name = str(name or "builtins")
     return _KNOWN_AS.get(name, name)
+
+
+def _home_of_static(found: BuiltinFunctionType) -> str | None:
+    """The library of a static method of a class in Rust, which does not say where it is from."""
+    own, _, name = found.__qualname__.rpartition(".")
+    for library in _WITH_STATICS:
+        owner = vars(sys.modules.get(library, object)).get(own)
+        if isinstance(owner, type) and getattr(owner, name, None) == found:
+            return library
+    return None
+
+
+_WITH_STATICS = ("tokenizers",)
 
 
 def _class_with(name: str, owner: Any) -> type:

@@ -301,6 +301,18 @@ def _enter_timm_reads_nothing(stack: ExitStack, skipped: list[Any]) -> bool:
     return True
 
 
+def asking_no_hub(
+    target: Any, args: Sequence[Any], kwargs: dict[str, Any]
+) -> tuple[Sequence[Any], dict[str, Any]]:
+    """The arguments of a call that needs no weights: timm is not asked for any."""
+    if not reads_from_hubs(target):
+        return args, kwargs
+    try:
+        return _without_pretrained(target, args, kwargs, [])
+    except TypeError:  # they do not fit
+        return args, kwargs
+
+
 def _without_pretrained(
     target: Any, args: Sequence[Any], kwargs: dict[str, Any], skipped: list[Any]
 ) -> tuple[Sequence[Any], dict[str, Any]]:

@@ -14,8 +14,9 @@ refused    machinery: calls what it is given for no reason that a config has, ch
 new        nobody has reviewed it
 =========  =========================================================================================
 
-Where only some calls do more than read, a line names the argument that asks for it, as
-``pinned download``, and where only some of its values do, those: ``open tokenize=flores101``.
+Where only some calls do more than read, a line names the arguments that ask for it, as
+``pinned download``, and where only some of their values do, those: ``open tokenize=flores101``. A
+value with a colon in it is part of a text: ``open path=://`` is asked by each address.
 ``docs/reviewed.py`` finds what is missing in the lists; a person reviews it.
 """
 
@@ -28,7 +29,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torchassistant.assembly.origin import layers_of, name_of
+from torchassistant.assembly.origin import home_of, layers_of, name_of
 
 LISTS = Path(__file__).with_name("reviewed")
 KINDS = ("plain", "reads", "writes", "pinned", "open", "refused", "new")
@@ -41,11 +42,13 @@ class Verdict(NamedTuple):
         kind: One of ``KINDS``.
         argument: The parameter that asks for it; None: each call does.
         values: Of this argument only these ask for it; empty: all that are true do.
+        others: The same for other parameters, each of which may ask for it too.
     """
 
     kind: str
     argument: str | None = None
     values: tuple[str, ...] = ()
+    others: tuple[Verdict, ...] = ()
 
     def is_asked_by(self, target: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
         """Whether a call does what the verdict says, or may.
@@ -55,7 +58,7 @@ class Verdict(NamedTuple):
             args: Its arguments by position, objects among them made.
             kwargs: Those by name.
         """
-        if self.argument is None:
+        if self.argument is None or any(o.is_asked_by(target, args, kwargs) for o in self.others):
             return True
         try:
             given = inspect.signature(target).bind_partial(*args, **kwargs)
@@ -67,8 +70,18 @@ class Verdict(NamedTuple):
         if not self.values:
             # A model, or a function, in the place of its name is at hand already.
             return not callable(value) and bool(value)
-        several = value if isinstance(value, (list, tuple, set)) else [value]
-        return any(one in self.values for one in several)
+        return any(self._names(one) for one in _values_in(value))
+
+    def _names(self, value: Any) -> bool:
+        parts = [one for one in self.values if ":" in one] if isinstance(value, str) else ()
+        return value in self.values or any(part in value for part in parts)
+
+
+def _values_in(value: Any) -> list[Any]:
+    """A value, or those that it holds."""
+    if isinstance(value, dict):
+        return [one for item in value.values() for one in _values_in(item)]
+    return [*value] if isinstance(value, (list, tuple, set)) else [value]
 
 
 PLAIN, NEW = Verdict("plain"), Verdict("new")
@@ -88,7 +101,17 @@ def verdict_on(layer: Any) -> Verdict:
     """The same for one object, whatever it wraps."""
     name = name_of(layer)
     reviewed = reviewed_in(name.partition(".")[0])
-    return PLAIN if reviewed is None else reviewed.get(name) or _moved(name, layer, reviewed)
+    if reviewed is None:
+        return PLAIN
+    return reviewed.get(name) or registered_model(layer, reviewed) or _moved(name, layer, reviewed)
+
+
+def registered_model(found: Any, reviewed: Mapping[str, Verdict]) -> Verdict | None:
+    """The verdict on what timm lists as one of its models, of which each version has others."""
+    name = getattr(found, "__name__", "")
+    timm = sys.modules.get("timm") if home_of(found).startswith("timm.models.") else None
+    is_model = timm is not None and timm.is_model(name) and timm.model_entrypoint(name) is found
+    return reviewed.get("timm.models.*") if is_model else None
 
 
 def _moved(name: str, found: Any, reviewed: Mapping[str, Verdict]) -> Verdict:
@@ -122,6 +145,7 @@ def reviewed_in(library: str) -> Mapping[str, Verdict] | None:
 @cache
 def _parsed(text: str) -> Verdict:
     """A verdict, as ``plain``, ``pinned download`` or ``open tokenize=flores101,flores200``."""
-    kind, _, asked = text.partition(" ")
-    argument, _, values = asked.partition("=")
-    return Verdict(kind, argument or None, tuple(filter(None, values.split(","))))
+    kind, *asked = text.split(" ")
+    others = tuple(_parsed(f"{kind} {one}") for one in asked[1:])
+    argument, _, values = asked[0].partition("=") if asked else ("", "", "")
+    return Verdict(kind, argument or None, tuple(filter(None, values.split(","))), others)
