@@ -57,3 +57,17 @@ def own_memory(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         name: tensor.detach().resolve_conj().resolve_neg().to("cpu", copy=True).contiguous()
         for name, tensor in tensors.items()
     }
+
+
+def storable(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same on the CPU, contiguous, none in the memory of another; copied only where need be."""
+    found: dict[str, torch.Tensor] = {}
+    places = set()
+    for name, tensor in tensors.items():
+        own = tensor.detach().resolve_conj().resolve_neg().to("cpu").contiguous()
+        place = own.untyped_storage().data_ptr()
+        if place in places:
+            own = own.clone()
+        places.add(place)
+        found[name] = own
+    return found

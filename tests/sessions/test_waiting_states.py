@@ -1,9 +1,12 @@
-"""Where epochs are shorter than the disk takes: what waits for it, what is written, what stays."""
+"""Where epochs are shorter than the disk takes, or states large: what waits, what is written."""
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,9 @@ import pytest
 from toy_config import Config, toy_config
 
 from torchassistant import create_session, load_session
+from torchassistant.errors import NotSaved
 from torchassistant.session import checkpoint_manager
+from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.local_checkpoints import LocalCheckpoints
 
 EPOCHS = 12
@@ -99,14 +104,44 @@ def test_all_are_written_where_all_stay(
     assert trained(tmp_path / "run", {"keep_last": 99}) == list(range(0, 49, 4))
 
 
-def test_large_states_do_not_wait_in_memory(
+def test_large_states_are_not_copied(
     tmp_path: Path, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint_manager, "_MOST_WAITING_BYTES", 100)
+    disk.opened.set()
+    assert trained(tmp_path / "copied", {"keep_last": 1}) == [48]
+    disk.opened.clear()
+    monkeypatch.setattr(checkpoint_manager, "_MOST_COPIED", 100)
+    monkeypatch.setattr(CheckpointBundle, "take_copies", None)
     waited = opens_where_training_waits(disk, monkeypatch)
     assert trained(tmp_path / "run", {}) == [40, 44, 48]
     assert max(waited) == 1
-    assert disk.steps == list(range(4, 49, 4))
+    assert disk.steps[-12:] == list(range(4, 49, 4))
+    stored = tmp_path / "run" / "checkpoints"
+    assert {path.name for path in stored.iterdir()} == {f"{step:010d}" for step in (40, 44, 48)}
+    for name in ("models/net", "optimizers/adam", "state"):
+        for path in (tmp_path / "copied" / "checkpoints" / f"{48:010d}").glob(f"{name}.safe*"):
+            same = stored / f"{48:010d}" / f"{name}.safetensors"
+            assert path.read_bytes() == same.read_bytes()
+
+
+def test_a_large_state_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(checkpoint_manager, "_MOST_COPIED", 100)
+    write, calls = CheckpointBundle.write_aside, count()
+
+    def full(bundle: CheckpointBundle, folder: Path) -> None:
+        if next(calls) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(bundle, folder)
+
+    monkeypatch.setattr(CheckpointBundle, "write_aside", full)
+    with pytest.raises(NotSaved, match="state at step 12 could not be saved: No space left"):
+        trained(tmp_path / "run", {"keep_last": 99})
+    assert "No space left on device; training continues" in capsys.readouterr().err
+    stored = tmp_path / "run" / "checkpoints"
+    assert 12 not in {int(path.name) for path in stored.iterdir()}
+    assert load_session(tmp_path / "run").finished
 
 
 def test_what_a_later_stage_starts_from_is_written(

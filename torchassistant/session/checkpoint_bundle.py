@@ -33,12 +33,14 @@ from torchassistant.whole_files import own_memory, sync_path
 
 
 class CheckpointBundle:
-    """Files by their path below a folder. What is added is copied, and may change afterwards.
+    """Files by their path below a folder.
+
+    What is added may change after :meth:`take_copies` or :meth:`write_aside`.
 
     Attributes:
         rows: Of shared tensors the own rows, by file as they are below the folder of a part.
-        asides: Where the processes have written those.
-        failure: Why one of them could not; empty where all have.
+        asides: Where tensors have been written already: those, and large ones.
+        failure: Why that could not be done; None where all has been.
     """
 
     def __init__(self) -> None:
@@ -47,7 +49,7 @@ class CheckpointBundle:
         self.rows: dict[str, dict[str, torch.Tensor]] = {}
         self.data: dict[str, Any] = {}
         self.asides: list[Path] = []
-        self.failure = ""
+        self.failure: Exception | None = None
 
     @property
     def tensor_bytes(self) -> int:
@@ -71,9 +73,9 @@ class CheckpointBundle:
                 raise SessionError(f'the tensor "{key}" of {name} is {kind}, which is not stored')
         rows = {key: own_rows(one) for key, one in tensors.items() if is_shared(one)}
         whole = {key: tensor for key, tensor in tensors.items() if key not in rows}
-        self.tensors[f"{name}.safetensors"] = own_memory(whole)
+        self.tensors[f"{name}.safetensors"] = whole
         if rows:
-            self.rows[f"{name}.safetensors"] = own_memory(rows)
+            self.rows[f"{name}.safetensors"] = rows
 
     def add_state(self, name: str, state: Any, what: str) -> None:
         """A state as ``NAME.json`` and, if it holds tensors, ``NAME.safetensors``.
@@ -106,6 +108,20 @@ class CheckpointBundle:
             write_tensors(path, rows)
             sync_path(path)
 
+    def take_copies(self) -> None:
+        """Hold copies of all tensors."""
+        self.tensors = {name: own_memory(tensors) for name, tensors in self.tensors.items()}
+
+    def write_aside(self, folder: Path) -> None:
+        """Write all tensors into a folder that is aside, file by file, and hold them no longer.
+
+        The system writes them to the disk when it likes; whoever moves them waits for that.
+        """
+        while self.tensors:
+            name, tensors = self.tensors.popitem()
+            write_tensors(folder / name, tensors)
+        self.asides.append(folder)
+
     def discard(self) -> None:
         """Remove what is still aside."""
         for aside in self.asides:
@@ -115,10 +131,10 @@ class CheckpointBundle:
         """Write everything into a folder that is aside; gives the paths of the files below it.
 
         Raises:
-            OSError: It could not be written, or another process could not write its rows.
+            Exception: It could not be written, now or aside, or not by another process.
         """
-        if self.failure:
-            raise OSError(self.failure)
+        if self.failure is not None:
+            raise self.failure
         texts = {
             **{name: as_json(data) for name, data in self.data.items()},
             **{name: as_json_lines(data) for name, data in self.states.items()},

@@ -1,7 +1,8 @@
 """Saves a run while it is trained: when that is due, what goes into it, and what stays.
 
-The state is copied where training waits for it, and written behind. What fails there is printed at
-the next step, and again at the end; what fails again and again ends the run.
+Training waits while the state is copied, or written where it is large; the rest is done behind.
+What fails is printed at the next step, and again at the end; what fails again and again ends the
+run.
 """
 
 from __future__ import annotations
@@ -43,8 +44,9 @@ _PATIENCE = 60.0
 _MOST_WAITING = 8
 """States that are not on the disk yet, at most: so many are lost where the process is killed."""
 
-_MOST_WAITING_BYTES = 2**26
-"""What these and one more may hold; where it is more, one is written before the next is copied."""
+_MOST_COPIED = 2**26
+"""Bytes of the copies that wait, at most. A larger state is not copied: it is written at once, to
+the memory that the system has for files, and only the waiting for the disk is left for later."""
 
 _BETWEEN_WRITES = 1.0
 """Seconds for which rows that come often wait for others, at least."""
@@ -242,13 +244,18 @@ class CheckpointManager:
         Raises:
             NotSaved: Too many saves have failed.
         """
-        self._make_room()
+        self.random = random_state()
+        bundle, session = self.snapshot(self.random)
+        size = bundle.tensor_bytes
+        self._make_room(size)
         if self._must_end:
             raise NotSaved([self._last_words()])
         self._saved_at = time.monotonic()
-        self.random = random_state()
         step, logs, marks = self.progress.step, self.history.logs, self.history.logs.marks()
-        bundle, session = self.snapshot(self.random)
+        if size > _MOST_COPIED:
+            self._write_aside(bundle)
+        else:
+            bundle.take_copies()
         if self.together is not None:
             self.together.gather(bundle)
         scores = self._scores_of(row)
@@ -256,7 +263,7 @@ class CheckpointManager:
         self._stored = ""
         stays = row is None or len(sought) > 0
         ranks = tuple(best.rank(scores) for best in self.bests)
-        self._waiting.append(_Waiting(step, bundle.tensor_bytes, ranks, stays))
+        self._waiting.append(_Waiting(step, size, ranks, stays))
 
         def write() -> None:
             if self._would_be_removed(self._waiting[0]):
@@ -269,8 +276,6 @@ class CheckpointManager:
                 except Exception as error:
                     self._failures.append(_Failure(step, time.monotonic(), _now(), error))
                     raise
-                finally:
-                    bundle.discard()
             self._saved_step, self._stored = step, newest
             self._failures.clear()
             with _explaining("older states could not be removed"):
@@ -283,6 +288,7 @@ class CheckpointManager:
             try:
                 write()
             finally:
+                bundle.discard()
                 self._waiting.popleft()
 
         self.writer.ask(write_next)
@@ -294,18 +300,28 @@ class CheckpointManager:
             if self._stored:
                 self.callbacks.saved(self.folder.storage.path(self._stored))
 
-    def _make_room(self) -> None:
+    def _make_room(self, size: int) -> None:
         """Let a disk that is slower than the training fill neither the memory nor much time.
 
         What several processes have written aside is taken before they write more.
+
+        Args:
+            size: Of the state that is to be saved, in bytes.
         """
         waiting = list(self._waiting)
-        size = sum(state.size for state in waiting) + max((s.size for s in waiting), default=0)
-        is_much = len(waiting) >= _MOST_WAITING or size > _MOST_WAITING_BYTES
+        whole = size + sum(state.size for state in waiting)
+        is_much = len(waiting) >= _MOST_WAITING or whole > _MOST_COPIED
         if self.together is not None or is_much:
             self.wait()
         else:
             self._report_failures()
+
+    def _write_aside(self, bundle: CheckpointBundle) -> None:
+        try:
+            self._identity.expect()
+            self.storage.write_aside(bundle)
+        except Exception as error:
+            bundle.failure = error  # told by whoever writes the rest
 
     def _would_be_removed(self, state: _Waiting) -> bool:
         """Whether those that wait behind a state would have it removed as soon as it is written.

@@ -147,6 +147,14 @@ class CheckpointStorage(ABC):
         """
 
     @abstractmethod
+    def write_aside(self, bundle: CheckpointBundle) -> None:
+        """Write the tensors of a state where :meth:`save` will find them.
+
+        Raises:
+            OSError: They could not be written.
+        """
+
+    @abstractmethod
     def verified(self, name: str, with_history: bool = True) -> Checkpoint:
         """Read every file of a checkpoint, and see that it is what was written.
 

@@ -34,7 +34,7 @@ from torchassistant.files import (
     read_regular,
     regular_handle,
 )
-from torchassistant.whole_files import ASIDE, own_memory, replacing, sync_path
+from torchassistant.whole_files import ASIDE, own_memory, replacing, storable, sync_path
 
 MOST_JSON = 2**30
 """Bytes of a JSON file of a session: large states are tensors."""
@@ -212,11 +212,11 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
     Args:
         path: A new file, in a folder that is aside.
-        tensors: Contiguous, on the CPU, each with memory of its own.
+        tensors: On any device; nothing changes them meanwhile.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Writes from the tensors' own memory, and lets other threads run meanwhile.
-    save_file(dict(tensors), path)
+    save_file(storable(tensors), path)
 
 
 def replace_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:

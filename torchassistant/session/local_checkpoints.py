@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from torchassistant.errors import SessionError, shown_path
@@ -66,13 +67,23 @@ class LocalCheckpoints(CheckpointStorage):
         return name
 
     def write_rows(self, bundle: CheckpointBundle, rank: int, size: int) -> Path:
+        with self._aside() as aside:
+            bundle.write_rows(aside, rank, size)
+        return aside
+
+    def write_aside(self, bundle: CheckpointBundle) -> None:
+        with self._aside() as aside:
+            bundle.write_aside(aside)
+
+    @contextmanager
+    def _aside(self) -> Iterator[Path]:
+        """A folder for a part of a checkpoint; it is removed where that cannot be written."""
         aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}part-", dir=self.folder))
         try:
-            bundle.write_rows(aside, rank, size)
+            yield aside
         except BaseException:
             shutil.rmtree(aside, ignore_errors=True)
             raise
-        return aside
 
     def verified(self, name: str, with_history: bool = True) -> Checkpoint:
         path = self.folder / name

@@ -43,7 +43,8 @@ class SavingTogether:
             failure = f"the process of rank {rank}: {error}"
         told: list[list[str]] = self.processes.gather_values([aside, failure])
         bundle.asides = [Path(folder) for folder, _ in told if folder != ""]
-        bundle.failure = next((why for _, why in told if why != ""), "")
+        failures = [OSError(why) for _, why in told if why != ""]
+        bundle.failure = next(iter(failures), None)
 
 
 class FollowingManager(CheckpointManager):
