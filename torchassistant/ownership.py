@@ -14,7 +14,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -90,7 +90,8 @@ class Ownership:
         places = (place for place in _PLACES if not is_below or is_in(place, self.root))
         if any(is_in(path, place) for place in places):
             return True
-        searched = {os.path.realpath(folder) for folder in sys.path} - {self.root}
+        is_fixed = all(map(os.path.isabs, sys.path))
+        searched = _searched(tuple(sys.path), "" if is_fixed else os.getcwd()) - {self.root}
         return any(_is_of_distribution(path, folder) for folder in searched) or (
             here and _is_of_distribution(path, self.root)
         )
@@ -156,6 +157,12 @@ def _is_of_distribution(path: str, folder: str) -> bool:
     if not is_in(path, folder) or path == folder:
         return False
     return os.path.relpath(path, folder).partition(os.sep)[0] in _installed_in(folder)
+
+
+@lru_cache(maxsize=1)
+def _searched(path: Sequence[str], working_directory: str) -> frozenset[str]:
+    """The folders of Python's path without links; what is relative is so to the second."""
+    return frozenset(os.path.realpath(os.path.join(working_directory, folder)) for folder in path)
 
 
 @cache

@@ -100,7 +100,7 @@ def judged_code(before: Code, after: Code, accepted: bool) -> tuple[list[Change]
         rule = rule_of_code(role)
         for name, source in sorted(after[role].items()):
             old = before[role].get(name)
-            if old is None or meaning(old) == meaning(source):
+            if old in (None, source) or meaning(old) == meaning(source):
                 continue
             if name not in changes or rule.effect == "refused":
                 changes[name] = Change(name, rule.effect, old, source)
