@@ -205,21 +205,26 @@ def test_what_was_compiled_is_tried_out_without_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "method",
-    ["fork", *(pytest.param(m, marks=pytest.mark.slow) for m in ("spawn", "forkserver"))],
+    [
+        "fork",
+        # With a model that is compiled, and in processes that import torch for themselves.
+        *(pytest.param(m, marks=pytest.mark.slow) for m in ("compiled", "spawn", "forkserver")),
+    ],
 )
 def test_the_users_own_code_goes_on_importing(tmp_path: Path, method: str) -> None:
+    kind = "Compiled" if method == "compiled" else "Net"
+    method = "fork" if method == "compiled" else method
     lay(tmp_path, PARTS)
     # Beside what Python needs to start a worker, and what is asked for in one.
     for name in ("h5py", "pickle", "random", "selectors", "torchmetrics", "numpy", "struct"):
         (tmp_path / f"{name}.py").write_text(POISON)
-    # One that is no fork imports torch for itself.
     workers = 2 if method == "fork" else 1
     config = config_of(
         {"class": "parts.data.Points"}, num_workers=workers, multiprocessing_context=method
     )
     rows = {row["name"]: row["spec"] for row in config["initialize"]["definitions"]}
     del rows["net"]["args"]
-    rows["net"]["class"] = "parts.nets.Compiled" if method == "fork" else "parts.nets.Net"
+    rows["net"]["class"] = f"parts.nets.{kind}"
     rows["mse"] |= {"inputs": ["y_hat", "x"], "transform": {"class": "own.First"}}
     rows["all"]["collator"] = "boxed"
     config["initialize"]["definitions"].append(

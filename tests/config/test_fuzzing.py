@@ -267,7 +267,11 @@ def definitions_of(kind: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "kind", ["of numbers", "of no group", "of no name", "undefined", "twice", "in a circle"]
+    "kind",
+    [
+        *("of numbers", "undefined", "in a circle"),
+        *(pytest.param(k, marks=pytest.mark.slow) for k in ("of no group", "of no name", "twice")),
+    ],
 )
 def test_a_file_of_many_problems_is_answered_in_seconds(kind: str, tmp_path: File) -> None:
     data = copy.deepcopy(SOURCES["small"].data)
