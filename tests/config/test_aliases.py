@@ -70,6 +70,14 @@ def test_the_postprocessor_has_one_name(config: dict[str, Any]) -> None:
         assert "post_processor" not in tree
 
 
+def test_the_earlier_postprocessor_gets_the_prediction() -> None:
+    config = {"session_dir": "s", "post_processor": {}, "inputs_meta": [{}]}
+    ours = {"session_dir": "s", "postprocessor": {}, "inputs_meta": [{}]}
+    for given, expected in ((config, True), ({**config, "results": ["z"]}, False), (ours, False)):
+        found = language.read(given, block=language.InferenceSpec)
+        assert found.keeps_prediction is expected
+
+
 def test_two_postprocessors_are_a_problem() -> None:
     both = {"session_dir": "s", "post_processor": {}, "postprocessor": {}}
     problems = language.read(both, block=language.InferenceSpec).problems

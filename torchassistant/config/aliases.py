@@ -25,7 +25,8 @@ from torchassistant.errors import listing, near, nearest
 GROUP_ALIASES = {"data_loaders": "loader_factories"}
 INPUT_KEYS = {"data_loader": "loader_factory", "input_port": "input_alias"}
 PIPELINE_KEYS = {"input_injector": "input_factories"}
-INFERENCE_KEYS = {"post_processor": "postprocessor"}
+POSTPROCESSOR = "post_processor"
+INFERENCE_KEYS = {POSTPROCESSOR: "postprocessor"}
 DEBUG_PIPELINE_KEYS = {**PIPELINE_KEYS, **INFERENCE_KEYS}
 GRAPH_KEYS = {"input_ports": "input_aliases"}
 NODE_KEYS = {"alias": "name"}
@@ -80,9 +81,15 @@ class _Aliases:
         self.diagnostics = diagnostics
 
     def config(self, tree: Any) -> None:
+        self.keep_prediction(tree)
         self.rename_in_place(tree, INFERENCE_KEYS)
         self.each(tree, (), {"initialize": self.initialize, "train": self.train})
         self.each(tree, (), {"inputs_meta": self.rows(self.renaming(INPUT_META_KEYS))})
+
+    def keep_prediction(self, tree: Any) -> None:
+        """What is written as in earlier releases keeps one column, unless it says which."""
+        if isinstance(tree, Table) and {POSTPROCESSOR, "inputs_meta"} <= tree.keys():
+            self.diagnostics.keeps_prediction = "results" not in tree
 
     def converter(self, tree: Any) -> None:
         """The input converter of an inference config itself: of its only input.

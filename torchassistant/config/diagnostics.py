@@ -69,6 +69,8 @@ class Diagnostics:
         self.broken = _Paths()
         self.in_parts = False
         """Whether the definitions were written in parts, as in earlier releases."""
+        self.keeps_prediction = False
+        """Whether an inference config that names no results keeps the prediction alone."""
         self.dropped: set[Path] = set()
         """Blocks that had a key which nobody knows."""
         self.ungrouped: dict[Path, str] = {}

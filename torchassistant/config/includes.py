@@ -41,7 +41,7 @@ def with_includes(text: Text, trusted: Sequence[str] = ()) -> Text:
     including = _Including(Path(text.file).parent, trusted)
     tree = including.whole(text, (os.path.realpath(text.file),) if text.file else ())
     problems = [*text.problems, *including.problems]
-    return Text(tree, problems, text.file, frozenset(including.files))
+    return Text(tree, problems, text.file, frozenset(including.files), including.in_parts)
 
 
 def trusted_folders(trusted: Sequence[str]) -> list[str]:
@@ -56,6 +56,7 @@ class _Including:
         self.problems: list[Problem] = []
         self.count = 0
         self.files: set[str] = set()
+        self.in_parts = False
 
     def whole(self, text: Text, chain: tuple[str, ...]) -> Table:
         """What was read, laid over what it includes.
@@ -132,6 +133,7 @@ class _Including:
             diagnostics = Diagnostics(tree, here.file)
             apply_aliases(diagnostics)
             self.problems += diagnostics.problems
+            self.in_parts |= diagnostics.in_parts
         laid = Diagnostics(over, here.file)
         try:
             merged: Table = merge_configs(base, over, here.file, laid.note)

@@ -64,6 +64,7 @@ def read(
     text = with_includes(text, trust)
     diagnostics = Diagnostics(text.tree, text.file)
     diagnostics.files |= text.included
+    diagnostics.in_parts = text.in_parts
     diagnostics.problems += text.problems
     if not isinstance(text.tree, dict):
         if not diagnostics.problems:

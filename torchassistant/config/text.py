@@ -34,12 +34,14 @@ class Text(NamedTuple):
         problems: What is wrong with the text, in file order.
         file: The file that it stands in.
         included: Other files, of which parts of it come.
+        in_parts: Whether the definitions of one of these were written in parts.
     """
 
     tree: Any
     problems: list[Problem]
     file: str = ""
     included: frozenset[str] = frozenset()
+    in_parts: bool = False
 
 
 class Stop(Exception):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from torchassistant.assembly import Allowlist, wanted_by, wanted_for_inference
-from torchassistant.config import InferenceSpec, Key, Spec
+from torchassistant.config import PREDICTION, InferenceSpec, Key, Spec
 from torchassistant.errors import ConfigError, NoColumn, UserCodeError, UserError, blaming
 from torchassistant.output_devices import Printer
 from torchassistant.parallel import Processes
@@ -164,6 +164,10 @@ def infer_config(
         return request.open(spec, wanted(spec, name), spec.with_sources([name]), scored=False)
 
     session = request.first_usable(opened)
+    if request.own.keeps_prediction:
+        graph = session.pipelines[default_pipeline(session.spec, config)].graph
+        if any(PREDICTION in node.outputs for node in graph.nodes):
+            config.results = [PREDICTION]
 
     def delivers(several: bool) -> Deliver:
         return _to_device(session, config, several) if deliver is None else deliver
