@@ -16,6 +16,7 @@ WORKLOADS = {
     "boundary": "boundary",
     "start": "start",
     "memory": "memory",
+    "options": "options",
     "averages": "averages",
     "listeners": "listeners",
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, ratio
 from benchmarks.processes import by_hand, peak_of, train_py
-from benchmarks.tasks import Task, lenet, nodes, one_layer
+from benchmarks.tasks import Task, lenet, nodes, one_layer, part
 from benchmarks.workloads.lenet5 import write_mnist
 from torchassistant import create_session
 
@@ -27,7 +27,10 @@ def measure(quick: bool) -> list[Figure]:
             "LeNet-5": lenet(folder),
             "ten nodes": nodes(10, examples),
         }
-        return [_measured(name, task, pairs) for name, task in tasks.items()]
+        figures = [_measured(name, task, pairs) for name, task in tasks.items()]
+    width = 256 if quick else 4096
+    large = Task(part("Examples", 8, width, width), [part("Layers", 6, width)], batch_size=4)
+    return [*figures, _measured("100 M parameters and Adam, saved after each epoch", large, pairs)]
 
 
 def _measured(name: str, task: Task, pairs: int) -> Figure:
