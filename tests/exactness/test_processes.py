@@ -38,7 +38,7 @@ from torch.optim import SGD
 
 from torchassistant import create_session, load_session
 from torchassistant.cli import processes
-from torchassistant.parallel import heartbeat, launched
+from torchassistant.parallel import Launched, heartbeat, launched
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = (ROOT, ROOT / "tests" / "exactness")
@@ -201,6 +201,36 @@ def test_one_that_is_lost_before_all_have_found_each_other(
     with ranks(2, run) as running:
         assert running.wait() == [1, -signal.SIGKILL]
         assert re.match(f"error: {told}", running.printed())
+
+
+def test_one_that_dies_while_another_connects_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*args: Any, **kwargs: Any) -> None:
+        time.sleep(1)  # it has said that it is there
+        raise RuntimeError("Connection refused")
+
+    def run() -> int:
+        place = launched()
+        assert place is not None
+        if place.rank == 1:
+            monkeypatch.setattr("torch.distributed.init_process_group", refused)
+            return processes.in_processes(place, lambda connected: 0)
+        heartbeat.Heartbeat(place, 1.0)
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    with ranks(2, run) as running:
+        assert running.wait() == [-signal.SIGKILL, 1]
+        assert re.match(r"error: rank 0 \(process \d+ on .*\) has died", running.printed(1))
+
+
+def test_a_launcher_that_is_gone_before_anything_begins(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(processes, "_TIMEOUT", 0.5)
+    place = Launched(0, 2, "127.0.0.1", 9, is_store_there=True, local_size=2)
+    assert processes.in_processes(place, lambda connected: 0) == 1
+    told = capfd.readouterr().err.splitlines()[-1]
+    assert told.startswith("error: the launcher of the processes does not answer: ")
 
 
 def test_what_ends_one_process_is_told_once(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def killed(session: Path, world: int, moment: float, draws: random.Random) -> No
         time.sleep(moment)
         victims = range(world) if whom == "all" else [draws.randrange(world)]
         running.kill(*victims)
-        statuses = running.wait()
+        statuses = running.wait(2 * PATIENCE)  # before the config is read, the timeout is 60 s
         printed = [running.printed(rank) for rank in range(world)]
     lines = [line for text in printed for line in text.splitlines() if "error" in line]
     left = [status for rank, status in enumerate(statuses) if rank not in victims]

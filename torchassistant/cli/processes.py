@@ -41,13 +41,13 @@ def in_processes(place: Launched | None, run: Callable[[Processes], int]) -> int
         return run(Processes())
     if place.rank:
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # as long as it runs
-    with connected(place, _TIMEOUT) as processes:
-        try:
+    try:
+        with connected(place, _TIMEOUT) as processes:
             return _told(processes, run)
-        except EndedElsewhere as error:
-            if error.speaks and error.message:
-                print(f"error: {error.message}", file=sys.__stderr__, flush=True)
-            return error.status
+    except EndedElsewhere as error:
+        if error.speaks and error.message:
+            print(f"error: {error.message}", file=sys.__stderr__, flush=True)
+        return error.status
 
 
 def _told(processes: Processes, run: Callable[[Processes], int]) -> int:

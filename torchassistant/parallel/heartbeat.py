@@ -20,16 +20,13 @@ from typing import Any
 import torch.distributed as dist
 
 from torchassistant.errors import EndedElsewhere
-from torchassistant.parallel.launched import Launched
+from torchassistant.parallel.launched import LOST, Launched
 
 _BEAT, _HURRY = 0.5, 0.1
 """Seconds between two looks; and where something has happened."""
 
 START = 600.0
 """Seconds for which the first process waits for the last one to begin."""
-
-_LOST = 1
-"""The exit status where another process is lost."""
 
 
 class Heartbeat:
@@ -113,7 +110,7 @@ class Heartbeat:
         first_line = str(error).partition("\n")[0]
         return EndedElsewhere(
             f"the connection between the processes is lost: {first_line}",
-            _LOST,
+            LOST,
             self.launched.rank == 0,
         )
 
@@ -124,7 +121,7 @@ class Heartbeat:
                 self._look()
             except Exception as error:
                 if not self.is_over.is_set():
-                    self._end_without_store(str(error).partition("\n")[0])
+                    self._end(self.launched.unanswered(str(error)))
                 return
             self.looks += 1
             silent = self._silent(self.timeout)
@@ -145,14 +142,8 @@ class Heartbeat:
             silent = 0.0 if self.looks != seen else silent + min(now - before, 2 * _BEAT)
             seen, before = self.looks, now
             if silent > self.timeout:
-                self._end_without_store(f"it has said nothing for {self.timeout:g} s")
-
-    def _end_without_store(self, why: str) -> None:
-        message = f"the launcher of the processes does not answer: {why}"
-        # One on each machine says so: what one of them prints may be seen nowhere else.
-        first = 0 if self.launched.is_store_there else 1
-        speaks = self.launched.rank == first or self.launched.local_rank == 0
-        self._end(EndedElsewhere(message, _LOST, speaks))
+                why = f"it has said nothing for {self.timeout:g} s"
+                self._end(self.launched.unanswered(why))
 
     def _beat(self) -> None:
         self.beats += 1
@@ -203,12 +194,12 @@ class Heartbeat:
                 f"{lost} {'has' if len(silent) == 1 else 'have'} died, or cannot be reached; what "
                 "was saved last is intact, and train resumes from there"
             )
-            return EndedElsewhere(message, _LOST, self._is_first_but(silent))
-        return EndedElsewhere("other processes are lost", _LOST, self._is_first_but(silent))
+            return EndedElsewhere(message, LOST, self._is_first_but(silent))
+        return EndedElsewhere("other processes are lost", LOST, self._is_first_but(silent))
 
     def _ended_by_absence(self, missing: list[int]) -> EndedElsewhere:
         message = f"rank {' and '.join(map(str, missing))} did not begin within {START:g} s"
-        return EndedElsewhere(message, _LOST, self._is_first_but(missing))
+        return EndedElsewhere(message, LOST, self._is_first_but(missing))
 
     def _is_first_but(self, silent: list[int]) -> bool:
         return self.launched.rank == min(set(range(self.launched.size)) - set(silent))

@@ -6,7 +6,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torchassistant.errors import ConfigError
+from torchassistant.errors import ConfigError, EndedElsewhere
+
+LOST = 1
+"""The exit status where another process is lost."""
 
 _NAMES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -34,6 +37,14 @@ class Launched:
     local_rank: int = 0
     local_size: int = 1
     attempt: int = 0
+
+    def unanswered(self, why: str) -> EndedElsewhere:
+        """The launcher is lost, or whoever else keeps the store."""
+        first_line = why.partition("\n")[0]
+        message = f"the launcher of the processes does not answer: {first_line}"
+        # One on each machine says so: what one of them prints may be seen nowhere else.
+        first = 0 if self.is_store_there else 1
+        return EndedElsewhere(message, LOST, self.rank == first or self.local_rank == 0)
 
 
 def launched(environment: Mapping[str, str] | None = None) -> Launched | None:

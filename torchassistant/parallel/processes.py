@@ -175,27 +175,31 @@ def connected(launched: Launched | None, timeout: float) -> Iterator[Processes]:
     Args:
         launched: What this one is; None where it is alone.
         timeout: Seconds without a word after which one of them counts as lost.
+
+    Raises:
+        EndedElsewhere: One of them is lost, or what has started them.
     """
     if launched is None or launched.size == 1:
         yield Processes()
         return
-    is_host = launched.rank == 0 and not launched.is_store_there
-    store = dist.TCPStore(  # type: ignore[attr-defined]
-        launched.address,
-        launched.port,
-        is_master=is_host,
-        timeout=timedelta(seconds=START),
-        wait_for_workers=False,
-    )
-    heartbeat = Heartbeat(launched, timeout)
+    try:
+        store = _store(launched, timeout)
+        heartbeat = Heartbeat(launched, timeout)
+    except RuntimeError as error:
+        raise launched.unanswered(str(error)) from None
     heartbeat.start()  # one may be lost while they find each other
-    dist.init_process_group(
-        "gloo",
-        store=dist.PrefixStore(f"torchassistant/{launched.attempt}/group", store),  # type: ignore[attr-defined]
-        rank=launched.rank,
-        world_size=launched.size,
-        timeout=_NO_LIMIT,
-    )
+    try:
+        dist.init_process_group(
+            "gloo",
+            store=dist.PrefixStore(f"torchassistant/{launched.attempt}/group", store),  # type: ignore[attr-defined]
+            rank=launched.rank,
+            world_size=launched.size,
+            timeout=_NO_LIMIT,
+        )
+    except RuntimeError as error:
+        lost = heartbeat.lost(error)
+        heartbeat.stop()
+        raise lost from None
     try:
         yield ConnectedProcesses(launched, heartbeat)
     except BaseException as error:
@@ -205,6 +209,17 @@ def connected(launched: Launched | None, timeout: float) -> Iterator[Processes]:
     finally:
         heartbeat.stop()
         dist.destroy_process_group()
+
+
+def _store(launched: Launched, timeout: float) -> dist.Store:
+    """By which they find each other; that of a launcher is there already."""
+    return dist.TCPStore(  # type: ignore[attr-defined, no-any-return]
+        launched.address,
+        launched.port,
+        is_master=launched.rank == 0 and not launched.is_store_there,
+        timeout=timedelta(seconds=timeout if launched.is_store_there else START),
+        wait_for_workers=False,
+    )
 
 
 @contextmanager
