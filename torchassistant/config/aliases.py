@@ -111,7 +111,7 @@ class _Aliases:
         del tree[CONVERTER]
 
     def initialize(self, tree: Any, path: Path) -> Any:
-        tree = self.each(tree, path, {"definitions": self.join})
+        tree = self.each(tree, path, {"definitions": self.unite})
         tree = self.each(tree, path, {"definitions": self.used})
         return self.each(
             tree,
@@ -129,7 +129,7 @@ class _Aliases:
             tree, path, {"stages": self.rows(lambda item, at: self.each(item, at, stage))}
         )
 
-    def join(self, tree: Any, path: Path) -> Any:
+    def unite(self, tree: Any, path: Path) -> Any:
         """Definitions by group and name, or in sections, joined to one list."""
         if not isinstance(tree, Table) or "options" in tree:
             return tree
