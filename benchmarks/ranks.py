@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler
 
 from benchmarks.alternation import (
     WARM_UP,
@@ -27,6 +24,7 @@ from benchmarks.alternation import (
     seconds_of,
     seeds_of,
 )
+from benchmarks.halves import halves
 from benchmarks.plain import ByHand
 from benchmarks.tasks import Task, built
 from benchmarks.terminal import terminal
@@ -42,41 +40,6 @@ Loop = Callable[..., None]
 """An epoch: called with its number, and a stream where there is a bar."""
 
 Names = Sequence[str]
-
-
-class Half(Sampler[list[int]]):
-    """Of each batch of another sampler the contiguous half of this process.
-
-    Args:
-        batches: Gives whole batches.
-    """
-
-    def __init__(self, batches: BatchSampler) -> None:
-        self.batches = batches
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        rank, size = dist.get_rank(), dist.get_world_size()
-        for batch in self.batches:
-            each = len(batch) // size
-            yield batch[rank * each : (rank + 1) * each]
-
-
-def halves(
-    dataset: Any, batch_size: int, seed_of: Callable[[int], int]
-) -> Callable[[int], DataLoader[Any]]:
-    """Torch's loader of halves of shuffled batches; ``seed_of`` an epoch its order follows from."""
-    generator = torch.Generator()
-    sampler = RandomSampler(dataset, generator=generator)
-    loader = DataLoader(dataset, batch_sampler=Half(BatchSampler(sampler, batch_size, False)))
-
-    def batches(epoch: int) -> DataLoader[Any]:
-        generator.manual_seed(seed_of(epoch))
-        return loader
-
-    return batches
 
 
 def _loop_of(session: Session, said: Mapping[str, Any]) -> tuple[Loop, Names, Sequence[nn.Module]]:

@@ -17,6 +17,7 @@ WORKLOADS = {
     "start": "start",
     "memory": "memory",
     "options": "options",
+    "memory-of-ranks": "memory_of_ranks",
     "averages": "averages",
     "listeners": "listeners",
 }

@@ -755,7 +755,8 @@ class Session(Parts):
         if processes is not None and processes.size > 1:
             if keep is not False and not processes.is_first:
                 return processes.first({})
-            world = None if keep is not False else World(processes)
+            if keep is False:
+                world = World(processes, shares_models=self._shares_models)
         if keep is not False:
             name = f"{self.progress.step:010d}" if keep is True else keep
             folder = folder_of_evaluation(self.path, name)
