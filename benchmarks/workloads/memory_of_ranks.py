@@ -20,25 +20,20 @@ EPOCHS = 2
 PROCESSES = 2
 
 
-def wide(examples: int, width: int) -> Task:
-    """Three layers, whose weights, gradients and optimizer are what memory is for."""
-    layers = [
-        made("torch.nn.Linear", 512, width),
-        made("torch.nn.ReLU"),
-        made("torch.nn.Linear", width, width),
-        made("torch.nn.ReLU"),
-        made("torch.nn.Linear", width, 1),
-    ]
+def deep(examples: int, width: int) -> Task:
+    """24 layers, whose weights, gradients and optimizer are what memory is for."""
+    inner = [made("torch.nn.Linear", width, width), made("torch.nn.ReLU")] * 24
+    layers = [made("torch.nn.Linear", 512, width), *inner, made("torch.nn.Linear", width, 1)]
     return Task(part("Examples", examples, 512), [made("torch.nn.Sequential", *layers)])
 
 
 def measure(quick: bool) -> list[Figure]:
     """Of the process that holds most."""
-    pairs, images, examples, width = (1, 320, 64, 256) if quick else (3, 3_200, 320, 4096)
+    pairs, images, examples, width = (1, 320, 64, 64) if quick else (3, 3_200, 320, 1024)
     with tempfile.TemporaryDirectory() as folder:
         write_mnist(Path(folder), images)
         figures = _figures("LeNet-5", lenet(folder), pairs)
-    return figures + _figures("17 M weights", wide(examples, width), pairs)
+    return figures + _figures("26 M weights", deep(examples, width), pairs)
 
 
 def _figures(what: str, task: Task, pairs: int) -> list[Figure]:
