@@ -5,6 +5,7 @@ A block of a model is whole only while it runs, forwards or backwards.
 
 from __future__ import annotations
 
+import ctypes
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ def shard(model: nn.Module) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
+    _give_memory_back()
     mesh = init_device_mesh("cpu", (dist.get_world_size(),))
     for block in [*_blocks(model), model]:
         block.register_forward_hook(_without_views)
@@ -65,6 +67,16 @@ def shard(model: nn.Module) -> None:
         if callable(getattr(model, method, None)):
             register_fsdp_forward_method(model, method)
     model.register_forward_pre_hook(_expect_all, prepend=True)
+
+
+def _give_memory_back() -> None:
+    """Let the system have what is freed, where glibc would keep it: blocks come and go.
+
+    Tensors of some size get memory of their own then, whatever was freed before.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(-3, 1 << 18)  # M_MMAP_THRESHOLD, in bytes
 
 
 _RUN_TOO = ("initial_state", "run_inference")
