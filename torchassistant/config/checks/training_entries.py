@@ -10,6 +10,7 @@ from torchassistant.config.checks.scope import Scope
 from torchassistant.config.checks.unknown import Unknown
 from torchassistant.config.checks.view import Items, View, seen
 from torchassistant.config.spec import TrainingEntrySpec
+from torchassistant.errors import nearest
 
 WORDS = ("longest", "shortest")
 """What may end an epoch beside the pass of a pipeline that is named."""
@@ -31,6 +32,14 @@ class TrainingEntries(Items):
     def all(self) -> list[Any]:
         """What each name means; unknown where it cannot be read."""
         return [seen(use.name, use.path, self.resolver) for use in self.uses()]
+
+    def has_wild_guess(self) -> bool:
+        """Whether a name that nothing has is taken for one that it is not like."""
+        pairs = zip(self.uses(), self.all(), strict=True)
+        return any(
+            isinstance(meant, str) and use.name != meant and nearest(use.name, [meant]) is None
+            for use, meant in pairs
+        )
 
     def __iter__(self) -> Iterator[Any]:
         for use, name in zip(self.uses(), self.all(), strict=True):

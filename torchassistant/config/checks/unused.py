@@ -20,7 +20,7 @@ def check_unused(scope: Scope, stages: Sequence[Any]) -> None:
         stages: The training pipelines of each.
     """
     trained = list(dict.fromkeys(name for names in stages for name in names.names))
-    is_known = all(names.complete for names in stages)
+    is_known = all(names.complete and not names.has_wild_guess() for names in stages)
     nodes = _trained_nodes(scope, trained) if is_known else _all_nodes(scope)
     if not nodes or any(isinstance(node, Unknown) for node in nodes):
         return
