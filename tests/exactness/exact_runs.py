@@ -103,6 +103,13 @@ def cut_together(count: int, path: Path, iteration: int = 0, evaluated: int = 0)
         assert statuses == [128 + signal.SIGINT] * count, running.printed()
 
 
+def cut_alone(path: Path, **where: int) -> None:
+    """Train a session from where it is to where it is cut off, in this process."""
+    cut = Cut(**where)
+    with pytest.raises(Interrupted):
+        load_session(path).train(cut, cut.stop)
+
+
 class Runs:
     """A session as it was created, and the same trained without a cut.
 
@@ -156,10 +163,8 @@ class Runs:
     def go_on_to(self, path: Path, **where: int) -> None:
         if self.together > 1:
             cut_together(self.together, path, **where)
-            return
-        cut = Cut(**where)
-        with pytest.raises(Interrupted):
-            load_session(path).train(cut, cut.stop)
+        else:
+            cut_alone(path, **where)
 
     def finish(self, session: Session) -> None:
         """Train it to its end."""

@@ -24,7 +24,7 @@ from exact_configs import (
     trained_by,
 )
 from exact_parts import Points
-from exact_runs import Cut, Runs
+from exact_runs import Cut, Runs, cut_alone
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from torch.nn.utils import clip_grad_norm_
@@ -278,8 +278,7 @@ def test_a_new_stage_begins_a_file_and_its_means(tmp_path: Path) -> None:
 
 def test_log_may_be_changed_in_the_middle_of_a_stage(tmp_path: Path) -> None:
     create_session(one_model(), session_dir=tmp_path / "run")
-    go_on = Runs.go_on_to
-    go_on(None, tmp_path / "run", iteration=2)  # type: ignore[arg-type]
+    cut_alone(tmp_path / "run", iteration=2)
     session = load_session(tmp_path / "run", settings=["log.every_iterations=1"])
     cut = Cut(iteration=2)
     with pytest.raises(Interrupted):
