@@ -99,10 +99,11 @@ def environment() -> dict[str, str]:
 
 def wait_for_state(session: Any) -> None:
     """Wait until the state at hand is written behind, and what belongs to it, which is quick."""
-    newest = session.path / "checkpoints" / f"{session.progress.step:010}" / "manifest.json"
+    folder, step = session.path / "checkpoints", f"{session.progress.step:010}"
     end = time.monotonic() + 60
-    while not newest.exists():
-        assert time.monotonic() < end, f"there is {os.listdir(newest.parents[1])}"
+    # A second state of a step, after its validation, takes the place of the first.
+    while not any(folder.glob(f"{step}*/manifest.json")):
+        assert time.monotonic() < end, f"there is {os.listdir(folder)}"
         time.sleep(0.005)
     time.sleep(0.3)
 

@@ -303,7 +303,8 @@ class CheckpointManager:
     def _make_room(self, size: int) -> None:
         """Let a disk that is slower than the training fill neither the memory nor much time.
 
-        What several processes have written aside is taken before they write more.
+        What several processes have written aside is taken before they write more, and once a save
+        has failed each is waited for: the run is to end soon where all of them do.
 
         Args:
             size: Of the state that is to be saved, in bytes.
@@ -311,7 +312,7 @@ class CheckpointManager:
         waiting = list(self._waiting)
         whole = size + sum(state.size for state in waiting)
         is_much = len(waiting) >= _MOST_WAITING or whole > _MOST_COPIED
-        if self.together is not None or is_much:
+        if self.together is not None or is_much or self._failures:
             self.wait()
         else:
             self._report_failures()
