@@ -364,7 +364,8 @@ def _alternatives(hint: Any) -> list[Schema] | None:
     if origin is typing.Annotated:
         return _alternatives(inner[0])
     if origin is Literal:
-        return [{"enum": list(inner)}]
+        # Of two types with the same values Python keeps one: their order is that of who came first.
+        return [{"enum": sorted(inner, key=lambda value: (value is None, repr(value)))}]
     if hint in _PLAIN:
         return [{"type": _PLAIN[hint]}]
     kind = origin or hint
