@@ -26,7 +26,6 @@ from faults import (
     rng_for,
     tallied,
 )
-from process_harness import session_members
 from ranks import PATIENCE, called, ranks, trained
 from shared_parts import TRAININGS
 
@@ -102,6 +101,18 @@ def test_kills_of_processes(tmp_path: Path, name: str, logical_ranks: int | None
                 assert_same_end(session, expected)
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes that one has started; the launcher gives each a session of its own."""
+    try:
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def living(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
 def without_launcher(session: Path, moment: float) -> None:
     """Train by the launcher of torch, and kill that so many seconds after a checkpoint."""
     before = len(checkpoints_of(session)), checkpoints_of(session)[-1].name
@@ -120,10 +131,11 @@ def without_launcher(session: Path, moment: float) -> None:
                 break
             time.sleep(0.02)
         time.sleep(moment)
+        started = children_of(launcher.pid)
         launcher.kill()
         launcher.wait()
         patience = time.monotonic() + PATIENCE
-        while (left := session_members(launcher.pid)) and time.monotonic() < patience:
+        while (left := living(started)) and time.monotonic() < patience:
             time.sleep(0.1)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
