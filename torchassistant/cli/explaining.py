@@ -12,10 +12,6 @@ _NAMED = {"like": "name"}
 """Under which key the name stands, if not that of a variable."""
 
 
-_NAMED = {"like": "name"}
-"""Under which key the name stands, if not that of a variable."""
-
-
 def explain_value(arguments: Namespace) -> int:
     """Print where the values at a path come from.
 
