@@ -233,19 +233,24 @@ def test_a_launcher_that_is_gone_before_anything_begins(
     assert told.startswith("error: the launcher of the processes does not answer: ")
 
 
-def test_what_ends_one_process_is_told_once(tmp_path: Path) -> None:
-    """Here the second one alone has an example that its model cannot take."""
-    config = averaged(8, 8, 1)
+def told_of_a_hole(config: Config, session: Path) -> str:
+    """The one error that two processes print where an example of the points is not finite."""
     for definition in config["initialize"]["definitions"]:
         if definition["name"] == "points":
             definition["spec"] = part("Holed", 8)
-    create_session(config, session_dir=tmp_path / "run", preflight=False)
-    statuses, printed = train(2, tmp_path / "run")
+    create_session(config, session_dir=session, preflight=False)
+    statuses, printed = train(2, session)
     assert statuses == [2, 2]
     assert printed[1] == ""
     (line,) = [line for line in printed[0].splitlines() if line.startswith("error")]
     assert 'the loss "error" is nan, in iteration 1' in line
     assert 'the column "x" of the batch is not finite itself' in line
+    return line
+
+
+def test_what_ends_one_process_is_told_once(tmp_path: Path) -> None:
+    """Here the second one alone has an example that its model cannot take."""
+    line = told_of_a_hole(averaged(8, 8, 1), tmp_path / "run")
     assert "the examples 0, 1, 2, 3, 4, 5, 6, 7" in line
 
 

@@ -13,7 +13,7 @@ import torch
 from exact_configs import Config, layer, layers, loader, loss, made, one_model, part, stage
 from ranks import called, ranks, train, trained
 from safetensors.torch import load_file
-from test_processes import copied, noisy, rows, wait_for
+from test_processes import copied, noisy, rows, told_of_a_hole, wait_for
 
 from torchassistant import create_session, load_session
 
@@ -152,17 +152,7 @@ def test_synced_batch_norm_is_that_of_the_whole_batch(tmp_path: Path, strategy: 
 
 
 def test_what_is_not_finite_is_told_once(tmp_path: Path) -> None:
-    config = rich()
-    for definition in config["initialize"]["definitions"]:
-        if definition["name"] == "points":
-            definition["spec"] = part("Holed", 8)
-    create_session(config, session_dir=tmp_path / "run", preflight=False)
-    statuses, printed = train(2, tmp_path / "run")
-    assert statuses == [2, 2]
-    assert printed[1] == ""
-    (line,) = [line for line in printed[0].splitlines() if line.startswith("error")]
-    assert 'the loss "error" is nan, in iteration 1' in line
-    assert 'the column "x" of the batch is not finite itself' in line
+    told_of_a_hole(rich(), tmp_path / "run")
 
 
 def test_what_cannot_be_shared_is_told(tmp_path: Path) -> None:
