@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+import torch
 from hypothesis import settings
 from warm_commands import WarmCommands
 
@@ -37,6 +38,16 @@ def _messages() -> Iterator[None]:
     """Messages are printed as the commands print them; pytest would take them for itself."""
     with messages_on_stderr():
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _forks_can_compute() -> None:
+    """Run a backward pass before anything is exported, where there is no GPU.
+
+    An export lets torch take it that there is one; the first backward pass after that would start
+    threads for it, and torch computes no gradient in a process that is forked beside them.
+    """
+    torch.ones((), requires_grad=True).backward()
 
 
 @pytest.fixture(scope="session")

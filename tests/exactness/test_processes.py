@@ -113,6 +113,14 @@ def test_the_same_number_of_processes_gives_the_same_bits(tmp_path: Path) -> Non
     assert_same(one, other)
 
 
+def test_processes_can_be_forked_after_an_export(tmp_path: Path) -> None:
+    """Other tests may have exported something in this process before."""
+    torch.export.export(torch.nn.Linear(2, 1), (torch.ones(3, 2),))
+    torch.ones((), requires_grad=True).backward()
+    create_session(averaged(8, 8, 1), session_dir=tmp_path / "run")
+    trained(2, tmp_path / "run")
+
+
 def averaged(points: int, batch: int, epochs: int) -> Config:
     """Two layers without anything random, in batches that two processes halve."""
     net = layers(layer("Linear", 4, 6), layer("Tanh"), layer("Linear", 6, 1))
