@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
+from torchassistant.compat.backward import backward
 from torchassistant.errors import DataError, UserCodeError, UserError
 from torchassistant.frames import Frames
 from torchassistant.training.accumulation import Accumulation
@@ -171,7 +172,7 @@ class Backward:
         """Add the gradients of a scalar; ``again`` says that the graph is needed once more."""
         scaled = total if self.scaler is None else self.scaler.scale(total)
         try:
-            scaled.backward(retain_graph=again)
+            backward(scaled, again)
         except UserError:
             raise
         except Exception as error:
