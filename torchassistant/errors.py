@@ -94,6 +94,28 @@ class NotSaved(Exception):
         super().__init__("; ".join(failures))
 
 
+class NotWritten(OSError):
+    """A file or folder could not be written. The commands answer it with status 2.
+
+    Args:
+        path: What was to be written, as the user knows it.
+        error: What the system says, perhaps of a folder on the way.
+    """
+
+    def __init__(self, path: str | Path, error: OSError) -> None:
+        super().__init__(error.errno, error.strerror or str(error), str(path))
+        self.where = ""
+        if error.filename is not None and Path(os.path.abspath(error.filename)) in _around(path):
+            self.where = f" ({shown_path(os.fsdecode(error.filename))})"
+
+    def __str__(self) -> str:
+        return f"{shown_path(self.filename)} cannot be written: {self.strerror}{self.where}"
+
+
+def _around(path: str | Path) -> Sequence[Path]:
+    return Path(os.path.abspath(path)).parents
+
+
 class EndedElsewhere(BaseException):
     """Another process that takes part in the work has ended it.
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from torchassistant.errors import DataError, UserError, listing, shown_path
+from torchassistant.whole_files import make_folder, naming
 
 _OF_CODE = re.compile(
     r"site-packages|dist-packages|node_modules|__pycache__|.*\.(dist|egg)-info", re.IGNORECASE
@@ -232,14 +233,16 @@ class Place:
 
         Raises:
             UserError: A link, or a file, stands in the way.
-            OSError: It cannot be made.
+            NotWritten: It cannot be made.
         """
-        os.makedirs(self.root, exist_ok=True)
-        handle = os.open(self.root, _FOLDER)
+        with naming(Path(self.path)):
+            make_folder(Path(self.root))
+            handle = os.open(self.root, _FOLDER)
         try:
-            for index, step in enumerate(self.steps):
-                outer, handle = handle, self._entered(handle, step, index)
-                os.close(outer)
+            with naming(Path(self.path)):
+                for index, step in enumerate(self.steps):
+                    outer, handle = handle, self._entered(handle, step, index)
+                    os.close(outer)
             yield handle
         finally:
             os.close(handle)
@@ -253,9 +256,11 @@ class Place:
                     os.mkdir(step, dir_fd=folder)
                 return os.open(step, _FOLDER, dir_fd=folder)
         except OSError as error:
-            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
-                raise
-            raise self._link(os.path.join(self.root, *self.steps[: index + 1])) from None
+            at = os.path.join(self.root, *self.steps[: index + 1])
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise self._link(at) from None
+            error.filename = at  # in place of the name in the open folder
+            raise
 
     @contextmanager
     def appending(self, content: Content | None = None) -> Iterator[int]:

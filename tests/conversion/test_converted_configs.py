@@ -151,7 +151,7 @@ def test_anchors_are_written_out(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ("c.json", "d.json", [], "c.json and d.json are both JSON"),
         ("c.yaml", "d.yml", [], "c.yaml and d.yml are both YAML"),
         ("c.json", "d.txt", [], "d.txt: the name of a config ends in .json, .yaml, .yml"),
-        ("c.json", "no/d.yaml", [], "no: there is no such folder"),
+        ("c.json", "no/d.yaml", [], "no/d.yaml: there is no folder no"),
         ("c.json", "there.yaml", [], "there.yaml is there already; --replace replaces it"),
         ("c.json", "d.yaml", ["--key", "x"], "--key, --exclude and --skip-objects are for weights"),
         ("bad.yaml", "d.json", [], 'bad.yaml:2:1: the key "a" is given twice'),

@@ -116,7 +116,7 @@ def test_wrong_uses_are_found_before_anything_is_read(tmp_path: Path, file: Path
     before = names_in(tmp_path)
     wrong: list[tuple[Path, Path, bool, str]] = [
         (file, tmp_path / "a.bin", False, r"has to end in \.safetensors"),
-        (file, tmp_path / "none" / "a.safetensors", False, "there is no such folder"),
+        (file, tmp_path / "none" / "a.safetensors", False, "there is no folder"),
         (file, there, False, "is there already; --replace replaces it"),
         (file, tmp_path / "folder.safetensors", True, "not a regular file"),
         (file, tmp_path / "link.safetensors", True, "not a regular file"),

@@ -75,6 +75,13 @@ def test_find_lr(tmp_path: Path, command: Command, interpreter: Command) -> None
     assert {name: after[name] for name in after if "find-lr" not in name} == before
     assert command("init.py", "c.json", "--replace", "run").returncode == 0
 
+    (tmp_path / "run" / "find-lr").touch()
+    done = command("-m", "torchassistant", "find-lr", "run", "--json", "--steps", "10")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["file"] is None
+    said = "run/find-lr/adam.json cannot be written: Not a directory (run/find-lr)"
+    assert done.stderr == f"error: {said}\n"
+
 
 @pytest.mark.parametrize(
     ("arguments", "said"),

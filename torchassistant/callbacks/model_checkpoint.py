@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import save_file
 
 from torchassistant.callbacks.base import Callback
 from torchassistant.callbacks.events import EpochEndEvent, Event, TrainEndEvent, TrainStartEvent
 from torchassistant.callbacks.own_folder import make_folder, own_folder
 from torchassistant.errors import DataError, near
-from torchassistant.whole_files import own_memory, replacing
+from torchassistant.whole_files import own_memory, replacing, save_tensors
 
 FOLDER = ("weights", "callbacks")
 """Where such files are below the folder of the session, in a folder for each callback."""
@@ -178,7 +177,7 @@ class ModelCheckpoint(Callback):
             # Of several entries safetensors would choose the order, each time another.
             entry = {METADATA: json.dumps({"model": name, **metadata})}
             with replacing(folder / file) as aside:
-                save_file(_weights_of(model, name), aside, entry)
+                save_tensors(_weights_of(model, name), aside, entry)
         self.files = [*(own for own in self.files if own != names), names]
         if self.keep_last is not None:
             self.files = self.files[-self.keep_last :]

@@ -13,6 +13,7 @@ from torchassistant.cli.streams import deliver, say
 from torchassistant.errors import (
     Interrupted,
     NotSaved,
+    NotWritten,
     Problem,
     UserCodeError,
     UserError,
@@ -90,9 +91,15 @@ def _status_of(run: Callable[[], int]) -> int:
     except OSError as error:
         # The user's own code raises as a UserCodeError; this is a disk that is full, a folder that
         # may not be written, and the like.
-        where = f"{error.filename}: " if error.filename else ""
-        say(f"error: {where}{error.strerror or error}")
+        say(f"error: {_refusal(error)}")
         return USER_ERROR
+
+
+def _refusal(error: OSError) -> str:
+    if isinstance(error, NotWritten):
+        return str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror or error}"
 
 
 def print_raised(error: UserCodeError, about: str = "") -> None:

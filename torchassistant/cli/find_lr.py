@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from torchassistant.cli.arguments import allowed
-from torchassistant.cli.exit_status import DONE, warn
+from torchassistant.cli.exit_status import DONE, NOT_SAVED, warn
 from torchassistant.cli.layout import aligned, as_json
 from torchassistant.cli.signals import stopping_after_iteration, stopping_at_once
 from torchassistant.cli.streams import expect_output, say
 from torchassistant.config import read_training
-from torchassistant.errors import ConfigError, Interrupted, shown_path
+from torchassistant.errors import ConfigError, Interrupted, NotWritten, shown_path
 from torchassistant.session import (
     Draft,
     RangeTest,
@@ -47,15 +47,26 @@ def find_lr(arguments: Namespace) -> int:
             )
     except Interrupted as error:
         raise Interrupted(error.signum, "nothing was changed") from None
-    kept = keep_curve(session.path, found) if is_session else None
+    kept, failed = _kept(session, found) if is_session else (None, None)
     if arguments.json:
         print(as_json({**found.data(), "file": None if kept is None else str(kept)}))
-        return DONE
-    for line in _lines(found):
-        print(line)
-    if kept is not None:
-        say(f"the curve is in {shown_path(kept)}", sys.stdout)
+    else:
+        for line in _lines(found):
+            print(line)
+        if kept is not None:
+            say(f"the curve is in {shown_path(kept)}", sys.stdout)
+    if failed is not None:
+        say(f"error: {failed}")
+        return NOT_SAVED
     return DONE
+
+
+def _kept(session: Session, found: RangeTest) -> tuple[Path | None, NotWritten | None]:
+    """The file in which the curve is kept, or why there is none: what was found is told anyway."""
+    try:
+        return keep_curve(session.path, found), None
+    except NotWritten as error:
+        return None, error
 
 
 def _loaded(arguments: Namespace) -> Session:

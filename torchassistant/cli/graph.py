@@ -122,8 +122,10 @@ def _write(target: Path, written: str | bytes) -> None:
     """Write the file, in the place of an earlier one."""
     if target.is_dir():
         raise UserError(f"{shown_path(target)} is a folder")
+    if target.exists() and not target.is_file():
+        raise UserError(f"{shown_path(target)} is there already, and is no file that is replaced")
     if not target.parent.is_dir():
-        raise UserError(f"there is no folder {shown_path(target.parent)} to write into")
+        raise UserError(f"{shown_path(target)}: there is no folder {shown_path(target.parent)}")
     with replacing(target) as aside:
         aside.write_bytes(written if isinstance(written, bytes) else written.encode())
 

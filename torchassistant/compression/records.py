@@ -11,6 +11,7 @@ from typing import Any
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.files import InvalidFile
 from torchassistant.session import as_json, read_json, replace_file
+from torchassistant.whole_files import make_folder, naming
 
 _SEARCH, _RESULTS = "search.json", "results.json"
 _CANDIDATES, _RESULT, _EXPORT = "candidates", "result", "export"
@@ -74,15 +75,19 @@ class SearchFolder:
 
         Raises:
             SessionError: The folder holds something else, or another search.
+            NotWritten: It cannot be made.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise SessionError(f"{shown_path(self.path)} is there, and is no folder")
         asked: dict[str, Any] = {"format": 1, "request": request, "source": source}
         known = self._read(self.path / _SEARCH)
         shown = shown_path(self.path)
         if known is None:
             if self.path.exists() and any(self.path.iterdir()):
                 raise SessionError(f"{shown} exists already, and is no search")
-            self.candidates.mkdir(parents=True, exist_ok=True)
-            replace_file(self.path / _SEARCH, as_json(asked))
+            with naming(self.path):
+                make_folder(self.candidates)
+                replace_file(self.path / _SEARCH, as_json(asked))
             return
         for part in ("request", "source"):
             for key, value in asked[part].items():
@@ -142,7 +147,7 @@ class SearchFolder:
     def _read(self, path: Path) -> Any:
         try:
             return read_json(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except InvalidFile as error:
             raise SessionError(f"{shown_path(path)} {error}") from None

@@ -43,7 +43,7 @@ def convert_config(
 
     Raises:
         UserError: The config cannot be read, or the target is there or of the same form.
-        OSError: The target cannot be written.
+        NotWritten: The target cannot be written.
     """
     source, target = Path(source), Path(target)
     if not is_config(target):
@@ -52,7 +52,7 @@ def convert_config(
         form = "YAML" if is_yaml(source) else "JSON"
         raise UserError(f"{shown_path(source)} and {shown_path(target)} are both {form}")
     if not target.parent.is_dir():
-        raise UserError(f"{shown_path(target.parent)}: there is no such folder")
+        raise UserError(f"{shown_path(target)}: there is no folder {shown_path(target.parent)}")
     text = read_source(source)
     written, comments = in_other_form(text, str(source), str(target))
     try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_ASIDE = ".aside-"
+from torchassistant.whole_files import ASIDE, naming, sync_path
 
 
 @contextmanager
@@ -29,21 +29,24 @@ def new_file(path: Path, replace: bool = False) -> Iterator[int]:
 
     Raises:
         FileExistsError: There is such a file, and it is not to be replaced.
-        OSError: It could not be written.
+        NotWritten: It could not be written.
     """
-    handle, aside = _nameless(path.parent)
+    with naming(path):
+        handle, aside = _nameless(path.parent)
     try:
-        yield handle
-        os.fsync(handle)
-        if aside is None:
-            aside = str(path.parent / f"{_ASIDE}{secrets.token_hex(8)}")
-            # The handle of a folder has no effect on what is absolute, but that its link is
-            # followed.
-            source = f"/proc/self/fd/{handle}"
-            os.link(source, aside, src_dir_fd=handle, follow_symlinks=True)
+        with naming(path):
+            yield handle
+            os.fsync(handle)
+            if aside is None:
+                aside = str(path.parent / f"{ASIDE}{secrets.token_hex(8)}")
+                # The handle of a folder has no effect on what is absolute, but that its link is
+                # followed.
+                source = f"/proc/self/fd/{handle}"
+                os.link(source, aside, src_dir_fd=handle, follow_symlinks=True)
         if not replace and os.path.lexists(path):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-        os.replace(aside, path)
+        with naming(path):
+            os.replace(aside, path)
     except BaseException:
         if aside is not None:
             with suppress(FileNotFoundError):
@@ -51,7 +54,7 @@ def new_file(path: Path, replace: bool = False) -> Iterator[int]:
         raise
     finally:
         os.close(handle)
-    _sync_folder(path.parent)
+    sync_path(path.parent)
 
 
 def _nameless(folder: Path) -> tuple[int, str | None]:
@@ -60,14 +63,6 @@ def _nameless(folder: Path) -> tuple[int, str | None]:
     if nameless is not None and os.path.isdir("/proc/self/fd"):
         with suppress(OSError):  # a file system that has no such files
             return os.open(folder, os.O_RDWR | nameless | os.O_CLOEXEC, 0o644), None
-    handle, aside = tempfile.mkstemp(prefix=_ASIDE, dir=folder)
+    handle, aside = tempfile.mkstemp(prefix=ASIDE, dir=folder)
     os.chmod(aside, 0o644)
     return handle, aside
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

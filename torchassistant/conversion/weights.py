@@ -97,7 +97,7 @@ def convert_weights(
 
     Raises:
         UserError: The file cannot be converted, or the target is there.
-        OSError: The target cannot be written.
+        NotWritten: The target cannot be written.
     """
     if optimizer is not False and (key is not None or exclude):
         raise UserError("--key and --exclude choose weights, and --optimizer takes none")
@@ -137,7 +137,7 @@ def _expect_free(source: Path, target: Path, replace: bool) -> None:
     if target.suffix.lower() != SUFFIX:
         raise UserError(f"{shown_path(target)}: the name of the result has to end in {SUFFIX}")
     if not target.parent.is_dir():
-        raise UserError(f"{shown_path(target.parent)}: there is no such folder")
+        raise UserError(f"{shown_path(target)}: there is no folder {shown_path(target.parent)}")
     try:
         found = os.lstat(target)
     except FileNotFoundError:

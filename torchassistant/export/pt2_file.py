@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -15,8 +16,10 @@ from torchassistant.export.tracing import NotTraceable, quietly
 def write_pt2(program: torch.export.ExportedProgram, path: Path) -> None:
     """Write a program with its weights, and without the examples that it was traced with."""
     program.example_inputs = None
+    archive = BytesIO()  # torch's own writer does not say why a file cannot be written
     with quietly():
-        torch.export.save(program, path)
+        torch.export.save(program, archive)
+    path.write_bytes(archive.getbuffer())
 
 
 class Pt2File:

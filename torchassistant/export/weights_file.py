@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from torchassistant.assembly import MODELS
 from torchassistant.export.verification import NotEqual
-from torchassistant.whole_files import own_memory
+from torchassistant.whole_files import own_memory, save_tensors
 
 
 def write_weights(
@@ -37,7 +37,7 @@ def write_weights(
         }
     )
     # As a config's "weights" read it, and libraries that ask for what a file is made of.
-    save_file(tensors, path, {"format": "pt", MODELS: json.dumps(list(models))})
+    save_tensors(tensors, path, {"format": "pt", MODELS: json.dumps(list(models))})
     found = load_file(path)
     for name, tensor in tensors.items():
         if name not in found or not _is_same(tensor, found[name]):

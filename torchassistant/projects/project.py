@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torchassistant.errors import Problem, UserError, near, shown_path
 from torchassistant.projects.module_name import module_name
+from torchassistant.whole_files import make_folder, naming
 
 KINDS = {
     "classifier": "tells four shapes apart in noisy pictures; the one to begin with",
@@ -45,7 +46,7 @@ def make_project(kind: str, folder: Path, in_yaml: bool = False) -> Project:
 
     Raises:
         UserError: There is no such kind, or something is in the folder.
-        OSError: It cannot be written; then nothing is left of it.
+        NotWritten: It cannot be; then nothing is left of it.
     """
     if kind not in KINDS:
         known = "\n".join(f"  {name}: {summary}" for name, summary in KINDS.items())
@@ -58,9 +59,9 @@ def make_project(kind: str, folder: Path, in_yaml: bool = False) -> Project:
     is_new = not folder.exists()
     written: list[Path] = []
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for name, content in files.items():
-            with (folder / name).open("xb") as file:
+            with naming(folder), (folder / name).open("xb") as file:
                 written.append(folder / name)
                 file.write(content)
     except BaseException:

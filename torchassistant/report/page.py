@@ -77,7 +77,7 @@ def write_page(path: Path, page: str) -> None:
 
     Raises:
         UserError: Something else is there, or its folder is not.
-        OSError: It cannot be written.
+        NotWritten: It cannot be written.
     """
     expect_place(path)
     with replacing(path) as aside:

@@ -14,7 +14,7 @@ from torchassistant.errors import UserError, shown_path
 from torchassistant.report.content import Report
 from torchassistant.report.row_tensors import Numbers, TensorMetric, curves_of
 from torchassistant.report.sessions import SessionReport
-from torchassistant.whole_files import replacing
+from torchassistant.whole_files import make_folder, replacing
 from torchassistant.writing import safe_in_file_names
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#4d4d4d")
@@ -39,12 +39,12 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
 
     Raises:
         UserError: matplotlib, or for graphs resvg, is not installed; or the folder is a file.
-        OSError: A file cannot be written.
+        NotWritten: A file cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{shown_path(folder)} is no folder; --png takes one")
     pictures = chain(_charts(report), _graphs(report))
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     found: list[Path] = []
     for title, picture in pictures:
         path = _free(folder, safe_in_file_names(title), found)

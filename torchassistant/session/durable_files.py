@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save, save_file
+from safetensors.torch import load_file, save
 
 from torchassistant.config import size_text
 from torchassistant.errors import Interrupted, SessionError, shown_path
@@ -34,7 +34,16 @@ from torchassistant.files import (
     read_regular,
     regular_handle,
 )
-from torchassistant.whole_files import ASIDE, own_memory, replacing, storable, sync_path
+from torchassistant.whole_files import (
+    ASIDE,
+    make_folder,
+    naming,
+    own_memory,
+    replacing,
+    save_tensors,
+    storable,
+    sync_path,
+)
 
 MOST_JSON = 2**30
 """Bytes of a JSON file of a session: large states are tensors."""
@@ -57,36 +66,47 @@ def new_folder(path: Path, replaces: bool = False, makes_parents: bool = True) -
         The folder aside, to write into.
 
     Raises:
-        OSError: It could not be written; or there is such a folder, and it is not empty.
+        NotWritten: It could not be written; or there is such a folder, and it is not empty.
     """
-    parents = [parent for parent in path.parents if not parent.exists()] if makes_parents else []
-    if parents:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{path.name}-", dir=path.parent))
-    is_whole = False
-    try:
-        aside.chmod(0o755)
-        yield aside
-        for folder, _, files in os.walk(aside, onerror=_raise):
-            for name in files:
-                sync_path(Path(folder, name))
-            sync_path(Path(folder))
-        if replaces:
-            _exchange(aside, path)
-        else:
-            aside.rename(path)
-        is_whole = True
-        for parent in [path.parent, *(p.parent for p in parents)]:
-            sync_path(parent)
-        if replaces:
+    with naming(path), _folders_around(path if makes_parents else None) as made:
+        aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{path.name}-", dir=path.parent))
+        is_whole = False
+        try:
+            aside.chmod(0o755)
+            yield aside
+            for folder, _, files in os.walk(aside, onerror=_raise):
+                for name in files:
+                    sync_path(Path(folder, name))
+                sync_path(Path(folder))
+            if replaces:
+                _exchange(aside, path)
+            else:
+                aside.rename(path)
+            is_whole = True
+            for parent in [path.parent, *(p.parent for p in made)]:
+                sync_path(parent)
+            if replaces:
+                shutil.rmtree(aside, ignore_errors=True)
+        except BaseException as error:
             shutil.rmtree(aside, ignore_errors=True)
-    except BaseException as error:
-        shutil.rmtree(aside, ignore_errors=True)
+            if is_whole and isinstance(error, Interrupted):
+                raise Interrupted(error.signum, f"{shown_path(path)} is whole by now") from None
+            raise
+
+
+@contextmanager
+def _folders_around(path: Path | None) -> Iterator[list[Path]]:
+    """Make the folders in which a path lies, where they are missing, and take them away again where
+    nothing comes of it."""
+    parents = [] if path is None else [p for p in path.parents if not p.exists()]
+    try:
+        if parents:
+            make_folder(parents[0])
+        yield parents
+    except BaseException:
         for parent in parents:
             with contextlib.suppress(OSError):
                 parent.rmdir()
-        if is_whole and isinstance(error, Interrupted):
-            raise Interrupted(error.signum, f"{shown_path(path)} is whole by now") from None
         raise
 
 
@@ -131,8 +151,13 @@ def clear_aside(folder: Path) -> None:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Replace a file by a whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a file by a whole new one.
+
+    Raises:
+        NotWritten: It could not be written; then it is as it was.
+    """
+    with naming(path):
+        make_folder(path.parent)
     with replacing(path) as aside:
         aside.write_bytes(data)
 
@@ -214,9 +239,9 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
         path: A new file, in a folder that is aside.
         tensors: On any device; nothing changes them meanwhile.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     # Writes from the tensors' own memory, and lets other threads run meanwhile.
-    save_file(storable(tensors), path)
+    save_tensors(storable(tensors), path)
 
 
 def replace_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:

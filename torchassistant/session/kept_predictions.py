@@ -17,7 +17,7 @@ from torchassistant.session.durable_files import refuse_links
 from torchassistant.session.prediction import Prediction
 from torchassistant.session.prediction_table import PredictionTable
 from torchassistant.training import KeepBatch, Loss, Pipeline, PipelineLoss, chosen, needs_gradient
-from torchassistant.whole_files import replacing
+from torchassistant.whole_files import make_folder, replacing
 from torchassistant.writing import expect_folder_name
 
 FOLDER, RESULTS = "evaluations", "results.json"
@@ -29,12 +29,12 @@ def folder_of_evaluation(session: Path, name: str) -> Path:
     Raises:
         DataError: The name cannot be that of a folder.
         SessionError: A link stands in its place.
-        OSError: It cannot be made.
+        NotWritten: It cannot be made.
     """
     expect_folder_name(name)
     refuse_links(session, (FOLDER, f"{FOLDER}/{name}"))
     folder = session / FOLDER / name
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return folder
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.files import InvalidFile, regular_handle
 from torchassistant.lock_holder import lock_holder
+from torchassistant.whole_files import naming
 
 _held: set[str] = set()
 """Files locked by this process: the system does not stop a process from locking twice."""
@@ -55,7 +56,7 @@ def expect_no_trainer(file: Path) -> None:
 
     Raises:
         SessionError: Somebody trains the session; the message says who.
-        OSError: This user may not train it.
+        NotWritten: This user may not train it.
     """
     if not file.is_file() or is_held(file):
         return
@@ -78,10 +79,11 @@ def _opened(file: Path) -> int:
 
     Raises:
         SessionError: It is no regular file.
-        OSError: It is not there, or not to be written by this user.
+        NotWritten: It is not there, or not to be written by this user.
     """
     try:
-        return regular_handle(file, os.O_RDWR)
+        with naming(file):
+            return regular_handle(file, os.O_RDWR)
     except InvalidFile as error:
         raise SessionError(f"{shown_path(file)} {error}") from None
 

@@ -12,6 +12,7 @@ from torchassistant.session.history import History
 from torchassistant.session.history_feed import HistoryFeed, about_session
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.state import progress_of
+from torchassistant.whole_files import naming
 
 _LOGGERS: dict[str, type[Logger]] = {one.command: one for one in (TensorBoard, MLflow, Trackio)}
 
@@ -45,9 +46,10 @@ def log_history(path: str | Path, to: str, **options: Any) -> tuple[int, str]:
     follower = logger.follower(folder.path, feed)
     where = follower.tracker.where
     try:
-        sent = follower.catch_up()
-        is_done = progress_of(checkpoint).stage >= stages
-        follower.close("finished" if is_done else "stopped")
+        with naming(Path(where)):
+            sent = follower.catch_up()
+            is_done = progress_of(checkpoint).stage >= stages
+            follower.close("finished" if is_done else "stopped")
     except (UserError, OSError):
         raise
     except Exception as error:  # of the tracker: a locked database, and the like

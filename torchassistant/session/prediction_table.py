@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
+import secrets
 import shutil
 import tempfile
 import zipfile
@@ -20,6 +20,7 @@ import torch
 from torchassistant.errors import DataError, UserError, shown_path
 from torchassistant.output_devices import jsonable
 from torchassistant.session.prediction import Prediction
+from torchassistant.whole_files import ASIDE, make_folder, naming
 
 MOST_COLUMNS = 128
 """Tensors of more numbers than this stand in no table, but in an ``.npz`` beside it."""
@@ -53,7 +54,7 @@ class PredictionTable:
         self._expect_free(self.path)
         self.header: list[str] | None = None
         self.arrays: dict[str, _Array] = {}
-        self._aside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._aside = _aside(self.path)
         self._file: IO[str] | None = None
 
     @property
@@ -66,8 +67,9 @@ class PredictionTable:
             raise UserError(f"{shown_path(path)} is there already; --overwrite replaces it")
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._aside.open("x", encoding="utf-8", newline="")
+        with naming(self.path):
+            make_folder(self.path.parent)
+            self._file = self._aside.open("x", encoding="utf-8", newline="")
         return self
 
     def __exit__(
@@ -78,7 +80,8 @@ class PredictionTable:
     ) -> None:
         assert self._file is not None, "it is open"
         try:
-            self._file.close()
+            with naming(self.path):
+                self._file.close()
             if kind is None:
                 if self.arrays:
                     self._write_archive()
@@ -91,7 +94,8 @@ class PredictionTable:
 
     def _put(self, aside: Path, path: Path) -> None:
         if self.overwrite:
-            aside.replace(path)
+            with naming(path):
+                aside.replace(path)
             return
         try:
             path.hardlink_to(aside)
@@ -100,14 +104,20 @@ class PredictionTable:
             raise
         except OSError:  # some file systems know one name for a file
             self._expect_free(path)
-            aside.replace(path)
+            with naming(path):
+                aside.replace(path)
 
     def add(self, prediction: Prediction) -> None:
         """Add a row.
 
         Raises:
             DataError: It has other columns than the rows before, or what no table can hold.
+            NotWritten: There is no room for it.
         """
+        with naming(self.path):
+            self._add(prediction)
+
+    def _add(self, prediction: Prediction) -> None:
         assert self._file is not None, "it is open"
         first = "input" if prediction.index is None else "index"
         whose = prediction.shown_input if prediction.index is None else prediction.index
@@ -159,7 +169,7 @@ class PredictionTable:
     def _of_array(self, name: str, array: np.ndarray[Any, Any]) -> Iterator[tuple[str, Any]]:
         if name in self.arrays or (array.size > MOST_COLUMNS and self.header is None):
             if name not in self.arrays:
-                self.arrays[name] = _Array(name, array)
+                self.arrays[name] = _Array(name, array, self.path.parent)
             self.arrays[name].add(array)
         elif array.size == 1:
             yield name, array.item()
@@ -169,9 +179,9 @@ class PredictionTable:
 
     def _write_archive(self) -> None:
         self._expect_free(self.archive)
-        aside = self.archive.with_name(f".{self.archive.name}.{os.getpid()}.part")
+        aside = _aside(self.archive)
         try:
-            with zipfile.ZipFile(aside, "x", zipfile.ZIP_STORED) as archive:
+            with naming(self.archive), zipfile.ZipFile(aside, "x", zipfile.ZIP_STORED) as archive:
                 for array in self.arrays.values():
                     with archive.open(f"{array.name}.npy", "w", force_zip64=True) as file:
                         array.write(file)
@@ -181,13 +191,17 @@ class PredictionTable:
                 aside.unlink()
 
 
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{ASIDE}{secrets.token_hex(8)}")
+
+
 class _Array:
     """The rows of a column, all of one shape, on the disk until their number is known."""
 
-    def __init__(self, name: str, first: np.ndarray[Any, Any]) -> None:
+    def __init__(self, name: str, first: np.ndarray[Any, Any], folder: Path) -> None:
         self.name = name
         self.shape, self.dtype = first.shape, first.dtype
-        self.rows = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the table)
+        self.rows = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed with the table)
         self.count = 0
 
     def add(self, array: np.ndarray[Any, Any]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.files import InvalidFile
 from torchassistant.session import as_json, read_json, replace_file
+from torchassistant.whole_files import make_folder, naming
 
 _ABOUT, _JOURNAL, _LOCK, _TRIALS, _REPORT = (
     *("study.json", "journal.log", "study.lock", "trials", "report.html"),
@@ -45,9 +46,11 @@ class SweepFolder:
             SessionError: The folder holds something else.
         """
         file = self.path / _ABOUT
+        if self.path.exists() and not self.path.is_dir():
+            raise SessionError(f"{shown_path(self.path)} is there, and is no folder")
         try:
             found = read_json(file)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             known = (_JOURNAL, f"{_JOURNAL}.lock", _LOCK, _TRIALS)
             if self.path.exists() and any(
                 name not in known and not name.startswith(".") for name in os.listdir(self.path)
@@ -66,8 +69,13 @@ class SweepFolder:
         return found
 
     def make(self) -> None:
-        """Make what is not there yet."""
-        (self.path / _TRIALS).mkdir(parents=True, exist_ok=True)
+        """Make what is not there yet.
+
+        Raises:
+            NotWritten: It cannot be made.
+        """
+        with naming(self.path):
+            make_folder(self.path / _TRIALS)
 
     def write_about(self, about: Mapping[str, Any]) -> None:
         """Write down what is searched."""

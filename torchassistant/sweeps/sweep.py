@@ -31,6 +31,7 @@ from torchassistant.sweeps.results import Outcome, Trial, outcome_of
 from torchassistant.sweeps.study import DEATHS, FAILURE, Study, as_request, expect_optuna
 from torchassistant.sweeps.training import run_trial
 from torchassistant.training import StopRequest
+from torchassistant.whole_files import naming
 
 _LOGGER = logger_for(__name__)
 
@@ -82,7 +83,7 @@ def sweep(
     if about is None:
         _expect_configs(read, allowed)
     folder.make()
-    with folder.locked():
+    with naming(folder.path), folder.locked():
         study = _begun(read, folder, storage)
     read = read.seeded(study.seed)
     run = _Run(read, study, folder, trials, jobs, storage, stop or StopRequest(), tell, allowed)
