@@ -13,6 +13,7 @@ from torchassistant.errors import SessionError
 from torchassistant.session.durable_files import (
     as_json,
     continue_file,
+    fingerprint,
     new_folder,
     own_memory,
     read_tensors,
@@ -74,8 +75,8 @@ def checkpoint(tmp_path: Path) -> Path:
     with new_folder(tmp_path / "a") as aside:
         write_tensors(aside / "models" / "net.safetensors", {"w": torch.ones(3)})
         replace_file(aside / "state.json", as_json({"x": 1}))
-        names = ["models/net.safetensors", "state.json"]
-        write_manifest(aside, names, {"spec.json": of_text(b"{}\n")}, {"loss": 0.5})
+        files = {n: fingerprint(aside / n) for n in ("models/net.safetensors", "state.json")}
+        write_manifest(aside, files, {"spec.json": of_text(b"{}\n")}, {"loss": 0.5})
     return tmp_path / "a"
 
 

@@ -10,7 +10,9 @@ says, it is made again from the other.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -216,31 +218,49 @@ class Logs:
             OSError: A file could not be written; the next time it is.
             SessionError: A link stands in the place of one.
         """
-        refuse_links(self.session, (METRICS, COPIES, CHANGES))
         there = {name: mark for name, mark in marks.items() if name in self._sizes}
         for name, mark in list(there.items()):
+            places = _places(self.session, name)[: 2 if save or is_of_row(name) else 1]
+            found = [self._found(path) for path in places]
             try:
-                for path in _places(self.session, name)[: 2 if save or is_of_row(name) else 1]:
-                    self._write(path, name, mark["size"], save)
+                for path, standing in zip(places, found, strict=True):
+                    self._write(path, standing, name, mark["size"], save)
                 self._release(name)
             except SessionError as error:
                 _log.warning(f"{error}; that row has no tensors any more")
                 del there[name], self._sizes[name]
         return there
 
-    def _write(self, path: Path, name: str, size: int, sync: bool) -> None:
+    def _write(
+        self, path: Path, found: os.stat_result | None, name: str, size: int, sync: bool
+    ) -> None:
         done = self._written.get(path, 0)
-        if done and not (path.is_file() and path.stat().st_size >= done and not _is_shared(path)):
+        if done and not (found is not None and _is_whole(found, done)):
             done = 0  # somebody has cut it off, taken it away, or linked it
-        if done < size or not path.exists():
+        if done < size or found is None:
             # Read before anything is taken away: the other of the two may be damaged.
             content = self._content(name)
-            _part_from_others(path)
+            if found is not None and _has_other_names(found):
+                path.unlink()
             continue_file(path, done, bytes(content[done:size]), sync or name not in self._held)
             self._written[path] = size
         if sync and (done == size or path not in self._synced):
             sync_file(path)
             self._synced.add(path)
+
+    def _found(self, path: Path) -> os.stat_result | None:
+        """What stands in the place of a file, if anything.
+
+        Raises:
+            SessionError: A link.
+        """
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            return None
+        if stat.S_ISLNK(found.st_mode):
+            refuse_links(self.session, (METRICS, COPIES, CHANGES))
+        return found
 
     def repair(self) -> None:
         """Make the files what counts: cut off, written again, taken away.
@@ -264,7 +284,8 @@ class Logs:
                     raise SessionError(f"{shown_path(path)} is a folder, and no regular file")
                 if path.exists() and not path.is_file():
                     path.unlink()
-                _part_from_others(path)
+                if path.exists() and _has_other_names(path.stat()):
+                    path.unlink()
                 if _wrong_with(path, text) is not None:
                     continue_file(path, 0, bytes(text), sync=True)
                 elif path.stat().st_size > len(text):
@@ -306,17 +327,18 @@ class Logs:
         return found
 
 
-def _is_shared(path: Path) -> bool:
+def _has_other_names(found: os.stat_result) -> bool:
     """Whether a file is known under another name too: then it is not to be written to.
 
     A backup may have been made of links, or a stranger have made one.
     """
-    return path.is_file() and path.stat().st_nlink > 1
+    return stat.S_ISREG(found.st_mode) and found.st_nlink > 1
 
 
-def _part_from_others(path: Path) -> None:
-    if _is_shared(path):
-        path.unlink()
+def _is_whole(found: os.stat_result, size: int) -> bool:
+    """Whether a file may be added to, that had so many bytes."""
+    is_regular = stat.S_ISREG(found.st_mode)
+    return is_regular and found.st_size >= size and not _has_other_names(found)
 
 
 def _wrong_with(path: Path, text: bytes | bytearray) -> str | None:

@@ -24,9 +24,12 @@ from torchassistant.session.durable_files import (
     Take,
     as_json,
     as_json_lines,
+    as_safetensors,
+    fingerprint,
     read_json,
     read_rows,
     read_tensors,
+    write_new,
     write_tensors,
 )
 from torchassistant.whole_files import own_memory, sync_path
@@ -127,34 +130,57 @@ class CheckpointBundle:
         for aside in self.asides:
             shutil.rmtree(aside, ignore_errors=True)
 
-    def write(self, folder: Path) -> list[str]:
-        """Write everything into a folder that is aside; gives the paths of the files below it.
+    def write(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """Write everything into a folder that is aside.
+
+        Returns:
+            The fingerprint of each file, by its path below the folder.
 
         Raises:
             Exception: It could not be written, now or aside, or not by another process.
         """
         if self.failure is not None:
             raise self.failure
-        texts = {
-            **{name: as_json(data) for name, data in self.data.items()},
-            **{name: as_json_lines(data) for name, data in self.states.items()},
-        }
-        for name, text in texts.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text)
+        aside = dict(self._aside())
+        for parent in {Path(name).parent for name in (*self._names(), *aside)}:
+            (folder / parent).mkdir(parents=True, exist_ok=True)
+        found = {}
+        for name, data in self._small():
+            found[name] = write_new(f"{folder}/{name}", data)
         for name, tensors in self.tensors.items():
-            write_tensors(folder / name, tensors)
-        return sorted([*texts, *self.tensors, *self._moved(folder)])
+            if name not in found:
+                write_tensors(folder / name, tensors)
+        for name, path in aside.items():
+            path.replace(folder / name)
+        whole = {
+            name: fingerprint(folder / name)
+            for name in (*self.tensors, *aside)
+            if name not in found
+        }
+        return dict(sorted((found | whole).items()))
 
-    def _moved(self, folder: Path) -> Iterator[str]:
-        """Move what the processes have written aside to its place; gives the paths below it."""
-        for aside in self.asides:
-            for path in aside.rglob("*.safetensors"):
-                name = path.relative_to(aside)
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                path.replace(folder / name)
-                yield name.as_posix()
+    def _names(self) -> Iterator[str]:
+        yield from (*self.data, *self.states, *self.tensors)
+
+    def _small(self) -> Iterator[tuple[str, bytes]]:
+        """What files hold that are written from memory, by their names."""
+        for name, data in self.data.items():
+            yield name, as_json(data)
+        for name, data in self.states.items():
+            yield name, as_json_lines(data)
+        for name, tensors in self.tensors.items():
+            if sum(tensor.nbytes for tensor in tensors.values()) <= _SMALL:
+                yield name, as_safetensors(tensors)
+
+    def _aside(self) -> Iterator[tuple[str, Path]]:
+        """What has been written aside, by its place."""
+        for folder in self.asides:
+            for path in folder.rglob("*.safetensors"):
+                yield path.relative_to(folder).as_posix(), path
+
+
+_SMALL = 2**20
+"""Bytes of tensors, at most, for which one more copy costs less than to read their file again."""
 
 
 def part_folder(rank: int, size: int) -> str:

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -74,10 +73,7 @@ def new_folder(path: Path, replaces: bool = False, makes_parents: bool = True) -
         try:
             aside.chmod(0o755)
             yield aside
-            for folder, _, files in os.walk(aside, onerror=_raise):
-                for name in files:
-                    sync_path(Path(folder, name))
-                sync_path(Path(folder))
+            _sync_all(os.fspath(aside))
             if replaces:
                 _exchange(aside, path)
             else:
@@ -110,6 +106,17 @@ def _folders_around(path: Path | None) -> Iterator[list[Path]]:
         raise
 
 
+def _sync_all(folder: str) -> None:
+    """Wait until all that a folder holds is on the disk."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _sync_all(entry.path)
+            else:
+                sync_path(Path(entry.path))
+    sync_path(Path(folder))
+
+
 def _exchange(one: Path, other: Path) -> None:
     """Give two folders each other's name, in one step where the system can.
 
@@ -136,9 +143,27 @@ def _exchange(one: Path, other: Path) -> None:
 
 def remove_folder(path: Path) -> None:
     """Take a folder away: renamed first, so that half of it never stands under its name."""
-    aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=path.parent))
-    path.rename(aside / "gone")
-    shutil.rmtree(aside)
+    aside = path.with_name(f"{ASIDE}{path.name}-gone")
+    try:
+        path.rename(aside)
+    except OSError:
+        if not aside.is_dir():
+            raise
+        # A process died that was about to remove one of this name.
+        _remove_all(os.fspath(aside))
+        path.rename(aside)
+    _remove_all(os.fspath(aside))
+
+
+def _remove_all(folder: str) -> None:
+    """Remove a folder of ours; a checkpoint is removed whenever one is saved, and this is short."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _remove_all(entry.path)
+            else:
+                os.unlink(entry.path)
+    os.rmdir(folder)
 
 
 def clear_aside(folder: Path) -> None:
@@ -148,6 +173,27 @@ def clear_aside(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def write_new(path: str | Path, data: bytes) -> dict[str, Any]:
+    """Write a new file in a folder that is aside; gives its fingerprint.
+
+    Raises:
+        OSError: It could not be written, or there is one.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    handle = os.open(path, flags, 0o644)
+    try:
+        _write_all(handle, data)
+    finally:
+        os.close(handle)
+    return fingerprint_of(data)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -174,21 +220,23 @@ def continue_file(path: Path, size: int, data: bytes, sync: bool) -> None:
     Raises:
         OSError: It could not be written; it may hold a part of the data now.
     """
-    is_new = not os.path.lexists(path)
+    is_new = False
     try:
-        new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        handle = os.open(path, new, 0o644) if is_new else regular_handle(path, os.O_WRONLY)
+        handle = regular_handle(path, os.O_WRONLY)
+    except FileNotFoundError:
+        is_new = True
+        new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NONBLOCK | os.O_CLOEXEC
+        handle = os.open(path, new, 0o644)
     except InvalidFile as error:
         raise OSError(errno.EINVAL, str(error), str(path)) from None
-    with os.fdopen(handle, "wb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file", str(path))
-        file.truncate(size)
-        file.seek(size)
-        file.write(data)
-        file.flush()
+    try:
+        os.ftruncate(handle, size)
+        os.lseek(handle, size, os.SEEK_SET)
+        _write_all(handle, data)
         if sync:
-            os.fsync(file.fileno())
+            os.fsync(handle)
+    finally:
+        os.close(handle)
     if sync and is_new:
         sync_path(path.parent)
 
@@ -242,6 +290,11 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     make_folder(path.parent)
     # Writes from the tensors' own memory, and lets other threads run meanwhile.
     save_tensors(storable(tensors), path)
+
+
+def as_safetensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """What such a file holds."""
+    return save(storable(tensors))
 
 
 def replace_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -311,6 +364,11 @@ def _aligned(tensor: torch.Tensor) -> torch.Tensor:
 
 _ALIGNMENT = 64
 """In bytes, of the memory that torch allocates on the CPU."""
+
+
+def fingerprint_of(data: bytes) -> dict[str, Any]:
+    """Size and SHA-256 of what a file holds."""
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

@@ -62,8 +62,8 @@ class LocalCheckpoints(CheckpointStorage):
             name = f"{name}-{order_of(same[-1])[1] + 1}"
         # Where the folder of a session was taken away, nothing is made in its place.
         with new_folder(self.folder / name, makes_parents=False) as aside:
-            names = bundle.write(aside)
-            write_manifest(aside, names, session, scores, logs)
+            files = bundle.write(aside)
+            write_manifest(aside, files, session, scores, logs)
         return name
 
     def write_rows(self, bundle: CheckpointBundle, rank: int, size: int) -> Path:

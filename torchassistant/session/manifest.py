@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from torchassistant.errors import SessionError, shown_path
 from torchassistant.files import InvalidFile, parsed_json, read_regular
-from torchassistant.session.durable_files import as_json, differing, fingerprint, replace_file
+from torchassistant.session.durable_files import as_json, differing, fingerprint_of, write_new
 
 MANIFEST = "manifest.json"
 _MOST = 2**28
@@ -93,8 +93,7 @@ class Manifest:
 
 def of_text(data: bytes) -> dict[str, Any]:
     """The fingerprint of a file that may be replaced, which holds this now."""
-    digest = hashlib.sha256(data).hexdigest()
-    return {"size": len(data), "sha256": digest, "text": data.decode()}
+    return {**fingerprint_of(data), "text": data.decode()}
 
 
 class Damaged(Exception):
@@ -107,7 +106,7 @@ class LaterFormat(SessionError):
 
 def write_manifest(
     folder: Path,
-    names: Iterable[str],
+    files: Fingerprints,
     session: Fingerprints,
     scores: Mapping[str, float] | None = None,
     logs: Fingerprints | None = None,
@@ -116,15 +115,15 @@ def write_manifest(
 
     Args:
         folder: The folder, aside.
-        names: The paths of its files; nobody looks for them, as one might be overlooked.
+        files: The fingerprint of each of its files, by path; nobody looks for them, as one might be
+            overlooked.
         session: The fingerprints of the files of the session.
         scores: The row of the history, if there is one; finite.
         logs: The fingerprints of what the files that are only added to hold by now.
     """
-    files = {name: fingerprint(folder / name) for name in names}
     written = FORMAT if any(name.startswith("parts/") for name in files) else WITHOUT_PARTS
     manifest = Manifest(files, session, scores or {}, written, logs or {})
-    replace_file(folder / MANIFEST, as_json(manifest.data()))
+    write_new(folder / MANIFEST, as_json(manifest.data()))
 
 
 def verified_manifest(folder: Path) -> Manifest:

@@ -103,8 +103,7 @@ class SessionFolder:
             contents.add_state(f"{STATIC}/preprocessors/{name}", state, what)
         for name, taken in weights.items():
             contents.add_json(f"{STATIC}/weights/{name}.json", taken.data())
-        names = contents.write(self.path)
-        fixed = {name: fingerprint(self.path / name) for name in names}
+        fixed = contents.write(self.path)
         replace_file(self.spec, as_json(as_data(spec)))
         return fixed
 
