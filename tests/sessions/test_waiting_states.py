@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ from torchassistant import create_session, load_session
 from torchassistant.errors import NotSaved
 from torchassistant.session import checkpoint_manager
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
+from torchassistant.session.checkpoint_retention import Best
 from torchassistant.session.local_checkpoints import LocalCheckpoints
+from torchassistant.session.waiting_states import WaitingState, WaitingStates
 
 EPOCHS = 12
 
@@ -57,7 +61,7 @@ def opens_where_training_waits(disk: SlowDisk, patch: pytest.MonkeyPatch) -> lis
     wait = checkpoint_manager.CheckpointManager.wait
 
     def noting(manager: checkpoint_manager.CheckpointManager) -> None:
-        waited.append(len(manager._waiting))
+        waited.append(manager._waiting.count)
         disk.opened.set()
         wait(manager)
 
@@ -82,11 +86,9 @@ def test_what_would_be_removed_at_once_is_not_written(
 ) -> None:
     waited = opens_where_training_waits(disk, monkeypatch)
     assert trained(tmp_path / "run", {}) == [40, 44, 48]
-    assert max(waited) == 8
-    # The first was on its way already; those before the last three that waited are passed over.
-    assert disk.steps[0] == 4
-    assert disk.steps[1] > 8
-    assert len(disk.steps) < EPOCHS
+    # The first was on its way already; those before the last three are passed over.
+    assert max(waited) == 4
+    assert disk.steps == [4, 40, 44, 48]
 
 
 def test_the_best_is_written_however_many_wait_behind_it(
@@ -100,8 +102,44 @@ def test_the_best_is_written_however_many_wait_behind_it(
 def test_all_are_written_where_all_stay(
     tmp_path: Path, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opens_where_training_waits(disk, monkeypatch)
+    waited = opens_where_training_waits(disk, monkeypatch)
     assert trained(tmp_path / "run", {"keep_last": 99}) == list(range(0, 49, 4))
+    assert max(waited) == 8
+
+
+def test_whoever_writes_rests_until_somebody_waits(tmp_path: Path) -> None:
+    written: list[int] = []
+    best = Best("loss", "min", 1)
+    waiting = WaitingStates(1, [best], [[1.0, 2.0, 3.0]])
+
+    def busy(step: int) -> None:
+        until = time.thread_time() + 0.05
+        while time.thread_time() < until:
+            pass
+        written.append(step)
+
+    def add(step: int, loss: float) -> None:
+        bundle = CheckpointBundle()
+        waiting.add(WaitingState(step, 1, (loss,), False, bundle, partial(busy, step)))
+
+    add(1, 1.0)
+    waiting.write_next()
+    add(2, 2.0)
+    began = time.monotonic()
+    resting = threading.Thread(target=waiting.write_next)
+    resting.start()
+    add(3, 3.0)  # while it rests: the second is passed over
+    resting.join()
+    waiting.write_next()  # there is no more
+    assert written == [1, 3]
+    assert time.monotonic() - began > 0.4
+    assert waiting.count == 0
+    began = time.monotonic()
+    waiting.hurry(True)
+    add(4, 4.0)
+    waiting.write_next()
+    assert time.monotonic() - began < 0.4
+    assert written == [1, 3, 4]
 
 
 def test_large_states_are_not_copied(
@@ -138,7 +176,9 @@ def test_a_large_state_that_cannot_be_written_is_told(
     monkeypatch.setattr(CheckpointBundle, "write_aside", full)
     with pytest.raises(NotSaved, match="state at step 12 could not be saved: No space left"):
         trained(tmp_path / "run", {"keep_last": 99})
-    assert "No space left on device; training continues" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "No space left on device" in said
+    assert said.endswith("; training continues\n")
     stored = tmp_path / "run" / "checkpoints"
     assert 12 not in {int(path.name) for path in stored.iterdir()}
     assert load_session(tmp_path / "run").finished

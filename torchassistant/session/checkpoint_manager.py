@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -30,6 +29,7 @@ from torchassistant.session.history import History
 from torchassistant.session.manifest import Fingerprints
 from torchassistant.session.session_folder import SessionFolder
 from torchassistant.session.stage_starts import StageStarts
+from torchassistant.session.waiting_states import WaitingState, WaitingStates
 from torchassistant.training import CallbackRun, Data, Progress, Row, Spent, StopRequest
 
 _log = logger_for(__name__)
@@ -66,22 +66,6 @@ class _Failure(NamedTuple):
     when: float
     clock: datetime
     error: Exception
-
-
-class _Waiting(NamedTuple):
-    """A state that waits for the disk, or is on its way there.
-
-    Args:
-        step: Its step.
-        size: Of its tensors, in bytes.
-        ranks: How good it is, by each monitor.
-        stays: Whether it is written in any case.
-    """
-
-    step: int
-    size: int
-    ranks: tuple[float, ...]
-    stays: bool
 
 
 class Snapshot(NamedTuple):
@@ -147,7 +131,6 @@ class CheckpointManager:
         self.failed: list[str] = []
         self._identity = folder.identity()
         self._failures: list[_Failure] = []
-        self._waiting: deque[_Waiting] = deque()
         self._saved_step: int | None = None
         self._must_look = False
         self._saved_at = self._written_at = time.monotonic()
@@ -156,6 +139,7 @@ class CheckpointManager:
         self.best_weights = BestWeights(folder.path, self.storage, self.bests)
         scores = [self.storage.scores(name) for name in self.storage.names() if self.bests]
         self._ranks = [[best.rank(found) for found in scores] for best in self.bests]
+        self._waiting = WaitingStates(spec.keep_last, self.bests, self._ranks)
 
     def notify(self) -> None:
         """Something failed, or somebody asks for the state: to be looked at after the iteration."""
@@ -261,13 +245,8 @@ class CheckpointManager:
         scores = self._scores_of(row)
         sought = self.starts.sought(self.progress.stage)
         self._stored = ""
-        stays = row is None or len(sought) > 0
-        ranks = tuple(best.rank(scores) for best in self.bests)
-        self._waiting.append(_Waiting(step, size, ranks, stays))
 
         def write() -> None:
-            if self._would_be_removed(self._waiting[0]):
-                return
             with _explaining(f"the state at step {step} could not be saved"):
                 try:
                     self._identity.expect()
@@ -284,14 +263,10 @@ class CheckpointManager:
             if self.best_weights.bests:
                 self._keep_weights(self.best_weights.update)
 
-        def write_next() -> None:
-            try:
-                write()
-            finally:
-                bundle.discard()
-                self._waiting.popleft()
-
-        self.writer.ask(write_next)
+        stays = row is None or len(sought) > 0
+        ranks = tuple(best.rank(scores) for best in self.bests)
+        self._waiting.add(WaitingState(step, size, ranks, stays, bundle, write))
+        self.writer.ask(self._waiting.write_next)
         if self.stop.save_asked:
             self.wait()
             self._confirm()
@@ -309,9 +284,8 @@ class CheckpointManager:
         Args:
             size: Of the state that is to be saved, in bytes.
         """
-        waiting = list(self._waiting)
-        whole = size + sum(state.size for state in waiting)
-        is_much = len(waiting) >= _MOST_WAITING or whole > _MOST_COPIED
+        whole = size + self._waiting.size
+        is_much = self._waiting.count >= _MOST_WAITING or whole > _MOST_COPIED
         if self.together is not None or is_much or self._failures:
             self.wait()
         else:
@@ -323,19 +297,6 @@ class CheckpointManager:
             self.storage.write_aside(bundle)
         except Exception as error:
             bundle.failure = error  # told by whoever writes the rest
-
-    def _would_be_removed(self, state: _Waiting) -> bool:
-        """Whether those that wait behind a state would have it removed as soon as it is written.
-
-        It is neither among the last that stay by then, nor among the best.
-        """
-        behind = {other.step for other in list(self._waiting) if other.step > state.step}
-        if state.stays or len(behind) < self.spec.keep_last:
-            return False
-        return not any(
-            rank < math.inf and sum(other < rank for other in list(ranks)) < best.keep
-            for best, rank, ranks in zip(self.bests, state.ranks, self._ranks, strict=True)
-        )
 
     def _keep_weights(self, keep: Callable[[], None]) -> None:
         with _explaining("the weights of the best states could not be kept"):
@@ -370,11 +331,16 @@ class CheckpointManager:
 
     def wait(self) -> None:
         """Wait until everything is written, or was tried; print what failed."""
-        self.writer.wait()
+        self._waiting.hurry(True)
+        try:
+            self.writer.wait()
+        finally:
+            self._waiting.hurry(False)
         self._report_failures()
 
     def close(self) -> None:
         """Hold nothing of the session any more, once everything is written."""
+        self._waiting.hurry(True)
         self.writer.close()
 
     def finish(self) -> None:
