@@ -67,8 +67,6 @@ def wrong_types(source: Source) -> Iterator[tuple[str, Planted]]:
                     continue
                 if path[-1] == "weight" and text in ("1.5", "-3"):
                     continue
-                if path[-1] == "variable_names" and text.startswith("{"):
-                    continue  # columns of another pipeline have names; it is told in two places
                 if text.startswith("{") and path[-1] in ("inputs", "outputs"):
                     # As an object it has names, and this is none.
                     text = '{"a": §1}'

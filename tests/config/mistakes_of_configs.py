@@ -533,6 +533,11 @@ SMALL: dict[str, Mistake] = {
         "expected an object",
     ),
     "no loader": value(f"{FIT}.input_factories", "[]", "at least one"),
+    "columns of a loader as an object": value(
+        f"{FIT}.input_factories[0].variable_names",
+        '{"a": 1, "b": "x", "c": "x"}',
+        "named by a list",
+    ),
     "a column twice": put(f"{FIT}.input_factories[0].variable_names", '§"x"', "named twice"),
     "a misspelt column": moved(
         value(f"{FIT}.input_factories[0].variable_names[0]", '"xx"', ""),

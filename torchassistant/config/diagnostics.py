@@ -93,6 +93,13 @@ class Diagnostics:
         self.note(message, path, at_key)
         self.broken.add(path)
 
+    def broke_wholly(self, message: str, path: Path) -> None:
+        """The same in place of what was noted within that part, which is of the wrong kind."""
+        whole = self.place_of(path).path
+        within = (f"{whole}.", f"{whole}[")
+        self.problems = [one for one in self.problems if not one.place.path.startswith(within)]
+        self.broke(message, path)
+
     def problem(self, message: str, path: Path, at_key: bool = False) -> Problem:
         """A problem with its place."""
         return Problem(printable(message), place_of(self.tree, path, self.file, at_key))

@@ -204,10 +204,10 @@ def _input_factory(view: View, diagnostics: Diagnostics) -> None:
             diagnostics.note(f'"{key}" belongs to "{other}"', view.at(key), at_key=True)
     if block.loader_factory is not None and isinstance(block.variable_names, dict):
         message = "the columns of a loader are named by a list"
-        diagnostics.note(message, view.at("variable_names"), at_key=True)
+        diagnostics.broke_wholly(message, view.at("variable_names"))
     elif block.from_pipeline is not None and block.columns is not None:
         message = "the columns of a pipeline have names; an object gives others, by their own"
-        diagnostics.note(message, view.at("variable_names"), at_key=True)
+        diagnostics.broke_wholly(message, view.at("variable_names"))
 
 
 def _gradient_clipper(view: View, diagnostics: Diagnostics) -> None:
