@@ -615,6 +615,19 @@ def test_the_best_by_several_monitors_survive_a_cut(tmp_path: Path) -> None:
         assert mine.manifest.scores == theirs.manifest.scores
 
 
+def test_which_of_several_bests_is_taken_is_told(tmp_path: Path, command: Command) -> None:
+    session = made(tmp_path / "run", {"best": SEVERAL})
+    session.train()
+    step = session.history.set_index("step")["val loss"].idxmax()
+    done = command("evaluate.py", "run", "--checkpoint", "best")
+    assert done.stderr == (
+        f'"best" is step {step}, the best by "val loss", the first monitor; there is "best-loss" '
+        "too\n"
+    )
+    for which in ("best-val loss", "last"):
+        assert command("evaluate.py", "run", "--checkpoint", which).stderr == ""
+
+
 def test_a_best_checkpoint_of_no_monitor_is_told(tmp_path: Path) -> None:
     session = made(tmp_path / "run", {"best": SEVERAL})
     session.train()

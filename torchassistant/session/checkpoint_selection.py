@@ -92,7 +92,10 @@ class CheckpointSelector:
             ranked = replace(best, keep=len(names)).among(scores)
             if not ranked:
                 raise SessionError(f'no checkpoint has a score of "{best.monitor}" yet')
-            return self._first(ranked, known, with_history)
+            found = self._first(ranked, known, with_history)
+            if which == BEST and len(named) > 1:
+                _log.info(_which_best(found, best, list(reversed(named))))
+            return found
         same = [n for n in names if n == which or _is_step(which, order_of(n)[0])]
         if not same:
             steps = [str(order_of(name)[0]) for name in names]
@@ -142,6 +145,14 @@ class CheckpointSelector:
         if known is not None and known.name == name:
             return known
         return self.storage.verified(name, with_history)
+
+
+def _which_best(found: Checkpoint, best: Best, calls: Sequence[str]) -> str:
+    """What is meant by ``best`` where there are several monitors."""
+    others = listing([call for call in calls if call != f"{BEST}-{best.monitor}"])
+    step = order_of(found.name)[0]
+    by = f'the best by "{best.monitor}", the first monitor'
+    return f'"{BEST}" is step {step}, {by}; there {"are" if "," in others else "is"} {others} too'
 
 
 def _is_step(text: str, step: int) -> bool:
