@@ -326,7 +326,7 @@ def test_a_model_of_an_optimizer_that_no_stage_trains(tmp_path: Path) -> None:
         report = preflight(create_session(spec, session_dir=tmp_path / name))
         return [(w.place.path, w.message) for w in report.warnings]
 
-    first = stage("fit", frozen=["backbone"])
+    first = stage("fit", frozen=[{"match": "backbone", "mode": "eval"}])
     assert warnings_of("frozen", first) == [
         (
             "train.stages[0].frozen",
@@ -336,3 +336,22 @@ def test_a_model_of_an_optimizer_that_no_stage_trains(tmp_path: Path) -> None:
     ]
     assert warnings_of("thawed", first, stage("fit")) == []
     assert warnings_of("in part", stage("fit", frozen=["backbone:0.*"])) == []
+
+
+@pytest.mark.parametrize(
+    ("frozen", "place"),
+    [
+        (["backbone"], 0),
+        (["backbone:0.*", {"types": ["BatchNorm1d"]}], 1),
+        ([{"match": "backbone", "mode": "eval"}], None),
+        (["backbone", {"types": ["BatchNorm1d"], "mode": "eval"}], None),
+        (["backbone:3.*"], None),
+    ],
+)
+def test_frozen_statistics_in_train_mode_are_told(
+    tmp_path: Path, frozen: list[Any], place: int | None
+) -> None:
+    spec = backbone_and_head(stage("fit", frozen=frozen))
+    report = preflight(create_session(spec, session_dir=tmp_path / "run"))
+    told = [w.place.path for w in report.warnings if " freezes BatchNorm1d in train " in w.message]
+    assert told == ([] if place is None else [f"train.stages[0].frozen[{place}]"])

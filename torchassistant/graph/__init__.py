@@ -11,7 +11,12 @@ from torchassistant.graph.freezing import (
     frozen_part,
     sparing_call,
 )
-from torchassistant.graph.mode import evaluating, is_part_of_one, mode_dependent
+from torchassistant.graph.mode import (
+    evaluating,
+    is_part_of_one,
+    mode_dependent,
+    norms_in_train_mode,
+)
 from torchassistant.graph.model_calls import Calling, Compiling
 from torchassistant.graph.module_patterns import Models, ModulePattern, why_nothing_fits
 from torchassistant.graph.node_values import Call, Place, keyword_call, values_by_name
@@ -49,6 +54,7 @@ __all__ = [
     "mapped",
     "mode_dependent",
     "moved",
+    "norms_in_train_mode",
     "overlaps",
     "recut_carries",
     "set_training",

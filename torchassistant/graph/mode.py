@@ -38,11 +38,20 @@ def mode_dependent(model: nn.Module) -> list[str]:
     return sorted({type(part).__name__ for part in parts})
 
 
+def norms_in_train_mode(model: nn.Module) -> list[nn.Module]:
+    """The norms in train mode of a model that have running statistics, by which they go in eval."""
+    return [part for part in model.modules() if part.training and _has_statistics(part)]
+
+
+def _has_statistics(part: nn.Module) -> bool:
+    return isinstance(part, running_norm_classes()) and bool(part.track_running_stats)
+
+
 def _depends_on_mode(part: nn.Module) -> bool:
     if isinstance(part, dropout_classes()):
         return part.p > 0
     if isinstance(part, running_norm_classes()):
-        return part.track_running_stats
+        return _has_statistics(part)
     dropout = getattr(part, "dropout", 0)
     return isinstance(part, (nn.RNNBase, nn.MultiheadAttention)) and dropout > 0
 

@@ -1,14 +1,20 @@
-"""Models that act in training as they do not in validation, although nothing trains them."""
+"""Models that act in training as they do not in validation, although nothing changes them."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from torchassistant.graph import Node, is_part_of_one, mode_dependent
+from torchassistant.graph import (
+    Node,
+    is_among,
+    is_part_of_one,
+    mode_dependent,
+    norms_in_train_mode,
+)
 from torchassistant.session.preflight.findings import Findings, path_of_pipeline
 from torchassistant.session.preflight.report import NodeReport
 from torchassistant.session.session import Session
-from torchassistant.training import Pipeline
+from torchassistant.training import Pipeline, Stage
 
 
 def is_average(model: nn.Module, session: Session) -> bool:
@@ -44,6 +50,27 @@ class ModeWarnings:
                 f"{' and '.join(parts)} behave differently than in validation; "
                 '"mode": "eval" runs it in eval mode',
                 self.found.path_of_node(report.processor, report.node),
+            )
+
+    def warn_of_frozen(self, reports: list[tuple[Node, NodeReport]], stage: Stage) -> None:
+        """Look at the entries of a stage that freeze running statistics of models that it runs."""
+        index = next(i for i, one in enumerate(self.found.session.stages) if one is stage)
+        norms = [
+            norm
+            for node, report in reports
+            if report.mode == "train" and not is_average(node.model, self.found.session)
+            for norm in norms_in_train_mode(node.model)
+        ]
+        for place, part in enumerate(stage.frozen.parts):
+            held = [module for module, _ in part.buffers]
+            kinds = sorted({type(norm).__name__ for norm in norms if is_among(norm, held)})
+            if not kinds:
+                continue
+            self.found.warn_once(
+                f"{part.shown} freezes {' and '.join(kinds)} in train mode: training goes by each "
+                "batch there, and validation by the running statistics, which stay as they are; "
+                '{"match": …, "mode": "eval"} lets both go by these',
+                ("train", "stages", index, "frozen", place),
             )
 
     def warn_of_losses(self, pipeline: Pipeline) -> None:

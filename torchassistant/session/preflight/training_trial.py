@@ -85,6 +85,7 @@ class TrainingTrial:
             self._run_compiled(pipeline, frames)
         self._look_at_gradients(pipeline, reports)
         self.modes.warn_of_nodes(reports)
+        self.modes.warn_of_frozen(reports, stage)
         self.modes.warn_of_losses(pipeline)
         again = Frames({port: frames[port] for port in pipeline.graph.ports}, frames.counts)
         if pipeline.graph.carries:
