@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import resource
+import sys
 import typing
 from abc import ABC
 
@@ -57,3 +59,30 @@ def test_the_public_function_is_asked_where_python_has_it(monkeypatch: pytest.Mo
     monkeypatch.setattr(typing, "is_protocol", lambda kind: kind is Speaker, raising=False)
     assert python.is_protocol(Speaker)
     assert not python.is_protocol(Plain)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts as Linux does")
+def test_no_depth_of_calls_takes_memory_every_time() -> None:
+    assert python.with_stack_room(lambda: most_faults(depths=300)) < 50
+
+
+def most_faults(depths: int) -> int:
+    """The most pages that the system has to find for 200 calls from the same depth."""
+    if not depths:
+        return 0
+    for _ in range(200):
+        nothing()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(200):
+        nothing()
+    here = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    return max(here, most_faults(depths - 1))
+
+
+def nothing() -> None: ...
+
+
+def test_what_is_called_with_room_returns_and_raises() -> None:
+    assert python.with_stack_room(lambda: 1) == 1
+    with pytest.raises(ZeroDivisionError):
+        python.with_stack_room(lambda: 1 / 0)

@@ -13,6 +13,7 @@ from torchassistant.cli.exit_status import DONE, USER_ERROR, status_of
 from torchassistant.cli.layout import as_json, problems_as_data
 from torchassistant.cli.log_handler import messages_on_stderr
 from torchassistant.cli.scratch_folders import leaving_no_trace
+from torchassistant.compat.python import with_stack_room
 from torchassistant.errors import UserError
 from torchassistant.import_garbage import imports_uncollected, of_command
 
@@ -38,7 +39,9 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
     streams.prepare()
     try:
         with messages_on_stderr(), of_command():
-            return status_of(lambda: _run(command, arguments), arguments.verbose)
+            return with_stack_room(
+                lambda: status_of(lambda: _run(command, arguments), arguments.verbose)
+            )
     finally:
         save_signal.stop_listening()
 
