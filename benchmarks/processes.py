@@ -21,6 +21,7 @@ process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
 _, status, usage = os.wait4(process.pid, 0)
 print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_maxrss]))
 """
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 # Linux counts in KiB, macOS in bytes.
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
@@ -99,6 +100,10 @@ def peak_of(command: Sequence[str]) -> int:
 
 
 def _env() -> dict[str, str]:
-    """The environment, with this checkout on Python's path, before any other."""
+    """The environment, with this checkout on Python's path, before any other.
+
+    Its modules are compiled once, as pip does it with those of all other packages.
+    """
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PYTHONPATH": path}
+    kept = {name: said for name, said in os.environ.items() if name != _NO_BYTECODE}
+    return {**kept, "PYTHONPATH": path}
