@@ -27,6 +27,7 @@ from torchassistant.assembly.origin import home_of, name_of
 from torchassistant.assembly.reviewed_callables import verdict_on
 from torchassistant.config import TORCHMETRICS, find_source, signature_of
 from torchassistant.errors import UserCodeError, all_near, near, with_article
+from torchassistant.import_garbage import imports_uncollected
 
 
 class NotFound(Exception):
@@ -343,7 +344,8 @@ _RAISED = (Exception, SystemExit)
 def _module(name: str) -> ModuleType | None:
     """The module, or None where there is none of that name."""
     try:
-        return import_module(name)
+        with imports_uncollected():
+            return import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             return None
