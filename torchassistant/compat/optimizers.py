@@ -9,6 +9,7 @@ from torch.optim import Optimizer, optimizer
 
 from torchassistant.compat.compiler import without_gradient
 from torchassistant.compat.profiler import profiler_check
+from torchassistant.compat.step_forms import stepping_in_form
 
 _BY_SCHEDULER = "_wrapped_by_lr_sched"
 
@@ -36,14 +37,14 @@ def direct_step(target: Optimizer) -> Callable[[], Any] | None:
     hooks = _hooks_of(target)
     if bare is None or not is_known or hooks is None:
         return None
-    bare, is_profiling = without_gradient(bare), profiler_check()
+    run, is_profiling = stepping_in_form(target, without_gradient(bare)), profiler_check()
 
     def step() -> None:
         if any(hooks) or is_profiling():
             target.step()
         else:
             target._opt_called = True  # type: ignore[attr-defined]
-            bare(target)
+            run()
 
     return step
 
