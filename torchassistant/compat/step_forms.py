@@ -54,9 +54,10 @@ def _form_of(target: Optimizer) -> bool | None:
         map(_is_usual, parameters)
     ):
         return None
+    kind: Any = type(target)
     is_small = sum(p.numel() for p in parameters) <= _LARGEST
-    by_lists = type(target) in _BY_LISTS and len(parameters) >= _FEWEST and is_small
-    return by_lists and all(map(_is_plain, target.param_groups)) and _has_same_bits(type(target))
+    by_lists = kind in _BY_LISTS and len(parameters) >= _FEWEST and is_small
+    return by_lists and all(map(_is_plain, target.param_groups)) and _has_same_bits(kind)
 
 
 def _is_usual(parameter: torch.Tensor) -> bool:
