@@ -101,8 +101,8 @@ class CheckpointSelector:
             steps = [str(order_of(name)[0]) for name in names]
             by_monitor = list(reversed(named)) if len(named) > 1 else []
             calls = [*([BEST] if bests else []), *by_monitor, LAST, *steps]
-            found = listing(list(dict.fromkeys(calls)))
-            raise SessionError(f'there is no checkpoint "{which}"; there are {found}')
+            there = listing(list(dict.fromkeys(calls)))
+            raise SessionError(f'there is no checkpoint "{which}"; there are {there}')
         return self._verified(same[-1], known, with_history)
 
     def _first(
