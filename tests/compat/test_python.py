@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import sys
 import typing
 from abc import ABC
 
 import pytest
 
+from tests.call_depths import most_faults
 from torchassistant.compat import python
 
 
@@ -64,22 +64,6 @@ def test_the_public_function_is_asked_where_python_has_it(monkeypatch: pytest.Mo
 @pytest.mark.skipif(sys.platform != "linux", reason="counts as Linux does")
 def test_no_depth_of_calls_takes_memory_every_time() -> None:
     assert python.with_stack_room(lambda: most_faults(depths=300)) < 50
-
-
-def most_faults(depths: int) -> int:
-    """The most pages that the system has to find for 200 calls from the same depth."""
-    if not depths:
-        return 0
-    for _ in range(200):
-        nothing()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(200):
-        nothing()
-    here = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-    return max(here, most_faults(depths - 1))
-
-
-def nothing() -> None: ...
 
 
 def test_what_is_called_with_room_returns_and_raises() -> None:

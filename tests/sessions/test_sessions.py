@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import toys
 from toy_config import files_of, toy_config
 
 import torchassistant
+from tests.call_depths import most_faults
 from torchassistant.errors import (
     ConfigError,
     DataError,
@@ -489,3 +491,20 @@ def test_buffers_whose_elements_share_memory(tmp_path: Path) -> None:
     assert again.view.tolist() == [12, 12, 12, 12]
     again.base += 1
     assert again.view.tolist() == [13, 13, 13, 13]
+
+
+class Deep(Reporter):
+    """Calls functions from many depths."""
+
+    faults = 0
+
+    def iteration_done(self, live: Any) -> None:
+        if not self.faults:
+            self.faults = most_faults(depths=150)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts as Linux does")
+def test_what_training_calls_finds_room_on_the_stack(tmp_path: Path) -> None:
+    deep = Deep()
+    torchassistant.create_session(toy_config(), tmp_path / "run").train(deep)
+    assert deep.faults < 50

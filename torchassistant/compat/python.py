@@ -45,7 +45,8 @@ def with_stack_room(run: Callable[[], _Result]) -> _Result:
 
     Python keeps frames in chunks of 16 KiB, and gives a chunk back to the system as soon as its
     first frame returns. A loop that happens to call across a border takes and gives back a chunk
-    every time, which costs more than most calls: a fifth of a second while scipy is imported.
+    every time, which costs more than most calls: a fifth of a second while scipy is imported, and
+    up to half of a small iteration.
 
     Private: that there are chunks, in Python 3.11 to 3.14 (CPython's issue 142183).
     A frame that says that it needs more gets a chunk of that size, in which all further ones lie.

@@ -20,6 +20,7 @@ from torchassistant.assembly import (
     set_mode_of_condition,
 )
 from torchassistant.callbacks import Callback
+from torchassistant.compat.python import with_stack_room
 from torchassistant.config import (
     InferenceSpec,
     StageEvaluatorSpec,
@@ -484,7 +485,7 @@ class Session(Parts):
             try:
                 if not self.finished or (run is not None and run.untold is not None):
                     whole = self._reporter(reporter, callbacks)
-                    self._train(newest, whole, stop or StopRequest())
+                    with_stack_room(lambda: self._train(newest, whole, stop or StopRequest()))
                 elif self._saved.lacks_end:
                     self._save()
                 elif not self._pending.changes:
