@@ -14,6 +14,7 @@ WORKLOADS = {
     "more-pipelines": "more_pipelines",
     "long-run": "long_run",
     "boundary": "boundary",
+    "kept": "kept",
     "start": "start",
     "memory": "memory",
     "options": "options",

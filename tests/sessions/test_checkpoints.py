@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from stopping import Stopping, cut
 from toy_config import Command, Config, toy_config, wait_for_state
 
@@ -22,7 +24,7 @@ from torchassistant.config import load
 from torchassistant.errors import ConfigError, NotSaved, SessionError
 from torchassistant.session import Session, evaluate_config
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.checkpoint_retention import Best, prune
+from torchassistant.session.checkpoint_retention import Best, BestRanks, prune
 from torchassistant.session.checkpoint_selection import CheckpointSelector
 from torchassistant.session.checkpoint_storage import Checkpoint, CheckpointStorage, order_of
 from torchassistant.session.local_checkpoints import LocalCheckpoints
@@ -270,6 +272,26 @@ def test_which_are_kept_as_the_best(tmp_path: Path, kind: str) -> None:
     scores, best, expected = KEPT[kind]
     found = scored(tmp_path, scores, best).names()
     assert [int(name) for name in found] == expected
+
+
+@given(
+    st.lists(st.sampled_from([1.0, 2.0, 3.0, math.inf, math.nan, None])),
+    st.sampled_from([1.0, 2.0, 3.0, math.nan, None]),
+    st.integers(1, 4),
+    st.sampled_from(["min", "max"]),
+)
+def test_whether_a_state_is_among_the_best(
+    before: list[float | None], value: float | None, keep: int, mode: str
+) -> None:
+    best = Best("loss", mode, keep)
+    ranks = [best.rank({"loss": one}) for one in before]
+    rank = best.rank({"loss": value})
+    known = BestRanks(best, [{"loss": one} for one in before])
+    is_taken = rank < math.inf and sum(other <= rank for other in ranks) < keep
+    stays = rank < math.inf and sum(other < rank for other in ranks) < keep
+    assert known.would_take({"loss": value}) == is_taken
+    known.add({"loss": value})
+    assert known.keep({"loss": value}) == stays
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])

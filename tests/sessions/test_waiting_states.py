@@ -19,7 +19,7 @@ from torchassistant import create_session, load_session
 from torchassistant.errors import NotSaved
 from torchassistant.session import checkpoint_manager
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.checkpoint_retention import Best
+from torchassistant.session.checkpoint_retention import Best, BestRanks
 from torchassistant.session.local_checkpoints import LocalCheckpoints
 from torchassistant.session.waiting_states import WaitingState, WaitingStates
 
@@ -109,8 +109,8 @@ def test_all_are_written_where_all_stay(
 
 def test_whoever_writes_rests_until_somebody_waits(tmp_path: Path) -> None:
     written: list[int] = []
-    best = Best("loss", "min", 1)
-    waiting = WaitingStates(1, [best], [[1.0, 2.0, 3.0]])
+    ranks = BestRanks(Best("loss", "min", 1), [{"loss": 1.0}])
+    waiting = WaitingStates(1, [ranks])
 
     def busy(step: int) -> None:
         until = time.thread_time() + 0.05
@@ -120,7 +120,7 @@ def test_whoever_writes_rests_until_somebody_waits(tmp_path: Path) -> None:
 
     def add(step: int, loss: float) -> None:
         bundle = CheckpointBundle()
-        waiting.add(WaitingState(step, 1, (loss,), False, bundle, partial(busy, step)))
+        waiting.add(WaitingState(step, 1, {"loss": loss}, False, bundle, partial(busy, step)))
 
     add(1, 1.0)
     waiting.write_next()

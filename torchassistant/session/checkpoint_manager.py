@@ -8,7 +8,6 @@ run.
 from __future__ import annotations
 
 import errno
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from torchassistant.messages import logger_for
 from torchassistant.session.background_writer import Writer
 from torchassistant.session.best_weights import BestWeights
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.checkpoint_retention import bests_of, prune, scores_of
+from torchassistant.session.checkpoint_retention import BestRanks, bests_of, prune, scores_of
 from torchassistant.session.checkpoint_storage import order_of
 from torchassistant.session.folder_identity import FolderGone
 from torchassistant.session.history import History
@@ -138,8 +137,8 @@ class CheckpointManager:
         self.bests = bests_of(spec)
         self.best_weights = BestWeights(folder.path, self.storage, self.bests)
         scores = [self.storage.scores(name) for name in self.storage.names() if self.bests]
-        self._ranks = [[best.rank(found) for found in scores] for best in self.bests]
-        self._waiting = WaitingStates(spec.keep_last, self.bests, self._ranks)
+        self._ranks = [BestRanks(best, scores) for best in self.bests]
+        self._waiting = WaitingStates(spec.keep_last, self._ranks)
 
     def notify(self) -> None:
         """Something failed, or somebody asks for the state: to be looked at after the iteration."""
@@ -264,8 +263,7 @@ class CheckpointManager:
                 self._keep_weights(self.best_weights.update)
 
         stays = row is None or len(sought) > 0
-        ranks = tuple(best.rank(scores) for best in self.bests)
-        self._waiting.add(WaitingState(step, size, ranks, stays, bundle, write))
+        self._waiting.add(WaitingState(step, size, scores, stays, bundle, write))
         self.writer.ask(self._waiting.write_next)
         if self.stop.save_asked:
             self.wait()
@@ -311,8 +309,8 @@ class CheckpointManager:
             is_same = self._scored[0] == step and self.progress.stage_step > 0
             return self._scored[1] if is_same else {}
         scores = scores_of(row)
-        for best, ranks in zip(self.bests, self._ranks, strict=True):
-            ranks.append(best.rank(scores))
+        for ranks in self._ranks:
+            ranks.add(scores)
         self._scored = step, scores
         return scores
 
@@ -396,11 +394,7 @@ class CheckpointManager:
 
     def _is_best(self, row: Row) -> bool:
         """Whether an epoch is among the best so far, by any monitor."""
-        return any(
-            (rank := best.rank(row)) < math.inf
-            and sum(other <= rank for other in ranks) < best.keep
-            for best, ranks in zip(self.bests, self._ranks, strict=True)
-        )
+        return any(ranks.would_take(row) for ranks in self._ranks)
 
     def _report_failures(self) -> None:
         for error in self.writer.fetch():

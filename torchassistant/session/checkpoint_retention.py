@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,6 +40,38 @@ class Best:
         """The names of the best, the best first; of equal ones the earlier."""
         ranked = [n for n in sorted(scores, key=order_of) if self.rank(scores[n]) < math.inf]
         return sorted(ranked, key=lambda name: self.rank(scores[name]))[: self.keep]
+
+
+class BestRanks:
+    """How good the best states so far are, by one monitor.
+
+    Args:
+        best: Which states stay by it.
+        scores: Of the states so far.
+    """
+
+    def __init__(self, best: Best, scores: Iterable[Mapping[str, float | None]] = ()) -> None:
+        self.best = best
+        self._ranks: list[float] = []
+        for one in scores:
+            self.add(one)
+
+    def add(self, scores: Mapping[str, float | None]) -> None:
+        """There is a further state; what has no score counts for nothing."""
+        rank = self.best.rank(scores)
+        if rank < math.inf:
+            insort(self._ranks, rank)
+            del self._ranks[self.best.keep :]
+
+    def would_take(self, scores: Mapping[str, float | None]) -> bool:
+        """Whether a further state would be among the best; of equal ones the earlier are."""
+        rank = self.best.rank(scores)
+        return rank < math.inf and bisect_right(self._ranks, rank) < self.best.keep
+
+    def keep(self, scores: Mapping[str, float | None]) -> bool:
+        """Whether a state that was added may still be among the best."""
+        rank = self.best.rank(scores)
+        return rank < math.inf and bisect_left(self._ranks, rank) < self.best.keep
 
 
 def bests_of(spec: CheckpointsSpec) -> list[Best]:
@@ -95,7 +128,8 @@ def prune(
         sought: States that stay while the run may go on from before the stage that wants them.
     """
     names = [name for name in storage.names() if order_of(name) <= order_of(newest)]
-    standing = [name for name in names if not _superseded(name, names)]
+    # Of several states at one step the latest.
+    standing = list({order_of(name)[0]: name for name in names}.values())
     staying: set[str | None] = set(standing[-keep_last:])
     scores = {name: storage.scores(name) for name in standing} if bests else {}
     for best in bests:
@@ -106,9 +140,3 @@ def prune(
         if name not in staying:
             storage.remove(name)
     storage.clear_unfinished()
-
-
-def _superseded(name: str, names: Sequence[str]) -> bool:
-    """Whether there is a later state at the same step."""
-    step, number = order_of(name)
-    return any(other == step and later > number for other, later in map(order_of, names))

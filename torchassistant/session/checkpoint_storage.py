@@ -11,6 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
+@lru_cache(10_000)  # all of them are sorted whenever one is saved
 def order_of(name: str) -> tuple[int, int]:
     """The step of a checkpoint, and the number of its state at that step."""
     found = _NAME.fullmatch(name)

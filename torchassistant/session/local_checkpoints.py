@@ -20,6 +20,7 @@ from torchassistant.session.checkpoint_storage import (
 )
 from torchassistant.session.durable_files import clear_aside, new_folder, remove_folder
 from torchassistant.session.manifest import (
+    MANIFEST,
     Damaged,
     Fingerprints,
     read_manifest,
@@ -39,6 +40,8 @@ class LocalCheckpoints(CheckpointStorage):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._scores: dict[tuple[int, ...], dict[str, float]] = {}
+        """What manifests say, by the file: all are asked whenever a state is saved."""
 
     def names(self) -> list[str]:
         try:
@@ -101,9 +104,14 @@ class LocalCheckpoints(CheckpointStorage):
         return self.folder / name
 
     def scores(self, name: str) -> dict[str, float]:
+        path = self.folder / name
         try:
-            return dict(read_manifest(self.folder / name).scores)
-        except Damaged:
+            file = os.stat(path / MANIFEST)
+            which = file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns
+            if which not in self._scores:
+                self._scores[which] = dict(read_manifest(path).scores)
+            return self._scores[which]
+        except (Damaged, OSError):
             return {}
 
     def has(self, name: str) -> bool:

@@ -7,15 +7,14 @@ slow the iterations beside it: whoever writes rests after each state.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.checkpoint_retention import Best
+from torchassistant.session.checkpoint_retention import BestRanks
 
 _SHARE = 0.05
 """Of a processor that writing takes, roughly and at most, where states come all the time."""
@@ -31,7 +30,7 @@ class WaitingState:
     Args:
         step: Its step.
         size: Of its tensors, in bytes.
-        ranks: How good it is, by each monitor.
+        scores: What it is ranked by.
         stays: Whether it is written in any case.
         bundle: It.
         write: Writes it, and removes what need not stay.
@@ -39,7 +38,7 @@ class WaitingState:
 
     step: int
     size: int
-    ranks: tuple[float, ...]
+    scores: Mapping[str, float]
     stays: bool
     bundle: CheckpointBundle
     write: Callable[[], None]
@@ -50,13 +49,11 @@ class WaitingStates:
 
     Args:
         keep_last: How many of the last ones stay.
-        bests: Which ones stay beside those, by each monitor.
-        ranks: How good all states so far are, by each monitor; whoever adds states adds to it.
+        ranks: How good the best so far are, by each monitor; whoever adds a state adds its scores.
     """
 
-    def __init__(self, keep_last: int, bests: Sequence[Best], ranks: Sequence[list[float]]) -> None:
+    def __init__(self, keep_last: int, ranks: Sequence[BestRanks]) -> None:
         self.keep_last = keep_last
-        self.bests = bests
         self.ranks = ranks
         self._states: deque[WaitingState] = deque()
         self._written: WaitingState | None = None
@@ -94,10 +91,7 @@ class WaitingStates:
         behind = {other.step for other in self._states if other.step > state.step}
         if state.stays or len(behind) < self.keep_last:
             return False
-        return not any(
-            rank < math.inf and sum(other < rank for other in ranks) < best.keep
-            for best, rank, ranks in zip(self.bests, state.ranks, self.ranks, strict=True)
-        )
+        return not any(ranks.keep(state.scores) for ranks in self.ranks)
 
     def write_next(self) -> None:
         """Write the oldest, after a rest, if one is still there; called as often as one was added.
