@@ -51,16 +51,16 @@ def _measured(how: str, checkpoints: Config, epochs: int) -> Figure:
         storage = Timed(session.folder.path / "checkpoints")
         session.folder.storage = storage
         session.train(Reporter())
-    line = statistics.linear_regression(range(len(storage.seconds)), storage.seconds)
     tenth = max(epochs // 10, 1)
-    ends = storage.seconds[-tenth:], storage.seconds[:tenth]
-    late, early = (statistics.median(part) * 1e3 for part in ends)
+    early, late = storage.seconds[1 : tenth + 1], storage.seconds[-tenth:]
+    further = len(storage.seconds) - tenth - 1
+    each = ((b - a) / further for a, b in zip(sorted(early), sorted(late), strict=True))
     return Figure(
         what=f"a save, for each further checkpoint of {epochs:,}, kept {how}",
         against=f"the first {tenth} saves, in ms",
-        spread=Spread.of([line.slope * 1e6]),
+        spread=Spread.of(seconds * 1e6 for seconds in each),
         unit="µs",
-        ours=late,
-        theirs=early,
+        ours=statistics.median(late) * 1e3,
+        theirs=statistics.median(early) * 1e3,
         sides="ms",
     )
