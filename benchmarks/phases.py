@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from torchassistant.compat.python import with_stack_room
 from torchassistant.import_garbage import imports_uncollected, of_command
 
 seconds: dict[str, float] = {}
@@ -60,4 +61,4 @@ def main(config: str, path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    with_stack_room(lambda: main(*sys.argv[1:]))
