@@ -3,7 +3,7 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test test-slow test-processes test-faults check quickstart test-gpu bench bench-peers bench-gpu docs
+.PHONY: help setup test test-slow test-processes test-faults check quickstart test-gpu bench bench-peers bench-before bench-gpu docs
 
 VENV := .venv
 VENV_PYTHON := $(VENV)/bin/python
@@ -56,6 +56,9 @@ test-faults: setup  ## try every fault many times; figures go to FIGURES (faults
 # figures are kept in benchmarks/results/ and shown in docs/benchmarks.md.
 bench: setup  ## measure it beside loops by hand (ARGS="--only gan")
 	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m benchmarks $(ARGS)
+
+bench-before: setup  ## this version beside the one before the breadth
+	OMP_NUM_THREADS=1 $(VENV_PYTHON) -m benchmarks --set before $(ARGS)
 
 bench-gpu: setup  ## the same on a CUDA device
 	$(VENV_PYTHON) -m benchmarks --set gpu $(ARGS)

@@ -13,10 +13,10 @@ from types import ModuleType
 
 from benchmarks.records import FOLDER, Result, read_all, read_one, today
 from benchmarks.report import PAGE, page, table
-from benchmarks.workloads import GPU, PEERS, WORKLOADS
+from benchmarks.workloads import BEFORE, GPU, PEERS, WORKLOADS
 
-KNOWN = {**WORKLOADS, **GPU, **PEERS}
-SETS = {"all": WORKLOADS, "gpu": GPU, "peers": PEERS}
+KNOWN = {**WORKLOADS, **GPU, **BEFORE, **PEERS}
+SETS = {"all": WORKLOADS, "gpu": GPU, "before": BEFORE, "peers": PEERS}
 
 
 def main(argv: list[str]) -> int:

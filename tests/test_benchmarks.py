@@ -26,7 +26,7 @@ from benchmarks.figures import Figure, Spread
 from benchmarks.records import Result, read_all, read_one
 from benchmarks.report import PAGE, page
 from benchmarks.tasks import one_layer
-from benchmarks.workloads import GPU, PEERS, WORKLOADS
+from benchmarks.workloads import BEFORE, GPU, PEERS, WORKLOADS, before
 from torchassistant import create_session
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,6 +91,19 @@ def test_what_needs_a_gpu_is_left_out_with_a_word(name: str, tmp_path: Path) -> 
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"{name}: left out, there is no CUDA device"
     assert read_all(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BEFORE)
+def test_this_version_is_measured_beside_an_earlier_one(name: str, tmp_path: Path) -> None:
+    reason = before.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    done = run(name, tmp_path)
+    assert done.returncode == 0, done.stderr
+    (result,) = read_all(tmp_path)
+    against = f"the version of 2026-11-21 ({before.COMMIT})"
+    assert [figure.against for figure in result.figures] == [against] * 2
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -27,5 +27,8 @@ WORKLOADS = {
 GPU = {"gpu": "gpu"}
 """Those that need a CUDA device."""
 
+BEFORE = {"before": "before"}
+"""Those that need an earlier version, from the repository."""
+
 PEERS = {"peers": "peers"}
 """Those that need other systems."""
