@@ -169,9 +169,15 @@ def cause_of(error: BaseException) -> BaseException:
     return error if error.__cause__ is None else error.__cause__
 
 
+STANDARD_OUTPUT = "standard output"
+"""In the place of a file's name, in the error that it cannot be written."""
+
+
 @contextmanager
 def blaming(part: str) -> Iterator[None]:
     """What raises in here is the user's code, in this part of the run.
+
+    That nobody reads standard output any more is no fault of code that prints.
 
     Not for what runs once an iteration: there, a plain ``try`` costs nothing.
     """
@@ -180,6 +186,8 @@ def blaming(part: str) -> Iterator[None]:
     except (UserError, UserCodeError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT:
+            raise
         raise UserCodeError(part) from error
 
 

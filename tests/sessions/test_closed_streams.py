@@ -93,6 +93,18 @@ def test_a_run_trains_to_the_end(tmp_path: Path, created: Path, kind: str) -> No
     assert load_session(tmp_path / "run").finished
 
 
+@needs_full
+def test_predictions_that_nobody_reads(tmp_path: Path, created: Path) -> None:
+    """Whoever reads the first line only is told nothing; no code of the user has failed."""
+    shutil.copytree(created / "trained" / "run", tmp_path / "run")
+    done = run(tmp_path, "infer.py", "--pipeline check | true")
+    assert "error" not in done.stderr and "Traceback" not in done.stderr
+    done = run(tmp_path, "infer.py", "--pipeline check >/dev/full")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.endswith("error: standard output: No space left on device\n")
+
+
 EVALUATE = {
     "stdout closed": (">&-", False),
     "stdout full": (">/dev/full", False),

@@ -35,12 +35,11 @@ def main(argv: list[str], prog: str = "torchassistant") -> int:
         arguments = whole_parser(prog).parse_args(argv)
         command = arguments.command
     save_signal.listen(trains=command == "train")
-    working_directory.make_importable()
     streams.prepare()
     try:
         with messages_on_stderr(), of_command():
             return with_stack_room(
-                lambda: status_of(lambda: _run(command, arguments), arguments.verbose)
+                lambda: status_of(lambda: _run_here(command, arguments), arguments.verbose)
             )
     finally:
         save_signal.stop_listening()
@@ -52,6 +51,7 @@ def main_console() -> int:
 
 
 def _print_schema(arguments: Any) -> int:
+    streams.expect_output()
     path = Path(__file__).parents[1] / "config.schema.json"
     print(path if arguments.path else path.read_text("utf-8").rstrip())
     return DONE
@@ -125,6 +125,12 @@ _WITHOUT_ENGINE: dict[str, Callable[[Any], int]] = {
 """Commands for which torch is not imported; each imports what it needs itself."""
 
 
+def _run_here(command: str, arguments: Any) -> int:
+    """Run a command, which may import what lies in the working directory."""
+    working_directory.make_importable()
+    return _run(command, arguments)
+
+
 def _run(command: str, arguments: Any) -> int:
     """Run the function behind a command."""
     if command == "schema":
@@ -139,6 +145,8 @@ def _run(command: str, arguments: Any) -> int:
 
 def _run_check(arguments: Any) -> int:
     """Find mistakes; with ``--json`` they are results, and not errors."""
+    if arguments.json or arguments.complete or arguments.explain is not None:
+        streams.expect_output()
     try:
         if arguments.explain is not None:
             return _explain(arguments)

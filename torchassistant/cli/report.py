@@ -59,9 +59,9 @@ def report(arguments: Namespace) -> int:
         told = {name: [str(one) for one in paths] for name, paths in listed.items()}
         print(as_json({"file": str(path), **told}))
     else:
-        print(shown_path(path))
+        say(shown_path(path), sys.stdout)
         for picture in pictures:
-            print(shown_path(picture))
+            say(shown_path(picture), sys.stdout)
     return DONE
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any, TextIO
 
-from torchassistant.errors import in_one_line
+from torchassistant.errors import STANDARD_OUTPUT, in_one_line
 from torchassistant.terminal import Colour, painted
 
 _STANDARD = 2  # the highest number of a standard stream
@@ -68,7 +68,7 @@ class Results(Messages):
         # Python would try once more when it ends, and fail with a status of its own.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-        return type(error)(error.errno, error.strerror, "standard output")
+        return type(error)(error.errno, error.strerror, STANDARD_OUTPUT)
 
 
 def prepare() -> None:
@@ -114,7 +114,7 @@ def expect_output() -> None:
         OSError: Standard output is closed.
     """
     if sys.stdout is None:
-        raise OSError(errno.EBADF, "it is closed", "standard output")
+        raise OSError(errno.EBADF, "it is closed", STANDARD_OUTPUT)
 
 
 def deliver() -> None:

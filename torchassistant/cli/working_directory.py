@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
+from torchassistant.errors import UserError
 from torchassistant.lateimports import stand_in
 
 
 def make_importable() -> None:
-    """Let the user's own code, and the config, import what lies in the working directory."""
+    """Let the user's own code, and the config, import what lies in the working directory.
+
+    Raises:
+        UserError: It is gone.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise UserError("the working directory is gone; cd to one that is there") from None
     if _is_scripts(sys.path[0]):
         del sys.path[0]
     stand_in()

@@ -24,7 +24,7 @@ from torchassistant.export.tracing import traced
 from torchassistant.export.verification import ROUNDED, TOLERANCES, Run, compared
 from torchassistant.export.weights_file import write_weights
 from torchassistant.rebuilding import weights_by_operator
-from torchassistant.session import LAST, OpenPipeline, new_folder, open_pipeline
+from torchassistant.session import LAST, OpenPipeline, expect_text, new_folder, open_pipeline
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -108,6 +108,7 @@ def export_session(
 
 
 def _expect_free(folder: Path, opened: OpenPipeline) -> None:
+    expect_text(folder.absolute(), "an export")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SessionError(f"{shown_path(folder)} is there already; -o names a new folder")
     session = opened.session.path.resolve()

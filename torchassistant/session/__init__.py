@@ -6,6 +6,7 @@ from torchassistant.session.create import Draft, create_session, store
 from torchassistant.session.derived_session import derived_session, store_derived
 from torchassistant.session.durable_files import (
     as_json,
+    expect_text,
     new_folder,
     read_json,
     replace_file,
@@ -55,6 +56,7 @@ __all__ = [
     "different_state",
     "evaluate_config",
     "expect_no_trainer",
+    "expect_text",
     "find_learning_rate",
     "first_difference",
     "infer_config",

@@ -51,6 +51,27 @@ MOST_HOLES = 32 * 2**30
 whole, and hardly any of it is zeros. A sparse terabyte would be read for hours."""
 
 
+def expect_text(path: Path, of: str) -> None:
+    """See that a path is text, as the library of safetensors opens no other.
+
+    Args:
+        path: The path.
+        of: What it is of, for the message.
+
+    Raises:
+        SessionError: It is none.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        message = f"{path}: the path of {of} has to be UTF-8 text"
+        with contextlib.suppress(UnicodeDecodeError):
+            # It is, and Python takes it for something else, by the locale.
+            os.fsencode(path).decode()
+            message += ", and this is none by the locale; with PYTHONUTF8=1 it is"
+        raise SessionError(message) from None
+
+
 @contextmanager
 def new_folder(path: Path, replaces: bool = False, makes_parents: bool = True) -> Iterator[Path]:
     """A folder that appears under its name when it is whole, or not at all.

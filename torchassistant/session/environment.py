@@ -24,8 +24,8 @@ def created(seed: int, device: torch.device) -> dict[str, Any]:
     """When, by which command and from which code a session was created, and under what."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "working_directory": os.getcwd(),
+        "command": [_text(word) for word in sys.argv],
+        "working_directory": _text(os.getcwd()),
         "git_commit": _git_commit(),
         "seed": seed,
         "platform": platform.platform(),
@@ -72,6 +72,11 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str
 def same_versions(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     """Whether Python and the libraries are what they were when a state was saved."""
     return all(then.get(key) == now[key] for key in ("python", "packages"))
+
+
+def _text(words: str) -> str:
+    """What the system gave, as text: bytes that are none are written as Python writes them."""
+    return words.encode(errors="backslashreplace").decode()
 
 
 def _version(name: str) -> str | None:

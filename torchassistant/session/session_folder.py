@@ -23,6 +23,7 @@ from torchassistant.session.checkpoint_storage import Checkpoint, CheckpointStor
 from torchassistant.session.durable_files import (
     as_json,
     differing,
+    expect_text,
     fingerprint,
     holds,
     read_json,
@@ -60,10 +61,14 @@ class SessionFolder:
 
     Args:
         path: The folder.
+
+    Raises:
+        SessionError: Its path is no UTF-8 text.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path).absolute()  # code of the user may change the working directory
+        expect_text(self.path, "a session")
         self.spec = self.path / SPEC
         self.environment = self.path / ENVIRONMENT
         self.splits = self.path / STATIC / "splits"
