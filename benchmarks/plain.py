@@ -105,6 +105,7 @@ class ByHand:
         self.criterion = built({"class": f"torch.nn.{task.loss}"})
         self.batches = shuffled(built(task.dataset), task.batch_size, seed_of)
         alone = len(self.modules) == 1
+        self.validated = task.validated
         self.predict: Predict = self.modules[0] if alone else partial(chained, self.modules)
 
     def save(self, path: str | Path) -> None:
@@ -130,6 +131,21 @@ class ByHand:
             bare(*goal, self.batches(epoch))
         else:
             with_bar(*goal, self.batches(epoch), stream)
+        if self.validated:
+            self.validate(epoch)
+
+    def validate(self, epoch: int) -> float:
+        """The mean of the loss over all batches, in eval mode."""
+        for module in self.modules:
+            module.eval()
+        total, count = 0.0, 0
+        with torch.no_grad():
+            for x, y in self.batches(epoch):
+                total += self.criterion(self.predict(x), y).item() * len(x)
+                count += len(x)
+        for module in self.modules:
+            module.train()
+        return total / count
 
 
 def saved(modules: Sequence[nn.Module], optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:

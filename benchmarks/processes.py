@@ -41,6 +41,11 @@ def by_hand(*arguments: object) -> list[str]:
     return python("-m", "benchmarks.by_hand", *map(str, arguments))
 
 
+def many_by_hand(models: int, examples: int, epochs: int) -> list[str]:
+    """The script that trains several models in one loop."""
+    return python("-m", "benchmarks.many_by_hand", *map(str, (models, examples, epochs)))
+
+
 def phases_of(*arguments: str) -> list[str]:
     """What times the phases of a command."""
     return python("-m", "benchmarks.phases", *arguments)

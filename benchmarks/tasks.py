@@ -72,6 +72,7 @@ class Task:
             None: all of them.
         batch_size: Examples a batch; None where the dataset gives whole batches.
         node: Further keys of every node.
+        validated: Whether each epoch ends with the loss over all examples, in eval mode.
     """
 
     dataset: Config
@@ -82,6 +83,7 @@ class Task:
     trained: int | None = None
     batch_size: int | None = 32
     node: Config | None = None
+    validated: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -121,7 +123,11 @@ class Task:
         }
         feed = {"input_alias": "batch", "loader_factory": "batches", "variable_names": ["x", "y"]}
         fit = {"graph": "graph", "input_factories": [feed], "losses": [{"loss_name": "loss"}]}
-        return whole(groups, {"fit": fit}, epochs, **top)
+        config = whole(groups, {"fit": fit}, epochs, **top)
+        if self.validated:
+            config["initialize"]["pipelines"]["check"] = fit
+            config["train"]["stages"][0]["validation_pipelines"] = ["check"]
+        return config
 
     def _nodes(self) -> list[Config]:
         columns = ["x", *(f"h_{i}" for i in range(len(self.models) - 1)), "y_hat"]

@@ -6,18 +6,14 @@ import copy
 from collections.abc import Sequence
 from typing import TextIO
 
-from torch import nn
-from torch.optim import SGD
-
 from benchmarks.alternation import BARE, WARM_UP, Other, Rounds, same, seconds_of, seeds_of
 from benchmarks.figures import Figure
 from benchmarks.growth import growth
-from benchmarks.plain import shuffled
-from benchmarks.tasks import Config, built, made, part, whole
+from benchmarks.many_by_hand import BATCH, FEATURES, LEARNING_RATE, ManyByHand
+from benchmarks.tasks import Config, made, part, whole
 from torchassistant.session import Session
 
 PIPELINES = (1, 2, 4, 8, 16)
-FEATURES, BATCH, LEARNING_RATE = 16, 32, 0.001
 AGAINST = "a further model, with a loader of its own, trained in the same loop"
 
 
@@ -41,31 +37,13 @@ def _alternated(count: int, examples: int, rounds: int) -> tuple[Rounds, bool]:
     loops: list[ManyByHand] = []
 
     def others(session: Session, stream: TextIO) -> dict[str, Other]:
-        loops.append(ManyByHand(session, names, examples))
+        models = [copy.deepcopy(session.models[name]) for name in names]
+        seeds = [seeds_of(session, name) for name in names]
+        loops.append(ManyByHand(models, examples, seeds))
         return {BARE: seconds_of(loops[0].epoch)}
 
     measured = Rounds(config(names, examples, rounds + WARM_UP), others)
     return measured, same(measured.session, names, loops[0].models)
-
-
-class ManyByHand:
-    """One loop over copies of several models of a session, each with batches of its own."""
-
-    def __init__(self, session: Session, names: Sequence[str], examples: int) -> None:
-        self.models = [copy.deepcopy(session.models[name]) for name in names]
-        self.optimizers = [SGD(model.parameters(), lr=LEARNING_RATE) for model in self.models]
-        dataset = built(part("Examples", examples, FEATURES))
-        self.loaders = [shuffled(dataset, BATCH, seeds_of(session, name)) for name in names]
-
-    def epoch(self, epoch: int) -> None:
-        """Train all of them for an epoch."""
-        for batches in zip(*(loader(epoch) for loader in self.loaders), strict=False):
-            each = zip(batches, self.models, self.optimizers, strict=True)
-            for (x, y), model, optimizer in each:
-                loss = nn.functional.mse_loss(model(x), y)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
 
 
 def config(names: Sequence[str], examples: int, epochs: int) -> Config:
