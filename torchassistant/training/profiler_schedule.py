@@ -106,7 +106,8 @@ class Recording(Reporter):
         if not torch.cuda.is_available():
             # The profiler's library says on standard error that it finds no GPU.
             os.environ.setdefault("KINETO_LOG_LEVEL", _SILENT)
-        self.profiler = profile(schedule=window, on_trace_ready=self.save)
+        # There is one cycle; some versions warn that the events of one before it are not kept.
+        self.profiler = profile(schedule=window, on_trace_ready=self.save, acc_events=True)
         self.profiler.start()
 
     def _step(self) -> None:
