@@ -177,13 +177,13 @@ STANDARD_OUTPUT = "standard output"
 def blaming(part: str) -> Iterator[None]:
     """What raises in here is the user's code, in this part of the run.
 
-    That nobody reads standard output any more is no fault of code that prints.
+    It is no fault of this code that nobody reads standard output any more, or that a disk is full.
 
     Not for what runs once an iteration: there, a plain ``try`` costs nothing.
     """
     try:
         yield
-    except (UserError, UserCodeError):
+    except (UserError, UserCodeError, NotWritten):
         raise
     except Exception as error:
         if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT:
@@ -298,9 +298,13 @@ def escaped_in_json(text: str) -> str:
 
 def shown_path(path: str | Path) -> str:
     """A path as a person would type it: relative to the working folder where it lies below it."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # somebody has taken it away
+        return str(path)
     whole = os.path.abspath(path)
     # A link is called by its own name, also where the working folder was reached through another.
     for known in (whole, os.path.join(os.path.realpath(os.path.dirname(whole)), Path(whole).name)):
         with suppress(ValueError):
-            return str(Path(known).relative_to(Path.cwd()))
+            return str(Path(known).relative_to(here))
     return str(path)

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from torchassistant.earlier_names import answering_for
 from torchassistant.errors import DataError
+from torchassistant.whole_files import make_folder, naming
 from torchassistant.writing import WritesFiles, Writing, mark, new_file, safe_in_file_names
 
 __getattr__ = answering_for(__name__)
@@ -155,13 +156,14 @@ class SaveImages(WritesFiles):
 
         Raises:
             DataError: The data is something else; then nothing is saved.
+            NotWritten: The folder takes no image.
         """
         if isinstance(data, Mapping) and len({safe_in_file_names(key) for key in data}) < len(data):
             raise DataError(f"two of the names {list(data)} give the same file name")
         found = images_of(data, "SaveImages", self.columns)
         suffixes = [f"-{safe_in_file_names(key)}" if key else "" for key in found]
         images = dict(zip(suffixes, found.values(), strict=True))
-        with self._opened() as folder:
+        with naming(self.folder), self._opened() as folder:
             names = self._saved(images, folder)
         if input is not None:
             files = ", ".join(str(self.folder / name) for name in names)
@@ -174,7 +176,7 @@ class SaveImages(WritesFiles):
             with self.place.opened() as folder:
                 yield folder
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         folder = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield folder
@@ -346,12 +348,13 @@ class JsonLines(WritesFiles):
 
         Raises:
             DataError: The data holds something that JSON cannot; then nothing is written.
+            NotWritten: The file takes no line.
         """
         if input is not None:
             is_apart = not isinstance(data, Mapping) or "input" in data
             data = {"input": input, "result": data} if is_apart else {"input": input, **data}
         line = json.dumps(jsonable(data, "the data"), ensure_ascii=False, allow_nan=False) + "\n"
-        with self._opened() as file:
+        with naming(self.path), self._opened() as file:
             # One write of whole bytes: lines of several processes do not mix.
             left = memoryview(line.encode("utf-8", errors="backslashreplace"))
             while left:
@@ -364,7 +367,7 @@ class JsonLines(WritesFiles):
             with self.place.appending() as file:
                 yield file
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         with self.path.open("ab", buffering=0) as opened:
             if opened.tell() == 0:
                 mark(opened.fileno())

@@ -377,9 +377,14 @@ def new_file(folder: int, name: str) -> int:
 
     Raises:
         FileExistsError: There is something of this name.
+        OSError: It cannot be made; the folder's path is known to whoever has opened it.
     """
     made = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(name, made, 0o666, dir_fd=folder)
+    try:
+        return os.open(name, made, 0o666, dir_fd=folder)
+    except OSError as error:
+        error.filename = None  # which would be taken for one in the working directory
+        raise
 
 
 def mark(handle: int) -> None:

@@ -13,6 +13,10 @@ import pytest
 from toy_config import ROOT, environment, toy_config, write
 from warm_commands import WarmCommands
 
+from torchassistant import create_session
+from torchassistant.errors import SessionError, shown_path
+from torchassistant.session import Session, SessionFolder
+
 NO_TEXT = os.fsdecode(b"\xff\xfe")
 
 
@@ -100,3 +104,29 @@ def test_a_working_directory_that_is_gone(tmp_path: Path, called: list[str]) -> 
     )
     assert done.returncode == 2
     assert done.stderr == "error: the working directory is gone; cd to one that is there\n"
+
+
+def test_a_working_directory_that_goes_during_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert shown_path(tmp_path / "here" / "run") == "run"
+    here.rmdir()
+    assert shown_path(tmp_path / "run") == str(tmp_path / "run")
+
+
+def test_two_that_make_one_session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes second is told so, also where the other was faster at the last moment."""
+    write_new = Session.write_new
+
+    def faster(session: Session, folder: SessionFolder) -> None:
+        monkeypatch.undo()
+        create_session(toy_config(), tmp_path / "run", preflight=False)
+        write_new(session, folder)
+
+    monkeypatch.setattr(Session, "write_new", faster)
+    with pytest.raises(SessionError, match="exists already"):
+        create_session(toy_config(), tmp_path / "run", preflight=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

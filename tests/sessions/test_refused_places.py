@@ -159,3 +159,34 @@ def test_a_device_is_no_file_that_a_graph_replaces(run: Run, folder: Path) -> No
     done = run("graph", "pipe.mmd")
     assert_told(done, "pipe.mmd", "no file that is replaced")
     assert stat.S_ISFIFO((folder / "pipe.mmd").stat().st_mode)
+
+
+def test_a_callback_whose_files_cannot_be_written(
+    tmp_path: Path, warm_commands: WarmCommands
+) -> None:
+    """It is no mistake in its code."""
+    config = toy_config(keep=("callbacks", {"class": "ModelCheckpoint"}))
+    write(tmp_path / "config.json", config | {"train": config["train"] | {"callbacks": ["keep"]}})
+    made = warm_commands.run("init.py", "config.json", cwd=tmp_path, env=environment())
+    assert made.returncode == 0, made.stderr
+    (tmp_path / "run" / "weights").touch()
+    done = warm_commands.run("train.py", "run", cwd=tmp_path, env=environment())
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    said = "weights/callbacks/keep cannot be written: Not a directory (run/weights/callbacks)\n"
+    assert done.stderr.endswith(f'error: the callback "keep", in on_epoch_end: run/{said}')
+
+
+def test_an_output_device_that_cannot_write(
+    folder: Path, small_disk: Path, warm_commands: WarmCommands
+) -> None:
+    lines = small_disk / "lines.jsonl"
+    inference = {
+        "session_dir": "run",
+        "inference_pipeline": "check",
+        "output_device": {"class": "JsonLines", "kwargs": {"path": str(lines)}},
+    }
+    write(folder / "inference.json", inference)
+    words = ("infer.py", "inference.json", "--pipeline", "check", "--allow-write", str(small_disk))
+    done = warm_commands.run(*words, cwd=folder, env=environment())
+    assert_told(done, str(lines), "cannot be written: No space left on device")

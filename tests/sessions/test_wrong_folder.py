@@ -131,3 +131,11 @@ def test_version(capsys: pytest.CaptureFixture[str], command: str | None, prog: 
         main([command, "--version"] if command else ["--version"], prog)
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"torchassistant {torchassistant.__version__}\n"
+
+
+def test_a_session_that_is_near_is_named(home: Path) -> None:
+    torchassistant.create_session("training.json", trust=["toys"], preflight=False)
+    with pytest.raises(SessionError, match=r'rnu does not exist .* did you mean "run"'):
+        evaluate_config("rnu")
+    with pytest.raises(ConfigError, match=r'did you mean "evaluation.json"'):
+        evaluate_config("evaluation")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torchassistant.callbacks.events import Event
 from torchassistant.errors import DataError
-from torchassistant.whole_files import sync_path
+from torchassistant.whole_files import naming, sync_path
 from torchassistant.writing import expect_folder_name
 
 
@@ -31,11 +31,16 @@ def own_folder(event: Event, below: Sequence[str]) -> Path:
 
 
 def make_folder(folder: Path, below: Sequence[str]) -> None:
-    """Make what :func:`own_folder` gave, where it is missing, so that it stays."""
-    for part in _parts(folder, below):
-        if not part.exists():
-            part.mkdir()
-            sync_path(part.parent)
+    """Make what :func:`own_folder` gave, where it is missing, so that it stays.
+
+    Raises:
+        NotWritten: It cannot be made.
+    """
+    with naming(folder):
+        for part in _parts(folder, below):
+            if not part.exists():
+                part.mkdir()
+                sync_path(part.parent)
 
 
 def _parts(folder: Path, below: Sequence[str]) -> list[Path]:

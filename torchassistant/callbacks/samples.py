@@ -18,7 +18,7 @@ from torchassistant.callbacks.events import EpochEndEvent, TrainStartEvent
 from torchassistant.callbacks.own_folder import make_folder, own_folder
 from torchassistant.errors import DataError, near
 from torchassistant.output_devices import images_of, jsonable
-from torchassistant.whole_files import ASIDE, sync_path
+from torchassistant.whole_files import ASIDE, naming, sync_path
 from torchassistant.writing import safe_in_file_names
 
 FOLDER = ("samples",)
@@ -215,6 +215,11 @@ def _is_png(value: Any) -> bool:
 
 def _write(rows: Sequence[Row], place: Path) -> None:
     """A folder with the rows and their images, which appears when all of it is on the disk."""
+    with naming(place):
+        _write_whole(rows, place)
+
+
+def _write_whole(rows: Sequence[Row], place: Path) -> None:
     aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=place.parent))
     try:
         lines = "".join(f"{line}\n" for line in _lines(rows, aside))

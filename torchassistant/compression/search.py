@@ -145,7 +145,11 @@ class _Search:
         for record in self.records:
             tell(record)
         if not self.records:
-            tell(self._added(self._measured(self.original, 0, "as it was", None, {}, time.time())))
+            tell(
+                self._added(
+                    self._measured(self.original, 0, "as it was", None, {}, time.monotonic())
+                )
+            )
         while True:
             if trials is not None and len(self.records) > trials:
                 return f"{trials} candidate{'s were' if trials != 1 else ' was'} tried"
@@ -199,7 +203,7 @@ class _Search:
         )
 
     def _tried(self, candidate: Candidate) -> Record:
-        number, begun = len(self.records), time.time()
+        number, begun = len(self.records), time.monotonic()
         name = candidate.name(self.records)
         try:
             session = self.workshop.made(number, candidate)
@@ -213,7 +217,7 @@ class _Search:
                 candidate.method,
                 reason=reason or type(error).__name__,
                 too_far=isinstance(error, TooFar),
-                seconds=time.time() - begun,
+                seconds=time.monotonic() - begun,
             )
 
     def _measured(
@@ -243,7 +247,7 @@ class _Search:
             file=weight.file,
             parameters=weight.parameters,
             latency=latency_of(self._run_models(session), self._calls()),
-            seconds=time.time() - begun,
+            seconds=time.monotonic() - begun,
         )
 
     def _added(self, record: Record) -> Record:

@@ -9,7 +9,14 @@ from typing import Any
 
 from torchassistant.assembly import Allowlist, FittedArtifacts, fill, missing_data
 from torchassistant.config import ReadConfig, Spec, completed, has_missing_parts, read_training
-from torchassistant.errors import ConfigError, Problem, SessionError, UserError, shown_path
+from torchassistant.errors import (
+    ConfigError,
+    NotWritten,
+    Problem,
+    SessionError,
+    UserError,
+    shown_path,
+)
 from torchassistant.session.build_plan import BuildPlan
 from torchassistant.session.class_names import class_names
 from torchassistant.session.durable_files import new_folder
@@ -197,12 +204,17 @@ def _stored(
     draft.spec.session_dir = shown_path(path)
     session = draft.build(path)
     report = preflight(session) if with_preflight else None
-    with new_folder(path, replaces) as aside:
-        session.write_new(SessionFolder(aside))
-        if report is not None:
-            SessionFolder(aside).keep_shapes(report.shapes)
-        if names := class_names(session.datasets):
-            SessionFolder(aside).keep_class_names(names)
+    try:
+        with new_folder(path, replaces) as aside:
+            session.write_new(SessionFolder(aside))
+            if report is not None:
+                SessionFolder(aside).keep_shapes(report.shapes)
+            if names := class_names(session.datasets):
+                SessionFolder(aside).keep_class_names(names)
+    except NotWritten:
+        if not replaces:
+            _expect_free(SessionFolder(path))  # another process was faster
+        raise
     return session, report
 
 

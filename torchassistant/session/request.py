@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -56,6 +57,7 @@ from torchassistant.session.state import restore, stored_definitions
 from torchassistant.session.state_schema import stored_spec
 from torchassistant.session.stateful_parts import described
 from torchassistant.session.survey import surveyed
+from torchassistant.session.wrong_folder import near_session, why_no_session
 
 _log = logger_for(__name__)
 
@@ -93,6 +95,8 @@ class Request(Generic[Config]):
         self.has_new_code = False
         own, others = split_overrides(block, settings)
         is_folder = Path(source).is_dir()
+        if not os.path.lexists(source) and near_session(Path(source)) is not None:
+            raise SessionError(why_no_session(Path(source)))
         first = _first_checkpoint(source, checkpoint, block) if is_folder else None
         kept = {} if first is None else _kept_in(first)
         read_from = {**kept, "session_dir": str(source)} if is_folder else source

@@ -40,9 +40,15 @@ def why_no_session(path: Path) -> str:
         return f"{name} is {_file(path)}"
     if os.path.lexists(path):
         return f"{name} is not a folder, and so not a session (init.py creates one)"
-    meant = nearest(path.name, [f.name for f in _folders(path.parent) if is_session(f)])
-    hint = f'; did you mean "{shown_path(path.parent / meant)}"?' if meant else ""
+    meant = near_session(path)
+    hint = "" if meant is None else f'; did you mean "{shown_path(meant)}"?'
     return f"{name} does not exist (init.py creates one){hint}"
+
+
+def near_session(path: Path) -> Path | None:
+    """The session beside a path whose name is near to its name, if there is one."""
+    meant = nearest(path.name, [f.name for f in _folders(path.parent) if is_session(f)])
+    return None if meant is None else path.parent / meant
 
 
 def _folders(path: Path) -> Iterator[Path]:

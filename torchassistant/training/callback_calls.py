@@ -16,7 +16,7 @@ from torchassistant.callbacks.events import (
     Now,
 )
 from torchassistant.data import random_state, set_random_state
-from torchassistant.errors import DataError, UserCodeError, UserError
+from torchassistant.errors import DataError, NotWritten, UserCodeError, UserError
 from torchassistant.parallel import alone
 from torchassistant.training.events import Part, Parts
 from torchassistant.training.named_callback import NamedCallback
@@ -115,6 +115,8 @@ def _blame(what: str, error: Exception) -> NoReturn:
     """
     if isinstance(error, UserCodeError):
         raise error
+    if isinstance(error, NotWritten):
+        raise DataError(f"{what}: {error}") from error
     if not isinstance(error, UserError):
         raise UserCodeError(what) from error
     name = what.partition(", in ")[0]
