@@ -130,3 +130,10 @@ def test_two_that_make_one_session(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(SessionError, match="exists already"):
         create_session(toy_config(), tmp_path / "run", preflight=False)
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_hints_can_be_typed(tmp_path: Path, warm_commands: WarmCommands) -> None:
+    words = ("-m", "torchassistant", "new", "regression", "--", "-my project")
+    done = warm_commands.run(*words, cwd=tmp_path, env=environment())
+    assert done.returncode == 0, done.stderr
+    assert "\n  cd './-my project'\n" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,15 @@ def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:
         yield "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip()
+
+
+def as_word(path: str) -> str:
+    """A path as a word of a command that can be typed, and is no option.
+
+    >>> as_word("-my run")
+    "'./-my run'"
+    """
+    return shlex.quote(f"./{path}" if path.startswith("-") else path)
 
 
 def as_json(data: Any) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from argparse import Namespace
 from pathlib import Path
 
 from torchassistant.cli.exit_status import DONE
-from torchassistant.cli.layout import aligned, as_json
+from torchassistant.cli.layout import aligned, as_json, as_word
 from torchassistant.cli.streams import expect_output, say
 from torchassistant.errors import UserError, shown_path
 from torchassistant.projects import KINDS, make_project
@@ -37,7 +36,7 @@ def new(arguments: Namespace) -> int:
     config = "training.yaml" if arguments.yaml else "training.json"
     steps = [f"torchassistant {step.format(config=config)}" for step in _STEPS]
     if project.folder.resolve() != Path.cwd():
-        steps.insert(0, f"cd {shlex.quote(shown)}")
+        steps.insert(0, f"cd {as_word(shown)}")
     for line in ("next:", *(f"  {step}" for step in steps)):
         say(line, sys.stdout)
     return DONE

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from torchassistant.cli.arguments import SUMMARIES
+from torchassistant.cli.layout import as_word
 from torchassistant.errors import shown_path
 from torchassistant.session import Session
 
@@ -14,7 +15,7 @@ _CALLED = "  torchassistant "
 
 def next_steps(session: Session) -> Iterator[str]:
     """Commands, as they can be typed."""
-    name = shlex.quote(shown_path(session.path))
+    name = as_word(shown_path(session.path))
     yield "next:"
     if session.spec.default_validation or session.spec.default_evaluators:
         yield f"{_CALLED}evaluate {name}"
