@@ -30,7 +30,7 @@ KINDS = [SGD, Adam, AdamW, Adamax, NAdam, RAdam, Adadelta, Adagrad, RMSprop, Rpr
 def stepped(kind: type[Optimizer], directly: bool) -> tuple[list[torch.Tensor], object]:
     """Weights and state after three steps, the last of an optimizer that was given the state."""
     torch.manual_seed(3)
-    net = nn.Linear(5, 4)
+    net = nn.Sequential(*(nn.Linear(5, 5) for _ in range(4)))  # many enough for steps by lists
     optimizer = kind(net.parameters(), lr=0.05)
     for number in range(3):
         if number == 2:
