@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -189,13 +191,14 @@ def connected(launched: Launched | None, timeout: float) -> Iterator[Processes]:
         raise launched.unanswered(str(error)) from None
     heartbeat.start()  # one may be lost while they find each other
     try:
-        dist.init_process_group(
-            "gloo",
-            store=dist.PrefixStore(f"torchassistant/{launched.attempt}/group", store),  # type: ignore[attr-defined]
-            rank=launched.rank,
-            world_size=launched.size,
-            timeout=_NO_LIMIT,
-        )
+        with _nothing_on_stdout():
+            dist.init_process_group(
+                "gloo",
+                store=dist.PrefixStore(f"torchassistant/{launched.attempt}/group", store),  # type: ignore[attr-defined]
+                rank=launched.rank,
+                world_size=launched.size,
+                timeout=_NO_LIMIT,
+            )
     except RuntimeError as error:
         lost = heartbeat.lost(error)
         heartbeat.stop()
@@ -209,6 +212,28 @@ def connected(launched: Launched | None, timeout: float) -> Iterator[Processes]:
     finally:
         heartbeat.stop()
         dist.destroy_process_group()
+
+
+@contextmanager
+def _nothing_on_stdout() -> Iterator[None]:
+    """Keep what a library prints off standard output, which carries results.
+
+    gloo says there how many processes it has found, as torch 2.10 has it.
+    """
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+    except OSError:  # it is closed
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _store(launched: Launched, timeout: float) -> Any:
