@@ -70,7 +70,7 @@ def test_hooks_that_are_added_later_are_called() -> None:
 def test_a_profiler_sees_the_steps() -> None:
     _, optimizer = with_gradients(SGD)
     step = stepping(optimizer)
-    with torch.profiler.profile() as profile:
+    with torch.profiler.profile(acc_events=True) as profile:
         step()
     assert any("Optimizer.step#SGD.step" in event.key for event in profile.key_averages())
 
