@@ -126,7 +126,8 @@ class Samples(Callback):
         folder = own_folder(event, FOLDER)
         make_folder(folder, FOLDER)
         place = folder / f"epoch-{event.epoch:04d}"
-        _write(rows, place)
+        with naming(place):
+            _write(rows, place)
         images = dict.fromkeys(name for row in rows for name in row if _is_png(row[name]))
         event.session.note_samples(event.name, event.stage, event.epoch, place.name, list(images))
 
@@ -215,11 +216,6 @@ def _is_png(value: Any) -> bool:
 
 def _write(rows: Sequence[Row], place: Path) -> None:
     """A folder with the rows and their images, which appears when all of it is on the disk."""
-    with naming(place):
-        _write_whole(rows, place)
-
-
-def _write_whole(rows: Sequence[Row], place: Path) -> None:
     aside = Path(tempfile.mkdtemp(prefix=ASIDE, dir=place.parent))
     try:
         lines = "".join(f"{line}\n" for line in _lines(rows, aside))
