@@ -17,7 +17,7 @@ from toy_config import Config, toy_config
 
 from torchassistant import create_session, load_session
 from torchassistant.errors import NotSaved
-from torchassistant.session import checkpoint_manager
+from torchassistant.session import checkpoint_manager, waiting_states
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoint_retention import Best, BestRanks
 from torchassistant.session.local_checkpoints import LocalCheckpoints
@@ -118,9 +118,9 @@ def test_whoever_writes_rests_until_somebody_waits(tmp_path: Path) -> None:
             pass
         written.append(step)
 
-    def add(step: int, loss: float) -> None:
-        bundle = CheckpointBundle()
-        waiting.add(WaitingState(step, 1, {"loss": loss}, False, bundle, partial(busy, step)))
+    def add(step: int, loss: float, size: int = 1) -> None:
+        write, bundle = partial(busy, step), CheckpointBundle()
+        waiting.add(WaitingState(step, size, {"loss": loss}, False, bundle, write))
 
     add(1, 1.0)
     waiting.write_next()
@@ -135,11 +135,13 @@ def test_whoever_writes_rests_until_somebody_waits(tmp_path: Path) -> None:
     assert time.monotonic() - began > 0.4
     assert waiting.count == 0
     began = time.monotonic()
+    add(5, 5.0, 2**25)  # there is room for little more
+    waiting.write_next()
     waiting.hurry(True)
     add(4, 4.0)
     waiting.write_next()
     assert time.monotonic() - began < 0.4
-    assert written == [1, 3, 4]
+    assert written == [1, 3, 5, 4]
 
 
 def test_large_states_are_not_copied(
@@ -148,7 +150,7 @@ def test_large_states_are_not_copied(
     disk.opened.set()
     assert trained(tmp_path / "copied", {"keep_last": 1}) == [48]
     disk.opened.clear()
-    monkeypatch.setattr(checkpoint_manager, "_MOST_COPIED", 100)
+    monkeypatch.setattr(waiting_states, "_MOST_COPIED", 100)
     monkeypatch.setattr(CheckpointBundle, "take_copies", None)
     waited = opens_where_training_waits(disk, monkeypatch)
     assert trained(tmp_path / "run", {}) == [40, 44, 48]
@@ -165,7 +167,7 @@ def test_large_states_are_not_copied(
 def test_a_large_state_that_cannot_be_written_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(checkpoint_manager, "_MOST_COPIED", 100)
+    monkeypatch.setattr(waiting_states, "_MOST_COPIED", 100)
     write, calls = CheckpointBundle.write_aside, count()
 
     def full(bundle: CheckpointBundle, folder: Path) -> None:

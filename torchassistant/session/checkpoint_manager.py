@@ -40,13 +40,6 @@ _PATIENCE = 60.0
 """Seconds for which such saves fail, at least, before the run ends."""
 
 
-_MOST_WAITING = 8
-"""States that are not on the disk yet, at most: so many are lost where the process is killed."""
-
-_MOST_COPIED = 2**26
-"""Bytes of the copies that wait, at most. A larger state is not copied: it is written at once, to
-the memory that the system has for files, and only the waiting for the disk is left for later."""
-
 _BETWEEN_WRITES = 1.0
 """Seconds for which rows that come often wait for others, at least."""
 
@@ -235,10 +228,10 @@ class CheckpointManager:
             raise NotSaved([self._last_words()])
         self._saved_at = time.monotonic()
         step, logs, marks = self.progress.step, self.history.logs, self.history.logs.marks()
-        if size > _MOST_COPIED:
-            self._write_aside(bundle)
-        else:
+        if self._waiting.are_copied(size):
             bundle.take_copies()
+        else:
+            self._write_aside(bundle)
         if self.together is not None:
             self.together.gather(bundle)
         scores = self._scores_of(row)
@@ -282,8 +275,7 @@ class CheckpointManager:
         Args:
             size: Of the state that is to be saved, in bytes.
         """
-        whole = size + self._waiting.size
-        is_much = self._waiting.count >= _MOST_WAITING or whole > _MOST_COPIED
+        is_much = not self._waiting.has_room_for(size)
         if self.together is not None or is_much or self._failures:
             self.wait()
         else:

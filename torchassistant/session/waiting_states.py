@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from torchassistant.session.checkpoint_bundle import CheckpointBundle
 from torchassistant.session.checkpoint_retention import BestRanks
 
-_SHARE = 0.05
+_MOST_WAITING = 8
+"""States that are not on the disk yet, at most: so many are lost where the process is killed."""
+
+_MOST_COPIED = 2**26
+"""Bytes of the copies that wait, at most. A larger state is not copied: it is written at once, to
+the memory that the system has for files, and only the waiting for the disk is left for later."""
+
+_SHARE = 0.02
 """Of a processor that writing takes, roughly and at most, where states come all the time."""
 
 _LONGEST_REST = 0.5
@@ -58,7 +65,8 @@ class WaitingStates:
         self._states: deque[WaitingState] = deque()
         self._written: WaitingState | None = None
         self._lock = threading.Lock()
-        self._hurry = threading.Event()
+        self._is_waited_for = False
+        self._awake = threading.Event()
         self._rests_until = 0.0
 
     @property
@@ -66,12 +74,17 @@ class WaitingStates:
         """How many are not on the disk yet."""
         return len(self._states) + (self._written is not None)
 
-    @property
-    def size(self) -> int:
-        """Of the tensors of all of them, in bytes."""
+    @staticmethod
+    def are_copied(size: int) -> bool:
+        """Whether tensors of so many bytes are to be copied, and not written at once."""
+        return size <= _MOST_COPIED
+
+    def has_room_for(self, size: int) -> bool:
+        """Whether one of so many bytes may wait too."""
         with self._lock:
-            states = [*self._states, *([] if self._written is None else [self._written])]
-        return sum(state.size for state in states)
+            written = 0 if self._written is None else self._written.size
+            whole = size + written + sum(state.size for state in self._states)
+        return self.count < _MOST_WAITING and whole <= _MOST_COPIED
 
     def add(self, state: WaitingState) -> None:
         """Let one wait; what it makes superfluous waits no longer."""
@@ -80,6 +93,7 @@ class WaitingStates:
             passed_over = [one for one in self._states if self._would_be_removed(one)]
             for one in passed_over:
                 self._states.remove(one)
+            self._note_hurry()
         for one in passed_over:
             one.bundle.discard()
 
@@ -99,7 +113,7 @@ class WaitingStates:
         Raises:
             Exception: It could not be written; it waits no longer.
         """
-        self._hurry.wait(max(self._rests_until - time.monotonic(), 0.0))
+        self._awake.wait(max(self._rests_until - time.monotonic(), 0.0))
         with self._lock:
             if not self._states:
                 return
@@ -109,13 +123,26 @@ class WaitingStates:
             state.write()
         finally:
             state.bundle.discard()
-            self._written = None
+            with self._lock:
+                self._written = None
+                self._note_hurry()
             taken = time.thread_time() - began
             self._rests_until = time.monotonic() + min(taken / _SHARE, _LONGEST_REST)
 
     def hurry(self, is_wanted: bool) -> None:
         """Say whether somebody waits for what is written: then nobody rests."""
-        if is_wanted:
-            self._hurry.set()
+        with self._lock:
+            self._is_waited_for = is_wanted
+            self._note_hurry()
+
+    def _note_hurry(self) -> None:
+        """Nobody rests where training would have to wait soon, as there is room for little more."""
+        size = sum(state.size for state in self._states)
+        if (
+            self._is_waited_for
+            or len(self._states) >= _MOST_WAITING // 2
+            or size > _MOST_COPIED // 4
+        ):
+            self._awake.set()
         else:
-            self._hurry.clear()
+            self._awake.clear()
