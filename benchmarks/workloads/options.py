@@ -24,7 +24,7 @@ def measure(quick: bool) -> list[Figure]:
     Each has its target where they are of most use: a compiled graph of one layer takes longer to
     enter than to compute.
     """
-    examples, images, rounds = (320, 320, 2) if quick else (6_400, 960, 15)
+    examples, images, rounds = (320, 320, 2) if quick else (16_000, 960, 15)
     with tempfile.TemporaryDirectory() as folder:
         write_mnist(Path(folder), images)
         works = {
