@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from torchassistant.collators import DefaultCollator
@@ -79,6 +80,16 @@ class CachedDataset(Dataset[Any]):
         if self.table is None:
             return _collate(self.__getitems__(indices))
         return self.table.batch(indices)
+
+    def columns_at_rows(self, indices: Tensor) -> list[Any] | dict[Any, Any]:
+        """The same.
+
+        Args:
+            indices: int64 (B,), each from 0 to N - 1.
+        """
+        if self.table is None:
+            return _collate(self.__getitems__(indices.tolist()))
+        return self.table.rows(indices)
 
     def fill(self) -> None:
         """Make the table, in this process, unless that was done or given up before.

@@ -32,6 +32,8 @@ def columns_of(dataset: Any) -> ColumnsAt | None:
         if inner is None or positions is None:
             return None
         return partial(_rows_at, inner, positions)
+    if hasattr(type(dataset), "columns_at_rows"):  # a cache of ours takes the indices as they are
+        return partial(type(dataset).columns_at_rows, dataset)
     return partial(_asked, dataset) if callable(getattr(dataset, "columns_at", None)) else None
 
 

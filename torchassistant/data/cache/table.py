@@ -175,15 +175,24 @@ class Table:
         Raises:
             DataError: They cannot be collated.
         """
-        if not indices or self.form == ("tuple", 0) or self.form == ("list", 0):
-            return _collate([self[index] for index in indices])
-        where = self._all_inside(indices)
+        return self.rows(self._all_inside(indices)) if indices else _collate([])
+
+    def rows(self, where: Tensor) -> list[Any] | dict[Any, Any]:
+        """The same.
+
+        Args:
+            where: int64 (B,), each from 0 to N - 1.
+        """
+        if not len(where) or self.form == ("tuple", 0) or self.form == ("list", 0):
+            return self._collated(where)
         try:
             columns = [column.take(where) for column in self.columns]
         except DataError:
-            # Once more, slower: the collator names the column.
-            return _collate([self[index] for index in indices])
+            return self._collated(where)  # once more, slower: the collator names the column
         return dict(zip(self.form[1:], columns, strict=True)) if self.form[0] == "dict" else columns
+
+    def _collated(self, where: Tensor) -> list[Any] | dict[Any, Any]:
+        return _collate([self[index] for index in where.tolist()])
 
     def holds(self, index: int, example: Any) -> bool:
         """Whether an example is stored, bit for bit, at a place."""
