@@ -15,13 +15,13 @@ from torchassistant.session.durable_files import (
     continue_file,
     fingerprint,
     new_folder,
-    own_memory,
     read_tensors,
     refuse_links,
     replace_file,
     write_tensors,
 )
 from torchassistant.session.manifest import Damaged, of_text, verified_manifest, write_manifest
+from torchassistant.whole_files import own_memory
 
 
 def test_links_are_named_by_their_own_names(

@@ -52,11 +52,10 @@ def stepping_in_form(target: Optimizer, bare: Callable[..., Any]) -> Callable[[]
 def _form_of(target: Optimizer) -> bool | None:
     """Whether by lists; None where torch is to choose."""
     parameters = [p for group in target.param_groups for p in group["params"]]
-    if not type(target).__module__.startswith("torch.optim.") or not all(
-        map(_is_usual, parameters)
-    ):
-        return None
     kind: Any = type(target)
+    is_torchs = kind.__module__.startswith("torch.optim.")
+    if not (is_torchs and all(map(_is_usual, parameters))):
+        return None
     is_small = sum(p.numel() for p in parameters) <= _LARGEST
     by_lists = kind in _BY_LISTS and len(parameters) >= _FEWEST and is_small
     return by_lists and all(map(_is_plain, target.param_groups)) and _has_same_bits(kind)

@@ -13,14 +13,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from safetensors.torch import save
-
 from torchassistant.config import as_file_name
 from torchassistant.errors import SessionError
 from torchassistant.session.checkpoint_bundle import files_of_parts
 from torchassistant.session.checkpoint_retention import Best
 from torchassistant.session.checkpoint_storage import Checkpoint, CheckpointStorage
 from torchassistant.session.durable_files import (
+    as_safetensors,
     clear_aside,
     differing,
     holds,
@@ -28,7 +27,6 @@ from torchassistant.session.durable_files import (
     refuse_links,
     remove_folder,
 )
-from torchassistant.whole_files import own_memory
 
 WEIGHTS, BEST = "weights", "best"
 _SUFFIX = ".safetensors"
@@ -112,7 +110,7 @@ def _copy(checkpoint: Checkpoint, folder: Path) -> None:
     in_parts = [n for n in models if files_of_parts(f"models/{n}", files)]
 
     def whole(name: str) -> bytes:
-        return save(own_memory(checkpoint.tensors(f"models/{name.removesuffix(_SUFFIX)}")))
+        return as_safetensors(checkpoint.tensors(f"models/{name.removesuffix(_SUFFIX)}"))
 
     if not _holds(folder, models, {name: partial(whole, name) for name in in_parts}):
         with new_folder(folder, replaces=folder.exists()) as aside:

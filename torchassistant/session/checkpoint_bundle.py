@@ -142,25 +142,18 @@ class CheckpointBundle:
         if self.failure is not None:
             raise self.failure
         aside = dict(self._aside())
-        for parent in {Path(name).parent for name in (*self._names(), *aside)}:
+        names = (*self.data, *self.states, *self.tensors, *aside)
+        for parent in {Path(name).parent for name in names}:
             (folder / parent).mkdir(parents=True, exist_ok=True)
-        found = {}
-        for name, data in self._small():
-            found[name] = write_new(f"{folder}/{name}", data)
+        found = {name: write_new(folder / name, data) for name, data in self._small()}
         for name, tensors in self.tensors.items():
             if name not in found:
                 write_tensors(folder / name, tensors)
+                found[name] = fingerprint(folder / name)
         for name, path in aside.items():
             path.replace(folder / name)
-        whole = {
-            name: fingerprint(folder / name)
-            for name in (*self.tensors, *aside)
-            if name not in found
-        }
-        return dict(sorted((found | whole).items()))
-
-    def _names(self) -> Iterator[str]:
-        yield from (*self.data, *self.states, *self.tensors)
+            found[name] = fingerprint(folder / name)
+        return dict(sorted(found.items()))
 
     def _small(self) -> Iterator[tuple[str, bytes]]:
         """What files hold that are written from memory, by their names."""

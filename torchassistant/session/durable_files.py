@@ -37,7 +37,6 @@ from torchassistant.whole_files import (
     ASIDE,
     make_folder,
     naming,
-    own_memory,
     replacing,
     save_tensors,
     storable,
@@ -196,7 +195,7 @@ def clear_aside(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def write_new(path: str | Path, data: bytes) -> dict[str, Any]:
+def write_new(path: Path, data: bytes) -> dict[str, Any]:
     """Write a new file in a folder that is aside; gives its fingerprint.
 
     Raises:
@@ -320,7 +319,7 @@ def as_safetensors(tensors: Mapping[str, torch.Tensor]) -> bytes:
 
 def replace_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     """Replace a safetensors file by a whole new one."""
-    replace_file(path, save(own_memory(tensors)))
+    replace_file(path, as_safetensors(tensors))
 
 
 Take = Callable[[str, torch.Tensor], torch.Tensor]
