@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 
 from torchassistant.codec import CodecError, decode, encode
-from torchassistant.session.durable_files import own_memory
+from torchassistant.whole_files import own_memory
 
 leaves = (
     st.none()

@@ -27,7 +27,8 @@ from torchassistant.data.object_rngs import (
     states_of,
 )
 from torchassistant.data.object_walk import Generator
-from torchassistant.session.durable_files import as_json, own_memory
+from torchassistant.session.durable_files import as_json
+from torchassistant.whole_files import own_memory
 
 Maker = Callable[[int], Generator]
 
