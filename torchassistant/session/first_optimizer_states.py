@@ -16,8 +16,9 @@ from torchassistant.assembly import Builder, Defined, one_named, optimizer_state
 from torchassistant.config import Diagnostics, Key, ObjectSpec, OptimizerStateSpec, Spec
 from torchassistant.errors import UserCodeError, UserError, listing
 from torchassistant.session.library_state import is_torchs, unlike_optimizer
-from torchassistant.session.optimizer_state import is_optimizer_state, load_optimizer
+from torchassistant.session.optimizer_state import load_optimizer
 from torchassistant.session.session_weights import checkpoint_of
+from torchassistant.session.state_schema import is_optimizer_state
 from torchassistant.training import has_own_form
 
 

@@ -148,7 +148,7 @@ def _loaded(
         spec, diagnostics.place_of, fitted, allowlist, device, stored, shares_models=is_shared
     )
     session = Session(folder, plan, code, [*changed, *of_code])
-    regrouping = Regrouping(changed, before, session)
+    regrouping = Regrouping(changed, before, session.builder)
     try:
         session.restore(checkpoint, accepted)
     except Unusable as error:
@@ -162,5 +162,5 @@ def _loaded(
     session.know_weights(checkpoint)
     folder.warn_of_damage(checkpoint, session.logs)
     regrouping.apply()
-    apply_changes.apply(changed, session)
+    apply_changes.apply(changed, session.builder, session.rows, session.progress)
     return session

@@ -48,22 +48,6 @@ def load_optimizer(optimizer: Optimizer, stored: Mapping[str, Any]) -> None:
             one.param_groups = [optimizer.param_groups[index] for index in groups]
 
 
-def is_optimizer_state(state: Any) -> bool:
-    """Whether something may be the state of an optimizer, in torch's form or in another."""
-    if not isinstance(state, dict):
-        return False
-    if not {"state", "param_groups"} <= state.keys():
-        return bool(state)
-    groups = state["param_groups"]
-    return (
-        isinstance(groups, list)
-        and all(isinstance(g, dict) and isinstance(g.get("params"), list) for g in groups)
-        and all(type(index) is int for g in groups for index in g["params"])
-        and isinstance(state["state"], dict)
-        and all(isinstance(own, dict) for own in state["state"].values())
-    )
-
-
 def _shared_groups(optimizer: Optimizer, wrapped: Optimizer) -> list[int] | None:
     """Which groups of an optimizer those of one within are, so that a rate holds for both."""
     places = {id(group): index for index, group in enumerate(optimizer.param_groups)}

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import torch
 from torch.optim import Optimizer
 
+from torchassistant.assembly import Builder
 from torchassistant.config import Path, Spec
 from torchassistant.errors import ConfigError, Problem, UserError
 from torchassistant.messages import logger_for
 from torchassistant.session.changes import Change
-from torchassistant.session.session import Session
 
 _log = logger_for(__name__)
 
@@ -46,14 +46,15 @@ class Regrouping:
     Args:
         changes: What has changed in the config.
         before: The config as it was.
-        session: Built from the changed config, and not restored yet.
+        builder: Has built the parts from the changed config, and they are not restored yet.
     """
 
-    def __init__(self, changes: Sequence[Change], before: Spec, session: Session) -> None:
-        self.session = session
-        found = _arguments(changes, before, session)
+    def __init__(self, changes: Sequence[Change], before: Spec, builder: Builder) -> None:
+        self.builder = builder
+        self.optimizers = builder.parts.optimizers
+        found = _arguments(changes, before, builder)
         self.arguments = list({one[:3]: one for one in found}.values())
-        self.made = {n: [dict(g) for g in o.param_groups] for n, o in session.optimizers.items()}
+        self.made = {n: [dict(g) for g in o.param_groups] for n, o in self.optimizers.items()}
 
     def apply(self) -> None:
         """Change the groups, and log which, where there are several.
@@ -62,10 +63,10 @@ class Regrouping:
             ConfigError: A scheduler sets this argument, too.
         """
         for argument in self.arguments:
-            groups = self.session.optimizers[argument.optimizer].param_groups
+            groups = self.optimizers[argument.optimizer].param_groups
             if argument.key in _CYCLED and any("base_momentum" in group for group in groups):
                 message = f'"{argument.key}" is set by the scheduler'
-                place = self.session.builder.maker.place_of(argument.path)
+                place = self.builder.maker.place_of(argument.path)
                 raise ConfigError(Problem(message, place))
         for argument in self.arguments:
             self._change(argument)
@@ -73,14 +74,14 @@ class Regrouping:
 
     def _rename(self) -> None:
         """Give groups of the config the names that they have now."""
-        for name, spec in self.session.spec.group("optimizers").items():
-            groups = self.session.optimizers[name].param_groups if spec.parameters else []
+        for name, spec in self.builder.spec.group("optimizers").items():
+            groups = self.optimizers[name].param_groups if spec.parameters else []
             for group, made in zip(groups, self.made[name], strict=False):
                 group["name"] = made["name"]
 
     def _change(self, argument: _Argument) -> None:
         name, key = argument.optimizer, argument.key
-        optimizer, made = self.session.optimizers[name], self.made[name]
+        optimizer, made = self.optimizers[name], self.made[name]
         groups = optimizer.param_groups
         if not any(key in group for group in groups):
             _log_change(
@@ -103,7 +104,7 @@ class Regrouping:
         """Whether an argument is one of a group: those of the config come first, in its order."""
         if argument.group is not None:
             return index == argument.group
-        own = self.session.spec.group("optimizers")[argument.optimizer].parameters
+        own = self.builder.spec.group("optimizers")[argument.optimizer].parameters
         return index >= len(own) or argument.key not in own[index].kwargs
 
 
@@ -129,15 +130,15 @@ def _log_change(what: str, optimizer: str) -> None:
     _log.info(f'the optimizer "{optimizer}": {what}')
 
 
-def _arguments(changes: Sequence[Change], before: Spec, session: Session) -> Iterator[_Argument]:
+def _arguments(changes: Sequence[Change], before: Spec, builder: Builder) -> Iterator[_Argument]:
     for path in (change.path for change in changes):
         place = _argument_at(path)
         if place is None:
             continue
-        definition = session.spec.initialize.definitions[int(path[2])]
+        definition = builder.spec.initialize.definitions[int(path[2])]
         if definition.group == "optimizers":
             (key, group), own = place, path[: 6 if place[1] is None else 8]
-            was = _before(key, before.initialize.definitions[int(path[2])].spec, own[:5], session)
+            was = _before(key, before.initialize.definitions[int(path[2])].spec, own[:5], builder)
             yield _Argument(definition.name, key, group, was, own)
 
 
@@ -151,9 +152,9 @@ def _argument_at(path: Path) -> tuple[str, int | None] | None:
     return (str(path[7]), int(path[5])) if is_of_group else None
 
 
-def _before(key: str, spec: Any, path: Path, session: Session) -> Any:
+def _before(key: str, spec: Any, path: Path, builder: Builder) -> Any:
     """The value of an argument as it was, or was by default; None where that is unknown."""
-    maker = session.builder.maker
+    maker = builder.maker
     if key in spec.kwargs:
         made = maker.value(spec.kwargs[key], (*path, key), "an optimizer", "optimizers")
         return tuple(made) if isinstance(made, list) else made

@@ -36,7 +36,6 @@ from torchassistant.session.history import (
     parsed_rows,
 )
 from torchassistant.session.manifest import Damaged, Manifest
-from torchassistant.session.optimizer_state import is_optimizer_state
 from torchassistant.session.row_data import decoded
 from torchassistant.session.stored_samples import parsed_samples
 from torchassistant.training import PassProgress, Progress, Row, step_of
@@ -131,6 +130,22 @@ def expect_form(folder: Path, manifest: Manifest, logs: Mapping[str, bytes] | No
         )
         _expect_to_fit(progress, int(folder.name.partition("-")[0]), spec, rows)
     return spec
+
+
+def is_optimizer_state(state: Any) -> bool:
+    """Whether something may be the state of an optimizer, in torch's form or in another."""
+    if not isinstance(state, dict):
+        return False
+    if not {"state", "param_groups"} <= state.keys():
+        return bool(state)
+    groups = state["param_groups"]
+    return (
+        isinstance(groups, list)
+        and all(isinstance(g, dict) and isinstance(g.get("params"), list) for g in groups)
+        and all(type(index) is int for g in groups for index in g["params"])
+        and isinstance(state["state"], dict)
+        and all(isinstance(own, dict) for own in state["state"].values())
+    )
 
 
 def _form_of(name: str, tensor: torch.Tensor) -> torch.Tensor:
