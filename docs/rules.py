@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from torchassistant.config.change_rule import Rule
-from torchassistant.session.change_policy import CODE_RULES, RULES
+from torchassistant.session.changes.change_policy import CODE_RULES, RULES
 
 PAGE = Path(__file__).with_name("sessions.md")
 _SECTION = re.compile(r"<!-- (?P<what>rules|rules of code) -->\n.*?<!-- end -->", re.DOTALL)

@@ -75,7 +75,7 @@ logger_for("torchassistant.data.cached_dataset").warning("not cached")
 
 
 def test_commands_print_each_message_once(capsys: pytest.CaptureFixture[str]) -> None:
-    log, seen = logger_for("torchassistant.session.state"), logging.StreamHandler()
+    log, seen = logger_for("torchassistant.session.load"), logging.StreamHandler()
     logging.getLogger().addHandler(seen)
     try:
         with messages_on_stderr(), messages_on_stderr():

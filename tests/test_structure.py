@@ -53,6 +53,29 @@ FLOORS = {
     "sizes": 1,
     "terminal": 1,
 }
+# Within the session: its folders, and the modules beside them, from the ground up.
+STOREYS_OF_SESSION = {
+    "create": 11,
+    "earlier_saver": 11,
+    "trials": 11,
+    "derived_session": 10,
+    "load": 10,
+    "preflight": 10,
+    "requests": 10,
+    "session": 9,
+    "predictions": 8,
+    "building": 7,
+    "stages": 7,
+    "processes": 6,
+    "changes": 5,
+    "saving": 5,
+    "views": 5,
+    "folder": 4,
+    "state": 4,
+    "checkpoints": 3,
+    "history": 2,
+    "files": 1,
+}
 # Modules with a floor of their own.
 ALONE = ("earlier_names", "errors", "import_garbage", "ownership", "sizes")
 # Folders of the catalogue: built-in classes of one kind that need a module each.
@@ -223,6 +246,34 @@ def floor_problems(modules: dict[str, Module]) -> list[str]:
                 problems.append(
                     f"{where} imports {target}: {module.group} is floor {FLOORS[module.group]}, "
                     f"{group} is floor {FLOORS[group]}"
+                )
+    return problems
+
+
+def storey_problems(modules: dict[str, Module], floor: str, storeys: dict[str, int]) -> list[str]:
+    """Imports within a floor that go up or across, and parts of it that have no storey.
+
+    Its face is left out: it may reach all of them, and a module that imports it makes a circle.
+    """
+    problems = []
+    inside = f"{PACKAGE}.{floor}."
+    for module in modules.values():
+        if not module.name.startswith(inside):
+            continue
+        part = module.name.removeprefix(inside).partition(".")[0]
+        if part not in storeys:
+            problems.append(f"{module.name}: it has no storey")
+            continue
+        for statement in module.imports:
+            target = module_meant(statement.target, modules)
+            if target is None or not target.startswith(inside):
+                continue
+            other = target.removeprefix(inside).partition(".")[0]
+            # A part without a storey has its own complaint.
+            if other != part and storeys.get(other, 0) >= storeys[part]:
+                problems.append(
+                    f"{module.name}:{statement.line} imports {target}: {part} is storey "
+                    f"{storeys[part]}, {other} is storey {storeys[other]}"
                 )
     return problems
 
@@ -493,6 +544,12 @@ def test_imports_go_down_the_floors(modules: dict[str, Module]) -> None:
     assert floor_problems(modules) == []
 
 
+def test_imports_go_down_within_the_session(modules: dict[str, Module]) -> None:
+    assert storey_problems(modules, "session", STOREYS_OF_SESSION) == []
+    parts = {name.split(".")[2] for name in modules if name.startswith(f"{PACKAGE}.session.")}
+    assert parts == STOREYS_OF_SESSION.keys()
+
+
 def test_floors_import_from_each_others_faces(modules: dict[str, Module]) -> None:
     assert face_problems(modules) == []
 
@@ -622,6 +679,28 @@ def test_a_wrong_import_is_found(tmp_path: Path, file: str, text: str, problem: 
     problems = floor_problems(write_package(tmp_path, {file: text}))
     assert len(problems) == 1
     assert problem in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "problem"),
+    [
+        ("files/a.py", "from ..load import f", "files is storey 1, load is storey 2"),
+        ("files/a.py", "def f():\n    from ..load import f", "session.files.a:2 imports"),
+        ("files/a.py", "from torchassistant.session.rows.b import b", "rows is storey 1"),
+        ("load.py", "from . import make", "load is storey 2, make is storey 2"),
+        ("attic/b.py", "", "torchassistant.session.attic.b: it has no storey"),
+        ("load.py", "from .files.a import f\nfrom .rows import b", None),
+        ("files/b.py", "from .a import f\nfrom torchassistant.config import Spec", None),
+    ],
+)
+def test_a_wrong_import_within_a_floor_is_found(
+    tmp_path: Path, file: str, text: str, problem: str | None
+) -> None:
+    house = {f"session/{name}.py": "" for name in ("files/a", "rows/b", "load", "make")}
+    modules = write_package(tmp_path, house | {f"session/{file}": text})
+    found = storey_problems(modules, "session", {"files": 1, "rows": 1, "load": 2, "make": 2})
+    assert len(found) == (0 if problem is None else 1)
+    assert problem is None or problem in found[0]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torchassistant.config.config_kinds import SESSION_PARTS
 from torchassistant.errors import UserError
 from torchassistant.output_devices import JsonLines
-from torchassistant.session import session_folder
+from torchassistant.session.folder import session_folder
 from torchassistant.writing import Writing, mark
 
 LINES = (".jsonl", ".txt")

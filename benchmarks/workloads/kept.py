@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.figures import Figure, Spread
 from benchmarks.tasks import Config, one_layer
 from torchassistant import create_session
-from torchassistant.session.local_checkpoints import LocalCheckpoints
+from torchassistant.session.checkpoints.local_checkpoints import LocalCheckpoints
 from torchassistant.training import Reporter
 
 ALL = 10**6

@@ -275,7 +275,7 @@ OTHERS = [
     Hostile("torchmetrics.text.infolm.InfoLM", ["evil/model"]),
     Hostile("torchmetrics.functional.text.bert.bert_score", ["x", "y", "evil/model"]),
     Hostile("torchmetrics.functional.bert_score", ["x", "y", "evil/model"]),
-    Hostile("torchassistant.session.durable_files.remove_folder", ["folder"]),
+    Hostile("torchassistant.session.files.durable_files.remove_folder", ["folder"]),
     Hostile("torchassistant.session.load_session", ["."]),
     Hostile("torchassistant.create_session", ["c.json"]),
     Hostile("torchassistant.cli.main", [["init", "c.json"]]),

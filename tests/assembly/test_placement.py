@@ -15,7 +15,7 @@ from torchassistant.assembly.object_kinds import kind_of, may_hold
 from torchassistant.config.role import OUTPUT_DEVICE
 from torchassistant.errors import ConfigError
 from torchassistant.session import Draft, create_session
-from torchassistant.session.inference_run import infer_config
+from torchassistant.session.requests.inference_run import infer_config
 
 DEVICES = "torchassistant.output_devices."
 JSON_LINES = {"class": f"{DEVICES}JsonLines", "args": ["marker.jsonl"]}

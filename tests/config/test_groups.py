@@ -20,7 +20,7 @@ from torchassistant.config.references import DATASET_OR_SLICE
 from torchassistant.config.role import CALLABLE, Role
 from torchassistant.config.roles import ROLES
 from torchassistant.config.spec import DEFINITIONS
-from torchassistant.session.change_policy import CODE_RULES, RULES, rule_of_code
+from torchassistant.session.changes.change_policy import CODE_RULES, RULES, rule_of_code
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")

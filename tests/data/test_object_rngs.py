@@ -27,7 +27,7 @@ from torchassistant.data.object_rngs import (
     states_of,
 )
 from torchassistant.data.object_walk import Generator
-from torchassistant.session.durable_files import as_json
+from torchassistant.session.files.durable_files import as_json
 from torchassistant.whole_files import own_memory
 
 Maker = Callable[[int], Generator]

@@ -32,8 +32,8 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR,
 from torchassistant import create_session, load_session
 from torchassistant.config import read, spec_of
 from torchassistant.errors import ConfigError, SessionError
-from torchassistant.session.stage_beginning import RESETS
-from torchassistant.session.stage_starts import StageStarts
+from torchassistant.session.saving.stage_starts import StageStarts
+from torchassistant.session.stages.stage_beginning import RESETS
 
 CHECK = {
     "input_factories": [feed("others", "x y")],

@@ -37,7 +37,7 @@ from torchassistant.cli.tables import result_as_data, result_in_short
 from torchassistant.errors import ConfigError, DataError, SessionError
 from torchassistant.files import InvalidFile
 from torchassistant.session import Session
-from torchassistant.session.row_data import decoded, encoded
+from torchassistant.session.history.row_data import decoded, encoded
 from torchassistant.training import Reporter
 
 

@@ -32,7 +32,7 @@ from torch.optim import SGD
 from torch.optim.swa_utils import AveragedModel, update_bn
 
 from torchassistant import create_session, load_session
-from torchassistant.session.evaluation_run import evaluate_config
+from torchassistant.session.requests.evaluation_run import evaluate_config
 
 NET = layers(
     layer("Linear", 4, 6),

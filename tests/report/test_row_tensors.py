@@ -14,7 +14,7 @@ from written_sessions import tensor_file
 
 from torchassistant.files import InvalidFile
 from torchassistant.report.row_tensors import Numbers, decoded, look_of
-from torchassistant.session.row_data import encoded
+from torchassistant.session.history.row_data import encoded
 
 TYPES = (
     *(torch.float64, torch.float32, torch.float16, torch.bfloat16),

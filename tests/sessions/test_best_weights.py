@@ -18,9 +18,10 @@ from toys import Net
 from torchassistant import create_session, load_session
 from torchassistant.config import as_file_name
 from torchassistant.errors import ConfigError, NotSaved, SessionError
-from torchassistant.session import Session, durable_files, evaluate_config
-from torchassistant.session.resume_check import different_state
-from torchassistant.session.session_folder import SessionFolder
+from torchassistant.session import Session, evaluate_config
+from torchassistant.session.files import durable_files
+from torchassistant.session.folder.session_folder import SessionFolder
+from torchassistant.session.trials.resume_check import different_state
 
 RISING = {"monitor": "val loss", "mode": "max", "weights_only": True}
 FALLING = {"monitor": "loss", "weights_only": True}

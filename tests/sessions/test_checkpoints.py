@@ -23,12 +23,12 @@ from torchassistant import create_session, load_session
 from torchassistant.config import load
 from torchassistant.errors import ConfigError, NotSaved, SessionError
 from torchassistant.session import Session, evaluate_config
-from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.checkpoint_retention import Best, BestRanks, prune
-from torchassistant.session.checkpoint_selection import CheckpointSelector
-from torchassistant.session.checkpoint_storage import Checkpoint, CheckpointStorage, order_of
-from torchassistant.session.local_checkpoints import LocalCheckpoints
-from torchassistant.session.manifest import Manifest, verified_manifest
+from torchassistant.session.checkpoints.bundle import CheckpointBundle
+from torchassistant.session.checkpoints.local_checkpoints import LocalCheckpoints
+from torchassistant.session.checkpoints.retention import Best, BestRanks, prune
+from torchassistant.session.checkpoints.selection import CheckpointSelector
+from torchassistant.session.checkpoints.storage import Checkpoint, CheckpointStorage, order_of
+from torchassistant.session.files.manifest import Manifest, verified_manifest
 from torchassistant.training import Reporter
 
 

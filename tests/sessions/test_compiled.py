@@ -10,7 +10,7 @@ import torch
 from toy_config import toy_config
 
 import torchassistant
-from torchassistant.session.evaluation_run import evaluate_config
+from torchassistant.session.requests.evaluation_run import evaluate_config
 
 
 def test_a_compiled_node_resumes_to_the_same_bits_and_is_evaluated_plainly(

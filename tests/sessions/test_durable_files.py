@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from torchassistant.errors import SessionError
-from torchassistant.session.durable_files import (
+from torchassistant.session.files.durable_files import (
     as_json,
     continue_file,
     fingerprint,
@@ -20,7 +20,12 @@ from torchassistant.session.durable_files import (
     replace_file,
     write_tensors,
 )
-from torchassistant.session.manifest import Damaged, of_text, verified_manifest, write_manifest
+from torchassistant.session.files.manifest import (
+    Damaged,
+    of_text,
+    verified_manifest,
+    write_manifest,
+)
 from torchassistant.whole_files import own_memory
 
 

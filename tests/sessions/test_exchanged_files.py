@@ -17,7 +17,7 @@ from toy_config import ROOT, Command, environment, files_of, toy_config, write
 
 import torchassistant
 from torchassistant.errors import ConfigError, Interrupted, SessionError
-from torchassistant.session import durable_files
+from torchassistant.session.files import durable_files
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_who_is_killed_loses_nothing(run: Path) -> None:
     program = (
         "import os, signal, torchassistant\n"
         "from toy_config import toy_config\n"
-        "from torchassistant.session import durable_files\n"
+        "from torchassistant.session.files import durable_files\n"
         "exchange = durable_files._exchange\n"
         "def dying(one, other):\n"
         "    exchange(one, other)\n"

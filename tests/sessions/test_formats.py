@@ -16,11 +16,11 @@ from toy_config import toy_config
 import torchassistant
 from torchassistant.config.groups import GROUPS, ID_WORDS
 from torchassistant.errors import Interrupted, SessionError
-from torchassistant.session.checkpoint_bundle import read_state
-from torchassistant.session.checkpoint_storage import Checkpoint
-from torchassistant.session.formats import upgraded
-from torchassistant.session.manifest import FORMAT, WITHOUT_PARTS
-from torchassistant.session.state import snapshot
+from torchassistant.session.checkpoints.bundle import read_state
+from torchassistant.session.checkpoints.storage import Checkpoint
+from torchassistant.session.files.manifest import FORMAT, WITHOUT_PARTS
+from torchassistant.session.state.formats import upgraded
+from torchassistant.session.state.state import snapshot
 from torchassistant.training import Reporter, StopRequest
 
 DATA = Path(__file__).resolve().parent / "data"

@@ -13,11 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import torchassistant.session.append_only_logs as logs_module
+import torchassistant.session.files.append_only_logs as logs_module
 from torchassistant.errors import SessionError
-from torchassistant.session.append_only_logs import Logs, texts_of
-from torchassistant.session.history import History
-from torchassistant.session.manifest import Damaged, Manifest, of_text
+from torchassistant.session.files.append_only_logs import Logs, texts_of
+from torchassistant.session.files.manifest import Damaged, Manifest, of_text
+from torchassistant.session.history.history import History
 from torchassistant.training import Row
 
 names = st.text(min_size=1, max_size=8).filter(

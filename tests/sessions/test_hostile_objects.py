@@ -17,8 +17,8 @@ from toy_config import Config, write
 
 import torchassistant
 from torchassistant.session import Draft
-from torchassistant.session.evaluation_run import evaluate_config
-from torchassistant.session.inference_run import infer_config
+from torchassistant.session.requests.evaluation_run import evaluate_config
+from torchassistant.session.requests.inference_run import infer_config
 
 
 def config_of(how: str) -> Config:

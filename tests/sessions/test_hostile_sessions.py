@@ -23,7 +23,7 @@ from toy_config import ROOT, Config, environment, toy_config
 from torchassistant import create_session, load_session
 from torchassistant.errors import ConfigError, SessionError, UserError
 from torchassistant.session import evaluate_config, infer_config
-from torchassistant.session.local_checkpoints import LocalCheckpoints
+from torchassistant.session.checkpoints.local_checkpoints import LocalCheckpoints
 from torchassistant.training import Reporter
 
 NEWEST, OLDER = "0000000006", "0000000004-1"

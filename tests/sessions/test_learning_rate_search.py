@@ -16,7 +16,7 @@ from toy_config import Command, Config, files_of, pipeline, toy_config, write
 from torchassistant import create_session
 from torchassistant.errors import ConfigError
 from torchassistant.session import find_learning_rate
-from torchassistant.session.learning_rate_search import Point, rising, suggested
+from torchassistant.session.trials.learning_rate_search import Point, rising, suggested
 
 TOYS = ["toys"]
 

@@ -14,7 +14,7 @@ from toy_config import ROOT, environment, files_of, toy_config
 
 import torchassistant
 from torchassistant.errors import SessionError
-from torchassistant.session.lock import only_trainer
+from torchassistant.session.folder.lock import only_trainer
 
 
 def slow(workers: int = 0) -> dict[str, object]:
@@ -68,7 +68,7 @@ def test_many_at_once_have_one_winner(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from torchassistant.session.lock import only_trainer\n"
+        "from torchassistant.session.folder.lock import only_trainer\n"
         "from torchassistant.errors import SessionError\n"
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
@@ -132,7 +132,7 @@ def test_an_interruption_while_it_is_taken_leaves_it_free(
     file = tmp_path / "environment.json"
     file.touch()
     held = Interrupted()
-    monkeypatch.setattr("torchassistant.session.lock._held", held)
+    monkeypatch.setattr("torchassistant.session.folder.lock._held", held)
     with pytest.raises(KeyboardInterrupt), only_trainer(file):
         pass
     assert not held

@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 from toy_config import Config, environment, toy_config
 
 from torchassistant import create_session
-from torchassistant.session.notebook_progress import (
+from torchassistant.session.views.notebook_progress import (
     LINES,
     NotebookReporter,
     Page,

@@ -94,7 +94,7 @@ def test_a_config_is_read_once(
 def test_no_attribute_of_a_session_is_put_in_from_outside() -> None:
     """It is whole when it is made; what changes afterwards, it changes itself."""
     found = []
-    files = [*(PACKAGE / "session").glob("*.py"), *(PACKAGE / "cli").glob("*.py")]
+    files = [*(PACKAGE / "session").rglob("*.py"), *(PACKAGE / "cli").glob("*.py")]
     for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):

@@ -20,7 +20,7 @@ from toy_config import Command, toy_config, write
 from torchassistant import create_session
 from torchassistant.cli import main
 from torchassistant.cli.arguments import parser_of
-from torchassistant.session.resume_check import (
+from torchassistant.session.trials.resume_check import (
     _digest,
     different_state,
     first_difference,

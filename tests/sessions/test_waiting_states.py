@@ -17,11 +17,11 @@ from toy_config import Config, toy_config
 
 from torchassistant import create_session, load_session
 from torchassistant.errors import NotSaved
-from torchassistant.session import checkpoint_manager, waiting_states
-from torchassistant.session.checkpoint_bundle import CheckpointBundle
-from torchassistant.session.checkpoint_retention import Best, BestRanks
-from torchassistant.session.local_checkpoints import LocalCheckpoints
-from torchassistant.session.waiting_states import WaitingState, WaitingStates
+from torchassistant.session.checkpoints.bundle import CheckpointBundle
+from torchassistant.session.checkpoints.local_checkpoints import LocalCheckpoints
+from torchassistant.session.checkpoints.retention import Best, BestRanks
+from torchassistant.session.saving import checkpoint_manager, waiting_states
+from torchassistant.session.saving.waiting_states import WaitingState, WaitingStates
 
 EPOCHS = 12
 

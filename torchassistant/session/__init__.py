@@ -1,40 +1,44 @@
 """The session folder: created, loaded, trained, evaluated, used."""
 
-from torchassistant.session.checkpoint_selection import LAST
-from torchassistant.session.class_names import class_names
+from torchassistant.session.checkpoints.selection import LAST
 from torchassistant.session.create import Draft, create_session, store
 from torchassistant.session.derived_session import derived_session, store_derived
-from torchassistant.session.durable_files import (
+from torchassistant.session.earlier_saver import SessionSaver
+from torchassistant.session.files.durable_files import (
     as_json,
     expect_text,
     new_folder,
     read_json,
     replace_file,
 )
-from torchassistant.session.earlier_saver import SessionSaver
-from torchassistant.session.evaluation_run import evaluate_config
-from torchassistant.session.inference_run import infer_config
-from torchassistant.session.learning_rate_search import (
-    RangeTest,
-    find_learning_rate,
-    keep_curve,
-)
+from torchassistant.session.folder.lock import expect_no_trainer
+from torchassistant.session.folder.session_folder import SessionFolder
 from torchassistant.session.load import load_session
-from torchassistant.session.lock import expect_no_trainer
-from torchassistant.session.log_history import log_history
-from torchassistant.session.open_pipeline import OpenPipeline, open_pipeline
-from torchassistant.session.prediction import (
+from torchassistant.session.predictions.class_names import class_names
+from torchassistant.session.predictions.prediction import (
     NotPredicted,
     Prediction,
     made_postprocessor,
     reason_of,
 )
 from torchassistant.session.preflight import GroupReport, NodeReport, Preflight
-from torchassistant.session.profiling import train_profiled
-from torchassistant.session.resume_check import different_state, first_difference, train_traced
+from torchassistant.session.requests.evaluation_run import evaluate_config
+from torchassistant.session.requests.inference_run import infer_config
+from torchassistant.session.requests.open_pipeline import OpenPipeline, open_pipeline
 from torchassistant.session.session import Session
-from torchassistant.session.session_folder import SessionFolder
-from torchassistant.session.trial import overfit, try_out
+from torchassistant.session.trials.learning_rate_search import (
+    RangeTest,
+    find_learning_rate,
+    keep_curve,
+)
+from torchassistant.session.trials.profiling import train_profiled
+from torchassistant.session.trials.resume_check import (
+    different_state,
+    first_difference,
+    train_traced,
+)
+from torchassistant.session.trials.trial import overfit, try_out
+from torchassistant.session.views.log_history import log_history
 
 __all__ = [
     "LAST",

@@ -17,15 +17,15 @@ from torchassistant.errors import (
     UserError,
     shown_path,
 )
-from torchassistant.session.build_plan import BuildPlan
-from torchassistant.session.class_names import class_names
-from torchassistant.session.durable_files import new_folder
-from torchassistant.session.lock import only_trainer
+from torchassistant.session.building.build_plan import BuildPlan
+from torchassistant.session.building.survey import surveyed
+from torchassistant.session.files.durable_files import new_folder
+from torchassistant.session.folder.lock import only_trainer
+from torchassistant.session.folder.session_folder import SessionFolder
+from torchassistant.session.folder.wrong_folder import folder_for
+from torchassistant.session.predictions.class_names import class_names
 from torchassistant.session.preflight import Preflight, preflight
 from torchassistant.session.session import Session
-from torchassistant.session.session_folder import SessionFolder
-from torchassistant.session.survey import surveyed
-from torchassistant.session.wrong_folder import folder_for
 
 Config = str | Path | Mapping[str, Any]
 

@@ -10,11 +10,11 @@ from typing import Any
 from torchassistant.assembly import FittedArtifacts
 from torchassistant.config import GROUPS, Key, read, spec_of
 from torchassistant.errors import shown_path
-from torchassistant.session.build_plan import BuildPlan
-from torchassistant.session.durable_files import new_folder
+from torchassistant.session.building.build_plan import BuildPlan
+from torchassistant.session.building.survey import surveyed
+from torchassistant.session.files.durable_files import new_folder
+from torchassistant.session.folder.session_folder import SessionFolder
 from torchassistant.session.session import Session
-from torchassistant.session.session_folder import SessionFolder
-from torchassistant.session.survey import surveyed
 
 
 def derived_session(session: Session, config: Mapping[str, Any], path: Path) -> Session:

@@ -8,17 +8,17 @@ from pathlib import Path
 from torchassistant.assembly import Allowlist, code_of, needed_for
 from torchassistant.config import GROUPS, Key, Spec, spec_of
 from torchassistant.errors import ConfigError, SessionError, near, shown_path
-from torchassistant.session import apply_changes, changes
-from torchassistant.session.build_plan import BuildPlan
-from torchassistant.session.checkpoint_selection import LAST
-from torchassistant.session.checkpoint_storage import Checkpoint, Unusable
-from torchassistant.session.environment import circumstances, same_versions
-from torchassistant.session.param_group_changes import Regrouping
+from torchassistant.session.building.build_plan import BuildPlan
+from torchassistant.session.building.session_weights import tell_stale_statistics
+from torchassistant.session.building.survey import surveyed
+from torchassistant.session.changes import apply_changes, changes
+from torchassistant.session.changes.param_group_changes import Regrouping
+from torchassistant.session.checkpoints.selection import LAST
+from torchassistant.session.checkpoints.storage import Checkpoint, Unusable
+from torchassistant.session.folder.environment import circumstances, same_versions
+from torchassistant.session.folder.session_folder import SessionFolder
 from torchassistant.session.session import Session
-from torchassistant.session.session_folder import SessionFolder
-from torchassistant.session.session_weights import tell_stale_statistics
-from torchassistant.session.state import progress_of, stored_definitions
-from torchassistant.session.survey import surveyed
+from torchassistant.session.state.state import progress_of, stored_definitions
 
 
 def load_session(

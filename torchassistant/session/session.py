@@ -41,41 +41,45 @@ from torchassistant.errors import (
 )
 from torchassistant.messages import logger_for
 from torchassistant.parallel import Processes, World
-from torchassistant.session.allowed_differences import made_anew, may_differ_from
-from torchassistant.session.append_only_logs import CHANGES, Logs
-from torchassistant.session.build_plan import BuildPlan
-from torchassistant.session.callbacks_of_session import (
-    callback_run,
+from torchassistant.session.building.build_plan import BuildPlan
+from torchassistant.session.changes.allowed_differences import made_anew, may_differ_from
+from torchassistant.session.changes.changes import Change, Code, log_of
+from torchassistant.session.checkpoints.state_schema import CODE, SPEC
+from torchassistant.session.checkpoints.storage import Checkpoint
+from torchassistant.session.files.append_only_logs import CHANGES, Logs
+from torchassistant.session.files.durable_files import as_json, clear_aside
+from torchassistant.session.files.manifest import Fingerprints, of_text
+from torchassistant.session.folder.environment import circumstances, created, differences
+from torchassistant.session.folder.lock import only_trainer
+from torchassistant.session.folder.session_folder import SessionFolder
+from torchassistant.session.history.history import History
+from torchassistant.session.history.order import order_of
+from torchassistant.session.history.row_data import RowData
+from torchassistant.session.history.stored_samples import NotedSamples, StoredSamples, folder_of
+from torchassistant.session.predictions.dataset_predictions import predict_data
+from torchassistant.session.predictions.kept_predictions import (
+    folder_of_evaluation,
+    keep_results,
+    kept,
 )
-from torchassistant.session.changes import Change, Code, log_of
-from torchassistant.session.checkpoint_manager import CheckpointManager, Snapshot
-from torchassistant.session.checkpoint_storage import Checkpoint
-from torchassistant.session.dataset_predictions import predict_data
-from torchassistant.session.durable_files import as_json, clear_aside
-from torchassistant.session.environment import circumstances, created, differences
-from torchassistant.session.history import History
-from torchassistant.session.history_feed import HistoryFeed, about_session
-from torchassistant.session.html_summary import HtmlSummary
-from torchassistant.session.kept_predictions import folder_of_evaluation, keep_results, kept
-from torchassistant.session.lock import only_trainer
-from torchassistant.session.manifest import Fingerprints, of_text
-from torchassistant.session.notebook_progress import default_reporter
-from torchassistant.session.order import order_of
-from torchassistant.session.prediction import predict
-from torchassistant.session.remaining_stages import RemainingStages
-from torchassistant.session.row_data import RowData
-from torchassistant.session.session_folder import SessionFolder
-from torchassistant.session.shared_checkpoints import FollowingManager, SavingTogether
-from torchassistant.session.shared_training import (
+from torchassistant.session.predictions.prediction import predict
+from torchassistant.session.processes.shared_checkpoints import FollowingManager, SavingTogether
+from torchassistant.session.processes.shared_training import (
     part_states,
     set_threads,
     warn_of_other_parts,
     world_of,
 )
-from torchassistant.session.stage_starts import StageStarts
-from torchassistant.session.state import changed_weights, restore, snapshot
-from torchassistant.session.state_schema import CODE, SPEC
-from torchassistant.session.stored_samples import NotedSamples, StoredSamples, folder_of
+from torchassistant.session.saving.checkpoint_manager import CheckpointManager, Snapshot
+from torchassistant.session.saving.stage_starts import StageStarts
+from torchassistant.session.stages.callbacks_of_session import (
+    callback_run,
+)
+from torchassistant.session.stages.remaining_stages import RemainingStages
+from torchassistant.session.state.state import changed_weights, restore, snapshot
+from torchassistant.session.views.history_feed import HistoryFeed, about_session
+from torchassistant.session.views.html_summary import HtmlSummary
+from torchassistant.session.views.notebook_progress import default_reporter
 from torchassistant.training import (
     BestValues,
     CallbackRun,

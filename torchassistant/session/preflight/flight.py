@@ -32,8 +32,8 @@ from torchassistant.session.preflight.validation_plans import (
     warn_of_no_validation,
 )
 from torchassistant.session.session import Session
-from torchassistant.session.small_parts import small_parts
-from torchassistant.session.stateful_parts import run_by
+from torchassistant.session.stages.small_parts import small_parts
+from torchassistant.session.state.stateful_parts import run_by
 from torchassistant.training import (
     Changed,
     Pipeline,

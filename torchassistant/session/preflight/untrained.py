@@ -14,7 +14,7 @@ from torchassistant.errors import listing
 from torchassistant.graph import distinct, is_among
 from torchassistant.session.preflight.findings import Findings
 from torchassistant.session.session import Session
-from torchassistant.session.stateful_parts import members_of
+from torchassistant.session.state.stateful_parts import members_of
 from torchassistant.training import Pipeline, Stage, parameters_of
 
 

@@ -1,0 +1,1 @@
+"""Checkpoints: what they hold, where they are stored, which stay, and which one is meant."""

@@ -1,0 +1,1 @@
+"""Predictions: for what a person gives, and for all the data of a pipeline."""

@@ -1,0 +1,1 @@
+"""Several processes that train one session: their world, their models, their checkpoints."""

@@ -1,0 +1,1 @@
+"""What evaluation and inference configs ask of a session."""

@@ -1,0 +1,1 @@
+"""Saving a run while it is trained: when that is due, and what waits for the disk."""

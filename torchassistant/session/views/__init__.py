@@ -1,0 +1,1 @@
+"""What is shown of a session elsewhere: by trackers, and in notebooks."""
