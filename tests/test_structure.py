@@ -55,14 +55,15 @@ FLOORS = {
 }
 # Within the session: its folders, and the modules beside them, from the ground up.
 STOREYS_OF_SESSION = {
-    "create": 11,
-    "earlier_saver": 11,
-    "trials": 11,
-    "derived_session": 10,
-    "load": 10,
-    "preflight": 10,
-    "requests": 10,
-    "session": 9,
+    "create": 12,
+    "earlier_saver": 12,
+    "trials": 12,
+    "derived_session": 11,
+    "load": 11,
+    "preflight": 11,
+    "requests": 11,
+    "session": 10,
+    "evaluation": 9,
     "predictions": 8,
     "building": 7,
     "stages": 7,

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from torchassistant.assembly import (
     Parts,
-    TakenWeights,
     code_of,
-    evaluators_of,
     set_mode_of_condition,
 )
 from torchassistant.callbacks import Callback
 from torchassistant.compat.python import with_stack_room
 from torchassistant.config import (
-    InferenceSpec,
     StageEvaluatorSpec,
     as_data,
-    check_blocks,
-    read,
-    validate,
 )
 from torchassistant.data import derived, random_state, seeded, set_random_state
 from torchassistant.errors import (
@@ -43,10 +35,15 @@ from torchassistant.messages import logger_for
 from torchassistant.parallel import Processes, World
 from torchassistant.session.building.build_plan import BuildPlan
 from torchassistant.session.changes.allowed_differences import made_anew, may_differ_from
-from torchassistant.session.changes.changes import Change, Code, log_of
+from torchassistant.session.changes.changes import Change, Code
+from torchassistant.session.changes.pending import Pending
 from torchassistant.session.checkpoints.state_schema import CODE, SPEC
 from torchassistant.session.checkpoints.storage import Checkpoint
-from torchassistant.session.files.append_only_logs import CHANGES, Logs
+from torchassistant.session.evaluation.kept_predictions import (
+    folder_of_evaluation,
+)
+from torchassistant.session.evaluation.measuring import Measuring
+from torchassistant.session.files.append_only_logs import Logs
 from torchassistant.session.files.durable_files import as_json, clear_aside
 from torchassistant.session.files.manifest import Fingerprints, of_text
 from torchassistant.session.folder.environment import circumstances, created, differences
@@ -55,13 +52,13 @@ from torchassistant.session.folder.session_folder import SessionFolder
 from torchassistant.session.history.history import History
 from torchassistant.session.history.order import order_of
 from torchassistant.session.history.row_data import RowData
-from torchassistant.session.history.stored_samples import NotedSamples, StoredSamples, folder_of
-from torchassistant.session.predictions.dataset_predictions import predict_data
-from torchassistant.session.predictions.kept_predictions import (
-    folder_of_evaluation,
-    keep_results,
-    kept,
+from torchassistant.session.history.stored_samples import (
+    NotedSamples,
+    StoredSamples,
+    stored_samples,
 )
+from torchassistant.session.predictions.dataset_predictions import predict_data
+from torchassistant.session.predictions.inference_options import inference_spec
 from torchassistant.session.predictions.prediction import predict
 from torchassistant.session.processes.shared_checkpoints import FollowingManager, SavingTogether
 from torchassistant.session.processes.shared_training import (
@@ -77,6 +74,7 @@ from torchassistant.session.stages.callbacks_of_session import (
 )
 from torchassistant.session.stages.remaining_stages import RemainingStages
 from torchassistant.session.state.state import changed_weights, restore, snapshot
+from torchassistant.session.views.best_so_far import best_so_far
 from torchassistant.session.views.history_feed import HistoryFeed, about_session
 from torchassistant.session.views.html_summary import HtmlSummary
 from torchassistant.session.views.notebook_progress import default_reporter
@@ -84,15 +82,12 @@ from torchassistant.training import (
     BestValues,
     CallbackRun,
     Look,
-    Mode,
     Progress,
     Reporter,
     Reporters,
     SharedStop,
     StopRequest,
-    evaluate,
     looks_at_pipeline,
-    unchanged,
 )
 
 _log = logger_for(__name__)
@@ -116,21 +111,6 @@ class Saved:
     checkpoint: Checkpoint | None = None
     files: Fingerprints = field(default_factory=dict)
     lacks_end: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """What has changed since a session was saved, and is written down when it is trained.
-
-    Args:
-        changes: In the config, and in the user's code.
-        splits: The splits that were drawn, by name: one int64 tensor of indices a slice.
-        weights: What became of the weights of models that were added, by name.
-    """
-
-    changes: Sequence[Change] = ()
-    splits: Mapping[str, list[torch.Tensor]] = field(default_factory=dict)
-    weights: Mapping[str, TakenWeights] = field(default_factory=dict)
 
 
 class Session(Parts):
@@ -281,18 +261,12 @@ class Session(Parts):
         Args:
             callback: The name of one; left out: of all.
         """
+        noted = self.rows.samples_after(0)[0]
         labels = self.spec.stage_labels
         return [
-            StoredSamples(
-                noted.name,
-                labels[noted.stage],
-                noted.epoch,
-                noted.step,
-                folder_of(self.path, noted),
-                noted.images,
-            )
-            for noted in self.rows.samples_after(0)[0]
-            if callback in (None, noted.name)
+            stored_samples(one, self.path, labels[one.stage])
+            for one in noted
+            if callback in (None, one.name)
         ]
 
     def note_samples(
@@ -535,15 +509,7 @@ class Session(Parts):
 
     def best_values(self) -> BestValues:
         """What the best so far is of what the config monitors, or else of validation losses."""
-        modes: dict[str, Mode] = {
-            best.monitor: best.mode or "min" for best in self.spec.checkpoints.bests
-        }
-        for stage in self.stages if not modes else ():
-            for (name, shown), column in stage.columns.items():
-                losses = [p.evaluated_losses for p in stage.validation if p.name == name]
-                modes |= {column: "min"} if losses and shown in losses[0] else {}
-        stages = range(len(self.stages))
-        return BestValues(modes, (row for index in stages for row in self.rows.rows(index)))
+        return best_so_far(self, self.spec, self.rows)
 
     def emit(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Fire an event of one's own; nobody hears it while the session is not trained.
@@ -661,15 +627,12 @@ class Session(Parts):
         pending, world = self._pending, self.world
         if world is not None and not world.is_first:
             self._pending = Pending()
-            if world.shares_models and (pending.changes or pending.splits):
+            if world.shares_models and pending.is_any:
                 manager.save()
             return
-        if pending.changes or pending.splits:
-            step = self.progress.step
-            files = self.folder.add_splits(self._saved.files, pending.splits, step)
-            self._saved.files = self.folder.add_weights(files, pending.weights, step)
-            entries = [change.entry(self.progress) for change in pending.changes]
-            self.logs.add(CHANGES, log_of(entries))
+        if pending.is_any:
+            known = self._saved.files
+            self._saved.files = pending.write(self.folder, self.logs, known, self.progress)
             self._pending = Pending()
             manager.save()
             manager.finish()
@@ -752,48 +715,18 @@ class Session(Parts):
         if evaluators is None:
             evaluators = self.spec.default_evaluators if pipelines is None else ()
         names = list(self.spec.default_validation if pipelines is None else pipelines)
-        self._check_evaluation(names)
-        results: dict[str, Any] = {}
+        measuring = Measuring(self.builder, names, eval_steps, evaluators)
         reporter = reporter or Reporter()
-        measuring = evaluators_of(self.builder, evaluators, ("evaluators",))
-        folder, world = None, None
-        if processes is not None and processes.size > 1:
-            if keep is not False and not processes.is_first:
-                return processes.first({})
-            if keep is False:
+        if keep is False:
+            world = None
+            if processes is not None and processes.size > 1:
                 world = World(processes, shares_models=self._shares_models)
-        if keep is not False:
-            name = f"{self.progress.step:010d}" if keep is True else keep
-            folder = folder_of_evaluation(self.path, name)
-        try:
-            for name in names:
-                steps = eval_steps.get(name, 1.0) if isinstance(eval_steps, dict) else eval_steps
-                with kept(self.pipelines[name], folder) as add:
-                    found = evaluate(self.pipelines[name], steps, reporter, stop, add, world)
-                results |= {**found.numbers, **found.data}
-            with unchanged({one.name: one.function for one in measuring}):
-                for one in measuring:
-                    results |= one.run(stop or StopRequest(), [reporter])
-        finally:
-            reporter.close()
-        if folder is not None:
-            keep_results(folder, results)
-            if processes is not None:
-                processes.first(results)
-        return results
-
-    def _check_evaluation(self, names: Sequence[str]) -> None:
-        owner: dict[str, str] = {}
-        for name in names:
-            if name not in self.pipelines:
-                raise ConfigError(f'no pipeline is named "{name}"{near(name, self.pipelines)}')
-            for shown in self.pipelines[name].display_names:
-                other = owner.setdefault(shown, name)
-                if other != name:
-                    raise ConfigError(
-                        f'"{shown}" is shown by "{other}" and by "{name}"; '
-                        "give one another display name"
-                    )
+            return measuring.run(reporter, stop, world=world)
+        if processes is not None and not processes.is_first:
+            return processes.first({})
+        name = f"{self.progress.step:010d}" if keep is True else keep
+        results = measuring.run(reporter, stop, folder_of_evaluation(self.path, name))
+        return results if processes is None else processes.first(results)
 
     def infer(self, *inputs: str, **options: Any) -> list[Any]:
         """Predictions, one for each input (for each group of inputs, where the ports are several).
@@ -810,7 +743,7 @@ class Session(Parts):
             DataError: The inputs do not fit the pipeline.
             UserCodeError: The user's code raised for the only input.
         """
-        return predict(self, self.builder, self._inference(options), inputs)
+        return predict(self, self.builder, inference_spec(self.spec, self.path, options), inputs)
 
     def predict(
         self, pipeline: str | None = None, columns: Sequence[str] = (), **options: Any
@@ -832,18 +765,5 @@ class Session(Parts):
             UserCodeError: The user's code raised.
         """
         named = {} if pipeline is None else {"inference_pipeline": pipeline}
-        spec = self._inference({**options, **named})
+        spec = inference_spec(self.spec, self.path, {**options, **named})
         return predict_data(self, self.builder, spec, columns)
-
-    def _inference(self, options: dict[str, Any]) -> InferenceSpec:
-        """How predictions are made: as the session's config says, but for what is given."""
-        block = self.spec.inference
-        kept = {} if block is None else as_data(block)
-        tree = {**kept, **options, "session_dir": str(self.path)}
-        diagnostics = read(tree, block=InferenceSpec)
-        spec = validate(InferenceSpec, diagnostics.tree, diagnostics)
-        if spec is not None:
-            check_blocks(spec, diagnostics)
-        diagnostics.raise_if_any()
-        assert spec is not None, "what is past repair has problems"
-        return spec

@@ -108,6 +108,13 @@ class StoredSamples:
                 yield row[column]
 
 
-def folder_of(session: Path, noted: NotedSamples) -> Path:
-    """Where samples are."""
-    return session.joinpath(*FOLDER, noted.name, noted.folder)
+def stored_samples(noted: NotedSamples, session: Path, stage: str | int) -> StoredSamples:
+    """The samples that the history knows of.
+
+    Args:
+        noted: What it knows.
+        session: The session folder.
+        stage: The name of the stage, or its index.
+    """
+    folder = session.joinpath(*FOLDER, noted.name, noted.folder)
+    return StoredSamples(noted.name, stage, noted.epoch, noted.step, folder, noted.images)

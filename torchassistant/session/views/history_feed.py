@@ -16,7 +16,11 @@ from torchassistant.session.files.durable_files import as_json
 from torchassistant.session.files.manifest import Fingerprints
 from torchassistant.session.folder.environment import ENVIRONMENT
 from torchassistant.session.history.history import History
-from torchassistant.session.history.stored_samples import NotedSamples, StoredSamples, folder_of
+from torchassistant.session.history.stored_samples import (
+    NotedSamples,
+    StoredSamples,
+    stored_samples,
+)
 from torchassistant.trackers import (
     STEPS,
     About,
@@ -116,9 +120,9 @@ class HistoryFeed:
         return draw()
 
     def _add_samples(self, found: News, noted: NotedSamples) -> None:
-        step, folder = noted.step, folder_of(self.history.logs.session, noted)
+        step = noted.step
         time = self._times.get((noted.stage, step), self._clock)
-        stored = StoredSamples(noted.name, noted.stage, noted.epoch, step, folder, noted.images)
+        stored = stored_samples(noted, self.history.logs.session, noted.stage)
         for column in noted.images:
             draw = partial(_side_by_side, stored, column)
             found.pictures.append(Picture(f"{noted.name}/{column}", step, time, draw))

@@ -1,0 +1,1 @@
+"""Evaluating what a session has trained, and keeping the predictions of an evaluation."""
