@@ -172,6 +172,9 @@ def test_a_folder_holds_one_search(session: Path) -> None:
         search(request(delta=0.5))
     with pytest.raises(SessionError, match="exists already, and is no search"):
         search(request(), folder="run")
+    (session.with_name("run-compressed") / "search.json").write_text('{"format": 1}')
+    with pytest.raises(SessionError, match="is damaged, or of something else"):
+        search(request())
 
 
 def test_the_command(session: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from torchassistant.errors import SessionError, shown_path
-from torchassistant.files import InvalidFile
-from torchassistant.session import as_json, read_json, replace_file
+from torchassistant.session import (
+    as_json,
+    begun_work,
+    expect_same_work,
+    replace_file,
+    stored_json,
+)
 from torchassistant.whole_files import make_folder, naming
 
 _SEARCH, _RESULTS = "search.json", "results.json"
@@ -77,31 +82,21 @@ class SearchFolder:
             SessionError: The folder holds something else, or another search.
             NotWritten: It cannot be made.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise SessionError(f"{shown_path(self.path)} is there, and is no folder")
-        asked: dict[str, Any] = {"format": 1, "request": request, "source": source}
-        known = self._read(self.path / _SEARCH)
-        shown = shown_path(self.path)
+        keys = {"format": int, "request": dict, "source": dict}
+        known = begun_work(self.path / _SEARCH, "search", keys)
         if known is None:
-            if self.path.exists() and any(self.path.iterdir()):
-                raise SessionError(f"{shown} exists already, and is no search")
             with naming(self.path):
                 make_folder(self.candidates)
+                asked = {"format": 1, "request": request, "source": source}
                 replace_file(self.path / _SEARCH, as_json(asked))
             return
-        for part in ("request", "source"):
-            for key, value in asked[part].items():
-                was = known.get(part, {}).get(key)
-                if was != value:
-                    raise SessionError(
-                        f'{shown} was begun with another "{key}": {was!r}, not {value!r}; '
-                        "-o FOLDER begins another search"
-                    )
+        for part, now in (("request", request), ("source", source)):
+            expect_same_work(self.path, known[part], now, "-o FOLDER begins another search")
 
     def records(self) -> list[Record]:
         """The candidates that were tried, in order."""
         found: list[Record] = []
-        while (data := self._read(self._record(len(found)))) is not None:
+        while (data := stored_json(self._record(len(found)))) is not None:
             try:
                 found.append(Record(**data))
             except TypeError:
@@ -131,7 +126,7 @@ class SearchFolder:
 
     def results(self) -> dict[str, Any]:
         """What was found last; nothing where nothing was yet."""
-        found: dict[str, Any] | None = self._read(self.path / _RESULTS)
+        found: dict[str, Any] | None = stored_json(self.path / _RESULTS)
         return {} if found is None else found
 
     def clear(self, records: Iterable[Record]) -> None:
@@ -143,11 +138,3 @@ class SearchFolder:
 
     def _record(self, number: int) -> Path:
         return self.candidates / f"{number:04}.json"
-
-    def _read(self, path: Path) -> Any:
-        try:
-            return read_json(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except InvalidFile as error:
-            raise SessionError(f"{shown_path(path)} {error}") from None

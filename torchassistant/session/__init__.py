@@ -4,11 +4,11 @@ from torchassistant.session.checkpoints.selection import LAST
 from torchassistant.session.create import Draft, create_session, store
 from torchassistant.session.derived_session import derived_session, store_derived
 from torchassistant.session.earlier_saver import SessionSaver
+from torchassistant.session.files.begun_work import begun_work, expect_same_work, stored_json
 from torchassistant.session.files.durable_files import (
     as_json,
     expect_text,
     new_folder,
-    read_json,
     replace_file,
 )
 from torchassistant.session.folder.lock import expect_no_trainer
@@ -54,12 +54,14 @@ __all__ = [
     "SessionFolder",
     "SessionSaver",
     "as_json",
+    "begun_work",
     "class_names",
     "create_session",
     "derived_session",
     "different_state",
     "evaluate_config",
     "expect_no_trainer",
+    "expect_same_work",
     "expect_text",
     "find_learning_rate",
     "first_difference",
@@ -71,11 +73,11 @@ __all__ = [
     "new_folder",
     "open_pipeline",
     "overfit",
-    "read_json",
     "reason_of",
     "replace_file",
     "store",
     "store_derived",
+    "stored_json",
     "train_profiled",
     "train_traced",
     "try_out",

@@ -13,9 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from torchassistant.errors import SessionError, shown_path
-from torchassistant.files import InvalidFile
-from torchassistant.session import as_json, read_json, replace_file
+from torchassistant.session import as_json, begun_work, replace_file
 from torchassistant.whole_files import make_folder, naming
 
 _ABOUT, _JOURNAL, _LOCK, _TRIALS, _REPORT = (
@@ -45,28 +43,9 @@ class SweepFolder:
         Raises:
             SessionError: The folder holds something else.
         """
-        file = self.path / _ABOUT
-        if self.path.exists() and not self.path.is_dir():
-            raise SessionError(f"{shown_path(self.path)} is there, and is no folder")
-        try:
-            found = read_json(file)
-        except (FileNotFoundError, NotADirectoryError):
-            known = (_JOURNAL, f"{_JOURNAL}.lock", _LOCK, _TRIALS)
-            if self.path.exists() and any(
-                name not in known and not name.startswith(".") for name in os.listdir(self.path)
-            ):
-                raise SessionError(
-                    f"{shown_path(self.path)} exists already, and is no sweep"
-                ) from None
-            return None
-        except InvalidFile as error:
-            raise SessionError(f"{shown_path(file)} {error}") from None
-        kinds = {"format": int, "study": str, "seed": int, "request": dict, "config": dict}
-        if not isinstance(found, dict) or any(
-            type(found.get(key)) is not kind for key, kind in kinds.items()
-        ):
-            raise SessionError(f"{shown_path(file)} is damaged, or of something else")
-        return found
+        keys = {"format": int, "study": str, "seed": int, "request": dict, "config": dict}
+        others = (_JOURNAL, f"{_JOURNAL}.lock", _LOCK, _TRIALS)
+        return begun_work(self.path / _ABOUT, "sweep", keys, others)
 
     def make(self) -> None:
         """Make what is not there yet.

@@ -23,7 +23,7 @@ from torchassistant.errors import (
     shown_path,
 )
 from torchassistant.messages import logger_for
-from torchassistant.session import Draft, SessionFolder
+from torchassistant.session import Draft, SessionFolder, expect_same_work
 from torchassistant.sweeps.folder import SweepFolder
 from torchassistant.sweeps.forks import Ended, Fork, Lifeline, in_fork
 from torchassistant.sweeps.report import can_be_drawn, write_report
@@ -146,13 +146,7 @@ def _expect_same(
     """
     shown = shown_path(folder.path)
     another = 'another "folder" begins another sweep'
-    was, now = about.get("request", {}), asked["request"]
-    for key in sorted({*was, *now}):
-        if was.get(key) != now.get(key):
-            raise SessionError(
-                f'{shown} was begun with another "{key}": {was.get(key)!r}, not {now.get(key)!r}; '
-                f"{another}"
-            )
+    expect_same_work(folder.path, about["request"], asked["request"], another)
     if read.spec.seed is not None and about.get("seed") != read.spec.seed:
         raise SessionError(f"{shown} was begun with the seed {about.get('seed')}; {another}")
     if about.get("config") != asked["config"]:
