@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import threading
-import time
 from collections.abc import Iterator
 from functools import partial
 from itertools import count
@@ -107,41 +106,42 @@ def test_all_are_written_where_all_stay(
     assert max(waited) == 8
 
 
-def test_whoever_writes_rests_until_somebody_waits(tmp_path: Path) -> None:
+def test_whoever_writes_rests_until_somebody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waiting_states, "_SHARE", 1e-12)
+    monkeypatch.setattr(waiting_states, "_LONGEST_REST", 1000.0)  # longer than any test may take
     written: list[int] = []
     ranks = BestRanks(Best("loss", "min", 1), [{"loss": 1.0}])
     waiting = WaitingStates(1, [ranks])
 
-    def busy(step: int) -> None:
-        until = time.thread_time() + 0.05
-        while time.thread_time() < until:
-            pass
-        written.append(step)
-
     def add(step: int, loss: float, size: int = 1) -> None:
-        write, bundle = partial(busy, step), CheckpointBundle()
+        write, bundle = partial(written.append, step), CheckpointBundle()
         waiting.add(WaitingState(step, size, {"loss": loss}, False, bundle, write))
 
+    def writing() -> threading.Thread:
+        thread = threading.Thread(target=waiting.write_next, daemon=True)
+        thread.start()
+        return thread
+
+    def ends(thread: threading.Thread) -> bool:
+        thread.join(60)
+        return not thread.is_alive()
+
     add(1, 1.0)
-    waiting.write_next()
+    assert ends(writing())  # it has done nothing yet that it could rest from
     add(2, 2.0)
-    began = time.monotonic()
-    resting = threading.Thread(target=waiting.write_next)
-    resting.start()
-    add(3, 3.0)  # while it rests: the second is passed over
-    resting.join()
-    waiting.write_next()  # there is no more
-    assert written == [1, 3]
-    assert time.monotonic() - began > 0.4
-    assert waiting.count == 0
-    began = time.monotonic()
-    add(5, 5.0, 2**25)  # there is room for little more
-    waiting.write_next()
+    resting = writing()
+    add(3, 3.0)  # the second is passed over
+    assert resting.is_alive()
+    assert written == [1]
     waiting.hurry(True)
-    add(4, 4.0)
-    waiting.write_next()
-    assert time.monotonic() - began < 0.4
-    assert written == [1, 3, 5, 4]
+    assert ends(resting)
+    assert ends(writing())  # there is no more
+    assert written == [1, 3]
+    assert waiting.count == 0
+    waiting.hurry(False)
+    add(4, 4.0, 2**25)  # there is room for little more
+    assert ends(writing())
+    assert written == [1, 3, 4]
 
 
 def test_large_states_are_not_copied(
