@@ -38,7 +38,7 @@ from torch.optim import SGD
 
 from torchassistant import create_session, load_session
 from torchassistant.cli import processes
-from torchassistant.parallel import Launched, heartbeat, launched
+from torchassistant.parallel import Launched, heartbeat, launched, world
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = (ROOT, ROOT / "tests" / "exactness")
@@ -99,7 +99,13 @@ def assert_same(one: Path, other: Path) -> None:
     assert rows(one) == rows(other)
 
 
-def test_logical_ranks_have_the_same_bits_at_each_number_of_processes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_large", [False, True])
+def test_logical_ranks_have_the_same_bits_at_each_number_of_processes(
+    tmp_path: Path, is_large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_large:  # gradients of more than some MB are told piece by piece
+        monkeypatch.setattr(world, "_SMALL", 0)
+        monkeypatch.setattr(world, "_PIECE", 5)
     create_session(noisy(logical_ranks=4), session_dir=tmp_path / "new")
     alone = copied(tmp_path / "new", "1")
     load_session(alone).train()

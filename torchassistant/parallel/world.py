@@ -178,16 +178,19 @@ class World:
                 for piece in one[0].split(_PIECE):
                     piece += self.processes.swap(piece)
             return [one[0] for one in sums]
-        size = self.processes.size
-        totals = []
         for one in sums:
-            count = one.shape[1]
-            share = -(-count // size)
-            padded = torch.nn.functional.pad(one, (0, share * size - count))
-            pieces = padded.view(len(one), size, share).transpose(0, 1).contiguous()
-            mine = _sum(self.processes.exchange(pieces).flatten(0, 1))
-            totals.append(self.processes.gather(mine).flatten()[:count])
-        return totals
+            for piece in one.split(_PIECE * self.processes.size, 1):
+                self._sum_in_place(piece)
+        return [one[0] for one in sums]
+
+    def _sum_in_place(self, rows: Tensor) -> None:
+        """Leave the sum over the rows (b, N) of all processes in the first row of each."""
+        size, count = self.processes.size, rows.shape[1]
+        share = -(-count // size)
+        padded = torch.nn.functional.pad(rows, (0, share * size - count))
+        shares = padded.view(len(rows), size, share).transpose(0, 1).contiguous()
+        mine = _sum(self.processes.exchange(shares).flatten(0, 1))
+        rows[0] = self.processes.gather(mine).flatten()[:count]
 
 
 def _sum(rows: Tensor) -> Tensor:
