@@ -20,8 +20,9 @@ from torchassistant.compat.tensor_internals import is_view
 from torchassistant.errors import DataError
 
 _BLOCKS = 64
-"""What holds less than so large a part of a model is no block of its own: its messages would take
-longer than its rows are worth."""
+_LEAST = 2**18
+"""What holds less than one of so many parts of a model, and fewer elements than the second number,
+is no block of its own: its messages would take longer than its rows are worth."""
 
 
 _IS_ALONE = ContextVar("is_alone", default=False)
@@ -101,7 +102,7 @@ def _blocks(model: nn.Module) -> Iterator[nn.Module]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         places[id(parameter)].append(name)
         sizes[id(parameter)] = parameter.numel()
-    least = sum(sizes.values()) / _BLOCKS
+    least = min(sum(sizes.values()) / _BLOCKS, _LEAST)
     taken: set[int] = set()
     for path, module in reversed([*_elements(model)]):
         own = {id(p) for p in module.parameters()} - taken
@@ -131,9 +132,12 @@ def is_shared(tensor: Any) -> bool:
 
 def shared_like(live: Any, whole: torch.Tensor) -> torch.Tensor:
     """The own rows of a tensor that is here as a whole, shared as another one is."""
-    from torch.distributed.tensor import distribute_tensor
+    from torch.distributed.tensor import DTensor
 
-    mesh, placements = live.device_mesh, live.placements
-    shared = distribute_tensor(whole, mesh, placements, src_data_rank=None)
+    each = -(-len(whole) // dist.get_world_size())
+    own = whole.split(each)[dist.get_rank():][:1] or (whole[:0],)
     # A copy: of a view all would stay in memory.
-    return shared.clone()
+    rows = own[0].clone()
+    return DTensor.from_local(
+        rows, live.device_mesh, live.placements, shape=whole.shape, stride=whole.stride()
+    )
