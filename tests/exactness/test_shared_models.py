@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from exact_configs import Config, layer, layers, loader, loss, made, one_model, part, stage
+from exact_configs import Config, layer, layers, loader, loss, made, node, one_model, part, stage
 from ranks import called, ranks, train, trained
 from safetensors.torch import load_file
 from test_processes import copied, noisy, rows, told_of_a_hole, wait_for
 
 from torchassistant import create_session, load_session
+from torchassistant.parallel.sharding import _blocks
 
 ONE_EPOCH = ("--set", "train.stages[0].stop_condition.args[0]=1")
 
@@ -165,3 +169,68 @@ def test_what_cannot_be_shared_is_told(tmp_path: Path) -> None:
     assert statuses == [2, 2]
     assert 'the parameter "scale" of the model "net" is a scalar' in printed[0]
     assert "give it the shape (1,)" in printed[0]
+
+
+def test_models_that_ask_for_values_are_shared_too(tmp_path: Path) -> None:
+    """One weight in two places, a constructor that looks at values, what is derived from them."""
+    built = {name: made(f"shared_parts.{name.title()}") for name in ("tied", "asking", "deriving")}
+    groups = {
+        "datasets": {"points": part("Points", 12)},
+        "loader_factories": {"batches": loader("points", 5)},
+        "models": built,
+        "optimizers": {f"of_{name}": {**made("Adagrad", lr=0.05), "model": name} for name in built},
+        "batch_processors": {
+            "run": {
+                "neural_graph": [
+                    node("tied", "x", "a", "of_tied"),
+                    node("asking", "a", "b", "of_asking"),
+                    node("deriving", "b", "y_hat", "of_deriving"),
+                ]
+            }
+        },
+    }
+    config = one_model(groups, stage("fit", epochs=3))
+    of_one_model = ("net", "descent")
+    kept = [d for d in config["initialize"]["definitions"] if d["name"] not in of_one_model]
+    config["initialize"]["definitions"] = kept
+    config |= {"log": {"every_iterations": 1}, "distributed": {"strategy": "fsdp"}}
+    create_session(config, session_dir=tmp_path / "new")
+    alone = copied(tmp_path / "new", "alone")
+    load_session(alone).train()
+    assert_close(trained(2, copied(tmp_path / "new", "two")), alone)
+
+
+def test_each_of_many_layers_is_whole_only_while_it_runs() -> None:
+    """Also where none of them is a large part of the model."""
+    with torch.device("meta"):
+        large = torch.nn.Sequential(*(torch.nn.Linear(1024, 1024) for _ in range(100)))
+        small = torch.nn.Sequential(*(torch.nn.Linear(10, 10) for _ in range(100)))
+    assert len([*_blocks(large)]) == 100
+    assert [*_blocks(small)] == []
+
+
+@pytest.mark.slow
+def test_no_process_holds_what_whole_models_take(tmp_path: Path) -> None:
+    """Four processes, of which each has a quarter of 320 MiB, and of the gradients a quarter.
+
+    What is held beside that are code that is loaded late, and messages.
+    """
+    blocks, width = 80, 1024
+    inner = [layer("Linear", width, width) for _ in range(blocks)]
+    net = layers(layer("Linear", 4, width), *inner, layer("Linear", width, 1))
+    groups = {
+        "datasets": {"points": part("Points", 8)},
+        "loader_factories": {"batches": loader("points", 8)},
+        "models": {"net": net},
+        "optimizers": {"descent": {**made("SGD", lr=0.001), "model": "net"}},
+    }
+    config = {**one_model(groups, stage("fit", epochs=1)), "distributed": {"strategy": "fsdp"}}
+    create_session(config, session_dir=tmp_path / "run")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "4"]
+    here = Path(__file__).parent
+    script = [str(here / "rank_memory.py"), str(tmp_path / "run"), str(tmp_path)]
+    env = {**os.environ, "PYTHONPATH": str(here.parents[1])}
+    subprocess.run([*command, *script], cwd=here, env=env, check=True)
+    held = [int((tmp_path / f"{rank}.held").read_text()) for rank in range(4)]
+    weights_and_gradients = 2 * blocks * width * width * 4
+    assert max(held) < 0.6 * weights_and_gradients

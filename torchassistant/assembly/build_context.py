@@ -89,7 +89,8 @@ class BuildContext:
         read_session: Gives weights of other sessions.
 
     ``drew`` are the definitions that drew random numbers when they were built, as far as they make
-    examples.
+    examples. ``lacks_parameters`` says that the parameters of what is being built have no memory
+    yet.
     """
 
     spec: Spec
@@ -101,6 +102,7 @@ class BuildContext:
 
     def __post_init__(self) -> None:
         self.drew: set[Key] = set()
+        self.lacks_parameters = False
 
     def object_of(self, one: Defined, first: Sequence[Any] = ()) -> Any:
         """The object that a definition describes.

@@ -6,12 +6,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.build_order import build_order
 from torchassistant.assembly.groups import assembler_of
 from torchassistant.assembly.pretrained import LeftOut
 from torchassistant.config import Key, Path, Reference
 from torchassistant.data import derived, seed_everything, seeded
+from torchassistant.parallel import only_lacks_parameters, unfilled
 
 
 @dataclass(eq=False)
@@ -20,9 +23,12 @@ class Builder(BuildContext):
 
     Args:
         stored: The definitions whose state is put back when all is built.
+        fills_later: Whether models of which that is so are built without the values of their
+            parameters, and get memory for them afterwards.
     """
 
     stored: Collection[Key] = ()
+    fills_later: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,8 +50,8 @@ class Builder(BuildContext):
                 built = getattr(self.parts, key.group)
                 if dict.__contains__(built, key.name):
                     continue
-                seed_everything(derived(self.parts.seed, *key))
-                built[key.name] = self.restorable(key) if key in self.stored else self.built(key)
+                restores = key in self.stored
+                built[key.name] = self.restorable(key) if restores else self._seeded(key)
 
     def built(self, key: Key) -> Any:
         """One definition, as its group is built."""
@@ -64,15 +70,35 @@ class Builder(BuildContext):
         """One whose state is put back afterwards: weights that this replaces are not read."""
         self.parts.restoring, self.maker.left_out = True, LeftOut()
         try:
-            built = self.built(key)
+            built = self._unfilled(key)
+            if built is None:
+                built = self._seeded(key)
             if not self.maker.left_out.is_missed_in(built):
                 return built
             # It keeps some of the weights where nobody would put them back.
             self.maker.left_out = None
-            seed_everything(derived(self.parts.seed, *key))
-            return self.built(key)
+            return self._seeded(key)
         finally:
             self.parts.restoring, self.maker.left_out = False, None
+
+    def _seeded(self, key: Key) -> Any:
+        """One under the seed of its own, however often it is built."""
+        seed_everything(derived(self.parts.seed, *key))
+        return self.built(key)
+
+    def _unfilled(self, key: Key) -> nn.Module | None:
+        """A model without the values of its parameters; None where it must have them."""
+        if not self.fills_later or key.group != "models":
+            return None
+        self.lacks_parameters = True
+        try:
+            with unfilled():
+                built: nn.Module = self.built(key)
+        except Exception:  # it asks for values; else it raises again where it has them
+            return None
+        finally:
+            self.lacks_parameters = False
+        return built if only_lacks_parameters(built) else None
 
     def is_needed(self, key: Key, reference: Reference) -> bool:
         """Whether a definition is built with what a reference in it names."""

@@ -33,7 +33,8 @@ def _whole(context: BuildContext, one: Defined) -> nn.Module:
         message = f"{one.what} must be a torch.nn.Module; found {type(model).__name__}"
         raise context.maker.problem(message, one.path)
     model = _compressed(context, one, model)
-    model = model.to(context.devices.models.get(one.name, context.devices.base))
+    if not context.lacks_parameters:
+        model = model.to(context.devices.models.get(one.name, context.devices.base))
     if one.spec.memory_format:
         model = model.to(memory_format=MEMORY_FORMATS[one.spec.memory_format])
     return model

@@ -79,7 +79,14 @@ class BuildPlan:
         defer_compiler_import()
         maker = ObjectMaker(parts, self.place_of, self.allowlist, self.dry)
         read_session = partial(weights_of_session, own=path)
-        builder = Builder(self.spec, parts, devices, self.fitted, maker, read_session, self.stored)
+        optimizers = (Key("optimizers", name) for name in self.spec.group("optimizers"))
+        fills_later = (
+            self.shares_models and not devices.moves and set(self.stored).issuperset(optimizers)
+        )
+        builder = Builder(
+            *(self.spec, parts, devices, self.fitted, maker, read_session, self.stored),
+            fills_later=fills_later,
+        )
         builder.build(self.wanted)
         if self.spec.deterministic:
             draw_dropout_from_torch(parts.whole_models.values())

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from torchassistant.assembly import Parts
 from torchassistant.errors import ConfigError
-from torchassistant.parallel import shard, shared_like
+from torchassistant.parallel import fill, shard, shared_like
 from torchassistant.session.state.library_state import tried
 from torchassistant.training import has_own_form, is_by_closure, parameters_of, wrapped_in
 
@@ -35,9 +35,11 @@ def share_models(parts: Parts) -> None:
         raise ConfigError(*problems)
     became: dict[int, nn.Parameter] = {}
     before: list[nn.Parameter] = []
-    for model in shared.values():
+    for name, model in parts.whole_models.items():
         old = list(model.parameters())
-        shard(model)
+        if name in shared:
+            shard(model)
+        fill(model)
         became |= {id(p): now for p, now in zip(old, model.parameters(), strict=True)}
         before += old  # no other parameter gets the id of one of them meanwhile
     for optimizer in parts.optimizers.values():
@@ -80,7 +82,7 @@ def _problems(parts: Parts, shared: dict[str, nn.Module]) -> Iterator[str]:
                 yield f'{what} has no shape yet, and "fsdp" needs one: give its layer its sizes'
             elif not parameter.ndim:
                 yield f'{what} is a scalar, which "fsdp" cannot share: give it the shape (1,)'
-            elif not parameter.is_cpu:
+            elif not (parameter.is_cpu or parameter.is_meta):
                 yield f'{what} is on {parameter.device}, and "fsdp" is for models on the CPU yet'
             other = owner.setdefault(id(parameter), name)
             if other != name:

@@ -145,9 +145,9 @@ def tried(
     """What the optimizer keeps of a small parameter after one step; nothing where none is made."""
     if parameter.layout is not torch.strided:
         return {}
-    small = torch.zeros(
-        (_SIDE,) * parameter.ndim, dtype=parameter.dtype, device=parameter.device
-    ).requires_grad_()
+    home = "cpu" if parameter.is_meta else parameter.device
+    small = torch.zeros((_SIDE,) * parameter.ndim, dtype=parameter.dtype, device=home)
+    small.requires_grad_()
     small.grad = torch.zeros_like(small)
     with contextlib.suppress(Exception):
         twin = copy.copy(optimizer)
