@@ -10,6 +10,7 @@ WORKLOADS = {
     "epochs": "epochs",
     "commands": "commands",
     "two-processes": "two_processes",
+    "logical-ranks": "logical_ranks",
     "more-nodes": "more_nodes",
     "more-pipelines": "more_pipelines",
     "long-run": "long_run",

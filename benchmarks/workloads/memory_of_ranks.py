@@ -1,4 +1,4 @@
-"""The most memory that each of two processes holds, beside scripts with DDP by hand."""
+"""The most memory that each of several processes holds, beside scripts with DDP by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from torchassistant import create_session
 
 SCRIPT = "a script with DDP by hand"
 EPOCHS = 2
-PROCESSES = 2
 
 
 def deep(examples: int, width: int) -> Task:
@@ -32,11 +31,13 @@ def measure(quick: bool) -> list[Figure]:
     pairs, images, examples, width = (1, 320, 64, 64) if quick else (3, 3_200, 320, 1024)
     with tempfile.TemporaryDirectory() as folder:
         write_mnist(Path(folder), images)
-        figures = _figures("LeNet-5", lenet(folder), pairs)
-    return figures + _figures("26 M weights", deep(examples, width), pairs)
+        figures = _figures("LeNet-5", lenet(folder), pairs, 2)
+    for count in (2, 4):
+        figures += _figures("26 M weights", deep(examples, width), pairs, count)
+    return figures
 
 
-def _figures(what: str, task: Task, pairs: int) -> list[Figure]:
+def _figures(what: str, task: Task, pairs: int, count: int) -> list[Figure]:
     theirs: list[float] = []
     sides: dict[str, list[float]] = {"ddp": [], "fsdp": []}
     for _ in range(pairs):
@@ -44,17 +45,17 @@ def _figures(what: str, task: Task, pairs: int) -> list[Figure]:
             order = Path(folder, "order.json")
             said = {"task": asdict(task), "epochs": EPOCHS, "peaks": folder}
             order.write_text(json.dumps(said))
-            theirs.append(_peak_of(torchrun(PROCESSES, "benchmarks.ddp_by_hand", order), folder))
+            theirs.append(_peak_of(torchrun(count, "benchmarks.ddp_by_hand", order), folder))
         for strategy, found in sides.items():
             with tempfile.TemporaryDirectory() as folder:
                 session = Path(folder, "session")
                 config = {**task.config(EPOCHS), "distributed": {"strategy": strategy}}
                 create_session(config, session, trust=["benchmarks"])
-                train = torchrun(PROCESSES, "benchmarks.rank_of_session", session, folder)
+                train = torchrun(count, "benchmarks.rank_of_session", session, folder)
                 found.append(_peak_of(train, folder))
     return [
         ratio(
-            f"peak memory of a process, {what}, {strategy}",
+            f"peak memory of a process, {what}, {count} processes, {strategy}",
             SCRIPT,
             found,
             theirs,

@@ -173,7 +173,8 @@ def test_what_cannot_be_shared_is_told(tmp_path: Path) -> None:
 
 def test_models_that_ask_for_values_are_shared_too(tmp_path: Path) -> None:
     """One weight in two places, a constructor that looks at values, what is derived from them."""
-    built = {name: made(f"shared_parts.{name.title()}") for name in ("tied", "asking", "deriving")}
+    names = ("tied", "asking", "deriving")
+    built = {name: made(f"unfilled_parts.{name.title()}") for name in names}
     groups = {
         "datasets": {"points": part("Points", 12)},
         "loader_factories": {"batches": loader("points", 5)},

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from shared_parts import Asking, Deriving, Tied
 from torch import nn
+from unfilled_parts import Asking, Deriving, Tied
 
 from torchassistant.parallel import fill, only_lacks_parameters, unfilled
 

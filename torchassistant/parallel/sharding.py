@@ -135,7 +135,7 @@ def shared_like(live: Any, whole: torch.Tensor) -> torch.Tensor:
     from torch.distributed.tensor import DTensor
 
     each = -(-len(whole) // dist.get_world_size())
-    own = whole.split(each)[dist.get_rank():][:1] or (whole[:0],)
+    own = whole.split(each)[dist.get_rank() :][:1] or (whole[:0],)
     # A copy: of a view all would stay in memory.
     rows = own[0].clone()
     return DTensor.from_local(

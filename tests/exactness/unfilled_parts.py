@@ -1,4 +1,4 @@
-"""Models that are built in ways of their own, for processes that share them."""
+"""Models whose code has ways of its own with parameters."""
 
 from __future__ import annotations
 
