@@ -65,6 +65,7 @@ STOREYS_OF_SESSION = {
     "session": 10,
     "evaluation": 9,
     "predictions": 8,
+    "stored_session": 8,
     "building": 7,
     "stages": 7,
     "processes": 6,
