@@ -90,7 +90,7 @@ def main(order: str) -> None:
     place = launched()
     assert place is not None, "torchrun has started it"
     with connected(place, 60) as processes, terminal() as stream:
-        session = load_session(said["session"], trust=["benchmarks"], distributed=True)
+        session = load_session(said["session"], trust=["benchmarks"], processes=processes)
         loops: dict[str, tuple[Loop, Names, Sequence[nn.Module]]] = {}
         for name in (LOOP, LOOP_WITH_BAR):
             loops[name] = _loop_of(session, said)

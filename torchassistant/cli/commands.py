@@ -179,7 +179,7 @@ def _loaded(arguments: Namespace, processes: Processes) -> Session:
         settings=arguments.settings,
         **allowed(arguments),
         accept_changes=arguments.accept_changes,
-        distributed=processes.size > 1,
+        processes=processes,
     )
 
 

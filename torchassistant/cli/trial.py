@@ -47,7 +47,7 @@ def run_trial(arguments: Namespace, processes: Processes) -> int:
             settings=arguments.settings,
             **allowed(arguments),
             accept_changes=arguments.accept_changes,
-            distributed=processes.size > 1,
+            processes=processes,
         )
 
     with stopping_at_once():

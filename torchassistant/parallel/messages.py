@@ -27,13 +27,18 @@ def packed(value: Any) -> torch.Tensor:
     return torch.frombuffer(bytearray(whole), dtype=torch.uint8)
 
 
-def unpacked(row: torch.Tensor) -> Any:
-    """What :func:`packed` was given; tensors are on the host.
+def unpacked(row: torch.Tensor, device: torch.device) -> Any:
+    """What :func:`packed` was given.
 
-    Each has memory of its own, which lies alike wherever it came from: sums are rounded by that.
+    Each tensor has memory of its own, which lies alike wherever it came from: sums are rounded by
+    that.
+
+    Args:
+        row: The bytes, on the host.
+        device: Where tensors belong that were not on the host.
     """
     whole = row.numpy().tobytes()
     (length,) = _LENGTH.unpack_from(whole)
     text, rest = whole[_LENGTH.size : _LENGTH.size + length], whole[_LENGTH.size + length :]
     tensors = {name: tensor.clone() for name, tensor in load(rest).items()} if rest else {}
-    return decode(json.loads(text), tensors)
+    return decode(json.loads(text), tensors, device)

@@ -30,10 +30,14 @@ class Processes:
     Attributes:
         rank: The number of this process, from 0.
         size: How many they are.
+        local_rank: The number of this one among those of its machine.
+        device: Where tensors belong here that another has on a device of its own.
     """
 
     rank = 0
     size = 1
+    local_rank = 0
+    device = torch.device("cpu")
 
     @property
     def is_first(self) -> bool:
@@ -41,20 +45,20 @@ class Processes:
         return self.rank == 0
 
     def gather(self, row: Tensor) -> Tensor:
-        """The row (N,) of each process, on the host: (size, N); rows are of one size."""
+        """The row (N,) of each process, where the own one is: (size, N); rows are of one size."""
         return row[None]
 
     def swap(self, row: Tensor) -> Tensor:
-        """Of two processes the row (N,) of the other one."""
+        """Of two processes the row (N,) of the other one; on the host."""
         return row
 
     def exchange(self, rows: Tensor) -> Tensor:
-        """Of rows (size, …) of which each is for another process, those for this one."""
+        """Of rows (size, …) of which each is for another process, those for this one; likewise."""
         return rows
 
     def gather_values(self, value: Any) -> list[Any]:
         """What each process says, in the order of their ranks: plain data and tensors."""
-        return [unpacked(packed(value))]
+        return [unpacked(packed(value), self.device)]
 
     def first(self, value: T) -> T:
         """What the first process says."""
@@ -75,7 +79,7 @@ class Processes:
 
 
 class ConnectedProcesses(Processes):
-    """Several, which torch's distributed engine connects.
+    """Several, which torch's distributed engine connects; they exchange what is on the host.
 
     Args:
         launched: What this one is.
@@ -85,12 +89,14 @@ class ConnectedProcesses(Processes):
     def __init__(self, launched: Launched, heartbeat: Heartbeat) -> None:
         self.rank = launched.rank
         self.size = launched.size
+        self.local_rank = launched.local_rank
         self.heartbeat = heartbeat
 
     def gather(self, row: Tensor) -> Tensor:
-        found = torch.empty((self.size, *row.shape), dtype=row.dtype)
-        self._together(lambda: dist.all_gather([*found], row.contiguous()))
-        return found
+        own = row.contiguous().cpu()
+        found = torch.empty((self.size, *own.shape), dtype=own.dtype)
+        self._together(lambda: dist.all_gather([*found], own))
+        return found.to(row.device)
 
     def swap(self, row: Tensor) -> Tensor:
         # One message each way; an all-gather, or an all-reduce, of two is several. It is the
@@ -114,7 +120,7 @@ class ConnectedProcesses(Processes):
         whole = torch.zeros(max(sizes), dtype=torch.uint8)
         whole[: len(row)] = row
         found = self.gather(whole)
-        return [unpacked(one[:size]) for one, size in zip(found, sizes, strict=True)]
+        return [unpacked(one[:size], self.device) for one, size in zip(found, sizes, strict=True)]
 
     def first(self, value: T) -> T:
         row = packed(value) if self.is_first else torch.empty(0, dtype=torch.uint8)
@@ -123,7 +129,7 @@ class ConnectedProcesses(Processes):
         if not self.is_first:
             row = torch.empty(int(size), dtype=torch.uint8)
         self._together(lambda: dist.broadcast(row, 0))
-        return value if self.is_first else unpacked(row)
+        return value if self.is_first else unpacked(row, self.device)
 
     def wait(self) -> None:
         self._together(dist.barrier)

@@ -144,11 +144,18 @@ class World:
 
         Args:
             numbers: Of this process.
-            sums: Each (b, N): a row for each of its blocks.
+            sums: Each (b, N): a row for each of its blocks; on any device, where the sums stay.
         """
-        processes = self.processes
-        if processes.size == 1:
+        if self.processes.size == 1:
             return [numbers], [_sum(one) for one in sums]
+        told, totals = self._exchanged(numbers, [one.cpu() for one in sums])
+        return told, [total.to(one.device) for total, one in zip(totals, sums, strict=True)]
+
+    def _exchanged(
+        self, numbers: list[float], sums: Sequence[Tensor]
+    ) -> tuple[list[list[float]], Summands]:
+        """The same of several processes, on the host."""
+        processes = self.processes
         filled = numbers + [0.0] * (-len(numbers) % (_UNIT // _NUMBER))
         row = torch.tensor(filled, dtype=torch.float64).view(torch.uint8)
         if sum(one.nbytes for one in sums) > _SMALL:

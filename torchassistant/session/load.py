@@ -8,6 +8,7 @@ from pathlib import Path
 from torchassistant.assembly import Allowlist, code_of, needed_for
 from torchassistant.config import GROUPS, Key, Spec, spec_of
 from torchassistant.errors import ConfigError, SessionError, near, shown_path
+from torchassistant.parallel import Processes
 from torchassistant.session.building.build_plan import BuildPlan
 from torchassistant.session.building.session_weights import tell_stale_statistics
 from torchassistant.session.building.survey import surveyed
@@ -32,7 +33,7 @@ def load_session(
     accept_changes: bool = False,
     checkpoint: str = LAST,
     only: Sequence[str] | None = None,
-    distributed: bool = False,
+    processes: Processes | None = None,
 ) -> Session:
     """Load a session as one of its checkpoints holds it.
 
@@ -50,8 +51,8 @@ def load_session(
         only: Groups of definitions, as ``["models"]``: those are built, with what they need, and
             get their state; nothing else of the session is built, nor has to be importable. Such a
             session cannot be trained. Left out: all of it.
-        distributed: Whether several processes train it, as ``distributed`` of its config says; it
-            gets one where it has none.
+        processes: Those that train it, as ``distributed`` of its config says; it gets one where it
+            has none, and they are several. Left out: this one alone.
 
     Raises:
         ConfigError: With every problem of the config, and every change that is refused; or a group
@@ -61,14 +62,15 @@ def load_session(
     """
     allowlist = Allowlist(trust, allow_download, allow_write)
     folder = SessionFolder(path)
+    processes = processes or Processes()
     while True:
         chosen = folder.verified(checkpoint)
         try:
             if only is not None:
                 return _partly(folder, chosen, device, settings, allowlist, only)
-            lacks_block = distributed and chosen.spec.distributed is None
+            lacks_block = processes.size > 1 and chosen.spec.distributed is None
             given = ["distributed={}", *settings] if lacks_block else settings
-            return _loaded(folder, chosen, device, given, allowlist, accept_changes, distributed)
+            return _loaded(folder, chosen, device, given, allowlist, accept_changes, processes)
         except FileNotFoundError:
             # Where somebody trains the session, a state that was chosen may be taken away.
             if folder.storage.has(chosen.name):
@@ -124,7 +126,7 @@ def _loaded(
     settings: Sequence[str],
     allowlist: Allowlist,
     accepted: bool,
-    several: bool,
+    processes: Processes,
 ) -> Session:
     diagnostics = folder.read_spec(checkpoint, settings)
     before = checkpoint.spec
@@ -143,9 +145,17 @@ def _loaded(
         for name in changes.splits_in(changed, spec):
             fitted.splits.pop(name, None)
     stored = stored_definitions(checkpoint, spec, fitted)
-    is_shared = several and spec.distributed is not None and spec.distributed.shares_models
+    distributed = spec.distributed
+    is_shared = processes.size > 1 and distributed is not None and distributed.shares_models
     plan = BuildPlan(
-        spec, diagnostics.place_of, fitted, allowlist, device, stored, shares_models=is_shared
+        spec,
+        diagnostics.place_of,
+        fitted,
+        allowlist,
+        device,
+        stored,
+        shares_models=is_shared,
+        processes=processes,
     )
     session = Session(folder, plan, code, [*changed, *of_code])
     regrouping = Regrouping(changed, before, session.builder)

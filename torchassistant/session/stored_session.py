@@ -126,6 +126,8 @@ class StoredSession(Parts):
         self._is_whole = True
         """Whether all of it is built, so that it can be trained."""
         self._shares_models = plan.shares_models
+        self._speaks = plan.processes.is_first
+        """Whether what is said of it here is not said elsewhere too."""
         self._callback_state: dict[str, Any] = {}
         """What is stored of callbacks beside the state of their objects."""
         self._callbacks: CallbackRun | None = None
@@ -205,7 +207,7 @@ class StoredSession(Parts):
         self.rows = History(self.logs)
         self._saved = Saved(checkpoint.name, checkpoint, checkpoint.manifest.fixed)
         found = list(differences(restored.environment, circumstances(self.device)))
-        if found:
+        if found and self._speaks:
             _log.warning(
                 f"the environment differs from that at step {self.progress.step}, so the last bits "
                 f"of results may differ: {'; '.join(found)}"
@@ -271,11 +273,11 @@ class StoredSession(Parts):
             ConfigError: So many cannot share what they are to.
             SessionError: It was not loaded for them.
         """
-        self.world = world = world_of(self.spec, processes)
+        self.world = world = world_of(self.spec, processes, self.device)
         if self._shares_models is not (world is not None and world.shares_models):
             raise SessionError(
                 'with the strategy "fsdp", a session is loaded by each of the processes that train '
-                "it, and with them: load_session(…, distributed=True)"
+                "it, and with them: load_session(…, processes=…)"
             )
         if world is not None:
             set_threads(world, self.spec, self._environment)

@@ -147,7 +147,7 @@ class SharedNanGuard(NanGuard):
     def _check_gradients(self) -> None:
         super()._check_gradients()
         for found in self.found.values():
-            found.copy_(self.world.processes.gather(found.cpu().flatten()).max())
+            found.copy_(self.world.processes.gather(found.flatten()).max())
 
 
 _NOT_YET = -1.0

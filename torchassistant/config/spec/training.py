@@ -59,7 +59,11 @@ class Spec(Block):
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
         None, description="Seed of everything random; left out: drawn and stored."
     )
-    device: Device = Field("auto", description="`auto` takes a GPU if there is one.")
+    device: Device = Field(
+        "auto",
+        description="`auto` takes a GPU if there is one; of several processes each has its own, "
+        "with `auto` or `cuda`.",
+    )
     precision: Precision = Field(
         "float32",
         description="Of forward passes and losses: torch's default, `tf32` on GPUs that have it, "

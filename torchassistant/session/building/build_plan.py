@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from torchassistant.assembly import (
 )
 from torchassistant.compat.compiler import defer_compiler_import
 from torchassistant.config import Key, Spec
+from torchassistant.parallel import Processes
 from torchassistant.session.building.first_optimizer_states import begin_optimizers
 from torchassistant.session.building.lazy_datasets import DatasetsOnDemand
 from torchassistant.session.building.session_weights import weights_of_session
@@ -52,6 +53,7 @@ class BuildPlan:
         dry: Whether nothing may be fetched, nor written.
         shares_models: Whether connected processes build it together, each with some rows of every
             parameter that is trained.
+        processes: Those that it is built for.
     """
 
     spec: Spec
@@ -66,13 +68,17 @@ class BuildPlan:
     scored: bool = True
     dry: bool = False
     shares_models: bool = False
+    processes: Processes = field(default_factory=Processes)
 
     def devices(self) -> Devices:
         """The devices of the run."""
-        return Devices(self.spec, self.place_of, self.device)
+        return Devices(self.spec, self.place_of, self.device, self.processes)
 
     def build(self, parts: Parts, devices: Devices, path: Path) -> Builder:
         """Fill the parts of the session at a path; gives what has built them."""
+        self.processes.device = devices.base
+        if self.processes.size > 1:
+            devices.set_for_process()
         Precision(self.spec.precision, devices.base).set_for_process()
         if self.spec.deterministic:
             use_deterministic_kernels(devices.base)

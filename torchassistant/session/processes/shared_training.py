@@ -20,12 +20,13 @@ from torchassistant.training import Stage
 _log = logger_for(__name__)
 
 
-def world_of(spec: Spec, processes: Processes | None) -> World | None:
+def world_of(spec: Spec, processes: Processes | None, device: torch.device) -> World | None:
     """Who trains a session together, and into how many parts they cut each batch.
 
     Args:
         spec: Its config.
         processes: The processes; None: this one alone.
+        device: That of this process.
 
     Returns:
         None for one process, where the config says nothing of several.
@@ -34,6 +35,7 @@ def world_of(spec: Spec, processes: Processes | None) -> World | None:
         ConfigError: So many processes cannot share so many parts.
     """
     processes = processes or Processes()
+    processes.device = device
     if spec.distributed is None and processes.size == 1:
         return None
     distributed = spec.distributed or DistributedSpec()

@@ -62,7 +62,7 @@ def evaluate_config(
     settings = [*settings, *on_device(device)]
     if pipeline is not None:
         settings = [*settings, f"validation_pipelines={json.dumps([pipeline])}"]
-    request = Request(source, EvaluationSpec, settings, allowlist, checkpoint)
+    request = Request(source, EvaluationSpec, settings, allowlist, checkpoint, processes)
     config = request.config
 
     def measuring(spec: Spec) -> list[StageEvaluatorSpec]:

@@ -126,7 +126,7 @@ def infer_config(
     settings = [*settings, *on_device(device)]
     if pipeline is not None:
         settings = [*settings, f"inference_pipeline={json.dumps(pipeline)}"]
-    request = Request(source, InferenceSpec, settings, allowlist, checkpoint)
+    request = Request(source, InferenceSpec, settings, allowlist, checkpoint, processes)
     config = request.config
     is_over_data = not inputs
     if is_over_data and pipeline is None and config.loader_factory is None:

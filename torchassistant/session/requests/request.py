@@ -46,6 +46,7 @@ from torchassistant.errors import (
     nearest,
 )
 from torchassistant.messages import logger_for
+from torchassistant.parallel import Processes
 from torchassistant.session.building.build_plan import BuildPlan
 from torchassistant.session.building.survey import surveyed
 from torchassistant.session.changes.allowed_differences import made_anew, may_differ_from
@@ -76,6 +77,7 @@ class Request(Generic[Config]):
         settings: What is to be changed in it or in the session's config, as ``PATH=VALUE``.
         allowlist: What the person at the command line allows.
         checkpoint: ``last``, ``best`` or a step.
+        processes: Those that do what it asks for; left out: this one alone.
 
     Raises:
         ConfigError: The config cannot be read, or does not say which session it is for.
@@ -90,7 +92,9 @@ class Request(Generic[Config]):
         settings: Sequence[str],
         allowlist: Allowlist,
         checkpoint: str,
+        processes: Processes | None = None,
     ) -> None:
+        self.processes = processes or Processes()
         self.allowlist = allowlist
         self.has_new_code = False
         own, others = split_overrides(block, settings)
@@ -242,6 +246,7 @@ class Request(Generic[Config]):
             pipelines,
             with_data,
             scored,
+            processes=self.processes,
         )
         session = Session(self.folder, plan)
         self._expect_no_refitting(session)

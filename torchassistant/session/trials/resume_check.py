@@ -54,7 +54,7 @@ def train_traced(
         epochs.
     """
     processes = processes or Processes()
-    session = load_session(path, **allowed, distributed=processes.size > 1)
+    session = load_session(path, **allowed, processes=processes)
     if not processes.is_first:
         with contextlib.suppress(Interrupted):
             session.train(Reporter(), processes=processes)

@@ -80,11 +80,12 @@ class PartBuffers:
         if not indices:
             return
         whole = [tensor.clone() for tensor in self.before]
-        for dtype in dict.fromkeys(self.before[index].dtype for index in indices):
-            some = [index for index in indices if self.before[index].dtype is dtype]
+        kinds = [(tensor.dtype, tensor.device) for tensor in self.before]
+        for kind in dict.fromkeys(kinds[index] for index in indices):
+            some = [index for index in indices if kinds[index] == kind]
             rows = torch.stack(
                 [
-                    torch.cat([(made or self.before)[i].detach().flatten().cpu() for i in some])
+                    torch.cat([(made or self.before)[i].detach().flatten() for i in some])
                     for made in self.made
                 ]
             )
@@ -92,7 +93,7 @@ class PartBuffers:
             for index, piece in zip(
                 some, row.split([self.before[i].numel() for i in some]), strict=True
             ):
-                whole[index] = piece.view(self.before[index].shape).to(self.before[index].device)
+                whole[index] = piece.view(self.before[index].shape)
         self._put(whole)
 
     def _now(self) -> list[Tensor]:

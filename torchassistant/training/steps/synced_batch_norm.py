@@ -104,11 +104,10 @@ class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, row: Tensor, processes: Processes) -> Tensor:
         ctx.processes = processes
-        return processes.gather(row.cpu()).to(row.device)
+        return processes.gather(row)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (gradient,) = gradients
         processes = ctx.processes
-        found = processes.gather(gradient.contiguous().cpu())
-        return found.sum(0)[processes.rank].to(gradient.device), None
+        return processes.gather(gradient).sum(0)[processes.rank], None
