@@ -23,6 +23,9 @@ aten = torch.ops.aten
 MAY_MIX = {aten.copy_, aten._to_copy, aten.index, aten.index_put_, aten._index_put_impl_}
 """What takes tensors of several devices, on a GPU too."""
 
+JOINING = {aten.cat, aten.stack}
+"""What takes no single number of the host among tensors of a GPU; others do."""
+
 
 class Card(Tensor):
     """A tensor on a card; ``held`` has its values."""
@@ -58,8 +61,8 @@ class Card(Tensor):
         given = [one for one in tree_leaves((args, kwargs)) if isinstance(one, Tensor)]
         home = next(one.device for one in given if isinstance(one, Card))
         if call.overloadpacket not in MAY_MIX:
-            # Single numbers of the host go anywhere, as on a GPU.
-            places = {one.device for one in given if one.ndim or isinstance(one, Card)}
+            joins = call.overloadpacket in JOINING
+            places = {one.device for one in given if one.ndim or isinstance(one, Card) or joins}
             if len(places) > 1:
                 raise RuntimeError(f"{call} of tensors on {' and '.join(sorted(map(str, places)))}")
         target = torch.device(kwargs.get("device") or home)

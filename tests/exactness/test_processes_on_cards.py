@@ -74,8 +74,8 @@ def test_cards_are_kept_apart() -> None:
     on_cards(1, mix)
 
 
-def halved() -> Config:
-    """A model of which the second half stays on the host."""
+def halved(**more: Any) -> Config:
+    """A model of which the second half stays on the host; its pipeline may have further keys."""
     groups: dict[str, Any] = {
         "datasets": {"points": part("Points", 22)},
         "loader_factories": {"batches": loader("points", 8, shuffle=True)},
@@ -95,6 +95,7 @@ def halved() -> Config:
         "graph": "row",
         "input_factories": [feed("batches", "x y", "points")],
         "losses": [loss("error", "second")],
+        **more,
     }
     return {**whole(groups, {"fit": fit}, stage("fit")), "distributed": {"logical_ranks": 2}}
 
@@ -107,8 +108,14 @@ def created(config: Config, folder: Path, *names: str) -> list[Path]:
 
 @pytest.mark.parametrize(
     "config",
-    [noisy(logical_ranks=4), older(2), noisy(sync_batch_norm=True), halved()],
-    ids=["parts", "kept by parts", "synced", "halved"],
+    [
+        noisy(logical_ranks=4),
+        older(2),
+        noisy(sync_batch_norm=True),
+        halved(),
+        halved(combine=made("combining_parts.summed")),
+    ],
+    ids=["parts", "kept by parts", "synced", "halved", "halved, combined"],
 )
 def test_the_bits_are_those_of_the_cpu(tmp_path: Path, config: Config) -> None:
     """Gradients, buffers, metrics, validation by turns, and what adapters keep for each part."""

@@ -62,7 +62,7 @@ class PartCombining(PartGradients):
             terms: list[Tensor] = []
             for at in own:
                 terms += [(p * g).sum() for p, g in self.flat.parted(flats[at], present)]
-            slope = torch.stack(terms).sum()
+            slope = torch.stack([one.to(terms[0].device) for one in terms]).sum()
             value = sum(self.kind_values[at] for at in own)
             losses.append(slope - slope.detach() + value)
         combine(self.pipeline, losses)
