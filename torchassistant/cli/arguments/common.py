@@ -27,6 +27,16 @@ def add_verbose(parser: ArgumentParser) -> None:
     )
 
 
+def add_config(parser: ArgumentParser) -> None:
+    """A training config."""
+    parser.add_argument("config", metavar="CONFIG", help="training config (JSON or YAML)")
+
+
+def add_session(parser: ArgumentParser) -> None:
+    """A session."""
+    parser.add_argument("session", metavar="SESSION_DIR", help="folder that init created")
+
+
 def add_json(parser: ArgumentParser) -> None:
     """``--json``."""
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from torchassistant.cli.arguments.common import add_json, add_overrides
+from torchassistant.cli.arguments.common import add_json, add_overrides, add_session
 
 
 def fill_log(parser: ArgumentParser) -> None:
     """``log``."""
-    parser.add_argument("session", metavar="SESSION_DIR", help="folder that init created")
+    add_session(parser)
     parser.add_argument(
         "--to",
         choices=("tensorboard", "mlflow", "trackio"),

@@ -5,17 +5,19 @@ from __future__ import annotations
 from argparse import ArgumentParser
 
 from torchassistant.cli.arguments.common import (
+    add_config,
     add_device,
     add_json,
     add_overrides,
     add_processes,
+    add_session,
 )
 from torchassistant.cli.arguments.values import at_least, rate
 
 
 def fill_init(parser: ArgumentParser) -> None:
     """``init``."""
-    parser.add_argument("config", metavar="CONFIG", help="training config (JSON or YAML)")
+    add_config(parser)
     parser.add_argument(
         "--no-preflight",
         dest="preflight",
@@ -36,7 +38,7 @@ def fill_init(parser: ArgumentParser) -> None:
 
 def fill_check(parser: ArgumentParser) -> None:
     """``check``."""
-    parser.add_argument("config", metavar="CONFIG", help="training config (JSON or YAML)")
+    add_config(parser)
     parser.add_argument(
         "--preflight",
         action="store_true",
@@ -55,7 +57,7 @@ def fill_check(parser: ArgumentParser) -> None:
 
 def fill_train(parser: ArgumentParser) -> None:
     """``train``."""
-    parser.add_argument("session", metavar="SESSION_DIR", help="folder that init created")
+    add_session(parser)
     parser.add_argument(
         "--accept-changes",
         action="store_true",
@@ -167,7 +169,7 @@ def fill_sweep(parser: ArgumentParser) -> None:
 
 def fill_verify_resume(parser: ArgumentParser) -> None:
     """``verify-resume``."""
-    parser.add_argument("config", metavar="CONFIG", help="training config (JSON or YAML)")
+    add_config(parser)
     parser.add_argument(
         "--iterations",
         metavar="N",

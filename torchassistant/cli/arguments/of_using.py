@@ -10,6 +10,7 @@ from torchassistant.cli.arguments.common import (
     add_json,
     add_overrides,
     add_processes,
+    add_session,
 )
 from torchassistant.cli.arguments.values import at_least, batch
 
@@ -115,7 +116,7 @@ def fill_export(parser: ArgumentParser) -> None:
 
 def fill_compress(parser: ArgumentParser) -> None:
     """``compress``."""
-    parser.add_argument("session", metavar="SESSION_DIR", help="folder that init created")
+    add_session(parser)
     parser.add_argument(
         "--monitor", metavar="NAME", required=True, help="what must not get worse, as val accuracy"
     )
