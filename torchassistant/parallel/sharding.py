@@ -135,9 +135,9 @@ def shared_like(live: Any, whole: torch.Tensor) -> torch.Tensor:
     from torch.distributed.tensor import DTensor
 
     each = -(-len(whole) // dist.get_world_size())
-    own = whole.split(each)[dist.get_rank() :][:1] or (whole[:0],)
+    begin = dist.get_rank() * each
     # A copy: of a view all would stay in memory.
-    rows = own[0].clone()
+    rows = whole[begin : begin + each].clone()
     return DTensor.from_local(
         rows, live.device_mesh, live.placements, shape=whole.shape, stride=whole.stride()
     )
