@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import types
+
 import pytest
 import torch
 from torch import nn
 from unfilled_parts import Asking, Deriving, Tied
 
-from torchassistant.parallel import fill, only_lacks_parameters, unfilled
+from torchassistant.assembly.unfilled import give_memory, only_lacks_parameters, unfilled
 
 
 def test_parameters_hold_no_memory_and_all_else_does() -> None:
@@ -24,7 +26,7 @@ def test_what_is_not_put_in_is_not_a_number() -> None:
     with unfilled():
         model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
         model[0].bias.requires_grad_(False)
-    fill(model)
+    give_memory(model)
     assert all(parameter.isnan().all() for parameter in model.parameters())
     assert [parameter.requires_grad for parameter in model.parameters()] == [
         True,
@@ -33,7 +35,7 @@ def test_what_is_not_put_in_is_not_a_number() -> None:
         True,
     ]
     assert torch.equal(model[1].running_var, torch.ones(3))
-    fill(model[1])
+    give_memory(model[1])
     assert model(torch.ones(2, 4)).isnan().all()
 
 
@@ -47,9 +49,22 @@ def test_one_parameter_in_two_places_stays_one() -> None:
     with unfilled():
         models = Tied(), Twice()
     for model in models:
-        fill(model)
+        give_memory(model)
     assert models[0].back.weight is models[0].again.weight
     assert models[1].one is models[1].other
+
+
+def test_what_an_object_of_a_module_keeps_is_found_out_too() -> None:
+    class Keeping(nn.Module):
+        def __init__(self, derives: bool) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+            self.kept = types.SimpleNamespace(all=[])
+            self.kept.all += [self.kept, self.layer.weight.detach()] if derives else []
+
+    with unfilled():
+        assert only_lacks_parameters(Keeping(derives=False))
+        assert not only_lacks_parameters(Keeping(derives=True))
 
 
 def test_what_needs_values_is_found_out() -> None:

@@ -30,6 +30,7 @@ from torchassistant.assembly.reachable_models import models_reached
 from torchassistant.assembly.stage_evaluators import evaluators_of, wanted_by_evaluators
 from torchassistant.assembly.statistics_of_averages import prepare_statistics
 from torchassistant.assembly.taken_weights import TakenWeights, WeightsRow, taken_weights_of
+from torchassistant.assembly.unfilled import give_memory
 from torchassistant.assembly.user_code import code_of, meaning
 from torchassistant.assembly.weight_checks import report_weights
 from torchassistant.assembly.weight_files import MODELS, Source, held
@@ -59,6 +60,7 @@ __all__ = [
     "code_of",
     "evaluators_of",
     "fill",
+    "give_memory",
     "held",
     "inference_inputs",
     "meaning",

@@ -12,9 +12,9 @@ from torchassistant.assembly.build_context import BuildContext, Defined
 from torchassistant.assembly.build_order import build_order
 from torchassistant.assembly.groups import assembler_of
 from torchassistant.assembly.pretrained import LeftOut
+from torchassistant.assembly.unfilled import only_lacks_parameters, unfilled
 from torchassistant.config import Key, Path, Reference
 from torchassistant.data import derived, seed_everything, seeded
-from torchassistant.parallel import only_lacks_parameters, unfilled
 
 
 @dataclass(eq=False)

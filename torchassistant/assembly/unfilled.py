@@ -6,13 +6,15 @@ A model whose parameters are more than a process can hold is built so, shared, a
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from torchassistant.data import CODE, LEAVES, inside
 
 
 @contextmanager
@@ -42,34 +44,28 @@ def unfilled() -> Iterator[None]:
 
 def only_lacks_parameters(model: nn.Module) -> bool:
     """Whether all else that a model keeps has values: its buffers, and its other tensors."""
-    return not any(
-        one.is_meta
-        for module in model.modules()
-        for kept in (dict(module.named_buffers(recurse=False)), _own(module))
-        for one in _tensors_in(kept)
-    )
+    waiting: list[Any] = [model]
+    seen: dict[int, Any] = {}
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, torch.Tensor):
+            if value.is_meta and not isinstance(value, nn.Parameter):
+                return False
+        elif not isinstance(value, (*LEAVES, *CODE)) and id(value) not in seen:
+            if len(seen) == _MOST:
+                return False
+            seen[id(value)] = value
+            if isinstance(value, nn.Module):
+                waiting += value.buffers(recurse=False)
+            waiting += (item for _, item in inside(value, _MOST))
+    return True
 
 
-def _own(module: nn.Module) -> dict[str, Any]:
-    return {key: value for key, value in vars(module).items() if key not in _OF_EVERY_MODULE}
+_MOST = 100_000
+"""Objects that are looked at: what keeps more may keep a tensor that was not seen."""
 
 
-_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
-
-
-def _tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        if not isinstance(value, nn.Parameter):
-            yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _tensors_in(one)
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        for one in value:
-            yield from _tensors_in(one)
-
-
-def fill(model: nn.Module) -> None:
+def give_memory(model: nn.Module) -> None:
     """Give the parameters of a model memory, but no values: what is not put in stays NaN.
 
     They are other objects afterwards.

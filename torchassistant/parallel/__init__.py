@@ -7,7 +7,6 @@ from torchassistant.parallel.part_states import PartStates
 from torchassistant.parallel.processes import Processes, connected, place_to_meet
 from torchassistant.parallel.sharding import alone, is_shared, own_rows, shard, shared_like
 from torchassistant.parallel.tree import Summands, Tree
-from torchassistant.parallel.unfilled import fill, only_lacks_parameters, unfilled
 from torchassistant.parallel.world import Shared, World
 
 __all__ = [
@@ -20,13 +19,10 @@ __all__ = [
     "World",
     "alone",
     "connected",
-    "fill",
     "is_shared",
     "launched",
-    "only_lacks_parameters",
     "own_rows",
     "place_to_meet",
     "shard",
     "shared_like",
-    "unfilled",
 ]

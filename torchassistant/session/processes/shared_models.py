@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
-from torchassistant.assembly import Parts
+from torchassistant.assembly import Parts, give_memory
 from torchassistant.errors import ConfigError
-from torchassistant.parallel import fill, shard, shared_like
+from torchassistant.parallel import shard, shared_like
 from torchassistant.session.state.library_state import tried
 from torchassistant.training import has_own_form, is_by_closure, parameters_of, wrapped_in
 
@@ -39,7 +39,7 @@ def share_models(parts: Parts) -> None:
         old = list(model.parameters())
         if name in shared:
             shard(model)
-        fill(model)
+        give_memory(model)
         became |= {id(p): now for p, now in zip(old, model.parameters(), strict=True)}
         before += old  # no other parameter gets the id of one of them meanwhile
     for optimizer in parts.optimizers.values():
